@@ -1,0 +1,39 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// The parent forks, so the server is built without Foundation and fully static in release: a small image forks fast.
+// Unsafe flags stand on the executables alone; the libraries stay free of them, so that other packages can use them.
+let fullyStatic: [LinkerSetting] = [
+    .unsafeFlags(["-static-executable"], .when(platforms: [.linux], configuration: .release))
+]
+// The client never forks and resolves host names, which needs the C library of the machine it runs on.
+let staticRuntime: [LinkerSetting] = [
+    .unsafeFlags(["-static-stdlib"], .when(platforms: [.linux], configuration: .release))
+]
+
+let package = Package(
+    name: "lifeline",
+    products: [
+        .library(name: "LifelineServer", targets: ["LifelineServer"]),
+        .library(name: "LifelineClient", targets: ["LifelineClient"]),
+        .executable(name: "server", targets: ["server"]),
+        .executable(name: "client", targets: ["client"]),
+    ],
+    targets: [
+        // Pure: bytes and instants in, frames and deadlines out.
+        .target(name: "Framing"),
+        .target(name: "Liveness", dependencies: ["Framing"]),
+        // The only door to the kernel.
+        .target(name: "CPosix"),
+        .target(name: "Posix", dependencies: ["CPosix", "Liveness"]),
+        // The two sides.
+        .target(name: "LifelineServer", dependencies: ["Framing", "Liveness", "Posix"]),
+        .target(name: "LifelineClient", dependencies: ["Framing", "Liveness", "Posix"]),
+        // The commands.
+        .target(name: "Arguments"),
+        .executableTarget(
+            name: "server", dependencies: ["LifelineServer", "Arguments"], linkerSettings: fullyStatic),
+        .executableTarget(
+            name: "client", dependencies: ["LifelineClient", "Arguments"], linkerSettings: staticRuntime),
+    ]
+)

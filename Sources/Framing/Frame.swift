@@ -1,0 +1,49 @@
+/// What a decoder found: a whole control frame, or a stretch of a message.
+public enum Frame: Equatable, Sendable {
+    case hello(Hello)
+    case welcome(Welcome)
+    case ping(nonce: UInt64)
+    case pong(Pong)
+    /// REQUEST, RESPONSE or MESSAGE.
+    case part(MessagePart)
+    case cancel(id: UInt32)
+    case failure(id: UInt32, Failure)
+    case goAway(GoAway)
+    case close(Close)
+}
+
+/// A stretch of one message, still where the caller put the bytes: nothing is copied.
+public struct MessagePart: Equatable, Sendable {
+    /// `.request`, `.response` or `.message`.
+    public let type: FrameType
+    /// The request's id; 0 for a one-way message.
+    public let id: UInt32
+    /// Where it stands in the bytes that the decoder was given.
+    public let range: Range<Int>
+    /// Whether the message begins here.
+    public let isFirst: Bool
+    /// Whether the message ends here.
+    public let isLast: Bool
+}
+
+/// Puts the parts of one message after another together; a message that came in one part is not copied.
+public struct MessageAssembler: Sendable {
+    private var buffer: [UInt8] = []
+
+    public init() {}
+
+    /// Adds `part`, which stands in `bytes`, and returns the message if this was its end.
+    public mutating func add(_ part: MessagePart, of bytes: [UInt8]) -> ArraySlice<UInt8>? {
+        if part.isFirst {
+            if part.isLast { return bytes[part.range] }
+            buffer = []
+        }
+        buffer.append(contentsOf: bytes[part.range])
+        guard part.isLast else { return nil }
+        defer { buffer = [] }
+        return buffer[...]
+    }
+
+    /// Forgets a message that will not be ended.
+    public mutating func abandon() { buffer = [] }
+}

@@ -1,0 +1,234 @@
+/// Reads one direction of a connection, in whatever pieces the bytes come, and judges all that the order and the form
+/// of frames can break (Protocol.md, sections 3, 4 and 9).
+///
+/// The rule of this file: a byte is looked at once, a length is judged before anything is stored for it, and the only
+/// bytes kept between two calls are those of an unfinished header or control frame, 1024 at most. Parts of messages
+/// are yielded as ranges of the caller's own bytes.
+public struct FrameDecoder: Sendable {
+    /// How far the stream has come.
+    private enum Stage {
+        case preface(matched: Int)
+        case header
+        case payload(FrameHeader, FrameType, remaining: Int)
+        case skipping(FrameHeader, remaining: Int)
+    }
+
+    /// A message of which the last chunk has not come.
+    private struct OpenMessage {
+        let type: FrameType
+        let id: UInt32
+        var length: UInt64
+    }
+
+    private let sender: Side
+    private let maxFrame: UInt32
+    private let maxMessage: UInt32
+    private var stage = Stage.preface(matched: 0)
+    /// An unfinished header or control payload.
+    private var partial: [UInt8] = []
+    private var open: OpenMessage?
+    /// The highest request id that came (server) or nil where ids are not judged here (client).
+    public private(set) var lastRequestID: UInt32 = 0
+    /// Whether HELLO (or WELCOME, or the CLOSE in its place) has come.
+    private var greeted = false
+    /// Frames of which the first byte has come.
+    public private(set) var framesBegun: UInt64 = 0
+
+    /// A decoder for what `sender` sends; `maxFrame` and `maxMessage` are what this side said that it accepts.
+    public init(from sender: Side, maxFrame: UInt32, maxMessage: UInt32) {
+        self.sender = sender
+        self.maxFrame = maxFrame
+        self.maxMessage = maxMessage
+    }
+
+    /// Whether no byte has come yet.
+    public var isUntouched: Bool {
+        if case .preface(matched: 0) = stage { true } else { false }
+    }
+
+    /// The payload length of the frame that has begun and is not whole: 0 while its header is not whole, nil between
+    /// frames. This is what the frame timeout is about (section 5.7); the preface is not a frame.
+    public var unfinishedLength: UInt32? {
+        switch stage {
+        case .preface: nil
+        case .header: partial.isEmpty ? nil : 0
+        case .payload(let header, _, _), .skipping(let header, _): header.length
+        }
+    }
+
+    /// Whether the stream may end here: after HELLO, between frames and between messages (section 7.2).
+    public var isBetweenMessages: Bool { greeted && unfinishedLength == nil && open == nil }
+
+    /// The next frame in `bytes` from `offset` on, which moves behind what was read; nil when all of it was.
+    ///
+    /// Throws what the peer did wrong; the decoder is of no more use then.
+    public mutating func next(in bytes: Span<UInt8>, at offset: inout Int) throws(Violation) -> Frame? {
+        while offset < bytes.count || isAtEmptyPayload {
+            switch stage {
+            case .preface(let matched):
+                try readPreface(in: bytes, at: &offset, matched: matched)
+            case .header:
+                guard let header = readHeader(in: bytes, at: &offset) else { return nil }
+                try judge(header)
+            case .skipping(let header, let remaining):
+                let taken = min(remaining, bytes.count - offset)
+                offset += taken
+                stage = taken == remaining ? .header : .skipping(header, remaining: remaining - taken)
+            case .payload(let header, let type, let remaining):
+                let taken = min(remaining, bytes.count - offset)
+                let range = offset..<(offset + taken)
+                offset += taken
+                stage = taken == remaining ? .header : .payload(header, type, remaining: remaining - taken)
+                if FrameRule.of(type).isMessage {
+                    return .part(part(of: header, type, at: range, remaining: remaining))
+                }
+                if taken == Int(header.length) {
+                    return try control(header, type, bytes.extracting(range))
+                }
+                for index in range { partial.append(bytes[index]) }
+                if taken == remaining {
+                    let payload = partial
+                    partial.removeAll(keepingCapacity: true)
+                    return try control(header, type, payload.span)
+                }
+            }
+        }
+        return nil
+    }
+
+    /// A frame without payload is whole as soon as its header is, though no byte is left to read.
+    private var isAtEmptyPayload: Bool {
+        if case .payload(_, _, remaining: 0) = stage { true } else { false }
+    }
+
+    private mutating func readPreface(in bytes: Span<UInt8>, at offset: inout Int, matched: Int) throws(Violation) {
+        guard bytes[offset] == Preface.bytes[matched] else {
+            let end = min(bytes.count, offset + Preface.bytes.count - matched)
+            let start = Preface.bytes[..<matched] + (offset..<end).map { bytes[$0] }
+            throw Violation(
+                .badPreface, "expected the preface LIFELINE, got \(Preface.recognise(Array(start)))")
+        }
+        offset += 1
+        stage = matched + 1 == Preface.bytes.count ? .header : .preface(matched: matched + 1)
+    }
+
+    private mutating func readHeader(in bytes: Span<UInt8>, at offset: inout Int) -> FrameHeader? {
+        if partial.isEmpty {
+            framesBegun += 1
+            if bytes.count - offset >= FrameHeader.length {
+                defer { offset += FrameHeader.length }
+                return FrameHeader(reading: bytes.extracting(offset..<(offset + FrameHeader.length)))
+            }
+        }
+        while partial.count < FrameHeader.length, offset < bytes.count {
+            partial.append(bytes[offset])
+            offset += 1
+        }
+        guard partial.count == FrameHeader.length else { return nil }
+        defer { partial.removeAll(keepingCapacity: true) }
+        return FrameHeader(reading: partial.span)
+    }
+
+    /// Every check that a header allows, in the order of section 9; the stage is set for its payload.
+    private mutating func judge(_ header: FrameHeader) throws(Violation) {
+        guard header.reserved == 0 else { throw .breach("a header's reserved field is not zero") }
+        guard FrameFlags.known.isSuperset(of: header.flags) else {
+            throw .breach("a header has unknown flags \(header.flags.rawValue)")
+        }
+        guard let type = FrameType(rawValue: header.type) else { return try judgeUnknown(header) }
+        let rule = FrameRule.of(type)
+        let more = header.flags.contains(.more)
+        guard rule.isMessage || !more else { throw .breach("\(type) has the flag MORE") }
+        guard rule.sender == nil || rule.sender == sender else { throw .breach("\(type) came from the wrong side") }
+        try judgeGreeting(type)
+        guard (header.id != 0) == rule.carriesID else {
+            throw .breach(rule.carriesID ? "\(type) has the id 0" : "\(type) has an id that is not 0")
+        }
+        let most = rule.isMessage ? maxFrame : rule.lengths.upperBound
+        guard header.length <= most else {
+            throw Violation(.frameTooLarge, "\(type) of \(header.length) bytes; at most \(most) are allowed")
+        }
+        guard header.length >= rule.lengths.lowerBound else {
+            throw .breach("\(type) of \(header.length) bytes; at least \(rule.lengths.lowerBound) are needed")
+        }
+        guard !more || header.length > 0 else { throw .breach("a chunk with the flag MORE is empty") }
+        if rule.isMessage { try judgeMessage(header, type, more: more) }
+        if type == .cancel { try judgeCancel(header.id) }
+        if type == .failure, open?.id == header.id { open = nil }
+        stage = .payload(header, type, remaining: Int(header.length))
+    }
+
+    private mutating func judgeUnknown(_ header: FrameHeader) throws(Violation) {
+        guard header.flags.contains(.ignorable) else { throw .breach("frame type \(header.type) is unknown") }
+        guard header.flags == .ignorable else { throw .breach("frame type \(header.type) has the flag MORE") }
+        guard greeted else { throw .breach("frame type \(header.type) came before the handshake") }
+        guard header.length <= maxFrame else {
+            throw Violation(.frameTooLarge, "a frame of \(header.length) bytes; at most \(maxFrame) are allowed")
+        }
+        stage = header.length == 0 ? .header : .skipping(header, remaining: Int(header.length))
+    }
+
+    private mutating func judgeGreeting(_ type: FrameType) throws(Violation) {
+        let greeting: FrameType = sender == .client ? .hello : .welcome
+        if greeted {
+            guard type != greeting else { throw .breach("\(type) came a second time") }
+        } else {
+            guard type == greeting || (sender == .server && type == .close) else {
+                throw .breach("\(type) came before \(greeting)")
+            }
+            greeted = true
+        }
+    }
+
+    /// The rules of chunks and of rising ids; `open` is moved on.
+    private mutating func judgeMessage(_ header: FrameHeader, _ type: FrameType, more: Bool) throws(Violation) {
+        var message = OpenMessage(type: type, id: header.id, length: 0)
+        if let open {
+            guard open.type == type, open.id == header.id else {
+                throw .breach("\(type) \(header.id) came between the chunks of \(open.type) \(open.id)")
+            }
+            message = open
+        } else if type == .request {
+            guard header.id > lastRequestID else {
+                throw .breach("request id \(header.id) is not above \(lastRequestID)")
+            }
+            lastRequestID = header.id
+        }
+        message.length += UInt64(header.length)
+        guard message.length <= UInt64(maxMessage) else {
+            throw Violation(
+                .messageTooLarge, "a message of \(message.length) bytes or more; at most \(maxMessage) are allowed")
+        }
+        continues = open != nil
+        open = more ? message : nil
+    }
+
+    /// Whether the frame being read goes on with a message that an earlier frame began.
+    private var continues = false
+
+    private mutating func judgeCancel(_ id: UInt32) throws(Violation) {
+        guard id <= lastRequestID else { throw .breach("CANCEL of request \(id), which was never sent") }
+        if open?.type == .request, open?.id == id { open = nil }
+    }
+
+    private func part(of header: FrameHeader, _ type: FrameType, at range: Range<Int>, remaining: Int) -> MessagePart {
+        MessagePart(
+            type: type, id: header.id, range: range,
+            isFirst: !continues && remaining == Int(header.length),
+            isLast: remaining == range.count && !header.flags.contains(.more))
+    }
+
+    private func control(_ header: FrameHeader, _ type: FrameType, _ payload: Span<UInt8>) throws(Violation) -> Frame {
+        switch type {
+        case .hello: .hello(try Hello(reading: payload))
+        case .welcome: .welcome(try Welcome(reading: payload))
+        case .ping: .ping(nonce: payload.bigEndian(at: 0))
+        case .pong: .pong(Pong(reading: payload))
+        case .cancel: .cancel(id: header.id)
+        case .failure: .failure(id: header.id, try Failure(reading: payload))
+        case .goAway: .goAway(try GoAway(reading: payload))
+        case .close: .close(try Close(reading: payload))
+        case .request, .response, .message: preconditionFailure("messages are yielded in parts")
+        }
+    }
+}

@@ -1,0 +1,67 @@
+/// The type byte of a frame (Protocol.md, section 4).
+public enum FrameType: UInt8, Sendable, CaseIterable {
+    case hello = 0x01
+    case welcome = 0x02
+    case ping = 0x03
+    case pong = 0x04
+    case request = 0x05
+    case response = 0x06
+    case message = 0x07
+    case cancel = 0x08
+    case failure = 0x09
+    case goAway = 0x0A
+    case close = 0x0B
+}
+
+/// The flag byte of a frame (Protocol.md, section 3.4).
+public struct FrameFlags: OptionSet, Sendable {
+    public let rawValue: UInt8
+    public init(rawValue: UInt8) { self.rawValue = rawValue }
+
+    /// The message goes on in the next frame of this type and id.
+    public static let more = FrameFlags(rawValue: 0x01)
+    /// A receiver that does not know the type skips the frame.
+    public static let ignorable = FrameFlags(rawValue: 0x80)
+
+    static let known: FrameFlags = [.more, .ignorable]
+}
+
+/// One of the two sides of a connection.
+public enum Side: Sendable {
+    case client, server
+}
+
+/// What the header of each type may say: one row a type, so that a rule stands in one place (Protocol.md, section 4).
+struct FrameRule {
+    /// The side that may send it; nil is both.
+    let sender: Side?
+    /// Whether the id is a request's (not 0) or must be 0.
+    let carriesID: Bool
+    /// Whether the payload is (a chunk of) a message, of any length up to the receiver's max_frame.
+    let isMessage: Bool
+    /// The payload lengths allowed; for a message the upper bound is the receiver's max_frame instead.
+    let lengths: ClosedRange<UInt32>
+
+    private init(_ sender: Side?, id: Bool = false, message: Bool = false, _ lengths: ClosedRange<UInt32>) {
+        self.sender = sender
+        carriesID = id
+        isMessage = message
+        self.lengths = lengths
+    }
+
+    static func of(_ type: FrameType) -> FrameRule {
+        switch type {
+        case .hello: FrameRule(.client, Hello.leastLength...Limits.handshakeLength)
+        case .welcome: FrameRule(.server, Welcome.leastLength...Limits.handshakeLength)
+        case .ping: FrameRule(nil, 8...8)
+        case .pong: FrameRule(nil, Pong.length...Pong.length)
+        case .request: FrameRule(.client, id: true, message: true, 0...0)
+        case .response: FrameRule(.server, id: true, message: true, 0...0)
+        case .message: FrameRule(nil, message: true, 0...0)
+        case .cancel: FrameRule(.client, id: true, 0...0)
+        case .failure: FrameRule(.server, id: true, Failure.leastLength...(Failure.leastLength + Limits.textLength))
+        case .goAway: FrameRule(nil, GoAway.leastLength...(GoAway.leastLength + Limits.textLength))
+        case .close: FrameRule(nil, Close.leastLength...(Close.leastLength + Limits.textLength))
+        }
+    }
+}

@@ -1,0 +1,19 @@
+/// Bounds and defaults of the protocol, in bytes (Protocol.md, section 10).
+public enum Limits {
+    /// HELLO and WELCOME are at most this long.
+    public static let handshakeLength: UInt32 = 1024
+    /// The text of FAILURE, GOAWAY and CLOSE is at most this long.
+    public static let textLength: UInt32 = 512
+    /// No side may accept less than this in one frame; before WELCOME a client sends no more than this in one.
+    public static let leastMaxFrame: UInt32 = 256
+    public static let defaultMaxFrame: UInt32 = 16384
+    public static let defaultMaxMessage: UInt32 = 1 << 20
+    public static let defaultMaxInFlight: UInt32 = 256
+    public static let defaultMaxQueued: UInt32 = 4 << 20
+    public static let tokenLength = 256
+    public static let nameLength = 64
+    /// The shortest dead_after, in milliseconds.
+    public static let leastDeadAfter: UInt32 = 100
+    /// The shortest ping_every, in milliseconds.
+    public static let leastPingEvery: UInt32 = 20
+}

@@ -1,0 +1,48 @@
+/// What a server offers every client (Protocol.md, section 6).
+public struct Terms: Equatable, Sendable {
+    /// The server's own dead_after in milliseconds, called T; at least 100.
+    public var timeout: UInt32
+    public var maxFrame: UInt32
+    public var maxMessage: UInt32
+    public var maxInFlight: UInt32
+    /// At least `maxMessage`.
+    public var maxQueued: UInt32
+
+    public init(
+        timeout: UInt32 = 30_000, maxFrame: UInt32 = Limits.defaultMaxFrame,
+        maxMessage: UInt32 = Limits.defaultMaxMessage, maxInFlight: UInt32 = Limits.defaultMaxInFlight,
+        maxQueued: UInt32 = Limits.defaultMaxQueued
+    ) {
+        precondition(timeout >= Limits.leastDeadAfter && maxFrame >= Limits.leastMaxFrame)
+        precondition(maxInFlight >= 1 && maxQueued >= maxMessage)
+        self.timeout = timeout
+        self.maxFrame = maxFrame
+        self.maxMessage = maxMessage
+        self.maxInFlight = maxInFlight
+        self.maxQueued = maxQueued
+    }
+}
+
+/// The WELCOME that answers `hello` under `terms`: one function, so that both sides and every test agree.
+///
+///     dead_after = T                              where HELLO says 0
+///                  clamp(hello.dead_after, 100, T)   else
+///     ping_every = clamp(hello.ping_every or dead_after / 3, 20, dead_after / 2)
+public func negotiate(_ hello: Hello, with terms: Terms, connection: UInt64) -> Welcome {
+    let deadAfter =
+        hello.deadAfter == 0 ? terms.timeout : min(max(hello.deadAfter, Limits.leastDeadAfter), terms.timeout)
+    let asked = hello.pingEvery == 0 ? deadAfter / 3 : hello.pingEvery
+    return Welcome(
+        pingEvery: min(max(asked, Limits.leastPingEvery), deadAfter / 2), deadAfter: deadAfter,
+        maxFrame: terms.maxFrame, maxMessage: terms.maxMessage, maxInFlight: terms.maxInFlight,
+        maxQueued: terms.maxQueued, connection: connection)
+}
+
+extension Welcome {
+    /// Throws where the server's terms are not an answer to `hello`: it may shorten dead_after, never lengthen it.
+    public func check(against hello: Hello) throws(Violation) {
+        guard hello.deadAfter == 0 || deadAfter <= max(hello.deadAfter, Limits.leastDeadAfter) else {
+            throw .breach("WELCOME's dead_after \(deadAfter) is above HELLO's \(hello.deadAfter)")
+        }
+    }
+}

@@ -1,0 +1,167 @@
+/// The answer to a PING, with the load of the side that sends it (Protocol.md, section 4.4).
+///
+///     | nonce u64 | queued bytes u32 | requests in flight u32 | longest running request u32, ms |
+public struct Pong: Equatable, Sendable {
+    public var nonce: UInt64
+    /// Bytes of unanswered requests.
+    public var queued: UInt32
+    /// Unanswered requests.
+    public var inFlight: UInt32
+    /// Milliseconds since the oldest unanswered request arrived.
+    public var longest: UInt32
+
+    static let length: UInt32 = 20
+
+    public init(nonce: UInt64, queued: UInt32 = 0, inFlight: UInt32 = 0, longest: UInt32 = 0) {
+        self.nonce = nonce
+        self.queued = queued
+        self.inFlight = inFlight
+        self.longest = longest
+    }
+
+    init(reading payload: Span<UInt8>) {
+        nonce = payload.bigEndian(at: 0)
+        queued = payload.bigEndian(at: 8)
+        inFlight = payload.bigEndian(at: 12)
+        longest = payload.bigEndian(at: 16)
+    }
+
+    func append(to buffer: inout [UInt8]) {
+        buffer.append(header: .pong, length: Int(Pong.length))
+        buffer.append(bigEndian: nonce)
+        buffer.append(bigEndian: queued)
+        buffer.append(bigEndian: inFlight)
+        buffer.append(bigEndian: longest)
+    }
+}
+
+/// A request that ends without a response (Protocol.md, section 4.9).
+///
+///     | code u16 | zero u16 | retry_after u32, ms | UTF-8 text |
+public struct Failure: Error, Equatable, Sendable {
+    public var code: Code
+    /// Milliseconds after which a repetition has a chance.
+    public var retryAfter: UInt32
+    public var text: String
+
+    static let leastLength: UInt32 = 8
+
+    public init(_ code: Code, _ text: String = "", retryAfter: UInt32 = 0) {
+        self.code = code
+        self.retryAfter = retryAfter
+        self.text = text
+    }
+
+    init(reading payload: Span<UInt8>) throws(Violation) {
+        code = Code(rawValue: payload.bigEndian(at: 0))
+        try payload.requireZero(at: 2, of: "FAILURE")
+        retryAfter = payload.bigEndian(at: 4)
+        text = try payload.text(from: Int(Failure.leastLength), of: "FAILURE")
+    }
+
+    func append(id: UInt32, to buffer: inout [UInt8]) {
+        let text = fitting(self.text)
+        buffer.append(header: .failure, id: id, length: Int(Failure.leastLength) + text.count)
+        buffer.append(bigEndian: code.rawValue)
+        buffer.append(bigEndian: UInt16(0))
+        buffer.append(bigEndian: retryAfter)
+        buffer.append(contentsOf: text)
+    }
+}
+
+/// Please finish and leave (Protocol.md, section 4.10).
+///
+///     | code u16 | zero u16 | retry_after u32, ms | spread u32, ms | UTF-8 text |
+public struct GoAway: Equatable, Sendable {
+    public var code: Code
+    /// Milliseconds before coming back, to which a random part of `spread` is added.
+    public var retryAfter: UInt32
+    public var spread: UInt32
+    public var text: String
+
+    static let leastLength: UInt32 = 12
+
+    public init(_ code: Code, _ text: String = "", retryAfter: UInt32 = 0, spread: UInt32 = 0) {
+        self.code = code
+        self.retryAfter = retryAfter
+        self.spread = spread
+        self.text = text
+    }
+
+    init(reading payload: Span<UInt8>) throws(Violation) {
+        code = Code(rawValue: payload.bigEndian(at: 0))
+        try payload.requireZero(at: 2, of: "GOAWAY")
+        retryAfter = payload.bigEndian(at: 4)
+        spread = payload.bigEndian(at: 8)
+        text = try payload.text(from: Int(GoAway.leastLength), of: "GOAWAY")
+    }
+
+    func append(to buffer: inout [UInt8]) {
+        let text = fitting(self.text)
+        buffer.append(header: .goAway, length: Int(GoAway.leastLength) + text.count)
+        buffer.append(bigEndian: code.rawValue)
+        buffer.append(bigEndian: UInt16(0))
+        buffer.append(bigEndian: retryAfter)
+        buffer.append(bigEndian: spread)
+        buffer.append(contentsOf: text)
+    }
+}
+
+/// The last frame of a connection (Protocol.md, section 4.11).
+///
+///     | last_id u32 | code u16 | zero u16 | retry_after u32, ms | UTF-8 text |
+public struct Close: Equatable, Sendable {
+    /// Requests above it were not and will not be processed; 0 from a client.
+    public var lastID: UInt32
+    public var code: Code
+    /// Milliseconds before coming back.
+    public var retryAfter: UInt32
+    public var text: String
+
+    static let leastLength: UInt32 = 12
+
+    public init(_ code: Code, _ text: String = "", lastID: UInt32 = 0, retryAfter: UInt32 = 0) {
+        self.lastID = lastID
+        self.code = code
+        self.retryAfter = retryAfter
+        self.text = text
+    }
+
+    init(reading payload: Span<UInt8>) throws(Violation) {
+        lastID = payload.bigEndian(at: 0)
+        code = Code(rawValue: payload.bigEndian(at: 4))
+        try payload.requireZero(at: 6, of: "CLOSE")
+        retryAfter = payload.bigEndian(at: 8)
+        text = try payload.text(from: Int(Close.leastLength), of: "CLOSE")
+    }
+
+    func append(to buffer: inout [UInt8]) {
+        let text = fitting(self.text)
+        buffer.append(header: .close, length: Int(Close.leastLength) + text.count)
+        buffer.append(bigEndian: lastID)
+        buffer.append(bigEndian: code.rawValue)
+        buffer.append(bigEndian: UInt16(0))
+        buffer.append(bigEndian: retryAfter)
+        buffer.append(contentsOf: text)
+    }
+
+    /// All that a connection refused before its HELLO is sent: the preface and this (Protocol.md, section 7.6).
+    public var refusal: [UInt8] {
+        var buffer = Preface.bytes
+        append(to: &buffer)
+        return buffer
+    }
+}
+
+extension Span<UInt8> {
+    fileprivate func requireZero(at offset: Int, of frame: String) throws(Violation) {
+        guard bigEndian(at: offset, as: UInt16.self) == 0 else { throw .breach("\(frame)'s reserved field is not zero") }
+    }
+}
+
+/// As much of `text` as a frame may carry, cut between characters.
+private func fitting(_ text: String) -> Substring.UTF8View {
+    var kept = text[...]
+    while kept.utf8.count > Int(Limits.textLength) { kept.removeLast() }
+    return kept.utf8
+}

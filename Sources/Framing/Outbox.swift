@@ -1,0 +1,282 @@
+/// What one side has yet to send, in the order in which it must leave.
+///
+/// The rule of this file: only a little more than one frame is ever staged as bytes; messages wait behind it and are
+/// cut into chunks as room comes. So a PONG, which is staged at once, never waits behind more than `stagedMost` bytes
+/// and the frame that goes over it (Protocol.md, section 5.4), and a message is copied once, into the staged bytes.
+public struct Outbox: Sendable {
+    /// A message, or a frame that keeps its place among the messages.
+    private enum Waiting {
+        /// `rest` is yet to be staged; `begun` says that a chunk of it is.
+        case message(FrameType, id: UInt32, rest: ArraySlice<UInt8>, begun: Bool, cost: Int)
+        case frame([UInt8], id: UInt32, cost: Int)
+
+        var id: UInt32 {
+            switch self {
+            case .message(_, let id, _, _, _), .frame(_, let id, _): id
+            }
+        }
+        var cost: Int {
+            switch self {
+            case .message(_, _, _, _, let cost), .frame(_, _, let cost): cost
+            }
+        }
+        var isBegun: Bool {
+            if case .message(_, _, _, true, _) = self { true } else { false }
+        }
+    }
+
+    /// Where the last frame of a message lies in the stream.
+    private struct Mark {
+        let id: UInt32
+        let start: UInt64
+        let end: UInt64
+        let cost: Int
+    }
+
+    /// Messages are staged while fewer bytes than this are.
+    private static let stagedMost = 16384
+
+    private var staged: [UInt8] = []
+    /// How much of `staged` the kernel has taken.
+    private var head = 0
+    /// A start of a frame in `staged`, at or before `head`; the preface counts as part of what is before it.
+    private var boundary = 0
+    /// Where in the stream `staged` begins.
+    private var base: UInt64 = 0
+    private var waiting = Queue<Waiting>()
+    private var marks = Queue<Mark>()
+    /// The end of the staged PONG in the stream, until it is gone.
+    private var pongEnd: UInt64?
+    /// The PONG that follows it: of several PINGs the latest wins.
+    private var owedPong: Pong?
+    private var isGreeted = false
+    private var maxChunk = Int(Limits.leastMaxFrame)
+
+    /// Whether CLOSE has been put in: nothing may follow it.
+    public private(set) var isClosed = false
+    /// Messages and failures of which the last byte is not with the kernel yet.
+    public private(set) var count = 0
+    /// The sum of their costs, as the caller gave them.
+    public private(set) var cost = 0
+    /// Bytes that the kernel has taken since the start.
+    public var sent: UInt64 { base + UInt64(head) }
+
+    public init() {}
+
+    /// The bytes to hand to the kernel next; empty when there is nothing to send.
+    public var unsent: ArraySlice<UInt8> { staged[head...] }
+    public var isEmpty: Bool { head == staged.count }
+
+    /// The kernel has taken `count` bytes of `unsent`.
+    public mutating func wrote(_ count: Int) {
+        head += count
+        let sent = self.sent
+        while let mark = marks.first, mark.end <= sent {
+            marks.removeFirst()
+            self.count -= 1
+            cost -= mark.cost
+        }
+        if head == staged.count {
+            base = sent
+            staged.removeAll(keepingCapacity: true)
+            head = 0
+            boundary = 0
+        } else if head > 4 * Outbox.stagedMost {
+            advanceBoundary(stopBefore: head)
+            staged.removeFirst(boundary)
+            base += UInt64(boundary)
+            head -= boundary
+            boundary = 0
+        }
+        if let pongEnd, pongEnd <= sent {
+            self.pongEnd = nil
+            if let owedPong {
+                self.owedPong = nil
+                answer(with: owedPong)
+            }
+        }
+        stage()
+    }
+
+    // MARK: The handshake
+
+    /// The client's preface and HELLO.
+    public mutating func greet(_ hello: Hello) {
+        greet { hello.append(to: &$0) }
+    }
+
+    /// The server's preface and WELCOME; `maxFrame` is what the client accepts.
+    public mutating func greet(_ welcome: Welcome, maxFrame: UInt32) {
+        greet { welcome.append(to: &$0) }
+        setMaxFrame(maxFrame)
+    }
+
+    /// The longest chunk from now on: what the peer accepts, but no more than keeps heartbeats quick.
+    public mutating func setMaxFrame(_ maxFrame: UInt32) {
+        maxChunk = Int(min(maxFrame, Limits.defaultMaxFrame))
+    }
+
+    private mutating func greet(_ append: (inout [UInt8]) -> Void) {
+        isGreeted = true
+        staged.append(contentsOf: Preface.bytes)
+        boundary = staged.count
+        append(&staged)
+    }
+
+    // MARK: Heartbeats, and frames that overtake messages
+
+    public mutating func ping(_ nonce: UInt64) {
+        guard !isClosed else { return }
+        staged.append(header: .ping, length: 8)
+        staged.append(bigEndian: nonce)
+    }
+
+    /// Answers a PING. At most one PONG is owed: while one is on its way out, the latest takes the next place.
+    public mutating func answer(with pong: Pong) {
+        guard !isClosed else { return }
+        if pongEnd != nil {
+            owedPong = pong
+        } else {
+            pong.append(to: &staged)
+            pongEnd = base + UInt64(staged.count)
+        }
+    }
+
+    /// Cancels a request; what is left of one that is being sent in chunks is not sent any more.
+    public mutating func cancel(_ id: UInt32) {
+        guard !isClosed else { return }
+        removeWaiting(id)
+        staged.append(header: .cancel, id: id, length: 0)
+    }
+
+    public mutating func goAway(_ goAway: GoAway) {
+        guard !isClosed else { return }
+        goAway.append(to: &staged)
+    }
+
+    // MARK: Messages
+
+    /// Queues a message, in as many chunks as the peer's max_frame asks for. `cost` is counted in `cost` until the
+    /// last byte of it is with the kernel.
+    public mutating func send(_ type: FrameType, id: UInt32 = 0, _ payload: ArraySlice<UInt8>, cost: Int) {
+        guard !isClosed else { return }
+        count += 1
+        self.cost += cost
+        if waiting.isEmpty, staged.count - head < Outbox.stagedMost, payload.count <= maxChunk {
+            stage(type, id, payload, cost: cost)
+        } else {
+            waiting.append(.message(type, id: id, rest: payload, begun: false, cost: cost))
+            stage()
+        }
+    }
+
+    /// Queues a FAILURE behind the messages that wait.
+    public mutating func fail(_ id: UInt32, _ failure: Failure, cost: Int) {
+        guard !isClosed else { return }
+        count += 1
+        self.cost += cost
+        var frame: [UInt8] = []
+        failure.append(id: id, to: &frame)
+        waiting.append(.frame(frame, id: id, cost: cost))
+        stage()
+    }
+
+    /// Whether no byte of the message `id` has been handed to the kernel: it can be promised never to arrive.
+    public func isUntouched(_ id: UInt32) -> Bool {
+        waiting.contains { $0.id == id && !$0.isBegun } || marks.contains { $0.id == id && $0.start >= sent }
+    }
+
+    /// Takes the message `id` out if nothing of it is staged; false where something is.
+    public mutating func withdraw(_ id: UInt32) -> Bool {
+        guard waiting.contains(where: { $0.id == id && !$0.isBegun }) else { return false }
+        removeWaiting(id)
+        return true
+    }
+
+    private mutating func removeWaiting(_ id: UInt32) {
+        waiting.removeAll { waiting in
+            guard waiting.id == id else { return false }
+            count -= 1
+            cost -= waiting.cost
+            return true
+        }
+    }
+
+    // MARK: The end
+
+    /// Puts CLOSE behind everything that waits (an orderly end).
+    public mutating func close(_ close: Close) {
+        guard !isClosed else { return }
+        greetForClose()
+        var frame: [UInt8] = []
+        close.append(to: &frame)
+        count += 1
+        waiting.append(.frame(frame, id: 0, cost: 0))
+        stage()
+        isClosed = true
+    }
+
+    /// Puts CLOSE behind the frame that has been begun and discards the rest (a drop, section 7.5).
+    public mutating func cutOff(_ close: Close) {
+        guard !isClosed else { return }
+        waiting.removeAll()
+        marks.removeAll()
+        count = 0
+        cost = 0
+        owedPong = nil
+        pongEnd = nil
+        advanceBoundary(stopBefore: nil)
+        staged.removeSubrange(boundary...)
+        greetForClose()
+        close.append(to: &staged)
+        isClosed = true
+    }
+
+    private mutating func greetForClose() {
+        if !isGreeted { greet { _ in } }
+    }
+
+    /// Moves `boundary` over the frames that have been begun: to the end of the last, or to the start of the one that
+    /// `index` lies in.
+    private mutating func advanceBoundary(stopBefore index: Int?) {
+        while boundary < head {
+            let length: UInt32 = staged.span.bigEndian(at: boundary)
+            let next = boundary + FrameHeader.length + Int(length)
+            if let index, next > index { return }
+            boundary = next
+        }
+    }
+
+    // MARK: Staging
+
+    private mutating func stage() {
+        while staged.count - head < Outbox.stagedMost, let first = waiting.first {
+            switch first {
+            case .frame(let frame, let id, let cost):
+                waiting.removeFirst()
+                let start = base + UInt64(staged.count)
+                staged.append(contentsOf: frame)
+                marks.append(Mark(id: id, start: start, end: base + UInt64(staged.count), cost: cost))
+            case .message(let type, let id, let rest, _, let cost) where rest.count <= maxChunk:
+                waiting.removeFirst()
+                stage(type, id, rest, cost: cost)
+            case .message(let type, let id, let rest, _, let cost):
+                append(type, .more, id, rest.prefix(maxChunk))
+                waiting.replaceFirst(
+                    with: .message(type, id: id, rest: rest.dropFirst(maxChunk), begun: true, cost: cost))
+            }
+        }
+    }
+
+    /// Stages the last or only chunk of a message.
+    private mutating func stage(_ type: FrameType, _ id: UInt32, _ payload: ArraySlice<UInt8>, cost: Int) {
+        let start = base + UInt64(staged.count)
+        append(type, [], id, payload)
+        marks.append(Mark(id: id, start: start, end: base + UInt64(staged.count), cost: cost))
+    }
+
+    private mutating func append(_ type: FrameType, _ flags: FrameFlags, _ id: UInt32, _ payload: ArraySlice<UInt8>) {
+        staged.append(header: type, flags, id: id, length: payload.count)
+        staged.append(contentsOf: payload)
+    }
+}

@@ -1,0 +1,18 @@
+/// The eight bytes that both sides send first (Protocol.md, section 3.2).
+///
+/// No length is read before they have matched, so that a stray HTTP or TLS peer is told apart, not misread as a
+/// frame of a gigabyte.
+public enum Preface {
+    /// `LIFELINE` in ASCII.
+    public static let bytes: [UInt8] = Array("LIFELINE".utf8)
+
+    /// What `bytes`, the first that a peer sent, look like: for the log and for the text of CLOSE(BAD_PREFACE).
+    static func recognise(_ bytes: [UInt8]) -> String {
+        let methods = ["GET ", "POST", "HEAD", "PUT ", "DELE", "OPTI", "PATC", "CONN", "TRAC", "PRI "]
+        if methods.contains(where: { bytes.starts(with: $0.utf8) }) { return "an HTTP request" }
+        if bytes.starts(with: [0x16, 0x03]) { return "a TLS hello" }
+        if bytes.starts(with: "SSH-".utf8) { return "an SSH greeting" }
+        let hex = bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }
+        return "the bytes " + hex.joined(separator: " ")
+    }
+}

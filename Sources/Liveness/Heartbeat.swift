@@ -1,0 +1,58 @@
+import Framing
+
+/// The two durations that both sides agreed on (Protocol.md, section 6).
+public struct Heartbeat: Equatable, Sendable {
+    /// The client proves the round trip at least this often.
+    public let pingEvery: Duration
+    /// A side that has heard nothing for this long drops the other.
+    public let deadAfter: Duration
+
+    public init(_ welcome: Welcome) {
+        self.init(pingEvery: .milliseconds(welcome.pingEvery), deadAfter: .milliseconds(welcome.deadAfter))
+    }
+
+    public init(pingEvery: Duration, deadAfter: Duration) {
+        self.pingEvery = pingEvery
+        self.deadAfter = deadAfter
+    }
+
+    /// A side that woke later than this after the instant that it had asked for was itself stopped or starved, and
+    /// grants a new dead_after before it drops anyone (section 5.11).
+    var ownLateness: Duration { deadAfter / 10 + .milliseconds(50) }
+}
+
+/// The rule against floods of frames that cost the receiver more than the sender (section 5.10): a bucket that holds
+/// twenty, begins full, gains one each ping_every / 2, and pays for PINGs, CANCELs and empty MESSAGEs.
+public struct PingBucket: Sendable {
+    public static let capacity = 20
+
+    private let refill: Duration
+    private let capacity: Int
+    /// When the bucket is full again: what is missing is the time until then.
+    private var fullAt: Instant
+
+    /// A bucket that is full at `now`; a sender keeps a smaller one, so that jitter on the way breaks no rule.
+    public init(_ heartbeat: Heartbeat, capacity: Int = PingBucket.capacity, at now: Instant) {
+        refill = heartbeat.pingEvery / 2
+        self.capacity = capacity
+        fullAt = now
+    }
+
+    /// Takes one out; false where none is left.
+    public mutating func take(at now: Instant) -> Bool {
+        guard nextToken(at: now) <= now else { return false }
+        fullAt = max(fullAt, now) + refill
+        return true
+    }
+
+    /// When one can be taken: `now` where one is there.
+    public func nextToken(at now: Instant) -> Instant {
+        max(now, fullAt + refill - refill * capacity)
+    }
+}
+
+extension Instant {
+    fileprivate static func - (instant: Instant, duration: Duration) -> Instant {
+        Instant(sinceStart: instant.sinceStart - duration)
+    }
+}

@@ -1,0 +1,34 @@
+import Framing
+
+/// The PINGs that one side has sent and that are not answered yet (Protocol.md, section 5.4).
+///
+/// Nonces count from 1. A PONG may skip some, because of several PINGs the latest wins, and so answers all before it.
+struct PingLedger: Sendable {
+    /// Of more PINGs than this the oldest lose their round trip time, never their right to an answer.
+    private static let timed = 16
+
+    private var lastSent: UInt64 = 0
+    private var lastAnswered: UInt64 = 0
+    /// When the last few were sent; the newest is last.
+    private var sentAt: [Instant] = []
+
+    mutating func send(at now: Instant) -> UInt64 {
+        if sentAt.count == PingLedger.timed { sentAt.removeFirst() }
+        sentAt.append(now)
+        lastSent += 1
+        return lastSent
+    }
+
+    /// The round trip time; nil where the PING was so long ago that its instant is forgotten.
+    mutating func answered(_ nonce: UInt64, at now: Instant) throws(Violation) -> Duration? {
+        guard nonce > lastAnswered, nonce <= lastSent else {
+            throw Violation(.protocolError, "PONG with the nonce \(nonce), which no unanswered PING has")
+        }
+        lastAnswered = nonce
+        let later = Int(clamping: lastSent - nonce)
+        guard later < sentAt.count else { return nil }
+        let sent = sentAt[sentAt.count - 1 - later]
+        sentAt.removeFirst(sentAt.count - later)
+        return now - sent
+    }
+}

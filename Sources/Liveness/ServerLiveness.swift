@@ -1,0 +1,95 @@
+import Framing
+
+/// The server's rules about a client's life, from accept on (Protocol.md, section 5).
+///
+/// The loop calls `woke` first, tells what it read and wrote, asks for the `verdict`, and sleeps until `deadline`.
+public struct ServerLiveness: Sendable {
+    public enum Verdict: Equatable, Sendable {
+        case fine
+        /// A PING with this nonce is due.
+        case ping(nonce: UInt64)
+        case drop(Violation)
+    }
+
+    private let handshakeDeadline: Instant
+    private let handshakeTimeout: Duration
+    /// Set once the handshake is done.
+    private var watch: PeerWatch?
+    private var bucket: PingBucket?
+    private var ledger = PingLedger()
+    /// Whether this silence has been answered with a PING.
+    private var pinged = false
+    /// Whether this side was late and owes a PING for it.
+    private var owesPing = false
+    /// The last round trip that the client's PONG proved.
+    public private(set) var roundTrip: Duration?
+
+    public init(acceptedAt: Instant, handshakeTimeout: Duration) {
+        self.handshakeTimeout = handshakeTimeout
+        handshakeDeadline = acceptedAt + handshakeTimeout
+    }
+
+    /// WELCOME is on its way: from now on the heartbeat counts.
+    public mutating func welcomed(_ heartbeat: Heartbeat, at now: Instant) {
+        watch = PeerWatch(heartbeat, at: now)
+        bucket = PingBucket(heartbeat, at: now)
+    }
+
+    /// The loop runs again; if that is long after `deadline`, the time was this side's to lose, not the client's.
+    public mutating func woke(at now: Instant) {
+        guard let watch, let deadline, now - deadline > watch.heartbeat.ownLateness else { return }
+        self.watch?.grant(at: now)
+        owesPing = watch.mayBeHeard
+    }
+
+    public mutating func heard(at now: Instant) {
+        pinged = false
+        watch?.heard(at: now)
+    }
+
+    public mutating func frame(_ number: UInt64, unfinishedLength: UInt32?, at now: Instant) {
+        watch?.frame(number, unfinishedLength: unfinishedLength, at: now)
+    }
+
+    public mutating func wrote(any: Bool, waiting: Bool, at now: Instant) {
+        watch?.wrote(any: any, waiting: waiting, at: now)
+    }
+
+    public mutating func ended() { watch?.ended() }
+
+    /// A PING, a CANCEL or an empty MESSAGE came.
+    public mutating func pay(at now: Instant) throws(Violation) {
+        guard bucket?.take(at: now) ?? true else { throw .flood }
+    }
+
+    public mutating func ponged(_ nonce: UInt64, at now: Instant) throws(Violation) {
+        if let time = try ledger.answered(nonce, at: now) { roundTrip = time }
+    }
+
+    public var deadline: Instant? {
+        guard let watch else { return handshakeDeadline }
+        return earlier(watch.deadline, pingAt)
+    }
+
+    private var pingAt: Instant? {
+        guard let watch, watch.mayBeHeard, !pinged else { return nil }
+        return watch.lastHeard + watch.heartbeat.deadAfter / 2
+    }
+
+    public mutating func verdict(at now: Instant) -> Verdict {
+        guard let watch else {
+            guard now >= handshakeDeadline else { return .fine }
+            return .drop(Violation(.handshakeTimeout, "no whole HELLO within \(handshakeTimeout)"))
+        }
+        if let violation = watch.verdict(at: now) { return .drop(violation) }
+        guard owesPing || pingAt.map({ $0 <= now }) ?? false else { return .fine }
+        owesPing = false
+        pinged = true
+        return .ping(nonce: ledger.send(at: now))
+    }
+}
+
+extension Violation {
+    static let flood = Violation(
+        .tooManyPings, "more PINGs, CANCELs and empty MESSAGEs than \(PingBucket.capacity) and one each ping_every / 2")
+}
