@@ -1,1 +1,33 @@
+// What Swift's view of the C library lacks: GNU calls, and macros. Plain prototypes only; _GNU_SOURCE stands in the .c
+// file, because here it would change the prototypes of the socket calls that Swift sees.
+#ifndef CPOSIX_H
+#define CPOSIX_H
 
+#include <signal.h>
+#include <stddef.h>
+#include <sys/socket.h>
+
+/// accept4(2) with SOCK_CLOEXEC and SOCK_NONBLOCK.
+int cposix_accept(int listener, struct sockaddr *address, socklen_t *length);
+
+/// socket(2) for a stream, with SOCK_CLOEXEC and SOCK_NONBLOCK.
+int cposix_stream_socket(int family);
+
+/// signalfd(2) with SFD_CLOEXEC and SFD_NONBLOCK.
+int cposix_signalfd(const sigset_t *signals);
+/// The next signal from a signalfd, or -1 with errno.
+int cposix_read_signal(int descriptor);
+
+/// eventfd(2) with EFD_CLOEXEC and EFD_NONBLOCK.
+int cposix_eventfd(void);
+
+/// The macros of wait(2): the exit status, or -1 where the process was killed; the signal, or 0 where it exited.
+int cposix_exit_status(int status);
+int cposix_exit_signal(int status);
+
+/// The thread-safe strerror_r(3), its GNU form.
+const char *cposix_error_text(int code, char *buffer, size_t size);
+/// sigabbrev_np(3): "KILL" for 9, or NULL.
+const char *cposix_signal_name(int signal);
+
+#endif

@@ -1,0 +1,26 @@
+import Glibc
+import Liveness
+
+extension Instant {
+    /// The monotonic clock, which no one sets (clock_gettime(2), CLOCK_MONOTONIC).
+    public static var now: Instant {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return Instant(sinceStart: .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec))
+    }
+}
+
+/// The wall clock in UTC, for logs alone.
+public struct WallTime: Sendable {
+    public let year: Int32, month: Int32, day: Int32, hour: Int32, minute: Int32, second: Int32, millisecond: Int32
+
+    public static var now: WallTime {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        var parts = tm()
+        gmtime_r(&time.tv_sec, &parts)
+        return WallTime(
+            year: parts.tm_year + 1900, month: parts.tm_mon + 1, day: parts.tm_mday, hour: parts.tm_hour,
+            minute: parts.tm_min, second: parts.tm_sec, millisecond: Int32(time.tv_nsec / 1_000_000))
+    }
+}

@@ -1,0 +1,78 @@
+import CPosix
+import Glibc
+
+/// A file descriptor with one owner, closed when the owner lets go of it.
+public struct Descriptor: ~Copyable, Sendable {
+    /// Borrowed: valid as long as the descriptor lives.
+    public let number: Int32
+
+    /// Takes over `number`.
+    public init(owning number: Int32) { self.number = number }
+
+    deinit { close(number) }
+
+    /// Sees to it that standard input, output and error are open, so that no socket takes one of their numbers and is
+    /// written to by mistake: a missing one becomes /dev/null (open(2)).
+    public static func openMissingStandardDescriptors() {
+        for number: Int32 in 0...2 where fcntl(number, F_GETFD) == -1 {
+            // open(2) returns the lowest free number, which is this one.
+            _ = open("/dev/null", number == 0 ? O_RDONLY : O_WRONLY)
+        }
+    }
+}
+
+/// What a read or write that does not block came to.
+public enum Transfer: Equatable, Sendable {
+    /// So many bytes, at least one.
+    case bytes(Int)
+    /// Nothing can be moved now.
+    case wouldBlock
+    /// End of stream; of a read only.
+    case end
+}
+
+extension Descriptor {
+    /// recv(2) into `buffer`, without blocking.
+    public func receive(into buffer: inout [UInt8]) throws(SystemError) -> Transfer {
+        let count = buffer.withUnsafeMutableBytes { bytes in
+            retryingInterrupted { recv(number, bytes.baseAddress, bytes.count, Int32(MSG_DONTWAIT)) }
+        }
+        if count > 0 { return .bytes(count) }
+        if count == 0 { return .end }
+        if errno == EAGAIN { return .wouldBlock }
+        throw SystemError("recv")
+    }
+
+    /// send(2) of `bytes`, without blocking and without SIGPIPE.
+    public func send(_ bytes: ArraySlice<UInt8>) throws(SystemError) -> Transfer {
+        let flags = Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL)
+        let count = bytes.withUnsafeBytes { bytes in
+            retryingInterrupted { Glibc.send(number, bytes.baseAddress, bytes.count, flags) }
+        }
+        if count >= 0 { return .bytes(count) }
+        if errno == EAGAIN { return .wouldBlock }
+        throw SystemError("send")
+    }
+
+    /// shutdown(2) of the writing side: the peer reads end of stream after what was sent.
+    public func shutdownWriting() { shutdown(number, Int32(SHUT_WR)) }
+
+    /// The peer of an eventfd(2) waits in poll(2): this wakes it up.
+    public func wakeUp() {
+        var one: UInt64 = 1
+        _ = write(number, &one, 8)
+    }
+
+    /// Clears what `wakeUp` set.
+    public func clearWakeUps() {
+        var count: UInt64 = 0
+        _ = read(number, &count, 8)
+    }
+
+    /// An eventfd(2), to wake a thread up that waits in poll(2).
+    public static func event() throws(SystemError) -> Descriptor {
+        let number = cposix_eventfd()
+        guard number >= 0 else { throw SystemError("eventfd") }
+        return Descriptor(owning: number)
+    }
+}

@@ -1,0 +1,44 @@
+import Glibc
+import Liveness
+
+/// What poll(2) is asked about one descriptor, and what it says.
+public struct PollEntry: Sendable {
+    private(set) var entry: pollfd
+
+    /// A descriptor of -1 is passed over.
+    public init(_ descriptor: Int32, reading: Bool = true, writing: Bool = false) {
+        entry = pollfd(fd: descriptor, events: Int16((reading ? POLLIN : 0) | (writing ? POLLOUT : 0)), revents: 0)
+    }
+
+    /// Bytes, the end or an error can be read.
+    public var isReadable: Bool { entry.revents & Int16(POLLIN | POLLHUP | POLLERR) != 0 }
+    /// Bytes or an error can be written.
+    public var isWritable: Bool { entry.revents & Int16(POLLOUT | POLLHUP | POLLERR) != 0 }
+}
+
+/// Waits until an entry is ready or `deadline` has come, and returns how many are ready (poll(2)).
+///
+/// The wait is rounded up to whole milliseconds, or the caller would spin during the last one; after a signal it goes
+/// on with what is left.
+@discardableResult
+public func poll(_ entries: inout [PollEntry], until deadline: Instant?) throws(SystemError) -> Int {
+    while true {
+        let ready = entries.withUnsafeMutableBytes { bytes in
+            Glibc.poll(
+                bytes.assumingMemoryBound(to: pollfd.self).baseAddress, nfds_t(bytes.count / MemoryLayout<pollfd>.size),
+                milliseconds(until: deadline))
+        }
+        if ready >= 0 { return Int(ready) }
+        guard errno == EINTR else { throw SystemError("poll") }
+    }
+}
+
+/// The timeout argument of poll(2) and epoll_wait(2) for a wait until `deadline`: -1 for ever.
+public func milliseconds(until deadline: Instant?) -> Int32 {
+    guard let deadline else { return -1 }
+    let left = deadline - .now
+    guard left > .zero else { return 0 }
+    let (seconds, attoseconds) = left.components
+    guard seconds < 1_000_000 else { return 1_000_000_000 }
+    return Int32(seconds * 1000 + (attoseconds + 999_999_999_999_999) / 1_000_000_000_000_000)
+}

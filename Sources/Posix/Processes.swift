@@ -1,0 +1,60 @@
+import CPosix
+import Glibc
+
+/// Which of the two processes runs after a fork.
+public enum Forked: Sendable {
+    case parent(child: pid_t)
+    case child
+}
+
+/// fork(2), of a process with one thread.
+///
+/// A second thread might hold a lock (malloc's, the runtime's) that the child would wait for in vain, so with one this
+/// traps: it is a mistake in the program, and later it would be a hang that nobody can explain.
+public func forkProcess() throws(SystemError) -> Forked {
+    let threads = threadCount()
+    precondition(
+        threads == 1,
+        "fork with \(threads) threads: no async, Task or Dispatch may run in the parent of connections")
+    let pid = fork()
+    guard pid >= 0 else { throw SystemError("fork") }
+    return pid == 0 ? .child : .parent(child: pid)
+}
+
+/// The threads of this process: each is a folder in /proc/self/task, beside `.` and `..` (proc(5)).
+private func threadCount() -> Int {
+    var status = stat()
+    guard stat("/proc/self/task", &status) == 0 else { return 1 }  // Without /proc the rule cannot be checked.
+    return Int(status.st_nlink) - 2
+}
+
+/// A child that has ended.
+public struct Ended: Sendable {
+    public let pid: pid_t
+    /// The exit status, or nil where a signal killed it.
+    public let status: Int32?
+    public let signal: Int32?
+}
+
+/// Reaps one child that has ended; nil where none waits (waitpid(2)).
+public func reap() -> Ended? {
+    var status: Int32 = 0
+    let pid = retryingInterrupted { waitpid(-1, &status, WNOHANG) }
+    guard pid > 0 else { return nil }
+    let signal = cposix_exit_signal(status)
+    return Ended(
+        pid: pid, status: signal == 0 ? cposix_exit_status(status) : nil, signal: signal == 0 ? nil : signal)
+}
+
+/// kill(2) of one process, never of a group; false where it is gone.
+@discardableResult
+public func sendSignal(_ signal: Int32, to pid: pid_t) -> Bool {
+    precondition(pid > 0)
+    return kill(pid, signal) == 0
+}
+
+/// Ends the process at once: no buffers are flushed a second time, no handlers run (_exit(2)).
+public func exitProcess(_ status: Int32) -> Never { _exit(status) }
+
+/// getpid(2).
+public var processID: pid_t { getpid() }

@@ -1,0 +1,34 @@
+import CPosix
+import Glibc
+
+/// Signals as data: blocked, and read from a descriptor in the poll set (signalfd(2)), never handled.
+public struct SignalDescriptor: ~Copyable {
+    private let descriptor: Descriptor
+    public var number: Int32 { descriptor.number }
+
+    /// Blocks `signals` in this thread and in every process forked from now on, and opens a descriptor for them.
+    public init(_ signals: [Int32]) throws(SystemError) {
+        var set = sigset_t()
+        sigemptyset(&set)
+        for signal in signals { sigaddset(&set, signal) }
+        sigprocmask(SIG_BLOCK, &set, nil)
+        let number = cposix_signalfd(&set)
+        guard number >= 0 else { throw SystemError("signalfd") }
+        descriptor = Descriptor(owning: number)
+    }
+
+    /// The next signal that waits, or nil.
+    public func next() -> Int32? {
+        let signal = retryingInterrupted { cposix_read_signal(number) }
+        return signal < 0 ? nil : signal
+    }
+}
+
+/// Lets writes to closed pipes fail instead of ending the process (SIGPIPE in signal(7)).
+public func ignoreBrokenPipes() { signal(SIGPIPE, SIG_IGN) }
+
+/// `SIGKILL` for 9.
+public func signalName(_ signal: Int32) -> String {
+    guard let name = cposix_signal_name(signal) else { return "signal \(signal)" }
+    return "SIG" + String(cString: name)
+}

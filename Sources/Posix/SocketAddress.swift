@@ -1,0 +1,122 @@
+import Glibc
+
+/// The address of one end of a stream socket: IPv4, IPv6 or a Unix path (ip(7), ipv6(7), unix(7)).
+public struct SocketAddress: Sendable {
+    private var storage = sockaddr_storage()
+    private var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+
+    /// Reads `host` as the commands take it: a numeric IPv4 or IPv6 address (the latter with or without brackets, with
+    /// a zone if need be), or `unix:` and a path; nil where it is none of them. Names are not resolved.
+    public init?(host: String, port: UInt16) {
+        if host.hasPrefix("unix:") {
+            self.init(unixPath: String(host.dropFirst("unix:".count)))
+        } else {
+            self.init(numeric: host, port: port)
+        }
+    }
+
+    private init?(unixPath path: String) {
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        let bytes = Array(path.utf8)
+        // One byte is left for the zero that ends it.
+        guard !bytes.isEmpty, bytes.count < MemoryLayout.size(ofValue: address.sun_path) else { return nil }
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
+        set(address)
+    }
+
+    private init?(numeric host: String, port: UInt16) {
+        var v4 = sockaddr_in()
+        if inet_pton(AF_INET, host, &v4.sin_addr) == 1 {
+            v4.sin_family = sa_family_t(AF_INET)
+            v4.sin_port = port.bigEndian
+            set(v4)
+            return
+        }
+        var bare = host[...]
+        if bare.hasPrefix("["), bare.hasSuffix("]") { bare = bare.dropFirst().dropLast() }
+        let parts = bare.split(separator: "%", maxSplits: 1, omittingEmptySubsequences: false)
+        var v6 = sockaddr_in6()
+        guard inet_pton(AF_INET6, String(parts[0]), &v6.sin6_addr) == 1 else { return nil }
+        if parts.count == 2 {
+            v6.sin6_scope_id = if_nametoindex(String(parts[1]))
+            guard v6.sin6_scope_id != 0 else { return nil }
+        }
+        v6.sin6_family = sa_family_t(AF_INET6)
+        v6.sin6_port = port.bigEndian
+        set(v6)
+    }
+
+    /// An address that a resolver returned (getaddrinfo(3)).
+    public init(copying address: UnsafePointer<sockaddr>, length: socklen_t) {
+        withUnsafeMutableBytes(of: &storage) { $0.copyMemory(from: .init(start: address, count: Int(length))) }
+        self.length = length
+    }
+
+    /// An address that `fill` writes, as accept(2) and getsockname(2) do.
+    init(filledBy fill: (UnsafeMutablePointer<sockaddr>, UnsafeMutablePointer<socklen_t>) -> Void) {
+        var length = self.length
+        withUnsafeMutableBytes(of: &storage) { bytes in
+            fill(bytes.assumingMemoryBound(to: sockaddr.self).baseAddress!, &length)
+        }
+        self.length = length
+    }
+
+    private mutating func set<Address>(_ address: Address) {
+        withUnsafeMutableBytes(of: &storage) { $0.storeBytes(of: address, as: Address.self) }
+        length = socklen_t(MemoryLayout<Address>.size)
+    }
+
+    public var family: Int32 { Int32(storage.ss_family) }
+    public var isUnix: Bool { family == AF_UNIX }
+
+    func withSockaddr<Result>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {
+        withUnsafeBytes(of: storage) { body($0.assumingMemoryBound(to: sockaddr.self).baseAddress!, length) }
+    }
+
+    private func load<Address>(as: Address.Type) -> Address {
+        withUnsafeBytes(of: storage) { $0.loadUnaligned(as: Address.self) }
+    }
+
+    /// The path of a Unix socket; empty for an unnamed one, as clients are.
+    public var unixPath: String? {
+        guard isUnix else { return nil }
+        let address = load(as: sockaddr_un.self)
+        let most = Int(length) - MemoryLayout<sa_family_t>.size
+        return withUnsafeBytes(of: address.sun_path) { path in
+            String(decoding: path.prefix(max(0, most)).prefix { $0 != 0 }, as: UTF8.self)
+        }
+    }
+}
+
+extension SocketAddress: CustomStringConvertible {
+    /// `127.0.0.1:7400`, `[::1]:7400`, `unix:/path`, or `unix` for an unnamed Unix socket.
+    public var description: String {
+        switch family {
+        case AF_INET:
+            let address = load(as: sockaddr_in.self)
+            return "\(text(of: address.sin_addr)):\(UInt16(bigEndian: address.sin_port))"
+        case AF_INET6:
+            let address = load(as: sockaddr_in6.self)
+            let port = UInt16(bigEndian: address.sin6_port)
+            let text = text(of: address.sin6_addr)
+            // A client of IPv4 on a listener for both is shown as what it is.
+            if text.hasPrefix("::ffff:"), text.contains(".") { return "\(text.dropFirst(7)):\(port)" }
+            return "[\(text)]:\(port)"
+        case AF_UNIX:
+            let path = unixPath ?? ""
+            return path.isEmpty ? "unix" : "unix:\(path)"
+        default:
+            return "family \(family)"
+        }
+    }
+
+    private func text<Address>(of address: Address) -> String {
+        withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(INET6_ADDRSTRLEN)) { buffer in
+            withUnsafeBytes(of: address) { address in
+                _ = inet_ntop(family, address.baseAddress, buffer.baseAddress, socklen_t(buffer.count))
+            }
+            return String(cString: buffer.baseAddress!)
+        }
+    }
+}

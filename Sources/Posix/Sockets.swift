@@ -1,0 +1,72 @@
+import CPosix
+import Glibc
+
+/// A connection that accept(2) returned, with the address of its other end.
+public struct Accepted: ~Copyable {
+    public let connection: Descriptor
+    public let peer: SocketAddress
+}
+
+extension Descriptor {
+    /// A socket that listens at `address` with CLOEXEC and without blocking (socket(2), bind(2), listen(2)).
+    ///
+    /// Connections inherit TCP_NODELAY from it, so that no frame waits for an acknowledgement and no call is spent on
+    /// each of them. An IPv6 wildcard takes IPv4 too.
+    public static func listening(at address: SocketAddress, backlog: Int32) throws(SystemError) -> Descriptor {
+        let listener = try stream(address.family)
+        if !address.isUnix {
+            listener.set(SOL_SOCKET, SO_REUSEADDR, 1)
+            listener.set(Int32(IPPROTO_TCP), TCP_NODELAY, 1)
+        }
+        if address.family == AF_INET6 { listener.set(Int32(IPPROTO_IPV6), IPV6_V6ONLY, 0) }
+        guard address.withSockaddr({ bind(listener.number, $0, $1) }) == 0 else { throw SystemError("bind") }
+        guard Glibc.listen(listener.number, backlog) == 0 else { throw SystemError("listen") }
+        return listener
+    }
+
+    /// A socket on its way to `address`; it is writable once it is connected or has failed (connect(2)).
+    public static func connecting(to address: SocketAddress) throws(SystemError) -> Descriptor {
+        let socket = try stream(address.family)
+        if !address.isUnix { socket.set(Int32(IPPROTO_TCP), TCP_NODELAY, 1) }
+        let result = address.withSockaddr { address, length in
+            retryingInterrupted { connect(socket.number, address, length) }
+        }
+        guard result == 0 || errno == EINPROGRESS else { throw SystemError("connect") }
+        return socket
+    }
+
+    private static func stream(_ family: Int32) throws(SystemError) -> Descriptor {
+        let number = cposix_stream_socket(family)
+        guard number >= 0 else { throw SystemError("socket") }
+        return Descriptor(owning: number)
+    }
+
+    private func set(_ level: Int32, _ option: Int32, _ value: Int32) {
+        var value = value
+        setsockopt(number, level, option, &value, socklen_t(MemoryLayout<Int32>.size))
+    }
+
+    /// How `connecting` ended: throws what went wrong (SO_ERROR in socket(7)).
+    public func checkConnected() throws(SystemError) {
+        var code: Int32 = 0
+        var length = socklen_t(MemoryLayout<Int32>.size)
+        getsockopt(number, SOL_SOCKET, SO_ERROR, &code, &length)
+        guard code == 0 else { throw SystemError("connect", code) }
+    }
+
+    /// The next connection, CLOEXEC and without blocking; nil where none waits (accept(2)).
+    public func accept() throws(SystemError) -> Accepted? {
+        var number: Int32 = -1
+        let peer = SocketAddress { address, length in
+            number = retryingInterrupted { cposix_accept(self.number, address, length) }
+        }
+        if number >= 0 { return Accepted(connection: Descriptor(owning: number), peer: peer) }
+        if errno == EAGAIN { return nil }
+        throw SystemError("accept")
+    }
+
+    /// The address that the socket is bound to (getsockname(2)).
+    public var localAddress: SocketAddress {
+        SocketAddress { address, length in getsockname(number, address, length) }
+    }
+}

@@ -1,0 +1,37 @@
+import CPosix
+import Glibc
+
+/// A system call that failed for a reason that lies outside this program (errno(3)).
+public struct SystemError: Error, Equatable, Sendable {
+    /// The call, as in its man page.
+    public let call: String
+    public let code: Int32
+
+    /// Our own mistakes are no errors to handle: they trap.
+    public init(_ call: String, _ code: Int32 = errno) {
+        precondition(code != EBADF && code != EFAULT, "\(call) was called wrongly: errno \(code)")
+        self.call = call
+        self.code = code
+    }
+}
+
+extension SystemError: CustomStringConvertible {
+    /// For people: `bind: Address already in use`.
+    public var description: String { "\(call): \(text)" }
+
+    /// The text of errno alone.
+    public var text: String {
+        withUnsafeTemporaryAllocation(of: CChar.self, capacity: 256) { buffer in
+            String(cString: cposix_error_text(code, buffer.baseAddress, buffer.count))
+        }
+    }
+}
+
+/// Calls `body` until it is not interrupted by a signal: the one place where EINTR is handled.
+@inline(__always)
+func retryingInterrupted<Result: SignedInteger>(_ body: () -> Result) -> Result {
+    while true {
+        let result = body()
+        if result != -1 || errno != EINTR { return result }
+    }
+}
