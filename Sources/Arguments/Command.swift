@@ -1,15 +1,15 @@
 /// One flag of a command: its name, what it says in `--help`, and what it does to the settings.
-public struct Flag<Settings> {
+public struct Flag<Settings>: Sendable {
     let name: String
     /// What stands for the value in `--help`; nil for a flag without one.
     let value: String?
     let help: String
-    let apply: (inout Settings, String) throws(UsageError) -> Void
+    let apply: @Sendable (inout Settings, String) throws(UsageError) -> Void
 
     /// A flag with a value, `--timeout DURATION` or `--timeout=DURATION`.
     public init(
         _ name: String, _ value: String, _ help: String,
-        apply: @escaping (inout Settings, String) throws(UsageError) -> Void
+        apply: @escaping @Sendable (inout Settings, String) throws(UsageError) -> Void
     ) {
         self.name = name
         self.value = value
@@ -18,7 +18,7 @@ public struct Flag<Settings> {
     }
 
     /// A flag without a value.
-    public init(_ name: String, _ help: String, apply: @escaping (inout Settings) -> Void) {
+    public init(_ name: String, _ help: String, apply: @escaping @Sendable (inout Settings) -> Void) {
         self.name = name
         value = nil
         self.help = help
@@ -27,7 +27,7 @@ public struct Flag<Settings> {
 }
 
 /// A command as it is typed: its flags, its operands and its `--help`.
-public struct Command<Settings> {
+public struct Command<Settings>: Sendable {
     /// What the arguments ask for.
     public enum Request: Sendable {
         case run, help, version
@@ -38,7 +38,7 @@ public struct Command<Settings> {
     private let summary: String
     private let flags: [Flag<Settings>]
     private let notes: String
-    private let addOperand: ((inout Settings, String) -> Void)?
+    private let addOperand: (@Sendable (inout Settings, String) -> Void)?
 
     /// - Parameters:
     ///   - operands: what stands for the operands in `--help`; `addOperand` takes each of them, and where it is nil
@@ -46,7 +46,7 @@ public struct Command<Settings> {
     ///   - notes: paragraphs for the end of `--help`.
     public init(
         _ name: String, operands: String = "", summary: String, flags: [Flag<Settings>], notes: String = "",
-        addOperand: ((inout Settings, String) -> Void)? = nil
+        addOperand: (@Sendable (inout Settings, String) -> Void)? = nil
     ) {
         self.name = name
         self.operands = operands

@@ -138,7 +138,8 @@ enum Version {
 
     static func check(major: UInt8) throws(Violation) {
         guard major == Version.major else {
-            throw Violation(.unsupportedVersion, "version \(major) was offered; version \(Version.major) is spoken here")
+            throw Violation(
+                .unsupportedVersion, "version \(major) was offered; version \(Version.major) is spoken here")
         }
     }
 }

@@ -17,3 +17,6 @@ public enum Limits {
     /// The shortest ping_every, in milliseconds.
     public static let leastPingEvery: UInt32 = 20
 }
+
+/// The version of this software, as CHANGELOG.md counts it; not the version of the protocol.
+public let lifelineVersion = "0.1.0"

@@ -155,7 +155,9 @@ public struct Close: Equatable, Sendable {
 
 extension Span<UInt8> {
     fileprivate func requireZero(at offset: Int, of frame: String) throws(Violation) {
-        guard bigEndian(at: offset, as: UInt16.self) == 0 else { throw .breach("\(frame)'s reserved field is not zero") }
+        guard bigEndian(at: offset, as: UInt16.self) == 0 else {
+            throw .breach("\(frame)'s reserved field is not zero")
+        }
     }
 }
 

@@ -54,7 +54,7 @@ public struct Outbox: Sendable {
 
     /// Whether CLOSE has been put in: nothing may follow it.
     public private(set) var isClosed = false
-    /// Messages and failures of which the last byte is not with the kernel yet.
+    /// Requests or their endings of which the last byte is not with the kernel yet; one-way messages do not count.
     public private(set) var count = 0
     /// The sum of their costs, as the caller gave them.
     public private(set) var cost = 0
@@ -73,8 +73,7 @@ public struct Outbox: Sendable {
         let sent = self.sent
         while let mark = marks.first, mark.end <= sent {
             marks.removeFirst()
-            self.count -= 1
-            cost -= mark.cost
+            uncount(mark.id, mark.cost)
         }
         if head == staged.count {
             base = sent
@@ -160,8 +159,7 @@ public struct Outbox: Sendable {
     /// last byte of it is with the kernel.
     public mutating func send(_ type: FrameType, id: UInt32 = 0, _ payload: ArraySlice<UInt8>, cost: Int) {
         guard !isClosed else { return }
-        count += 1
-        self.cost += cost
+        count(id, cost)
         if waiting.isEmpty, staged.count - head < Outbox.stagedMost, payload.count <= maxChunk {
             stage(type, id, payload, cost: cost)
         } else {
@@ -173,8 +171,7 @@ public struct Outbox: Sendable {
     /// Queues a FAILURE behind the messages that wait.
     public mutating func fail(_ id: UInt32, _ failure: Failure, cost: Int) {
         guard !isClosed else { return }
-        count += 1
-        self.cost += cost
+        count(id, cost)
         var frame: [UInt8] = []
         failure.append(id: id, to: &frame)
         waiting.append(.frame(frame, id: id, cost: cost))
@@ -194,12 +191,17 @@ public struct Outbox: Sendable {
     }
 
     private mutating func removeWaiting(_ id: UInt32) {
-        waiting.removeAll { waiting in
-            guard waiting.id == id else { return false }
-            count -= 1
-            cost -= waiting.cost
-            return true
-        }
+        for removed in waiting.remove(where: { $0.id == id }) { uncount(id, removed.cost) }
+    }
+
+    private mutating func count(_ id: UInt32, _ cost: Int) {
+        if id != 0 { count += 1 }
+        self.cost += cost
+    }
+
+    private mutating func uncount(_ id: UInt32, _ cost: Int) {
+        if id != 0 { count -= 1 }
+        self.cost -= cost
     }
 
     // MARK: The end
@@ -210,7 +212,6 @@ public struct Outbox: Sendable {
         greetForClose()
         var frame: [UInt8] = []
         close.append(to: &frame)
-        count += 1
         waiting.append(.frame(frame, id: 0, cost: 0))
         stage()
         isClosed = true

@@ -1,6 +1,14 @@
 import CPosix
 import Glibc
 
+/// The signals that mean something here (signal(7)).
+public enum Signal {
+    public static let interrupt = SIGINT
+    public static let kill = SIGKILL
+    public static let terminate = SIGTERM
+    public static let childEnded = SIGCHLD
+}
+
 /// Signals as data: blocked, and read from a descriptor in the poll set (signalfd(2)), never handled.
 public struct SignalDescriptor: ~Copyable {
     private let descriptor: Descriptor

@@ -35,3 +35,17 @@ func retryingInterrupted<Result: SignedInteger>(_ body: () -> Result) -> Result 
         if result != -1 || errno != EINTR { return result }
     }
 }
+
+extension SystemError {
+    public var isAddressInUse: Bool { code == EADDRINUSE }
+    public var isPermissionDenied: Bool { code == EACCES || code == EPERM }
+    /// A connection that ended, or a network that failed, before accept(2) returned it: as if it had never come.
+    public var isConnectionGone: Bool {
+        [
+            ECONNABORTED, EPROTO, EPERM, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET, EHOSTUNREACH, EOPNOTSUPP,
+            ENETUNREACH, ETIMEDOUT, ECONNRESET,
+        ].contains(code)
+    }
+    /// accept(2) found no free descriptor in this process.
+    public var isOutOfDescriptors: Bool { code == EMFILE }
+}
