@@ -81,8 +81,8 @@ struct ServerConnection {
         case (.ping, .some): break
         case (.drop(let violation), nil): drop(violation, at: now)
         case (.drop(let violation), .some(let leaving)):
-            // Only a client that does not read what is left for it can still be dropped.
-            guard leaving.isFlushing, violation.code == .slowReader else { break }
+            // Only a client that does not read its last answers can still be dropped; a drop has a time of its own.
+            guard leaving.isFlushing, leaving.deadline == nil, violation.code == .slowReader else { break }
             ending = .closed(violation.code, violation.text)
             departure?.giveUp()
         }
