@@ -27,8 +27,10 @@ public struct FrameDecoder: Sendable {
     /// An unfinished header or control payload.
     private var partial: [UInt8] = []
     private var open: OpenMessage?
-    /// The highest request id that came (server) or nil where ids are not judged here (client).
-    public private(set) var lastRequestID: UInt32 = 0
+    /// The highest request id that came.
+    private var lastRequestID: UInt32 = 0
+    /// Requests of which the first frame's header has come.
+    public private(set) var requestsBegun: UInt64 = 0
     /// Whether HELLO (or WELCOME, or the CLOSE in its place) has come.
     private var greeted = false
     /// Frames of which the first byte has come.
@@ -193,6 +195,7 @@ public struct FrameDecoder: Sendable {
                 throw .breach("request id \(header.id) is not above \(lastRequestID)")
             }
             lastRequestID = header.id
+            requestsBegun += 1
         }
         message.length += UInt64(header.length)
         guard message.length <= UInt64(maxMessage) else {

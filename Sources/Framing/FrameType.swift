@@ -13,9 +13,30 @@ public enum FrameType: UInt8, Sendable, CaseIterable {
     case close = 0x0B
 }
 
+extension FrameType: CustomStringConvertible {
+    /// The name in Protocol.md, such as `PING`.
+    public var description: String {
+        switch self {
+        case .hello: "HELLO"
+        case .welcome: "WELCOME"
+        case .ping: "PING"
+        case .pong: "PONG"
+        case .request: "REQUEST"
+        case .response: "RESPONSE"
+        case .message: "MESSAGE"
+        case .cancel: "CANCEL"
+        case .failure: "FAILURE"
+        case .goAway: "GOAWAY"
+        case .close: "CLOSE"
+        }
+    }
+}
+
 /// The flag byte of a frame (Protocol.md, section 3.4).
 public struct FrameFlags: OptionSet, Sendable {
+    /// The byte on the wire.
     public let rawValue: UInt8
+    /// The flags in this byte, known or not.
     public init(rawValue: UInt8) { self.rawValue = rawValue }
 
     /// The message goes on in the next frame of this type and id.

@@ -7,6 +7,7 @@ public struct Options: Equatable, Sendable {
     /// The program and its version.
     public var agent: String?
 
+    /// Options of which those that are nil are not sent.
     public init(token: [UInt8]? = nil, name: String? = nil, agent: String? = nil) {
         self.token = token
         self.name = name
@@ -29,7 +30,9 @@ public struct Options: Equatable, Sendable {
             let tag: UInt16 = payload.bigEndian(at: offset)
             let length = Int(payload.bigEndian(at: offset + 2, as: UInt16.self))
             offset += 4
-            guard payload.count - offset >= length else { throw .breach("option \(tag) runs over the end of its frame") }
+            guard payload.count - offset >= length else {
+                throw .breach("option \(tag) runs over the end of its frame")
+            }
             let value = payload.extracting(offset..<(offset + length))
             offset += length
             switch (tag, sender) {

@@ -54,17 +54,19 @@ public struct Outbox: Sendable {
 
     /// Whether CLOSE has been put in: nothing may follow it.
     public private(set) var isClosed = false
-    /// Messages and failures of which the last byte is not with the kernel yet.
+    /// Requests or their endings of which the last byte is not with the kernel yet; one-way messages do not count.
     public private(set) var count = 0
     /// The sum of their costs, as the caller gave them.
     public private(set) var cost = 0
     /// Bytes that the kernel has taken since the start.
     public var sent: UInt64 { base + UInt64(head) }
 
+    /// An outbox with nothing in it, before the handshake.
     public init() {}
 
     /// The bytes to hand to the kernel next; empty when there is nothing to send.
     public var unsent: ArraySlice<UInt8> { staged[head...] }
+    /// Whether there is nothing to send now.
     public var isEmpty: Bool { head == staged.count }
 
     /// The kernel has taken `count` bytes of `unsent`.
@@ -73,8 +75,7 @@ public struct Outbox: Sendable {
         let sent = self.sent
         while let mark = marks.first, mark.end <= sent {
             marks.removeFirst()
-            self.count -= 1
-            cost -= mark.cost
+            uncount(mark.id, mark.cost)
         }
         if head == staged.count {
             base = sent
@@ -125,6 +126,7 @@ public struct Outbox: Sendable {
 
     // MARK: Heartbeats, and frames that overtake messages
 
+    /// Sends a PING ahead of the messages that wait.
     public mutating func ping(_ nonce: UInt64) {
         guard !isClosed else { return }
         staged.append(header: .ping, length: 8)
@@ -149,6 +151,7 @@ public struct Outbox: Sendable {
         staged.append(header: .cancel, id: id, length: 0)
     }
 
+    /// Sends GOAWAY ahead of the messages that wait.
     public mutating func goAway(_ goAway: GoAway) {
         guard !isClosed else { return }
         goAway.append(to: &staged)
@@ -160,8 +163,7 @@ public struct Outbox: Sendable {
     /// last byte of it is with the kernel.
     public mutating func send(_ type: FrameType, id: UInt32 = 0, _ payload: ArraySlice<UInt8>, cost: Int) {
         guard !isClosed else { return }
-        count += 1
-        self.cost += cost
+        count(id, cost)
         if waiting.isEmpty, staged.count - head < Outbox.stagedMost, payload.count <= maxChunk {
             stage(type, id, payload, start: nil, cost: cost)
         } else {
@@ -173,8 +175,7 @@ public struct Outbox: Sendable {
     /// Queues a FAILURE behind the messages that wait.
     public mutating func fail(_ id: UInt32, _ failure: Failure, cost: Int) {
         guard !isClosed else { return }
-        count += 1
-        self.cost += cost
+        count(id, cost)
         var frame: [UInt8] = []
         failure.append(id: id, to: &frame)
         waiting.append(.frame(frame, id: id, cost: cost))
@@ -197,12 +198,17 @@ public struct Outbox: Sendable {
     public func isUnfinished(_ id: UInt32) -> Bool { waiting.contains { $0.id == id && $0.isBegun } }
 
     private mutating func removeWaiting(_ id: UInt32) {
-        waiting.removeAll { waiting in
-            guard waiting.id == id else { return false }
-            count -= 1
-            cost -= waiting.cost
-            return true
-        }
+        for removed in waiting.remove(where: { $0.id == id }) { uncount(id, removed.cost) }
+    }
+
+    private mutating func count(_ id: UInt32, _ cost: Int) {
+        if id != 0 { count += 1 }
+        self.cost += cost
+    }
+
+    private mutating func uncount(_ id: UInt32, _ cost: Int) {
+        if id != 0 { count -= 1 }
+        self.cost -= cost
     }
 
     // MARK: The end
@@ -213,7 +219,6 @@ public struct Outbox: Sendable {
         greetForClose()
         var frame: [UInt8] = []
         close.append(to: &frame)
-        count += 1
         waiting.append(.frame(frame, id: 0, cost: 0))
         stage()
         isClosed = true

@@ -33,9 +33,11 @@ struct Queue<Element: Sendable>: Sendable {
         slots[head...].contains { $0.map(condition) ?? false }
     }
 
-    mutating func removeAll(where condition: (Element) -> Bool) {
-        slots.removeFirst(head)
+    /// Takes out what `condition` names, and returns it.
+    mutating func remove(where condition: (Element) -> Bool) -> [Element] {
+        let elements = slots[head...].compactMap { $0 }
+        slots = elements.filter { !condition($0) }
         head = 0
-        slots.removeAll { $0.map(condition) ?? false }
+        return elements.filter(condition)
     }
 }

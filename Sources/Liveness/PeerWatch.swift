@@ -25,8 +25,11 @@ struct PeerWatch: Sendable {
     /// Bytes arrived.
     mutating func heard(at now: Instant) { lastHeard = now }
 
-    /// The stream of the peer ended.
-    mutating func ended() { mayBeHeard = false }
+    /// Nothing more is expected of the peer: its stream ended, or CLOSE is queued.
+    mutating func ended() {
+        mayBeHeard = false
+        unfinished = nil
+    }
 
     /// The state of the decoder after bytes were read: the payload length of the unfinished frame and its number.
     mutating func frame(_ number: UInt64, unfinishedLength length: UInt32?, at now: Instant) {

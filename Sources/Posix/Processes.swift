@@ -1,9 +1,12 @@
 import CPosix
 import Glibc
 
+/// The number of a process.
+public typealias ProcessID = pid_t
+
 /// Which of the two processes runs after a fork.
 public enum Forked: Sendable {
-    case parent(child: pid_t)
+    case parent(child: ProcessID)
     case child
 }
 
@@ -30,9 +33,11 @@ private func threadCount() -> Int {
 
 /// A child that has ended.
 public struct Ended: Sendable {
-    public let pid: pid_t
+    /// Its number, which the system may give to another process from now on.
+    public let pid: ProcessID
     /// The exit status, or nil where a signal killed it.
     public let status: Int32?
+    /// The signal that killed it, or nil where it exited.
     public let signal: Int32?
 }
 
@@ -48,7 +53,7 @@ public func reap() -> Ended? {
 
 /// kill(2) of one process, never of a group; false where it is gone.
 @discardableResult
-public func sendSignal(_ signal: Int32, to pid: pid_t) -> Bool {
+public func sendSignal(_ signal: Int32, to pid: ProcessID) -> Bool {
     precondition(pid > 0)
     return kill(pid, signal) == 0
 }
@@ -57,4 +62,4 @@ public func sendSignal(_ signal: Int32, to pid: pid_t) -> Bool {
 public func exitProcess(_ status: Int32) -> Never { _exit(status) }
 
 /// getpid(2).
-public var processID: pid_t { getpid() }
+public var processID: ProcessID { getpid() }

@@ -2,8 +2,10 @@ import CPosix
 import Glibc
 
 /// A connection that accept(2) returned, with the address of its other end.
-public struct Accepted: ~Copyable {
+@frozen public struct Accepted: ~Copyable {
+    /// Owned: taking it out of here takes it over.
     public let connection: Descriptor
+    /// Where the connection comes from.
     public let peer: SocketAddress
 }
 
@@ -69,4 +71,26 @@ extension Descriptor {
     public var localAddress: SocketAddress {
         SocketAddress { address, length in getsockname(number, address, length) }
     }
+}
+
+/// Whether there is a Unix socket at `address` that nobody listens on, as a server that was killed leaves it.
+public func isAbandonedSocket(at address: SocketAddress) -> Bool {
+    guard let path = address.unixPath else { return false }
+    var status = stat()
+    guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else { return false }
+    do {
+        _ = try Descriptor.connecting(to: address)
+        return false
+    } catch {
+        return error.code == ECONNREFUSED
+    }
+}
+
+/// unlink(2), as far as it is possible.
+public func removeFile(at path: String) { unlink(path) }
+
+/// The number of the file at `path`, to tell whether it is still the same (stat(2)).
+public func fileNumber(at path: String) -> UInt64? {
+    var status = stat()
+    return lstat(path, &status) == 0 ? UInt64(status.st_ino) : nil
 }

@@ -5,6 +5,7 @@ import Glibc
 public struct SystemError: Error, Equatable, Sendable {
     /// The call, as in its man page.
     public let call: String
+    /// The value of errno.
     public let code: Int32
 
     /// Our own mistakes are no errors to handle: they trap.
@@ -34,4 +35,20 @@ func retryingInterrupted<Result: SignedInteger>(_ body: () -> Result) -> Result 
         let result = body()
         if result != -1 || errno != EINTR { return result }
     }
+}
+
+extension SystemError {
+    /// bind(2): another socket has the address (EADDRINUSE).
+    public var isAddressInUse: Bool { code == EADDRINUSE }
+    /// The permission is missing (EACCES, EPERM).
+    public var isPermissionDenied: Bool { code == EACCES || code == EPERM }
+    /// A connection that ended, or a network that failed, before accept(2) returned it: as if it had never come.
+    public var isConnectionGone: Bool {
+        [
+            ECONNABORTED, EPROTO, EPERM, ENETDOWN, ENOPROTOOPT, EHOSTDOWN, ENONET, EHOSTUNREACH, EOPNOTSUPP,
+            ENETUNREACH, ETIMEDOUT, ECONNRESET,
+        ].contains(code)
+    }
+    /// accept(2) found no free descriptor in this process.
+    public var isOutOfDescriptors: Bool { code == EMFILE }
 }

@@ -1,0 +1,140 @@
+/// One flag of a command: its name, what it says in `--help`, and what it does to the settings.
+public struct Flag<Settings>: Sendable {
+    let name: String
+    /// What stands for the value in `--help`; nil for a flag without one.
+    let value: String?
+    let help: String
+    let apply: @Sendable (inout Settings, String) throws(UsageError) -> Void
+
+    /// A flag with a value, `--timeout DURATION` or `--timeout=DURATION`.
+    public init(
+        _ name: String, _ value: String, _ help: String,
+        apply: @escaping @Sendable (inout Settings, String) throws(UsageError) -> Void
+    ) {
+        self.name = name
+        self.value = value
+        self.help = help
+        self.apply = apply
+    }
+
+    /// A flag without a value.
+    public init(_ name: String, _ help: String, apply: @escaping @Sendable (inout Settings) -> Void) {
+        self.name = name
+        value = nil
+        self.help = help
+        self.apply = { (settings: inout Settings, _) throws(UsageError) in apply(&settings) }
+    }
+}
+
+/// A command as it is typed: its flags, its operands and its `--help`.
+public struct Command<Settings>: Sendable {
+    /// What the arguments ask for.
+    public enum Request: Sendable {
+        case run, help, version
+    }
+
+    private let name: String
+    private let operands: String
+    private let summary: String
+    private let flags: [Flag<Settings>]
+    private let notes: String
+    private let addOperand: (@Sendable (inout Settings, String) -> Void)?
+
+    /// - Parameters:
+    ///   - operands: what stands for the operands in `--help`; `addOperand` takes each of them, and where it is nil
+    ///     there may be none.
+    ///   - notes: paragraphs for the end of `--help`.
+    public init(
+        _ name: String, operands: String = "", summary: String, flags: [Flag<Settings>], notes: String = "",
+        addOperand: (@Sendable (inout Settings, String) -> Void)? = nil
+    ) {
+        self.name = name
+        self.operands = operands
+        self.summary = summary
+        self.flags = flags
+        self.notes = notes
+        self.addOperand = addOperand
+    }
+
+    /// Reads `arguments` (without the command's own name) into `settings`; throws what was typed wrongly.
+    public func parse(_ arguments: [String], into settings: inout Settings) throws(UsageError) -> Request {
+        var rest = arguments[...]
+        var onlyOperands = false
+        while let argument = rest.popFirst() {
+            if onlyOperands || !argument.hasPrefix("-") || argument == "-" {
+                guard let addOperand else {
+                    throw UsageError("'\(argument)' is not expected: \(name) takes flags alone; see \(name) --help")
+                }
+                addOperand(&settings, argument)
+            } else if argument == "--" {
+                onlyOperands = true
+            } else if argument == "--help" || argument == "-h" {
+                return .help
+            } else if argument == "--version" {
+                return .version
+            } else {
+                try parse(flag: argument, &rest, into: &settings)
+            }
+        }
+        return .run
+    }
+
+    private func parse(
+        flag argument: String, _ rest: inout ArraySlice<String>, into settings: inout Settings
+    ) throws(UsageError) {
+        let parts = argument.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+        guard let flag = flags.first(where: { $0.name == parts[0] }) else {
+            throw UsageError("\(parts[0]) is not a flag of \(name)\(suggestion(for: parts[0])); see \(name) --help")
+        }
+        guard let value = flag.value else {
+            guard parts.count == 1 else { throw UsageError("\(flag.name) takes no value") }
+            return try flag.apply(&settings, "")
+        }
+        guard let given = parts.count == 2 ? parts[1] : rest.popFirst() else {
+            throw UsageError("\(flag.name) needs a value: \(flag.name) \(value)")
+        }
+        do {
+            try flag.apply(&settings, given)
+        } catch {
+            throw UsageError("\(flag.name): \(error)")
+        }
+    }
+
+    private func suggestion(for typed: String) -> String {
+        let nearest = flags.map { (flag: $0, distance: editDistance($0.name, typed)) }.min { $0.distance < $1.distance }
+        guard let nearest, nearest.distance <= 3 else { return "" }
+        return " (did you mean \(nearest.flag.name)?)"
+    }
+
+    /// The text of `--help`.
+    public var help: String {
+        let own =
+            flags.map { ($0.name + ($0.value.map { " " + $0 } ?? ""), $0.help) } + [
+                ("--help", "print this and leave"), ("--version", "print the version and leave"),
+            ]
+        let width = (own.map(\.0.count).max() ?? 0) + 2
+        let lines = own.map { left, help in
+            // A help text of several lines goes on below its first.
+            "  " + left + String(repeating: " ", count: width - left.count)
+                + help.split(separator: "\n").joined(separator: "\n" + String(repeating: " ", count: width + 2))
+        }
+        return "\(summary)\n\nUsage: \(name) [flags]\(operands.isEmpty ? "" : " " + operands)\n\n"
+            + lines.joined(separator: "\n") + "\n" + (notes.isEmpty ? "" : "\n" + notes + "\n")
+    }
+}
+
+/// How many letters must be put in, taken out or changed to get from one word to the other (Levenshtein).
+private func editDistance(_ one: String, _ other: String) -> Int {
+    let other = Array(other)
+    var row = Array(0...other.count)
+    for (i, letter) in one.enumerated() {
+        var diagonal = row[0]
+        row[0] = i + 1
+        for j in other.indices {
+            let changed = diagonal + (other[j] == letter ? 0 : 1)
+            diagonal = row[j + 1]
+            row[j + 1] = min(changed, row[j] + 1, row[j + 1] + 1)
+        }
+    }
+    return row[other.count]
+}

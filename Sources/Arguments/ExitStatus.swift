@@ -1,0 +1,33 @@
+/// The exit statuses of the commands (sysexits.h(3head)).
+public enum ExitStatus: Int32, Sendable {
+    case ok = 0
+    /// The command was typed wrongly.
+    case usage = 64
+    /// A host name is not known.
+    case noHost = 68
+    /// A service is not there.
+    case unavailable = 69
+    /// An error inside the program.
+    case software = 70
+    /// The system refused a resource.
+    case osError = 71
+    /// A file cannot be made.
+    case cannotCreate = 73
+    /// Reading or writing failed.
+    case ioError = 74
+    /// Trying again later may help.
+    case tryLater = 75
+    /// The peer broke the protocol.
+    case protocolError = 76
+    /// The permission is missing.
+    case noPermission = 77
+}
+
+/// A command that was typed wrongly: what was wrong, what is expected, and what to do.
+public struct UsageError: Error, Equatable, CustomStringConvertible, Sendable {
+    /// What was wrong, what is expected, and what to do.
+    public let description: String
+
+    /// An error with this text, which goes behind the name of the command.
+    public init(_ description: String) { self.description = description }
+}

@@ -1,0 +1,44 @@
+import Liveness
+
+/// When to accept again after accept or fork failed: the parent never ends for it, and never spins.
+struct AcceptPause {
+    private static let shortest = Duration.milliseconds(100)
+    private static let longest = Duration.seconds(1)
+
+    private(set) var until: Instant?
+    private var next = shortest
+
+    /// accept(2) lacks a resource: it is tried again after 100 ms.
+    mutating func acceptFailed(at now: Instant) { until = now + AcceptPause.shortest }
+
+    /// fork(2) failed: the pause doubles from 100 ms up to 1 s until one succeeds.
+    mutating func forkFailed(at now: Instant) {
+        until = now + next
+        next = min(next * 2, AcceptPause.longest)
+    }
+
+    mutating func forked() { next = AcceptPause.shortest }
+
+    /// Whether a pause is on at `now`; one that is over is forgotten.
+    mutating func isOn(at now: Instant) -> Bool {
+        if let until, until <= now { self.until = nil }
+        return until != nil
+    }
+}
+
+/// Lets one line in five seconds through, with the count of all since the last.
+struct LineRate {
+    private static let every = Duration.seconds(5)
+
+    private var last: Instant?
+    private var count: UInt64 = 0
+
+    /// Something worth a line happened; how often it did since the last line, if one may be written now.
+    mutating func happened(at now: Instant) -> UInt64? {
+        count += 1
+        if let last, now - last < LineRate.every { return nil }
+        last = now
+        defer { count = 0 }
+        return count
+    }
+}

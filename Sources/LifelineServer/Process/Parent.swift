@@ -1,0 +1,237 @@
+import Framing
+import Liveness
+import Posix
+
+/// The process that accepts and forks; it never reads what a client sends.
+///
+/// Its life: it polls the listener, its signals, and the connections that it refuses. For each connection it forks a
+/// child, closes its own copy, and keeps a line about it until it is reaped. The first SIGTERM or SIGINT drains: the
+/// clients queued on the listener are told that the server is shutting down, the listener is closed, every child is
+/// told, and the parent only reaps. A second signal, or the end of the grace, kills what is left. When the last child
+/// is reaped, `run` returns.
+///
+/// Nothing that a client does, and no failure of accept or fork, ends it.
+final class Parent<ConnectionHandler: Handler> {
+    private struct Record {
+        let connection: UInt64
+        let peer: SocketAddress
+        let acceptedAt: Instant
+    }
+
+    /// So many connections are accepted in a row before children are reaped again.
+    private static var acceptedAtOnce: Int { 64 }
+    /// Children are looked for this often even if no signal says that one has ended.
+    private static var sweepEvery: Duration { .seconds(5) }
+    /// What a client that is refused at a limit is told to wait, in milliseconds.
+    private static var busyRetryAfter: UInt32 { 1000 }
+
+    private let options: ServerOptions
+    private let log: Log
+    private let makeHandler: () -> ConnectionHandler
+    private let signals: Held<SignalDescriptor>
+    private let listener: Held<Descriptor>
+    private let address: SocketAddress
+    private let socketFile: UInt64?
+    private let refusals = Refusals()
+    /// Given up for a moment where accept lacks a descriptor, so that one client can be accepted and told.
+    private var spare = try? Descriptor.event()
+    private var children: [ProcessID: Record] = [:]
+    private var connections: UInt64 = 0
+    private var pause = AcceptPause()
+    private var troubleLines = LineRate()
+    private var busyLines = LineRate()
+    private var shutdown: Shutdown
+
+    init(
+        _ options: ServerOptions, listener: consuming Descriptor, address: SocketAddress,
+        signals: consuming SignalDescriptor, log: Log, _ makeHandler: @escaping () -> ConnectionHandler
+    ) {
+        self.options = options
+        self.listener = Held(listener)
+        self.signals = Held(signals)
+        self.address = address
+        self.log = log
+        self.makeHandler = makeHandler
+        shutdown = Shutdown(grace: options.grace)
+        socketFile = address.unixPath.flatMap(fileNumber)
+    }
+
+    func run() {
+        while shutdown.isServing || !children.isEmpty {
+            let now = Instant.now
+            let mayAccept = shutdown.isServing && !pause.isOn(at: now)
+            var entries = [
+                PollEntry(signals.number ?? -1), PollEntry(mayAccept ? listener.number ?? -1 : -1),
+            ]
+            entries += refusals.entries
+            wait(for: &entries, from: now)
+            let woke = Instant.now
+            while let signal = signals.next() {
+                if signal != Signal.childEnded { take(shutdown.signalled(at: woke), at: woke) }
+            }
+            refusals.woke(entries[2...], at: woke)
+            let step = shutdown.woke(at: woke)
+            if step == .leave { break }
+            take(step, at: woke)
+            reapAll(at: woke)
+            if entries[1].isReadable, shutdown.isServing { acceptSome() }
+        }
+        log.write(.info, "stopped", [("connections", .number(connections))])
+    }
+
+    private func wait(for entries: inout [PollEntry], from now: Instant) {
+        let own = earlier(earlier(shutdown.deadline, refusals.deadline), pause.until)
+        do {
+            try poll(&entries, until: earlier(own, now + Parent.sweepEvery))
+        } catch {
+            // Memory for the call is short, and nothing else can be wrong: the next turn tries again.
+            log.write(.error, "poll failed", [("text", .text("\(error)"))])
+        }
+    }
+
+    // MARK: Connections
+
+    private func acceptSome() {
+        for _ in 0..<Parent.acceptedAtOnce {
+            let now = Instant.now
+            guard !pause.isOn(at: now) else { return }
+            do throws(SystemError) {
+                guard let accepted = try listener.accept() else { return }
+                serve(accepted, at: now)
+            } catch {
+                if error.isConnectionGone { continue }
+                acceptFailed(error, at: now)
+                return
+            }
+        }
+    }
+
+    private func serve(_ accepted: consuming Accepted, at now: Instant) {
+        let peer = accepted.peer
+        guard children.count < options.maxConnections else {
+            if let count = busyLines.happened(at: now) {
+                log.write(
+                    .warning, "refused",
+                    [
+                        ("reason", .text("BUSY")), ("peer", .text(peer.description)), ("count", .number(count)),
+                        ("text", .text("--max-connections \(options.maxConnections) is reached")),
+                    ])
+            }
+            refuse(accepted.connection, .busy, "the server has as many connections as it may", at: now)
+            return
+        }
+        do throws(SystemError) {
+            switch try forkProcess() {
+            case .child:
+                becomeChild(accepted.connection, peer: peer, acceptedAt: now)
+            case .parent(let pid):
+                connections += 1
+                children[pid] = Record(connection: connections, peer: peer, acceptedAt: now)
+                pause.forked()
+            }
+        } catch {
+            pause.forkFailed(at: now)
+            reportTrouble("fork failed", error, at: now)
+            refuse(accepted.connection, .busy, "the server cannot start a process now", at: now)
+        }
+    }
+
+    private func refuse(_ connection: consuming Descriptor, _ code: Code, _ text: String, at now: Instant) {
+        refusals.refuse(connection, Close(code, text, retryAfter: Parent.busyRetryAfter), at: now)
+    }
+
+    private func acceptFailed(_ error: SystemError, at now: Instant) {
+        pause.acceptFailed(at: now)
+        reportTrouble("accept failed", error, at: now)
+        guard error.isOutOfDescriptors else { return }
+        spare = nil
+        if let accepted = try? listener.accept() {
+            // Closed at once: the descriptor is the spare one, which the next client in need will get.
+            _ = try? accepted.connection.send(
+                Close(.busy, "the server is out of descriptors", retryAfter: Parent.busyRetryAfter).refusal[...])
+        }
+        spare = try? Descriptor.event()
+    }
+
+    private func reportTrouble(_ event: String, _ error: SystemError, at now: Instant) {
+        guard let count = troubleLines.happened(at: now) else { return }
+        log.write(.error, event, [("text", .text("\(error)")), ("count", .number(count))])
+    }
+
+    /// What follows runs in the new process alone. All that is the parent's is closed before anything else.
+    private func becomeChild(_ connection: consuming Descriptor, peer: SocketAddress, acceptedAt: Instant) -> Never {
+        listener.close()
+        signals.close()
+        refusals.closeAll()
+        spare = nil
+        children = [:]
+        do {
+            try Child(
+                connection, peer: peer, id: connections + 1, acceptedAt: acceptedAt, options: options, log: log,
+                handler: makeHandler()
+            ).run()
+        } catch {
+            log.write(.error, "child failed", [("text", .text("\(error)"))])
+            exitProcess(1)
+        }
+    }
+
+    private func reapAll(at now: Instant) {
+        while let ended = reap() {
+            guard let record = children.removeValue(forKey: ended.pid) else { continue }
+            guard ended.status != 0 else { continue }
+            let how = ended.signal.map { ("signal", Log.Value.text(signalName($0))) }
+            log.write(
+                .warning, "child died",
+                [
+                    ("connection", .number(record.connection)), ("pid", .number(UInt64(ended.pid))),
+                    ("peer", .text(record.peer.description)),
+                    how ?? ("status", .number(UInt64(ended.status ?? 0))), ("age", .seconds(now - record.acceptedAt)),
+                ])
+        }
+    }
+
+    // MARK: The end
+
+    private func take(_ step: Shutdown.Step, at now: Instant) {
+        switch step {
+        case .none, .leave:
+            break
+        case .drain:
+            log.write(.info, "draining", [("children", .number(UInt64(children.count)))])
+            stopListening(at: now)
+            for pid in children.keys { sendSignal(Signal.terminate, to: pid) }
+        case .kill:
+            log.write(.warning, "killing", [("children", .number(UInt64(children.count)))])
+            for pid in children.keys { sendSignal(Signal.kill, to: pid) }
+        }
+    }
+
+    /// Closing a listener resets the clients that are queued on it, so they are accepted and told first.
+    private func stopListening(at now: Instant) {
+        while let accepted = try? listener.accept() {
+            refuse(accepted.connection, .shuttingDown, "the server is shutting down", at: now)
+        }
+        listener.close()
+        if let path = address.unixPath, let socketFile, fileNumber(at: path) == socketFile { removeFile(at: path) }
+    }
+}
+
+/// Something that is held until it is closed: a property of a class cannot be consumed, only emptied.
+private final class Held<Value: ~Copyable> {
+    fileprivate var value: Value?
+
+    init(_ value: consuming Value) { self.value = consume value }
+
+    func close() { value = nil }
+}
+
+extension Held where Value == Descriptor {
+    var number: Int32? { value?.number }
+    func accept() throws(SystemError) -> Accepted? { try value?.accept() ?? nil }
+}
+
+extension Held where Value == SignalDescriptor {
+    var number: Int32? { value?.number }
+    func next() -> Int32? { value?.next() }
+}

@@ -1,0 +1,81 @@
+import Framing
+import Liveness
+import Posix
+
+/// Why a server cannot start: what was tried, what the system said, and what to do.
+public struct StartError: Error, CustomStringConvertible, Sendable {
+    /// A sentence for a person.
+    public let description: String
+    /// The system's reason, where there is one.
+    public let cause: SystemError?
+}
+
+/// A server that gives every connection a process of its own.
+///
+///     let server = try Server(ServerOptions())
+///     server.run { Echo() }
+///
+/// The process that runs it must have one thread: it forks, and a lock that another thread holds would stay locked in
+/// the child for ever. So neither `async` nor Dispatch may have been used before.
+public struct Server: ~Copyable {
+    private let options: ServerOptions
+    private let listener: Descriptor
+    private let signals: SignalDescriptor
+    /// Where it listens, with the port that the system chose.
+    public let address: SocketAddress
+
+    /// Listens; from now on connections are queued, and SIGTERM, SIGINT and SIGCHLD wait for `run`.
+    ///
+    /// Throws what is wrong with the address, or what the system refused (socket(2), bind(2), listen(2)).
+    public init(_ options: ServerOptions) throws(StartError) {
+        guard let address = SocketAddress(host: options.host, port: options.port) else {
+            throw StartError(
+                description: "'\(options.host)' is not an address to listen on: expected a numeric IPv4 or IPv6 "
+                    + "address such as 127.0.0.1 or ::, or unix:/path (names are not resolved)",
+                cause: nil)
+        }
+        Descriptor.openMissingStandardDescriptors()
+        ignoreBrokenPipes()
+        let signals = try Server.explained(address) { () throws(SystemError) in
+            try SignalDescriptor([Signal.terminate, Signal.interrupt, Signal.childEnded])
+        }
+        let listener = try Server.explained(address) { () throws(SystemError) in
+            try Server.listen(at: address, backlog: options.backlog)
+        }
+        self.options = options
+        self.address = listener.localAddress
+        self.listener = listener
+        self.signals = signals
+    }
+
+    private static func explained<Value: ~Copyable>(
+        _ address: SocketAddress, _ start: () throws(SystemError) -> Value
+    ) throws(StartError) -> Value {
+        do {
+            return try start()
+        } catch {
+            throw StartError(
+                description: "cannot listen on \(address): \(error.text) (\(error.call))", cause: error)
+        }
+    }
+
+    /// A Unix socket's file outlives a server that was killed; one that nobody listens on any more is replaced.
+    private static func listen(at address: SocketAddress, backlog: Int32) throws(SystemError) -> Descriptor {
+        do throws(SystemError) {
+            return try .listening(at: address, backlog: backlog)
+        } catch {
+            guard let path = address.unixPath, error.isAddressInUse, isAbandonedSocket(at: address) else { throw error }
+            removeFile(at: path)
+            return try .listening(at: address, backlog: backlog)
+        }
+    }
+
+    /// Serves until SIGTERM or SIGINT, and returns when every child has ended.
+    ///
+    /// `makeHandler` is called in the child, once for each connection.
+    public consuming func run<ConnectionHandler: Handler>(_ makeHandler: @escaping () -> ConnectionHandler) {
+        let log = Log(level: options.logLevel, format: options.logFormat)
+        log.write(.info, "listening", [("address", .text(address.description)), ("pid", .number(UInt64(processID)))])
+        Parent(options, listener: listener, address: address, signals: signals, log: log, makeHandler).run()
+    }
+}

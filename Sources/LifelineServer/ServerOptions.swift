@@ -1,0 +1,54 @@
+import Framing
+
+/// How a server listens, what it offers its clients, and what it logs; each has the default of the `server` command.
+public struct ServerOptions: Sendable {
+    /// A numeric IPv4 or IPv6 address, `::` for all of both, or `unix:` and a path.
+    public var host = "127.0.0.1"
+    /// 0 lets the system choose; without meaning for a Unix socket.
+    public var port: UInt16 = 7400
+    /// T: a client that is silent for so long is dropped; at least 100 ms (Protocol.md, section 6).
+    public var timeout = Duration.seconds(30)
+    /// The time from accept to a whole HELLO (section 5.8).
+    public var handshakeTimeout = Duration.seconds(10)
+    /// The longest payload in one frame, in bytes; at least 256.
+    public var maxFrame = Limits.defaultMaxFrame
+    /// The longest message, in bytes.
+    public var maxMessage = Limits.defaultMaxMessage
+    /// The most unanswered requests on one connection.
+    public var maxInFlight = Limits.defaultMaxInFlight
+    /// The most bytes of them; at least `maxMessage`.
+    public var maxQueued = Limits.defaultMaxQueued
+    /// Connections beyond so many are refused with CLOSE(BUSY).
+    public var maxConnections = 10_000
+    /// How many connections may wait to be accepted (listen(2)).
+    public var backlog: Int32 = 4096
+    /// How long a shutdown waits for children that still work before it kills them.
+    public var grace = Duration.seconds(10)
+    /// What is logged on standard error.
+    public var logLevel = LogLevel.info
+    /// The form of the lines of the log.
+    public var logFormat = LogFormat.text
+
+    /// The defaults.
+    public init() {}
+
+    var terms: Terms {
+        Terms(
+            timeout: UInt32(clamping: Int(timeout / .milliseconds(1))), maxFrame: maxFrame, maxMessage: maxMessage,
+            maxInFlight: maxInFlight, maxQueued: maxQueued)
+    }
+}
+
+/// What is logged: everything at this level and above it.
+public enum LogLevel: String, CaseIterable, Comparable, Sendable {
+    case error, warning, info, debug
+
+    /// By how much is logged: error is the least.
+    public static func < (left: LogLevel, right: LogLevel) -> Bool { left.rank < right.rank }
+    private var rank: Int { LogLevel.allCases.firstIndex(of: self)! }
+}
+
+/// The form of a line of the log.
+public enum LogFormat: String, CaseIterable, Sendable {
+    case text, json
+}

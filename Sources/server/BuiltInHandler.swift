@@ -1,0 +1,30 @@
+import Framing
+import LifelineServer
+
+/// The handlers that `--handler` offers.
+enum BuiltInHandler: String, CaseIterable {
+    /// The same bytes back.
+    case echo
+    /// "ok" for each.
+    case ack
+    /// "This is server send message:N", N from 0 on each connection.
+    case count
+}
+
+/// One connection's handler of the kind that `--handler` named.
+struct BuiltIn: Handler {
+    let kind: BuiltInHandler
+    private var answered: UInt64 = 0
+
+    init(_ kind: BuiltInHandler) { self.kind = kind }
+
+    mutating func respond(to request: Request) throws(Failure) -> Response {
+        switch kind {
+        case .echo: return Response(request.bytes)
+        case .ack: return Response("ok")
+        case .count:
+            defer { answered += 1 }
+            return Response("This is server send message:\(answered)")
+        }
+    }
+}
