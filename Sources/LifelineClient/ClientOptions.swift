@@ -7,7 +7,7 @@ public struct ClientOptions: Sendable {
     /// Proves to the server who the client is: at most 256 bytes. The library never logs it.
     public var token: [UInt8]?
     /// The program and its version, for the server's log: at most 256 bytes of UTF-8.
-    public var agent: String? = "lifeline-client/1"
+    public var agent: String? = "lifeline-client/\(lifelineVersion)"
     /// How often the round trip is proved; nil lets the server choose. Whole milliseconds; the server clamps it.
     public var pingEvery: Duration?
     /// The silence after which either side drops the other; nil lets the server choose. Whole milliseconds; the server

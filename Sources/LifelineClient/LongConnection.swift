@@ -21,20 +21,34 @@ public final class LongConnection: Sendable {
     public static func open(
         host: String, port: UInt16 = 7400, options: ClientOptions = ClientOptions()
     ) async throws(ConnectionError) -> LongConnection {
+        let connection = try start(host: host, port: port, options: options)
+        try await connection.waitUntilOpen()
+        return connection
+    }
+
+    /// Begins what `open` does and returns at once, for a program that wants to see the events of it.
+    ///
+    /// Throws where an option is out of its bounds or the system has no thread or descriptor left.
+    public static func start(
+        host: String, port: UInt16 = 7400, options: ClientOptions = ClientOptions()
+    ) throws(ConnectionError) -> LongConnection {
         let session = Session(
             try options.hello(short: false), policy: options.reconnect,
             connectTimeout: within(options.connectTimeout), at: .now)
-        let connection = LongConnection(
+        return LongConnection(
             try IOThread.shared(), Endpoint(host: host, port: port), session, unreadMessages: options.unreadMessages)
-        let monitor = connection.sinks.monitor
+    }
+
+    /// Waits until there is a connection; throws why there will be none. A cancelled task closes the connection and
+    /// throws `ConnectionError.Kind.cancelled`.
+    public func waitUntilOpen() async throws(ConnectionError) {
         let failure = await withTaskCancellationHandler {
-            await monitor.waitUntilOpen()
+            await sinks.monitor.waitUntilOpen()
         } onCancel: {
-            connection.thread.submit(.close(connection.link, nil))
+            thread.submit(.close(link, nil))
         }
         if Task.isCancelled { throw ConnectionError(.cancelled, "opening was cancelled") }
         if let failure { throw failure }
-        return connection
     }
 
     private init(_ thread: IOThread, _ endpoint: Endpoint, _ session: Session, unreadMessages: Int) {
@@ -58,7 +72,7 @@ public final class LongConnection: Sendable {
     ) async throws(RequestError) -> [UInt8] {
         let call = Session.Call(
             kind: .request(mayRunTwice: mayRunTwice), bytes: message, deadline: .now + within(timeout))
-        return try await thread.call(call, on: link).get()
+        return try await thread.call(call, on: link, sinks.monitor).get()
     }
 
     /// Sends `message` one way: returns when it has its place behind less than the server's max_queued bytes that wait
@@ -66,7 +80,9 @@ public final class LongConnection: Sendable {
     ///
     /// While there is no connection it waits for the next one. A cancelled task throws NOT_SENT.
     public func send(_ message: [UInt8]) async throws(RequestError) {
-        _ = try await thread.call(Session.Call(kind: .message, bytes: message, deadline: nil), on: link).get()
+        _ = try await thread.call(
+            Session.Call(kind: .message, bytes: message, deadline: nil), on: link, sinks.monitor
+        ).get()
     }
 
     /// The one-way messages of the server. Each goes to one reader.
@@ -112,17 +128,19 @@ public enum ShortConnection {
         let link = IOThread.newID()
         let sinks = LinkSinks(monitor: Monitor(), messages: Messages(most: 0))
         thread.submit(.open(link, Endpoint(host: host, port: port), session, sinks))
-        return try await thread.call(call, on: link).get()
+        return try await thread.call(call, on: link, sinks.monitor).get()
     }
 }
 
 extension IOThread {
     /// Starts `call` on `link` and waits for its end.
-    fileprivate func call(_ call: Session.Call, on link: LinkID) async -> Result<[UInt8], RequestError> {
+    fileprivate func call(
+        _ call: Session.Call, on link: LinkID, _ monitor: Monitor
+    ) async -> Result<[UInt8], RequestError> {
         let id = IOThread.newID()
         return await withTaskCancellationHandler {
             await withCheckedContinuation { reply in
-                submit(.call(link, id, call, reply))
+                submit(.call(link, id, call, reply, monitor))
                 // A cancellation before this line found no call to abandon.
                 if Task.isCancelled { submit(.abandon(link, id)) }
             }

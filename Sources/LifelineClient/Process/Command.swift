@@ -4,7 +4,8 @@ import Posix
 /// program's code there: continuations only make tasks ready.
 enum Command: Sendable {
     case open(LinkID, Endpoint, Session, LinkSinks)
-    case call(LinkID, Session.CallID, Session.Call, Reply)
+    /// The monitor tells why, where the link is gone.
+    case call(LinkID, Session.CallID, Session.Call, Reply, Monitor)
     case abandon(LinkID, Session.CallID)
     case close(LinkID, CheckedContinuation<Void, Never>?)
     case resolved(Endpoint, Result<[SocketAddress], ConnectionError>)

@@ -101,9 +101,9 @@ final class Loop {
             let link = Link(id, to: endpoint, session, sinks, loop: self)
             links[id] = link
             return link
-        case .call(let id, let call, let request, let reply):
+        case .call(let id, let call, let request, let reply, let monitor):
             guard let link = links[id] else {
-                reply.resume(returning: .failure(.notSent(.connection(.closedByProgram))))
+                reply.resume(returning: .failure(.notSent(.connection(monitor.end ?? .closedByProgram))))
                 return nil
             }
             link.start(call, request, reply)

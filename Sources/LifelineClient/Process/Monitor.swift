@@ -22,6 +22,11 @@ final class Monitor: Sendable {
 
     var state: ConnectionState { shared.withLock { $0.state } }
 
+    /// Why there will be no connection any more, where that is so.
+    var end: ConnectionError? {
+        if case .closed(let error) = state { error } else { nil }
+    }
+
     /// Waits until the first connection is open (nil) or will never be (why).
     func waitUntilOpen() async -> ConnectionError? {
         await withCheckedContinuation { continuation in
