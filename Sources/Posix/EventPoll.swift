@@ -3,6 +3,7 @@ import Liveness
 
 /// What is ready, and under which key it was added.
 public struct ReadyEvent: Sendable {
+    /// The key that the descriptor was added with.
     public let key: UInt64
     /// Bytes, the end or an error can be read.
     public let isReadable: Bool
