@@ -48,6 +48,8 @@ struct ServerConnection {
     private var hasEnded = false
     /// The client said GOAWAY: it asks for nothing more.
     private var clientLeaves = false
+    /// Whether the request of which chunks are coming is finished before the connection is closed (7.4-4).
+    private var waitsForIncoming = false
     /// How this connection will be closed once nothing is unanswered.
     private var closing: Violation?
 
@@ -144,6 +146,7 @@ struct ServerConnection {
         case .goAway:
             guard !isShort else { throw Violation(.protocolError, "GOAWAY came on a SHORT connection") }
             clientLeaves = true
+            waitsForIncoming = true
             close(Violation(.normal, "the client went away"))
         case .close(let close):
             guard close.lastID == 0 else { throw Violation(.protocolError, "a client's CLOSE has a last_id") }
@@ -183,6 +186,7 @@ struct ServerConnection {
             incoming = nil
             assembler.abandon()
             try refuse(part.id, "\(terms.maxQueued) bytes of requests are unanswered")
+            closeIfIdle()
         }
         guard discarding != part.id else {
             if part.isLast { discarding = nil }
@@ -313,7 +317,8 @@ struct ServerConnection {
         guard departure == nil else { return }
         let violation = Violation(goAway.code, goAway.text)
         guard hello != nil else { return drop(violation, at: now) }
-        if !isShort { outbox.goAway(goAway) }
+        outbox.goAway(goAway)
+        waitsForIncoming = false
         close(violation)
     }
 
@@ -328,6 +333,7 @@ struct ServerConnection {
 
     private mutating func closeIfIdle() {
         guard let closing, running.isEmpty, departure == nil else { return }
+        guard !waitsForIncoming || incoming == nil else { return }
         // A sentence is owed to the client only where something is wrong.
         let text = closing.code == .normal ? "" : closing.text
         outbox.close(Close(closing.code, text, lastID: lastID))
