@@ -46,8 +46,6 @@ struct ServerConnection {
     /// The highest request that the handler has been given.
     private var lastID: UInt32 = 0
     private var hasEnded = false
-    /// The client said GOAWAY: it asks for nothing more.
-    private var clientLeaves = false
     /// Whether the request of which chunks are coming is finished before the connection is closed (7.4-4).
     private var waitsForIncoming = false
     /// How this connection will be closed once nothing is unanswered.
@@ -144,8 +142,6 @@ struct ServerConnection {
             try liveness.pay(at: now)
             return takeCancel(id)
         case .goAway:
-            guard !isShort else { throw Violation(.protocolError, "GOAWAY came on a SHORT connection") }
-            clientLeaves = true
             waitsForIncoming = true
             close(Violation(.normal, "the client went away"))
         case .close(let close):
@@ -172,10 +168,6 @@ struct ServerConnection {
         _ part: MessagePart, of buffer: [UInt8], at now: Instant
     ) throws(Violation) -> Event? {
         if part.isFirst {
-            guard !clientLeaves else { throw Violation(.protocolError, "a request came after the client's GOAWAY") }
-            guard !isShort || decoder.requestsBegun == 1 else {
-                throw Violation(.protocolError, "a second request came on a SHORT connection")
-            }
             if inFlight >= Int(terms.maxInFlight) {
                 try refuse(part.id, "\(terms.maxInFlight) requests are unanswered")
             } else {
@@ -211,7 +203,6 @@ struct ServerConnection {
     private mutating func takeMessage(
         _ part: MessagePart, of buffer: [UInt8], at now: Instant
     ) throws(Violation) -> Event? {
-        guard !isShort else { throw Violation(.protocolError, "a MESSAGE came on a SHORT connection") }
         if part.isFirst, part.isLast, part.range.isEmpty { try liveness.pay(at: now) }
         return assembler.add(part, of: buffer).map { .message($0) }
     }
