@@ -1,4 +1,7 @@
 import Framing
+// What a handler's code names of the protocol comes with this module.
+@_exported import struct Framing.Code
+@_exported import struct Framing.Failure
 
 /// What answers the requests of one connection.
 ///
