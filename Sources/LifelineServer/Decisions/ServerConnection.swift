@@ -308,7 +308,7 @@ struct ServerConnection {
         guard departure == nil else { return }
         let violation = Violation(goAway.code, goAway.text)
         guard hello != nil else { return drop(violation, at: now) }
-        outbox.goAway(goAway)
+        if !isShort { outbox.goAway(goAway) }
         waitsForIncoming = false
         close(violation)
     }
