@@ -35,6 +35,7 @@ let package = Package(
             name: "server", dependencies: ["LifelineServer", "Framing", "Posix", "Arguments"],
             linkerSettings: fullyStatic),
         .executableTarget(
-            name: "client", dependencies: ["LifelineClient", "Arguments"], linkerSettings: staticRuntime),
+            name: "client", dependencies: ["LifelineClient", "Framing", "Posix", "Arguments"],
+            linkerSettings: staticRuntime),
     ]
 )
