@@ -44,7 +44,9 @@ struct ClientConnection: Sendable {
     private var cancels: PingBucket?
     /// CANCELs that the bucket does not pay for yet.
     private var heldCancels: [UInt32] = []
-    private var departure: Departure?
+    private var departure: Departure? {
+        didSet { if oldValue == nil { liveness.ended() } }
+    }
     private var fates: [UInt32: Fate] = [:]
 
     init(
@@ -52,7 +54,8 @@ struct ClientConnection: Sendable {
         random: @escaping @Sendable () -> Double = { .random(in: 0..<1) }
     ) {
         self.hello = hello
-        decoder = FrameDecoder(from: .server, maxFrame: hello.maxFrame, maxMessage: hello.maxMessage)
+        decoder = FrameDecoder(
+            from: .server, maxFrame: hello.maxFrame, maxMessage: hello.maxMessage, isShort: hello.short)
         liveness = ClientLiveness(connectedAt: now, handshakeTimeout: handshakeTimeout, random: random)
         outbox.greet(hello)
     }
@@ -138,15 +141,20 @@ struct ClientConnection: Sendable {
         guard let departure else {
             return earlier(liveness.deadline, heldCancels.isEmpty ? nil : cancels?.nextToken(at: .distantPast))
         }
-        return earlier(departure.deadline, departure.isFlushing ? liveness.deadline : nil)
+        return departure.isFlushing && welcome != nil
+            ? earlier(departure.deadline, liveness.deadline) : departure.deadline
     }
 
     /// Does what is due at `now`; to be called until it returns nil.
     mutating func judge(at now: Instant) -> Event? {
         guard departure == nil else {
             departure?.woke(at: now)
-            // A server that does not read on is not waited for.
-            if departure?.isFlushing == true, case .drop = liveness.verdict(at: now) { departure?.giveUp() }
+            // A server that does not read what is left for it is not waited for; a drop has a time of its own.
+            if let departure, departure.isFlushing, departure.deadline == nil,
+                case .drop(let violation) = liveness.verdict(at: now), violation.code == .slowReader
+            {
+                self.departure?.giveUp()
+            }
             return nil
         }
         sendHeldCancels(at: now)
