@@ -44,9 +44,7 @@ struct ClientConnection: Sendable {
     private var cancels: PingBucket?
     /// CANCELs that the bucket does not pay for yet.
     private var heldCancels: [UInt32] = []
-    private var departure: Departure? {
-        didSet { if oldValue == nil { liveness.ended() } }
-    }
+    private var departure: Departure?
     private var fates: [UInt32: Fate] = [:]
 
     init(
@@ -124,7 +122,7 @@ struct ClientConnection: Sendable {
     mutating func leave(at now: Instant) {
         guard departure == nil else { return }
         decideFates(lastID: nil)
-        departure = .orderly(peerIsDone: false)
+        depart(.orderly(peerIsDone: false))
         if hello.short, unanswered.isEmpty {
             departure?.flushed(at: now)
         } else {
@@ -273,7 +271,7 @@ struct ClientConnection: Sendable {
             throw Violation(.protocolError, "CLOSE names request \(close.lastID), which was never sent")
         }
         decideFates(lastID: close.lastID)
-        departure = .drop(at: now, peerIsDone: true)
+        depart(.drop(at: now, peerIsDone: true))
         if hello.short {
             departure?.giveUp()
         } else {
@@ -297,16 +295,23 @@ struct ClientConnection: Sendable {
     /// The connection can be neither read nor written any more.
     mutating func broke(_ text: String) -> Event? {
         let wasDeparting = departure != nil
-        if !wasDeparting { decideFates(lastID: nil) }
-        departure = departure ?? .orderly(peerIsDone: true)
+        if !wasDeparting {
+            decideFates(lastID: nil)
+            depart(.orderly(peerIsDone: true))
+        }
         departure?.giveUp()
         return wasDeparting ? nil : .ended(ConnectionError(.broken, text))
+    }
+
+    private mutating func depart(_ departure: Departure) {
+        self.departure = departure
+        liveness.ended()
     }
 
     private mutating func drop(_ violation: Violation, at now: Instant) -> Event {
         decideFates(lastID: nil)
         outbox.cutOff(Close(violation.code, violation.text))
-        departure = .drop(at: now, peerIsDone: false)
+        depart(.drop(at: now, peerIsDone: false))
         return .ended(ConnectionError(violation))
     }
 
