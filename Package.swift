@@ -37,5 +37,6 @@ let package = Package(
         .executableTarget(
             name: "client", dependencies: ["LifelineClient", "Framing", "Posix", "Arguments"],
             linkerSettings: staticRuntime),
+        .testTarget(name: "LifelineClientTests", dependencies: ["LifelineClient", "Framing", "Liveness"]),
     ]
 )
