@@ -32,7 +32,8 @@ let package = Package(
         // The commands.
         .target(name: "Arguments"),
         .executableTarget(
-            name: "server", dependencies: ["LifelineServer", "Framing", "Posix", "Arguments"], linkerSettings: fullyStatic),
+            name: "server", dependencies: ["LifelineServer", "Framing", "Posix", "Arguments"],
+            linkerSettings: fullyStatic),
         .executableTarget(
             name: "client", dependencies: ["LifelineClient", "Arguments"], linkerSettings: staticRuntime),
         // The pure modules are tested with bytes and instants alone: no socket, no clock, no sleep.

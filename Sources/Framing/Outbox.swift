@@ -61,10 +61,12 @@ public struct Outbox: Sendable {
     /// Bytes that the kernel has taken since the start.
     public var sent: UInt64 { base + UInt64(head) }
 
+    /// An outbox with nothing in it, before the handshake.
     public init() {}
 
     /// The bytes to hand to the kernel next; empty when there is nothing to send.
     public var unsent: ArraySlice<UInt8> { staged[head...] }
+    /// Whether there is nothing to send now.
     public var isEmpty: Bool { head == staged.count }
 
     /// The kernel has taken `count` bytes of `unsent`.
@@ -124,6 +126,7 @@ public struct Outbox: Sendable {
 
     // MARK: Heartbeats, and frames that overtake messages
 
+    /// Sends a PING ahead of the messages that wait.
     public mutating func ping(_ nonce: UInt64) {
         guard !isClosed else { return }
         staged.append(header: .ping, length: 8)
@@ -148,6 +151,7 @@ public struct Outbox: Sendable {
         staged.append(header: .cancel, id: id, length: 0)
     }
 
+    /// Sends GOAWAY ahead of the messages that wait.
     public mutating func goAway(_ goAway: GoAway) {
         guard !isClosed else { return }
         goAway.append(to: &staged)

@@ -51,6 +51,7 @@ public struct Request: Sendable {
 public struct Response: Sendable {
     let bytes: ArraySlice<UInt8>
 
+    /// Sends `bytes`.
     public init(_ bytes: [UInt8]) { self.bytes = bytes[...] }
 
     /// Shares memory with `bytes`: a request's own bytes are sent back without a copy.

@@ -33,6 +33,7 @@ public struct LogOutput: Sendable {
     /// A file or /dev/null takes every write at once; a pipe, a terminal or a socket may be full.
     private let mayBlock: Bool
 
+    /// The log on `stream`, whatever that is connected to.
     public init(_ stream: StandardStream) {
         number = stream.rawValue
         var status = stat()
