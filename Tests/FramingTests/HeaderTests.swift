@@ -37,8 +37,11 @@ struct Row: Sendable, CustomTestStringConvertible {
             type: .message, byte: 0x07, senders: [.client, .server], hasID: false, isMessage: true, least: 0, most: 300),
         Row(type: .cancel, byte: 0x08, senders: [.client], hasID: true, isMessage: false, least: 0, most: 0),
         Row(type: .failure, byte: 0x09, senders: [.server], hasID: true, isMessage: false, least: 8, most: 520),
-        Row(type: .goAway, byte: 0x0A, senders: [.client, .server], hasID: false, isMessage: false, least: 12, most: 524),
-        Row(type: .close, byte: 0x0B, senders: [.client, .server], hasID: false, isMessage: false, least: 12, most: 524),
+        Row(
+            type: .goAway, byte: 0x0A, senders: [.client, .server], hasID: false, isMessage: false, least: 12, most: 524
+        ),
+        Row(
+            type: .close, byte: 0x0B, senders: [.client, .server], hasID: false, isMessage: false, least: 12, most: 524),
     ]
 
     static let withSender: [(Row, Side)] = all.flatMap { row in row.senders.map { (row, $0) } }
@@ -105,13 +108,13 @@ struct HeaderTests {
     @Test("3.3-5 A type of the other side is a PROTOCOL_ERROR", arguments: Row.all, [Side.client, .server])
     func direction(row: Row, sender: Side) {
         let header = raw(row.byte, id: row.id, length: row.least)
-        let first = row.type == .hello || row.type == .welcome ? rawPreface : opening(of: sender) + requestSeven(sender)
+        let isGreeting = row.type == .hello || row.type == .welcome
+        let cancelled = row.type == .cancel && sender == .client ? raw(0x05, id: 7) : []
+        let first = isGreeting ? rawPreface : opening(of: sender) + cancelled
         let violation = read(first + header, from: sender, maxFrame: 300).violation
         #expect((violation == nil) == row.isAllowed(from: sender))
         #expect(violation == nil || violation?.code == .protocolError)
     }
-
-    private func requestSeven(_ sender: Side) -> [UInt8] { sender == .client ? raw(0x05, id: 7) : [] }
 
     @Test("3.4-1, 3.4-2, 3.4-6 Each bit of the flags, on each type", arguments: Row.withSender)
     func flags(row: Row, sender: Side) {

@@ -11,7 +11,8 @@ func text(_ string: String) -> [UInt8] { Array(string.utf8) }
 
 /// A frame. `length` is for frames whose header does not say the truth.
 func raw(
-    _ type: UInt8, flags: UInt8 = 0, reserved: UInt16 = 0, id: UInt32 = 0, length: UInt32? = nil, _ payload: [UInt8] = []
+    _ type: UInt8, flags: UInt8 = 0, reserved: UInt16 = 0, id: UInt32 = 0, length: UInt32? = nil,
+    _ payload: [UInt8] = []
 ) -> [UInt8] {
     u32(length ?? UInt32(payload.count)) + [type, flags] + u16(reserved) + u32(id) + payload
 }
