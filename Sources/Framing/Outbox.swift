@@ -82,7 +82,8 @@ public struct Outbox: Sendable {
             staged.removeAll(keepingCapacity: true)
             head = 0
             boundary = 0
-        } else if head > 4 * Outbox.stagedMost {
+        } else if head > 4 * Outbox.stagedMost, boundary < head {
+            // After a drop the boundary is ahead, and only one frame and CLOSE are left: nothing has to be cleared.
             advanceBoundary(stopBefore: head)
             staged.removeFirst(boundary)
             base += UInt64(boundary)
