@@ -6,8 +6,8 @@
 public struct Outbox: Sendable {
     /// A message, or a frame that keeps its place among the messages.
     private enum Waiting {
-        /// `rest` is yet to be staged; `begun` says that a chunk of it is.
-        case message(FrameType, id: UInt32, rest: ArraySlice<UInt8>, begun: Bool, cost: Int)
+        /// `rest` is yet to be staged; `start` is where in the stream the first chunk is, once that is staged.
+        case message(FrameType, id: UInt32, rest: ArraySlice<UInt8>, start: UInt64?, cost: Int)
         case frame([UInt8], id: UInt32, cost: Int)
 
         var id: UInt32 {
@@ -20,12 +20,12 @@ public struct Outbox: Sendable {
             case .message(_, _, _, _, let cost), .frame(_, _, let cost): cost
             }
         }
-        var isBegun: Bool {
-            if case .message(_, _, _, true, _) = self { true } else { false }
+        var start: UInt64? {
+            if case .message(_, _, _, let start, _) = self { start } else { nil }
         }
     }
 
-    /// Where the last frame of a message lies in the stream.
+    /// Where a message lies in the stream, from its first chunk to its last.
     private struct Mark {
         let id: UInt32
         let start: UInt64
@@ -168,7 +168,7 @@ public struct Outbox: Sendable {
         if waiting.isEmpty, staged.count - head < Outbox.stagedMost, payload.count <= maxChunk {
             stage(type, id, payload, cost: cost)
         } else {
-            waiting.append(.message(type, id: id, rest: payload, begun: false, cost: cost))
+            waiting.append(.message(type, id: id, rest: payload, start: nil, cost: cost))
             stage()
         }
     }
@@ -185,12 +185,13 @@ public struct Outbox: Sendable {
 
     /// Whether no byte of the message `id` has been handed to the kernel: it can be promised never to arrive.
     public func isUntouched(_ id: UInt32) -> Bool {
-        waiting.contains { $0.id == id && !$0.isBegun } || marks.contains { $0.id == id && $0.start >= sent }
+        waiting.contains { $0.id == id && $0.start ?? sent >= sent }
+            || marks.contains { $0.id == id && $0.start >= sent }
     }
 
     /// Takes the message `id` out if nothing of it is staged; false where something is.
     public mutating func withdraw(_ id: UInt32) -> Bool {
-        guard waiting.contains(where: { $0.id == id && !$0.isBegun }) else { return false }
+        guard waiting.contains(where: { $0.id == id && $0.start == nil }) else { return false }
         removeWaiting(id)
         return true
     }
@@ -263,20 +264,23 @@ public struct Outbox: Sendable {
                 let start = base + UInt64(staged.count)
                 staged.append(contentsOf: frame)
                 marks.append(Mark(id: id, start: start, end: base + UInt64(staged.count), cost: cost))
-            case .message(let type, let id, let rest, _, let cost) where rest.count <= maxChunk:
+            case .message(let type, let id, let rest, let start, let cost) where rest.count <= maxChunk:
                 waiting.removeFirst()
-                stage(type, id, rest, cost: cost)
-            case .message(let type, let id, let rest, _, let cost):
+                stage(type, id, rest, start: start, cost: cost)
+            case .message(let type, let id, let rest, let start, let cost):
+                let start = start ?? base + UInt64(staged.count)
                 append(type, .more, id, rest.prefix(maxChunk))
                 waiting.replaceFirst(
-                    with: .message(type, id: id, rest: rest.dropFirst(maxChunk), begun: true, cost: cost))
+                    with: .message(type, id: id, rest: rest.dropFirst(maxChunk), start: start, cost: cost))
             }
         }
     }
 
-    /// Stages the last or only chunk of a message.
-    private mutating func stage(_ type: FrameType, _ id: UInt32, _ payload: ArraySlice<UInt8>, cost: Int) {
-        let start = base + UInt64(staged.count)
+    /// Stages the last or only chunk of a message; `start` is where its first chunk is, if that is another.
+    private mutating func stage(
+        _ type: FrameType, _ id: UInt32, _ payload: ArraySlice<UInt8>, start: UInt64? = nil, cost: Int
+    ) {
+        let start = start ?? base + UInt64(staged.count)
         append(type, [], id, payload)
         marks.append(Mark(id: id, start: start, end: base + UInt64(staged.count), cost: cost))
     }
