@@ -196,28 +196,25 @@ public struct FrameDecoder: Sendable {
 
     /// The rules of chunks and of rising ids; `open` is moved on.
     private mutating func judgeMessage(_ header: FrameHeader, _ type: FrameType, more: Bool) throws(Violation) {
-        var message = OpenMessage(type: type, id: header.id, length: 0)
-        if let open {
-            guard open.type == type, open.id == header.id else {
-                throw .breach("\(type) \(header.id) came between the chunks of \(open.type) \(open.id)")
-            }
-            message = open
-        } else if type == .request {
-            guard header.id > lastRequestID else {
-                throw .breach("request id \(header.id) is not above \(lastRequestID)")
-            }
-            guard !hasGoneAway else { throw .breach("a request came after the client's GOAWAY") }
-            guard !isShort || lastRequestID == 0 else { throw .breach("a second request came on a SHORT connection") }
-            lastRequestID = header.id
-        } else if type == .message {
-            try judgeShort(type)
+        var message = open ?? OpenMessage(type: type, id: header.id, length: 0)
+        continues = open != nil
+        guard message.type == type, message.id == header.id else {
+            throw .breach("\(type) \(header.id) came between the chunks of \(message.type) \(message.id)")
+        }
+        if type == .request, !continues, header.id <= lastRequestID {
+            throw .breach("request id \(header.id) is not above \(lastRequestID)")
         }
         message.length += UInt64(header.length)
         guard message.length <= UInt64(maxMessage) else {
             throw Violation(
                 .messageTooLarge, "a message of \(message.length) bytes or more; at most \(maxMessage) are allowed")
         }
-        continues = open != nil
+        if type == .message { try judgeShort(type) }
+        if type == .request, !continues {
+            guard !hasGoneAway else { throw .breach("a request came after the client's GOAWAY") }
+            guard !isShort || lastRequestID == 0 else { throw .breach("a second request came on a SHORT connection") }
+            lastRequestID = header.id
+        }
         open = more ? message : nil
     }
 

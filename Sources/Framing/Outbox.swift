@@ -6,7 +6,7 @@
 public struct Outbox: Sendable {
     /// A message, or a frame that keeps its place among the messages.
     private enum Waiting {
-        /// `rest` is yet to be staged; `start` is where in the stream the first chunk is, once that is staged.
+        /// `rest` is yet to be staged; `start` is where in the stream its first chunk lies, once that is staged.
         case message(FrameType, id: UInt32, rest: ArraySlice<UInt8>, start: UInt64?, cost: Int)
         case frame([UInt8], id: UInt32, cost: Int)
 
@@ -23,9 +23,10 @@ public struct Outbox: Sendable {
         var start: UInt64? {
             if case .message(_, _, _, let start, _) = self { start } else { nil }
         }
+        var isBegun: Bool { start != nil }
     }
 
-    /// Where a message lies in the stream, from its first chunk to its last.
+    /// Where a message, from its first chunk to its last, lies in the stream.
     private struct Mark {
         let id: UInt32
         let start: UInt64
@@ -166,7 +167,7 @@ public struct Outbox: Sendable {
         guard !isClosed else { return }
         count(id, cost)
         if waiting.isEmpty, staged.count - head < Outbox.stagedMost, payload.count <= maxChunk {
-            stage(type, id, payload, cost: cost)
+            stage(type, id, payload, start: nil, cost: cost)
         } else {
             waiting.append(.message(type, id: id, rest: payload, start: nil, cost: cost))
             stage()
@@ -191,10 +192,13 @@ public struct Outbox: Sendable {
 
     /// Takes the message `id` out if nothing of it is staged; false where something is.
     public mutating func withdraw(_ id: UInt32) -> Bool {
-        guard waiting.contains(where: { $0.id == id && $0.start == nil }) else { return false }
+        guard waiting.contains(where: { $0.id == id && !$0.isBegun }) else { return false }
         removeWaiting(id)
         return true
     }
+
+    /// Whether chunks of the message `id` are staged and others are not.
+    public func isUnfinished(_ id: UInt32) -> Bool { waiting.contains { $0.id == id && $0.isBegun } }
 
     private mutating func removeWaiting(_ id: UInt32) {
         for removed in waiting.remove(where: { $0.id == id }) { uncount(id, removed.cost) }
@@ -276,9 +280,9 @@ public struct Outbox: Sendable {
         }
     }
 
-    /// Stages the last or only chunk of a message; `start` is where its first chunk is, if that is another.
+    /// Stages the last or only chunk of a message; `start` is where its first lies, if it has another.
     private mutating func stage(
-        _ type: FrameType, _ id: UInt32, _ payload: ArraySlice<UInt8>, start: UInt64? = nil, cost: Int
+        _ type: FrameType, _ id: UInt32, _ payload: ArraySlice<UInt8>, start: UInt64?, cost: Int
     ) {
         let start = start ?? base + UInt64(staged.count)
         append(type, [], id, payload)

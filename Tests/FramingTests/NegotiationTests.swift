@@ -31,13 +31,14 @@ struct NegotiationTests {
                 for pingEvery in edges {
                     let hello = Hello(pingEvery: pingEvery, deadAfter: deadAfter)
                     let welcome = negotiate(hello, with: Terms(timeout: timeout), connection: 1)
-                    // In seconds of floating point, apart from the code: no carry, no rounding of its own.
+                    // In floating point and with the median of three, apart from the code.
                     let wished = deadAfter == 0 ? Double(timeout) : min(Double(deadAfter), Double(timeout))
                     let dead = max(wished, 100)
-                    #expect(Double(welcome.deadAfter) == dead)
                     let ping = pingEvery == 0 ? (dead / 3).rounded(.down) : Double(pingEvery)
                     let bounded = [20, ping, (dead / 2).rounded(.down)].sorted()[1]
-                    #expect(Double(welcome.pingEvery) == bounded)
+                    if Double(welcome.deadAfter) != dead || Double(welcome.pingEvery) != bounded {
+                        Issue.record("ping_every \(pingEvery), dead_after \(deadAfter), T \(timeout): \(welcome)")
+                    }
                     try welcome.check(against: hello)
                 }
             }
