@@ -37,5 +37,10 @@ let package = Package(
         .executableTarget(
             name: "client", dependencies: ["LifelineClient", "Framing", "Posix", "Arguments"],
             linkerSettings: staticRuntime),
+        // The pure modules are tested with bytes and instants alone: no socket, no clock, no sleep.
+        .testTarget(name: "FramingTests", dependencies: ["Framing"]),
+        .testTarget(name: "LivenessTests", dependencies: ["Liveness", "Framing"]),
+        .testTarget(name: "LifelineServerTests", dependencies: ["LifelineServer", "Framing", "Liveness", "Posix"]),
+        .testTarget(name: "ArgumentsTests", dependencies: ["Arguments"]),
     ]
 )
