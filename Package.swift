@@ -35,5 +35,8 @@ let package = Package(
             name: "server", dependencies: ["LifelineServer", "Framing", "Posix", "Arguments"], linkerSettings: fullyStatic),
         .executableTarget(
             name: "client", dependencies: ["LifelineClient", "Arguments"], linkerSettings: staticRuntime),
+        // Judges the built commands by their bytes alone: it depends on them to have them built, and shares no encoder,
+        // decoder or constant with them.
+        .testTarget(name: "ConformanceTests", dependencies: ["server", "client"]),
     ]
 )
