@@ -32,9 +32,11 @@ let package = Package(
         // The commands.
         .target(name: "Arguments"),
         .executableTarget(
-            name: "server", dependencies: ["LifelineServer", "Framing", "Posix", "Arguments"], linkerSettings: fullyStatic),
+            name: "server", dependencies: ["LifelineServer", "Framing", "Posix", "Arguments"],
+            linkerSettings: fullyStatic),
         .executableTarget(
-            name: "client", dependencies: ["LifelineClient", "Arguments"], linkerSettings: staticRuntime),
+            name: "client", dependencies: ["LifelineClient", "Framing", "Posix", "Arguments"],
+            linkerSettings: staticRuntime),
         // Judges the built commands by their bytes alone: it depends on them to have them built, and shares no encoder,
         // decoder or constant with them.
         .testTarget(name: "ConformanceTests", dependencies: ["server", "client"]),

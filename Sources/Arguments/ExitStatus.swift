@@ -25,7 +25,9 @@ public enum ExitStatus: Int32, Sendable {
 
 /// A command that was typed wrongly: what was wrong, what is expected, and what to do.
 public struct UsageError: Error, Equatable, CustomStringConvertible, Sendable {
+    /// What was wrong, what is expected, and what to do.
     public let description: String
 
+    /// An error with this text, which goes behind the name of the command.
     public init(_ description: String) { self.description = description }
 }

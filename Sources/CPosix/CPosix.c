@@ -2,7 +2,9 @@
 #include "CPosix.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
@@ -25,6 +27,34 @@ int cposix_read_signal(int descriptor) {
 }
 
 int cposix_eventfd(void) { return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
+
+int cposix_epoll(void) { return epoll_create1(EPOLL_CLOEXEC); }
+
+static int control(int epoll, int operation, int descriptor, unsigned long long key, int reading, int writing) {
+    struct epoll_event event = {.events = (reading ? EPOLLIN : 0) | (writing ? EPOLLOUT : 0), .data.u64 = key};
+    return epoll_ctl(epoll, operation, descriptor, &event);
+}
+
+int cposix_epoll_add(int epoll, int descriptor, unsigned long long key, int reading, int writing) {
+    return control(epoll, EPOLL_CTL_ADD, descriptor, key, reading, writing);
+}
+
+int cposix_epoll_change(int epoll, int descriptor, unsigned long long key, int reading, int writing) {
+    return control(epoll, EPOLL_CTL_MOD, descriptor, key, reading, writing);
+}
+
+int cposix_epoll_wait(int epoll, struct cposix_event *events, int timeout) {
+    struct epoll_event ready[CPOSIX_EVENTS];
+    int count = epoll_wait(epoll, ready, CPOSIX_EVENTS, timeout);
+    for (int index = 0; index < count; index++) {
+        events[index].key = ready[index].data.u64;
+        events[index].readable = (ready[index].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0;
+        events[index].writable = (ready[index].events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
+    }
+    return count;
+}
+
+void cposix_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
 
 int cposix_exit_status(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : -1; }
 

@@ -30,6 +30,7 @@ public struct MessagePart: Equatable, Sendable {
 public struct MessageAssembler: Sendable {
     private var buffer: [UInt8] = []
 
+    /// An assembler with no message begun.
     public init() {}
 
     /// Adds `part`, which stands in `bytes`, and returns the message if this was its end.

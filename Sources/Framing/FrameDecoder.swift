@@ -9,7 +9,9 @@ public struct FrameDecoder: Sendable {
     private enum Stage {
         case preface(matched: Int)
         case header
-        case payload(FrameHeader, FrameType, remaining: Int)
+        /// `isNew`: the first part is yielded as soon as the header is there, even if no byte of the payload is, so
+        /// that what the id alone forbids is found at the header (section 9, H16).
+        case payload(FrameHeader, FrameType, remaining: Int, isNew: Bool)
         case skipping(FrameHeader, remaining: Int)
     }
 
@@ -29,15 +31,19 @@ public struct FrameDecoder: Sendable {
     private var open: OpenMessage?
     /// The highest request id that came.
     private var lastRequestID: UInt32 = 0
-    /// Requests of which the first frame's header has come.
-    public private(set) var requestsBegun: UInt64 = 0
+    /// Whether the connection carries one request only (section 7.3).
+    private var isShort: Bool
+    /// Whether the sender has said GOAWAY.
+    private var hasGoneAway = false
     /// Whether HELLO (or WELCOME, or the CLOSE in its place) has come.
     private var greeted = false
     /// Frames of which the first byte has come.
     public private(set) var framesBegun: UInt64 = 0
 
-    /// A decoder for what `sender` sends; `maxFrame` and `maxMessage` are what this side said that it accepts.
-    public init(from sender: Side, maxFrame: UInt32, maxMessage: UInt32) {
+    /// A decoder for what `sender` sends; `maxFrame` and `maxMessage` are what this side said that it accepts. Whether
+    /// the connection is SHORT a server reads in HELLO, and a client knows.
+    public init(from sender: Side, maxFrame: UInt32, maxMessage: UInt32, isShort: Bool = false) {
+        self.isShort = isShort
         self.sender = sender
         self.maxFrame = maxFrame
         self.maxMessage = maxMessage
@@ -54,7 +60,7 @@ public struct FrameDecoder: Sendable {
         switch stage {
         case .preface: nil
         case .header: partial.isEmpty ? nil : 0
-        case .payload(let header, _, _), .skipping(let header, _): header.length
+        case .payload(let header, _, _, _), .skipping(let header, _): header.length
         }
     }
 
@@ -65,7 +71,7 @@ public struct FrameDecoder: Sendable {
     ///
     /// Throws what the peer did wrong; the decoder is of no more use then.
     public mutating func next(in bytes: Span<UInt8>, at offset: inout Int) throws(Violation) -> Frame? {
-        while offset < bytes.count || isAtEmptyPayload {
+        while offset < bytes.count || canGoOnWithoutBytes {
             switch stage {
             case .preface(let matched):
                 try readPreface(in: bytes, at: &offset, matched: matched)
@@ -76,13 +82,17 @@ public struct FrameDecoder: Sendable {
                 let taken = min(remaining, bytes.count - offset)
                 offset += taken
                 stage = taken == remaining ? .header : .skipping(header, remaining: remaining - taken)
-            case .payload(let header, let type, let remaining):
+            case .payload(let header, let type, let remaining, let isNew):
                 let taken = min(remaining, bytes.count - offset)
                 let range = offset..<(offset + taken)
                 offset += taken
-                stage = taken == remaining ? .header : .payload(header, type, remaining: remaining - taken)
+                stage =
+                    taken == remaining ? .header : .payload(header, type, remaining: remaining - taken, isNew: false)
                 if FrameRule.of(type).isMessage {
-                    return .part(part(of: header, type, at: range, remaining: remaining))
+                    return .part(
+                        MessagePart(
+                            type: type, id: header.id, range: range, isFirst: isNew && !continues,
+                            isLast: taken == remaining && !header.flags.contains(.more)))
                 }
                 if taken == Int(header.length) {
                     return try control(header, type, bytes.extracting(range))
@@ -98,9 +108,10 @@ public struct FrameDecoder: Sendable {
         return nil
     }
 
-    /// A frame without payload is whole as soon as its header is, though no byte is left to read.
-    private var isAtEmptyPayload: Bool {
-        if case .payload(_, _, remaining: 0) = stage { true } else { false }
+    /// A frame without payload is whole as soon as its header is, and a message is announced by its header.
+    private var canGoOnWithoutBytes: Bool {
+        guard case .payload(_, let type, let remaining, let isNew) = stage else { return false }
+        return remaining == 0 || (isNew && FrameRule.of(type).isMessage)
     }
 
     private mutating func readPreface(in bytes: Span<UInt8>, at offset: inout Int, matched: Int) throws(Violation) {
@@ -156,8 +167,9 @@ public struct FrameDecoder: Sendable {
         guard !more || header.length > 0 else { throw .breach("a chunk with the flag MORE is empty") }
         if rule.isMessage { try judgeMessage(header, type, more: more) }
         if type == .cancel { try judgeCancel(header.id) }
+        if type == .goAway { try judgeShort(type) }
         if type == .failure, open?.id == header.id { open = nil }
-        stage = .payload(header, type, remaining: Int(header.length))
+        stage = .payload(header, type, remaining: Int(header.length), isNew: true)
     }
 
     private mutating func judgeUnknown(_ header: FrameHeader) throws(Violation) {
@@ -184,26 +196,33 @@ public struct FrameDecoder: Sendable {
 
     /// The rules of chunks and of rising ids; `open` is moved on.
     private mutating func judgeMessage(_ header: FrameHeader, _ type: FrameType, more: Bool) throws(Violation) {
-        var message = OpenMessage(type: type, id: header.id, length: 0)
-        if let open {
-            guard open.type == type, open.id == header.id else {
-                throw .breach("\(type) \(header.id) came between the chunks of \(open.type) \(open.id)")
-            }
-            message = open
-        } else if type == .request {
-            guard header.id > lastRequestID else {
-                throw .breach("request id \(header.id) is not above \(lastRequestID)")
-            }
-            lastRequestID = header.id
-            requestsBegun += 1
+        var message = open ?? OpenMessage(type: type, id: header.id, length: 0)
+        continues = open != nil
+        guard message.type == type, message.id == header.id else {
+            throw .breach("\(type) \(header.id) came between the chunks of \(message.type) \(message.id)")
+        }
+        if type == .request, !continues, header.id <= lastRequestID {
+            throw .breach("request id \(header.id) is not above \(lastRequestID)")
         }
         message.length += UInt64(header.length)
         guard message.length <= UInt64(maxMessage) else {
             throw Violation(
                 .messageTooLarge, "a message of \(message.length) bytes or more; at most \(maxMessage) are allowed")
         }
-        continues = open != nil
+        if type == .message { try judgeShort(type) }
+        if type == .request, !continues {
+            guard !hasGoneAway else { throw .breach("a request came after the client's GOAWAY") }
+            guard !isShort || lastRequestID == 0 else { throw .breach("a second request came on a SHORT connection") }
+            lastRequestID = header.id
+        }
         open = more ? message : nil
+    }
+
+    /// GOAWAY of a server is the one of these that a SHORT connection knows.
+    private func judgeShort(_ type: FrameType) throws(Violation) {
+        guard !isShort || (type == .goAway && sender == .server) else {
+            throw .breach("\(type) came on a SHORT connection")
+        }
     }
 
     /// Whether the frame being read goes on with a message that an earlier frame began.
@@ -214,23 +233,23 @@ public struct FrameDecoder: Sendable {
         if open?.type == .request, open?.id == id { open = nil }
     }
 
-    private func part(of header: FrameHeader, _ type: FrameType, at range: Range<Int>, remaining: Int) -> MessagePart {
-        MessagePart(
-            type: type, id: header.id, range: range,
-            isFirst: !continues && remaining == Int(header.length),
-            isLast: remaining == range.count && !header.flags.contains(.more))
-    }
-
-    private func control(_ header: FrameHeader, _ type: FrameType, _ payload: Span<UInt8>) throws(Violation) -> Frame {
+    private mutating func control(_ header: FrameHeader, _ type: FrameType, _ payload: Span<UInt8>) throws(Violation)
+        -> Frame
+    {
         switch type {
-        case .hello: .hello(try Hello(reading: payload))
-        case .welcome: .welcome(try Welcome(reading: payload))
-        case .ping: .ping(nonce: payload.bigEndian(at: 0))
-        case .pong: .pong(Pong(reading: payload))
-        case .cancel: .cancel(id: header.id)
-        case .failure: .failure(id: header.id, try Failure(reading: payload))
-        case .goAway: .goAway(try GoAway(reading: payload))
-        case .close: .close(try Close(reading: payload))
+        case .hello:
+            let hello = try Hello(reading: payload)
+            isShort = hello.short
+            return .hello(hello)
+        case .welcome: return .welcome(try Welcome(reading: payload))
+        case .ping: return .ping(nonce: payload.bigEndian(at: 0))
+        case .pong: return .pong(Pong(reading: payload))
+        case .cancel: return .cancel(id: header.id)
+        case .failure: return .failure(id: header.id, try Failure(reading: payload))
+        case .goAway:
+            hasGoneAway = true
+            return .goAway(try GoAway(reading: payload))
+        case .close: return .close(try Close(reading: payload))
         case .request, .response, .message: preconditionFailure("messages are yielded in parts")
         }
     }

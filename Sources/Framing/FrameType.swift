@@ -34,7 +34,9 @@ extension FrameType: CustomStringConvertible {
 
 /// The flag byte of a frame (Protocol.md, section 3.4).
 public struct FrameFlags: OptionSet, Sendable {
+    /// The byte on the wire.
     public let rawValue: UInt8
+    /// The flags in this byte, known or not.
     public init(rawValue: UInt8) { self.rawValue = rawValue }
 
     /// The message goes on in the next frame of this type and id.

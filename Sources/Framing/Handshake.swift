@@ -12,11 +12,13 @@ public struct Hello: Equatable, Sendable {
     public var maxFrame: UInt32
     /// The longest message that the client accepts.
     public var maxMessage: UInt32
+    /// TOKEN, NAME and AGENT.
     public var options: Options
 
     static let leastLength: UInt32 = 20
     private static let shortFlag: UInt16 = 1
 
+    /// A HELLO with the defaults of section 10 where nothing else is said.
     public init(
         short: Bool = false, pingEvery: UInt32 = 0, deadAfter: UInt32 = 0,
         maxFrame: UInt32 = Limits.defaultMaxFrame, maxMessage: UInt32 = Limits.defaultMaxMessage,
@@ -77,10 +79,12 @@ public struct Welcome: Equatable, Sendable {
     public var maxQueued: UInt32
     /// The server's number of this connection, as in its log.
     public var connection: UInt64
+    /// AGENT alone means something here.
     public var options: Options
 
     static let leastLength: UInt32 = 36
 
+    /// A WELCOME with these terms.
     public init(
         pingEvery: UInt32, deadAfter: UInt32, maxFrame: UInt32, maxMessage: UInt32, maxInFlight: UInt32,
         maxQueued: UInt32, connection: UInt64, options: Options = Options()

@@ -2,12 +2,16 @@
 public struct Terms: Equatable, Sendable {
     /// The server's own dead_after in milliseconds, called T; at least 100.
     public var timeout: UInt32
+    /// The longest payload that the server accepts in one frame, in bytes; at least 256.
     public var maxFrame: UInt32
+    /// The longest message that it accepts, in bytes.
     public var maxMessage: UInt32
+    /// The most unanswered requests; at least 1.
     public var maxInFlight: UInt32
     /// At least `maxMessage`.
     public var maxQueued: UInt32
 
+    /// The defaults of section 10 where nothing else is said; a value out of its bounds traps.
     public init(
         timeout: UInt32 = 30_000, maxFrame: UInt32 = Limits.defaultMaxFrame,
         maxMessage: UInt32 = Limits.defaultMaxMessage, maxInFlight: UInt32 = Limits.defaultMaxInFlight,

@@ -2,6 +2,7 @@
 ///
 ///     | nonce u64 | queued bytes u32 | requests in flight u32 | longest running request u32, ms |
 public struct Pong: Equatable, Sendable {
+    /// The nonce of the PING that is answered.
     public var nonce: UInt64
     /// Bytes of unanswered requests.
     public var queued: UInt32
@@ -12,6 +13,7 @@ public struct Pong: Equatable, Sendable {
 
     static let length: UInt32 = 20
 
+    /// A PONG of a side without load where nothing else is said.
     public init(nonce: UInt64, queued: UInt32 = 0, inFlight: UInt32 = 0, longest: UInt32 = 0) {
         self.nonce = nonce
         self.queued = queued
@@ -39,13 +41,16 @@ public struct Pong: Equatable, Sendable {
 ///
 ///     | code u16 | zero u16 | retry_after u32, ms | UTF-8 text |
 public struct Failure: Error, Equatable, Sendable {
+    /// Why there is no response.
     public var code: Code
     /// Milliseconds after which a repetition has a chance.
     public var retryAfter: UInt32
+    /// For a person; at most 512 bytes are sent.
     public var text: String
 
     static let leastLength: UInt32 = 8
 
+    /// A failure; retry_after in milliseconds.
     public init(_ code: Code, _ text: String = "", retryAfter: UInt32 = 0) {
         self.code = code
         self.retryAfter = retryAfter
@@ -73,14 +78,18 @@ public struct Failure: Error, Equatable, Sendable {
 ///
 ///     | code u16 | zero u16 | retry_after u32, ms | spread u32, ms | UTF-8 text |
 public struct GoAway: Equatable, Sendable {
+    /// Why the other side should leave.
     public var code: Code
     /// Milliseconds before coming back, to which a random part of `spread` is added.
     public var retryAfter: UInt32
+    /// Milliseconds, of which each client waits a random part.
     public var spread: UInt32
+    /// For a person; at most 512 bytes are sent.
     public var text: String
 
     static let leastLength: UInt32 = 12
 
+    /// A GOAWAY; both times in milliseconds.
     public init(_ code: Code, _ text: String = "", retryAfter: UInt32 = 0, spread: UInt32 = 0) {
         self.code = code
         self.retryAfter = retryAfter
@@ -113,13 +122,16 @@ public struct GoAway: Equatable, Sendable {
 public struct Close: Equatable, Sendable {
     /// Requests above it were not and will not be processed; 0 from a client.
     public var lastID: UInt32
+    /// Why the connection ends.
     public var code: Code
     /// Milliseconds before coming back.
     public var retryAfter: UInt32
+    /// For a person; at most 512 bytes are sent.
     public var text: String
 
     static let leastLength: UInt32 = 12
 
+    /// A CLOSE; retry_after in milliseconds.
     public init(_ code: Code, _ text: String = "", lastID: UInt32 = 0, retryAfter: UInt32 = 0) {
         self.lastID = lastID
         self.code = code

@@ -7,6 +7,7 @@ public struct Options: Equatable, Sendable {
     /// The program and its version.
     public var agent: String?
 
+    /// Options of which those that are nil are not sent.
     public init(token: [UInt8]? = nil, name: String? = nil, agent: String? = nil) {
         self.token = token
         self.name = name

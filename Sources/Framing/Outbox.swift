@@ -6,8 +6,8 @@
 public struct Outbox: Sendable {
     /// A message, or a frame that keeps its place among the messages.
     private enum Waiting {
-        /// `rest` is yet to be staged; `begun` says that a chunk of it is.
-        case message(FrameType, id: UInt32, rest: ArraySlice<UInt8>, begun: Bool, cost: Int)
+        /// `rest` is yet to be staged; `start` is where in the stream its first chunk lies, once that is staged.
+        case message(FrameType, id: UInt32, rest: ArraySlice<UInt8>, start: UInt64?, cost: Int)
         case frame([UInt8], id: UInt32, cost: Int)
 
         var id: UInt32 {
@@ -21,11 +21,11 @@ public struct Outbox: Sendable {
             }
         }
         var isBegun: Bool {
-            if case .message(_, _, _, true, _) = self { true } else { false }
+            if case .message(_, _, _, .some, _) = self { true } else { false }
         }
     }
 
-    /// Where the last frame of a message lies in the stream.
+    /// Where a message, from its first chunk to its last, lies in the stream.
     private struct Mark {
         let id: UInt32
         let start: UInt64
@@ -61,10 +61,12 @@ public struct Outbox: Sendable {
     /// Bytes that the kernel has taken since the start.
     public var sent: UInt64 { base + UInt64(head) }
 
+    /// An outbox with nothing in it, before the handshake.
     public init() {}
 
     /// The bytes to hand to the kernel next; empty when there is nothing to send.
     public var unsent: ArraySlice<UInt8> { staged[head...] }
+    /// Whether there is nothing to send now.
     public var isEmpty: Bool { head == staged.count }
 
     /// The kernel has taken `count` bytes of `unsent`.
@@ -124,6 +126,7 @@ public struct Outbox: Sendable {
 
     // MARK: Heartbeats, and frames that overtake messages
 
+    /// Sends a PING ahead of the messages that wait.
     public mutating func ping(_ nonce: UInt64) {
         guard !isClosed else { return }
         staged.append(header: .ping, length: 8)
@@ -148,6 +151,7 @@ public struct Outbox: Sendable {
         staged.append(header: .cancel, id: id, length: 0)
     }
 
+    /// Sends GOAWAY ahead of the messages that wait.
     public mutating func goAway(_ goAway: GoAway) {
         guard !isClosed else { return }
         goAway.append(to: &staged)
@@ -161,9 +165,9 @@ public struct Outbox: Sendable {
         guard !isClosed else { return }
         count(id, cost)
         if waiting.isEmpty, staged.count - head < Outbox.stagedMost, payload.count <= maxChunk {
-            stage(type, id, payload, cost: cost)
+            stage(type, id, payload, start: nil, cost: cost)
         } else {
-            waiting.append(.message(type, id: id, rest: payload, begun: false, cost: cost))
+            waiting.append(.message(type, id: id, rest: payload, start: nil, cost: cost))
             stage()
         }
     }
@@ -189,6 +193,9 @@ public struct Outbox: Sendable {
         removeWaiting(id)
         return true
     }
+
+    /// Whether chunks of the message `id` are staged and others are not.
+    public func isUnfinished(_ id: UInt32) -> Bool { waiting.contains { $0.id == id && $0.isBegun } }
 
     private mutating func removeWaiting(_ id: UInt32) {
         for removed in waiting.remove(where: { $0.id == id }) { uncount(id, removed.cost) }
@@ -258,20 +265,23 @@ public struct Outbox: Sendable {
                 let start = base + UInt64(staged.count)
                 staged.append(contentsOf: frame)
                 marks.append(Mark(id: id, start: start, end: base + UInt64(staged.count), cost: cost))
-            case .message(let type, let id, let rest, _, let cost) where rest.count <= maxChunk:
+            case .message(let type, let id, let rest, let start, let cost) where rest.count <= maxChunk:
                 waiting.removeFirst()
-                stage(type, id, rest, cost: cost)
-            case .message(let type, let id, let rest, _, let cost):
+                stage(type, id, rest, start: start, cost: cost)
+            case .message(let type, let id, let rest, let start, let cost):
+                let start = start ?? base + UInt64(staged.count)
                 append(type, .more, id, rest.prefix(maxChunk))
                 waiting.replaceFirst(
-                    with: .message(type, id: id, rest: rest.dropFirst(maxChunk), begun: true, cost: cost))
+                    with: .message(type, id: id, rest: rest.dropFirst(maxChunk), start: start, cost: cost))
             }
         }
     }
 
-    /// Stages the last or only chunk of a message.
-    private mutating func stage(_ type: FrameType, _ id: UInt32, _ payload: ArraySlice<UInt8>, cost: Int) {
-        let start = base + UInt64(staged.count)
+    /// Stages the last or only chunk of a message; `start` is where its first lies, if it has another.
+    private mutating func stage(
+        _ type: FrameType, _ id: UInt32, _ payload: ArraySlice<UInt8>, start: UInt64?, cost: Int
+    ) {
+        let start = start ?? base + UInt64(staged.count)
         append(type, [], id, payload)
         marks.append(Mark(id: id, start: start, end: base + UInt64(staged.count), cost: cost))
     }

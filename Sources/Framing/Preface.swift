@@ -10,6 +10,7 @@ public enum Preface {
     static func recognise(_ bytes: [UInt8]) -> String {
         let methods = ["GET ", "POST", "HEAD", "PUT ", "DELE", "OPTI", "PATC", "CONN", "TRAC", "PRI "]
         if methods.contains(where: { bytes.starts(with: $0.utf8) }) { return "an HTTP request" }
+        if bytes.starts(with: "HTTP/".utf8) { return "an HTTP answer" }
         if bytes.starts(with: [0x16, 0x03]) { return "a TLS hello" }
         if bytes.starts(with: "SSH-".utf8) { return "an SSH greeting" }
         let hex = bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }

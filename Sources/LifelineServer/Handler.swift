@@ -1,4 +1,7 @@
 import Framing
+// What a handler's code names of the protocol comes with this module.
+@_exported import struct Framing.Code
+@_exported import struct Framing.Failure
 
 /// What answers the requests of one connection.
 ///
@@ -51,6 +54,7 @@ public struct Request: Sendable {
 public struct Response: Sendable {
     let bytes: ArraySlice<UInt8>
 
+    /// Sends `bytes`.
     public init(_ bytes: [UInt8]) { self.bytes = bytes[...] }
 
     /// Shares memory with `bytes`: a request's own bytes are sent back without a copy.

@@ -24,9 +24,12 @@ public struct ServerOptions: Sendable {
     public var backlog: Int32 = 4096
     /// How long a shutdown waits for children that still work before it kills them.
     public var grace = Duration.seconds(10)
+    /// What is logged on standard error.
     public var logLevel = LogLevel.info
+    /// The form of the lines of the log.
     public var logFormat = LogFormat.text
 
+    /// The defaults.
     public init() {}
 
     var terms: Terms {
@@ -40,6 +43,7 @@ public struct ServerOptions: Sendable {
 public enum LogLevel: String, CaseIterable, Comparable, Sendable {
     case error, warning, info, debug
 
+    /// By how much is logged: error is the least.
     public static func < (left: LogLevel, right: LogLevel) -> Bool { left.rank < right.rank }
     private var rank: Int { LogLevel.allCases.firstIndex(of: self)! }
 }

@@ -5,6 +5,7 @@ import Framing
 /// The loop calls `woke` first, tells what it read and wrote, asks for the `verdict` until that is `fine`, and sleeps
 /// until `deadline`.
 public struct ClientLiveness: Sendable {
+    /// What the client has to do about the server now.
     public enum Verdict: Equatable, Sendable {
         case fine
         /// A PING with this nonce is due.
@@ -56,12 +57,15 @@ public struct ClientLiveness: Sendable {
         owesPing = true
     }
 
+    /// Bytes arrived.
     public mutating func heard(at now: Instant) { watch?.heard(at: now) }
 
+    /// What the decoder says after it has read: the number of the frame begun last, and its length if it is not whole.
     public mutating func frame(_ number: UInt64, unfinishedLength: UInt32?, at now: Instant) {
         watch?.frame(number, unfinishedLength: unfinishedLength, at: now)
     }
 
+    /// What became of an attempt to write: whether the kernel took any bytes, and whether more wait.
     public mutating func wrote(any: Bool, waiting: Bool, at now: Instant) {
         watch?.wrote(any: any, waiting: waiting, at: now)
     }
@@ -71,6 +75,7 @@ public struct ClientLiveness: Sendable {
         guard bucket?.take(at: now) ?? true else { throw .flood }
     }
 
+    /// A PONG came; throws where its nonce answers no PING.
     public mutating func ponged(_ nonce: UInt64, at now: Instant) throws(Violation) {
         if let time = try ledger.answered(nonce, at: now) { roundTrip = time }
         proven(at: now)
@@ -91,6 +96,7 @@ public struct ClientLiveness: Sendable {
         nextPing = now + watch.heartbeat.pingEvery * (0.8 + 0.2 * random())
     }
 
+    /// When `verdict` has to be asked for next; nil for never.
     public var deadline: Instant? {
         guard let watch else { return handshakeDeadline }
         return earlier(earlier(watch.deadline, nextPing), hasToldLate ? deadAt : lateAt)
@@ -106,6 +112,7 @@ public struct ClientLiveness: Sendable {
         return unprovenSince + watch.heartbeat.deadAfter
     }
 
+    /// What is due at `now`, after all that had arrived by then was told.
     public mutating func verdict(at now: Instant) -> Verdict {
         guard let watch else {
             guard now >= handshakeDeadline else { return .fine }

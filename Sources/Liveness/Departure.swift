@@ -28,9 +28,12 @@ public struct Departure: Sendable {
         Departure(stage: .flushing(until: now + linger), peerIsDone: peerIsDone)
     }
 
+    /// Whether the socket can be closed.
     public var isOver: Bool { if case .over = stage { true } else { false } }
+    /// Whether CLOSE, or something before it, is not with the kernel yet.
     public var isFlushing: Bool { if case .flushing = stage { true } else { false } }
 
+    /// When this stage ends by itself; nil while the peer is given the time it takes.
     public var deadline: Instant? {
         switch stage {
         case .flushing(let until): until
@@ -54,6 +57,7 @@ public struct Departure: Sendable {
     /// Nothing more can be written or read: the connection broke, or a slow reader's time is up.
     public mutating func giveUp() { stage = .over }
 
+    /// Ends the stage whose time is up.
     public mutating func woke(at now: Instant) {
         if let deadline, deadline <= now { stage = .over }
     }

@@ -7,10 +7,12 @@ public struct Heartbeat: Equatable, Sendable {
     /// A side that has heard nothing for this long drops the other.
     public let deadAfter: Duration
 
+    /// The times that a WELCOME puts in force.
     public init(_ welcome: Welcome) {
         self.init(pingEvery: .milliseconds(welcome.pingEvery), deadAfter: .milliseconds(welcome.deadAfter))
     }
 
+    /// These times.
     public init(pingEvery: Duration, deadAfter: Duration) {
         self.pingEvery = pingEvery
         self.deadAfter = deadAfter
@@ -24,6 +26,7 @@ public struct Heartbeat: Equatable, Sendable {
 /// The rule against floods of frames that cost the receiver more than the sender (section 5.10): a bucket that holds
 /// twenty, begins full, gains one each ping_every / 2, and pays for PINGs, CANCELs and empty MESSAGEs.
 public struct PingBucket: Sendable {
+    /// What the receiver of PINGs allows at once.
     public static let capacity = 20
 
     private let refill: Duration

@@ -3,12 +3,16 @@ public struct Instant: Comparable, Hashable, Sendable {
     /// The time since the clock's own beginning.
     public let sinceStart: Duration
 
+    /// An instant of a clock, by the time since its beginning.
     public init(sinceStart: Duration) { self.sinceStart = sinceStart }
 
+    /// Whether one is before the other.
     public static func < (left: Instant, right: Instant) -> Bool { left.sinceStart < right.sinceStart }
+    /// The instant that is `duration` later.
     public static func + (instant: Instant, duration: Duration) -> Instant {
         Instant(sinceStart: instant.sinceStart + duration)
     }
+    /// The time from the right instant to the left one.
     public static func - (later: Instant, earlier: Instant) -> Duration { later.sinceStart - earlier.sinceStart }
 }
 

@@ -4,6 +4,7 @@ import Framing
 ///
 /// The loop calls `woke` first, tells what it read and wrote, asks for the `verdict`, and sleeps until `deadline`.
 public struct ServerLiveness: Sendable {
+    /// What the server has to do about the client now.
     public enum Verdict: Equatable, Sendable {
         case fine
         /// A PING with this nonce is due.
@@ -24,6 +25,7 @@ public struct ServerLiveness: Sendable {
     /// The last round trip that the client's PONG proved.
     public private(set) var roundTrip: Duration?
 
+    /// A connection that was accepted at an instant; HELLO must be whole `handshakeTimeout` later.
     public init(acceptedAt: Instant, handshakeTimeout: Duration) {
         self.handshakeTimeout = handshakeTimeout
         handshakeDeadline = acceptedAt + handshakeTimeout
@@ -42,19 +44,23 @@ public struct ServerLiveness: Sendable {
         owesPing = watch.mayBeHeard
     }
 
+    /// Bytes arrived.
     public mutating func heard(at now: Instant) {
         pinged = false
         watch?.heard(at: now)
     }
 
+    /// What the decoder says after it has read: the number of the frame begun last, and its length if it is not whole.
     public mutating func frame(_ number: UInt64, unfinishedLength: UInt32?, at now: Instant) {
         watch?.frame(number, unfinishedLength: unfinishedLength, at: now)
     }
 
+    /// What became of an attempt to write: whether the kernel took any bytes, and whether more wait.
     public mutating func wrote(any: Bool, waiting: Bool, at now: Instant) {
         watch?.wrote(any: any, waiting: waiting, at: now)
     }
 
+    /// Nothing more is expected of the client: its stream ended, or CLOSE is queued.
     public mutating func ended() { watch?.ended() }
 
     /// A PING, a CANCEL or an empty MESSAGE came.
@@ -62,10 +68,12 @@ public struct ServerLiveness: Sendable {
         guard bucket?.take(at: now) ?? true else { throw .flood }
     }
 
+    /// A PONG came; throws where its nonce answers no PING.
     public mutating func ponged(_ nonce: UInt64, at now: Instant) throws(Violation) {
         if let time = try ledger.answered(nonce, at: now) { roundTrip = time }
     }
 
+    /// When `verdict` has to be asked for next; nil for never.
     public var deadline: Instant? {
         guard let watch else { return handshakeDeadline }
         return earlier(watch.deadline, pingAt)
@@ -76,6 +84,7 @@ public struct ServerLiveness: Sendable {
         return watch.lastHeard + watch.heartbeat.deadAfter / 2
     }
 
+    /// What is due at `now`, after all that had arrived by then was told.
     public mutating func verdict(at now: Instant) -> Verdict {
         guard let watch else {
             guard now >= handshakeDeadline else { return .fine }

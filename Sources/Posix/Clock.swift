@@ -14,6 +14,7 @@ extension Instant {
 public struct WallTime: Sendable {
     public let year: Int32, month: Int32, day: Int32, hour: Int32, minute: Int32, second: Int32, millisecond: Int32
 
+    /// The time now.
     public static var now: WallTime {
         var time = timespec()
         clock_gettime(CLOCK_REALTIME, &time)

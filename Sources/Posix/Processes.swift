@@ -33,9 +33,11 @@ private func threadCount() -> Int {
 
 /// A child that has ended.
 public struct Ended: Sendable {
+    /// Its number, which the system may give to another process from now on.
     public let pid: ProcessID
     /// The exit status, or nil where a signal killed it.
     public let status: Int32?
+    /// The signal that killed it, or nil where it exited.
     public let signal: Int32?
 }
 

@@ -3,15 +3,20 @@ import Glibc
 
 /// The signals that mean something here (signal(7)).
 public enum Signal {
+    /// Ctrl-C in a terminal.
     public static let interrupt = SIGINT
+    /// Ends a process at once; it cannot be refused.
     public static let kill = SIGKILL
+    /// Asks a process to end.
     public static let terminate = SIGTERM
+    /// A child has ended, or several.
     public static let childEnded = SIGCHLD
 }
 
 /// Signals as data: blocked, and read from a descriptor in the poll set (signalfd(2)), never handled.
 public struct SignalDescriptor: ~Copyable {
     private let descriptor: Descriptor
+    /// For poll(2); borrowed.
     public var number: Int32 { descriptor.number }
 
     /// Blocks `signals` in this thread and in every process forked from now on, and opens a descriptor for them.

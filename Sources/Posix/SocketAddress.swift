@@ -67,7 +67,9 @@ public struct SocketAddress: Sendable {
         length = socklen_t(MemoryLayout<Address>.size)
     }
 
+    /// AF_INET, AF_INET6 or AF_UNIX.
     public var family: Int32 { Int32(storage.ss_family) }
+    /// Whether it is a path and not an address of a network.
     public var isUnix: Bool { family == AF_UNIX }
 
     func withSockaddr<Result>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {

@@ -3,7 +3,9 @@ import Glibc
 
 /// A connection that accept(2) returned, with the address of its other end.
 @frozen public struct Accepted: ~Copyable {
+    /// Owned: taking it out of here takes it over.
     public let connection: Descriptor
+    /// Where the connection comes from.
     public let peer: SocketAddress
 }
 

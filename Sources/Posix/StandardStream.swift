@@ -25,6 +25,27 @@ public enum StandardStream: Int32, Sendable {
 
     /// Whether a person reads it (isatty(3)).
     public var isTerminal: Bool { isatty(rawValue) == 1 }
+    /// Whether it is there at all; ask before anything else is opened (F_GETFD in fcntl(2)).
+    public var isOpen: Bool { fcntl(rawValue, F_GETFD) != -1 }
+}
+
+/// Standard input.
+public enum StandardInput {
+    /// Waits for bytes and reads them into `buffer`; 0 is the end (read(2)).
+    public static func read(into buffer: inout [UInt8]) throws(SystemError) -> Int {
+        while true {
+            let count = buffer.withUnsafeMutableBytes { bytes in
+                retryingInterrupted { Glibc.read(0, bytes.baseAddress, bytes.count) }
+            }
+            if count >= 0 { return count }
+            guard errno == EAGAIN else { throw SystemError("read") }
+            var entry = pollfd(fd: 0, events: Int16(POLLIN), revents: 0)
+            _ = Glibc.poll(&entry, 1, -1)
+        }
+    }
+
+    /// Whether a person types it (isatty(3)).
+    public static var isTerminal: Bool { isatty(0) == 1 }
 }
 
 /// A stream that lines of a log are written to: each in one write(2), and never waiting for a reader.
@@ -33,6 +54,7 @@ public struct LogOutput: Sendable {
     /// A file or /dev/null takes every write at once; a pipe, a terminal or a socket may be full.
     private let mayBlock: Bool
 
+    /// The log on `stream`, whatever that is connected to.
     public init(_ stream: StandardStream) {
         number = stream.rawValue
         var status = stat()

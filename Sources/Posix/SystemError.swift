@@ -5,6 +5,7 @@ import Glibc
 public struct SystemError: Error, Equatable, Sendable {
     /// The call, as in its man page.
     public let call: String
+    /// The value of errno.
     public let code: Int32
 
     /// Our own mistakes are no errors to handle: they trap.
@@ -37,7 +38,9 @@ func retryingInterrupted<Result: SignedInteger>(_ body: () -> Result) -> Result 
 }
 
 extension SystemError {
+    /// bind(2): another socket has the address (EADDRINUSE).
     public var isAddressInUse: Bool { code == EADDRINUSE }
+    /// The permission is missing (EACCES, EPERM).
     public var isPermissionDenied: Bool { code == EACCES || code == EPERM }
     /// A connection that ended, or a network that failed, before accept(2) returned it: as if it had never come.
     public var isConnectionGone: Bool {

@@ -1,1 +1,26 @@
+import Arguments
+import Framing
+import LifelineClient
+import Posix
 
+let console = Console()
+guard StandardStream.output.isOpen else { console.fail(.ioError, "standard output is closed") }
+Descriptor.openMissingStandardDescriptors()
+ignoreBrokenPipes()
+
+var settings = Settings()
+do throws(UsageError) {
+    switch try Settings.command.parse(Array(CommandLine.arguments.dropFirst()), into: &settings) {
+    case .help: console.reply(Array("\(Settings.command.help)\n".utf8))
+    case .version: console.reply(Array("client (Lifeline) \(lifelineVersion)\n".utf8))
+    case .run:
+        try settings.check()
+        settings.options.connectTimeout = settings.timeout
+        var run = Run(settings, console)
+        let status = settings.mode == .long ? await run.long() : await run.short()
+        exitProcess(status.rawValue)
+    }
+} catch {
+    console.fail(.usage, error.description)
+}
+exitProcess(ExitStatus.ok.rawValue)

@@ -21,6 +21,24 @@ int cposix_read_signal(int descriptor);
 /// eventfd(2) with EFD_CLOEXEC and EFD_NONBLOCK.
 int cposix_eventfd(void);
 
+/// One event of epoll_wait(2), without the packing that Swift does not know.
+struct cposix_event {
+    unsigned long long key;
+    int readable;
+    int writable;
+};
+/// epoll_create1(2) with EPOLL_CLOEXEC.
+int cposix_epoll(void);
+/// epoll_ctl(2) with EPOLL_CTL_ADD and with EPOLL_CTL_MOD.
+int cposix_epoll_add(int epoll, int descriptor, unsigned long long key, int reading, int writing);
+int cposix_epoll_change(int epoll, int descriptor, unsigned long long key, int reading, int writing);
+/// epoll_wait(2) for at most CPOSIX_EVENTS events.
+#define CPOSIX_EVENTS 64
+int cposix_epoll_wait(int epoll, struct cposix_event *events, int timeout);
+
+/// pthread_setname_np(3) of the calling thread.
+void cposix_name_thread(const char *name);
+
 /// The macros of wait(2): the exit status, or -1 where the process was killed; the signal, or 0 where it exited.
 int cposix_exit_status(int status);
 int cposix_exit_signal(int status);

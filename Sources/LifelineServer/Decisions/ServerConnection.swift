@@ -46,8 +46,8 @@ struct ServerConnection {
     /// The highest request that the handler has been given.
     private var lastID: UInt32 = 0
     private var hasEnded = false
-    /// The client said GOAWAY: it asks for nothing more.
-    private var clientLeaves = false
+    /// Whether the request of which chunks are coming is finished before the connection is closed (7.4-4).
+    private var waitsForIncoming = false
     /// How this connection will be closed once nothing is unanswered.
     private var closing: Violation?
 
@@ -142,8 +142,7 @@ struct ServerConnection {
             try liveness.pay(at: now)
             return takeCancel(id)
         case .goAway:
-            guard !isShort else { throw Violation(.protocolError, "GOAWAY came on a SHORT connection") }
-            clientLeaves = true
+            waitsForIncoming = true
             close(Violation(.normal, "the client went away"))
         case .close(let close):
             guard close.lastID == 0 else { throw Violation(.protocolError, "a client's CLOSE has a last_id") }
@@ -169,10 +168,6 @@ struct ServerConnection {
         _ part: MessagePart, of buffer: [UInt8], at now: Instant
     ) throws(Violation) -> Event? {
         if part.isFirst {
-            guard !clientLeaves else { throw Violation(.protocolError, "a request came after the client's GOAWAY") }
-            guard !isShort || decoder.requestsBegun == 1 else {
-                throw Violation(.protocolError, "a second request came on a SHORT connection")
-            }
             if inFlight >= Int(terms.maxInFlight) {
                 try refuse(part.id, "\(terms.maxInFlight) requests are unanswered")
             } else {
@@ -183,6 +178,7 @@ struct ServerConnection {
             incoming = nil
             assembler.abandon()
             try refuse(part.id, "\(terms.maxQueued) bytes of requests are unanswered")
+            closeIfIdle()
         }
         guard discarding != part.id else {
             if part.isLast { discarding = nil }
@@ -207,7 +203,6 @@ struct ServerConnection {
     private mutating func takeMessage(
         _ part: MessagePart, of buffer: [UInt8], at now: Instant
     ) throws(Violation) -> Event? {
-        guard !isShort else { throw Violation(.protocolError, "a MESSAGE came on a SHORT connection") }
         if part.isFirst, part.isLast, part.range.isEmpty { try liveness.pay(at: now) }
         return assembler.add(part, of: buffer).map { .message($0) }
     }
@@ -314,6 +309,7 @@ struct ServerConnection {
         let violation = Violation(goAway.code, goAway.text)
         guard hello != nil else { return drop(violation, at: now) }
         if !isShort { outbox.goAway(goAway) }
+        waitsForIncoming = false
         close(violation)
     }
 
@@ -328,6 +324,7 @@ struct ServerConnection {
 
     private mutating func closeIfIdle() {
         guard let closing, running.isEmpty, departure == nil else { return }
+        guard !waitsForIncoming || incoming == nil else { return }
         // A sentence is owed to the client only where something is wrong.
         let text = closing.code == .normal ? "" : closing.text
         outbox.close(Close(closing.code, text, lastID: lastID))

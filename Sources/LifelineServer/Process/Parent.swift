@@ -164,7 +164,6 @@ final class Parent<ConnectionHandler: Handler> {
         signals.close()
         refusals.closeAll()
         spare = nil
-        children = [:]
         do {
             try Child(
                 connection, peer: peer, id: connections + 1, acceptedAt: acceptedAt, options: options, log: log,

@@ -4,6 +4,7 @@ import Posix
 
 /// Why a server cannot start: what was tried, what the system said, and what to do.
 public struct StartError: Error, CustomStringConvertible, Sendable {
+    /// A sentence for a person.
     public let description: String
     /// The system's reason, where there is one.
     public let cause: SystemError?

@@ -1,0 +1,44 @@
+/// The least element first. Elements that lost their meaning stay until they come up or `prune` is called, so leaving
+/// early costs nothing.
+struct Heap<Element: Comparable & Sendable>: Sendable {
+    private var elements: [Element] = []
+
+    var first: Element? { elements.first }
+    var count: Int { elements.count }
+
+    mutating func insert(_ element: Element) {
+        elements.append(element)
+        var index = elements.count - 1
+        while index > 0, elements[index] < elements[(index - 1) / 2] {
+            elements.swapAt(index, (index - 1) / 2)
+            index = (index - 1) / 2
+        }
+    }
+
+    mutating func removeFirst() {
+        elements.swapAt(0, elements.count - 1)
+        elements.removeLast()
+        sink(from: 0)
+    }
+
+    /// Throws the meaningless elements out once they are more than the `live` ones: each costs a constant in the end.
+    mutating func prune(live: Int, where isLive: (Element) -> Bool) {
+        guard elements.count > 2 * live + 64 else { return }
+        elements.removeAll { !isLive($0) }
+        for index in (0..<(elements.count / 2)).reversed() { sink(from: index) }
+    }
+
+    private mutating func sink(from start: Int) {
+        var index = start
+        while true {
+            var least = index
+            for child in (2 * index + 1)...(2 * index + 2)
+            where child < elements.count && elements[child] < elements[least] {
+                least = child
+            }
+            guard least != index else { return }
+            elements.swapAt(index, least)
+            index = least
+        }
+    }
+}

@@ -1,0 +1,431 @@
+import Framing
+import Liveness
+
+/// One program's tie to one server: a connection after another, and the requests that outlive each of them, without a
+/// socket or a clock.
+///
+/// The story of a session: dial until there is a socket, greet until WELCOME, be open until the connection ends, then
+/// wait and dial again, or be closed for good. A short session is the same with one request.
+///
+/// The loop carries out each `nextOutput`, reports what came of it, and sleeps until `nextDeadline`. Calls wait here in
+/// the order of their numbers while there is no connection, or no room on it.
+struct Session: Sendable {
+    typealias CallID = UInt64
+
+    enum Phase: Equatable, Sendable {
+        /// Finding the host and connecting, until the instant at most.
+        case dialing(until: Instant)
+        /// The preface and HELLO are sent.
+        case greeting
+        case open
+        case waiting(until: Instant)
+        case closed(ConnectionError)
+    }
+
+    enum Output: Sendable {
+        case dial
+        case stopDialing
+        /// `departing` holds a connection that is only to be seen off.
+        case depart
+        case finish(CallID, Result<[UInt8], RequestError>)
+        case message([UInt8])
+        case event(ConnectionEvent)
+    }
+
+    /// What a caller waits for: an answer, or that a one-way message was taken.
+    struct Call: Sendable {
+        enum Kind: Sendable { case request(mayRunTwice: Bool), message }
+        let kind: Kind
+        let bytes: [UInt8]
+        let deadline: Instant?
+        /// The id on the connection; nil while the call waits here.
+        var wireID: UInt32?
+        /// The last refusal: it is why the call still waits.
+        var refusal: RequestError.Reason?
+    }
+
+    /// How long nothing is sent after the server refused a request for want of room.
+    private static let refusalPause = Duration.milliseconds(50)
+
+    private let hello: Hello
+    private let connectTimeout: Duration
+    private let random: @Sendable () -> Double
+    private var backoff: Backoff
+    private(set) var phase: Phase
+    private(set) var connection: ClientConnection?
+    private(set) var departing: ClientConnection?
+    /// When the program's patience ends: until the first WELCOME, and always in a short session.
+    private var firstDeadline: Instant?
+    private var hasBeenOpen = false
+    /// From when on the connection counts as one that lasted.
+    private var stableAt: Instant?
+    /// Whether the program has asked for the end.
+    private var isClosing = false
+    private var calls: [CallID: Call] = [:]
+    private var onWire: [UInt32: CallID] = [:]
+    /// Requests and messages that wait; one that is no longer in `calls`, or is on the wire, counts no more.
+    private var requests = Heap<CallID>()
+    private var messages = Heap<CallID>()
+    private var timeouts = Heap<Timeout>()
+    /// No request is sent before, because the server refused one.
+    private var heldUntil: Instant?
+    private var outputs: [Output] = []
+    private var outputsTaken = 0
+
+    struct Timeout: Comparable, Sendable {
+        let at: Instant
+        let call: CallID
+        static func < (left: Timeout, right: Timeout) -> Bool { left.at < right.at }
+    }
+
+    init(
+        _ hello: Hello, policy: ReconnectPolicy, connectTimeout: Duration, at now: Instant,
+        random: @escaping @Sendable () -> Double = { .random(in: 0..<1) }
+    ) {
+        self.hello = hello
+        self.connectTimeout = connectTimeout
+        self.random = random
+        backoff = Backoff(policy)
+        firstDeadline = now + connectTimeout
+        phase = .dialing(until: now + connectTimeout)
+        outputs.append(.dial)
+    }
+
+    /// What the loop has to do next; nil when it has done all.
+    mutating func nextOutput() -> Output? {
+        guard outputsTaken < outputs.count else {
+            outputs.removeAll(keepingCapacity: true)
+            outputsTaken = 0
+            return nil
+        }
+        defer { outputsTaken += 1 }
+        return outputs[outputsTaken]
+    }
+
+    /// Whether requests in flight are all that the connection is still there for.
+    var isGoingAway: Bool { phase == .open && connection?.goAway != nil }
+
+    // MARK: Calls
+
+    mutating func start(_ id: CallID, _ call: Call, at now: Instant) {
+        if case .closed(let error) = phase { return output(id, .failure(.notSent(.connection(error)))) }
+        if isClosing { return output(id, .failure(.notSent(.connection(.closedByProgram)))) }
+        calls[id] = call
+        if let deadline = call.deadline {
+            timeouts.prune(live: calls.count) { calls[$0.call] != nil }
+            timeouts.insert(Timeout(at: deadline, call: id))
+        }
+        wait(id)
+        feed(at: now)
+    }
+
+    /// The caller waits no longer, because of its timeout or its task's cancellation.
+    mutating func abandon(_ id: CallID, _ reason: RequestError.Reason, at now: Instant) {
+        guard let call = calls[id] else { return }
+        if let wireID = call.wireID {
+            onWire[wireID] = nil
+            let isTakenBack = connection?.cancel(wireID, at: now) ?? false
+            finish(id, .failure(isTakenBack ? .notSent(reason) : .unknown(reason)))
+            leaveIfDone(at: now)
+        } else {
+            finish(id, .failure(call.refusal.map { .refused($0) } ?? .notSent(reason)))
+        }
+        if hello.short, calls.isEmpty { close(at: now) }
+    }
+
+    private mutating func wait(_ id: CallID) {
+        guard let call = calls[id] else { return }
+        switch call.kind {
+        case .request:
+            requests.prune(live: calls.count) { calls[$0] != nil }
+            requests.insert(id)
+        case .message:
+            messages.prune(live: calls.count) { calls[$0] != nil }
+            messages.insert(id)
+        }
+    }
+
+    private mutating func finish(_ id: CallID, _ result: Result<[UInt8], RequestError>) {
+        if calls.removeValue(forKey: id) != nil { output(id, result) }
+    }
+
+    private mutating func output(_ id: CallID, _ result: Result<[UInt8], RequestError>) {
+        outputs.append(.finish(id, result))
+    }
+
+    /// Moves what waits onto the connection, as far as there is room.
+    mutating func feed(at now: Instant) {
+        guard mayFeed else { return }
+        feedMessages(at: now)
+        if let heldUntil, now < heldUntil { return }
+        while let id = requests.first {
+            guard let call = calls[id], call.wireID == nil else {
+                requests.removeFirst()
+                continue
+            }
+            if let most = connection?.welcome?.maxMessage, call.bytes.count > most {
+                requests.removeFirst()
+                finish(id, .failure(.notSent(.tooLarge(most: Int(most)))))
+                continue
+            }
+            guard connection?.takesRequests == true, connection?.hasRoom(for: call.bytes.count) == true else { return }
+            guard phase == .open || call.bytes.count <= ClientConnection.mostEarly else { return }
+            requests.removeFirst()
+            guard let wireID = connection?.request(call.bytes) else { return }
+            calls[id]?.wireID = wireID
+            onWire[wireID] = id
+        }
+    }
+
+    /// A short connection sends its request before WELCOME; a long one waits (section 6.4).
+    private var mayFeed: Bool { phase == .open || (phase == .greeting && hello.short) }
+
+    private mutating func feedMessages(at now: Instant) {
+        guard let welcome = connection?.welcome else { return }
+        while let id = messages.first {
+            guard let call = calls[id] else {
+                messages.removeFirst()
+                continue
+            }
+            if call.bytes.count > welcome.maxMessage {
+                finish(id, .failure(.notSent(.tooLarge(most: Int(welcome.maxMessage)))))
+            } else {
+                guard (connection?.outbox.cost ?? 0) <= welcome.maxQueued else { return }
+                guard connection?.send(call.bytes, at: now) == true else { return }
+                finish(id, .success([]))
+            }
+            messages.removeFirst()
+        }
+    }
+
+    // MARK: Connecting
+
+    /// There is a socket.
+    mutating func dialed(at now: Instant) {
+        guard case .dialing(let until) = phase else { return }
+        phase = .greeting
+        connection = ClientConnection(hello, connectedAt: now, handshakeTimeout: until - now, random: random)
+        feed(at: now)
+    }
+
+    mutating func dialFailed(_ error: ConnectionError, at now: Instant) {
+        guard case .dialing = phase else { return }
+        comeBack(after: error, hadConnection: false, at: now)
+    }
+
+    private mutating func dial(at now: Instant) {
+        let until = now + connectTimeout
+        phase = .dialing(until: earlier(until, firstDeadline) ?? until)
+        outputs.append(.dial)
+    }
+
+    /// Waits for the next attempt, or closes for good.
+    ///
+    /// Before the first WELCOME only a server that asked to come back is tried again, so that a wrong port is reported
+    /// at once. A short session comes back as long as its request may be repeated.
+    private mutating func comeBack(
+        after error: ConnectionError, spread: Duration = .zero, hadConnection: Bool, at now: Instant
+    ) {
+        if let stableAt, now >= stableAt { backoff.reset() }
+        stableAt = nil
+        let isWorthIt =
+            hello.short
+            ? !calls.isEmpty && (hadConnection || error.isTemporary) : firstDeadline == nil || error.isTemporary
+        guard !isClosing, !error.isFinal, isWorthIt,
+            let wait = backoff.next(retryAfter: error.retryAfter, spread: spread, random: random),
+            firstDeadline.map({ now + wait < $0 }) ?? true
+        else { return end(error) }
+        phase = .waiting(until: now + wait)
+        outputs.append(.event(.reconnecting(after: error, wait: wait, attempt: backoff.attempt)))
+    }
+
+    /// The end of the session: no call is left waiting.
+    private mutating func end(_ error: ConnectionError) {
+        phase = .closed(error)
+        for (id, call) in calls.sorted(by: { $0.key < $1.key }) {
+            finish(id, .failure(call.refusal.map { .refused($0) } ?? .notSent(.connection(error))))
+        }
+        outputs.append(.event(.closed(error)))
+    }
+
+    /// The program wants no more: what waits is not sent, what is in flight is waited for.
+    mutating func close(at now: Instant) {
+        if isClosing { return }
+        if case .closed = phase { return }
+        isClosing = true
+        for (id, call) in calls.sorted(by: { $0.key < $1.key }) where call.wireID == nil {
+            finish(id, .failure(call.refusal.map { .refused($0) } ?? .notSent(.connection(.closedByProgram))))
+        }
+        switch phase {
+        case .dialing:
+            outputs.append(.stopDialing)
+            end(.closedByProgram)
+        case .waiting: end(.closedByProgram)
+        case .greeting, .open: leaveIfDone(at: now)
+        case .closed: break
+        }
+    }
+
+    // MARK: The connection
+
+    /// Hands the connection over to be seen off.
+    private mutating func depart() {
+        departing = connection
+        connection = nil
+        heldUntil = nil
+        outputs.append(.depart)
+    }
+
+    /// The loop takes the departing connection over.
+    mutating func takeDeparting() -> ClientConnection? { departing.take() }
+
+    /// Leaves a connection that has nothing more to do: at the program's wish, the server's, or for want of ids.
+    private mutating func leaveIfDone(at now: Instant) {
+        guard isClosing ? onWire.isEmpty : connection?.takesRequests == false && connection?.unansweredCount == 0
+        else { return }
+        let goAway = connection?.goAway
+        connection?.leave(at: now)
+        depart()
+        if isClosing { return end(.closedByProgram) }
+        let error = goAway.map { ConnectionError($0) } ?? ConnectionError(.broken, "the request ids are used up")
+        comeBack(after: error, spread: .milliseconds(goAway?.spread ?? 0), hadConnection: true, at: now)
+    }
+
+    /// Reads the first `count` of `bytes`.
+    mutating func received(_ bytes: [UInt8], upTo count: Int, at now: Instant) {
+        connection?.heard(at: now)
+        var offset = 0
+        while let event = connection?.next(in: bytes, upTo: count, at: &offset, now: now) { handle(event, at: now) }
+    }
+
+    /// The server's stream ended.
+    mutating func streamEnded(at now: Instant) {
+        if let event = connection?.ended() { handle(event, at: now) }
+    }
+
+    /// The connection can be neither read nor written any more.
+    mutating func streamBroke(_ text: String, at now: Instant) {
+        if let event = connection?.broke(text) { handle(event, at: now) }
+    }
+
+    /// The kernel took `count` bytes of `connection.outbox.unsent`; 0 where it would have blocked.
+    mutating func wrote(_ count: Int, at now: Instant) { connection?.wrote(count, at: now) }
+
+    private mutating func handle(_ event: ClientConnection.Event, at now: Instant) {
+        switch event {
+        case .welcomed(let welcome):
+            let terms = ConnectionTerms(welcome)
+            phase = .open
+            stableAt = now + Backoff.stable(terms.deadAfter)
+            outputs.append(.event(hasBeenOpen ? .reconnected(terms) : .connected(terms)))
+            hasBeenOpen = true
+            if !hello.short { firstDeadline = nil }
+            leaveIfDone(at: now)
+        case .roundTrip(let time): outputs.append(.event(.roundTrip(time)))
+        case .beatLate: outputs.append(.event(.beatLate))
+        case .message(let message): outputs.append(.message(message))
+        case .response(let wireID, let answer):
+            if let id = onWire.removeValue(forKey: wireID) { finish(id, .success(answer)) }
+            answered(at: now)
+        case .failure(let wireID, let failure):
+            failed(wireID, RequestFailure(failure), at: now)
+        case .goingAway(let goAway):
+            let comeBack = Duration.milliseconds(goAway.retryAfter)
+            outputs.append(.event(.goingAway(code: goAway.code, text: goAway.text, comeBack: comeBack)))
+            leaveIfDone(at: now)
+        case .ended(let error):
+            lost(error, at: now)
+        }
+    }
+
+    private mutating func answered(at now: Instant) {
+        if hello.short, calls.isEmpty { close(at: now) }
+        leaveIfDone(at: now)
+    }
+
+    private mutating func failed(_ wireID: UInt32, _ failure: RequestFailure, at now: Instant) {
+        guard let id = onWire.removeValue(forKey: wireID) else { return answered(at: now) }
+        guard failure.code == .refused else {
+            finish(id, .failure(.failed(failure)))
+            return answered(at: now)
+        }
+        repeatLater(id, because: .refused(failure))
+        heldUntil = now + max(Session.refusalPause, failure.retryAfter)
+        guard hello.short else { return leaveIfDone(at: now) }
+        // The server closes a short connection whatever the answer was.
+        connection?.leave(at: now)
+        depart()
+        let error = ConnectionError(
+            .closedByServer, failure.text, code: failure.code, retryAfter: failure.retryAfter)
+        comeBack(after: error, hadConnection: true, at: now)
+    }
+
+    private mutating func repeatLater(_ id: CallID, because refusal: RequestError.Reason?) {
+        calls[id]?.wireID = nil
+        if let refusal { calls[id]?.refusal = refusal }
+        wait(id)
+    }
+
+    private mutating func lost(_ error: ConnectionError, at now: Instant) {
+        guard let connection else { return }
+        depart()
+        let wasOpen = phase == .open
+        if wasOpen { outputs.append(.event(.lost(error))) }
+        for (wireID, id) in onWire.sorted(by: { $0.key < $1.key }) {
+            switch connection.fate(of: wireID) {
+            case .notSent: repeatLater(id, because: nil)
+            case .refused: repeatLater(id, because: .connection(error))
+            case .unknown:
+                if case .request(mayRunTwice: true)? = calls[id]?.kind {
+                    repeatLater(id, because: nil)
+                } else {
+                    finish(id, .failure(.unknown(.connection(error))))
+                }
+            }
+        }
+        onWire.removeAll()
+        // After GOAWAY its times count: they were made for all of the server's clients together.
+        let spread = Duration.milliseconds(connection.goAway?.spread ?? 0)
+        let goAway = error.kind == .closedByServer ? connection.goAway : nil
+        comeBack(
+            after: goAway.map { ConnectionError($0) } ?? error, spread: spread, hadConnection: true, at: now)
+    }
+
+    // MARK: Time
+
+    /// The loop runs again, perhaps long after the deadline that it was given.
+    mutating func woke(at now: Instant) { connection?.woke(at: now) }
+
+    /// Does all that is due at `now`.
+    mutating func judge(at now: Instant) {
+        while let event = connection?.judge(at: now) { handle(event, at: now) }
+        switch phase {
+        case .dialing(let until) where until <= now:
+            outputs.append(.stopDialing)
+            dialFailed(ConnectionError(.timedOut, "no connection within \(connectTimeout)"), at: now)
+        case .waiting(let until) where until <= now:
+            dial(at: now)
+        default: break
+        }
+        while let timeout = timeouts.first, timeout.at <= now {
+            timeouts.removeFirst()
+            abandon(timeout.call, .timedOut, at: now)
+        }
+        feed(at: now)
+    }
+
+    /// When `judge` has something to do next.
+    func nextDeadline(at now: Instant) -> Instant? {
+        var deadline = earlier(connection?.deadline, timeouts.first?.at)
+        switch phase {
+        case .dialing(let until), .waiting(let until): deadline = earlier(deadline, until)
+        case .open:
+            if requests.first != nil, let heldUntil, heldUntil > now { deadline = earlier(deadline, heldUntil) }
+            if let connection, messages.first != nil, connection.outbox.isEmpty {
+                deadline = earlier(deadline, connection.nextToken(at: now))
+            }
+        case .greeting, .closed: break
+        }
+        return deadline
+    }
+}

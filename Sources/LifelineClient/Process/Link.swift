@@ -1,0 +1,249 @@
+import Framing
+import Liveness
+import Posix
+
+/// Carries out what one `Session` decides: its sockets, its callers and what the program sees of it.
+///
+/// Every turn is the same: the session hears what came, judges what is due, and what it put out is carried out.
+final class Link {
+    let id: LinkID
+    private let endpoint: Endpoint
+    private let sinks: LinkSinks
+    private unowned let loop: Loop
+    private var session: Session
+    private var dialer: Dialer?
+    private var socket: Socket?
+    /// Connections that have ended and are seen off.
+    private var departing: [Departing] = []
+    private var replies: [Session.CallID: Reply] = [:]
+    private var closers: [CheckedContinuation<Void, Never>] = []
+    private var told = ConnectionState.connecting
+    /// The loop's own: the instant of this link's timer, and whether it waits for its turn.
+    var timer: Instant?
+    var isTouched = false
+
+    /// Reads and writes of one turn, so that no link keeps the others waiting.
+    private static let readsPerTurn = 4
+    private static let writesPerTurn = 32
+
+    private final class Departing {
+        let socket: Socket
+        var connection: ClientConnection
+        var isShutDown = false
+
+        init(_ socket: Socket, _ connection: ClientConnection) {
+            self.socket = socket
+            self.connection = connection
+        }
+    }
+
+    init(_ id: LinkID, to endpoint: Endpoint, _ session: Session, _ sinks: LinkSinks, loop: Loop) {
+        self.id = id
+        self.endpoint = endpoint
+        self.session = session
+        self.sinks = sinks
+        self.loop = loop
+    }
+
+    /// Whether nothing is left to do: the session is closed and its last socket too.
+    var isOver: Bool {
+        if case .closed = session.phase { departing.isEmpty } else { false }
+    }
+
+    var deadline: Instant? {
+        let own = earlier(session.nextDeadline(at: .now), dialer?.deadline)
+        return departing.reduce(own) { earlier($0, $1.connection.deadline) }
+    }
+
+    // MARK: What the program asks
+
+    func start(_ call: Session.CallID, _ request: Session.Call, _ reply: Reply) {
+        replies[call] = reply
+        session.start(call, request, at: .now)
+    }
+
+    func abandon(_ call: Session.CallID) { session.abandon(call, .cancelled, at: .now) }
+
+    func close(_ continuation: CheckedContinuation<Void, Never>?) {
+        if let continuation { closers.append(continuation) }
+        session.close(at: .now)
+    }
+
+    func resolved(_ result: Result<[SocketAddress], ConnectionError>) {
+        let now = Instant.now
+        if let outcome = dialer?.resolved(result, at: now) { dialed(outcome, at: now) }
+    }
+
+    // MARK: Turns
+
+    /// A socket of this link is ready.
+    func ready(_ event: ReadyEvent) {
+        let now = Instant.now
+        if event.key == socket?.key {
+            session.woke(at: now)
+            if event.isReadable { read(at: now) }
+        } else if let leaving = departing.first(where: { $0.socket.key == event.key }) {
+            if event.isReadable { seeOff(leaving, at: now) }
+        } else if let outcome = dialer?.ready(event.key, at: now) {
+            dialed(outcome, at: now)
+        }
+        turn(at: now)
+    }
+
+    /// The deadline has come. Bytes that have arrived are read before anyone is judged silent (section 5.5).
+    func timerFired() {
+        let now = Instant.now
+        session.woke(at: now)
+        read(at: now)
+        if let outcome = dialer?.woke(at: now) { dialed(outcome, at: now) }
+        turn(at: now)
+    }
+
+    /// Judges what is due, writes what there is, and carries out what was decided.
+    func turn(at now: Instant) {
+        session.judge(at: now)
+        carryOut(at: now)
+        write(at: now)
+        carryOut(at: now)
+        for leaving in departing { finish(leaving, at: now) }
+        departing.removeAll { $0.connection.isOver }
+        tellState()
+        if isOver { for closer in closers.take() { closer.resume() } }
+    }
+
+    private func read(at now: Instant) {
+        for _ in 0..<Link.readsPerTurn {
+            guard let socket, session.connection != nil else { return }
+            do {
+                switch try socket.descriptor.receive(into: &loop.buffer) {
+                case .bytes(let count):
+                    session.received(loop.buffer, upTo: count, at: now)
+                    if count < loop.buffer.count { return }
+                case .wouldBlock: return
+                case .end: return session.streamEnded(at: now)
+                }
+            } catch {
+                return session.streamBroke("\(error)", at: now)
+            }
+        }
+    }
+
+    private func write(at now: Instant) {
+        guard let socket else { return }
+        for _ in 0..<Link.writesPerTurn {
+            guard let unsent = session.connection?.outbox.unsent, !unsent.isEmpty else { break }
+            do {
+                guard case .bytes(let count) = try socket.descriptor.send(unsent), count > 0 else {
+                    session.wrote(0, at: now)
+                    break
+                }
+                session.wrote(count, at: now)
+                session.feed(at: now)
+            } catch {
+                // The reason may lie unread behind the reset.
+                read(at: now)
+                session.streamBroke("\(error)", at: now)
+            }
+        }
+        if let connection = session.connection { loop.setWriting(!connection.outbox.isEmpty, on: socket) }
+    }
+
+    // MARK: Outputs
+
+    private func carryOut(at now: Instant) {
+        while let output = session.nextOutput() {
+            switch output {
+            case .dial:
+                let dialer = Dialer(to: endpoint, for: self, loop: loop)
+                self.dialer = dialer
+                dialed(dialer.start(at: now), at: now)
+            case .stopDialing:
+                dialer?.stop()
+                dialer = nil
+            case .depart:
+                guard let socket, let connection = session.takeDeparting() else { continue }
+                self.socket = nil
+                departing.append(Departing(socket, connection))
+            case .finish(let call, let result):
+                replies.removeValue(forKey: call)?.resume(returning: result)
+            case .message(let message):
+                if sinks.messages.add(message) { sinks.monitor.tell(.messagesDropped(sinks.messages.dropped)) }
+            case .event(let event):
+                if case .closed = event { sinks.messages.finish() }
+                sinks.monitor.tell(event)
+            }
+        }
+    }
+
+    private func dialed(_ outcome: Dialer.Result, at now: Instant) {
+        switch outcome {
+        case .pending: return
+        case .connected(let socket):
+            self.socket = socket
+            dialer = nil
+            session.dialed(at: now)
+        case .failed(let error):
+            dialer = nil
+            session.dialFailed(error, at: now)
+        }
+    }
+
+    private func tellState() {
+        let state: ConnectionState =
+            switch session.phase {
+            case .dialing, .greeting: .connecting
+            case .open where session.isGoingAway: .goingAway
+            case .open: session.connection?.welcome.map { .open(ConnectionTerms($0)) } ?? .connecting
+            case .waiting(let until): .waiting(until: .now + (until - .now))
+            case .closed(let error): .closed(error)
+            }
+        // The end of the same wait is a few nanoseconds elsewhere each time that it is reckoned.
+        if case .waiting = state, case .waiting = told { return }
+        guard state != told else { return }
+        told = state
+        sinks.monitor.set(state)
+    }
+
+    // MARK: Departing
+
+    /// Reads what a server still sends, so that no reset eats what this side said.
+    private func seeOff(_ leaving: Departing, at now: Instant) {
+        for _ in 0..<Link.readsPerTurn {
+            do {
+                switch try leaving.socket.descriptor.receive(into: &loop.buffer) {
+                case .bytes: continue
+                case .wouldBlock: return
+                case .end: _ = leaving.connection.ended()
+                }
+            } catch {
+                _ = leaving.connection.broke("\(error)")
+            }
+            return
+        }
+    }
+
+    private func finish(_ leaving: Departing, at now: Instant) {
+        _ = leaving.connection.judge(at: now)
+        while !leaving.connection.isOver, !leaving.connection.outbox.isEmpty {
+            guard let sent = try? leaving.socket.descriptor.send(leaving.connection.outbox.unsent) else {
+                _ = leaving.connection.broke("")
+                break
+            }
+            guard case .bytes(let count) = sent, count > 0 else {
+                leaving.connection.wrote(0, at: now)
+                break
+            }
+            leaving.connection.wrote(count, at: now)
+        }
+        if leaving.connection.outbox.isEmpty { leaving.connection.wrote(0, at: now) }
+        if leaving.connection.hasSaidAll, !leaving.isShutDown {
+            leaving.isShutDown = true
+            leaving.socket.descriptor.shutdownWriting()
+        }
+        if leaving.connection.isOver {
+            loop.unwatch(leaving.socket)
+        } else {
+            loop.setWriting(!leaving.connection.outbox.isEmpty, on: leaving.socket)
+        }
+    }
+}

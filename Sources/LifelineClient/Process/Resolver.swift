@@ -1,0 +1,42 @@
+import Glibc
+import Posix
+
+/// A host and a port to find.
+struct Endpoint: Hashable, Sendable {
+    let host: String
+    let port: UInt16
+}
+
+extension Endpoint: CustomStringConvertible {
+    var description: String {
+        if host.hasPrefix("unix:") { return host }
+        return host.contains(":") && !host.hasPrefix("[") ? "[\(host)]:\(port)" : "\(host):\(port)"
+    }
+}
+
+/// The addresses of `endpoint`, in the order in which they are to be tried (getaddrinfo(3)).
+///
+/// This blocks for as long as the name servers take, so it has a thread of its own; whoever waits for it has a timeout
+/// and does not wait for the thread.
+func resolve(_ endpoint: Endpoint) -> Result<[SocketAddress], ConnectionError> {
+    var hints = addrinfo()
+    hints.ai_family = AF_UNSPEC
+    hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
+    hints.ai_flags = AI_NUMERICSERV
+    var list: UnsafeMutablePointer<addrinfo>?
+    let code = getaddrinfo(endpoint.host, String(endpoint.port), &hints, &list)
+    guard code == 0 else {
+        return .failure(ConnectionError(.unknownHost, "\(endpoint.host): \(String(cString: gai_strerror(code)))"))
+    }
+    defer { freeaddrinfo(list) }
+    var addresses: [SocketAddress] = []
+    var next = list
+    while let info = next?.pointee {
+        if let address = info.ai_addr {
+            addresses.append(SocketAddress(copying: address, length: info.ai_addrlen))
+        }
+        next = info.ai_next
+    }
+    return addresses.isEmpty
+        ? .failure(ConnectionError(.unknownHost, "\(endpoint.host): no address")) : .success(addresses)
+}

@@ -1,0 +1,52 @@
+import CPosix
+import Liveness
+
+/// What is ready, and under which key it was added.
+public struct ReadyEvent: Sendable {
+    /// The key that the descriptor was added with.
+    public let key: UInt64
+    /// Bytes, the end or an error can be read.
+    public let isReadable: Bool
+    /// Bytes or an error can be written.
+    public let isWritable: Bool
+}
+
+/// epoll(7), level-triggered: for a loop that serves thousands of descriptors, of which few are ready at a time.
+///
+/// A descriptor leaves the set when it is closed.
+public struct EventPoll: ~Copyable {
+    private let descriptor: Descriptor
+    private var events: [cposix_event]
+
+    /// epoll_create1(2).
+    public init() throws(SystemError) {
+        let number = cposix_epoll()
+        guard number >= 0 else { throw SystemError("epoll_create1") }
+        descriptor = Descriptor(owning: number)
+        events = [cposix_event](repeating: cposix_event(), count: Int(CPOSIX_EVENTS))
+    }
+
+    /// Adds `number` (EPOLL_CTL_ADD in epoll_ctl(2)); `key` comes back with its events. ENOSPC and ENOMEM are thrown.
+    public func add(_ number: Int32, key: UInt64, reading: Bool, writing: Bool) throws(SystemError) {
+        guard cposix_epoll_add(descriptor.number, number, key, reading ? 1 : 0, writing ? 1 : 0) == 0 else {
+            throw SystemError("epoll_ctl")
+        }
+    }
+
+    /// Changes what `number` is waited for (EPOLL_CTL_MOD in epoll_ctl(2)).
+    public func change(_ number: Int32, key: UInt64, reading: Bool, writing: Bool) {
+        let result = cposix_epoll_change(descriptor.number, number, key, reading ? 1 : 0, writing ? 1 : 0)
+        precondition(result == 0, "epoll_ctl of a descriptor that was never added")
+    }
+
+    /// Waits until something is ready or `deadline` has come, and calls `body` for each event (epoll_wait(2)).
+    public mutating func wait(until deadline: Instant?, _ body: (ReadyEvent) -> Void) throws(SystemError) {
+        let count = retryingInterrupted {
+            cposix_epoll_wait(descriptor.number, &events, milliseconds(until: deadline))
+        }
+        guard count >= 0 else { throw SystemError("epoll_wait") }
+        for event in events.prefix(Int(count)) {
+            body(ReadyEvent(key: event.key, isReadable: event.readable != 0, isWritable: event.writable != 0))
+        }
+    }
+}

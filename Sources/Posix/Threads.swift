@@ -1,0 +1,36 @@
+import CPosix
+import Glibc
+
+/// What a new thread runs; the box carries the closure through pthread_create(3)'s pointer.
+private final class ThreadBody: Sendable {
+    let run: @Sendable () -> Void
+    init(_ run: @escaping @Sendable () -> Void) { self.run = run }
+}
+
+/// Starts a detached thread in which every signal is blocked, so that the program's own handlers run elsewhere
+/// (pthread_create(3), pthread_sigmask(3)). `name` is at most 15 bytes.
+public func startThread(named name: String, _ run: @escaping @Sendable () -> Void) throws(SystemError) {
+    let body = Unmanaged.passRetained(
+        ThreadBody {
+            cposix_name_thread(name)
+            run()
+        })
+    var all = sigset_t()
+    var before = sigset_t()
+    sigfillset(&all)
+    // The new thread inherits the mask, so there is no moment at which it takes a signal.
+    pthread_sigmask(SIG_SETMASK, &all, &before)
+    defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
+    var thread = pthread_t()
+    let code = pthread_create(
+        &thread, nil,
+        { pointer in
+            Unmanaged<ThreadBody>.fromOpaque(pointer!).takeRetainedValue().run()
+            return nil
+        }, body.toOpaque())
+    guard code == 0 else {
+        body.release()
+        throw SystemError("pthread_create", code)
+    }
+    pthread_detach(thread)
+}

@@ -1,0 +1,42 @@
+import Arguments
+import Posix
+import Synchronization
+
+/// The two streams that people and programs read. Each line leaves in one write(2), whichever task it comes from.
+final class Console: Sendable {
+    /// Whether a prompt is shown that the next notice has to step around.
+    private let isPrompting = Mutex(false)
+
+    /// A reply on standard output; it is no use to go on where that cannot be written.
+    func reply(_ bytes: [UInt8]) {
+        do throws(SystemError) {
+            try StandardStream.output.write(bytes)
+        } catch {
+            fail(.ioError, "cannot write to standard output: \(error.text)")
+        }
+    }
+
+    /// A line on standard error.
+    func note(_ text: String) {
+        isPrompting.withLock { isPrompting in
+            // To the start of the line, and clear it; what was typed so far is still in the terminal's own buffer.
+            let line = isPrompting ? "\r\u{1B}[Kclient: \(text)\n> " : "client: \(text)\n"
+            // A closed standard error takes nothing away from the replies.
+            try? StandardStream.error.write(line.utf8)
+        }
+    }
+
+    /// Shows or forgets the prompt.
+    func prompt(_ isShown: Bool) {
+        isPrompting.withLock { isPrompting in
+            isPrompting = isShown
+            if isShown { try? StandardStream.error.write("> ".utf8) }
+        }
+    }
+
+    /// Says what is wrong, and leaves.
+    func fail(_ status: ExitStatus, _ text: String) -> Never {
+        note(text)
+        exitProcess(status.rawValue)
+    }
+}

@@ -1,0 +1,108 @@
+import Posix
+import Synchronization
+
+/// Standard input, line by line, read when a line is asked for: a thread of its own waits for it, so that nothing else
+/// does.
+final class Input: Sendable {
+    enum Line: Sendable {
+        case line([UInt8])
+        case end
+        case failed(SystemError)
+        case tooLong
+    }
+
+    /// No line is longer: it would not be a message.
+    static let longest = 1 << 30
+
+    private struct Shared {
+        var asker: CheckedContinuation<Line, Never>?
+        var isStopped = false
+    }
+
+    private let shared = Mutex(Shared())
+    /// Wakes the thread up when a line is asked for.
+    private let asked: Descriptor
+
+    init() throws(SystemError) {
+        asked = try .event()
+        try startThread(named: "client-input") { self.run() }
+    }
+
+    /// The next line, without its end; `end` also where `stop` was called.
+    func next() async -> Line {
+        await withCheckedContinuation { continuation in
+            let isStopped = shared.withLock { shared in
+                if !shared.isStopped { shared.asker = continuation }
+                return shared.isStopped
+            }
+            if isStopped { continuation.resume(returning: .end) } else { asked.wakeUp() }
+        }
+    }
+
+    /// Ends the input for whoever waits for it, and for all who ask.
+    func stop() {
+        let asker = shared.withLock { shared in
+            shared.isStopped = true
+            return shared.asker.take()
+        }
+        asker?.resume(returning: .end)
+    }
+
+    private func run() {
+        var reader = LineReader()
+        var entries = [PollEntry(asked.number)]
+        while (try? poll(&entries, until: nil)) != nil {
+            asked.clearWakeUps()
+            let line = reader.next()
+            shared.withLock { $0.asker.take() }?.resume(returning: line)
+        }
+    }
+}
+
+/// Cuts standard input into lines.
+struct LineReader {
+    private static let newline = UInt8(ascii: "\n")
+    private var buffer = [UInt8](repeating: 0, count: 65536)
+    private var unread: ArraySlice<UInt8> = []
+    private var isAtEnd = false
+
+    /// The next line; the last one needs no line end.
+    mutating func next() -> Input.Line {
+        var line: [UInt8] = []
+        while true {
+            if let end = unread.firstIndex(of: LineReader.newline) {
+                line += unread[..<end]
+                unread = unread[(end + 1)...]
+                return .line(line)
+            }
+            line += unread
+            unread = []
+            if line.count > Input.longest { return .tooLong }
+            do throws(SystemError) {
+                let count = isAtEnd ? 0 : try StandardInput.read(into: &buffer)
+                unread = buffer[..<count]
+                if count == 0 {
+                    isAtEnd = true
+                    return line.isEmpty ? .end : .line(line)
+                }
+            } catch {
+                return .failed(error)
+            }
+        }
+    }
+
+    /// Everything up to the end, as one line.
+    mutating func rest() -> Input.Line {
+        var all: [UInt8] = []
+        while true {
+            do throws(SystemError) {
+                let count = try StandardInput.read(into: &buffer)
+                if count == 0 { return .line(all) }
+                all += buffer[..<count]
+                if all.count > Input.longest { return .tooLong }
+            } catch {
+                return .failed(error)
+            }
+        }
+    }
+}
