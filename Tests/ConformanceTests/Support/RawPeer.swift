@@ -211,3 +211,17 @@ final class RawPeer {
         return notice
     }
 }
+
+/// Reads on all of `peers` at once until each has ended.
+func readAll(_ peers: [RawPeer], within limit: Duration) throws {
+    let deadline = SuspendingClock.now + limit
+    while true {
+        let open = peers.filter { $0.ending == nil }
+        guard !open.isEmpty else { return }
+        var entries = open.map { pollfd(fd: $0.descriptor, events: Int16(POLLIN), revents: 0) }
+        guard waitUntilReady(&entries, until: deadline) else {
+            throw Unexpected("\(open.count) of \(peers.count) streams did not end within \(limit)")
+        }
+        for (peer, entry) in zip(open, entries) where entry.revents != 0 { try peer.read(until: .now) }
+    }
+}
