@@ -2,6 +2,7 @@ import Framing
 // What a handler's code names of the protocol comes with this module.
 @_exported import struct Framing.Code
 @_exported import struct Framing.Failure
+@_exported import enum Framing.Side
 
 /// What answers the requests of one connection.
 ///
@@ -33,8 +34,8 @@ extension Handler {
 
 /// How a connection ended.
 public enum Ending: Equatable, Sendable {
-    /// With this code and text, whichever side said CLOSE first (Protocol.md, section 8).
-    case closed(Code, String)
+    /// With the code and the text of the CLOSE that came first, and the side that said it (Protocol.md, section 8).
+    case closed(Code, String, by: Side)
     /// Without CLOSE: the connection broke, for this reason.
     case lost(String)
 }

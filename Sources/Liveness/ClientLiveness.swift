@@ -70,6 +70,14 @@ public struct ClientLiveness: Sendable {
         watch?.wrote(any: any, waiting: waiting, at: now)
     }
 
+    /// Nothing more is expected of the server: CLOSE is queued, or has come.
+    public mutating func ended() {
+        watch?.ended()
+        nextPing = nil
+        unprovenSince = nil
+        owesPing = false
+    }
+
     /// A PING or an empty MESSAGE came.
     public mutating func pay(at now: Instant) throws(Violation) {
         guard bucket?.take(at: now) ?? true else { throw .flood }

@@ -52,7 +52,8 @@ struct ClientConnection: Sendable {
         random: @escaping @Sendable () -> Double = { .random(in: 0..<1) }
     ) {
         self.hello = hello
-        decoder = FrameDecoder(from: .server, maxFrame: hello.maxFrame, maxMessage: hello.maxMessage)
+        decoder = FrameDecoder(
+            from: .server, maxFrame: hello.maxFrame, maxMessage: hello.maxMessage, isShort: hello.short)
         liveness = ClientLiveness(connectedAt: now, handshakeTimeout: handshakeTimeout, random: random)
         outbox.greet(hello)
     }
@@ -121,7 +122,7 @@ struct ClientConnection: Sendable {
     mutating func leave(at now: Instant) {
         guard departure == nil else { return }
         decideFates(lastID: nil)
-        departure = .orderly(peerIsDone: false)
+        depart(.orderly(peerIsDone: false))
         if hello.short, unanswered.isEmpty {
             departure?.flushed(at: now)
         } else {
@@ -138,15 +139,20 @@ struct ClientConnection: Sendable {
         guard let departure else {
             return earlier(liveness.deadline, heldCancels.isEmpty ? nil : cancels?.nextToken(at: .distantPast))
         }
-        return earlier(departure.deadline, departure.isFlushing ? liveness.deadline : nil)
+        return departure.isFlushing && welcome != nil
+            ? earlier(departure.deadline, liveness.deadline) : departure.deadline
     }
 
     /// Does what is due at `now`; to be called until it returns nil.
     mutating func judge(at now: Instant) -> Event? {
         guard departure == nil else {
             departure?.woke(at: now)
-            // A server that does not read on is not waited for.
-            if departure?.isFlushing == true, case .drop = liveness.verdict(at: now) { departure?.giveUp() }
+            // A server that does not read what is left for it is not waited for; a drop has a time of its own.
+            if let departure, departure.isFlushing, departure.deadline == nil,
+                case .drop(let violation) = liveness.verdict(at: now), violation.code == .slowReader
+            {
+                self.departure?.giveUp()
+            }
             return nil
         }
         sendHeldCancels(at: now)
@@ -265,7 +271,7 @@ struct ClientConnection: Sendable {
             throw Violation(.protocolError, "CLOSE names request \(close.lastID), which was never sent")
         }
         decideFates(lastID: close.lastID)
-        departure = .drop(at: now, peerIsDone: true)
+        depart(.drop(at: now, peerIsDone: true))
         if hello.short {
             departure?.giveUp()
         } else {
@@ -289,16 +295,23 @@ struct ClientConnection: Sendable {
     /// The connection can be neither read nor written any more.
     mutating func broke(_ text: String) -> Event? {
         let wasDeparting = departure != nil
-        if !wasDeparting { decideFates(lastID: nil) }
-        departure = departure ?? .orderly(peerIsDone: true)
+        if !wasDeparting {
+            decideFates(lastID: nil)
+            depart(.orderly(peerIsDone: true))
+        }
         departure?.giveUp()
         return wasDeparting ? nil : .ended(ConnectionError(.broken, text))
+    }
+
+    private mutating func depart(_ departure: Departure) {
+        self.departure = departure
+        liveness.ended()
     }
 
     private mutating func drop(_ violation: Violation, at now: Instant) -> Event {
         decideFates(lastID: nil)
         outbox.cutOff(Close(violation.code, violation.text))
-        departure = .drop(at: now, peerIsDone: false)
+        depart(.drop(at: now, peerIsDone: false))
         return .ended(ConnectionError(violation))
     }
 

@@ -54,7 +54,7 @@ struct ServerConnection {
     /// Set once CLOSE is queued.
     private(set) var departure: Departure?
     /// Why the connection ends: for the log and the handler.
-    private(set) var ending = Ending.closed(.normal, "")
+    private(set) var ending = Ending.closed(.normal, "", by: .server)
     private(set) var requestsServed: UInt64 = 0
     private(set) var bytesIn: UInt64 = 0
 
@@ -83,7 +83,7 @@ struct ServerConnection {
         case (.drop(let violation), .some(let leaving)):
             // Only a client that does not read its last answers can still be dropped; a drop has a time of its own.
             guard leaving.isFlushing, leaving.deadline == nil, violation.code == .slowReader else { break }
-            ending = .closed(violation.code, violation.text)
+            ending = .closed(violation.code, violation.text, by: .server)
             departure?.giveUp()
         }
     }
@@ -222,7 +222,7 @@ struct ServerConnection {
     }
 
     private mutating func takeClose(_ close: Close) {
-        ending = .closed(close.code, close.text)
+        ending = .closed(close.code, close.text, by: .client)
         running = []
         closing = Violation(.normal, "")
         hasEnded = true
@@ -317,7 +317,7 @@ struct ServerConnection {
     private mutating func close(_ violation: Violation) {
         if closing == nil {
             closing = violation
-            ending = .closed(violation.code, violation.text)
+            ending = .closed(violation.code, violation.text, by: .server)
         }
         closeIfIdle()
     }
@@ -333,7 +333,7 @@ struct ServerConnection {
 
     /// Ends the connection at once for a reason that is the client's (section 7.5).
     private mutating func drop(_ violation: Violation, at now: Instant) {
-        ending = .closed(violation.code, violation.text)
+        ending = .closed(violation.code, violation.text, by: .server)
         outbox.cutOff(Close(violation.code, violation.text, lastID: lastID))
         leave(.drop(at: now, peerIsDone: hasEnded))
     }

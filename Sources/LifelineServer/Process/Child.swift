@@ -160,8 +160,10 @@ final class Child<ConnectionHandler: Handler> {
                 ]
                 if let name = connection.hello?.options.name { fields.append(("name", .text(name))) }
                 guard hasReported else { return fields }
+                fields.append(("reason", .text(connection.ending.name)))
+                if case .closed(_, _, let side) = connection.ending { fields.append(("by", .text("\(side)"))) }
                 fields += [
-                    ("reason", .text(connection.ending.name)), ("age", .seconds(.now - acceptedAt)),
+                    ("age", .seconds(.now - acceptedAt)),
                     ("requests", .number(connection.requestsServed)), ("bytes_in", .number(connection.bytesIn)),
                     ("bytes_out", .number(connection.outbox.sent)),
                 ]
@@ -180,21 +182,21 @@ extension Ending {
     /// The name of the code, or LOST.
     var name: String {
         switch self {
-        case .closed(let code, _): code.description
+        case .closed(let code, _, _): code.description
         case .lost: "LOST"
         }
     }
 
     var text: String {
         switch self {
-        case .closed(_, let text), .lost(let text): text
+        case .closed(_, let text, _), .lost(let text): text
         }
     }
 
     /// What ends as it should is information; a drop, a break or a violation is a warning.
     var level: LogLevel {
         switch self {
-        case .closed(.normal, _), .closed(.shuttingDown, _): .info
+        case .closed(.normal, _, _), .closed(.shuttingDown, _, _): .info
         case .closed, .lost: .warning
         }
     }
