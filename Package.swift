@@ -37,5 +37,8 @@ let package = Package(
         .executableTarget(
             name: "client", dependencies: ["LifelineClient", "Framing", "Posix", "Arguments"],
             linkerSettings: staticRuntime),
+        // Judges the built commands by their bytes alone: it depends on them to have them built, and shares no encoder,
+        // decoder or constant with them.
+        .testTarget(name: "ConformanceTests", dependencies: ["server", "client"]),
     ]
 )
