@@ -39,6 +39,6 @@ let package = Package(
             linkerSettings: staticRuntime),
         // Judges the built commands by their bytes alone: it depends on them to have them built, and shares no encoder,
         // decoder or constant with them.
-        .testTarget(name: "ConformanceTests", dependencies: ["server", "client"]),
+        .testTarget(name: "ConformanceTests", dependencies: ["server", "client", "LifelineClient"]),
     ]
 )
