@@ -52,7 +52,8 @@ struct ClientConnection: Sendable {
         random: @escaping @Sendable () -> Double = { .random(in: 0..<1) }
     ) {
         self.hello = hello
-        decoder = FrameDecoder(from: .server, maxFrame: hello.maxFrame, maxMessage: hello.maxMessage)
+        decoder = FrameDecoder(
+            from: .server, maxFrame: hello.maxFrame, maxMessage: hello.maxMessage, isShort: hello.short)
         liveness = ClientLiveness(connectedAt: now, handshakeTimeout: handshakeTimeout, random: random)
         outbox.greet(hello)
     }
@@ -244,6 +245,9 @@ struct ClientConnection: Sendable {
         }
         if part.isFirst {
             try requireUnanswered(part.id)
+            guard !outbox.isComing(part.id) else {
+                throw Violation(.protocolError, "a response to request \(part.id), of which the last chunk is not sent")
+            }
             liveness.responded(at: now)
         }
         openResponse = part.isLast ? nil : part.id
