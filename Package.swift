@@ -44,6 +44,6 @@ let package = Package(
         .testTarget(name: "ArgumentsTests", dependencies: ["Arguments"]),
         // Judges the built commands by their bytes alone: it depends on them to have them built, and shares no encoder,
         // decoder or constant with them.
-        .testTarget(name: "ConformanceTests", dependencies: ["server", "client"]),
+        .testTarget(name: "ConformanceTests", dependencies: ["server", "client", "LifelineClient"]),
     ]
 )
