@@ -35,7 +35,7 @@ let package = Package(
             name: "server", dependencies: ["LifelineServer", "Framing", "Posix", "Arguments"],
             linkerSettings: fullyStatic),
         .executableTarget(
-            name: "client", dependencies: ["LifelineClient", "Framing", "Posix", "Arguments"],
+            name: "client", dependencies: ["LifelineClient", "Framing", "Liveness", "Posix", "Arguments"],
             linkerSettings: staticRuntime),
         // The pure modules are tested with bytes and instants alone: no socket, no clock, no sleep.
         .testTarget(name: "FramingTests", dependencies: ["Framing"]),

@@ -107,7 +107,6 @@ final class Link {
         carryOut(at: now)
         for leaving in departing { finish(leaving, at: now) }
         departing.removeAll { $0.connection.isOver }
-        tellState()
         if isOver { for closer in closers.take() { closer.resume() } }
     }
 
@@ -150,7 +149,9 @@ final class Link {
 
     // MARK: Outputs
 
+    /// The state is told before the events and outcomes that come of it.
     private func carryOut(at now: Instant) {
+        tellState()
         while let output = session.nextOutput() {
             switch output {
             case .dial:
