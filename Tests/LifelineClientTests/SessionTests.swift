@@ -10,8 +10,8 @@ private struct World {
     var peer = Peer()
     var now: Instant
     /// What callers were told: the text of a DONE, or the error.
-    var results: [Session.CallID: Result<[UInt8], RequestError>] = [:]
-    var order: [Session.CallID] = []
+    var results: [Call.ID: Result<[UInt8], RequestError>] = [:]
+    var order: [Call.ID] = []
     var events: [ConnectionEvent] = []
     var messages: [[UInt8]] = []
     var dials = 0
@@ -86,19 +86,18 @@ private struct World {
     }
 
     mutating func request(
-        _ id: Session.CallID, _ text: String = "?", until seconds: Double? = nil, mayRunTwice: Bool = false
+        _ id: Call.ID, _ text: String = "?", until seconds: Double? = nil, mayRunTwice: Bool = false
     ) {
         session.start(
             id,
-            Session.Call(
-                kind: .request(mayRunTwice: mayRunTwice), bytes: bytes(text), deadline: seconds.map { at($0) }))
+            Call(.request(mayRunTwice: mayRunTwice), bytes(text), deadline: seconds.map { at($0) }))
     }
 
-    mutating func send(_ id: Session.CallID, _ message: [UInt8]) {
-        session.start(id, Session.Call(kind: .message, bytes: message, deadline: nil))
+    mutating func send(_ id: Call.ID, _ message: [UInt8]) {
+        session.start(id, Call(.message, message, deadline: nil))
     }
 
-    mutating func abandon(_ id: Session.CallID) {
+    mutating func abandon(_ id: Call.ID) {
         session.abandon(id, .cancelled, at: now)
         drain()
     }
@@ -118,11 +117,11 @@ private struct World {
         drain()
     }
 
-    func error(_ id: Session.CallID) -> RequestError? {
+    func error(_ id: Call.ID) -> RequestError? {
         if case .failure(let error)? = results[id] { error } else { nil }
     }
 
-    func answer(_ id: Session.CallID) -> String? {
+    func answer(_ id: Call.ID) -> String? {
         if case .success(let answer)? = results[id] { String(decoding: answer, as: UTF8.self) } else { nil }
     }
 
@@ -525,7 +524,7 @@ private let broken = RequestError.Reason.connection(
 }
 
 @Suite struct ShortSessions {
-    private static let call = Session.Call(kind: .request(mayRunTwice: false), bytes: bytes("hi"), deadline: at(30))
+    private static let call = Call(.request(mayRunTwice: false), bytes("hi"), deadline: at(30))
 
     @Test func oneWriteCarriesItAll() throws {
         var world = World(short: true)
@@ -544,7 +543,7 @@ private let broken = RequestError.Reason.connection(
         var world = World(short: true)
         let message = [UInt8](repeating: 1, count: length)
         world.session.start(
-            1, Session.Call(kind: .request(mayRunTwice: false), bytes: message, deadline: nil))
+            1, Call(.request(mayRunTwice: false), message, deadline: nil))
         world.session.dialed()
         #expect(try world.sent().count == (isEarly ? 2 : 1))
         world.peer.outbox.greet(Peer.welcome, maxFrame: 16384)

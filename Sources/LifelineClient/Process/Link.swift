@@ -15,7 +15,7 @@ final class Link {
     private var socket: Socket?
     /// Connections that have ended and are seen off.
     private var departing: [Departing] = []
-    private var replies: [Session.CallID: Reply] = [:]
+    private var replies: [Call.ID: Reply] = [:]
     private var closers: [CheckedContinuation<Void, Never>] = []
     private var told = ConnectionState.connecting
     /// The loop's own: the instant of this link's timer, and whether it waits for its turn.
@@ -57,12 +57,12 @@ final class Link {
 
     // MARK: What the program asks
 
-    func start(_ call: Session.CallID, _ request: Session.Call, _ reply: Reply) {
+    func start(_ call: Call.ID, _ request: Call, _ reply: Reply) {
         replies[call] = reply
         session.start(call, request)
     }
 
-    func abandon(_ call: Session.CallID) { session.abandon(call, .cancelled, at: .now) }
+    func abandon(_ call: Call.ID) { session.abandon(call, .cancelled, at: .now) }
 
     func close(_ continuation: CheckedContinuation<Void, Never>?) {
         if let continuation { closers.append(continuation) }
