@@ -472,6 +472,15 @@ private let broken = RequestError.Reason.connection(
         }
     }
 
+    @Test func goAwayBeforeAFinalCloseChangesNothing() throws {
+        var world = try World.open()
+        world.request(1)
+        _ = try world.sent()
+        world.peer.outbox.goAway(GoAway(.shuttingDown, retryAfter: 2000))
+        world.close(Close(.kicked, lastID: 1))
+        #expect(world.end?.code == .kicked)
+    }
+
     @Test func goAwayAndCloseAtOnce() throws {
         var world = try World.open()
         world.request(1)
