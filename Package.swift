@@ -42,5 +42,8 @@ let package = Package(
         .testTarget(name: "LivenessTests", dependencies: ["Liveness", "Framing"]),
         .testTarget(name: "LifelineServerTests", dependencies: ["LifelineServer", "Framing", "Liveness", "Posix"]),
         .testTarget(name: "ArgumentsTests", dependencies: ["Arguments"]),
+        // Judges the built commands by their bytes alone: it depends on them to have them built, and shares no encoder,
+        // decoder or constant with them.
+        .testTarget(name: "ConformanceTests", dependencies: ["server", "client", "LifelineClient"]),
     ]
 )

@@ -200,6 +200,11 @@ public struct Outbox: Sendable {
     /// Whether chunks of the message `id` are staged and others are not.
     public func isUnfinished(_ id: UInt32) -> Bool { waiting.contains { $0.id == id && $0.isBegun } }
 
+    /// Whether the kernel has not taken the last byte of the message `id` yet.
+    public func isComing(_ id: UInt32) -> Bool {
+        !isEmpty && (waiting.contains { $0.id == id } || marks.contains { $0.id == id && $0.end > sent })
+    }
+
     private mutating func removeWaiting(_ id: UInt32) {
         for removed in waiting.remove(where: { $0.id == id }) { uncount(id, removed.cost) }
     }

@@ -61,6 +61,9 @@ final class Child<ConnectionHandler: Handler> {
             connection.woke(at: now)
             if entries[1].isReadable, mayRead { read(at: now) }
             if entries[0].isReadable, signals.next() != nil { terminate(at: now) }
+            // poll(2) announces room only when a third of the send buffer is free. A slow reader may have made less of
+            // it, and is judged by what the kernel takes, so that is tried first.
+            if isBlocked { write(at: now) }
             connection.judge(at: now)
         }
     }

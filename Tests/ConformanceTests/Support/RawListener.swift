@@ -1,0 +1,42 @@
+import Glibc
+
+/// A server of raw bytes, for tests of a client: it accepts, and the test says the rest.
+final class RawListener {
+    let address: Address
+    private let descriptor: Int32
+
+    /// Listens on 127.0.0.1 and a port that the system chooses.
+    init() throws {
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { throw systemError("socket") }
+        self.descriptor = OpenDescriptors.add(descriptor)
+        var address = sockaddr_in()
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let bound = Address.v4("127.0.0.1", 0).withSockaddr { bind(descriptor, $0, $1) }
+        let named = withUnsafeMutablePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(descriptor, $0, &length) }
+        }
+        self.address = .v4("127.0.0.1", UInt16(bigEndian: address.sin_port))
+        guard bound == 0, named == 0, listen(descriptor, 128) == 0 else { throw systemError("listen") }
+    }
+
+    deinit { close() }
+
+    /// From now on connections are refused by the system.
+    func close() { OpenDescriptors.close(descriptor) }
+
+    /// The next connection; throws where none comes in time.
+    func accept(within limit: Duration = RawPeer.patience) throws -> RawPeer {
+        guard let peer = try acceptIfAny(within: limit) else { throw Unexpected("nobody connected within \(limit)") }
+        return peer
+    }
+
+    /// The next connection, nil where none comes in time.
+    func acceptIfAny(within limit: Duration) throws -> RawPeer? {
+        guard waitUntilReady(descriptor, POLLIN, until: SuspendingClock.now + limit) else { return nil }
+        let accepted = Glibc.accept(descriptor, nil, nil)
+        guard accepted >= 0 else { throw systemError("accept") }
+        _ = fcntl(accepted, F_SETFD, FD_CLOEXEC)
+        return RawPeer(OpenDescriptors.add(accepted))
+    }
+}

@@ -1,0 +1,142 @@
+import Glibc
+import Testing
+
+/// The suite of all tests that start a process. They run one after another, because they measure time and count
+/// processes; the tests of other targets may run beside them.
+@Suite(.serialized, .timeLimit(.minutes(1)))
+enum Live {}
+
+/// The built `server`, running.
+final class ServerProcess {
+    let process: Spawned
+    /// Where it listens.
+    let address: Address
+    private let descriptorsAtStart: [Int32: String]
+
+    var pid: pid_t { process.pid }
+    var log: PipeReader { process.errors }
+    var port: UInt16 { address.port ?? 0 }
+
+    /// Starts it with `--port 0` and waits until it listens.
+    init(
+        _ arguments: [String] = [], limits: [String] = [], input: Spawned.Stream = .null,
+        errors: Spawned.Stream = .pipe
+    ) throws {
+        process = try Spawned(
+            "server", ["--port", "0"] + arguments, limits: limits, input: input, errors: errors)
+        let greeting = "listening on "
+        let line: String
+        do { line = try process.output.line(within: .seconds(10)) } catch {
+            throw Unexpected("the server did not start: \(error)\n\(process.errors.textSoFar)")
+        }
+        guard line.hasPrefix(greeting), let address = Address(line.dropFirst(greeting.count)) else {
+            throw Unexpected("expected '\(greeting)HOST:PORT', got '\(line)'")
+        }
+        self.address = address
+        // It is all set up when it sleeps for the first time.
+        _ = eventually { [pid = process.pid] in ProcessFiles.state(of: pid) == "S" }
+        descriptorsAtStart = ProcessFiles.descriptors(of: process.pid)
+    }
+
+    // MARK: Connections
+
+    /// A connection on which nothing has been said.
+    func connect(receiveBuffer: Int32? = nil) throws -> RawPeer {
+        try .connect(to: address, receiveBuffer: receiveBuffer)
+    }
+
+    /// A connection that has said HELLO and got WELCOME.
+    func open(_ hello: RawFrame = .hello(), receiveBuffer: Int32? = nil) throws -> RawPeer {
+        try greeted(hello, receiveBuffer: receiveBuffer).peer
+    }
+
+    func greeted(
+        _ hello: RawFrame = .hello(), receiveBuffer: Int32? = nil
+    ) throws -> (peer: RawPeer, welcome: WelcomeFields) {
+        let peer = try connect(receiveBuffer: receiveBuffer)
+        try peer.send(RawFrame.preface + hello.bytes)
+        try peer.takePreface()
+        guard let welcome = try peer.take(.welcome).welcome else { throw Unexpected("WELCOME is too short") }
+        return (peer, welcome)
+    }
+
+    // MARK: Processes
+
+    var children: [pid_t] { ProcessFiles.children(of: pid) }
+
+    /// The child, where there is one only.
+    func onlyChild() throws -> pid_t {
+        var found: [pid_t] = []
+        guard
+            eventually({
+                found = children; return found.count == 1
+            })
+        else {
+            throw Unexpected("expected one child, got \(found)")
+        }
+        return found[0]
+    }
+
+    func waitForChildren(_ count: Int, within limit: Duration = RawPeer.patience) throws {
+        var found = -1
+        guard
+            eventually(
+                within: limit,
+                {
+                    found = children.count; return found == count
+                })
+        else {
+            throw Unexpected("expected \(count) children within \(limit), there are \(found)")
+        }
+    }
+
+    // MARK: The end
+
+    /// What must hold after every test: no child, zombie or descriptor is left, SIGTERM ends the server with status
+    /// 0, and nothing listens any more.
+    fileprivate func finish(_ sourceLocation: SourceLocation) throws {
+        if process.exit == nil {
+            try waitForChildren(0)
+            var now: [Int32: String] = [:]
+            let isTidy = eventually {
+                now = ProcessFiles.descriptors(of: pid); return now == descriptorsAtStart
+            }
+            #expect(
+                isTidy, "descriptors at the start \(descriptorsAtStart), now \(now)", sourceLocation: sourceLocation)
+            process.kill(SIGTERM)
+            // The log ends when the last process that could write to it has.
+            #expect(log.waitForEnd(), "a process of the server is left", sourceLocation: sourceLocation)
+            let exit = try process.wait()
+            #expect(exit == .status(0), "\(log.textSoFar)", sourceLocation: sourceLocation)
+        }
+        #expect(throws: Unexpected.self, "somebody still listens", sourceLocation: sourceLocation) {
+            try RawPeer.connect(to: address)
+        }
+    }
+
+    /// Ends all of it, after a test that failed.
+    fileprivate func destroy() {
+        let children = children
+        process.kill(SIGKILL)
+        for child in children { kill(child, SIGKILL) }
+    }
+}
+
+/// Runs `body` with a server of its own, and checks afterwards that the server leaves nothing behind.
+func withServer(
+    _ arguments: String..., limits: [String] = [], input: Spawned.Stream = .null, errors: Spawned.Stream = .pipe,
+    sourceLocation: SourceLocation = #_sourceLocation, _ body: (ServerProcess) throws -> Void
+) throws {
+    let before = OpenDescriptors.count
+    do {
+        let server = try ServerProcess(arguments, limits: limits, input: input, errors: errors)
+        do {
+            try body(server)
+            try server.finish(sourceLocation)
+        } catch {
+            server.destroy()
+            throw Unexpected("\(error)\nThe log:\n\(server.log.textSoFar)")
+        }
+    }
+    #expect(OpenDescriptors.count == before, "the test leaks a descriptor", sourceLocation: sourceLocation)
+}

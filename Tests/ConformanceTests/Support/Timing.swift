@@ -1,0 +1,22 @@
+import Testing
+
+/// Judges a promise of the form "between `earliest` and `latest`".
+///
+/// A sample that is too early is a fault, always. One that is late may be the machine's: it is taken again, up to three
+/// times, and the best one counts.
+func expectBetween(
+    _ earliest: Duration, _ latest: Duration, sourceLocation: SourceLocation = #_sourceLocation,
+    _ measure: () throws -> Duration
+) throws {
+    var samples: [Duration] = []
+    repeat {
+        let sample = try measure()
+        #expect(sample >= earliest, "too early", sourceLocation: sourceLocation)
+        if sample <= latest { return }
+        samples.append(sample)
+    } while samples.count < 3
+    Issue.record("never within \(latest): \(samples)", sourceLocation: sourceLocation)
+}
+
+/// The latest instant of what is promised for `time`: a tenth more, and 50 ms for the way and the machine.
+func withSlack(_ time: Duration) -> Duration { time + time / 10 + .milliseconds(50) }
