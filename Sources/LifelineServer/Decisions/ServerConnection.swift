@@ -193,11 +193,11 @@ struct ServerConnection {
     }
 
     private mutating func refuse(_ id: UInt32, _ text: String) throws(Violation) {
-        guard outbox.count < Int(terms.maxInFlight) + ServerConnection.mostRefusals else {
+        guard outbox.refusals < ServerConnection.mostRefusals else {
             throw Violation(.busy, "\(ServerConnection.mostRefusals) refusals wait unread")
         }
         discarding = id
-        outbox.fail(id, Failure(.refused, text), cost: 0)
+        outbox.refuse(id, Failure(.refused, text))
     }
 
     private mutating func takeMessage(
