@@ -91,8 +91,8 @@ struct ServerConnection {
 
     var deadline: Instant? {
         guard let departure else { return liveness.deadline }
-        return departure.isFlushing && hello != nil
-            ? earlier(departure.deadline, liveness.deadline) : departure.deadline
+        // While the last answers of an orderly end are written, slow reading is judged; a drop has its own deadline alone.
+        return departure.isFlushing && hello != nil ? departure.deadline ?? liveness.deadline : departure.deadline
     }
 
     // MARK: What came
