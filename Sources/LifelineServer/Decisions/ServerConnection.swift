@@ -226,6 +226,7 @@ struct ServerConnection {
     private mutating func takeClose(_ close: Close) {
         ending = .closed(close.code, close.text, by: .client)
         running = []
+        incoming = nil
         closing = Violation(.normal, "")
         hasEnded = true
         closeIfIdle()
