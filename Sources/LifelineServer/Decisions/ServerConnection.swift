@@ -214,7 +214,12 @@ struct ServerConnection {
             incoming = nil
             assembler.abandon()
             outbox.fail(id, Failure(.cancelled), cost: 0)
-            closeIfIdle()
+            if isShort {
+                lastID = id
+                close(Violation(.normal, ""))
+            } else {
+                closeIfIdle()
+            }
         } else if discarding == id {
             discarding = nil
         } else if running.contains(where: { $0.id == id }) {
@@ -311,6 +316,8 @@ struct ServerConnection {
         guard departure == nil else { return }
         let violation = Violation(goAway.code, goAway.text)
         guard hello != nil else { return drop(violation, at: now) }
+        // Its answer ends a short connection by itself.
+        if isShort, !running.isEmpty { return }
         if !isShort { outbox.goAway(goAway) }
         waitsForIncoming = false
         close(violation)
