@@ -212,7 +212,7 @@ struct ServerConnection {
             incoming = nil
             assembler.abandon()
             outbox.fail(id, Failure(.cancelled), cost: 0)
-            closeIfIdle()
+            ended()
         } else if discarding == id {
             discarding = nil
         } else if running.contains(where: { $0.id == id }) {
@@ -282,6 +282,11 @@ struct ServerConnection {
 
     private mutating func answered() {
         requestsServed += 1
+        ended()
+    }
+
+    /// A request has its ending; in SHORT that is the end of the connection too (section 7.3).
+    private mutating func ended() {
         if isShort { close(Violation(.normal, "")) } else { closeIfIdle() }
     }
 
