@@ -20,9 +20,10 @@ public struct Outbox: Sendable {
             case .message(_, _, _, _, let cost), .frame(_, _, let cost): cost
             }
         }
-        var isBegun: Bool {
-            if case .message(_, _, _, .some, _) = self { true } else { false }
+        var start: UInt64? {
+            if case .message(_, _, _, let start, _) = self { start } else { nil }
         }
+        var isBegun: Bool { start != nil }
     }
 
     /// Where a message, from its first chunk to its last, lies in the stream.
@@ -82,7 +83,8 @@ public struct Outbox: Sendable {
             staged.removeAll(keepingCapacity: true)
             head = 0
             boundary = 0
-        } else if head > 4 * Outbox.stagedMost {
+        } else if head > 4 * Outbox.stagedMost, boundary < head {
+            // After a drop the boundary is ahead, and only one frame and CLOSE are left: nothing has to be cleared.
             advanceBoundary(stopBefore: head)
             staged.removeFirst(boundary)
             base += UInt64(boundary)
@@ -184,7 +186,8 @@ public struct Outbox: Sendable {
 
     /// Whether no byte of the message `id` has been handed to the kernel: it can be promised never to arrive.
     public func isUntouched(_ id: UInt32) -> Bool {
-        waiting.contains { $0.id == id && !$0.isBegun } || marks.contains { $0.id == id && $0.start >= sent }
+        waiting.contains { $0.id == id && $0.start ?? sent >= sent }
+            || marks.contains { $0.id == id && $0.start >= sent }
     }
 
     /// Takes the message `id` out if nothing of it is staged; false where something is.
@@ -196,6 +199,11 @@ public struct Outbox: Sendable {
 
     /// Whether chunks of the message `id` are staged and others are not.
     public func isUnfinished(_ id: UInt32) -> Bool { waiting.contains { $0.id == id && $0.isBegun } }
+
+    /// Whether the kernel has not taken the last byte of the message `id` yet.
+    public func isComing(_ id: UInt32) -> Bool {
+        !isEmpty && (waiting.contains { $0.id == id } || marks.contains { $0.id == id && $0.end > sent })
+    }
 
     private mutating func removeWaiting(_ id: UInt32) {
         for removed in waiting.remove(where: { $0.id == id }) { uncount(id, removed.cost) }

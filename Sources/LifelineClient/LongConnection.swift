@@ -137,11 +137,12 @@ extension IOThread {
     fileprivate func call(
         _ call: Session.Call, on link: LinkID, _ monitor: Monitor
     ) async -> Result<[UInt8], RequestError> {
+        guard !Task.isCancelled else { return .failure(.notSent(.cancelled)) }
         let id = IOThread.newID()
         return await withTaskCancellationHandler {
             await withCheckedContinuation { reply in
                 submit(.call(link, id, call, reply, monitor))
-                // A cancellation before this line found no call to abandon.
+                // A cancellation between found no call to abandon.
                 if Task.isCancelled { submit(.abandon(link, id)) }
             }
         } onCancel: {

@@ -250,6 +250,9 @@ struct ClientConnection: Sendable {
         }
         if part.isFirst {
             try requireUnanswered(part.id)
+            guard !outbox.isComing(part.id) else {
+                throw Violation(.protocolError, "a response to request \(part.id), of which the last chunk is not sent")
+            }
             liveness.responded(at: now)
         }
         openResponse = part.isLast ? nil : part.id

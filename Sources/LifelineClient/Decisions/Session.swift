@@ -107,7 +107,8 @@ struct Session: Sendable {
 
     // MARK: Calls
 
-    mutating func start(_ id: CallID, _ call: Call, at now: Instant) {
+    /// Takes a call; `judge` sends it where there is room.
+    mutating func start(_ id: CallID, _ call: Call) {
         if case .closed(let error) = phase { return output(id, .failure(.notSent(.connection(error)))) }
         if isClosing { return output(id, .failure(.notSent(.connection(.closedByProgram)))) }
         calls[id] = call
@@ -116,7 +117,6 @@ struct Session: Sendable {
             timeouts.insert(Timeout(at: deadline, call: id))
         }
         wait(id)
-        feed(at: now)
     }
 
     /// The caller waits no longer, because of its timeout or its task's cancellation.
@@ -200,12 +200,13 @@ struct Session: Sendable {
 
     // MARK: Connecting
 
-    /// There is a socket.
-    mutating func dialed(at now: Instant) {
+    /// There is a socket. The handshake has what the dialling left of the time.
+    mutating func dialed() {
         guard case .dialing(let until) = phase else { return }
         phase = .greeting
-        connection = ClientConnection(hello, connectedAt: now, handshakeTimeout: until - now, random: random)
-        feed(at: now)
+        connection = ClientConnection(
+            hello, connectedAt: Instant(sinceStart: until.sinceStart - connectTimeout),
+            handshakeTimeout: connectTimeout, random: random)
     }
 
     mutating func dialFailed(_ error: ConnectionError, at now: Instant) {
@@ -281,6 +282,7 @@ struct Session: Sendable {
 
     /// Leaves a connection that has nothing more to do: at the program's wish, the server's, or for want of ids.
     private mutating func leaveIfDone(at now: Instant) {
+        guard connection != nil else { return }
         guard isClosing ? onWire.isEmpty : connection?.takesRequests == false && connection?.unansweredCount == 0
         else { return }
         let goAway = connection?.goAway

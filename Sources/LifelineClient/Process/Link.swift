@@ -59,7 +59,7 @@ final class Link {
 
     func start(_ call: Session.CallID, _ request: Session.Call, _ reply: Reply) {
         replies[call] = reply
-        session.start(call, request, at: .now)
+        session.start(call, request)
     }
 
     func abandon(_ call: Session.CallID) { session.abandon(call, .cancelled, at: .now) }
@@ -181,7 +181,7 @@ final class Link {
         case .connected(let socket):
             self.socket = socket
             dialer = nil
-            session.dialed(at: now)
+            session.dialed()
         case .failed(let error):
             dialer = nil
             session.dialFailed(error, at: now)
