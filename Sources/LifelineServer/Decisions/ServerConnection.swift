@@ -179,7 +179,6 @@ struct ServerConnection {
             incoming = nil
             assembler.abandon()
             try refuse(part.id, "\(terms.maxQueued) bytes of requests are unanswered")
-            closeIfIdle()
         }
         guard discarding != part.id else {
             if part.isLast { discarding = nil }
@@ -200,6 +199,7 @@ struct ServerConnection {
         }
         discarding = id
         outbox.refuse(id, Failure(.refused, text))
+        ended(id)
     }
 
     private mutating func takeMessage(
@@ -214,12 +214,7 @@ struct ServerConnection {
             incoming = nil
             assembler.abandon()
             outbox.fail(id, Failure(.cancelled), cost: 0)
-            if isShort {
-                lastID = id
-                close(Violation(.normal, ""))
-            } else {
-                closeIfIdle()
-            }
+            ended(id)
         } else if discarding == id {
             discarding = nil
         } else if running.contains(where: { $0.id == id }) {
@@ -273,14 +268,14 @@ struct ServerConnection {
         } else {
             outbox.send(.response, id: id, bytes, cost: max(asked, bytes.count))
         }
-        answered()
+        answered(id)
     }
 
     /// The request `id` ends without a response.
     mutating func fail(_ id: UInt32, _ failure: Failure) {
         guard take(running: id) != nil else { return }
         outbox.fail(id, failure, cost: 0)
-        answered()
+        answered(id)
     }
 
     private mutating func take(running id: UInt32) -> Int? {
@@ -288,9 +283,16 @@ struct ServerConnection {
         return running.remove(at: index).bytes
     }
 
-    private mutating func answered() {
+    private mutating func answered(_ id: UInt32) {
         requestsServed += 1
-        if isShort { close(Violation(.normal, "")) } else { closeIfIdle() }
+        ended(id)
+    }
+
+    /// A request has its ending; in SHORT that is the end of the connection too (section 7.3).
+    private mutating func ended(_ id: UInt32) {
+        guard isShort else { return closeIfIdle() }
+        lastID = id
+        close(Violation(.normal, ""))
     }
 
     /// A one-way message of the handler; false where it cannot be sent.
