@@ -61,7 +61,7 @@ public final class LongConnection: Sendable {
     deinit { thread.submit(.close(link, nil)) }
 
     /// Sends `message` and returns the server's answer to it: the outcome DONE. The other four are thrown
-    /// (Protocol.md, section 7.8).
+    /// (Protocol.md, section 7.7).
     ///
     /// Many requests may be in flight; more than the server has room for wait here. While there is no connection they
     /// wait for the next one. What was certainly not processed is repeated by itself; with `mayRunTwice` also
