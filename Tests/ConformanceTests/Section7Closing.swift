@@ -10,7 +10,7 @@ extension Live {
 
 extension Live.Closing {
     @Test(
-        "7.1-6 CLOSE is answered with CLOSE(NORMAL) and the end of the stream, behind the endings that are ready",
+        "7.1-2, 7.1-6 CLOSE is answered with CLOSE(NORMAL) and the end of the stream, behind the endings that are ready",
         arguments: Chop.allCases)
     func close(_ chop: Chop) throws {
         try withServer { server in
