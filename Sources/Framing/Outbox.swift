@@ -8,16 +8,16 @@ public struct Outbox: Sendable {
     private enum Waiting {
         /// `rest` is yet to be staged; `start` is where in the stream its first chunk lies, once that is staged.
         case message(FrameType, id: UInt32, rest: ArraySlice<UInt8>, start: UInt64?, cost: Int)
-        case frame([UInt8], id: UInt32, cost: Int)
+        case frame([UInt8], id: UInt32, cost: Int, isRefusal: Bool)
 
         var id: UInt32 {
             switch self {
-            case .message(_, let id, _, _, _), .frame(_, let id, _): id
+            case .message(_, let id, _, _, _), .frame(_, let id, _, _): id
             }
         }
         var cost: Int {
             switch self {
-            case .message(_, _, _, _, let cost), .frame(_, _, let cost): cost
+            case .message(_, _, _, _, let cost), .frame(_, _, let cost, _): cost
             }
         }
         var start: UInt64? {
@@ -32,6 +32,7 @@ public struct Outbox: Sendable {
         let start: UInt64
         let end: UInt64
         let cost: Int
+        var isRefusal = false
     }
 
     /// Messages are staged while fewer bytes than this are.
@@ -59,6 +60,8 @@ public struct Outbox: Sendable {
     public private(set) var count = 0
     /// The sum of their costs, as the caller gave them.
     public private(set) var cost = 0
+    /// Refusals of which the last byte is not with the kernel yet; they count in nothing else (section 3.6).
+    public private(set) var refusals = 0
     /// Bytes that the kernel has taken since the start.
     public var sent: UInt64 { base + UInt64(head) }
 
@@ -76,7 +79,7 @@ public struct Outbox: Sendable {
         let sent = self.sent
         while let mark = marks.first, mark.end <= sent {
             marks.removeFirst()
-            uncount(mark.id, mark.cost)
+            if mark.isRefusal { refusals -= 1 } else { uncount(mark.id, mark.cost) }
         }
         if head == staged.count {
             base = sent
@@ -180,7 +183,17 @@ public struct Outbox: Sendable {
         count(id, cost)
         var frame: [UInt8] = []
         failure.append(id: id, to: &frame)
-        waiting.append(.frame(frame, id: id, cost: cost))
+        waiting.append(.frame(frame, id: id, cost: cost, isRefusal: false))
+        stage()
+    }
+
+    /// Queues the FAILURE of a request that was not taken; it is counted in `refusals` alone.
+    public mutating func refuse(_ id: UInt32, _ failure: Failure) {
+        guard !isClosed else { return }
+        refusals += 1
+        var frame: [UInt8] = []
+        failure.append(id: id, to: &frame)
+        waiting.append(.frame(frame, id: id, cost: 0, isRefusal: true))
         stage()
     }
 
@@ -227,7 +240,7 @@ public struct Outbox: Sendable {
         greetForClose()
         var frame: [UInt8] = []
         close.append(to: &frame)
-        waiting.append(.frame(frame, id: 0, cost: 0))
+        waiting.append(.frame(frame, id: 0, cost: 0, isRefusal: false))
         stage()
         isClosed = true
     }
@@ -239,6 +252,7 @@ public struct Outbox: Sendable {
         marks.removeAll()
         count = 0
         cost = 0
+        refusals = 0
         owedPong = nil
         pongEnd = nil
         advanceBoundary(stopBefore: nil)
@@ -268,11 +282,12 @@ public struct Outbox: Sendable {
     private mutating func stage() {
         while staged.count - head < Outbox.stagedMost, let first = waiting.first {
             switch first {
-            case .frame(let frame, let id, let cost):
+            case .frame(let frame, let id, let cost, let isRefusal):
                 waiting.removeFirst()
                 let start = base + UInt64(staged.count)
                 staged.append(contentsOf: frame)
-                marks.append(Mark(id: id, start: start, end: base + UInt64(staged.count), cost: cost))
+                marks.append(
+                    Mark(id: id, start: start, end: base + UInt64(staged.count), cost: cost, isRefusal: isRefusal))
             case .message(let type, let id, let rest, let start, let cost) where rest.count <= maxChunk:
                 waiting.removeFirst()
                 stage(type, id, rest, start: start, cost: cost)

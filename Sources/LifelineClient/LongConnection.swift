@@ -70,8 +70,7 @@ public final class LongConnection: Sendable {
     public func request(
         _ message: [UInt8], timeout: Duration = .seconds(30), mayRunTwice: Bool = false
     ) async throws(RequestError) -> [UInt8] {
-        let call = Session.Call(
-            kind: .request(mayRunTwice: mayRunTwice), bytes: message, deadline: .now + within(timeout))
+        let call = Call(.request(mayRunTwice: mayRunTwice), message, deadline: .now + within(timeout))
         return try await thread.call(call, on: link, sinks.monitor).get()
     }
 
@@ -81,7 +80,7 @@ public final class LongConnection: Sendable {
     /// While there is no connection it waits for the next one. A cancelled task throws NOT_SENT.
     public func send(_ message: [UInt8]) async throws(RequestError) {
         _ = try await thread.call(
-            Session.Call(kind: .message, bytes: message, deadline: nil), on: link, sinks.monitor
+            Call(.message, message, deadline: nil), on: link, sinks.monitor
         ).get()
     }
 
@@ -115,8 +114,7 @@ public enum ShortConnection {
         let thread: IOThread
         let session: Session
         let timeout = within(timeout)
-        let call = Session.Call(
-            kind: .request(mayRunTwice: mayRunTwice), bytes: message, deadline: .now + timeout)
+        let call = Call(.request(mayRunTwice: mayRunTwice), message, deadline: .now + timeout)
         do {
             session = Session(
                 try options.hello(short: true), policy: options.reconnect,
@@ -135,7 +133,7 @@ public enum ShortConnection {
 extension IOThread {
     /// Starts `call` on `link` and waits for its end.
     fileprivate func call(
-        _ call: Session.Call, on link: LinkID, _ monitor: Monitor
+        _ call: Call, on link: LinkID, _ monitor: Monitor
     ) async -> Result<[UInt8], RequestError> {
         guard !Task.isCancelled else { return .failure(.notSent(.cancelled)) }
         let id = IOThread.newID()

@@ -16,8 +16,9 @@ final class Console: Sendable {
         }
     }
 
-    /// A line on standard error.
+    /// A line on standard error. It may hold text of the server, so nothing in it reaches the terminal as a command.
     func note(_ text: String) {
+        let text = Console.escaped(text)
         isPrompting.withLock { isPrompting in
             // To the start of the line, and clear it; what was typed so far is still in the terminal's own buffer.
             let line = isPrompting ? "\r\u{1B}[Kclient: \(text)\n> " : "client: \(text)\n"
@@ -26,8 +27,9 @@ final class Console: Sendable {
         }
     }
 
-    /// Shows or forgets the prompt.
+    /// Shows or forgets the prompt, where a person sees it.
     func prompt(_ isShown: Bool) {
+        guard StandardStream.error.isTerminal else { return }
         isPrompting.withLock { isPrompting in
             isPrompting = isShown
             if isShown { try? StandardStream.error.write("> ".utf8) }
@@ -38,5 +40,18 @@ final class Console: Sendable {
     func fail(_ status: ExitStatus, _ text: String) -> Never {
         note(text)
         exitProcess(status.rawValue)
+    }
+
+    /// `text` with its control characters, and those that turn the direction of letters, written out (Protocol.md, 11-3).
+    private static func escaped(_ text: String) -> String {
+        var escaped = String.UnicodeScalarView()
+        for scalar in text.unicodeScalars {
+            switch scalar.properties.generalCategory {
+            case .control, .format, .lineSeparator, .paragraphSeparator:
+                escaped.append(contentsOf: "\\u{\(String(scalar.value, radix: 16))}".unicodeScalars)
+            default: escaped.append(scalar)
+            }
+        }
+        return String(escaped)
     }
 }

@@ -153,7 +153,7 @@ final class Spawned {
         return exit
     }
 
-    private func hasEnded() throws -> Bool {
+    func hasEnded() throws -> Bool {
         guard exit == nil else { return true }
         var status: Int32 = 0
         let ended = wait4(pid, &status, WNOHANG, &usage)
