@@ -10,7 +10,7 @@ extension Live {
 
 extension Live.Closing {
     @Test(
-        "7.1-2, 7.1-6 CLOSE is answered with CLOSE(NORMAL) and the end of the stream, behind the endings that are ready",
+        "7.1-6 CLOSE is answered with CLOSE(NORMAL) and the end of the stream, behind the endings that are ready",
         arguments: Chop.allCases)
     func close(_ chop: Chop) throws {
         try withServer { server in
@@ -60,6 +60,21 @@ extension Live.Closing {
                 #expect(close.code == .protocolError)
                 try server.waitForChildren(0, within: .seconds(4))
                 return start.age
+            }
+        }
+    }
+
+    @Test("7.1-2 The end of the stream comes right behind CLOSE, while the server still reads on")
+    func endBehindClose() throws {
+        try withServer { server in
+            try expectBetween(.zero, .milliseconds(700)) {
+                let peer = try server.open()
+                try peer.send(.unknown(0x77, flags: 0))
+                _ = try peer.take(.close)
+                try peer.takeEnd()
+                let time = peer.heardAt.age
+                try server.waitForChildren(1)
+                return time
             }
         }
     }
