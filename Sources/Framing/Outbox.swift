@@ -33,6 +33,12 @@ public struct Outbox: Sendable {
         let end: UInt64
         let cost: Int
         var isRefusal = false
+
+        /// The same, `count` bytes nearer.
+        func moved(by count: Int) -> Mark {
+            Mark(
+                id: id, start: start - UInt64(count), end: end - UInt64(count), cost: cost, isRefusal: isRefusal)
+        }
     }
 
     /// Messages are staged while fewer bytes than this are.
@@ -203,11 +209,34 @@ public struct Outbox: Sendable {
             || marks.contains { $0.id == id && $0.start >= sent }
     }
 
-    /// Takes the message `id` out if nothing of it is staged; false where something is.
+    /// Takes the message `id` out, unless the kernel has a byte of it (false) or it is not here (false).
     public mutating func withdraw(_ id: UInt32) -> Bool {
-        guard waiting.contains(where: { $0.id == id && !$0.isBegun }) else { return false }
+        guard isUntouched(id) else { return false }
+        unstage(id)
         removeWaiting(id)
+        stage()
         return true
+    }
+
+    /// Takes the staged frames of the message `id` out, of which none is begun, and moves up what is behind them.
+    private mutating func unstage(_ id: UInt32) {
+        for removed in marks.remove(where: { $0.id == id }) { uncount(id, removed.cost) }
+        var index = boundary
+        while index < staged.count {
+            let length = FrameHeader.length + Int(staged.span.bigEndian(at: index, as: UInt32.self))
+            guard index >= head, staged.span.bigEndian(at: index + 8, as: UInt32.self) == id else {
+                index += length
+                continue
+            }
+            staged.removeSubrange(index..<(index + length))
+            let start = base + UInt64(index)
+            for mark in marks.remove(where: { $0.start >= start }) { marks.append(mark.moved(by: length)) }
+            if let pongEnd, pongEnd > start { self.pongEnd = pongEnd - UInt64(length) }
+            if case .message(let type, let other, let rest, let begun?, let cost) = waiting.first, begun > start {
+                waiting.replaceFirst(
+                    with: .message(type, id: other, rest: rest, start: begun - UInt64(length), cost: cost))
+            }
+        }
     }
 
     /// Whether chunks of the message `id` are staged and others are not.

@@ -186,6 +186,23 @@ private func ended(_ events: [ClientConnection.Event]) -> Code? {
 }
 
 @Suite struct Cancelling {
+    @Test func whatIsStagedAndNotBegunIsTakenBack() throws {
+        var line = try Line.open()
+        let ids = (1...5).map { line.client.request([UInt8](repeating: $0, count: 5000)) }
+        line.peer.outbox.ping(7)
+        _ = line.receive(at(0))
+        // The kernel has the first, and half of the second.
+        #expect(try line.sent(at(0), most: 7500) == [.request(1, [UInt8](repeating: 1, count: 5000))])
+        let takenBack = ids.map { line.client.cancel($0, at: at(0)) }
+        #expect(takenBack == [false, false, true, true, true])
+        #expect(
+            try line.sent(at(0)) == [
+                .request(2, [UInt8](repeating: 2, count: 5000)), .pong(7), .cancel(1), .cancel(2),
+            ])
+        #expect(line.client.outbox.count == 0 && line.client.outbox.cost == 0)
+        #expect(line.client.unansweredCount == 2)
+    }
+
     @Test func whatIsNotStagedIsTakenBack() throws {
         var line = try Line.open()
         _ = line.client.request([UInt8](repeating: 1, count: 100_000))
@@ -348,12 +365,10 @@ private func ended(_ events: [ClientConnection.Event]) -> Code? {
         _ = try line.sent(at(0))
         line.peer.respond(1, "done")
         #expect(line.receive(at(0)) == [.response(id: 1, bytes("done"))])
-        line.client.leave(at: at(0))
+        #expect(!line.client.takesRequests && !line.client.isOver)
+        line.peer.outbox.close(Close(.normal, lastID: 1))
+        #expect(ended(line.receive(at(0))) == .normal)
         #expect(try line.sent(at(0)) == [])
-        #expect(!line.client.hasSaidAll && !line.client.isOver)
-        #expect(line.client.deadline == at(1))
-        let event = line.client.ended()
-        #expect(event == nil)
         #expect(line.client.isOver)
     }
 

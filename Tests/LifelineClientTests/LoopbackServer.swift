@@ -13,6 +13,7 @@ import Synchronization
 final class LoopbackServer: Sendable {
     struct Log {
         var connections = 0
+        var requests = 0
         var pings = 0
         var pongs = 0
         var cancels: [UInt32] = []
@@ -80,7 +81,8 @@ final class LoopbackServer: Sendable {
                 case .pong: log.pongs += 1
                 case .cancel(let id): log.cancels.append(id)
                 case .close(let code): log.closes.append(code)
-                case .hello, .request, .message: break
+                case .request: log.requests += 1
+                case .hello, .message: break
                 }
             }
             switch frame {

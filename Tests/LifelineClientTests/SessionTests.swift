@@ -272,6 +272,23 @@ private let broken = RequestError.Reason.connection(
         #expect(try world.sent() == [])
     }
 
+    @Test func whatTheKernelDoesNotTakeIsNotSent() throws {
+        var world = try World.open()
+        world.request(1, "a")
+        world.request(2, "b")
+        world.request(3, "c")
+        // All three are staged; the kernel takes none of them but the first's first byte.
+        world.session.judge(at: world.now)
+        let sent = Array(world.session.connection!.outbox.unsent.prefix(1))
+        world.session.wrote(1, at: world.now)
+        world.abandon(1)
+        world.abandon(2)
+        #expect(world.error(1) == .unknown(.cancelled))
+        #expect(world.error(2) == .notSent(.cancelled))
+        _ = try world.peer.read(sent)
+        #expect(try world.sent() == [.request(1, bytes("a")), .request(3, bytes("c")), .cancel(1)])
+    }
+
     @Test func theServersFailureIsToldAsItIs() throws {
         var world = try World.open()
         world.request(1)
@@ -433,6 +450,25 @@ private let broken = RequestError.Reason.connection(
         #expect(world.wait == .milliseconds(500))
     }
 
+    @Test func aConnectionThatNeverProvedItselfDoesNotLast() throws {
+        var world = try World.open(policy: ReconnectPolicy(base: .seconds(1), cap: .seconds(60)))
+        world.peer.answersPings = false
+        world.breakOff()
+        world.go(to: 0.5)
+        try world.connect()
+        for step in 1..<12 {
+            world.go(to: 0.5 + Double(step))
+            world.peer.outbox.send(.message, [1], cost: 0)
+            world.receive()
+        }
+        guard case .lost(let error)? = world.events.last(where: { if case .lost = $0 { true } else { false } }) else {
+            Issue.record("\(world.events)")
+            return
+        }
+        #expect(error.code == .noRoundTrip)
+        #expect(world.wait == .seconds(1))
+    }
+
     @Test func neverMeansNever() throws {
         var world = try World.open(policy: .never)
         world.request(1)
@@ -453,17 +489,17 @@ private let broken = RequestError.Reason.connection(
         world.peer.respond(1, "last")
         world.receive()
         #expect(world.answer(1) == "last")
-        // retry_after and half of spread.
-        #expect(world.wait == .seconds(3))
+        // retry_after, half of spread, and half of the first 100 ms.
+        #expect(world.wait == .milliseconds(3050))
         #expect(
             world.events.dropFirst() == [
                 .goingAway(code: .shuttingDown, text: "bye", comeBack: .seconds(1)),
                 .reconnecting(
                     after: ConnectionError(
                         .closedByServer, "bye", code: .shuttingDown, retryAfter: .seconds(1)),
-                    wait: .seconds(3), attempt: 1),
+                    wait: .milliseconds(3050), attempt: 1),
             ])
-        world.go(to: 3)
+        world.go(to: 3.05)
         try world.connect()
         #expect(try world.sent() == [.request(1, bytes("later"))])
         guard case .reconnected? = world.events.last else {
@@ -487,7 +523,7 @@ private let broken = RequestError.Reason.connection(
         _ = try world.sent()
         world.peer.outbox.goAway(GoAway(.shuttingDown, retryAfter: 2000, spread: 2000))
         world.close(Close(.shuttingDown, lastID: 0))
-        #expect(world.wait == .seconds(3))
+        #expect(world.wait == .milliseconds(3050))
         #expect(world.results.isEmpty)
     }
 }
@@ -545,7 +581,7 @@ private let broken = RequestError.Reason.connection(
         world.peer.outbox.close(Close(.normal, lastID: 1))
         world.receive()
         #expect(world.answer(1) == "ho")
-        #expect(world.end == .closedByProgram)
+        #expect(world.end?.code == .normal && world.dials == 1)
     }
 
     @Test(arguments: [(16384, true), (16385, false)]) func aLongOneWaitsForWelcome(length: Int, isEarly: Bool) throws {
@@ -571,6 +607,33 @@ private let broken = RequestError.Reason.connection(
         world.peer = Peer()
         world.session.dialed()
         #expect(try world.sent() == [.hello(short: true), .request(1, bytes("hi"))])
+    }
+
+    @Test func aRefusedOneIsRepeatedOnAConnectionOfItsOwn() throws {
+        var world = World(short: true)
+        world.session.start(1, ShortSessions.call)
+        world.session.dialed()
+        _ = try world.sent()
+        world.peer.outbox.greet(Peer.welcome, maxFrame: 16384)
+        world.peer.outbox.fail(1, Failure(.refused, retryAfter: 300), cost: 0)
+        world.receive()
+        #expect(try world.sent() == [] && world.results.isEmpty)
+        world.close(Close(.normal, lastID: 1))
+        #expect(world.results.isEmpty && world.wait == .milliseconds(350))
+    }
+
+    @Test func aServerThatDoesNotCloseIsNotWaitedForLong() throws {
+        var world = World(short: true)
+        world.session.start(1, ShortSessions.call)
+        world.session.dialed()
+        _ = try world.sent()
+        world.peer.outbox.greet(Peer.welcome, maxFrame: 16384)
+        world.peer.respond(1, "ho")
+        world.receive()
+        #expect(world.answer(1) == "ho" && world.end == nil)
+        #expect(world.session.nextDeadline(at: world.now) == at(1))
+        world.go(to: 1)
+        #expect(world.end != nil)
     }
 
     @Test func untilTheAttemptsAreUsedUp() throws {

@@ -18,7 +18,7 @@ import Testing
     @Test func theServersWishComesInFront() {
         var backoff = Backoff(ReconnectPolicy(base: .milliseconds(100)))
         #expect(backoff.next(retryAfter: .seconds(5), random: { 0 }) == .seconds(5))
-        #expect(backoff.next(retryAfter: .seconds(5), spread: .seconds(10), random: { 0.5 }) == .seconds(10))
+        #expect(backoff.next(retryAfter: .seconds(5), spread: .seconds(10), random: { 0.5 }) == .milliseconds(10_100))
     }
 
     @Test func attemptsInARow() {

@@ -43,13 +43,16 @@ struct Session: Sendable {
     /// When the program's patience ends: until the first WELCOME, and always in a short session.
     private var firstDeadline: Instant?
     private var hasBeenOpen = false
-    /// From when on the connection counts as one that lasted.
+    /// From when on the connection counts as one that lasted, if it has proved its round trip (section 7.7).
     private var stableAt: Instant?
+    private var isProved = false
     /// Whether the program has asked for the end.
     private var isClosing = false
     private var calls = Calls()
-    /// No request is sent before, because the server refused one.
+    /// No request is sent before, because the server refused one and named this time.
     private var heldUntil: Instant?
+    /// A short connection that has its answer waits for the server's CLOSE until then, so that the server closes first.
+    private var answeredUntil: Instant?
     private var outputs: [Output] = []
     private var outputsTaken = 0
 
@@ -133,7 +136,7 @@ struct Session: Sendable {
         }
     }
 
-    /// A short connection sends its request before WELCOME; a long one waits (section 6.4).
+    /// A short connection sends its request before WELCOME; a long one waits (section 6, 6-6).
     private var mayFeed: Bool { phase == .open || (phase == .greeting && hello.short) }
 
     private mutating func feedMessages(at now: Instant) {
@@ -179,17 +182,20 @@ struct Session: Sendable {
     private mutating func comeBack(
         after error: ConnectionError, goAway: GoAway? = nil, hadConnection: Bool, at now: Instant
     ) {
-        if let stableAt, now >= stableAt { backoff.reset() }
+        if let stableAt, now >= stableAt, isProved { backoff.reset() }
         stableAt = nil
+        isProved = false
         let isWorthIt =
             hello.short
             ? !calls.isEmpty && (hadConnection || error.isTemporary) : firstDeadline == nil || error.isTemporary
+        let held = heldUntil.map { max($0 - now, .zero) } ?? .zero
         guard !isClosing, !error.isFinal, isWorthIt,
             let wait = backoff.next(
-                retryAfter: max(error.retryAfter, .milliseconds(goAway?.retryAfter ?? 0)),
+                retryAfter: max(error.retryAfter, .milliseconds(goAway?.retryAfter ?? 0), held),
                 spread: .milliseconds(goAway?.spread ?? 0), random: random),
             firstDeadline.map({ now + wait < $0 }) ?? true
         else { return end(error) }
+        heldUntil = nil
         phase = .waiting(until: now + wait)
         outputs.append(.event(.reconnecting(after: error, wait: wait, attempt: backoff.attempt)))
     }
@@ -223,7 +229,7 @@ struct Session: Sendable {
     private mutating func depart() {
         departing = connection
         connection = nil
-        heldUntil = nil
+        answeredUntil = nil
         outputs.append(.depart)
     }
 
@@ -232,7 +238,7 @@ struct Session: Sendable {
 
     /// Leaves a connection that has nothing more to do: at the program's wish, the server's, or for want of ids.
     private mutating func leaveIfDone(at now: Instant) {
-        guard connection != nil else { return }
+        guard connection != nil, isClosing || !hello.short else { return }
         guard isClosing ? !calls.areInFlight : connection?.takesRequests == false && connection?.unansweredCount == 0
         else { return }
         let goAway = connection?.goAway
@@ -273,10 +279,13 @@ struct Session: Sendable {
             hasBeenOpen = true
             if !hello.short { firstDeadline = nil }
             leaveIfDone(at: now)
-        case .roundTrip(let time): outputs.append(.event(.roundTrip(time)))
+        case .roundTrip(let time):
+            isProved = true
+            outputs.append(.event(.roundTrip(time)))
         case .beatLate: outputs.append(.event(.beatLate))
         case .message(let message): outputs.append(.message(message))
         case .response(let wireID, let answer):
+            isProved = true
             if let id = calls.ended(wireID) { finish(id, .success(answer)) }
             answered(at: now)
         case .failure(let wireID, let failure):
@@ -291,7 +300,7 @@ struct Session: Sendable {
     }
 
     private mutating func answered(at now: Instant) {
-        if hello.short, calls.isEmpty { close(at: now) }
+        if hello.short { answeredUntil = now + Departure.linger }
         leaveIfDone(at: now)
     }
 
@@ -303,13 +312,7 @@ struct Session: Sendable {
         }
         calls.putBack(id, because: .refused(failure))
         heldUntil = now + max(Session.refusalPause, failure.retryAfter)
-        guard hello.short else { return leaveIfDone(at: now) }
-        // The server closes a short connection whatever the answer was.
-        connection?.leave(at: now)
-        depart()
-        let error = ConnectionError(
-            .closedByServer, failure.text, code: failure.code, retryAfter: failure.retryAfter)
-        comeBack(after: error, hadConnection: true, at: now)
+        answered(at: now)
     }
 
     private mutating func lost(_ error: ConnectionError, at now: Instant) {
@@ -348,13 +351,16 @@ struct Session: Sendable {
             dial(at: now)
         default: break
         }
+        if let answeredUntil, answeredUntil <= now {
+            streamBroke("the server did not close a short connection", at: now)
+        }
         while let id = calls.nextExpired(at: now) { abandon(id, .timedOut, at: now) }
         feed(at: now)
     }
 
     /// When `judge` has something to do next.
     func nextDeadline(at now: Instant) -> Instant? {
-        var deadline = earlier(connection?.deadline, calls.nextTimeout)
+        var deadline = earlier(earlier(connection?.deadline, answeredUntil), calls.nextTimeout)
         switch phase {
         case .dialing(let until), .waiting(let until): deadline = earlier(deadline, until)
         case .open:

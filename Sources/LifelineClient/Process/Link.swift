@@ -168,7 +168,10 @@ final class Link {
             case .depart:
                 guard let socket, let connection = session.takeDeparting() else { continue }
                 self.socket = nil
-                departing.append(Departing(socket, connection))
+                let leaving = Departing(socket, connection)
+                departing.append(leaving)
+                // CLOSE is with the kernel before anyone is told, and so before a program that ends at that.
+                finish(leaving, at: now)
             case .finish(let call, let result):
                 if let reply = replies.removeValue(forKey: call) { outcomes.append((reply, result)) }
             case .message(let message):
