@@ -35,12 +35,13 @@ let package = Package(
             name: "server", dependencies: ["LifelineServer", "Framing", "Posix", "Arguments"],
             linkerSettings: fullyStatic),
         .executableTarget(
-            name: "client", dependencies: ["LifelineClient", "Framing", "Posix", "Arguments"],
+            name: "client", dependencies: ["LifelineClient", "Framing", "Liveness", "Posix", "Arguments"],
             linkerSettings: staticRuntime),
         // The pure modules are tested with bytes and instants alone: no socket, no clock, no sleep.
         .testTarget(name: "FramingTests", dependencies: ["Framing"]),
         .testTarget(name: "LivenessTests", dependencies: ["Liveness", "Framing"]),
         .testTarget(name: "LifelineServerTests", dependencies: ["LifelineServer", "Framing", "Liveness", "Posix"]),
+        .testTarget(name: "LifelineClientTests", dependencies: ["LifelineClient", "Framing", "Liveness", "Posix"]),
         .testTarget(name: "ArgumentsTests", dependencies: ["Arguments"]),
         // Judges the built commands by their bytes alone: it depends on them to have them built, and shares no encoder,
         // decoder or constant with them.

@@ -60,8 +60,8 @@ public enum Value {
 
     /// A duration as `duration` reads it.
     public static func describe(_ duration: Duration) -> String {
-        let milliseconds = duration / .milliseconds(1)
-        return milliseconds < 1000 ? "\(Int(milliseconds))ms" : "\(Int(milliseconds / 1000))"
+        let milliseconds = Int(duration / .milliseconds(1))
+        return milliseconds % 1000 == 0 && milliseconds > 0 ? "\(milliseconds / 1000)" : "\(milliseconds)ms"
     }
 }
 

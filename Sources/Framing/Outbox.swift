@@ -8,16 +8,16 @@ public struct Outbox: Sendable {
     private enum Waiting {
         /// `rest` is yet to be staged; `start` is where in the stream its first chunk lies, once that is staged.
         case message(FrameType, id: UInt32, rest: ArraySlice<UInt8>, start: UInt64?, cost: Int)
-        case frame([UInt8], id: UInt32, cost: Int)
+        case frame([UInt8], id: UInt32, cost: Int, isRefusal: Bool)
 
         var id: UInt32 {
             switch self {
-            case .message(_, let id, _, _, _), .frame(_, let id, _): id
+            case .message(_, let id, _, _, _), .frame(_, let id, _, _): id
             }
         }
         var cost: Int {
             switch self {
-            case .message(_, _, _, _, let cost), .frame(_, _, let cost): cost
+            case .message(_, _, _, _, let cost), .frame(_, _, let cost, _): cost
             }
         }
         var start: UInt64? {
@@ -32,6 +32,13 @@ public struct Outbox: Sendable {
         let start: UInt64
         let end: UInt64
         let cost: Int
+        var isRefusal = false
+
+        /// The same, `count` bytes nearer.
+        func moved(by count: Int) -> Mark {
+            Mark(
+                id: id, start: start - UInt64(count), end: end - UInt64(count), cost: cost, isRefusal: isRefusal)
+        }
     }
 
     /// Messages are staged while fewer bytes than this are.
@@ -59,6 +66,8 @@ public struct Outbox: Sendable {
     public private(set) var count = 0
     /// The sum of their costs, as the caller gave them.
     public private(set) var cost = 0
+    /// Refusals of which the last byte is not with the kernel yet; they count in nothing else (section 3.6).
+    public private(set) var refusals = 0
     /// Bytes that the kernel has taken since the start.
     public var sent: UInt64 { base + UInt64(head) }
 
@@ -76,7 +85,7 @@ public struct Outbox: Sendable {
         let sent = self.sent
         while let mark = marks.first, mark.end <= sent {
             marks.removeFirst()
-            uncount(mark.id, mark.cost)
+            if mark.isRefusal { refusals -= 1 } else { uncount(mark.id, mark.cost) }
         }
         if head == staged.count {
             base = sent
@@ -180,7 +189,17 @@ public struct Outbox: Sendable {
         count(id, cost)
         var frame: [UInt8] = []
         failure.append(id: id, to: &frame)
-        waiting.append(.frame(frame, id: id, cost: cost))
+        waiting.append(.frame(frame, id: id, cost: cost, isRefusal: false))
+        stage()
+    }
+
+    /// Queues the FAILURE of a request that was not taken; it is counted in `refusals` alone.
+    public mutating func refuse(_ id: UInt32, _ failure: Failure) {
+        guard !isClosed else { return }
+        refusals += 1
+        var frame: [UInt8] = []
+        failure.append(id: id, to: &frame)
+        waiting.append(.frame(frame, id: id, cost: 0, isRefusal: true))
         stage()
     }
 
@@ -190,11 +209,34 @@ public struct Outbox: Sendable {
             || marks.contains { $0.id == id && $0.start >= sent }
     }
 
-    /// Takes the message `id` out if nothing of it is staged; false where something is.
+    /// Takes the message `id` out, unless the kernel has a byte of it (false) or it is not here (false).
     public mutating func withdraw(_ id: UInt32) -> Bool {
-        guard waiting.contains(where: { $0.id == id && !$0.isBegun }) else { return false }
+        guard isUntouched(id) else { return false }
+        unstage(id)
         removeWaiting(id)
+        stage()
         return true
+    }
+
+    /// Takes the staged frames of the message `id` out, of which none is begun, and moves up what is behind them.
+    private mutating func unstage(_ id: UInt32) {
+        for removed in marks.remove(where: { $0.id == id }) { uncount(id, removed.cost) }
+        var index = boundary
+        while index < staged.count {
+            let length = FrameHeader.length + Int(staged.span.bigEndian(at: index, as: UInt32.self))
+            guard index >= head, staged.span.bigEndian(at: index + 8, as: UInt32.self) == id else {
+                index += length
+                continue
+            }
+            staged.removeSubrange(index..<(index + length))
+            let start = base + UInt64(index)
+            for mark in marks.remove(where: { $0.start >= start }) { marks.append(mark.moved(by: length)) }
+            if let pongEnd, pongEnd > start { self.pongEnd = pongEnd - UInt64(length) }
+            if case .message(let type, let other, let rest, let begun?, let cost) = waiting.first, begun > start {
+                waiting.replaceFirst(
+                    with: .message(type, id: other, rest: rest, start: begun - UInt64(length), cost: cost))
+            }
+        }
     }
 
     /// Whether chunks of the message `id` are staged and others are not.
@@ -227,7 +269,7 @@ public struct Outbox: Sendable {
         greetForClose()
         var frame: [UInt8] = []
         close.append(to: &frame)
-        waiting.append(.frame(frame, id: 0, cost: 0))
+        waiting.append(.frame(frame, id: 0, cost: 0, isRefusal: false))
         stage()
         isClosed = true
     }
@@ -239,6 +281,7 @@ public struct Outbox: Sendable {
         marks.removeAll()
         count = 0
         cost = 0
+        refusals = 0
         owedPong = nil
         pongEnd = nil
         advanceBoundary(stopBefore: nil)
@@ -268,11 +311,12 @@ public struct Outbox: Sendable {
     private mutating func stage() {
         while staged.count - head < Outbox.stagedMost, let first = waiting.first {
             switch first {
-            case .frame(let frame, let id, let cost):
+            case .frame(let frame, let id, let cost, let isRefusal):
                 waiting.removeFirst()
                 let start = base + UInt64(staged.count)
                 staged.append(contentsOf: frame)
-                marks.append(Mark(id: id, start: start, end: base + UInt64(staged.count), cost: cost))
+                marks.append(
+                    Mark(id: id, start: start, end: base + UInt64(staged.count), cost: cost, isRefusal: isRefusal))
             case .message(let type, let id, let rest, let start, let cost) where rest.count <= maxChunk:
                 waiting.removeFirst()
                 stage(type, id, rest, start: start, cost: cost)

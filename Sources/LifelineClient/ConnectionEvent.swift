@@ -34,7 +34,7 @@ public enum ConnectionEvent: Hashable, Sendable {
     /// The server asks to leave: requests in flight are finished, new ones wait for the next connection, which is
     /// opened after `comeBack` at the earliest (Protocol.md, section 7.4).
     case goingAway(code: Code, text: String, comeBack: Duration)
-    /// The connection is gone. Requests in flight end as Protocol.md, section 7.8 says.
+    /// The connection is gone. Requests in flight end as Protocol.md, section 7.7 says.
     case lost(ConnectionError)
     /// The next attempt, by number since the last connection that lasted, begins after `wait`; the first tells the loss
     /// once more, the others why the attempt before them failed.

@@ -61,7 +61,7 @@ public final class LongConnection: Sendable {
     deinit { thread.submit(.close(link, nil)) }
 
     /// Sends `message` and returns the server's answer to it: the outcome DONE. The other four are thrown
-    /// (Protocol.md, section 7.8).
+    /// (Protocol.md, section 7.7).
     ///
     /// Many requests may be in flight; more than the server has room for wait here. While there is no connection they
     /// wait for the next one. What was certainly not processed is repeated by itself; with `mayRunTwice` also
@@ -70,8 +70,7 @@ public final class LongConnection: Sendable {
     public func request(
         _ message: [UInt8], timeout: Duration = .seconds(30), mayRunTwice: Bool = false
     ) async throws(RequestError) -> [UInt8] {
-        let call = Session.Call(
-            kind: .request(mayRunTwice: mayRunTwice), bytes: message, deadline: .now + within(timeout))
+        let call = Call(.request(mayRunTwice: mayRunTwice), message, deadline: .now + within(timeout))
         return try await thread.call(call, on: link, sinks.monitor).get()
     }
 
@@ -81,7 +80,7 @@ public final class LongConnection: Sendable {
     /// While there is no connection it waits for the next one. A cancelled task throws NOT_SENT.
     public func send(_ message: [UInt8]) async throws(RequestError) {
         _ = try await thread.call(
-            Session.Call(kind: .message, bytes: message, deadline: nil), on: link, sinks.monitor
+            Call(.message, message, deadline: nil), on: link, sinks.monitor
         ).get()
     }
 
@@ -115,8 +114,7 @@ public enum ShortConnection {
         let thread: IOThread
         let session: Session
         let timeout = within(timeout)
-        let call = Session.Call(
-            kind: .request(mayRunTwice: mayRunTwice), bytes: message, deadline: .now + timeout)
+        let call = Call(.request(mayRunTwice: mayRunTwice), message, deadline: .now + timeout)
         do {
             session = Session(
                 try options.hello(short: true), policy: options.reconnect,
@@ -127,21 +125,22 @@ public enum ShortConnection {
         }
         let link = IOThread.newID()
         let sinks = LinkSinks(monitor: Monitor(), messages: Messages(most: 0))
-        thread.submit(.open(link, Endpoint(host: host, port: port), session, sinks))
-        return try await thread.call(call, on: link, sinks.monitor).get()
+        let opening = Command.open(link, Endpoint(host: host, port: port), session, sinks)
+        return try await thread.call(call, on: link, sinks.monitor, opening: opening).get()
     }
 }
 
 extension IOThread {
-    /// Starts `call` on `link` and waits for its end.
+    /// Starts `call` on `link` and waits for its end. With `opening` the link is new, and its first write carries the call.
     fileprivate func call(
-        _ call: Session.Call, on link: LinkID, _ monitor: Monitor
+        _ call: Call, on link: LinkID, _ monitor: Monitor, opening: Command? = nil
     ) async -> Result<[UInt8], RequestError> {
         guard !Task.isCancelled else { return .failure(.notSent(.cancelled)) }
         let id = IOThread.newID()
         return await withTaskCancellationHandler {
             await withCheckedContinuation { reply in
-                submit(.call(link, id, call, reply, monitor))
+                let start = Command.call(link, id, call, reply, monitor)
+                if let opening { submit(opening, start) } else { submit(start) }
                 // A cancellation between found no call to abandon.
                 if Task.isCancelled { submit(.abandon(link, id)) }
             }

@@ -1,6 +1,6 @@
 import Framing
 
-/// How a request ended that has no answer: four of the protocol's five outcomes (Protocol.md, section 7.8). The fifth,
+/// How a request ended that has no answer: four of the protocol's five outcomes (Protocol.md, section 7.7). The fifth,
 /// DONE, is the answer itself.
 ///
 /// NOT_SENT and REFUSED promise that the request was not and will not be processed. The library repeats such requests

@@ -27,8 +27,9 @@ final class Console: Sendable {
         }
     }
 
-    /// Shows or forgets the prompt.
+    /// Shows or forgets the prompt, where a person sees it.
     func prompt(_ isShown: Bool) {
+        guard StandardStream.error.isTerminal else { return }
         isPrompting.withLock { isPrompting in
             isPrompting = isShown
             if isShown { try? StandardStream.error.write("> ".utf8) }

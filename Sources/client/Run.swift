@@ -1,5 +1,6 @@
 import Arguments
 import LifelineClient
+import Liveness
 import Posix
 import Synchronization
 
@@ -59,7 +60,9 @@ struct Run {
     private mutating func talk(on connection: LongConnection, _ watch: Watch) async {
         var source = Source(settings, console)
         let stop = source
-        watch.whenClosed { stop.stop() }
+        watch.whenClosed { [console] in
+            if stop.stop() { console.note("no more of standard input is read") }
+        }
         while let message = await source.next(console) {
             let settings = self.settings
             await answer(message) { message throws(RequestError) in
@@ -83,8 +86,10 @@ struct Run {
         _ message: [UInt8], _ request: ([UInt8]) async throws(RequestError) -> [UInt8]
     ) async {
         number += 1
+        let start = Instant.now
         do {
             let reply = try await request(message)
+            if settings.isVerbose { console.note("message \(number) answered in \((.now - start).text)") }
             console.reply(settings.isBinary ? reply : reply + [UInt8(ascii: "\n")])
         } catch {
             console.note("message \(number), \(Run.excerpt(of: message)): \(error)")

@@ -1,6 +1,7 @@
 import Arguments
 import Framing
 import LifelineClient
+import Posix
 
 /// What the command line of `client` sets.
 struct Settings {
@@ -34,6 +35,17 @@ struct Settings {
         guard mode == .long || hold == .zero else {
             throw UsageError("--hold needs --mode long: a short connection ends with its answer")
         }
+    }
+
+    private static func token(inFile path: String) throws(UsageError) -> [UInt8] {
+        do throws(SystemError) {
+            var token = try contents(ofFile: path, most: Limits.tokenLength + 1)
+            if token.last == UInt8(ascii: "\n") { token.removeLast() }
+            if !token.isEmpty, token.count <= Limits.tokenLength { return token }
+        } catch {
+            throw UsageError("cannot read '\(path)': \(error.text)")
+        }
+        throw UsageError("'\(path)' does not hold 1 to \(Limits.tokenLength) bytes")
     }
 
     static let command = Command<Settings>(
@@ -76,6 +88,13 @@ struct Settings {
                     throw UsageError("'\(text)' is over \(Limits.nameLength) bytes")
                 }
                 settings.options.name = text
+            },
+            Flag(
+                "--token-file", "PATH",
+                "prove who you are with the bytes of this file, at most 256;\na line end behind them does not count"
+            ) {
+                settings, text throws(UsageError) in
+                settings.options.token = try token(inFile: text)
             },
             Flag(
                 "--binary",

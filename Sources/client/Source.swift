@@ -13,7 +13,7 @@ enum Source {
             self = .list(Source.messages(reader.rest(), console)[...])
         } else {
             do {
-                self = .lines(try Input(), isTerminal: StandardInput.isTerminal && StandardStream.error.isTerminal)
+                self = .lines(try Input(), isTerminal: StandardInput.isTerminal)
             } catch {
                 console.fail(.osError, "\(error)")
             }
@@ -41,7 +41,7 @@ enum Source {
             console.prompt(false)
             guard let line else {
                 // Ctrl-D leaves the cursor behind the prompt.
-                try? StandardStream.error.write("\n".utf8)
+                if StandardStream.error.isTerminal { try? StandardStream.error.write("\n".utf8) }
                 return nil
             }
             if line.elementsEqual("quit".utf8) { return nil }
@@ -49,9 +49,11 @@ enum Source {
         }
     }
 
-    /// Ends standard input for whoever waits for it.
-    func stop() {
-        if case .lines(let input, _) = self { input.stop() }
+    /// Ends standard input for whoever waits for it; false where messages come from elsewhere.
+    @discardableResult func stop() -> Bool {
+        guard case .lines(let input, _) = self else { return false }
+        input.stop()
+        return true
     }
 
     private static func messages(_ line: Input.Line, _ console: Console) -> [[UInt8]] {

@@ -104,12 +104,38 @@ struct OutboxTests {
         #expect(outbox.cost == 0 && outbox.isEmpty)
     }
 
+    @Test("7.7-2 What no byte has left of can be withdrawn from among the staged frames")
+    func withdrawStaged() {
+        var outbox = greeted(maxFrame: 256)
+        for id in UInt32(1)...3 { outbox.send(.request, id: id, filled(300)[...], cost: 1) }
+        outbox.answer(with: Pong(nonce: 1))
+        outbox.wrote(1)
+        // It is begun among the staged bytes, with all but a part of it behind them.
+        outbox.send(.request, id: 4, filled(30_000)[...], cost: 1)
+        var results: [Bool] = []
+        for id in UInt32(1)...4 where id != 3 { results.append(outbox.withdraw(id)) }
+        #expect(results == [false, true, true])
+        #expect(outbox.count == 2 && outbox.cost == 2)
+        outbox.answer(with: Pong(nonce: 2))
+        func chunks(_ id: UInt32) -> [UInt8] {
+            raw(0x05, flags: 1, id: id, Array(filled(300)[..<256])) + raw(0x05, id: id, Array(filled(300)[256...]))
+        }
+        func pong(_ nonce: UInt64) -> [UInt8] { raw(0x04, u64(nonce) + u32(0) + u32(0) + u32(0)) }
+        // The second PONG goes as soon as the first is gone: the place of that has moved too.
+        let first = chunks(1) + chunks(3) + pong(1)
+        #expect(Array(outbox.unsent) == Array(first.dropFirst()))
+        outbox.wrote(first.count - 1)
+        #expect(outbox.drain() == pong(2))
+        #expect(outbox.count == 0 && outbox.cost == 0 && outbox.isEmpty)
+    }
+
     @Test("7.7-2 What waits and has not begun can be withdrawn, and is as if it had never been sent")
     func withdraw() {
         var outbox = greeted()
         outbox.send(.request, id: 1, filled(20_000)[...], cost: 1)
         outbox.send(.request, id: 2, filled(20_000)[...], cost: 10)
         outbox.send(.request, id: 3, filled(5)[...], cost: 100)
+        outbox.wrote(1)
         let begun = outbox.withdraw(1)
         let waiting = outbox.withdraw(2)
         let again = outbox.withdraw(2)
@@ -120,7 +146,7 @@ struct OutboxTests {
             raw(0x05, flags: 1, id: 1, Array(filled(20_000)[..<16384]))
             + raw(0x05, id: 1, Array(filled(20_000)[16384...]))
             + raw(0x05, id: 3, filled(5))
-        #expect(outbox.drain() == expected)
+        #expect(outbox.drain() == Array(expected.dropFirst()))
         #expect(outbox.count == 0 && outbox.cost == 0)
     }
 

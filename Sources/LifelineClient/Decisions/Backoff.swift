@@ -1,8 +1,9 @@
 /// How a lost connection is opened again: exponential backoff with full jitter.
 ///
 /// The n-th attempt in a row waits random(0...min(cap, base x 2^n)), so that clients that lost one server do not come
-/// back together; what the server asked for (retry_after, and a random part of spread) is added in front. The count
-/// starts anew only after a connection that lasted, so that a server which accepts and drops is not hammered.
+/// back together; what the server asked for (retry_after, and a random part of spread) comes on top. The count starts
+/// anew only after a connection that lasted, so that a server which accepts and drops is not hammered (Protocol.md,
+/// section 7.7).
 public struct ReconnectPolicy: Hashable, Sendable {
     /// The longest first wait.
     public var base: Duration
@@ -43,6 +44,6 @@ struct Backoff: Sendable {
         // 2^40 times any base is over any cap, and the product stays within a Duration.
         let ceiling = min(policy.cap, policy.base * Double(1 << min(attempt, 40)))
         attempt += 1
-        return retryAfter + max(ceiling * random(), spread * random())
+        return retryAfter + spread * random() + ceiling * random()
     }
 }

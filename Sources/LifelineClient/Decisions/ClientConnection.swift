@@ -23,7 +23,7 @@ struct ClientConnection: Sendable {
         case notSent, refused, unknown
     }
 
-    /// A request sent by a client that has not seen WELCOME is at most this long (section 6.4).
+    /// A request sent by a client that has not seen WELCOME is at most this long (section 6, 6-8).
     static let mostEarly = 16384
     /// The sender's own bucket for CANCELs; the rest of the receiver's is left to PINGs and to jitter (section 5.10).
     private static let cancelsAtOnce = 12
@@ -64,7 +64,7 @@ struct ClientConnection: Sendable {
     var unansweredCount: Int { unanswered.count }
 
     /// Whether new requests may be begun on this connection at all.
-    var takesRequests: Bool { departure == nil && goAway == nil && lastID < .max }
+    var takesRequests: Bool { departure == nil && goAway == nil && lastID < (hello.short ? 1 : .max) }
 
     /// Whether the server has room for one more request of `length` bytes (section 4.2). A lone request always goes:
     /// a limit under max_message would else hold it back for ever.
@@ -97,6 +97,8 @@ struct ClientConnection: Sendable {
     mutating func cancel(_ id: UInt32, at now: Instant) -> Bool {
         guard unanswered[id] != nil, departure == nil else { return false }
         if outbox.withdraw(id) {
+            // With it the last byte may be gone that the kernel would not take.
+            liveness.wrote(any: false, waiting: !outbox.isEmpty, at: now)
             forget(id)
             return true
         }
@@ -117,17 +119,12 @@ struct ClientConnection: Sendable {
         heldCancels.removeAll { $0 == id }
     }
 
-    /// Ends the connection in order: CLOSE(NORMAL) behind what is queued. A short connection that has its answer says
-    /// nothing more and lets the server close first (section 7.3).
+    /// Ends the connection in order: CLOSE(NORMAL) behind what is queued.
     mutating func leave(at now: Instant) {
         guard departure == nil else { return }
         decideFates(lastID: nil)
         depart(.orderly(peerIsDone: false))
-        if hello.short, unanswered.isEmpty {
-            departure?.flushed(at: now)
-        } else {
-            outbox.close(Close(.normal))
-        }
+        outbox.close(Close(.normal))
     }
 
     // MARK: Time

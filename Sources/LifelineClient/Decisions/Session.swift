@@ -10,8 +10,6 @@ import Liveness
 /// The loop carries out each `nextOutput`, reports what came of it, and sleeps until `nextDeadline`. Calls wait here in
 /// the order of their numbers while there is no connection, or no room on it.
 struct Session: Sendable {
-    typealias CallID = UInt64
-
     enum Phase: Equatable, Sendable {
         /// Finding the host and connecting, until the instant at most.
         case dialing(until: Instant)
@@ -27,21 +25,9 @@ struct Session: Sendable {
         case stopDialing
         /// `departing` holds a connection that is only to be seen off.
         case depart
-        case finish(CallID, Result<[UInt8], RequestError>)
+        case finish(Call.ID, Result<[UInt8], RequestError>)
         case message([UInt8])
         case event(ConnectionEvent)
-    }
-
-    /// What a caller waits for: an answer, or that a one-way message was taken.
-    struct Call: Sendable {
-        enum Kind: Sendable { case request(mayRunTwice: Bool), message }
-        let kind: Kind
-        let bytes: [UInt8]
-        let deadline: Instant?
-        /// The id on the connection; nil while the call waits here.
-        var wireID: UInt32?
-        /// The last refusal: it is why the call still waits.
-        var refusal: RequestError.Reason?
     }
 
     /// How long nothing is sent after the server refused a request for want of room.
@@ -57,26 +43,18 @@ struct Session: Sendable {
     /// When the program's patience ends: until the first WELCOME, and always in a short session.
     private var firstDeadline: Instant?
     private var hasBeenOpen = false
-    /// From when on the connection counts as one that lasted.
+    /// From when on the connection counts as one that lasted, if it has proved its round trip (section 7.7).
     private var stableAt: Instant?
+    private var isProved = false
     /// Whether the program has asked for the end.
     private var isClosing = false
-    private var calls: [CallID: Call] = [:]
-    private var onWire: [UInt32: CallID] = [:]
-    /// Requests and messages that wait; one that is no longer in `calls`, or is on the wire, counts no more.
-    private var requests = Heap<CallID>()
-    private var messages = Heap<CallID>()
-    private var timeouts = Heap<Timeout>()
-    /// No request is sent before, because the server refused one.
+    private var calls = Calls()
+    /// No request is sent before, because the server refused one and named this time.
     private var heldUntil: Instant?
+    /// A short connection that has its answer waits for the server's CLOSE until then, so that the server closes first.
+    private var answeredUntil: Instant?
     private var outputs: [Output] = []
     private var outputsTaken = 0
-
-    struct Timeout: Comparable, Sendable {
-        let at: Instant
-        let call: CallID
-        static func < (left: Timeout, right: Timeout) -> Bool { left.at < right.at }
-    }
 
     init(
         _ hello: Hello, policy: ReconnectPolicy, connectTimeout: Duration, at now: Instant,
@@ -108,48 +86,35 @@ struct Session: Sendable {
     // MARK: Calls
 
     /// Takes a call; `judge` sends it where there is room.
-    mutating func start(_ id: CallID, _ call: Call) {
+    mutating func start(_ id: Call.ID, _ call: Call) {
         if case .closed(let error) = phase { return output(id, .failure(.notSent(.connection(error)))) }
         if isClosing { return output(id, .failure(.notSent(.connection(.closedByProgram)))) }
-        calls[id] = call
-        if let deadline = call.deadline {
-            timeouts.prune(live: calls.count) { calls[$0.call] != nil }
-            timeouts.insert(Timeout(at: deadline, call: id))
-        }
-        wait(id)
+        calls.add(id, call)
     }
 
     /// The caller waits no longer, because of its timeout or its task's cancellation.
-    mutating func abandon(_ id: CallID, _ reason: RequestError.Reason, at now: Instant) {
+    mutating func abandon(_ id: Call.ID, _ reason: RequestError.Reason, at now: Instant) {
         guard let call = calls[id] else { return }
         if let wireID = call.wireID {
-            onWire[wireID] = nil
             let isTakenBack = connection?.cancel(wireID, at: now) ?? false
             finish(id, .failure(isTakenBack ? .notSent(reason) : .unknown(reason)))
             leaveIfDone(at: now)
         } else {
-            finish(id, .failure(call.refusal.map { .refused($0) } ?? .notSent(reason)))
+            giveUp(id, call, reason)
         }
         if hello.short, calls.isEmpty { close(at: now) }
     }
 
-    private mutating func wait(_ id: CallID) {
-        guard let call = calls[id] else { return }
-        switch call.kind {
-        case .request:
-            requests.prune(live: calls.count) { calls[$0] != nil }
-            requests.insert(id)
-        case .message:
-            messages.prune(live: calls.count) { calls[$0] != nil }
-            messages.insert(id)
-        }
+    /// Ends a call that waits: a refusal is a better promise than that nothing was sent this time.
+    private mutating func giveUp(_ id: Call.ID, _ call: Call, _ reason: RequestError.Reason) {
+        finish(id, .failure(call.refusal.map { .refused($0) } ?? .notSent(reason)))
     }
 
-    private mutating func finish(_ id: CallID, _ result: Result<[UInt8], RequestError>) {
-        if calls.removeValue(forKey: id) != nil { output(id, result) }
+    private mutating func finish(_ id: Call.ID, _ result: Result<[UInt8], RequestError>) {
+        if calls.remove(id) { output(id, result) }
     }
 
-    private mutating func output(_ id: CallID, _ result: Result<[UInt8], RequestError>) {
+    private mutating func output(_ id: Call.ID, _ result: Result<[UInt8], RequestError>) {
         outputs.append(.finish(id, result))
     }
 
@@ -158,43 +123,32 @@ struct Session: Sendable {
         guard mayFeed else { return }
         feedMessages(at: now)
         if let heldUntil, now < heldUntil { return }
-        while let id = requests.first {
-            guard let call = calls[id], call.wireID == nil else {
-                requests.removeFirst()
-                continue
-            }
+        while let (id, call) = calls.firstRequest() {
             if let most = connection?.welcome?.maxMessage, call.bytes.count > most {
-                requests.removeFirst()
                 finish(id, .failure(.notSent(.tooLarge(most: Int(most)))))
                 continue
             }
-            guard connection?.takesRequests == true, connection?.hasRoom(for: call.bytes.count) == true else { return }
             guard phase == .open || call.bytes.count <= ClientConnection.mostEarly else { return }
-            requests.removeFirst()
-            guard let wireID = connection?.request(call.bytes) else { return }
-            calls[id]?.wireID = wireID
-            onWire[wireID] = id
+            guard connection?.takesRequests == true, connection?.hasRoom(for: call.bytes.count) == true,
+                let wireID = connection?.request(call.bytes)
+            else { return }
+            calls.firstRequestSent(as: wireID)
         }
     }
 
-    /// A short connection sends its request before WELCOME; a long one waits (section 6.4).
+    /// A short connection sends its request before WELCOME; a long one waits (section 6, 6-6).
     private var mayFeed: Bool { phase == .open || (phase == .greeting && hello.short) }
 
     private mutating func feedMessages(at now: Instant) {
         guard let welcome = connection?.welcome else { return }
-        while let id = messages.first {
-            guard let call = calls[id] else {
-                messages.removeFirst()
-                continue
-            }
+        while let (id, call) = calls.firstMessage() {
             if call.bytes.count > welcome.maxMessage {
                 finish(id, .failure(.notSent(.tooLarge(most: Int(welcome.maxMessage)))))
-            } else {
-                guard (connection?.outbox.cost ?? 0) <= welcome.maxQueued else { return }
-                guard connection?.send(call.bytes, at: now) == true else { return }
-                finish(id, .success([]))
+                continue
             }
-            messages.removeFirst()
+            guard (connection?.outbox.cost ?? 0) <= welcome.maxQueued else { return }
+            guard connection?.send(call.bytes, at: now) == true else { return }
+            finish(id, .success([]))
         }
     }
 
@@ -223,19 +177,25 @@ struct Session: Sendable {
     /// Waits for the next attempt, or closes for good.
     ///
     /// Before the first WELCOME only a server that asked to come back is tried again, so that a wrong port is reported
-    /// at once. A short session comes back as long as its request may be repeated.
+    /// at once. A short session comes back as long as its request may be repeated. After GOAWAY its times count too:
+    /// they were made for all of the server's clients together.
     private mutating func comeBack(
-        after error: ConnectionError, spread: Duration = .zero, hadConnection: Bool, at now: Instant
+        after error: ConnectionError, goAway: GoAway? = nil, hadConnection: Bool, at now: Instant
     ) {
-        if let stableAt, now >= stableAt { backoff.reset() }
+        if let stableAt, now >= stableAt, isProved { backoff.reset() }
         stableAt = nil
+        isProved = false
         let isWorthIt =
             hello.short
             ? !calls.isEmpty && (hadConnection || error.isTemporary) : firstDeadline == nil || error.isTemporary
+        let held = heldUntil.map { max($0 - now, .zero) } ?? .zero
         guard !isClosing, !error.isFinal, isWorthIt,
-            let wait = backoff.next(retryAfter: error.retryAfter, spread: spread, random: random),
+            let wait = backoff.next(
+                retryAfter: max(error.retryAfter, .milliseconds(goAway?.retryAfter ?? 0), held),
+                spread: .milliseconds(goAway?.spread ?? 0), random: random),
             firstDeadline.map({ now + wait < $0 }) ?? true
         else { return end(error) }
+        heldUntil = nil
         phase = .waiting(until: now + wait)
         outputs.append(.event(.reconnecting(after: error, wait: wait, attempt: backoff.attempt)))
     }
@@ -243,9 +203,7 @@ struct Session: Sendable {
     /// The end of the session: no call is left waiting.
     private mutating func end(_ error: ConnectionError) {
         phase = .closed(error)
-        for (id, call) in calls.sorted(by: { $0.key < $1.key }) {
-            finish(id, .failure(call.refusal.map { .refused($0) } ?? .notSent(.connection(error))))
-        }
+        for (id, call) in calls.waiting { giveUp(id, call, .connection(error)) }
         outputs.append(.event(.closed(error)))
     }
 
@@ -254,9 +212,7 @@ struct Session: Sendable {
         if isClosing { return }
         if case .closed = phase { return }
         isClosing = true
-        for (id, call) in calls.sorted(by: { $0.key < $1.key }) where call.wireID == nil {
-            finish(id, .failure(call.refusal.map { .refused($0) } ?? .notSent(.connection(.closedByProgram))))
-        }
+        for (id, call) in calls.waiting { giveUp(id, call, .connection(.closedByProgram)) }
         switch phase {
         case .dialing:
             outputs.append(.stopDialing)
@@ -273,7 +229,7 @@ struct Session: Sendable {
     private mutating func depart() {
         departing = connection
         connection = nil
-        heldUntil = nil
+        answeredUntil = nil
         outputs.append(.depart)
     }
 
@@ -282,15 +238,15 @@ struct Session: Sendable {
 
     /// Leaves a connection that has nothing more to do: at the program's wish, the server's, or for want of ids.
     private mutating func leaveIfDone(at now: Instant) {
-        guard connection != nil else { return }
-        guard isClosing ? onWire.isEmpty : connection?.takesRequests == false && connection?.unansweredCount == 0
+        guard connection != nil, isClosing || !hello.short else { return }
+        guard isClosing ? !calls.areInFlight : connection?.takesRequests == false && connection?.unansweredCount == 0
         else { return }
         let goAway = connection?.goAway
         connection?.leave(at: now)
         depart()
         if isClosing { return end(.closedByProgram) }
         let error = goAway.map { ConnectionError($0) } ?? ConnectionError(.broken, "the request ids are used up")
-        comeBack(after: error, spread: .milliseconds(goAway?.spread ?? 0), hadConnection: true, at: now)
+        comeBack(after: error, goAway: goAway, hadConnection: true, at: now)
     }
 
     /// Reads the first `count` of `bytes`.
@@ -323,11 +279,14 @@ struct Session: Sendable {
             hasBeenOpen = true
             if !hello.short { firstDeadline = nil }
             leaveIfDone(at: now)
-        case .roundTrip(let time): outputs.append(.event(.roundTrip(time)))
+        case .roundTrip(let time):
+            isProved = true
+            outputs.append(.event(.roundTrip(time)))
         case .beatLate: outputs.append(.event(.beatLate))
         case .message(let message): outputs.append(.message(message))
         case .response(let wireID, let answer):
-            if let id = onWire.removeValue(forKey: wireID) { finish(id, .success(answer)) }
+            isProved = true
+            if let id = calls.ended(wireID) { finish(id, .success(answer)) }
             answered(at: now)
         case .failure(let wireID, let failure):
             failed(wireID, RequestFailure(failure), at: now)
@@ -341,31 +300,19 @@ struct Session: Sendable {
     }
 
     private mutating func answered(at now: Instant) {
-        if hello.short, calls.isEmpty { close(at: now) }
+        if hello.short { answeredUntil = now + Departure.linger }
         leaveIfDone(at: now)
     }
 
     private mutating func failed(_ wireID: UInt32, _ failure: RequestFailure, at now: Instant) {
-        guard let id = onWire.removeValue(forKey: wireID) else { return answered(at: now) }
+        guard let id = calls.ended(wireID) else { return answered(at: now) }
         guard failure.code == .refused else {
             finish(id, .failure(.failed(failure)))
             return answered(at: now)
         }
-        repeatLater(id, because: .refused(failure))
+        calls.putBack(id, because: .refused(failure))
         heldUntil = now + max(Session.refusalPause, failure.retryAfter)
-        guard hello.short else { return leaveIfDone(at: now) }
-        // The server closes a short connection whatever the answer was.
-        connection?.leave(at: now)
-        depart()
-        let error = ConnectionError(
-            .closedByServer, failure.text, code: failure.code, retryAfter: failure.retryAfter)
-        comeBack(after: error, hadConnection: true, at: now)
-    }
-
-    private mutating func repeatLater(_ id: CallID, because refusal: RequestError.Reason?) {
-        calls[id]?.wireID = nil
-        if let refusal { calls[id]?.refusal = refusal }
-        wait(id)
+        answered(at: now)
     }
 
     private mutating func lost(_ error: ConnectionError, at now: Instant) {
@@ -373,24 +320,19 @@ struct Session: Sendable {
         depart()
         let wasOpen = phase == .open
         if wasOpen { outputs.append(.event(.lost(error))) }
-        for (wireID, id) in onWire.sorted(by: { $0.key < $1.key }) {
+        for (wireID, id) in calls.takeInFlight() {
             switch connection.fate(of: wireID) {
-            case .notSent: repeatLater(id, because: nil)
-            case .refused: repeatLater(id, because: .connection(error))
+            case .notSent: calls.putBack(id, because: nil)
+            case .refused: calls.putBack(id, because: .connection(error))
             case .unknown:
-                if case .request(mayRunTwice: true)? = calls[id]?.kind {
-                    repeatLater(id, because: nil)
+                if calls[id]?.kind == .request(mayRunTwice: true) {
+                    calls.putBack(id, because: nil)
                 } else {
                     finish(id, .failure(.unknown(.connection(error))))
                 }
             }
         }
-        onWire.removeAll()
-        // After GOAWAY its times count: they were made for all of the server's clients together.
-        let spread = Duration.milliseconds(connection.goAway?.spread ?? 0)
-        let goAway = error.kind == .closedByServer ? connection.goAway : nil
-        comeBack(
-            after: goAway.map { ConnectionError($0) } ?? error, spread: spread, hadConnection: true, at: now)
+        comeBack(after: error, goAway: connection.goAway, hadConnection: true, at: now)
     }
 
     // MARK: Time
@@ -409,22 +351,22 @@ struct Session: Sendable {
             dial(at: now)
         default: break
         }
-        while let timeout = timeouts.first, timeout.at <= now {
-            timeouts.removeFirst()
-            abandon(timeout.call, .timedOut, at: now)
+        if let answeredUntil, answeredUntil <= now {
+            streamBroke("the server did not close a short connection", at: now)
         }
+        while let id = calls.nextExpired(at: now) { abandon(id, .timedOut, at: now) }
         feed(at: now)
     }
 
     /// When `judge` has something to do next.
     func nextDeadline(at now: Instant) -> Instant? {
-        var deadline = earlier(connection?.deadline, timeouts.first?.at)
+        var deadline = earlier(earlier(connection?.deadline, answeredUntil), calls.nextTimeout)
         switch phase {
         case .dialing(let until), .waiting(let until): deadline = earlier(deadline, until)
         case .open:
-            if requests.first != nil, let heldUntil, heldUntil > now { deadline = earlier(deadline, heldUntil) }
-            if let connection, messages.first != nil, connection.outbox.isEmpty {
-                deadline = earlier(deadline, connection.nextToken(at: now))
+            if calls.haveRequests, let heldUntil, heldUntil > now { deadline = earlier(deadline, heldUntil) }
+            if calls.haveMessages, connection?.outbox.isEmpty == true {
+                deadline = earlier(deadline, connection?.nextToken(at: now))
             }
         case .greeting, .closed: break
         }

@@ -5,8 +5,8 @@ import Posix
 enum Command: Sendable {
     case open(LinkID, Endpoint, Session, LinkSinks)
     /// The monitor tells why, where the link is gone.
-    case call(LinkID, Session.CallID, Session.Call, Reply, Monitor)
-    case abandon(LinkID, Session.CallID)
+    case call(LinkID, Call.ID, Call, Reply, Monitor)
+    case abandon(LinkID, Call.ID)
     case close(LinkID, CheckedContinuation<Void, Never>?)
     case resolved(Endpoint, Result<[SocketAddress], ConnectionError>)
 }

@@ -41,11 +41,12 @@ final class IOThread: Sendable {
     /// A number that no other link or call of this process has.
     static func newID() -> UInt64 { lastID.add(1, ordering: .relaxed).newValue }
 
-    /// Hands `command` to the loop, which carries commands out in the order of their coming.
-    func submit(_ command: Command) {
+    /// Hands commands to the loop, which carries all commands out in the order of their coming, and those of one call
+    /// in one go.
+    func submit(_ new: Command...) {
         let wasEmpty = commands.withLock { commands in
-            commands.append(command)
-            return commands.count == 1
+            defer { commands += new }
+            return commands.isEmpty
         }
         if wasEmpty { wakeUps.wakeUp() }
     }

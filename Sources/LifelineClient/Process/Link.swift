@@ -15,7 +15,7 @@ final class Link {
     private var socket: Socket?
     /// Connections that have ended and are seen off.
     private var departing: [Departing] = []
-    private var replies: [Session.CallID: Reply] = [:]
+    private var replies: [Call.ID: Reply] = [:]
     private var closers: [CheckedContinuation<Void, Never>] = []
     private var told = ConnectionState.connecting
     /// The loop's own: the instant of this link's timer, and whether it waits for its turn.
@@ -57,12 +57,12 @@ final class Link {
 
     // MARK: What the program asks
 
-    func start(_ call: Session.CallID, _ request: Session.Call, _ reply: Reply) {
+    func start(_ call: Call.ID, _ request: Call, _ reply: Reply) {
         replies[call] = reply
         session.start(call, request)
     }
 
-    func abandon(_ call: Session.CallID) { session.abandon(call, .cancelled, at: .now) }
+    func abandon(_ call: Call.ID) { session.abandon(call, .cancelled, at: .now) }
 
     func close(_ continuation: CheckedContinuation<Void, Never>?) {
         if let continuation { closers.append(continuation) }
@@ -107,7 +107,6 @@ final class Link {
         carryOut(at: now)
         for leaving in departing { finish(leaving, at: now) }
         departing.removeAll { $0.connection.isOver }
-        tellState()
         if isOver { for closer in closers.take() { closer.resume() } }
     }
 
@@ -150,7 +149,9 @@ final class Link {
 
     // MARK: Outputs
 
+    /// The state is told before the events and outcomes that come of it.
     private func carryOut(at now: Instant) {
+        tellState()
         while let output = session.nextOutput() {
             switch output {
             case .dial:
@@ -163,7 +164,10 @@ final class Link {
             case .depart:
                 guard let socket, let connection = session.takeDeparting() else { continue }
                 self.socket = nil
-                departing.append(Departing(socket, connection))
+                let leaving = Departing(socket, connection)
+                departing.append(leaving)
+                // CLOSE is with the kernel before anyone is told, and so before a program that ends at that.
+                finish(leaving, at: now)
             case .finish(let call, let result):
                 replies.removeValue(forKey: call)?.resume(returning: result)
             case .message(let message):

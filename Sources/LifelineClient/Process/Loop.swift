@@ -21,6 +21,7 @@ final class Loop {
     private var timers = Heap<Timer>()
     private var lookups: [Endpoint: [LinkID]] = [:]
     private var commands: [Command] = []
+    private var ready: [ReadyEvent] = []
     /// What recv(2) fills; it is read before the next link has its turn.
     var buffer = [UInt8](repeating: 0, count: 65536)
 
@@ -31,7 +32,7 @@ final class Loop {
 
     func run() {
         while true {
-            var ready: [ReadyEvent] = []
+            ready.removeAll(keepingCapacity: true)
             do {
                 try events.wait(until: timers.first?.at) { ready.append($0) }
             } catch {

@@ -19,6 +19,7 @@ struct ServerConnection {
     private struct Running {
         let id: UInt32
         let bytes: Int
+        /// When its first frame came.
         let since: Instant
     }
 
@@ -39,8 +40,8 @@ struct ServerConnection {
     /// What of the bytes received last is not decoded yet.
     private var undecoded = 0..<0
     private var running: [Running] = []
-    /// The request of which chunks are coming, and how many bytes have.
-    private var incoming: (id: UInt32, bytes: Int)?
+    /// The request of which chunks are coming, how many bytes have, and since when.
+    private var incoming: (id: UInt32, bytes: Int, since: Instant)?
     /// The request of which the chunks still coming are thrown away, because it was refused.
     private var discarding: UInt32?
     /// The highest request that the handler has been given.
@@ -90,8 +91,8 @@ struct ServerConnection {
 
     var deadline: Instant? {
         guard let departure else { return liveness.deadline }
-        return departure.isFlushing && hello != nil
-            ? earlier(departure.deadline, liveness.deadline) : departure.deadline
+        // While the last answers of an orderly end are written, slow reading is judged; a drop has its own deadline alone.
+        return departure.isFlushing && hello != nil ? departure.deadline ?? liveness.deadline : departure.deadline
     }
 
     // MARK: What came
@@ -158,7 +159,7 @@ struct ServerConnection {
     private var queued: Int { running.reduce(0) { $0 + $1.bytes } + (incoming?.bytes ?? 0) + outbox.cost }
 
     private func pong(_ nonce: UInt64, at now: Instant) -> Pong {
-        let longest = running.first.map { (now - $0.since) / .milliseconds(1) } ?? 0
+        let longest = (running.first?.since ?? incoming?.since).map { (now - $0) / .milliseconds(1) } ?? 0
         return Pong(
             nonce: nonce, queued: UInt32(clamping: queued), inFlight: UInt32(clamping: inFlight),
             longest: UInt32(clamping: Int(longest)))
@@ -171,14 +172,13 @@ struct ServerConnection {
             if inFlight >= Int(terms.maxInFlight) {
                 try refuse(part.id, "\(terms.maxInFlight) requests are unanswered")
             } else {
-                incoming = (part.id, 0)
+                incoming = (part.id, 0, now)
             }
         }
         if incoming?.id == part.id, queued + part.range.count > Int(terms.maxQueued) {
             incoming = nil
             assembler.abandon()
             try refuse(part.id, "\(terms.maxQueued) bytes of requests are unanswered")
-            closeIfIdle()
         }
         guard discarding != part.id else {
             if part.isLast { discarding = nil }
@@ -186,18 +186,20 @@ struct ServerConnection {
         }
         incoming?.bytes += part.range.count
         guard let bytes = assembler.add(part, of: buffer) else { return nil }
+        let since = incoming?.since ?? now
         incoming = nil
         lastID = part.id
-        running.append(Running(id: part.id, bytes: bytes.count, since: now))
+        running.append(Running(id: part.id, bytes: bytes.count, since: since))
         return .request(Request(id: part.id, bytes: bytes))
     }
 
     private mutating func refuse(_ id: UInt32, _ text: String) throws(Violation) {
-        guard outbox.count < Int(terms.maxInFlight) + ServerConnection.mostRefusals else {
+        guard outbox.refusals < ServerConnection.mostRefusals else {
             throw Violation(.busy, "\(ServerConnection.mostRefusals) refusals wait unread")
         }
         discarding = id
-        outbox.fail(id, Failure(.refused, text), cost: 0)
+        outbox.refuse(id, Failure(.refused, text))
+        ended(id)
     }
 
     private mutating func takeMessage(
@@ -212,7 +214,7 @@ struct ServerConnection {
             incoming = nil
             assembler.abandon()
             outbox.fail(id, Failure(.cancelled), cost: 0)
-            closeIfIdle()
+            ended(id)
         } else if discarding == id {
             discarding = nil
         } else if running.contains(where: { $0.id == id }) {
@@ -224,6 +226,7 @@ struct ServerConnection {
     private mutating func takeClose(_ close: Close) {
         ending = .closed(close.code, close.text, by: .client)
         running = []
+        incoming = nil
         closing = Violation(.normal, "")
         hasEnded = true
         closeIfIdle()
@@ -265,14 +268,14 @@ struct ServerConnection {
         } else {
             outbox.send(.response, id: id, bytes, cost: max(asked, bytes.count))
         }
-        answered()
+        answered(id)
     }
 
     /// The request `id` ends without a response.
     mutating func fail(_ id: UInt32, _ failure: Failure) {
         guard take(running: id) != nil else { return }
         outbox.fail(id, failure, cost: 0)
-        answered()
+        answered(id)
     }
 
     private mutating func take(running id: UInt32) -> Int? {
@@ -280,9 +283,16 @@ struct ServerConnection {
         return running.remove(at: index).bytes
     }
 
-    private mutating func answered() {
+    private mutating func answered(_ id: UInt32) {
         requestsServed += 1
-        if isShort { close(Violation(.normal, "")) } else { closeIfIdle() }
+        ended(id)
+    }
+
+    /// A request has its ending; in SHORT that is the end of the connection too (section 7.3).
+    private mutating func ended(_ id: UInt32) {
+        guard isShort else { return closeIfIdle() }
+        lastID = id
+        close(Violation(.normal, ""))
     }
 
     /// A one-way message of the handler; false where it cannot be sent.
@@ -308,6 +318,8 @@ struct ServerConnection {
         guard departure == nil else { return }
         let violation = Violation(goAway.code, goAway.text)
         guard hello != nil else { return drop(violation, at: now) }
+        // Its answer ends a short connection by itself.
+        if isShort, !running.isEmpty { return }
         if !isShort { outbox.goAway(goAway) }
         waitsForIncoming = false
         close(violation)

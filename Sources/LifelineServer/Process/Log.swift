@@ -48,7 +48,7 @@ final class Log {
             + "\(padded(now.minute, 2)):\(padded(now.second, 2)).\(padded(now.millisecond, 3))Z"
     }
 
-    private func text(_ level: LogLevel, _ event: String, _ fields: [Field]) -> String {
+    func text(_ level: LogLevel, _ event: String, _ fields: [Field]) -> String {
         var line = "\(timestamp) \(level.rawValue) \(event)"
         for (key, value) in fields {
             switch value {
@@ -63,7 +63,7 @@ final class Log {
         return line + "\n"
     }
 
-    private func json(_ level: LogLevel, _ event: String, _ fields: [Field]) -> String {
+    func json(_ level: LogLevel, _ event: String, _ fields: [Field]) -> String {
         var line = "{\"time\":\"\(timestamp)\",\"level\":\"\(level.rawValue)\",\"event\":\"\(event)\""
         for (key, value) in fields {
             switch value {

@@ -19,11 +19,11 @@ final class ServerProcess {
 
     /// Starts it with `--port 0` and waits until it listens.
     init(
-        _ arguments: [String] = [], limits: [String] = [], input: Spawned.Stream = .null,
+        _ arguments: [String] = [], prefix: [String] = [], input: Spawned.Stream = .null,
         errors: Spawned.Stream = .pipe
     ) throws {
         process = try Spawned(
-            "server", ["--port", "0"] + arguments, limits: limits, input: input, errors: errors)
+            "server", ["--port", "0"] + arguments, prefix: prefix, input: input, errors: errors)
         let greeting = "listening on "
         let line: String
         do { line = try process.output.line(within: .seconds(10)) } catch {
@@ -124,12 +124,12 @@ final class ServerProcess {
 
 /// Runs `body` with a server of its own, and checks afterwards that the server leaves nothing behind.
 func withServer(
-    _ arguments: String..., limits: [String] = [], input: Spawned.Stream = .null, errors: Spawned.Stream = .pipe,
+    _ arguments: String..., prefix: [String] = [], input: Spawned.Stream = .null, errors: Spawned.Stream = .pipe,
     sourceLocation: SourceLocation = #_sourceLocation, _ body: (ServerProcess) throws -> Void
 ) throws {
     let before = OpenDescriptors.count
     do {
-        let server = try ServerProcess(arguments, limits: limits, input: input, errors: errors)
+        let server = try ServerProcess(arguments, prefix: prefix, input: input, errors: errors)
         do {
             try body(server)
             try server.finish(sourceLocation)

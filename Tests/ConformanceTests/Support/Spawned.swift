@@ -46,17 +46,14 @@ final class Spawned {
 
     /// Starts `command`: a path, or the name of a command that was built (posix_spawn(3)).
     ///
-    /// `limits` are options of the shell's ulimit, like `-n 64`.
+    /// `prefix` is a command that becomes this one, such as one that changes the user first.
     init(
-        _ command: String, _ arguments: [String], limits: [String] = [], input: Stream = .null,
+        _ command: String, _ arguments: [String], prefix: [String] = [], input: Stream = .null,
         output: Stream = .pipe, errors: Stream = .pipe
     ) throws {
         name = command
         let path = command.contains("/") ? command : "\(Spawned.products)/\(command)"
-        var line = [path] + arguments
-        if !limits.isEmpty {
-            line = ["/bin/sh", "-c", limits.map { "ulimit \($0) && " }.joined() + "exec \"$0\" \"$@\""] + line
-        }
+        let line = prefix + [path] + arguments
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
@@ -91,8 +88,17 @@ final class Spawned {
         posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
         var words: [UnsafeMutablePointer<CChar>?] = line.map { strdup($0) } + [nil]
         defer { for word in words { free(word) } }
+        // A test may have the runtime explain crashes, which takes seconds; a crash here is meant to be one.
+        var environment: [UnsafeMutablePointer<CChar>?] = [strdup("SWIFT_BACKTRACE=enable=no")]
+        var next = environ
+        while let variable = next.pointee {
+            if strncmp(variable, "SWIFT_BACKTRACE=", 16) != 0 { environment.append(strdup(variable)) }
+            next += 1
+        }
+        environment.append(nil)
+        defer { for variable in environment { free(variable) } }
         var pid: pid_t = 0
-        errno = posix_spawn(&pid, line[0], &actions, &attributes, &words, environ)
+        errno = posix_spawn(&pid, line[0], &actions, &attributes, &words, &environment)
         guard errno == 0 else { throw systemError("posix_spawn \(line[0])") }
         return pid
     }
@@ -230,5 +236,24 @@ final class PipeReader {
         hasEnded = more.isEmpty
         bytes += more
         return true
+    }
+}
+
+extension Spawned {
+    /// A prefix that takes the privileges of root away, which limits and permissions do not bind; empty for others.
+    static let unprivileged: [String] =
+        geteuid() == 0 ? ["/usr/bin/setpriv", "--reuid=54321", "--regid=54321", "--clear-groups"] : []
+
+    /// Whether a command can be started so: where root's files are closed to others it cannot be.
+    static let mayDropPrivileges: Bool = {
+        let server = try? Spawned("server", ["--version"], prefix: unprivileged)
+        return (try? server?.wait()) == .status(0)
+    }()
+
+    /// Sets a soft limit of a running process, like `--nofile=16:` (prlimit(1)); `prefix` is that of the process.
+    static func limit(_ pid: pid_t, _ limit: String, prefix: [String] = []) throws {
+        let prlimit = try Spawned("/usr/bin/prlimit", ["--pid", "\(pid)", limit], prefix: prefix)
+        let exit = try prlimit.wait()
+        guard exit == .status(0) else { throw Unexpected("prlimit \(limit): \(prlimit.errors.textSoFar)") }
     }
 }

@@ -1,0 +1,19 @@
+import Glibc
+
+/// The contents of the file at `path`, or its first `most` + 1 bytes where it is longer (open(2), read(2)).
+public func contents(ofFile path: String, most: Int) throws(SystemError) -> [UInt8] {
+    let number = retryingInterrupted { open(path, O_RDONLY | O_CLOEXEC) }
+    guard number >= 0 else { throw SystemError("open") }
+    let file = Descriptor(owning: number)
+    var bytes = [UInt8](repeating: 0, count: most + 1)
+    var length = 0
+    while length < bytes.count {
+        let count = bytes.withUnsafeMutableBytes { buffer in
+            retryingInterrupted { read(file.number, buffer.baseAddress! + length, buffer.count - length) }
+        }
+        guard count >= 0 else { throw SystemError("read") }
+        if count == 0 { break }
+        length += count
+    }
+    return Array(bytes.prefix(length))
+}

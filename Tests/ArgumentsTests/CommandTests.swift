@@ -1,0 +1,116 @@
+import Testing
+
+@testable import Arguments
+
+private struct Settings: Equatable {
+    var port: UInt16 = 1
+    var name = ""
+    var quiet = false
+    var operands: [String] = []
+}
+
+private let flags: [Flag<Settings>] = [
+    Flag("--port", "PORT", "where to listen") { settings, text throws(UsageError) in
+        settings.port = try Value.integer(text, in: 0...UInt16.max)
+    },
+    Flag("--name", "NAME", "a name,\nin two lines") { settings, text throws(UsageError) in settings.name = text },
+    Flag("--quiet", "say nothing") { $0.quiet = true },
+]
+private let plain = Command<Settings>("tool", summary: "Does it.", flags: flags)
+private let withOperands = Command<Settings>(
+    "tool", operands: "FILE...", summary: "Does it.", flags: flags, notes: "A note.",
+    addOperand: { $0.operands.append($1) })
+
+/// The settings that `arguments` make; they have to be right.
+private func settings(_ command: Command<Settings>, _ arguments: [String]) throws -> Settings {
+    var settings = Settings()
+    #expect(try command.parse(arguments, into: &settings) == .run)
+    return settings
+}
+
+@Suite("The command line")
+struct CommandTests {
+    @Test("A value stands behind its flag or behind =, and may hold = itself, or be empty")
+    func values() throws {
+        #expect(try settings(plain, []) == Settings())
+        #expect(try settings(plain, ["--port", "80"]) == Settings(port: 80))
+        #expect(try settings(plain, ["--port=80", "--name=a=b"]) == Settings(port: 80, name: "a=b"))
+        #expect(try settings(plain, ["--name", "--quiet", "--quiet"]) == Settings(name: "--quiet", quiet: true))
+        #expect(try settings(plain, ["--name="]).name == "")
+        #expect(try settings(plain, ["--port", "1", "--port", "2"]).port == 2, "the last one counts")
+    }
+
+    @Test(
+        "What was typed wrongly is told, with what to do",
+        arguments: [
+            (["--port"], "--port needs a value: --port PORT"),
+            (["--port", "x"], "--port: 'x' is not a whole number from 0 to 65535"),
+            (["--port="], "--port: '' is not a whole number from 0 to 65535"),
+            (["--quiet=1"], "--quiet takes no value"),
+            (["--quiet="], "--quiet takes no value"),
+            (["--pork", "1"], "--pork is not a flag of tool (did you mean --port?); see tool --help"),
+            (["--prot=1"], "--prot is not a flag of tool (did you mean --port?); see tool --help"),
+            (["--quite"], "--quite is not a flag of tool (did you mean --quiet?); see tool --help"),
+            (["--nam"], "--nam is not a flag of tool (did you mean --name?); see tool --help"),
+            (["--something"], "--something is not a flag of tool; see tool --help"),
+            (["-p"], "-p is not a flag of tool; see tool --help"),
+            (["file"], "'file' is not expected: tool takes flags alone; see tool --help"),
+            (["-"], "'-' is not expected: tool takes flags alone; see tool --help"),
+            (["--", "--port"], "'--port' is not expected: tool takes flags alone; see tool --help"),
+        ])
+    func errors(arguments: [String], message: String) {
+        var settings = Settings()
+        let told = error { () throws(UsageError) in _ = try plain.parse(arguments, into: &settings) }
+        #expect(told == message)
+    }
+
+    @Test("Operands may stand anywhere; behind -- everything is one")
+    func operands() throws {
+        #expect(
+            try settings(withOperands, ["a", "--port", "2", "-", "b"]) == Settings(port: 2, operands: ["a", "-", "b"]))
+        #expect(
+            try settings(withOperands, ["--quiet", "--", "--port", "--help", "--"])
+                == Settings(quiet: true, operands: ["--port", "--help", "--"]))
+        #expect(try settings(plain, ["--"]) == Settings())
+    }
+
+    @Test("--help and --version come first where they stand first")
+    func helpAndVersion() throws {
+        for (arguments, request) in [
+            (["--help"], Command<Settings>.Request.help), (["-h"], .help), (["--version"], .version),
+            (["--quiet", "--help", "--nonsense"], .help), (["--version", "--help"], .version),
+        ] {
+            var settings = Settings()
+            #expect(try plain.parse(arguments, into: &settings) == request)
+        }
+        var settings = Settings()
+        #expect(
+            error { () throws(UsageError) in _ = try plain.parse(["--nonsense", "--help"], into: &settings) } != nil)
+    }
+
+    @Test("The help has every flag, its value and its text, in columns")
+    func help() {
+        let expected = """
+            Does it.
+
+            Usage: tool [flags]
+
+              --port PORT  where to listen
+              --name NAME  a name,
+                           in two lines
+              --quiet      say nothing
+              --help       print this and leave
+              --version    print the version and leave
+
+            """
+        #expect(plain.help == expected)
+        #expect(withOperands.help == expected.replacing("[flags]", with: "[flags] FILE...") + "\nA note.\n")
+    }
+
+    @Test("Exit statuses are those of sysexits")
+    func statuses() {
+        #expect(ExitStatus.usage.rawValue == 64 && ExitStatus.unavailable.rawValue == 69)
+        #expect(ExitStatus.osError.rawValue == 71 && ExitStatus.ioError.rawValue == 74)
+        #expect(ExitStatus.noPermission.rawValue == 77 && ExitStatus.ok.rawValue == 0)
+    }
+}

@@ -1,0 +1,209 @@
+import Glibc
+import Testing
+
+extension Live {
+    /// Protocol.md, sections 5.4, 5.9, 5.10, 5.11: PONG, slow readers, the bucket, and a server that was late itself.
+    @Suite("Section 5: load") struct Load {}
+}
+
+// MARK: PONG
+
+extension Live.Load {
+    @Test("5.4-4 Of many PINGs at once the latest is answered, and nonces rise", arguments: Chop.allCases)
+    func latestPing(_ chop: Chop) throws {
+        try withServer { server in
+            let peer = try server.open()
+            try peer.send((1...20).flatMap { RawFrame.ping($0).bytes }, chop: chop)
+            var nonces: [UInt64] = []
+            while nonces.last != 20 { nonces.append(try peer.take(.pong).nonce ?? 0) }
+            #expect(nonces == nonces.sorted() && Set(nonces).count == nonces.count)
+        }
+    }
+
+    @Test("5.4-3 A PONG waits for no more than 32780 bytes of messages, though megabytes wait to be sent")
+    func pongOvertakes() throws {
+        try withServer("--max-queued", "64m", "--max-in-flight", "64") { server in
+            let peer = try server.open(receiveBuffer: 65536)
+            let message = [UInt8](repeating: 0x5A, count: 1 << 20)
+            for id in UInt32(1)...24 { try peer.send(request(id, message)) }
+            // The kernel takes no more when the sum stands still while the child sleeps.
+            let child = try server.onlyChild()
+            #expect(eventually { ProcessFiles.state(of: child) == "S" })
+            let before = ProcessFiles.bytesInKernel(from: server.port, to: peer.localPort)
+            try peer.send(.ping(77))
+            var behind = 0
+            while true {
+                let frame = try peer.takeFrame()
+                if let pong = frame.pong {
+                    #expect(pong.nonce == 77 && pong.inFlight > 0 && pong.queued > 0)
+                    break
+                }
+                behind += RawFrame.headerLength + frame.payload.count
+            }
+            #expect(before > 0 && behind <= before + 32780, "\(behind) bytes before PONG, \(before) in the kernel")
+            // 3.6-3: and every request is answered.
+            try drain(peer, upTo: 24, expecting: message)
+        }
+    }
+
+    /// A request in chunks of 16 KiB.
+    private func request(_ id: UInt32, _ message: [UInt8]) -> [UInt8] {
+        stride(from: 0, to: message.count, by: 16384).flatMap { start in
+            let end = min(message.count, start + 16384)
+            return RawFrame.request(id, Array(message[start..<end]), more: end < message.count).bytes
+        }
+    }
+
+    private func drain(_ peer: RawPeer, upTo last: UInt32, expecting message: [UInt8]) throws {
+        while true {
+            let frame = try peer.take(.response)
+            if frame.id == last, !frame.hasMore { return }
+        }
+    }
+
+    @Test(
+        "3.6-8 Requests over max_in_flight or max_queued are refused, each once, and the connection goes on",
+        arguments: [
+            ["--max-in-flight", "3", "--max-queued", "64m"], ["--max-in-flight", "1000", "--max-queued", "2m"],
+        ])
+    func refused(_ limits: [String]) throws {
+        try withServer(limits[0], limits[1], limits[2], limits[3]) { server in
+            let peer = try server.open(receiveBuffer: 65536)
+            let message = [UInt8](repeating: 0x5A, count: 1 << 20)
+            let last: UInt32 = 20
+            for id in 1...last { try peer.send(request(id, message)) }
+            var answered: [UInt32: Int] = [:]
+            var endings: [UInt32] = []
+            var refused = 0
+            while endings.count < last {
+                let frame = try peer.takeFrame()
+                if frame.type == .failure {
+                    #expect(frame.notice?.code == .refused && frame.notice?.text.count ?? 0 <= 64)
+                    refused += 1
+                } else {
+                    answered[frame.id, default: 0] += frame.payload.count
+                }
+                if !frame.hasMore { endings.append(frame.id) }
+            }
+            #expect(Set(endings).count == last && refused > 0 && refused < last)
+            #expect(answered.values.allSatisfy { $0 == message.count })
+            try peer.send(.request(last + 1, "after it all"))
+            #expect(try peer.takeFrame().text == "after it all")
+        }
+    }
+
+    @Test("2.3-2 The memory of a child stays bounded though requests flood in and nothing is read")
+    func flood() throws {
+        try withServer("--timeout", "2") { server in
+            let peer = try server.open(receiveBuffer: 65536)
+            let child = try server.onlyChild()
+            let requests = (1...200_000).flatMap { RawFrame.request(UInt32($0), "0123456789").bytes }
+            var most = 0
+            var rest = requests[...]
+            let deadline = SuspendingClock.now + .seconds(10)
+            // Until all is sent, or the server drops who does not read: SLOW_READER, or BUSY for 4096 unread refusals.
+            while !rest.isEmpty, SuspendingClock.now < deadline {
+                guard let sent = try? peer.push(rest.prefix(65536)) else { break }
+                rest = rest.dropFirst(sent)
+                most = max(most, ProcessFiles.residentMemory(of: child) ?? 0)
+                if sent == 0, !waitUntilReady(peer.descriptor, POLLOUT, until: .now + .milliseconds(500)) { break }
+            }
+            #expect(most > 0 && most < 100 << 20, "\(most >> 20) MiB")
+        }
+    }
+}
+
+// MARK: Slow readers
+
+extension Live.Load {
+    /// A client that asks for more than all buffers hold, and does not read; it goes on to be heard.
+    private func stuck(_ server: ServerProcess) throws -> RawPeer {
+        let peer = try server.open(receiveBuffer: 4096)
+        let message = [UInt8](repeating: 0x5A, count: 1 << 20)
+        for id in UInt32(1)...12 { try peer.send(request(id, message)) }
+        return peer
+    }
+
+    private func beat(_ peer: RawPeer, for duration: Duration, every interval: Int32 = 60) {
+        let start = SuspendingClock.now
+        while start.age < duration {
+            _ = try? peer.push(RawFrame.unknown(0x77, flags: 0x80).bytes[...])
+            poll(nil, 0, interval)
+        }
+    }
+
+    @Test("5.9-1 A client that never reads is dropped with SLOW_READER, and not before dead_after has passed")
+    func neverReads() throws {
+        let timeout = Duration.milliseconds(500)
+        try withServer("--timeout", "500ms") { server in
+            let start = SuspendingClock.now
+            let peer = try stuck(server)
+            // 7.5-2: the drop itself has a second to get CLOSE out.
+            let end = start + timeout + .seconds(3)
+            while SuspendingClock.now < end, !server.log.textSoFar.contains("SLOW_READER") {
+                beat(peer, for: .milliseconds(50))
+            }
+            let line = try server.log.line(with: "closed", "reason=SLOW_READER", within: .zero)
+            let age = line.split(separator: " ").first { $0.hasPrefix("age=") }.flatMap {
+                Double($0.dropFirst(4).dropLast())
+            }
+            #expect(age ?? 0 >= 0.5, "\(line)")
+            try server.waitForChildren(0, within: .seconds(3))
+        }
+    }
+
+    @Test("5.9-1, 7.5-1 A slow reader that reads again finds whole frames, and CLOSE(SLOW_READER) behind the one begun")
+    func readsAgain() throws {
+        try withServer("--timeout", "500ms") { server in
+            let peer = try stuck(server)
+            beat(peer, for: .milliseconds(800))
+            let frames = try peer.frames(upTo: .close)
+            let close = frames.last?.notice
+            #expect(close?.code == .slowReader, "\(frames.suffix(3))")
+            #expect(frames.dropLast().allSatisfy { $0.type == .response || $0.type == .failure || $0.type == .ping })
+            #expect(close?.lastID ?? 0 >= frames.map(\.id).max()! || frames.contains { $0.type == .failure })
+            try peer.takeEnd()
+        }
+    }
+
+    @Test("5.9-1 Who reads slowly, but reads, is kept for many times dead_after")
+    func slowButSteady() throws {
+        try withServer("--timeout", "300ms") { server in
+            try withPunctualClient {
+                let peer = try stuck(server)
+                let start = SuspendingClock.now
+                while start.age < .seconds(3) {
+                    // Far less than what poll(2) waits for before it tells the server of new room.
+                    _ = try peer.take(100_000)
+                    beat(peer, for: .milliseconds(60), every: 60)
+                }
+                try expectOpen(peer, server)
+            }
+        }
+    }
+
+    @Test("5.9-2, 5.5-2 After end of stream silence is not judged, slow reading is")
+    func afterEndOfStream() throws {
+        try withServer("--timeout", "300ms") { server in
+            try withPunctualClient {
+                let peer = try stuck(server)
+                peer.shutdownWriting()
+                let start = SuspendingClock.now
+                while start.age < .milliseconds(1200) {
+                    _ = try peer.take(100_000)
+                    poll(nil, 0, 60)
+                }
+                try expectOpen(peer, server)
+                try server.log.line(with: "closed", "\(peer.localPort)", "reason=SLOW_READER", within: .seconds(4))
+            }
+        }
+    }
+
+    private func expectOpen(_ peer: RawPeer, _ server: ServerProcess) throws {
+        let port = ":\(peer.localPort) "
+        guard let line = server.log.linesSoFar.first(where: { $0.contains(port) && $0.contains("closed") }) else {
+            return
+        }
+        throw Unexpected("it was dropped: \(line)")
+    }
+}

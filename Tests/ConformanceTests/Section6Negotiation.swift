@@ -1,0 +1,31 @@
+import Testing
+
+extension Live {
+    /// Protocol.md, section 6: the worked examples, row by row.
+    @Suite("Section 6: negotiation") struct Negotiation {
+        /// HELLO ping_every, HELLO dead_after, T, WELCOME ping_every, WELCOME dead_after: the table of the document.
+        static let rows: [[UInt32]] = {
+            let lines = protocolDocument.split(separator: "\n")
+            let head = lines.firstIndex { $0.hasPrefix("| HELLO ping_every | HELLO dead_after | T |") }
+            guard let head else { return [] }
+            return lines[(head + 2)...].prefix { $0.hasPrefix("|") }.map { row in
+                row.split(separator: "|").compactMap { UInt32($0.drop { $0 == " " }.prefix { $0 != " " }) }
+            }
+        }()
+
+        @Test("The table of worked examples is found in the document")
+        func found() {
+            #expect(Negotiation.rows.count >= 10 && Negotiation.rows.allSatisfy { $0.count == 5 })
+        }
+
+        @Test("6-1 WELCOME says what the formula says", arguments: rows)
+        func row(_ row: [UInt32]) throws {
+            try withServer("--timeout", "\(row[2])ms") { server in
+                let welcome = try server.greeted(.hello(pingEvery: row[0], deadAfter: row[1])).welcome
+                #expect([welcome.pingEvery, welcome.deadAfter] == [row[3], row[4]])
+                #expect(
+                    welcome.deadAfter >= 100 && welcome.pingEvery >= 20 && welcome.pingEvery <= welcome.deadAfter / 2)
+            }
+        }
+    }
+}

@@ -1,0 +1,171 @@
+import Framing
+import Liveness
+import Testing
+
+@testable import LifelineServer
+
+// The bytes of these tests are written by hand, and what the server says is read by a few lines of their own.
+
+func u16(_ value: UInt16) -> [UInt8] { [UInt8(value >> 8), UInt8(value & 0xFF)] }
+func u32(_ value: UInt32) -> [UInt8] { u16(UInt16(value >> 16)) + u16(UInt16(value & 0xFFFF)) }
+func u64(_ value: UInt64) -> [UInt8] { u32(UInt32(value >> 32)) + u32(UInt32(value & 0xFFFF_FFFF)) }
+func text(_ string: String) -> [UInt8] { Array(string.utf8) }
+func zeros(_ count: Int) -> [UInt8] { [UInt8](repeating: 0, count: count) }
+func at(_ milliseconds: Double) -> Instant {
+    Instant(sinceStart: .microseconds(Int64((milliseconds * 1000).rounded())))
+}
+
+/// A frame; `length` is for frames of which not all comes.
+func raw(_ type: UInt8, flags: UInt8 = 0, id: UInt32 = 0, length: UInt32? = nil, _ payload: [UInt8] = []) -> [UInt8] {
+    u32(length ?? UInt32(payload.count)) + [type, flags, 0, 0] + u32(id) + payload
+}
+func request(_ id: UInt32, _ string: String, more: Bool = false) -> [UInt8] {
+    raw(0x05, flags: more ? 1 : 0, id: id, text(string))
+}
+func ping(_ nonce: UInt64) -> [UInt8] { raw(0x03, u64(nonce)) }
+func cancel(_ id: UInt32) -> [UInt8] { raw(0x08, id: id) }
+func goAway() -> [UInt8] { raw(0x0A, zeros(12)) }
+func close(lastID: UInt32 = 0, code: UInt16 = 0) -> [UInt8] { raw(0x0B, u32(lastID) + u16(code) + zeros(6)) }
+
+let preface = text("LIFELINE")
+func hello(short: Bool = false, deadAfter: UInt32 = 0, maxFrame: UInt32 = 16384, maxMessage: UInt32 = 1 << 20)
+    -> [UInt8]
+{
+    preface + raw(0x01, [1, 0, 0, short ? 1 : 0] + u32(0) + u32(deadAfter) + u32(maxFrame) + u32(maxMessage))
+}
+
+/// What the loop was given for the handler.
+enum Seen: Equatable {
+    case opened
+    case request(UInt32, String)
+    case message(String)
+    case cancelled(UInt32)
+}
+
+/// A client's bytes against one connection of the server, carried out as its loop does it.
+struct Conversation {
+    var connection: ServerConnection
+    var seen: [Seen] = []
+    /// Whether each request is answered at once with its own bytes.
+    var echoes = true
+    /// Whether the kernel takes what there is to send.
+    var takes = true
+    private(set) var now = at(0)
+    private var sent: [UInt8] = []
+    private var read = 0
+
+    init(_ terms: Terms = Terms(), handshakeTimeout: Duration = .seconds(10)) {
+        connection = ServerConnection(id: 7, terms: terms, handshakeTimeout: handshakeTimeout, acceptedAt: at(0))
+    }
+
+    /// One that is past its handshake.
+    static func opened(_ terms: Terms = Terms(), short: Bool = false, echoes: Bool = true) -> Conversation {
+        var conversation = Conversation(terms)
+        conversation.echoes = echoes
+        conversation.receive(hello(short: short))
+        #expect(conversation.said() == ["LIFELINE", "WELCOME"])
+        return conversation
+    }
+
+    var isOver: Bool { connection.departure?.isOver ?? false }
+
+    /// The loop wakes at `instant` because these bytes are there.
+    mutating func receive(_ bytes: [UInt8]..., at instant: Instant? = nil) {
+        now = instant ?? now
+        connection.woke(at: now)
+        let buffer = bytes.flatMap { $0 }
+        connection.received(buffer.count, at: now)
+        while let event = connection.next(in: buffer, at: now) {
+            switch event {
+            case .opened: seen.append(.opened)
+            case .message(let bytes): seen.append(.message(String(decoding: bytes, as: UTF8.self)))
+            case .cancelled(let id): seen.append(.cancelled(id))
+            case .request(let request):
+                seen.append(.request(request.id, request.text))
+                if echoes { connection.answer(request.id, request.bytes) }
+            }
+        }
+        settle()
+    }
+
+    mutating func endOfStream(at instant: Instant? = nil) {
+        now = instant ?? now
+        connection.woke(at: now)
+        connection.endOfStream(at: now)
+        settle()
+    }
+
+    mutating func wake(at instant: Instant) {
+        now = instant
+        connection.woke(at: now)
+        settle()
+    }
+
+    mutating func answer(_ id: UInt32, _ string: String) {
+        connection.answer(id, text(string)[...])
+        settle()
+    }
+
+    mutating func terminate() {
+        connection.terminate(GoAway(.shuttingDown, "bye", retryAfter: 1, spread: 2000), at: now)
+        settle()
+    }
+
+    /// Judges and writes; afterwards the loop would sleep, and must not wake for a deadline that is past.
+    mutating func settle(location: SourceLocation = #_sourceLocation) {
+        connection.judge(at: now)
+        if takes { write() } else if !connection.outbox.isEmpty { connection.wrote(0, at: now) }
+        let deadline = connection.deadline
+        #expect(isOver || deadline == nil || deadline! > now, "it would spin", sourceLocation: location)
+    }
+
+    /// The kernel takes up to `most` bytes.
+    mutating func write(_ most: Int = .max) {
+        var rest = most
+        while !connection.outbox.isEmpty, rest > 0 {
+            let piece = connection.outbox.unsent.prefix(rest)
+            sent += piece
+            rest -= piece.count
+            connection.wrote(piece.count, at: now)
+        }
+    }
+
+    /// What the server has said since the last time, a frame a line, without texts.
+    mutating func said() -> [String] {
+        var lines: [String] = []
+        if read == 0, sent.count >= 8 {
+            lines.append(String(decoding: sent[..<8], as: UTF8.self))
+            read = 8
+        }
+        while sent.count - read >= 12 {
+            let length = Int(number(read, 4))
+            guard sent.count - read >= 12 + length else { break }
+            lines.append(line(type: sent[read + 4], flags: sent[read + 5], id: number(read + 8, 4), read + 12, length))
+            read += 12 + length
+        }
+        return lines
+    }
+
+    private func number(_ offset: Int, _ width: Int) -> UInt64 {
+        sent[offset..<(offset + width)].reduce(0) { $0 << 8 | UInt64($1) }
+    }
+
+    private func line(type: UInt8, flags: UInt8, id: UInt64, _ start: Int, _ length: Int) -> String {
+        let more = flags == 1 ? "+" : ""
+        let shown = length > 40 ? "\(length) bytes" : String(decoding: sent[start..<(start + length)], as: UTF8.self)
+        switch type {
+        case 0x02: return "WELCOME"
+        case 0x03: return "PING \(number(start, 8))"
+        case 0x04:
+            let load =
+                "queued \(number(start + 8, 4)) in flight \(number(start + 12, 4)) longest \(number(start + 16, 4))"
+            return "PONG \(number(start, 8)) \(load)"
+        case 0x06: return "RESPONSE\(more) \(id) \(shown)"
+        case 0x07: return "MESSAGE\(more) \(shown)"
+        case 0x09: return "FAILURE \(id) \(Code(rawValue: UInt16(number(start, 2))))"
+        case 0x0A: return "GOAWAY \(Code(rawValue: UInt16(number(start, 2))))"
+        case 0x0B: return "CLOSE \(Code(rawValue: UInt16(number(start + 4, 2)))) last \(number(start, 4))"
+        default: return "type \(type)"
+        }
+    }
+}

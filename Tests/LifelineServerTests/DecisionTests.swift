@@ -1,0 +1,75 @@
+import Liveness
+import Testing
+
+@testable import LifelineServer
+
+@Suite("What the parent decides")
+struct DecisionTests {
+    @Test("After accept failed it is tried again after 100 ms, each time")
+    func acceptFailed() {
+        var pause = AcceptPause()
+        #expect(!isOn(&pause, 0))
+        for start in [0.0, 100, 5000] {
+            pause.acceptFailed(at: at(start))
+            #expect(pause.until == at(start + 100))
+            #expect(isOn(&pause, start + 99.999) && !isOn(&pause, start + 100))
+            #expect(pause.until == nil)
+        }
+    }
+
+    @Test("After fork failed the pause doubles from 100 ms to 1 s, until one succeeds")
+    func forkFailed() {
+        var pause = AcceptPause()
+        for _ in 0..<2 {
+            var now = 0.0
+            for length in [100.0, 200, 400, 800, 1000, 1000] {
+                pause.forkFailed(at: at(now))
+                #expect(isOn(&pause, now + length - 0.001) && !isOn(&pause, now + length))
+                now += length
+            }
+            pause.forked()
+        }
+    }
+
+    private func isOn(_ pause: inout AcceptPause, _ moment: Double) -> Bool { pause.isOn(at: at(moment)) }
+
+    @Test("One line in five seconds goes through, with the count of all since the last")
+    func lineRate() {
+        var rate = LineRate()
+        var lines: [[UInt64]] = []
+        for (moment, times) in [(0.0, 3), (4999.999, 4), (5000, 1), (9999, 1), (10_000, 2)] {
+            lines.append((0..<times).compactMap { _ in rate.happened(at: at(moment)) })
+        }
+        #expect(lines == [[1], [], [7], [], [2]])
+    }
+
+    @Test("The first signal drains, the second kills, the third changes nothing")
+    func signals() {
+        var shutdown = Shutdown(grace: .seconds(10))
+        #expect(shutdown.isServing && shutdown.deadline == nil)
+        #expect(shutdown.woke(at: at(1_000_000)) == .none)
+        #expect(shutdown.signalled(at: at(0)) == .drain)
+        #expect(!shutdown.isServing && shutdown.deadline == at(10_000))
+        #expect(shutdown.signalled(at: at(4000)) == .kill)
+        #expect(shutdown.deadline == at(9000))
+        #expect(shutdown.signalled(at: at(4001)) == .none)
+        #expect(shutdown.woke(at: at(8999)) == .none)
+        #expect(shutdown.woke(at: at(9000)) == .leave)
+    }
+
+    @Test("The end of the grace kills, never earlier; five seconds later it leaves")
+    func grace() {
+        var shutdown = Shutdown(grace: .seconds(10))
+        #expect(shutdown.signalled(at: at(500)) == .drain)
+        #expect(shutdown.woke(at: at(10_499)) == .none)
+        #expect(shutdown.woke(at: at(10_500)) == .kill)
+        #expect(shutdown.woke(at: at(15_499)) == .none)
+        #expect(shutdown.woke(at: at(15_500)) == .leave)
+    }
+
+    @Test("A level is logged with all that are graver")
+    func levels() {
+        #expect(LogLevel.allCases == LogLevel.allCases.sorted())
+        #expect(LogLevel.error < .warning && LogLevel.warning < .info && LogLevel.info < .debug)
+    }
+}

@@ -1,0 +1,70 @@
+import Framing
+import Testing
+
+@testable import Liveness
+
+/// A place on the clock of a test, in milliseconds.
+func at(_ milliseconds: Double) -> Instant {
+    Instant(sinceStart: .microseconds(Int64((milliseconds * 1000).rounded())))
+}
+
+/// An instant just before `instant`.
+func justBefore(_ instant: Instant) -> Instant { Instant(sinceStart: instant.sinceStart - .nanoseconds(1)) }
+
+/// ping_every 300 ms and dead_after 1 s.
+let heartbeat = Heartbeat(pingEvery: .milliseconds(300), deadAfter: .milliseconds(1000))
+
+/// Numbers that a test has chosen, one after the other; the last goes on for ever.
+final class Chosen: @unchecked Sendable {
+    private var numbers: [Double]
+    init(_ numbers: [Double]) { self.numbers = numbers }
+
+    func next() -> Double { numbers.count > 1 ? numbers.removeFirst() : numbers[0] }
+}
+
+/// A server that has sent WELCOME at 0 ms.
+func welcomedServer(_ heartbeat: Heartbeat = heartbeat) -> ServerLiveness {
+    var server = ServerLiveness(acceptedAt: at(0), handshakeTimeout: .seconds(10))
+    server.welcomed(heartbeat, at: at(0))
+    return server
+}
+
+/// A client that has got WELCOME at 0 ms and draws these numbers.
+func welcomedClient(_ numbers: [Double] = [0.5], _ heartbeat: Heartbeat = heartbeat) -> ClientLiveness {
+    let chosen = Chosen(numbers)
+    var client = ClientLiveness(connectedAt: at(0), handshakeTimeout: .seconds(10)) { chosen.next() }
+    client.welcomed(heartbeat, at: at(0))
+    return client
+}
+
+extension ServerLiveness {
+    /// The code with which the client is dropped at `now`, if it is.
+    mutating func code(at now: Instant) -> Code? {
+        if case .drop(let violation) = verdict(at: now) { violation.code } else { nil }
+    }
+}
+
+extension ClientLiveness {
+    /// The code with which the server is dropped at `now`, if it is.
+    mutating func code(at now: Instant) -> Code? {
+        if case .drop(let violation) = verdict(at: now) { violation.code } else { nil }
+    }
+    /// The nonce of the PING that is due at `now`, if one is.
+    mutating func ping(at now: Instant) -> UInt64? {
+        if case .ping(let nonce) = verdict(at: now) { nonce } else { nil }
+    }
+}
+
+/// SplitMix64: the same numbers from the same seed.
+struct Seeded: RandomNumberGenerator {
+    private var state: UInt64
+    init(_ seed: UInt64) { state = seed }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+        return mixed ^ (mixed >> 31)
+    }
+}

@@ -1,0 +1,191 @@
+import Framing
+import Testing
+
+@testable import Liveness
+
+@Suite("5.2, 5.6 The client's PINGs and the round trip")
+struct RoundTripTests {
+    @Test("5.2-1 The first PING goes random(0..1) x ping_every after WELCOME", arguments: [0, 0.25, 0.5, 0.999])
+    func first(number: Double) throws {
+        var client = welcomedClient([number, 0])
+        let due = at(300 * number)
+        #expect(client.deadline == due)
+        if number > 0 { #expect(client.verdict(at: justBefore(due)) == .fine) }
+        #expect(client.verdict(at: due) == .ping(nonce: 1))
+        #expect(client.verdict(at: due) == .fine)
+    }
+
+    @Test("5.2-1 The first PING keeps its time, whatever proof has come")
+    func firstKept() {
+        var client = welcomedClient([0.9, 0])
+        client.responded(at: at(100))
+        client.responded(at: at(260))
+        #expect(client.deadline == at(270))
+        #expect(client.ping(at: at(270)) != nil)
+    }
+
+    @Test("5.2-2 The next goes random(0.8..1) x ping_every after the last, the number drawn anew")
+    func next() {
+        var client = welcomedClient([0, 0, 0.5, 1])
+        #expect(client.verdict(at: at(0)) == .ping(nonce: 1))
+        #expect(client.verdict(at: justBefore(at(240))) == .fine)
+        #expect(client.verdict(at: at(240)) == .ping(nonce: 2))
+        #expect(client.verdict(at: at(500)) == .beatLate)
+        #expect(client.verdict(at: justBefore(at(510))) == .fine)
+        #expect(client.verdict(at: at(510)) == .ping(nonce: 3))
+        #expect(client.verdict(at: justBefore(at(810))) == .fine)
+        #expect(client.verdict(at: at(810)) == .ping(nonce: 4))
+    }
+
+    @Test("5.2-2 Proof, by a PONG or a response, puts the next PING off")
+    func proof() throws {
+        var client = welcomedClient([0])
+        #expect(client.verdict(at: at(0)) == .ping(nonce: 1))
+        try client.ponged(1, at: at(100))
+        #expect(client.deadline == at(340))
+        client.responded(at: at(300))
+        #expect(client.verdict(at: justBefore(at(540))) == .fine)
+        #expect(client.verdict(at: at(540)) == .ping(nonce: 2))
+    }
+
+    @Test(
+        "5.2-3, 5.6-1 Other bytes put off neither a PING nor NO_ROUND_TRIP, which counts from the first unproven PING")
+    func noProof() {
+        var client = welcomedClient([0, 0])
+        var pings: [Double] = []
+        var late: [Double] = []
+        for moment in stride(from: 0.0, to: 1000, by: 10) {
+            client.woke(at: at(moment))
+            client.heard(at: at(moment))
+            client.frame(UInt64(moment), unfinishedLength: nil, at: at(moment))
+            verdicts: while true {
+                switch client.verdict(at: at(moment)) {
+                case .fine: break verdicts
+                case .ping: pings.append(moment)
+                case .beatLate: late.append(moment)
+                case .drop(let violation):
+                    Issue.record("\(violation) at \(moment)")
+                    break verdicts
+                }
+            }
+        }
+        #expect(pings == [0, 240, 480, 720, 960])
+        #expect(late == [500])
+        client.heard(at: at(999))
+        #expect(client.code(at: justBefore(at(1000))) == nil)
+        #expect(client.code(at: at(1000)) == .noRoundTrip)
+    }
+
+    @Test("5.6-1 Proof starts it anew: it counts from the first PING after the proof")
+    func anew() throws {
+        var client = welcomedClient([0, 0])
+        func settle(_ moment: Double) {
+            client.heard(at: at(moment))
+            while client.verdict(at: at(moment)) != .fine {}
+        }
+        settle(0)
+        settle(240)
+        client.responded(at: at(450))
+        settle(690)  // The first PING after the proof.
+        for moment in stride(from: 700.0, to: 1690, by: 50) { settle(moment) }
+        client.heard(at: justBefore(at(1690)))
+        #expect(client.code(at: justBefore(at(1690))) == nil)
+        #expect(client.code(at: at(1690)) == .noRoundTrip)
+    }
+
+    @Test("5.6-2 A late beat is told once, at dead_after / 2 after the first unproven PING, and again after a proof")
+    func lateBeat() throws {
+        var client = welcomedClient([0, 1])
+        #expect(client.ping(at: at(0)) != nil)
+        #expect(client.ping(at: at(300)) != nil)
+        client.heard(at: at(499))
+        #expect(client.deadline == at(500))
+        #expect(client.verdict(at: justBefore(at(500))) == .fine)
+        #expect(client.verdict(at: at(500)) == .beatLate)
+        #expect(client.verdict(at: at(500)) == .fine)
+        #expect(client.ping(at: at(600)) != nil)
+        #expect(client.verdict(at: at(899)) == .fine)
+        try client.ponged(1, at: at(899))
+        client.heard(at: at(1199))
+        #expect(client.ping(at: at(1199)) != nil)
+        client.heard(at: at(1600))
+        _ = client.verdict(at: at(1600))
+        #expect(client.verdict(at: at(1699)) == .beatLate)
+    }
+
+    @Test("5.6-2 Without a late beat nothing is told")
+    func punctual() throws {
+        var client = welcomedClient([0, 0])
+        var moment = 0.0
+        for nonce: UInt64 in 1...100 {
+            #expect(client.verdict(at: at(moment)) == .ping(nonce: nonce))
+            client.heard(at: at(moment + 239))
+            #expect(client.verdict(at: at(moment + 239)) == .fine)
+            try client.ponged(nonce, at: at(moment + 239))
+            moment += 239 + 240
+        }
+    }
+}
+
+@Suite("5.4 PONG")
+struct PongTests {
+    private func pinged(_ count: Int) -> PingLedger {
+        var ledger = PingLedger()
+        for number in 0..<count { _ = ledger.send(at: at(Double(number) * 10)) }
+        return ledger
+    }
+
+    @Test("4.3-1 Nonces are never used twice")
+    func nonces() {
+        var ledger = PingLedger()
+        #expect((1...100).map { _ in ledger.send(at: at(0)) } == Array(1...100))
+    }
+
+    @Test("5.4-5 A nonce that was never sent is a PROTOCOL_ERROR", arguments: [0, 4, .max] as [UInt64])
+    func unknown(nonce: UInt64) {
+        var ledger = pinged(3)
+        #expect { try ledger.answered(nonce, at: at(50)) } throws: { ($0 as? Violation)?.code == .protocolError }
+    }
+
+    @Test("5.4-5 A nonce is answered once, and none older than one answered")
+    func old() throws {
+        for nonce: UInt64 in [1, 2] {
+            var ledger = pinged(3)
+            _ = try ledger.answered(2, at: at(50))
+            #expect(throws: Violation.self) { try ledger.answered(nonce, at: at(50)) }
+            #expect(try ledger.answered(3, at: at(50)) == .milliseconds(30))
+        }
+    }
+
+    @Test("5.4-4 A PONG may leave out older PINGs: it answers them all, and tells the time of its own")
+    func skipping() throws {
+        var ledger = pinged(10)
+        #expect(try ledger.answered(4, at: at(100)) == .milliseconds(70))
+        #expect(try ledger.answered(7, at: at(100)) == .milliseconds(40))
+        #expect(try ledger.answered(10, at: at(100)) == .milliseconds(10))
+        #expect(ledger.send(at: at(200)) == 11)
+        #expect(try ledger.answered(11, at: at(205)) == .milliseconds(5))
+    }
+
+    @Test("5.4-5 Of very many PINGs the oldest lose their time, never their right to an answer")
+    func many() throws {
+        var ledger = pinged(40)
+        #expect(try ledger.answered(1, at: at(500)) == nil)
+        #expect(try ledger.answered(24, at: at(500)) == nil)
+        #expect(try ledger.answered(25, at: at(500)) == .milliseconds(260))
+        #expect(try ledger.answered(40, at: at(500)) == .milliseconds(110))
+    }
+
+    @Test("5.4-5 A PONG without a PING is refused by both sides, and proves nothing")
+    func unasked() throws {
+        var server = welcomedServer()
+        #expect(throws: Violation.self) { try server.ponged(1, at: at(10)) }
+        var client = welcomedClient([0, 1])
+        #expect(throws: Violation.self) { try client.ponged(1, at: at(10)) }
+        #expect(client.verdict(at: at(10)) == .ping(nonce: 1))
+        #expect(throws: Violation.self) { try client.ponged(2, at: at(10)) }
+        #expect(client.roundTrip == nil)
+        try client.ponged(1, at: at(30))
+        #expect(client.roundTrip == .milliseconds(20))
+    }
+}
