@@ -136,8 +136,8 @@ struct ClientConnection: Sendable {
         guard let departure else {
             return earlier(liveness.deadline, heldCancels.isEmpty ? nil : cancels?.nextToken(at: .distantPast))
         }
-        return departure.isFlushing && welcome != nil
-            ? earlier(departure.deadline, liveness.deadline) : departure.deadline
+        // While the last words of an orderly end are written, slow reading is judged; a drop has its own deadline alone.
+        return departure.isFlushing && welcome != nil ? departure.deadline ?? liveness.deadline : departure.deadline
     }
 
     /// Does what is due at `now`; to be called until it returns nil.
