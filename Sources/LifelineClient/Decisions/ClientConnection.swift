@@ -271,10 +271,13 @@ struct ClientConnection: Sendable {
             throw Violation(.protocolError, "CLOSE names request \(close.lastID), which was never sent")
         }
         decideFates(lastID: close.lastID)
-        depart(.drop(at: now, peerIsDone: true))
         if hello.short {
-            departure?.giveUp()
+            // Nothing is answered. The server's end of stream is behind its CLOSE: who closed before it would be left
+            // with TIME_WAIT (section 7.3).
+            depart(.orderly(peerIsDone: false))
+            departure?.flushed(at: now)
         } else {
+            depart(.drop(at: now, peerIsDone: true))
             outbox.cutOff(Close(.normal))
         }
         return .ended(ConnectionError(close))
