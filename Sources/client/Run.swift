@@ -110,7 +110,6 @@ struct Run {
 final class Watch: Sendable {
     private struct Shared {
         var error: ConnectionError?
-        var isClosed = false
         /// The loss that was told last: the attempt that follows it need not tell it again.
         var toldLoss: ConnectionError?
         var whenClosed: (@Sendable () -> Void)?
@@ -128,11 +127,11 @@ final class Watch: Sendable {
     /// Why the connection ended, where the user did not end it.
     var error: ConnectionError? { shared.withLock { $0.error } }
 
-    /// Calls `body` when the connection has ended for good, or now where it has.
+    /// Calls `body` when the connection has ended for good and not by the user's will, or now where it has.
     func whenClosed(_ body: @escaping @Sendable () -> Void) {
         let isClosed = shared.withLock { shared in
             shared.whenClosed = body
-            return shared.isClosed
+            return shared.error != nil
         }
         if isClosed { body() }
     }
@@ -164,12 +163,13 @@ final class Watch: Sendable {
     }
 
     private func closed(_ error: ConnectionError) {
+        // The user's own end needs no word and stops nothing.
+        guard error.kind != .closedByProgram else { return }
         let whenClosed = shared.withLock { shared in
-            shared.isClosed = true
-            if error.kind != .closedByProgram { shared.error = error }
+            shared.error = error
             return shared.whenClosed
         }
-        if error.kind != .closedByProgram { console.note("no connection: \(error)") }
+        console.note("no connection: \(error)")
         whenClosed?()
     }
 }

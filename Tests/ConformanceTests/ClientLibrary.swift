@@ -109,7 +109,7 @@ extension Live {
                 let connection = try await LongConnection.open(host: "127.0.0.1", port: port, options: options)
                 await withTaskGroup(of: Void.self) { group in
                     for _ in 0..<40 {
-                        group.addTask { _ = try? await connection.request([1], timeout: .milliseconds(300)) }
+                        group.addTask { _ = try? await connection.request([1], timeout: .milliseconds(100)) }
                     }
                 }
                 await connection.close()

@@ -369,7 +369,9 @@ private func ended(_ events: [ClientConnection.Event]) -> Code? {
         line.peer.outbox.close(Close(.normal, lastID: 1))
         #expect(ended(line.receive(at(0))) == .normal)
         #expect(try line.sent(at(0)) == [])
-        #expect(line.client.isOver)
+        #expect(!line.client.hasSaidAll && !line.client.isOver && line.client.deadline == at(1))
+        let event = line.client.ended()
+        #expect(event == nil && line.client.isOver)
     }
 
     @Test func goAwayStopsNewRequests() throws {
