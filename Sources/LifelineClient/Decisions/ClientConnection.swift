@@ -271,10 +271,14 @@ struct ClientConnection: Sendable {
             throw Violation(.protocolError, "CLOSE names request \(close.lastID), which was never sent")
         }
         decideFates(lastID: close.lastID)
-        depart(.drop(at: now, peerIsDone: true))
         if hello.short {
-            departure?.giveUp()
+            // The server's end of stream is on its way behind its CLOSE. Who ends first keeps TIME_WAIT, so it is
+            // waited for, as long as that is still at once.
+            let slack = welcome.map { .milliseconds($0.deadAfter) / 10 } ?? Duration.milliseconds(100)
+            depart(.silent(until: now + min(slack, Departure.linger)))
+            if !outbox.isEmpty { departure?.giveUp() }
         } else {
+            depart(.drop(at: now, peerIsDone: true))
             outbox.cutOff(Close(.normal))
         }
         return .ended(ConnectionError(close))
