@@ -144,9 +144,10 @@ public struct Outbox: Sendable {
         staged.append(bigEndian: nonce)
     }
 
-    /// Answers a PING. At most one PONG is owed: while one is on its way out, the latest takes the next place.
+    /// Answers a PING. At most one PONG is owed: while one is on its way out, the latest takes the next place. While
+    /// CLOSE waits behind a long message, hearts go on beating.
     public mutating func answer(with pong: Pong) {
-        guard !isClosed else { return }
+        guard !isClosed || !waiting.isEmpty else { return }
         if pongEnd != nil {
             owedPong = pong
         } else {

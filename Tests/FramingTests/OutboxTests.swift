@@ -199,7 +199,7 @@ struct OutboxTests {
         #expect(outbox.drain() == expected)
     }
 
-    @Test("7.1-1 Nothing follows CLOSE, which follows all that waits")
+    @Test("7.1-1, 5.4-1 Nothing follows CLOSE, which follows all that waits; while it waits, a PING is answered")
     func close() {
         var outbox = greeted()
         outbox.send(.response, id: 1, filled(40_000)[...], cost: 1)
@@ -214,10 +214,16 @@ struct OutboxTests {
         outbox.close(Close(.busy))
         outbox.cutOff(Close(.busy))
         #expect(outbox.count == 1 && outbox.cost == 1)
-        let reading = read(pieces: [opening(of: .server), outbox.drain()], from: .server)
+        let bytes = outbox.drain()
+        outbox.answer(with: Pong(nonce: 2))
+        #expect(outbox.isEmpty)
+        let reading = read(pieces: [opening(of: .server), bytes], from: .server)
         #expect(
             Array(reading.found.dropFirst())
-                == [.message(.response, id: 1, filled(40_000)), .frame(.close(Close(.normal, lastID: 1)))])
+                == [
+                    .frame(.pong(Pong(nonce: 1))), .message(.response, id: 1, filled(40_000)),
+                    .frame(.close(Close(.normal, lastID: 1))),
+                ])
     }
 
     @Test("The count of sent bytes goes on, however often the staged ones are cleared away")

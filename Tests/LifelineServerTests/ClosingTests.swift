@@ -47,24 +47,46 @@ struct ClosingTests {
         #expect(conversation.said() == ["RESPONSE 1 a", "CLOSE PROTOCOL_ERROR last 1"])
     }
 
-    @Test("7.1-3, 7.1-8 A server that said CLOSE first reads on until the stream ends, or for 1 s, and says no more")
-    func lingers() {
-        for ends in [true, false] {
-            var conversation = Conversation.opened()
-            conversation.terminate()
-            #expect(conversation.said() == ["GOAWAY SHUTTING_DOWN", "CLOSE SHUTTING_DOWN last 0"])
-            #expect(conversation.connection.deadline == at(1000))
-            conversation.receive(request(1, "a"), LifelineServerTests.close(), at: at(500))
-            #expect(conversation.said() == [] && conversation.seen == [.opened])
-            if ends {
-                conversation.endOfStream(at: at(600))
-            } else {
-                conversation.wake(at: Instant(sinceStart: .seconds(1) - .nanoseconds(1)))
-                #expect(!conversation.isOver)
-                conversation.wake(at: at(1000))
-            }
-            #expect(conversation.isOver)
+    private enum WayOut: CaseIterable {
+        case close, end, time
+    }
+
+    @Test(
+        "7.1-3, 7.1-8 A server that said CLOSE first reads on until CLOSE or the end comes, or for 1 s, and says no more",
+        arguments: WayOut.allCases)
+    private func lingers(_ way: WayOut) {
+        var conversation = Conversation.opened()
+        conversation.terminate()
+        #expect(conversation.said() == ["GOAWAY SHUTTING_DOWN", "CLOSE SHUTTING_DOWN last 0"])
+        #expect(conversation.connection.deadline == at(1000))
+        conversation.receive(request(1, "a"), ping(1), at: at(500))
+        #expect(conversation.said() == [] && conversation.seen == [.opened])
+        switch way {
+        case .close: conversation.receive(LifelineServerTests.close(), at: at(600))
+        case .end: conversation.endOfStream(at: at(600))
+        case .time:
+            conversation.wake(at: Instant(sinceStart: .seconds(1) - .nanoseconds(1)))
+            #expect(!conversation.isOver)
+            conversation.wake(at: at(1000))
         }
+        #expect(conversation.isOver)
+    }
+
+    @Test("5.4-1, 7.3-3 While CLOSE waits behind a long last response, a PING is answered before it")
+    func beatsToTheEnd() {
+        var conversation = Conversation.opened(short: true)
+        conversation.takes = false
+        conversation.receive(request(1, String(repeating: "x", count: 16000), more: true))
+        conversation.receive(request(1, String(repeating: "x", count: 16000), more: true))
+        conversation.receive(request(1, String(repeating: "x", count: 8000)))
+        #expect(conversation.connection.departure?.isFlushing == true)
+        conversation.receive(ping(9), at: at(100))
+        conversation.takes = true
+        conversation.wake(at: at(200))
+        let said = conversation.said().map { $0.prefix { $0 != " " } }
+        #expect(said.last == "CLOSE")
+        #expect(said.filter { $0 == "PONG" }.count == 1)
+        #expect(said.first == "RESPONSE+")
     }
 
     @Test("7.2-3 On end of stream all that was asked is answered, then CLOSE(NORMAL)")

@@ -47,6 +47,8 @@ struct ServerConnection {
     /// The highest request that the handler has been given.
     private var lastID: UInt32 = 0
     private var hasEnded = false
+    /// Whether nothing that still comes is taken for a frame: behind the client's CLOSE, and after a drop.
+    private var isDeaf = false
     /// Whether the request of which chunks are coming is finished before the connection is closed (7.4-4).
     private var waitsForIncoming = false
     /// How this connection will be closed once nothing is unanswered.
@@ -106,7 +108,7 @@ struct ServerConnection {
 
     /// The next event in the bytes received; nil when they are used up.
     mutating func next(in buffer: [UInt8], at now: Instant) -> Event? {
-        while departure == nil {
+        while !isDeaf {
             var offset = undecoded.lowerBound
             do throws(Violation) {
                 let frame = try decoder.next(in: buffer.span.extracting(0..<undecoded.upperBound), at: &offset)
@@ -115,12 +117,29 @@ struct ServerConnection {
                     liveness.frame(decoder.framesBegun, unfinishedLength: decoder.unfinishedLength, at: now)
                     return nil
                 }
-                if let event = try take(frame, of: buffer, at: now) { return event }
+                if departure != nil {
+                    seeOff(frame, at: now)
+                } else if let event = try take(frame, of: buffer, at: now) {
+                    return event
+                }
             } catch {
-                drop(error, at: now)
+                isDeaf = true
+                if departure == nil { drop(error, at: now) }
             }
         }
         return nil
+    }
+
+    /// What comes while the last answers and CLOSE are on their way: PINGs are answered as long as it takes, and the
+    /// client's CLOSE ends the wait for it. The rest is discarded (section 9, E9).
+    private mutating func seeOff(_ frame: Frame, at now: Instant) {
+        switch frame {
+        case .ping(let nonce): outbox.answer(with: pong(nonce, at: now))
+        case .close:
+            isDeaf = true
+            departure?.peerEnded()
+        default: break
+        }
     }
 
     private mutating func take(_ frame: Frame, of buffer: [UInt8], at now: Instant) throws(Violation) -> Event? {
@@ -224,6 +243,7 @@ struct ServerConnection {
     }
 
     private mutating func takeClose(_ close: Close) {
+        isDeaf = true
         ending = .closed(close.code, close.text, by: .client)
         running = []
         incoming = nil
@@ -345,6 +365,7 @@ struct ServerConnection {
 
     /// Ends the connection at once for a reason that is the client's (section 7.5).
     private mutating func drop(_ violation: Violation, at now: Instant) {
+        isDeaf = true
         ending = .closed(violation.code, violation.text, by: .server)
         outbox.cutOff(Close(violation.code, violation.text, lastID: lastID))
         leave(.drop(at: now, peerIsDone: hasEnded))
