@@ -272,4 +272,25 @@ extension Live.Processes {
             #expect(try server.process.wait() == .status(0))
         }
     }
+
+    @Test("7.1-3 The server reads on for those that it refuses at its end too, and leaves within a second and a slack")
+    func lingersAtTheEnd() throws {
+        try withServer { server in
+            kill(server.pid, SIGSTOP)
+            #expect(eventually { ProcessFiles.state(of: server.pid) == "T" })
+            let peer = try server.connect()
+            kill(server.pid, SIGTERM)
+            kill(server.pid, SIGCONT)
+            try peer.takePreface()
+            #expect(try peer.take(.close).notice?.code == .shuttingDown)
+            let start = SuspendingClock.now
+            // A reset would be the answer to bytes for a socket that is closed.
+            while start.age < .milliseconds(300) {
+                try peer.send([0])
+                poll(nil, 0, 20)
+            }
+            #expect(try server.process.wait() == .status(0))
+            #expect(start.age < .seconds(3))
+        }
+    }
 }

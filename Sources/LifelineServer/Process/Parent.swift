@@ -57,7 +57,7 @@ final class Parent<ConnectionHandler: Handler> {
     }
 
     func run() {
-        while shutdown.isServing || !children.isEmpty {
+        while shutdown.isServing || !children.isEmpty || refusals.deadline != nil {
             let now = Instant.now
             let mayAccept = shutdown.isServing && !pause.isOn(at: now)
             var entries = [
