@@ -120,7 +120,6 @@ extension Live {
                 for await event in connection.events {
                     switch event {
                     case .connected(let terms):
-                        #expect(connection.state == .open(terms) || !story.isEmpty)
                         story.append("connected \(terms.connection)")
                     case .reconnected(let terms):
                         story.append("reconnected \(terms.connection)")
@@ -268,32 +267,4 @@ extension Live {
             }
         }
     }
-}
-
-/// What `body` throws.
-func failure<Value>(_ body: () async throws -> Value) async -> (any Error)? {
-    do {
-        _ = try await body()
-        return nil
-    } catch {
-        return error
-    }
-}
-
-/// The threads of this process (/proc/self/task in proc(5)).
-enum ThreadTable {
-    static var names: [String] {
-        guard let directory = opendir("/proc/self/task") else { return [] }
-        defer { closedir(directory) }
-        var names: [String] = []
-        while let entry = readdir(directory) {
-            let id = withUnsafeBytes(of: &entry.pointee.d_name) {
-                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            if let name = ProcessFiles.text("/proc/self/task/\(id)/comm") { names.append(name) }
-        }
-        return names
-    }
-
-    static func count(named prefix: String) -> Int { names.count { $0.hasPrefix(prefix) } }
 }

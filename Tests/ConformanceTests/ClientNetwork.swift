@@ -76,7 +76,7 @@ extension Live {
                     try machines.setCable("down")
                     let cutAt = SuspendingClock.now
                     try client.errors.line(with: "heartbeat is late")
-                    try client.errors.line(with: "connection lost")
+                    try client.errors.line(with: "connection lost", "SILENT")
                     // The last byte came before the cut, at most one beat before it.
                     #expect(before.age >= .milliseconds(1000 - 334), "\(before.age)")
                     #expect(cutAt.age <= .milliseconds(334 + 1000 + 100 + 500), "\(cutAt.age)")

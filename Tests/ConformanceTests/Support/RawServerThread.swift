@@ -40,6 +40,16 @@ func demand(_ holds: Bool, _ text: @autoclosure () -> String = "", line: Int = #
     guard holds else { throw Unexpected("line \(line): \(text())") }
 }
 
+/// What `body` throws.
+func failure<Value>(_ body: () async throws -> Value) async -> (any Error)? {
+    do {
+        _ = try await body()
+        return nil
+    } catch {
+        return error
+    }
+}
+
 private final class Job {
     let run: () -> Void
     init(_ run: @escaping () -> Void) { self.run = run }
