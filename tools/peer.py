@@ -427,8 +427,6 @@ class Connection:
                 message, self.open, self.message = self.message, None, None
                 if message is not None and not (self.state == CLOSING and self.role == "server"):
                     self._complete(type, frame.id, bytes(message), now)
-            else:
-                self._partial(type, frame.id, now)
         elif type == CLOSE:
             last_id, code, zero, retry = struct.unpack(">IHHI", body[:12])
             self._take_close(last_id, code, retry, self._text("CLOSE", zero, body[12:]), now)
@@ -507,9 +505,6 @@ class Connection:
 
     def _chunk(self, header, first, now):
         """A chunk begins; `self.message = None` discards it."""
-
-    def _partial(self, type, id, now):
-        """A chunk is whole, and is not the last."""
 
     def _proof(self, now):
         """The round trip is proved (5.2)."""
@@ -945,7 +940,7 @@ class Request:
         self.body, self.id = body, None
         self.begun = self.sent = self.cancelled = False
         self.outcome = self.code = self.response = None
-        self.text, self.retry_after, self.too_long, self.proved = "", 0, False, False
+        self.text, self.retry_after, self.too_long = "", 0, False
 
 
 class ClientConnection(Connection):
@@ -1080,18 +1075,15 @@ class ClientConnection(Connection):
         if self.short and header.type == MESSAGE:  # S3, 7.3-2
             raise violation("not on a short connection")
 
-    def _partial(self, type, id, now):
-        if type == RESPONSE and not self.sent_requests[id].proved:
-            self.sent_requests[id].proved = True
-            self._proof(now)  # the first frame, when it is whole
+    def _chunk(self, header, first, now):
+        if header.type == RESPONSE and first:
+            self._proof(now)  # 5.2: its header is enough
 
     def _complete(self, type, id, body, now):
         if type == MESSAGE:
             self.notes.append(("message", body))
             return
         request = self.sent_requests.pop(id)
-        if not request.proved:
-            self._proof(now)
         request.response = body
         self._tell(request, "DONE")
         self._after_ending(now)
@@ -1169,6 +1161,7 @@ class ClientConnection(Connection):
             return
         self.outbox.discard()
         if self.last_id_wrong:
+            self.end = None
             self._close(PROTOCOL_ERROR, "last_id %d is above every id sent" % last_id, now)
         else:
             self._close(NORMAL, "", now)  # 7.1-6, E5, G21
@@ -1644,8 +1637,11 @@ class ClientLoop(Loop):
                 sys.stdout.buffer.flush()
             else:
                 code = "" if request.code is None else "(%s)" % code_name(request.code)
-                self.failed(70 if request.outcome == "FAILED" and request.code != CANCELLED else 75,
-                            "not answered: %s%s %s" % (request.outcome, code, escape(request.text)))
+                status = self.NO_POINT.get(c.end[0], 75) if c.end else 75
+                if request.outcome == "FAILED":
+                    status = 75 if request.code == CANCELLED else 70
+                text = escape(request.text) or (c.end and escape(c.end[2])) or c.lost or ""
+                self.failed(status, ("not answered: %s%s %s" % (request.outcome, code, text)).rstrip())
 
 
 # ---------------------------------------------------------------------------------------------------- the command line
