@@ -1308,6 +1308,9 @@ class Loop:
                 connection.lose(error.strerror)
                 break
             connection.taken(taken, clock())
+        if connection.state in (CLOSING, CLOSED) and not link.signed_off:
+            link.signed_off = True
+            self.ended(link)  # at once, not when the socket is closed
         if connection.state == CLOSED:
             return self._close(link)
         if connection.wants_shutdown and not link.shut:
@@ -1344,10 +1347,9 @@ class Loop:
         except OSError:
             pass
         link.sock.close()
-        self.closed(link)
 
-    def closed(self, link):
-        pass
+    def ended(self, link):
+        """The connection is lost, or its CLOSE is on the way."""
 
 
 def say(text):
@@ -1425,11 +1427,11 @@ class ServerLoop(Loop):
 
         def answer(connection, id, body, now):
             nonlocal count
-            count += 1
             if self.args.handler == "ack":
                 body = b"ok"
             elif self.args.handler == "count":
                 body = b"This is server send message:%d" % count
+            count += 1
             if self.args.delay:
                 self.at(now + self.args.delay / 1000, lambda at: self._answer_late(connection, id, body, at))
             else:
@@ -1464,7 +1466,7 @@ class ServerLoop(Loop):
             link.connection.stop_waiting(now)
             self.settle(link)
 
-    def closed(self, link):
+    def ended(self, link):
         c = link.connection
         code, by, text = c.end or (None, None, c.lost or "")
         say("closed connection=%d peer=%s name=\"%s\" reason=%s by=%s age=%.3fs requests=%d bytes_in=%d bytes_out=%d "
@@ -1529,25 +1531,33 @@ class ClientLoop(Loop):
                 continue
             if code in (NORMAL, SHUTTING_DOWN) and not left:
                 break
-            why = "no connection" if c is None else "%s by the %s: %s" % (
-                code_name(code), c.end[1], escape(c.end[2])) if c.end else c.lost
+            why = self._why(c) if c else "no server answers"
             if code in self.NO_POINT or attempts >= self.args.again:
                 for item in todo:
                     if not item.done:
                         item.done = True
                         say("not answered: " + (item.request.outcome if item.request else "NOT_SENT"))
-                self.failed(self.NO_POINT.get(code, 75 if c else 69), "the connection ended: " + why)
+                self.failed(self.NO_POINT.get(code, 75 if c else 69), "no connection: " + why)
                 break
             wait = random.uniform(0, min(30, 0.5 * 2 ** attempts))  # 7.7-8
             if c:
                 wait += (c.retry_after + random.uniform(0, c.spread)) / 1000  # 7.7-7
             attempts += 1
-            say("the connection ended: %s; the next attempt in %.1f seconds" % (why, wait))
+            say("%s; the next attempt in %.1f seconds" % (why, wait))
             until = clock() + wait
             self.at(until, lambda now: None)
             while clock() < until and not self.signals:
                 self.turn()
         return 130 if self.signals and not self.status else self.status
+
+    def ended(self, link):
+        c = link.connection
+        if c.lost or c.end[0] != NORMAL:
+            say("the connection ended: " + self._why(c))
+
+    @staticmethod
+    def _why(c):
+        return "%s by the %s: %s" % (code_name(c.end[0]), c.end[1], escape(c.end[2])) if c.end else c.lost
 
     def _connect(self):
         args = self.args
