@@ -621,7 +621,7 @@ class Connection:
 
     def _start_anew(self, now):
         """This side was late itself (5.11): what it did not see is not the peer's fault."""
-        self.heard, self.pinged = now, False  # 5.11-2
+        self.heard, self.pinged = now, True  # 5.11-2; the PING below is the one for this silence (5.3-1)
         self.outbox.progress = now
         if self.frame_since is not None:
             self.frame_since = now
@@ -2333,6 +2333,8 @@ def selftest_time(check):
         side.tick(5.0, late=4.0)
         check("5.11-2, 5.11-3", (side.state, side.nonce), (OPEN, nonce + 1))
         drain(side, 5.0)
+        side.tick(5.6)
+        check("5.3-1: that PING is the one for this silence", server.nonce <= 1, True)
         side.tick(6.0)
         check("5.5-1 again", side.end and side.end[0] in (SILENT, NO_ROUND_TRIP), True)
     client, server, _ = handshaken(dead_after=1000)
