@@ -1,0 +1,2383 @@
+#!/usr/bin/env python3
+"""A second implementation of Lifeline, client and server, written from Protocol.md alone.
+
+    tools/peer.py server [flags]                  serves; --help tells the flags
+    tools/peer.py client [flags] [MESSAGE ...]    sends messages and prints the replies, a line each
+    tools/peer.py selftest                        tries itself against Protocol.md and against itself
+
+Two implementations of one text show what the text leaves open, so this one shares nothing with the other and imports
+nothing but the standard library. It is to be read from the top: the bytes, what waits to be sent, a connection (the
+rules that both sides keep), the server's side and the client's. Up to there nothing touches a socket or a clock: bytes
+and instants go in, bytes and deadlines come out. Below come the loops, the command line, and the tests. A number in a
+comment is that of the requirement, or the row of section 9, that is carried out there.
+"""
+
+import argparse
+import collections
+import errno
+import heapq
+import hmac
+import os
+import random
+import re
+import selectors
+import signal
+import socket
+import struct
+import sys
+import time
+
+# ---------------------------------------------------------------------------------------------------------- the bytes
+
+PREFACE = b"LIFELINE"
+HELLO, WELCOME, PING, PONG, REQUEST, RESPONSE, MESSAGE, CANCEL, FAILURE, GOAWAY, CLOSE = range(1, 12)
+MORE, IGNORABLE = 0x01, 0x80
+SHORT = 0x0001
+TOKEN, NAME, AGENT = 1, 2, 3
+CHUNK = 16384  # 3.3-10
+EARLY_CHUNK, EARLY_MOST = 256, 16384  # 6-7, 6-8
+LINGER = 1.0  # 7.1-3, 7.5-2
+U32 = 4294967295
+
+CODES = (
+    "NORMAL PROTOCOL_ERROR BAD_PREFACE UNSUPPORTED_VERSION FRAME_TOO_LARGE MESSAGE_TOO_LARGE HANDSHAKE_TIMEOUT SILENT "
+    "FRAME_TIMEOUT SLOW_READER TOO_MANY_PINGS NO_ROUND_TRIP BUSY SHUTTING_DOWN UNAUTHORIZED UNSUPPORTED_OPTION "
+    "HANDLER_FAILED CANCELLED REFUSED KICKED INTERNAL"
+).split()
+(NORMAL, PROTOCOL_ERROR, BAD_PREFACE, UNSUPPORTED_VERSION, FRAME_TOO_LARGE, MESSAGE_TOO_LARGE, HANDSHAKE_TIMEOUT,
+ SILENT, FRAME_TIMEOUT, SLOW_READER, TOO_MANY_PINGS, NO_ROUND_TRIP, BUSY, SHUTTING_DOWN, UNAUTHORIZED,
+ UNSUPPORTED_OPTION, HANDLER_FAILED, CANCELLED, REFUSED, KICKED, INTERNAL) = range(21)
+
+# name, who sends it, whether it has the id of a request, least and most payload (None: max_frame), MORE allowed
+Kind = collections.namedtuple("Kind", "name senders has_id least most more")
+KINDS = {
+    HELLO: Kind("HELLO", "client", False, 20, 1024, False),
+    WELCOME: Kind("WELCOME", "server", False, 36, 1024, False),
+    PING: Kind("PING", "both", False, 8, 8, False),
+    PONG: Kind("PONG", "both", False, 20, 20, False),
+    REQUEST: Kind("REQUEST", "client", True, 0, None, True),
+    RESPONSE: Kind("RESPONSE", "server", True, 0, None, True),
+    MESSAGE: Kind("MESSAGE", "both", False, 0, None, True),
+    CANCEL: Kind("CANCEL", "client", True, 0, 0, False),
+    FAILURE: Kind("FAILURE", "server", True, 8, 520, False),
+    GOAWAY: Kind("GOAWAY", "both", False, 12, 524, False),
+    CLOSE: Kind("CLOSE", "both", False, 12, 524, False),
+}
+MESSAGES = (REQUEST, RESPONSE, MESSAGE)
+
+Header = collections.namedtuple("Header", "length type flags id")
+Limits = collections.namedtuple("Limits", "max_frame max_message max_in_flight max_queued")
+DEFAULTS = Limits(16384, 1048576, 256, 4194304)
+
+
+def code_name(code):
+    """A code for a person; one that is not known is treated like INTERNAL and shown as its number (4.9-4)."""
+    return CODES[code] if code < len(CODES) else "INTERNAL(%d)" % code
+
+
+def encode(type, payload=b"", id=0, flags=0):
+    return struct.pack(">IBBHI", len(payload), type, flags, 0, id) + payload
+
+
+def encode_text(text):
+    return text.encode()[:512].decode("utf-8", "ignore").encode()  # whole characters, at most 512 bytes
+
+
+def encode_close(code, text="", last_id=0, retry_after=0):
+    return encode(CLOSE, struct.pack(">IHHI", last_id, code, 0, retry_after) + encode_text(text))
+
+
+def encode_goaway(code, text="", retry_after=0, spread=0):
+    return encode(GOAWAY, struct.pack(">HHII", code, 0, retry_after, spread) + encode_text(text))
+
+
+def encode_failure(id, code, text="", retry_after=0):
+    return encode(FAILURE, struct.pack(">HHI", code, 0, retry_after) + encode_text(text), id)
+
+
+def encode_option(tag, value):
+    return struct.pack(">HH", tag, len(value)) + value
+
+
+def negotiate(wish_ping, wish_dead, timeout):
+    """The formula of section 6, in whole milliseconds (3.1-2): ping_every and dead_after."""
+    dead = min(max(wish_dead, 100), timeout) if wish_dead else timeout
+    return min(max(wish_ping or dead // 3, 20), dead // 2), dead
+
+
+def escape(text):
+    """Text of the peer, fit for a log or a terminal (11-3). str.isprintable knows controls and right-to-left marks."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def looks_like(first):
+    """What speaks in place of Lifeline (3.2-5)."""
+    if re.match(rb"(GET|HEAD|POST|PUT|DELETE|OPTIONS|TRACE|CONNECT|PATCH|PRI|HTTP)( |/)", first):
+        return "this looks like HTTP"
+    if first.startswith(b"\x16\x03"):
+        return "this looks like TLS"
+    if first.startswith(b"SSH-"):
+        return "this looks like SSH"
+    return "got " + first.hex(" ")
+
+
+class Drop(Exception):
+    """The peer broke a rule: the connection ends with this code (7.5)."""
+
+    def __init__(self, code, text):
+        super().__init__(text)
+        self.code, self.text = code, text
+
+
+# ----------------------------------------------------------------------------------------------- what waits to be sent
+
+
+class Out:
+    """A frame on its way. It is begun when the kernel has taken a byte of it (7.5-1)."""
+
+    __slots__ = ("data", "sent", "type", "id", "last")
+
+    def __init__(self, data, type=0, id=0, last=False):
+        self.data, self.sent, self.type, self.id, self.last = data, 0, type, id, last
+
+
+class Outbox:
+    """The order in which frames go: what is begun, the handshake, PONG, other control frames, messages, CLOSE.
+
+    Nothing is staged. Each write offers the front of the line anew, so a PONG waits for the rest of one frame at most,
+    whatever else has been put here (5.4-3).
+    """
+
+    def __init__(self):
+        self.begun = self.pong = self.close = None
+        self.greeting, self.urgent, self.messages = (collections.deque() for _ in range(3))
+        self.progress = 0.0  # when the kernel last took a byte, or when the line ceased to be empty (5.9-1)
+
+    def line(self):
+        yield from filter(None, (self.begun,))
+        yield from self.greeting
+        yield from filter(None, (self.pong,))
+        yield from self.urgent
+        yield from self.messages
+        yield from filter(None, (self.close,))
+
+    def __bool__(self):
+        return next(self.line(), None) is not None
+
+    def put(self, queue, out, now):
+        if not self:
+            self.progress = now
+        queue.append(out)
+
+    def put_pong(self, data, now):
+        if not self:
+            self.progress = now
+        self.pong = Out(data, PONG)  # in place of one that is not begun: the latest answers all (5.4-4)
+
+    def put_close(self, data, now):
+        if not self:
+            self.progress = now
+        self.close = Out(data, CLOSE)
+
+    def put_message(self, type, body, id, chunk, now):
+        """Cuts a message into frames (3.5)."""
+        starts = range(0, len(body), chunk) if body else (0,)
+        for start in starts:
+            last = start + chunk >= len(body)
+            frame = encode(type, bytes(body[start : start + chunk]), id, 0 if last else MORE)
+            self.put(self.messages, Out(frame, type, id, last), now)
+
+    def offer(self, most=65536):
+        parts, size = [], 0
+        for out in self.line():
+            parts.append(out.data[out.sent :] if out.sent else out.data)
+            size += len(parts[-1])
+            if size >= most:
+                break
+        return b"".join(parts)
+
+    def take(self, count, now):
+        """The kernel took so many bytes of what was offered. Gives the frames of which it took the first one or more,
+        and those of which it took the last."""
+        touched, done = [], []
+        while count:
+            self.progress = now
+            out = next(self.line())
+            part = min(count, len(out.data) - out.sent)
+            if out is not self.begun:
+                touched.append(out)
+                if self.greeting:
+                    self.greeting.popleft()
+                elif out is self.pong:
+                    self.pong = None
+                elif self.urgent:
+                    self.urgent.popleft()
+                elif self.messages:
+                    self.messages.popleft()
+                else:
+                    self.close = None
+                self.begun = out
+            out.sent += part
+            count -= part
+            if out.sent == len(out.data):
+                self.begun = None
+                done.append(out)
+        return touched, done
+
+    def withdraw(self, type, id):
+        """Takes back the chunks of a message that are not begun; says whether its last chunk was among them."""
+        kept = [out for out in self.messages if (out.type, out.id) != (type, id)]
+        cut = len(kept) != len(self.messages)
+        self.messages = collections.deque(kept)
+        return cut
+
+    def discard(self):
+        """All that waits and is not begun (7.5-1), but for the preface (3.2-2) and HELLO (3.3-6): nothing may go before
+        them."""
+        self.greeting = collections.deque(out for out in self.greeting if out.type in (0, HELLO))
+        self.pong = None
+        self.urgent.clear()
+        self.messages.clear()
+
+
+class Bucket:
+    """Section 5.10. Counted in parts of one frame, so that nothing is rounded."""
+
+    def __init__(self, size, interval, now):
+        self.size = self.level = float(size)
+        self.interval, self.at = interval, now
+
+    def fill(self, now):
+        if self.interval:
+            self.level = min(self.size, self.level + (now - self.at) / self.interval)
+        self.at = now
+
+    def take(self, now):
+        self.fill(now)
+        if self.level < 1 - 1e-9:
+            return False
+        self.level = max(0.0, self.level - 1)
+        return True
+
+    def ready_at(self):
+        return self.at + max(0.0, 1 - self.level) * self.interval
+
+
+# -------------------------------------------------------------------------------------------------------- a connection
+
+PREFACE_STATE, GREETING, OPEN, CLOSING, CLOSED = "PREFACE", "GREETING", "OPEN", "CLOSING", "CLOSED"
+
+
+class Connection:
+    """What both sides do alike. DRAINING and ENDED of section 2.3 are OPEN with `goaway_got`, `goaway_sent`, `ended`.
+
+    Bytes that came go to `receive`, an end of stream to `end_of_stream`, an error to `lose`; `outbox.offer` says what
+    to write and `taken` is told how much of it the kernel took. `deadline` says when `tick` is to be called next, with
+    how much later than asked for that was. `wants_shutdown` asks for the end of writing, state CLOSED for that of the
+    socket. All that has come is to be handed over before `tick` is called (5.1-2).
+    """
+
+    role = None
+    first_types = ()
+
+    def __init__(self, now, limits, handshake_timeout, rng):
+        self.limits, self.rng = limits, rng
+        self.state, self.made = PREFACE_STATE, now
+        self.handshake_timeout = handshake_timeout
+        self.outbox = Outbox()
+        self.greeted = False  # WELCOME has been sent (server) or received (client)
+        self.short = False
+        self.deaf = False  # nothing that comes is taken for frames any more (7.1-5, 9-3)
+        self.ended = False  # the peer's end of stream
+        self.mute = False  # own writing is shut down, or will be when all is sent, without CLOSE
+        self.dropped = False
+        self.peer_closed = False
+        self.close_sent = None  # when CLOSE was with the kernel
+        self.goaway_sent = self.goaway_got = False
+        self.end = None  # (code, "server" or "client", text), once
+        self.lost = None  # why, where the connection ended without CLOSE
+        self.notes = []  # (what, ...) for the log
+        # The decoder.
+        self.matched = 0
+        self.head, self.frame, self.left, self.body = bytearray(), None, 0, bytearray()
+        self.frame_since = None
+        self.open, self.open_length, self.message = None, 0, None
+        # The heartbeat.
+        self.heard, self.pinged, self.nonce = now, False, 0
+        self.pings = collections.deque()  # (nonce, when), unanswered
+        self.bucket = self.own_bucket = None
+        self.held = collections.deque()  # what waits for one's own bucket: functions
+        self.bytes_in = self.bytes_out = 0
+
+    # -- in
+
+    def receive(self, data, now):
+        self.bytes_in += len(data)
+        self.heard, self.pinged = now, False  # 5.1-1
+        if not self.deaf and self.state != CLOSED:
+            try:
+                self._decode(memoryview(data), now)
+            except Drop as drop:
+                self.drop(drop.code, drop.text, now)
+        self._settle(now)
+
+    def _decode(self, data, now):
+        while not self.deaf:
+            if self.state == PREFACE_STATE:
+                if not len(data):
+                    return
+                for byte in data[: 8 - self.matched]:
+                    if byte != PREFACE[self.matched]:  # 3.2-3, 3.2-4
+                        raise Drop(BAD_PREFACE, looks_like(PREFACE[: self.matched] + bytes(data[:8])))
+                    self.matched += 1
+                    data = data[1:]
+                if self.matched == 8:
+                    self.state = GREETING
+            elif self.frame is None:
+                if not len(data):
+                    return
+                if not self.head:
+                    self.frame_since = now
+                piece = data[: 12 - len(self.head)]
+                self.head += piece
+                data = data[len(piece) :]
+                if len(self.head) == 12:
+                    self.frame = self._judge(*struct.unpack(">IBBHI", self.head), now)
+                    self.head.clear()
+                    self.left = self.frame.length
+            else:
+                piece = data[: self.left]
+                if self.left and not len(piece):
+                    return
+                data = data[len(piece) :]
+                self.left -= len(piece)
+                if self.frame.type not in KINDS:
+                    pass  # 3.4-4
+                elif self.frame.type not in MESSAGES:
+                    self.body += piece
+                elif self.message is not None:
+                    self.message += piece
+                if not self.left:
+                    frame, body = self.frame, bytes(self.body)
+                    self.frame, self.frame_since = None, None
+                    self.body.clear()
+                    self._whole(frame, body, now)
+
+    def _judge(self, length, type, flags, zero, id, now):
+        """A header, in the order of section 9 (9-2, 3.3-4)."""
+        kind = KINDS.get(type)
+        name = kind.name if kind else "type 0x%02x" % type
+
+        def violation(what):
+            return Drop(PROTOCOL_ERROR, "%s: %s" % (name, what))
+
+        if zero:  # H1, 3.3-1
+            raise violation("bytes 6 and 7 of the header are not 0")
+        if flags & ~(MORE | IGNORABLE):  # H2, 3.4-1
+            raise violation("flags 0x%02x" % flags)
+        if not kind and not flags & IGNORABLE:  # H3, 3.4-3
+            raise violation("unknown, and not IGNORABLE")
+        if flags & MORE and not (kind and kind.more):  # H4, 3.4-2
+            raise violation("MORE is not for this type")
+        if kind and kind.senders == self.role:  # H5, 3.3-5
+            raise violation("only a %s sends it" % self.role)
+        if not self.greeted and type not in self.first_types:  # H6, H7; 3.3-6, 3.3-7, 3.4-5
+            raise violation("expected " + " or ".join(KINDS[t].name for t in self.first_types))
+        if self.greeted and type in (HELLO, WELCOME):  # H8, 3.3-8
+            raise violation("a second time")
+        if kind and bool(id) != kind.has_id:  # H9, 3.3-2
+            raise violation("id %d" % id)
+        most = kind.most if kind and kind.most is not None else self.limits.max_frame
+        if length > most:  # H10, 3.3-3, 3.3-9
+            raise Drop(FRAME_TOO_LARGE, "%s of %d bytes, at most %d" % (name, length, most))
+        if kind and length < kind.least:  # H11
+            raise violation("%d bytes, at least %d" % (length, kind.least))
+        header = Header(length, type, flags, id)
+        if type in MESSAGES:
+            if flags & MORE and not length:  # H12, 3.5-1
+                raise violation("MORE and no byte")
+            if self.open and self.open != (type, id):  # H13, 3.5-2, 3.5-3
+                raise violation("inside of %s %d" % (KINDS[self.open[0]].name, self.open[1]))
+            first = not self.open
+            if first:
+                self._judge_first(header, violation)  # H14
+            total = length if first else self.open_length + length
+            if total > self.limits.max_message:  # H15, 3.5-5
+                raise Drop(MESSAGE_TOO_LARGE, "%s of %d bytes or more, at most %d"
+                           % (name, total, self.limits.max_message))
+            self._judge_side(header, violation, first)  # H16
+            if type == MESSAGE and first and not flags & MORE and not length:
+                self._pay(name, now)  # 5.10
+            self.open, self.open_length = (type, id), total
+            if first:
+                self.message = bytearray()
+            self._chunk(header, first, now)
+        else:
+            self._judge_side(header, violation, False)  # H16
+        return header  # H17, H18
+
+    def _pay(self, name, now):
+        if not self.bucket.take(now):  # 5.10-1, F7
+            raise Drop(TOO_MANY_PINGS, "%s, and the bucket is empty" % name)
+
+    def _whole(self, frame, body, now):
+        type = frame.type
+        if type in MESSAGES:
+            if not frame.flags & MORE:
+                message, self.open, self.message = self.message, None, None
+                if message is not None and not (self.state == CLOSING and self.role == "server"):
+                    self._complete(type, frame.id, bytes(message), now)
+        elif type == CLOSE:
+            last_id, code, zero, retry = struct.unpack(">IHHI", body[:12])
+            self._take_close(last_id, code, retry, self._text("CLOSE", zero, body[12:]), now)
+        elif type in (HELLO, WELCOME):
+            self._take_greeting(body, now)
+        elif self.state != OPEN and type != FAILURE:
+            pass  # CLOSING: discarded, but the client may take endings (E9)
+        elif type == PING:
+            self._pay("PING", now)
+            if not self.mute:
+                self.outbox.put_pong(encode(PONG, body + self._load(now)), now)  # 5.4-1
+        elif type == PONG:
+            self._take_pong(struct.unpack(">QIII", body), now)
+        elif type == GOAWAY:
+            code, zero, retry, spread = struct.unpack(">HHII", body[:12])
+            self._take_goaway(code, retry, spread, self._text("GOAWAY", zero, body[12:]), now)
+        elif type == CANCEL:
+            self._pay("CANCEL", now)
+            self._take_cancel(frame.id, now)
+        elif type == FAILURE:
+            code, zero, retry = struct.unpack(">HHI", body[:8])
+            self._take_failure(frame.id, code, retry, self._text("FAILURE", zero, body[8:]), now)
+
+    @staticmethod
+    def _text(name, zero, raw):
+        if zero:  # F1, 4.9-1
+            raise Drop(PROTOCOL_ERROR, "%s: `zero` is %d" % (name, zero))
+        return Connection._utf8(name + ": its text", raw)
+
+    @staticmethod
+    def _utf8(what, raw):
+        try:
+            return raw.decode("utf-8")
+        except UnicodeDecodeError:  # F2, G15; 3.1-3
+            raise Drop(PROTOCOL_ERROR, what + " is not UTF-8") from None
+
+    def _options(self, raw, judged):
+        """Options, one after the other as they stand: G12 to G18. `judged` gives the most bytes of each known tag."""
+        found, at = {}, 0
+        while at < len(raw):
+            if len(raw) - at < 4:  # 4.12-1
+                raise Drop(PROTOCOL_ERROR, "%d bytes left over behind the options" % (len(raw) - at))
+            tag, length = struct.unpack_from(">HH", raw, at)
+            value = raw[at + 4 : at + 4 + length]
+            if len(value) < length:
+                raise Drop(PROTOCOL_ERROR, "option 0x%04x reaches beyond the end" % tag)
+            at += 4 + length
+            if tag in judged:
+                if tag in found:  # G13, 4.12-2
+                    raise Drop(PROTOCOL_ERROR, "option 0x%04x twice" % tag)
+                if length > judged[tag]:  # G14, 4.12-3, 4.12-4
+                    raise Drop(PROTOCOL_ERROR, "option 0x%04x of %d bytes, at most %d" % (tag, length, judged[tag]))
+                found[tag] = value if tag == TOKEN else self._utf8("option 0x%04x" % tag, value)
+            elif tag & 0x8000:  # G16, 4.12-5
+                raise Drop(UNSUPPORTED_OPTION, "option 0x%04x is not known here" % tag)
+        return found  # G17, G18: others are skipped (4.12-6, 4.12-7)
+
+    def _take_pong(self, fields, now):
+        nonce = fields[0]
+        if nonce not in (n for n, _ in self.pings):  # F4, 5.4-5
+            raise Drop(PROTOCOL_ERROR, "PONG: nonce %d is that of no unanswered PING" % nonce)
+        while True:
+            earlier, at = self.pings.popleft()  # it answers all before it (F5, 5.4-4)
+            if earlier == nonce:
+                break
+        self.notes.append(("pong", nonce, now - at) + fields[1:])
+        self._proof(now)
+
+    # -- what the sides add
+
+    def _judge_first(self, header, violation):
+        """H14: the first chunk of a message."""
+
+    def _judge_side(self, header, violation, first):
+        """H16: what a side forbids by type and id alone."""
+
+    def _chunk(self, header, first, now):
+        """A chunk begins; `self.message = None` discards it."""
+
+    def _proof(self, now):
+        """The round trip is proved (5.2)."""
+
+    def _load(self, now):
+        return struct.pack(">III", 0, 0, 0)
+
+    # -- out
+
+    def taken(self, count, now):
+        self.bytes_out += count
+        touched, done = self.outbox.take(count, now)
+        for out in touched:
+            self._begun(out)
+        for out in done:
+            if out.type == CLOSE:
+                self.close_sent = now
+            else:
+                self._sent(out, now)
+        self._settle(now)
+
+    def _begun(self, out):
+        pass
+
+    def _sent(self, out, now):
+        pass
+
+    @property
+    def wants_shutdown(self):
+        return self.close_sent is not None or (self.mute and not self.outbox)  # 7.1-2
+
+    def _put(self, frame, now):
+        self.outbox.put(self.outbox.urgent, Out(frame, frame[4]), now)
+
+    def _ping(self, now):
+        self.nonce += 1  # 4.3-1
+        self.pings.append((self.nonce, now))
+        self._put(encode(PING, struct.pack(">Q", self.nonce)), now)
+
+    def send_message(self, body, now):
+        """One way. False where the peer would not take it."""
+        if self.state != OPEN or self.short or self.mute or len(body) > self.peer_max_message:
+            return False  # 7.3-1, 7.3-2, 3.5-4
+        put = lambda at: self.outbox.put_message(MESSAGE, body, 0, min(self.chunk, self.peer_max_frame), at)
+        if body:
+            put(now)
+        else:
+            self._hold_back(put, now)
+        return True
+
+    def _hold_back(self, send, now):
+        """Runs `send` when the own bucket allows it (5.10-2)."""
+        if not self.held and self.own_bucket.take(now):
+            send(now)
+        else:
+            self.held.append(send)
+
+    def _release(self, now):
+        self.own_bucket.fill(now)
+        while self.held and self.own_bucket.take(now):
+            self.held.popleft()(now)
+
+    # -- time
+
+    def _agree(self, ping_every, dead_after, now):
+        """The handshake is done."""
+        self.greeted, self.state = True, OPEN
+        self.ping_every, self.dead_after = ping_every / 1000, dead_after / 1000
+        self.heard, self.welcomed = now, now
+        self.bucket = Bucket(20, self.ping_every / 2, now)
+        self.own_bucket = Bucket(12, self.ping_every / 2, now)
+        self.chunk = CHUNK
+
+    def deadline(self):
+        return min((at for at, _ in self._deadlines()), default=None)
+
+    def tick(self, now, late=0.0):
+        if self.greeted and self.state == OPEN and late > self.dead_after / 10 + 0.05:
+            self._start_anew(now)
+        while True:
+            at, act = min(self._deadlines(), key=lambda each: each[0], default=(None, None))
+            if at is None or at > now:
+                break
+            act(now)
+        self._settle(now)
+
+    def _deadlines(self):
+        """Every deadline that runs: when, and what is done then."""
+        if self.state in (PREFACE_STATE, GREETING):
+            yield self.made + self.handshake_timeout, self._handshake_timeout  # 5.8; own lateness is no excuse (5.8-3)
+        elif self.state == OPEN:
+            if self.outbox:
+                yield self.outbox.progress + self.dead_after, self._slow_reader  # 5.9-1, 5.9-2
+            if self.held:
+                yield self.own_bucket.ready_at(), self._release
+            if not self.ended and not self.mute:  # 5.5-2, 5.5-3
+                yield self.heard + self.dead_after, self._silent  # 5.5-1
+            if not self.ended and self.frame_since is not None:
+                yield self.frame_since + self._frame_time(), self._frame_timeout  # 5.7-1, 5.7-2
+            yield from self._side_deadlines()
+        elif self.state == CLOSING:  # 7.1-4: of section 5 nothing but T5, until CLOSE is with the kernel
+            if self.close_sent is not None:
+                yield self.close_sent + LINGER, self._give_up  # 7.1-3
+            elif self.dropped or not self.greeted:
+                yield self.closing_since + LINGER, self._give_up  # 7.5-2
+            else:
+                yield self.outbox.progress + self.dead_after, self._give_up  # T5
+
+    def _side_deadlines(self):
+        return ()
+
+    def _frame_time(self):
+        return self.dead_after + (self.frame.length / 1000 if self.frame else 0)
+
+    def _start_anew(self, now):
+        """This side was late itself (5.11): what it did not see is not the peer's fault."""
+        self.heard, self.pinged = now, True  # 5.11-2; the PING below is the one for this silence (5.3-1)
+        self.outbox.progress = now
+        if self.frame_since is not None:
+            self.frame_since = now
+        if not self.ended and not self.mute:
+            self._ping(now)  # 5.11-3
+        self.notes.append(("late",))
+
+    def _handshake_timeout(self, now):
+        self.drop(HANDSHAKE_TIMEOUT, "no whole handshake within %g seconds" % self.handshake_timeout, now)
+
+    def _slow_reader(self, now):
+        self.drop(SLOW_READER, "nothing was read for %g seconds" % self.dead_after, now)
+
+    def _silent(self, now):
+        self.drop(SILENT, "nothing was heard for %g seconds" % self.dead_after, now)
+
+    def _frame_timeout(self, now):
+        self.drop(FRAME_TIMEOUT, "a frame was not whole after %g seconds" % self._frame_time(), now)
+
+    def _give_up(self, now):
+        self._closed()
+
+    # -- ends
+
+    def _last_id(self):
+        return 0  # 4.11-4
+
+    def drop(self, code, text, now):
+        """7.5. What comes after a violation is nothing (9-3)."""
+        self.deaf = True
+        if self.state in (CLOSING, CLOSED):
+            return
+        self.outbox.discard()
+        self.held.clear()
+        self.dropped = True
+        self._close(code, text, now)
+
+    def _close(self, code, text, now, last_id=None, retry_after=0, by=None):
+        """Puts CLOSE behind all that waits (7.1-1)."""
+        if self.state in (CLOSING, CLOSED):
+            return  # 7.1-8
+        self._preface(now)  # 3.2-2
+        if not self.greeted:
+            self.deaf = True
+        self.state, self.closing_since, self.mute = CLOSING, now, False
+        self.end = self.end or (code, by or self.role, text)
+        last_id = self._last_id() if last_id is None else last_id
+        self.outbox.put_close(encode_close(code, text, last_id, retry_after), now)
+
+    def _preface(self, now):
+        pass
+
+    def lose(self, why):
+        """A reset or another error (7.2-6, E4), or an end of stream at the client (7.2-5, E3)."""
+        if self.state != CLOSED:
+            if not self.end:
+                self.lost = why
+            self._closed()
+
+    def _settle(self, now):
+        if self.state == CLOSING and self.close_sent is not None and (self.peer_closed or self.ended):
+            self._closed()
+
+    def _closed(self):
+        self.state = CLOSED
+
+
+# ---------------------------------------------------------------------------------------------------------- the server
+
+
+class Incoming:
+    """A request in flight: from its first frame until the last byte of its ending is with the kernel (3.6-7)."""
+
+    __slots__ = ("size", "whole", "given", "answered")
+
+    def __init__(self):
+        self.size, self.whole, self.given, self.answered = 0, False, None, False
+
+
+class ServerConnection(Connection):
+    """The server's side. `handler(connection, id, bytes, now)` is given each whole request and calls `answer` or `fail`
+    at once or later."""
+
+    role = "server"
+    first_types = (HELLO,)
+
+    def __init__(self, now, number=1, timeout=30000, limits=DEFAULTS, handshake_timeout=10.0, handler=None, token=None,
+                 rng=random):
+        super().__init__(now, limits, handshake_timeout, rng)
+        self.number, self.timeout, self.handler, self.token = number, timeout, handler, token
+        self.name = ""
+        self.preface_put = False
+        self.requests = {}  # id: Incoming, in the order of ids
+        self.queued = 0
+        self.highest = self.given = self.served = 0
+        self.refusals = 0  # that wait unsent
+        self.cut = False  # the stream ended inside a frame or a message (7.2-4)
+        self.stopping = False
+        self.discarded = 0
+
+    def _preface(self, now):
+        if not self.preface_put:
+            self.preface_put = True
+            self.outbox.put(self.outbox.greeting, Out(PREFACE), now)
+
+    def _take_greeting(self, body, now):
+        major, minor, flags, ping, dead, max_frame, max_message = struct.unpack(">BBHIIII", body[:20])
+        if major != 1:  # G1, 4.1-1, 4.1-2
+            raise Drop(UNSUPPORTED_VERSION, "version %d, this is 1" % major)
+        if flags & ~SHORT:  # G4, 4.1-3
+            raise Drop(PROTOCOL_ERROR, "HELLO: flags 0x%04x" % flags)
+        if max_frame < 256:  # G5, 4.1-4
+            raise Drop(PROTOCOL_ERROR, "HELLO: max_frame %d, at least 256" % max_frame)
+        options = self._options(body[20:], {TOKEN: 256, NAME: 64, AGENT: 1024})
+        if self.token is not None:  # G20, 4.12-8
+            if TOKEN not in options:
+                raise Drop(UNAUTHORIZED, "a TOKEN is asked for")
+            if not hmac.compare_digest(options[TOKEN], self.token):  # 11-1
+                raise Drop(UNAUTHORIZED, "this TOKEN is not accepted")
+        self.short, self.name = bool(flags & SHORT), options.get(NAME, "")
+        self.peer_max_frame, self.peer_max_message = max_frame, max_message
+        ping, dead = negotiate(ping, dead, self.timeout)  # G7, 6-1
+        self._preface(now)
+        welcome = struct.pack(">BBHIIIIIIQ", 1, 0, 0, ping, dead, *self.limits, self.number)  # 4.2-1, 4.2-2
+        self.outbox.put(self.outbox.greeting, Out(encode(WELCOME, welcome), WELCOME), now)
+        self._agree(ping, dead, now)
+
+    # -- requests
+
+    def _judge_first(self, header, violation):
+        if header.type == REQUEST and header.id <= self.highest:  # 3.6-1, 4.8-4
+            raise violation("id %d is not above %d" % (header.id, self.highest))
+
+    def _judge_side(self, header, violation, first):
+        if header.type == CANCEL and header.id > self.highest:  # R1, 4.8-1
+            raise violation("id %d is above every id sent" % header.id)
+        if header.type == REQUEST and first and self.goaway_got:  # R5, 7.4-4
+            raise violation("a new request after GOAWAY")
+        if self.short:
+            if header.type == REQUEST and first and self.highest:  # S1, 7.3-1
+                raise violation("a second request on a short connection")
+            if header.type in (MESSAGE, GOAWAY):  # S2
+                raise violation("not on a short connection")
+
+    def _chunk(self, header, first, now):
+        if header.type != REQUEST:
+            return
+        if first:
+            self.highest = header.id
+            if self.state == OPEN:
+                if len(self.requests) + 1 > self.limits.max_in_flight:  # R12, 3.6-8
+                    return self._refuse(header.id, "too many requests in flight", now)
+                self.requests[header.id] = Incoming()
+        request = self.requests.get(header.id)
+        if request is None or request.answered or self.state != OPEN:
+            self.message = None  # R11, 3.6-10
+            return
+        if self.queued + header.length > self.limits.max_queued:
+            return self._refuse(header.id, "too many bytes in flight", now)
+        request.size += header.length
+        self.queued += header.length
+
+    def _refuse(self, id, text, now):
+        self._forget(id)  # a refused request counts neither in flight nor as queued
+        self.message = None
+        self.refusals += 1
+        if self.refusals > 4096:  # R13
+            raise Drop(BUSY, "more than 4096 refusals wait unread")
+        self.outbox.put(self.outbox.urgent, Out(encode_failure(id, REFUSED, text), FAILURE), now)
+
+    def _forget(self, id):
+        request = self.requests.pop(id, None)
+        if request:
+            self.queued -= request.size
+
+    def _complete(self, type, id, body, now):
+        if type == MESSAGE:
+            self.discarded += 1  # none of the handlers here asks for it: nothing waits (3.5-7, 3.5-8)
+            return
+        request = self.requests[id]
+        request.whole, request.given = True, now
+        self.given = id
+        self.handler(self, id, body, now)  # in the order of the bytes: 9-3, 7.5-3
+
+    def answer(self, id, body, now):
+        request = self.requests.get(id)
+        if request is None or request.answered or self.state != OPEN:
+            return  # cancelled, or the connection ends (4.8-2, 7.1-7)
+        if len(body) > self.peer_max_message:  # R14, 3.5-6
+            return self.fail(id, MESSAGE_TOO_LARGE, "the response has %d bytes" % len(body), now)
+        self.outbox.put_message(RESPONSE, body, id, min(self.chunk, self.peer_max_frame), now)
+        self._answered(request, id, now)
+
+    def fail(self, id, code, text, now):
+        request = self.requests.get(id)
+        if request is None or request.answered or self.state != OPEN:
+            return
+        self.outbox.put(self.outbox.urgent, Out(encode_failure(id, code, text), FAILURE, id, True), now)
+        self._answered(request, id, now)
+
+    def _answered(self, request, id, now):
+        request.answered = True
+        self.served += 1
+        if self.short:  # 7.3-3
+            self._close(PROTOCOL_ERROR if self.cut else NORMAL, self._cut_text(), now, last_id=id)
+        else:
+            self._may_end(now)
+
+    def _sent(self, out, now):
+        if out.type in (RESPONSE, FAILURE) and out.last:
+            self._forget(out.id)
+        elif out.type == FAILURE:
+            self.refusals -= 1
+
+    def _take_cancel(self, id, now):
+        request = self.requests.get(id)
+        if self.open == (REQUEST, id):  # the request is over as a message (4.8-4)
+            self.open = self.message = None
+        if request and not request.answered:  # R6, 4.8-2; else R7, 4.8-3
+            self.fail(id, CANCELLED, "", now)
+            self.notes.append(("cancelled", id))
+
+    # -- heartbeat
+
+    def _load(self, now):
+        """4.4-1."""
+        waiting = [r.given for r in self.requests.values() if r.given is not None and not r.answered]
+        longest = int((now - min(waiting)) * 1000) if waiting else 0
+        return struct.pack(">III", self.queued, len(self.requests), min(longest, U32))
+
+    def _side_deadlines(self):
+        if not self.pinged and not self.ended:  # 5.5-2
+            yield self.heard + self.dead_after / 2, self._ping_once
+
+    def _ping_once(self, now):
+        self.pinged = True  # 5.3-1
+        self._ping(now)
+
+    # -- ends
+
+    def _last_id(self):
+        return self.given  # 4.11-1, 4.11-2, 4.11-3
+
+    def _cut_text(self):
+        return "the stream ended inside a frame or a message" if self.cut else ""
+
+    def _may_end(self, now):
+        """Sends CLOSE at once where nothing is left to wait for."""
+        if self.state != OPEN:
+            return
+        left = [r for r in self.requests.values() if not r.answered]
+        if self.ended and not left:  # 7.2-3, 7.2-4, E1, E2
+            self._close(PROTOCOL_ERROR if self.cut else NORMAL, self._cut_text(), now)
+        elif self.goaway_got and not left:  # 7.4-5
+            self._close(NORMAL, "", now)
+        elif self.stopping and not self.ended and not any(r.whole for r in left):  # 7.4-7, 7.4-8
+            self._close(SHUTTING_DOWN, "the server is ending", now, retry_after=1000)
+
+    def _take_goaway(self, code, retry, spread, text, now):
+        self.goaway_got = True  # F8: from a client its times mean nothing
+        self._may_end(now)
+
+    def _take_close(self, last_id, code, retry, text, now):
+        self.peer_closed = self.deaf = True  # 7.1-5, E8
+        if self.state == CLOSING:
+            return  # 7.1-8, E7
+        self.end = (code, "client", text)
+        wrong = last_id and "last_id %d from a client" % last_id  # F9, 4.11-4
+        self._close(PROTOCOL_ERROR if wrong else NORMAL, wrong or "", now)  # 7.1-6, 7.1-7, E5
+
+    def end_of_stream(self, now):
+        if self.ended or self.state == CLOSED:
+            return
+        self.ended = True
+        if self.state == PREFACE_STATE and not self.matched:  # P2, 7.2-1
+            self._close(NORMAL, "", now, by="client")
+        elif self.state in (PREFACE_STATE, GREETING):  # P3, 7.2-2
+            self._close(PROTOCOL_ERROR, "the stream ended before HELLO was whole", now)
+        elif self.state == OPEN:
+            self.cut = bool(self.head or self.frame or self.open)
+            if self.open and self.open[0] == REQUEST and not self.requests.get(self.open[1], Incoming()).answered:
+                self._forget(self.open[1])  # 7.2-4: it never becomes whole
+            self.frame_since = None
+            self._may_end(now)  # S4 too
+        self._settle(now)
+
+    def refuse(self, code, text, now):
+        """7.6-1, P6, P7: it cannot be served."""
+        self._close(code, text, now, last_id=0, retry_after=1000)  # 7.6-2
+
+    def stop(self, now):
+        """The server is told to stop: 7.4-7, 7.4-8."""
+        self.stopping = True
+        if self.state in (PREFACE_STATE, GREETING):
+            self.refuse(SHUTTING_DOWN, "the server is ending", now)
+        elif self.state == OPEN and not self.ended:
+            if not self.short:
+                self.goaway_sent = True
+                self._put(encode_goaway(SHUTTING_DOWN, "the server is ending", 1000, 5000), now)
+            self._may_end(now)
+        self._settle(now)
+
+    def stop_waiting(self, now):
+        """The bound of 7.4-7 has passed: what is unanswered is given up."""
+        self._close(SHUTTING_DOWN, "the server is ending", now, retry_after=1000)
+        self._settle(now)
+
+
+# ---------------------------------------------------------------------------------------------------------- the client
+
+
+class Request:
+    """A request of the client, and what became of it (7.7-1)."""
+
+    def __init__(self, body):
+        self.body, self.id = body, None
+        self.begun = self.sent = self.cancelled = False
+        self.outcome = self.code = self.response = None
+        self.text, self.retry_after, self.too_long = "", 0, False
+
+
+class ClientConnection(Connection):
+    """The client's side. `request` gives a Request whose `outcome` is set once."""
+
+    role = "client"
+    first_types = (WELCOME, CLOSE)
+
+    def __init__(self, now, short=False, ping_every=0, dead_after=0, limits=DEFAULTS, handshake_timeout=10.0, name="",
+                 token=None, rng=random):
+        super().__init__(now, limits, handshake_timeout, rng)
+        self.short, self.asked_dead_after = short, dead_after
+        self.waiting = collections.deque()  # not given an id yet
+        self.sent_requests = {}  # id: Request, that have no ending
+        self.next_id, self.highest = 1, 0  # highest: of those that the kernel has a byte of
+        self.unproved = self.told_late = None
+        self.proofs = 0
+        self.retry_after = self.spread = 0
+        self.last_id, self.last_id_wrong = None, False
+        options = b"".join(encode_option(tag, value) for tag, value in ((TOKEN, token), (NAME, name.encode())) if value)
+        hello = struct.pack(">BBHIIII", 1, 0, SHORT if short else 0, ping_every, dead_after, *limits[:2]) + options
+        self.outbox.put(self.outbox.greeting, Out(PREFACE), now)  # 3.2-1
+        self.outbox.put(self.outbox.greeting, Out(encode(HELLO, hello), HELLO), now)
+
+    def _take_greeting(self, body, now):
+        fields = struct.unpack(">BBHIIIIIIQ", body[:36])
+        major, minor, flags, ping, dead = fields[:5]
+        limits = Limits(*fields[5:9])
+        if major != 1:  # G1
+            raise Drop(UNSUPPORTED_VERSION, "version %d, this is 1" % major)
+        for wrong, what in (
+            (minor > 0, "minor %d, asked for 0" % minor),  # G3, 4.2-3
+            (flags, "flags 0x%04x" % flags),  # G4, 4.2-4
+            (limits.max_frame < 256, "max_frame %d" % limits.max_frame),  # G5, 4.1-4
+            (dead < 100, "dead_after %d" % dead),  # G8, 6-3
+            (not 20 <= ping <= dead // 2, "ping_every %d, dead_after %d" % (ping, dead)),  # G9, 6-4
+            (limits.max_in_flight < 1, "max_in_flight 0"),  # G10, 4.2-5
+        ):
+            if wrong:
+                raise Drop(PROTOCOL_ERROR, "WELCOME: " + what)
+        self._options(body[36:], {AGENT: 1024})
+        if self.asked_dead_after and dead > max(self.asked_dead_after, 100):  # G19, 6-5
+            raise Drop(PROTOCOL_ERROR, "WELCOME: dead_after %d, asked for %d" % (dead, self.asked_dead_after))
+        self.server_limits = limits
+        self.peer_max_frame, self.peer_max_message = limits.max_frame, limits.max_message
+        self._agree(ping, dead, now)
+        self.ping_at = now + self.rng.random() * self.ping_every  # 5.2-1
+        self.first_ping = True
+        self.notes.append(("welcome", ping, dead, fields[9]))
+        self._pump(now)
+
+    # -- requests
+
+    def request(self, body, now):
+        request = Request(body)
+        self.waiting.append(request)
+        self._pump(now)
+        return request
+
+    def _pump(self, now):
+        """Sends what the server's limits allow."""
+        while self.waiting:
+            body = self.waiting[0].body
+            if self.goaway_got or self.goaway_sent or self.mute or self.state in (CLOSING, CLOSED) or self.next_id > U32:
+                self._tell(self.waiting.popleft(), "NOT_SENT")  # 7.4-2, 7.4-4, 3.6-2, 7.7-2
+                continue
+            if not self.greeted:
+                if self.sent_requests or len(body) > EARLY_MOST:  # 6-8
+                    return
+                chunk = EARLY_CHUNK  # 6-7
+            else:
+                if len(body) > self.peer_max_message:  # 7.7-3
+                    self.waiting[0].too_long = True
+                    self._tell(self.waiting.popleft(), "NOT_SENT")
+                    continue
+                queued = sum(len(r.body) for r in self.sent_requests.values()) + len(body)
+                if len(self.sent_requests) >= self.server_limits.max_in_flight:
+                    return
+                if self.sent_requests and queued > self.server_limits.max_queued:
+                    return
+                chunk = min(self.chunk, self.peer_max_frame)
+            request = self.waiting.popleft()
+            request.id, self.next_id = self.next_id, self.next_id + 1  # 3.6-1
+            self.sent_requests[request.id] = request
+            self.outbox.put_message(REQUEST, body, request.id, chunk, now)
+
+    def _begun(self, out):
+        if out.type == REQUEST and out.id in self.sent_requests:
+            self.sent_requests[out.id].begun = True
+            self.highest = max(self.highest, out.id)
+
+    def _sent(self, out, now):
+        if out.type == REQUEST and out.last and out.id in self.sent_requests:
+            self.sent_requests[out.id].sent = True
+
+    def cancel(self, request, now):
+        if request.outcome or request.cancelled:
+            return
+        if not request.begun:  # 7.7-2
+            if request.id is None:
+                self.waiting.remove(request)
+            self._take_back(request)
+            self._tell(request, "NOT_SENT")
+            return
+        request.cancelled = True  # it stays unanswered until its ending comes (3.6-6)
+        self._send_cancel(request, now)
+
+    def _send_cancel(self, request, now):
+        def send(at):
+            cut = self.outbox.withdraw(REQUEST, request.id)  # 4.8-4
+            if self.state == OPEN and not self.mute and (cut or not request.outcome):
+                self._put(encode(CANCEL, b"", request.id), at)
+        self._hold_back(send, now) if self.own_bucket else send(now)
+
+    def _take_back(self, request):
+        if request.id is not None:
+            self.outbox.withdraw(REQUEST, request.id)
+            self.sent_requests.pop(request.id, None)
+
+    def _tell(self, request, outcome, code=None, text="", retry_after=0):
+        request.outcome, request.code, request.text, request.retry_after = outcome, code, text, retry_after
+        self.notes.append(("outcome", request))
+
+    def _judge_side(self, header, violation, first):
+        if header.type in (RESPONSE, FAILURE):
+            request = self.sent_requests.get(header.id)
+            if request is None or not request.begun:  # R2, R3; 3.6-5, 3.6-3
+                ended = header.id <= self.highest
+                raise violation("id %d %s" % (header.id, "has its ending" if ended else "was never sent"))
+            if header.type == RESPONSE and not request.sent:  # R4, 3.6-4
+                raise violation("id %d is not sent to its end" % header.id)
+        if self.short and header.type == MESSAGE:  # S3, 7.3-2
+            raise violation("not on a short connection")
+
+    def _chunk(self, header, first, now):
+        if header.type == RESPONSE and first:
+            self._proof(now)  # 5.2: its header is enough
+
+    def _complete(self, type, id, body, now):
+        if type == MESSAGE:
+            self.notes.append(("message", body))
+            return
+        request = self.sent_requests.pop(id)
+        request.response = body
+        self._tell(request, "DONE")
+        self._after_ending(now)
+
+    def _take_failure(self, id, code, retry, text, now):
+        request = self.sent_requests.pop(id)
+        if self.open == (RESPONSE, id):  # R9, 4.9-2
+            self.open = self.message = None
+        self._tell(request, "REFUSED" if code == REFUSED else "FAILED", code, text, retry)  # 7.7-4, R16
+        if not request.sent and not request.cancelled:  # R10, 3.6-11, 3.6-12
+            self._send_cancel(request, now)
+        self._after_ending(now)
+
+    def _after_ending(self, now):
+        self._pump(now)
+        if self.goaway_got and not self.sent_requests:  # 7.4-3
+            self._close(NORMAL, "", now)
+
+    # -- heartbeat
+
+    def _proof(self, now):
+        self.proofs += 1
+        self.unproved = self.told_late = None
+        if not self.first_ping:
+            self.ping_at = now + self.ping_share * self.ping_every  # 5.2-2
+
+    def _side_deadlines(self):
+        if not self.mute:
+            yield self.ping_at, self._ping  # 5.2-3
+            if self.unproved is not None:
+                yield self.unproved + self.dead_after, self._no_round_trip  # 5.6-1
+                if not self.told_late:
+                    yield self.unproved + self.dead_after / 2, self._late_beat  # 5.6-2
+
+    def _ping(self, now):
+        super()._ping(now)
+        self.first_ping = False
+        self.ping_share = self.rng.uniform(0.8, 1)
+        self.ping_at = now + self.ping_share * self.ping_every
+        if self.unproved is None:
+            self.unproved = now
+
+    def _start_anew(self, now):
+        if self.unproved is not None:
+            self.unproved, self.told_late = now, None
+        super()._start_anew(now)
+
+    def _no_round_trip(self, now):
+        self.drop(NO_ROUND_TRIP, "no PING was answered for %g seconds" % self.dead_after, now)
+
+    def _late_beat(self, now):
+        self.told_late = True
+        self.notes.append(("late beat", now - self.unproved))
+
+    # -- ends
+
+    def _take_goaway(self, code, retry, spread, text, now):
+        self.goaway_got = True
+        self.retry_after, self.spread = retry, spread  # 7.4-6
+        self.notes.append(("goaway", code, text))
+        for request in [r for r in self.sent_requests.values() if not r.begun]:
+            self._take_back(request)  # 7.4-2
+            self._tell(request, "NOT_SENT")
+        self._after_ending(now)
+
+    def _take_close(self, last_id, code, retry, text, now):
+        self.peer_closed = self.deaf = True
+        self.last_id, self.last_id_wrong = last_id, last_id > self.highest  # F10, 4.11-3
+        self.retry_after = max(self.retry_after, retry)
+        if self.state == CLOSING:
+            return
+        self.end = (code, "server", text)
+        if self.short:
+            self._closed()  # 7.3-5, E6, G21
+            return
+        self.outbox.discard()
+        if self.last_id_wrong:
+            self.end = None
+            self._close(PROTOCOL_ERROR, "last_id %d is above every id sent" % last_id, now)
+        else:
+            self._close(NORMAL, "", now)  # 7.1-6, E5, G21
+
+    def end_of_stream(self, now):
+        self.ended = True
+        self.lose("the stream ended without CLOSE")  # 7.2-5, E3, P4
+
+    def close(self, now):
+        """The program leaves."""
+        self._close(NORMAL, "", now)
+        self._settle(now)
+
+    def end_writing(self, now):
+        """Shuts down writing without CLOSE; the answers still come (7.2, 5.5-3)."""
+        self.mute = True
+
+    def say_goaway(self, now):
+        self.goaway_sent = True
+        self._put(encode_goaway(NORMAL), now)
+
+    def _closed(self):
+        super()._closed()
+        self.outbox.discard()
+        for request in list(self.waiting) + list(self.sent_requests.values()):
+            if not request.begun:
+                self._tell(request, "NOT_SENT")  # 7.7-2
+            elif self.last_id is not None and not self.last_id_wrong and request.id > self.last_id:
+                self._tell(request, "REFUSED", retry_after=self.retry_after)  # 7.7-4
+            else:
+                self._tell(request, "UNKNOWN")  # 7.7-5
+        self.waiting.clear()
+        self.sent_requests.clear()
+
+
+# ----------------------------------------------------------------------------------------------------------- the loops
+
+clock = time.monotonic  # 5.11-1
+
+
+class Link:
+    """A connection and its socket."""
+
+    def __init__(self, sock, connection, peer):
+        self.sock, self.connection, self.peer = sock, connection, peer
+        self.due, self.mask, self.shut, self.reading, self.drained = None, 0, False, True, True
+        self.born, self.signed_off = clock(), False
+
+
+class Loop:
+    """One thread, one selector, and a heap of deadlines for any number of links."""
+
+    def __init__(self, selector):
+        self.selector, self.heap, self.count = selector, [], 0
+        self.links = set()
+        self.signals = 0
+        self.wake, woken = socket.socketpair()
+        for end in (self.wake, woken):
+            end.setblocking(False)
+        signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
+        self.woken = woken
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._signal)
+        self.selector.register(self.wake, selectors.EVENT_READ, self._woken)
+
+    def _signal(self, number, frame):
+        self.signals += 1
+
+    def _woken(self, mask, now):
+        self.wake.recv(4096)
+
+    def at(self, when, what):
+        self.count += 1
+        heapq.heappush(self.heap, (when, self.count, what))
+
+    def add(self, sock, connection, peer):
+        sock.setblocking(False)
+        if sock.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # 3.2-6
+        link = Link(sock, connection, peer)
+        self.links.add(link)
+        return link
+
+    def turn(self):
+        """Waits once, reads what has come, then judges the deadlines (5.1-2), then writes."""
+        asked = self.heap[0][0] if self.heap else None
+        ready = self.selector.select(None if asked is None else max(0, asked - clock()))
+        now = clock()
+        late = max(0.0, now - asked) if asked is not None else 0.0
+        for key, mask in ready:
+            if isinstance(key.data, Link):
+                link = key.data
+                if mask & selectors.EVENT_READ:
+                    self._read(link, now)
+                self.settle(link)
+            else:
+                key.data(mask, now)
+        if late > 0.06:  # the least that any connection calls late (5.11)
+            for link in list(self.links):
+                if not link.drained:
+                    continue
+                link.connection.tick(now, late)
+                self.settle(link)
+        while self.heap and self.heap[0][0] <= now:
+            what = heapq.heappop(self.heap)[2]
+            if isinstance(what, Link):
+                what.due = None
+                if what in self.links:
+                    if what.drained:
+                        what.connection.tick(now)
+                    self.settle(what)
+            else:
+                what(now)
+        return now
+
+    def _read(self, link, now):
+        link.drained = False
+        for _ in range(16):
+            try:
+                data = link.sock.recv(65536)
+            except BlockingIOError:
+                link.drained = True
+                return
+            except OSError as error:
+                link.connection.lose(error.strerror)
+                return
+            if not data:
+                link.reading, link.drained = False, True
+                link.connection.end_of_stream(now)
+                return
+            link.connection.receive(data, now)
+
+    def settle(self, link):
+        """Writes what there is, and does what the connection asks of its socket."""
+        connection = link.connection
+        while connection.outbox and connection.state != CLOSED:
+            try:
+                taken = link.sock.send(connection.outbox.offer())
+            except BlockingIOError:
+                break
+            except OSError as error:
+                if link.reading:
+                    self._read(link, clock())  # the reason may have come
+                connection.lose(error.strerror)
+                break
+            connection.taken(taken, clock())
+        if connection.state in (CLOSING, CLOSED) and not link.signed_off:
+            link.signed_off = True
+            self.ended(link)  # at once, not when the socket is closed
+        if connection.state == CLOSED:
+            return self._close(link)
+        if connection.wants_shutdown and not link.shut:
+            link.shut = True
+            try:
+                link.sock.shutdown(socket.SHUT_WR)  # 7.1-2
+            except OSError:
+                pass
+        mask = selectors.EVENT_READ * link.reading | selectors.EVENT_WRITE * bool(connection.outbox)
+        if mask != link.mask:
+            if not link.mask:
+                self.selector.register(link.sock, mask, link)
+            elif mask:
+                self.selector.modify(link.sock, mask, link)
+            else:
+                self.selector.unregister(link.sock)
+            link.mask = mask
+        due = connection.deadline()
+        if due is not None and (link.due is None or due < link.due):
+            link.due = due
+            self.at(due, link)
+
+    def _close(self, link):
+        if link not in self.links:
+            return
+        self.links.remove(link)
+        if link.mask:
+            self.selector.unregister(link.sock)
+        try:
+            if link.connection.close_sent is not None and not link.shut:
+                link.sock.shutdown(socket.SHUT_WR)
+            while link.reading and link.sock.recv(65536):
+                pass  # what is unread would make a reset of the end (7.1-3)
+        except OSError:
+            pass
+        link.sock.close()
+
+    def ended(self, link):
+        """The connection is lost, or its CLOSE is on the way."""
+
+
+def say(text):
+    try:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+    except OSError:
+        pass
+
+
+class ServerLoop(Loop):
+    def __init__(self, args):
+        super().__init__(selectors.DefaultSelector())
+        self.args, self.number, self.stopping = args, 0, False
+        if args.unix:
+            self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            if os.path.exists(args.unix):
+                os.unlink(args.unix)
+            self.listener.bind(args.unix)
+        else:
+            family = socket.AF_INET6 if ":" in args.host else socket.AF_INET
+            self.listener = socket.socket(family, socket.SOCK_STREAM)
+            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self.listener.bind((args.host, args.port))
+        self.listener.listen(1024)
+        self.listener.setblocking(False)
+        self.selector.register(self.listener, selectors.EVENT_READ, self._accept)
+
+    def run(self):
+        if self.args.unix:
+            where = "unix:" + self.args.unix
+        else:
+            host, port = self.listener.getsockname()[:2]
+            where = "%s:%d" % ("[%s]" % host if ":" in host else host, port)
+        print("listening on " + where, flush=True)
+        while not self.stopping or self.links:
+            now = self.turn()
+            if self.signals and not self.stopping:
+                self._stop(now)
+            if self.signals > 1:
+                say("stopped by a second signal, %d connections are cut" % len(self.links))
+                return 1
+        return 0
+
+    def _accept(self, mask, now):
+        while True:
+            try:
+                sock, peer = self.listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                say("accept failed: %s" % error.strerror)
+                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS):
+                    self.selector.unregister(self.listener)
+                    self.at(now + 0.1, self._listen_again)
+                return
+            self.number += 1
+            args = self.args
+            connection = ServerConnection(now, self.number, args.timeout, args.limits, args.handshake_timeout / 1000,
+                                          self._handler(), args.token)
+            link = self.add(sock, connection, "%s:%d" % peer[:2] if isinstance(peer, tuple) and peer else "unix")
+            if self.stopping:
+                connection.refuse(SHUTTING_DOWN, "the server is ending", now)  # P7
+            elif len(self.links) > args.max_connections:
+                connection.refuse(BUSY, "the server has %d connections" % args.max_connections, now)  # P6
+            self.settle(link)
+
+    def _listen_again(self, now):
+        if not self.stopping:
+            self.selector.register(self.listener, selectors.EVENT_READ, self._accept)
+
+    def _handler(self):
+        """A handler of its own for each connection."""
+        count = 0
+
+        def answer(connection, id, body, now):
+            nonlocal count
+            if self.args.handler == "ack":
+                body = b"ok"
+            elif self.args.handler == "count":
+                body = b"This is server send message:%d" % count
+            count += 1
+            if self.args.delay:
+                self.at(now + self.args.delay / 1000, lambda at: self._answer_late(connection, id, body, at))
+            else:
+                connection.answer(id, body, now)
+
+        return answer
+
+    def _answer_late(self, connection, id, body, now):
+        connection.answer(id, body, now)
+        for link in [each for each in self.links if each.connection is connection]:
+            self.settle(link)
+
+    def _stop(self, now):
+        self.stopping = True
+        self._accept(0, now)  # those that were connected already are told (7.6-1)
+        try:
+            self.selector.unregister(self.listener)
+        except KeyError:
+            pass
+        self.listener.close()
+        if self.args.unix:
+            os.unlink(self.args.unix)
+        for link in list(self.links):
+            if link.reading:
+                self._read(link, now)  # requests that have come whole are answered (7.4-7)
+            link.connection.stop(now)
+            self.settle(link)
+        self.at(now + self.args.grace / 1000, self._end_of_grace)
+
+    def _end_of_grace(self, now):
+        for link in list(self.links):
+            link.connection.stop_waiting(now)
+            self.settle(link)
+
+    def ended(self, link):
+        c = link.connection
+        code, by, text = c.end or (None, None, c.lost or "")
+        say("closed connection=%d peer=%s name=\"%s\" reason=%s by=%s age=%.3fs requests=%d bytes_in=%d bytes_out=%d "
+            "text=\"%s\"" % (c.number, link.peer, escape(c.name), "LOST" if by is None else code_name(code), by or "-",
+                             clock() - link.born, c.served, c.bytes_in, c.bytes_out, escape(text)))
+
+
+class Item:
+    """A message of the command line, its place in the order, and its latest request."""
+
+    def __init__(self, body):
+        self.body, self.request, self.since, self.done = body, None, None, False
+
+
+class ClientLoop(Loop):
+    NO_POINT = {PROTOCOL_ERROR: 76, BAD_PREFACE: 76, UNSUPPORTED_VERSION: 76, FRAME_TOO_LARGE: 76,
+                MESSAGE_TOO_LARGE: 76, TOO_MANY_PINGS: 76, UNSUPPORTED_OPTION: 76, UNAUTHORIZED: 77, KICKED: 77}
+
+    def __init__(self, args):
+        super().__init__(selectors.PollSelector())
+        self.args, self.status, self.printed = args, 0, 0
+        self.items = [Item(os.fsencode(text)) for text in args.message]
+        self.input, self.partial = not args.message, b""
+        if self.input:
+            os.set_blocking(0, False)
+            self.selector.register(0, selectors.EVENT_READ, self._input)
+
+    def _input(self, mask, now):
+        try:
+            data = os.read(0, 65536)
+        except BlockingIOError:
+            return
+        *lines, self.partial = (self.partial + data).split(b"\n")
+        if not data:
+            lines = [self.partial] if self.partial else []
+            self.input = False
+            self.selector.unregister(0)
+        self.items += [Item(line) for line in lines]
+
+    def failed(self, status, text):
+        self.status = self.status or status
+        say(text)
+
+    def run(self):
+        attempts = 0
+        while not self.signals:
+            todo = [item for item in self.items if not item.done]
+            if not todo and self.input and self.args.mode == "short":
+                self.turn()
+                continue
+            if not todo and (self.args.mode == "short" or (attempts and not self.input)):
+                break
+            link = self._connect()
+            if link:
+                self._session(link)
+            c = link and link.connection
+            if c and c.proofs and clock() - link.born > c.dead_after:
+                attempts = 0  # 7.7-9
+            code = c.end[0] if c and c.end else None
+            left = self.input or any(not item.done for item in self.items)
+            if c and self.args.mode == "short" and todo[0].done:
+                continue
+            if code in (NORMAL, SHUTTING_DOWN) and not left:
+                break
+            why = self._why(c) if c else "no server answers"
+            if code in self.NO_POINT or attempts >= self.args.again:
+                for item in todo:
+                    if not item.done:
+                        item.done = True
+                        say("not answered: " + (item.request.outcome if item.request else "NOT_SENT"))
+                self.failed(self.NO_POINT.get(code, 75 if c else 69), "no connection: " + why)
+                break
+            wait = random.uniform(0, min(30, 0.5 * 2 ** attempts))  # 7.7-8
+            if c:
+                wait += (c.retry_after + random.uniform(0, c.spread)) / 1000  # 7.7-7
+            attempts += 1
+            say("%s; the next attempt in %.1f seconds" % (why, wait))
+            until = clock() + wait
+            self.at(until, lambda now: None)
+            while clock() < until and not self.signals:
+                self.turn()
+        return 130 if self.signals and not self.status else self.status
+
+    def ended(self, link):
+        c = link.connection
+        if c.lost or c.end[0] != NORMAL:
+            say("the connection ended: " + self._why(c))
+
+    @staticmethod
+    def _why(c):
+        return "%s by the %s: %s" % (code_name(c.end[0]), c.end[1], escape(c.end[2])) if c.end else c.lost
+
+    def _connect(self):
+        args = self.args
+        try:
+            if args.unix:
+                sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+                sock.connect(args.unix)
+            else:
+                sock = socket.create_connection((args.host, args.port), args.timeout / 1000)
+        except socket.gaierror as error:
+            self.failed(68, "%s: %s" % (args.host, error.strerror))
+            return None
+        except OSError as error:
+            if self.args.again == 0:
+                self.failed(69, "cannot connect: %s" % error)
+            return None
+        c = ClientConnection(clock(), args.mode == "short", args.ping_every, args.dead_after, args.limits,
+                             args.handshake_timeout / 1000, args.name, args.token)
+        return self.add(sock, c, "")
+
+    def _session(self, link):
+        """One connection, from its first byte to its last."""
+        c, mine, free_since = link.connection, [], None
+        while c.state != CLOSED:
+            now = clock()
+            for item in self.items:
+                if item.done or item in mine or (self.args.mode == "short" and mine):
+                    continue
+                item.request, item.since = c.request(item.body, now), now
+                mine.append(item)
+                self.at(now + self.args.timeout / 1000 + 0.001, lambda at: None)
+            self.settle(link)
+            self._notes(c, now)
+            left = [item for item in mine if item.request.outcome is None]
+            for item in left:
+                if now - item.since > 2 * self.args.timeout / 1000:
+                    c.close(now)
+                elif now - item.since > self.args.timeout / 1000 and not item.request.cancelled:
+                    self.at(now + self.args.timeout / 1000 + 0.001, lambda at: None)
+                    c.cancel(item.request, now)
+            if self.signals:
+                c.close(now)
+            if not left and not self.input and self.args.mode == "long" and c.greeted:
+                if free_since is None:
+                    free_since = now
+                    self.at(now + self.args.hold / 1000, lambda at: None)
+                if now - free_since >= self.args.hold / 1000:
+                    c.close(now)
+            self.settle(link)
+            self._notes(c, now)
+            if c.state != CLOSED:
+                self.turn()
+        self._notes(c, clock())
+
+    def _notes(self, c, now):
+        for what, *rest in c.notes:
+            if what == "message":
+                say("message: " + escape(rest[0].decode("utf-8", "backslashreplace")))
+            elif what == "goaway":
+                say("the server sends this client away: %s %s" % (code_name(rest[0]), escape(rest[1])))
+            elif what == "late beat":
+                say("late beat: no PING was answered for %.3f seconds" % rest[0])
+            elif self.args.verbose and what == "pong":
+                say("beat %d: %.3f ms, queued %d, in flight %d, longest %d ms" % ((rest[0], rest[1] * 1000) + tuple(rest[2:])))
+            elif self.args.verbose and what == "welcome":
+                say("connection %d: ping_every %d ms, dead_after %d ms" % (rest[2], rest[0], rest[1]))
+            elif self.args.verbose and what == "late":
+                say("this side was late itself")
+        c.notes.clear()
+        while self.printed < len(self.items):
+            item = self.items[self.printed]
+            request = item.request
+            if item.done:
+                self.printed += 1
+                continue
+            if request is None or request.outcome is None:
+                break
+            if request.outcome in ("NOT_SENT", "REFUSED") and not request.too_long and self.args.again:
+                break  # 7.7-6: only what nobody processed is sent again
+            item.done = True
+            self.printed += 1
+            if request.outcome == "DONE":
+                reply = request.response
+                if sys.stdout.isatty():
+                    reply = escape(reply.decode("utf-8", "backslashreplace")).encode()
+                sys.stdout.buffer.write(reply + b"\n")
+                sys.stdout.buffer.flush()
+            else:
+                code = "" if request.code is None else "(%s)" % code_name(request.code)
+                status = self.NO_POINT.get(c.end[0], 75) if c.end else 75
+                if request.outcome == "FAILED":
+                    status = 75 if request.code == CANCELLED else 70
+                text = escape(request.text) or (c.end and escape(c.end[2])) or c.lost or ""
+                self.failed(status, ("not answered: %s%s %s" % (request.outcome, code, text)).rstrip())
+
+
+# ---------------------------------------------------------------------------------------------------- the command line
+
+
+def duration(text):
+    """30, 2.5, 500ms, 2m, 1h: whole milliseconds."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h)?", text)
+    if not match:
+        raise argparse.ArgumentTypeError("%r is not a duration like 30, 2.5, 500ms or 2m" % text)
+    value = int(float(match[1]) * {"ms": 1, None: 1000, "s": 1000, "m": 60000, "h": 3600000}[match[2]])
+    if value > U32:
+        raise argparse.ArgumentTypeError("%r is more than %d ms" % (text, U32))
+    return value
+
+
+def size(text):
+    match = re.fullmatch(r"(\d+)([km]?)", text)
+    value = int(match[1]) * {"": 1, "k": 1024, "m": 1048576}[match[2]] if match else -1
+    if not 0 <= value <= U32:
+        raise argparse.ArgumentTypeError("%r is not a number of bytes like 16384, 16k or 1m" % text)
+    return value
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message):
+        self.print_usage(sys.stderr)
+        self.exit(64, "%s: %s\n" % (self.prog, message))
+
+
+def arguments(argv):
+    parser = Parser(prog="peer.py", description="A second implementation of Lifeline, written from Protocol.md alone.")
+    sides = parser.add_subparsers(dest="side", required=True, parser_class=Parser)
+    server, client = sides.add_parser("server"), sides.add_parser("client")
+    sides.add_parser("selftest")
+    for side in (server, client):
+        side.add_argument("--host", default="127.0.0.1")
+        side.add_argument("--port", type=int, default=7400)
+        side.add_argument("--unix", metavar="PATH", help="a Unix socket in place of host and port")
+        side.add_argument("--timeout", type=duration, default=30000, metavar="DURATION")
+        side.add_argument("--handshake-timeout", type=duration, default=10000, metavar="DURATION")
+        side.add_argument("--token", type=os.fsencode)
+        side.add_argument("--max-frame", type=size, default=DEFAULTS.max_frame, metavar="BYTES")
+        side.add_argument("--max-message", type=size, default=DEFAULTS.max_message, metavar="BYTES")
+    server.add_argument("--handler", choices=("echo", "ack", "count"), default="echo")
+    server.add_argument("--delay", type=duration, default=0, metavar="DURATION", help="before each answer")
+    server.add_argument("--max-in-flight", type=int, default=DEFAULTS.max_in_flight, metavar="N")
+    server.add_argument("--max-queued", type=size, default=DEFAULTS.max_queued, metavar="BYTES")
+    server.add_argument("--max-connections", type=int, default=10000, metavar="N")
+    server.add_argument("--grace", type=duration, default=10000, metavar="DURATION", help="a drain's bound")
+    client.add_argument("--mode", choices=("long", "short"), default="long")
+    client.add_argument("--ping-every", type=duration, default=0, metavar="DURATION")
+    client.add_argument("--dead-after", type=duration, default=0, metavar="DURATION")
+    client.add_argument("--name", default="")
+    client.add_argument("--hold", type=duration, default=0, metavar="DURATION", help="stay for so long after the last")
+    client.add_argument("--again", type=int, default=0, metavar="N", help="attempts in a row to connect again")
+    client.add_argument("--verbose", action="store_true")
+    client.add_argument("message", nargs="*", metavar="MESSAGE")
+    args = parser.parse_args(argv)
+    if args.side == "selftest":
+        return args
+    in_flight, queued = (args.max_in_flight, args.max_queued) if args.side == "server" else DEFAULTS[2:]
+    args.limits = Limits(args.max_frame, args.max_message, in_flight, queued)
+    for wrong, text in (
+        (not 0 <= args.port <= 65535, "--port is 0 to 65535"),
+        (args.max_frame < 256, "--max-frame is 256 or more"),  # 4.1-4
+        (args.token is not None and len(args.token) > 256, "--token is 256 bytes at most"),  # 4.12-3
+        (args.handshake_timeout < 1, "--handshake-timeout is 1ms or more"),
+        (args.side == "server" and args.timeout < 100, "--timeout is 100ms or more"),  # 6-2
+        (args.side == "server" and not 1 <= in_flight <= U32, "--max-in-flight is 1 or more"),  # 4.2-5
+        (args.side == "server" and queued < args.max_message, "--max-queued is --max-message or more"),  # 4.2-6
+        (args.side == "client" and len(getattr(args, "name", "").encode("utf-8", "replace")) > 64,
+         "--name is 64 bytes at most"),  # 4.12-4
+    ):
+        if wrong:
+            parser.error(text)
+    return args
+
+
+def main(argv):
+    args = arguments(argv)
+    if args.side == "selftest":
+        return selftest()
+    try:
+        return (ServerLoop if args.side == "server" else ClientLoop)(args).run()
+    except BrokenPipeError:
+        return 74
+    except OSError as error:
+        say("peer.py: %s" % error)
+        return 69 if error.errno == errno.EADDRINUSE else 71
+
+
+# ---------------------------------------------------------------------------------------------------------- the tests
+
+
+def hello(major=1, minor=0, flags=0, ping=0, dead=0, max_frame=16384, max_message=1048576, options=b""):
+    return encode(HELLO, struct.pack(">BBHIIII", major, minor, flags, ping, dead, max_frame, max_message) + options)
+
+
+def welcome(major=1, minor=0, flags=0, ping=10000, dead=30000, max_frame=16384, in_flight=256, queued=4194304,
+            options=b""):
+    fields = (major, minor, flags, ping, dead, max_frame, 1048576, in_flight, queued, 1)
+    return encode(WELCOME, struct.pack(">BBHIIIIIIQ", *fields) + options)
+
+
+def header(length, type, flags=0, id=0, zero=0):
+    return struct.pack(">IBBHI", length, type, flags, zero, id)
+
+
+def server_rows():
+    """Rows of section 9 that a server shows: the row, the client's bytes, whether its stream ends then, the codes of
+    the FAILUREs and that of the CLOSE which the server sends (None: none). Its limits are 1024 bytes a frame, 4096 a
+    message, 2 requests, 5000 bytes, its TOKEN is not asked for, and requests of it are answered at once."""
+    P, L, S = PREFACE, PREFACE + hello(), PREFACE + hello(flags=SHORT)
+    ping, opt = encode(PING, bytes(8)), encode_option
+    R = lambda id, body=b"x", flags=0: encode(REQUEST, body, id, flags)
+    M = lambda body=b"x", flags=0: encode(MESSAGE, body, 0, flags)
+    close, goaway = encode_close(NORMAL), encode_goaway(NORMAL)
+    E, N = PROTOCOL_ERROR, NORMAL
+    bad = b"\xff"
+    big = b"y" * 1024
+    return [
+        ("P1 http", b"GET / HTTP/1.1\r\n", 0, [], BAD_PREFACE),
+        ("P1 tls", b"\x16\x03\x01\x02", 0, [], BAD_PREFACE),
+        ("P1 ssh", b"SSH-2.0-x\r\n", 0, [], BAD_PREFACE),
+        ("P1 last byte", b"LIFELINX", 0, [], BAD_PREFACE),
+        ("P2", b"", 1, [], N),
+        ("P3 one byte", b"L", 1, [], E),
+        ("P3 preface", P, 1, [], E),
+        ("P3 half HELLO", L[:25], 1, [], E),
+        ("H1", L + header(0, REQUEST, 0, 1, 1), 0, [], E),
+        ("H1 second byte", L + header(8, PING, 0, 0, 256), 0, [], E),
+        ("H1 before H6", P + header(8, PING, 0, 0, 256), 0, [], E),
+        ("H2", L + header(0, REQUEST, 0x02, 1), 0, [], E),
+        ("H2 on unknown", L + header(0, 0x55, 0xC0), 0, [], E),
+        ("H3", L + header(0, 0x55), 0, [], E),
+        ("H3 type 0", L + header(0, 0), 0, [], E),
+        ("H3 type 0x0c", L + header(0, 12), 0, [], E),
+        ("H3 too long, first", L + header(20000, 0x55), 0, [], E),
+        ("H4 PING", L + header(8, PING, MORE), 0, [], E),
+        ("H4 unknown", L + header(0, 0x55, MORE | IGNORABLE), 0, [], E),
+        ("H4 CANCEL", L + header(0, CANCEL, MORE, 1), 0, [], E),
+        ("H5 WELCOME", L + header(36, WELCOME), 0, [], E),
+        ("H5 RESPONSE", L + header(0, RESPONSE, 0, 1), 0, [], E),
+        ("H5 FAILURE", L + header(8, FAILURE, 0, 1), 0, [], E),
+        ("H5 WELCOME first", P + header(36, WELCOME), 0, [], E),
+        ("H6 PING", P + ping, 0, [], E),
+        ("H6 CLOSE", P + close, 0, [], E),
+        ("H6 REQUEST", P + R(1), 0, [], E),
+        ("H6 IGNORABLE", P + header(0, 0x55, IGNORABLE), 0, [], E),
+        ("H8", L + hello(), 0, [], E),
+        ("H9 REQUEST 0", L + header(0, REQUEST), 0, [], E),
+        ("H9 CANCEL 0", L + header(0, CANCEL), 0, [], E),
+        ("H9 PING 1", L + header(8, PING, 0, 1), 0, [], E),
+        ("H9 MESSAGE 1", L + header(0, MESSAGE, 0, 1), 0, [], E),
+        ("H9 HELLO 1", P + header(20, HELLO, 0, 1), 0, [], E),
+        ("H9 before H10", L + header(2000, REQUEST), 0, [], E),
+        ("H10 REQUEST", L + header(1025, REQUEST, 0, 1), 0, [], FRAME_TOO_LARGE),
+        ("H10 over both", L + header(5000, REQUEST, 0, 1), 0, [], FRAME_TOO_LARGE),
+        ("H10 MESSAGE", L + header(1025, MESSAGE), 0, [], FRAME_TOO_LARGE),
+        ("H10 unknown", L + header(1025, 0x55, IGNORABLE), 0, [], FRAME_TOO_LARGE),
+        ("H10 PING", L + header(9, PING), 0, [], FRAME_TOO_LARGE),
+        ("H10 PONG", L + header(21, PONG), 0, [], FRAME_TOO_LARGE),
+        ("H10 CANCEL", L + header(1, CANCEL, 0, 1), 0, [], FRAME_TOO_LARGE),
+        ("H10 HELLO", P + header(1025, HELLO), 0, [], FRAME_TOO_LARGE),
+        ("H10 GOAWAY", L + header(525, GOAWAY), 0, [], FRAME_TOO_LARGE),
+        ("H10 CLOSE", L + header(525, CLOSE), 0, [], FRAME_TOO_LARGE),
+        ("H10 most", L + header(U32, REQUEST, 0, 1), 0, [], FRAME_TOO_LARGE),
+        ("H11 PING", L + header(7, PING), 0, [], E),
+        ("H11 PONG", L + header(19, PONG), 0, [], E),
+        ("H11 HELLO", P + header(19, HELLO), 0, [], E),
+        ("H11 GOAWAY", L + header(11, GOAWAY), 0, [], E),
+        ("H11 CLOSE", L + header(11, CLOSE), 0, [], E),
+        ("H12", L + header(0, REQUEST, MORE, 1), 0, [], E),
+        ("H12 MESSAGE", L + header(0, MESSAGE, MORE), 0, [], E),
+        ("H12 later chunk", L + R(1, b"a", MORE) + header(0, REQUEST, MORE, 1), 0, [], E),
+        ("H13 id", L + R(1, b"a", MORE) + R(2), 0, [], E),
+        ("H13 MESSAGE", L + R(1, b"a", MORE) + M(), 0, [], E),
+        ("H13 REQUEST", L + M(b"a", MORE) + R(1), 0, [], E),
+        ("H14 same", L + R(1) + R(1), 0, [], E),
+        ("H14 lower", L + R(7) + R(6), 0, [], E),
+        ("H14 cancelled", L + R(1, b"a", MORE) + header(0, CANCEL, 0, 1) + R(1), 0, None, E),
+        ("H15 REQUEST", L + R(1, big, MORE) * 4 + R(1, b"a"), 0, [], MESSAGE_TOO_LARGE),
+        ("H15 MESSAGE", L + M(big, MORE) * 4 + M(b"a"), 0, [], MESSAGE_TOO_LARGE),
+        ("H15 just at", L + R(1, big, MORE) * 4 + R(1, b"") + close, 0, [], N),
+        ("H17", L + encode(0x55, b"abc", 9, IGNORABLE) + encode(0xFF, b"", 0, IGNORABLE) + close, 0, [], N),
+        ("H17 between chunks", L + R(1, b"a", MORE) + encode(0x55, b"abc", 9, IGNORABLE) + R(1) + close, 0, [], N),
+        ("H18", L + encode(REQUEST, b"x", 1, IGNORABLE) + encode(CLOSE, bytes(12), 0, IGNORABLE), 0, [], N),
+        ("H18 HELLO", P + header(20, HELLO, IGNORABLE) + hello()[12:] + close, 0, [], N),
+        ("G1 0", P + hello(major=0, flags=9), 0, [], UNSUPPORTED_VERSION),
+        ("G1 2", P + hello(major=2, max_frame=1), 0, [], UNSUPPORTED_VERSION),
+        ("G2", P + hello(minor=9) + close, 0, [], N),
+        ("G4", P + hello(flags=2), 0, [], E),
+        ("G4 high", P + hello(flags=0x8001), 0, [], E),
+        ("G5", P + hello(max_frame=255), 0, [], E),
+        ("G5 just", P + hello(max_frame=256) + close, 0, [], N),
+        ("G6", P + hello(max_message=0) + R(1) + R(2, b"") + close, 0, [MESSAGE_TOO_LARGE], N),
+        ("G7", P + hello(ping=U32, dead=1) + close, 0, [], N),
+        ("G12 3 bytes", P + hello(options=b"\0\2\0"), 0, [], E),
+        ("G12 beyond", P + hello(options=b"\0\2\0\4abc"), 0, [], E),
+        ("G12 beyond, unknown", P + hello(options=b"\x80\2\0\4abc"), 0, [], E),
+        ("G13 TOKEN", P + hello(options=opt(TOKEN, b"") * 2), 0, [], E),
+        ("G13 NAME", P + hello(options=opt(NAME, b"a") + opt(9, b"") + opt(NAME, b"a")), 0, [], E),
+        ("G13 AGENT", P + hello(options=opt(AGENT, b"a") * 2), 0, [], E),
+        ("G14 TOKEN", P + hello(options=opt(TOKEN, b"a" * 257)), 0, [], E),
+        ("G14 TOKEN 256", P + hello(options=opt(TOKEN, bad * 256)) + close, 0, [], N),
+        ("G14 NAME", P + hello(options=opt(NAME, b"a" * 65)), 0, [], E),
+        ("G14 NAME 64", P + hello(options=opt(NAME, b"a" * 64)) + close, 0, [], N),
+        ("G15 NAME", P + hello(options=opt(NAME, bad)), 0, [], E),
+        ("G15 AGENT", P + hello(options=opt(AGENT, b"\xed\xa0\x80")), 0, [], E),
+        ("G15 overlong", P + hello(options=opt(NAME, b"\xc0\x80")), 0, [], E),
+        ("G15 zero and newline", P + hello(options=opt(NAME, b"a\0\nb")) + close, 0, [], N),
+        ("G16", P + hello(options=opt(0x8000, b"")), 0, [], UNSUPPORTED_OPTION),
+        ("G16 before G15", P + hello(options=opt(0x8000, b"") + opt(NAME, bad)), 0, [], UNSUPPORTED_OPTION),
+        ("G15 before G16", P + hello(options=opt(NAME, bad) + opt(0x8000, b"")), 0, [], E),
+        ("G5 before G16", P + hello(max_frame=1, options=opt(0x8000, b"")), 0, [], E),
+        ("G17", P + hello(options=opt(9, b"a") * 2 + opt(0x7FFF, bad)) + close, 0, [], N),
+        ("R1", L + header(0, CANCEL, 0, 1), 0, [], E),
+        ("R1 after", L + R(5) + header(0, CANCEL, 0, 6), 0, [], E),
+        ("R5", L + R(1, b"a", MORE) + goaway + R(1) + R(2), 0, [], None),
+        ("R5 open", L + R(1, b"a", MORE) + goaway + M(), 0, [], E),
+        ("R6 not whole", L + R(1, b"a", MORE) + header(0, CANCEL, 0, 1) + R(2) + close, 0, [CANCELLED], N),
+        ("R7", L + R(5) + header(0, CANCEL, 0, 5) * 2 + header(0, CANCEL, 0, 3) + close, 0, [], N),
+        ("R11", P + hello() + R(1, big, MORE) + header(0, CANCEL, 0, 1) * 2 + R(2) + close, 0, [CANCELLED], N),
+        ("R17", L + R(1) + R(2) + close, 0, [], N),
+        ("S1", S + R(1, b"a", MORE) + R(2), 0, [], E),
+        ("S2 MESSAGE", S + M(), 0, [], E),
+        ("S2 GOAWAY", S + goaway, 0, [], E),
+        ("S2 chunk", S + R(1, b"a", MORE) + M(), 0, [], E),
+        ("S4", S, 1, [], N),
+        ("SHORT", S + R(9), 0, [], N),
+        ("SHORT, end", S + R(9), 1, [], N),
+        ("SHORT, ping", S + ping + R(9), 0, [], N),
+        ("SHORT, CANCEL", S + R(9, b"a", MORE) + header(0, CANCEL, 0, 9), 0, [CANCELLED], N),
+        ("SHORT, CLOSE", S + close, 0, [], N),
+        ("SHORT, cut", S + R(9, b"a", MORE), 1, [], E),
+        ("F1 GOAWAY", L + encode(GOAWAY, b"\0\0\0\1" + bytes(8)), 0, [], E),
+        ("F1 CLOSE", L + encode(CLOSE, bytes(6) + b"\0\1" + bytes(4)), 0, [], E),
+        ("F2 GOAWAY", L + encode(GOAWAY, bytes(12) + bad), 0, [], E),
+        ("F2 CLOSE", L + encode(CLOSE, bytes(12) + bad), 0, [], E),
+        ("F3 GOAWAY", L + encode_goaway(999), 0, [], N),
+        ("F3 CLOSE", L + encode_close(999), 0, [], N),
+        ("F4", L + encode(PONG, bytes(20)), 0, [], E),
+        ("F6", L + ping * 3 + close, 0, [], N),
+        ("F7 PING", L + ping * 21, 0, [], TOO_MANY_PINGS),
+        ("F7 PING, 20", L + ping * 20 + close, 0, [], N),
+        ("F7 CANCEL", L + R(1) + header(0, CANCEL, 0, 1) * 21, 0, [], TOO_MANY_PINGS),
+        ("F7 MESSAGE", L + M(b"") * 21, 0, [], TOO_MANY_PINGS),
+        ("F7 long MESSAGE", L + (M(b"a", MORE) + M(b"")) * 30 + close, 0, [], N),
+        ("F7 mixed", L + ping * 19 + M(b"") + M(b""), 0, [], TOO_MANY_PINGS),
+        ("F8", L + R(1, b"a", MORE) + goaway + goaway + R(1), 0, [], N),
+        ("F9", L + R(1) + encode_close(NORMAL, "", 1), 0, [], E),
+        ("E1", L, 1, [], N),
+        ("E1 answered", L + R(3), 1, [], N),
+        ("E1 GOAWAY", L + R(3) + goaway, 1, [], N),
+        ("E2 header", L + R(1) + header(8, PING)[:5], 1, [], E),
+        ("E2 payload", L + R(1) + header(8, PING), 1, [], E),
+        ("E2 skipped", L + header(8, 0x55, IGNORABLE), 1, [], E),
+        ("E2 chunks", L + R(1) + R(2, b"a", MORE), 1, [], E),
+        ("E2 MESSAGE", L + M(b"a", MORE), 1, [], E),
+        ("E5", L + close, 0, [], N),
+        ("E5 end", L + close, 1, [], N),
+        ("E5 between chunks", L + R(1, b"a", MORE) + close, 0, [], N),
+        ("E8", L + R(1) + close + b"\xff" * 40, 0, [], N),
+        ("GOAWAY", L + R(1) + goaway, 0, [], N),
+    ]
+
+
+def client_rows():
+    """Rows that a client shows: the row, the server's bytes behind its preface, the code of the client's CLOSE (None:
+    it sends none). It is long, has asked for dead_after 1000, and has sent request 1 whole and nothing else."""
+    W, opt = welcome(ping=300, dead=1000), encode_option
+    F = lambda code=20, id=1, tail=b"": encode(FAILURE, struct.pack(">HHI", code, 0, 0) + tail, id)
+    R = lambda id=1, body=b"x", flags=0: encode(RESPONSE, body, id, flags)
+    E, N = PROTOCOL_ERROR, NORMAL
+    w = lambda **changes: welcome(**dict(dict(ping=300, dead=1000), **changes))
+    return [
+        ("H5", W + header(20, HELLO), E),
+        ("H5 REQUEST", W + header(0, REQUEST, 0, 1), E),
+        ("H5 CANCEL", W + header(0, CANCEL, 0, 1), E),
+        ("H7 PING", encode(PING, bytes(8)), E),
+        ("H7 IGNORABLE", header(0, 0x55, IGNORABLE), E),
+        ("H8", W + W, E),
+        ("H10 WELCOME", header(1025, WELCOME), FRAME_TOO_LARGE),
+        ("H10 FAILURE", W + header(521, FAILURE, 0, 1), FRAME_TOO_LARGE),
+        ("H10 RESPONSE", W + header(16385, RESPONSE, 0, 1), FRAME_TOO_LARGE),
+        ("H11 WELCOME", header(35, WELCOME), E),
+        ("H13", W + R(1, b"x", MORE) + encode(MESSAGE, b"x"), E),
+        ("H15", W + R(1, bytes(16384), MORE) * 64 + R(), MESSAGE_TOO_LARGE),
+        ("G1", w(major=2, minor=5, ping=0), UNSUPPORTED_VERSION),
+        ("G3", w(minor=1), E),
+        ("G4", w(flags=1), E),
+        ("G5", w(max_frame=255), E),
+        ("G8", w(dead=99, ping=20), E),
+        ("G9 low", w(ping=19), E),
+        ("G9 high", w(ping=501), E),
+        ("G10", w(in_flight=0), E),
+        ("G11", w(queued=0) + encode_close(0, "", 1), N),
+        ("G12", w(options=b"\0"), E),
+        ("G13", w(options=opt(AGENT, b"a") * 2), E),
+        ("G15", w(options=opt(AGENT, b"\xff")), E),
+        ("G16", w(options=opt(0x8001, b"")), UNSUPPORTED_OPTION),
+        ("G18", w(options=opt(TOKEN, bytes(300)) * 2 + opt(NAME, b"\xff" * 80)) + encode_close(0, "", 1), N),
+        ("G19", w(dead=1001), E),
+        ("G16 before G19", w(dead=1001, options=opt(0x8001, b"")), UNSUPPORTED_OPTION),
+        ("G21", encode_close(BUSY), N),
+        ("R2", W + R(2), E),
+        ("R2 FAILURE", W + F(id=2), E),
+        ("R3", W + R() + R(), E),
+        ("R3 FAILURE", W + F() + F(), E),
+        ("R9", W + R(1, b"x", MORE) + F() + R(), E),
+        ("F1", W + encode(FAILURE, b"\0\1\0\1" + bytes(4), 1), E),
+        ("F2", W + F(tail=b"\xff"), E),
+        ("F4", W + encode(PONG, bytes(20)), E),
+        ("F7", W + encode(PING, bytes(8)) * 21, TOO_MANY_PINGS),
+        ("F10", W + encode_close(0, "", 2), E),
+        ("E5", W + encode_close(0, "", 1), N),
+        ("E8", W + encode_close(0, "", 1) + b"\xff" * 20, N),
+    ]
+
+
+ROW_LIMITS = Limits(1024, 4096, 2, 5000)
+
+
+def echo(connection, id, body, now):
+    connection.answer(id, body, now)
+
+
+def drain(connection, now):
+    """What the connection writes, where the kernel takes it all."""
+    written = b""
+    while connection.outbox and connection.state != CLOSED:
+        data = connection.outbox.offer()
+        connection.taken(len(data), now)
+        written += data
+    return written
+
+
+def frames(stream):
+    """[(type, flags, id, payload)] of whole frames."""
+    found, at = [], 0
+    while len(stream) - at >= 12:
+        length, type, flags, _, id = struct.unpack_from(">IBBHI", stream, at)
+        found.append((type, flags, id, stream[at + 12 : at + 12 + length]))
+        at += 12 + length
+    return found
+
+
+def hexdumps():
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "Protocol.md")
+    with open(path, encoding="utf-8") as file:
+        blocks = re.findall(r"```hexdump\n# (\w+)\n(.*?)```", file.read(), re.S)
+    result = {}
+    for name, block in blocks:
+        parts = []  # (side, bytes of one frame)
+        for line in block.splitlines():
+            data, comment = (line[2:].split(";") + [""])[:2]
+            if data.strip() == "end":
+                continue
+            if comment:
+                parts.append([line[0], b""])
+            parts[-1][1] += bytes.fromhex(data)
+        result[name] = parts
+    return result
+
+
+def chops(data, rng):
+    yield [data]
+    yield [data[i : i + 1] for i in range(len(data))]
+    for cut in range(1, len(data)):
+        yield [data[:cut], data[cut:]]
+    for _ in range(100):
+        pieces, at = [], 0
+        while at < len(data):
+            step = rng.choice((1, 2, 3, 12, 40))
+            pieces.append(data[at : at + step])
+            at += step
+        yield pieces
+
+
+def selftest():
+    """Quick: no socket, no sleep, no clock but a number."""
+    rng = random.Random(7)
+    checks = 0
+
+    def check(what, got, expected):
+        nonlocal checks
+        checks += 1
+        if got != expected:
+            raise SystemExit("selftest: %s: got %r, expected %r" % (what, got, expected))
+
+    # Section 6.
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "Protocol.md"), encoding="utf-8") as file:
+        table = re.findall(r"^\| (\d+) \| (\d+) \| (\d+) \| (\d+) \| (\d+) \|", file.read(), re.M)
+    check("the table of section 6 has rows", len(table) >= 14, True)
+    for row in table:
+        ping, dead, timeout, ping_every, dead_after = map(int, row)
+        check("negotiation %r" % (row,), negotiate(ping, dead, timeout), (ping_every, dead_after))
+
+    # The appendices: the server answers them byte for byte, however they are cut.
+    dumps = hexdumps()
+    check("the appendices", sorted(dumps), ["long", "short"])
+    for name, parts in dumps.items():
+        sent = b"".join(data for side, data in parts if side == "C")
+        expected = b"".join(data for side, data in parts if side == "S")
+        for pieces in chops(sent, rng):
+            server, written = ServerConnection(0, handler=echo), b""
+            for piece in pieces:
+                server.receive(piece, 0)
+                written += drain(server, 0)
+            server.end_of_stream(0)
+            check("appendix %s, cut %r" % (name, [len(p) for p in pieces][:9]), (written, server.state),
+                  (expected, CLOSED))
+
+    # The short one is what the client says, and what it understands, however it is cut.
+    sent = b"".join(data for side, data in dumps["short"] if side == "C")
+    for pieces in chops(b"".join(data for side, data in dumps["short"] if side == "S"), rng):
+        client = ClientConnection(0, short=True)
+        request = client.request(b"hello", 0)
+        check("short client", drain(client, 0), sent)
+        for piece in pieces:
+            client.receive(piece, 0)
+        check("short client's end", (client.state, request.outcome, request.response, drain(client, 0)),
+              (CLOSED, "DONE", b"hello", b""))
+
+    # The long one, frame by frame.
+    client, now, requests = ClientConnection(0, name="till-7", rng=rng), 0, []
+    for side, data in dumps["long"]:
+        if side == "S":
+            client.receive(data, now)
+            continue
+        if data[:4] == b"LIFE":
+            check("long client", drain(client, now), PREFACE + dumps["long"][1][1])
+        elif data[4] == PING:
+            now = client.deadline()
+            check("first PING within ping_every", now <= 10, True)
+            client.tick(now)
+        elif data[4] == REQUEST:
+            requests += [client.request((b"hello", b"hello", b"")[len(requests)], now)] if not client.outbox else []
+        elif data[4] == MESSAGE:
+            client.send_message(b"note", now)
+            client.chunk = 3
+        elif data[4] == CLOSE:
+            client.close(now)
+        if data[:4] != b"LIFE" and data[4] != HELLO:
+            offered = client.outbox.offer()
+            check("long client", offered[: len(data)], data)
+            client.taken(len(data), now)
+    check("long client's end", (client.state, [r.outcome for r in requests], requests[1].response),
+          (CLOSED, ["DONE"] * 3, b"hello"))
+
+    # Section 9, whole and byte by byte.
+    for row, data, ends, failures, code in server_rows():
+        for step in (len(data) or 1, 1):
+            server, written = ServerConnection(0, limits=ROW_LIMITS, handler=echo), b""
+            for at in range(0, len(data), step):
+                server.receive(data[at : at + step], 0)
+                written += drain(server, 0)
+            if ends:
+                server.end_of_stream(0)
+            written += drain(server, 0)
+            got = frames(written[8:])
+            check(row + " preface", written[:8] in (PREFACE, b""), True)
+            closes = [struct.unpack(">H", payload[4:6])[0] for type, _, _, payload in got if type == CLOSE]
+            if code is not None:
+                check(row, closes, [code])
+                check(row + ", last", got[-1][0], CLOSE)
+            if failures is not None:
+                check(row + ", failures", [struct.unpack(">H", p[:2])[0] for t, _, _, p in got if t == FAILURE], failures)
+    for row, data, code in client_rows():
+        for step in (len(data), 1):
+            if step == 1 and len(data) > 10000:
+                continue
+            client = ClientConnection(0, dead_after=1000, rng=rng)
+            client.request(b"x", 0)
+            written = drain(client, 0)
+            for at in range(0, len(PREFACE + data), step):
+                client.receive((PREFACE + data)[at : at + step], 0)
+                written = drain(client, 0) or written
+            check("client " + row, [struct.unpack(">H", p[4:6])[0] for t, _, _, p in frames(written) if t == CLOSE], [code])
+
+    checks += selftest_requests(check)
+    checks += selftest_time(check)
+    print("peer.py: %d checks, all is well" % checks)
+    return 0
+
+
+def handshaken(now=0.0, short=False, handler=None, **wish):
+    """A server and a client that have greeted each other."""
+    later = []
+    limits = wish.pop("limits", DEFAULTS)
+    server = ServerConnection(now, limits=limits, handler=handler or (lambda c, id, body, at: later.append((id, body))))
+    client = ClientConnection(now, short=short, rng=random.Random(3), **wish)
+    exchange(client, server, now)
+    exchange(client, server, now)
+    return client, server, later
+
+
+def exchange(client, server, now):
+    for a, b in ((client, server), (server, client)):
+        data = drain(a, now)
+        if data:
+            b.receive(data, now)
+        if a.wants_shutdown or a.state == CLOSED:
+            if not b.ended:
+                b.end_of_stream(now)
+
+
+def selftest_requests(check):
+    # Limits, refusals, CANCEL, the load in PONG.
+    client, server, later = handshaken(limits=Limits(1024, 4096, 2, 5000))
+    raw = lambda id, body, flags=0: encode(REQUEST, body, id, flags)
+    server.receive(raw(1, b"a" * 1000) + raw(2, b"b") + raw(3, b"c"), 1.0)
+    got = frames(drain(server, 1.0))
+    check("R12", [(t, i, p[:2]) for t, _, i, p in got], [(FAILURE, 3, b"\0\x12")])
+    server.receive(encode(PING, bytes(7) + b"\1"), 3.5)
+    check("the load", frames(drain(server, 3.5))[0][3][8:], struct.pack(">III", 1001, 2, 2500))
+    server.receive(encode(CANCEL, b"", 1), 3.5)
+    check("R6", [(t, i, p[:2]) for t, _, i, p in frames(drain(server, 3.5))], [(FAILURE, 1, b"\0\x11")])
+    server.answer(1, b"late", 3.5)
+    check("an answer after CANCEL", drain(server, 3.5), b"")
+    for part in range(4):
+        server.receive(raw(4, b"d" * 1024, MORE), 3.5)
+    server.receive(raw(4, b""), 3.5)
+    server.answer(2, b"", 3.5)
+    check("3.6-7: in flight until it is with the kernel", (len(server.requests), server.queued), (2, 4097))
+    drain(server, 3.5)
+    check("3.6-7", (len(server.requests), server.queued), (1, 4096))
+    server.receive(raw(5, b"e" * 904) + raw(6, b"f"), 3.5)
+    check("max_in_flight and max_queued", [i for t, _, i, _ in frames(drain(server, 3.5)) if t == FAILURE], [6])
+    server.answer(4, b"", 4)
+    server.answer(5, b"", 4)
+    drain(server, 4)
+    server.receive(raw(7, b"g" * 1024, MORE) * 4 + raw(7, b"") + raw(8, b"h" * 900, MORE) + raw(8, b"h" * 5, MORE)
+                   + raw(8, b"h"), 4)
+    check("refused at a later chunk", [i for t, _, i, _ in frames(drain(server, 4)) if t == FAILURE], [8])
+    check("the refused one counts for nothing", (len(server.requests), server.queued), (1, 4096))
+    server.stop(4)
+    check("7.4-8", [t for t, _, _, _ in frames(drain(server, 4))], [GOAWAY])
+    server.receive(raw(9, b"x" * 900), 4)
+    server.answer(7, b"7", 5)
+    server.answer(9, b"9", 5)
+    got = frames(drain(server, 5))
+    check("7.4-1, 7.4-7", [(t, i) for t, _, i, _ in got], [(RESPONSE, 7), (RESPONSE, 9), (CLOSE, 0)])
+    check("last_id", struct.unpack(">IH", got[-1][3][:6]), (9, SHUTTING_DOWN))
+
+    # A thousand messages over a small window, of many sizes, both directions cut at random.
+    rng = random.Random(5)
+    client, server, _ = handshaken(handler=echo, limits=Limits(256, 60000, 3, 70000))
+    requests = [client.request(rng.randbytes(rng.choice((0, 1, 255, 256, 257, 3000, 60000))), 0) for _ in range(300)]
+    too_long = client.request(bytes(60001), 0)
+    while client.outbox or server.outbox:
+        for a, b in ((client, server), (server, client)):
+            data = a.outbox.offer()[: rng.choice((1, 11, 300, 20000, 65536))]
+            if data:
+                a.taken(len(data), 0)
+                b.receive(data, 0)
+    check("outcomes", [r.outcome == "DONE" and r.response == r.body for r in requests], [True] * 300)
+    check("7.7-3", (too_long.outcome, too_long.too_long), ("NOT_SENT", True))
+
+    # Cancelling before, in the midst of, and after a request.
+    client, server, later = handshaken()
+    a, b, c = (client.request(bytes(20000), 0) for _ in range(3))
+    client.taken(100, 0)
+    client.cancel(a, 0)
+    client.cancel(c, 0)
+    check("7.7-2", (c.outcome, a.outcome), ("NOT_SENT", None))
+    line = [(out.type, out.id, out.last) for out in client.outbox.line()]
+    check("4.8-4", line, [(REQUEST, 1, False), (CANCEL, 0, False), (REQUEST, 2, False), (REQUEST, 2, True)])
+
+    # Outcomes at the end.
+    client, server, later = handshaken()
+    a, b = client.request(b"a", 0), client.request(b"b", 0)
+    drain(client, 0)
+    c = client.request(b"c", 0)
+    client.receive(encode_close(BUSY, "", 1), 0)
+    drain(client, 0)
+    check("7.7", (a.outcome, b.outcome, c.outcome, client.state), ("UNKNOWN", "REFUSED", "NOT_SENT", CLOSED))
+
+    # A half-closed client gets its answers, and then CLOSE.
+    client, server, later = handshaken()
+    a = client.request(b"a", 0)
+    client.end_writing(0)
+    exchange(client, server, 0)
+    check("7.2", (client.wants_shutdown, server.ended, server.state), (True, True, OPEN))
+    client.tick(1000)
+    check("5.5-3", client.state, OPEN)
+    server.answer(1, b"a", 0)
+    exchange(client, server, 1000)
+    check("7.2-3", (a.outcome, client.end[:2]), ("DONE", (NORMAL, "server")))
+    return 0
+
+
+def selftest_time(check):
+    def run(client, server, until, cut=float("inf"), now=0.0, step=None):
+        """Lets time pass from deadline to deadline; from `cut` on nothing gets through."""
+        seen = []
+        while now < until and not (client.state == server.state == CLOSED):
+            if now < cut:
+                exchange(client, server, now)
+            else:
+                for side in (client, server):
+                    for type, _, _, payload in frames(drain(side, now)):
+                        seen.append((round(now, 3), side.role, type, payload))
+            due = [d for d in (client.deadline(), server.deadline()) if d is not None]
+            now = min(due + [until])
+            for side in (client, server):
+                side.tick(now)
+        return seen
+
+    # Idle for an hour: PINGs in their bounds, from the client alone.
+    client, server, _ = handshaken()
+    pings = []
+    original = client._ping
+    client._ping = lambda now: (pings.append(now), original(now))
+    run(client, server, 3600)
+    check("healthy", (client.state, server.state, server.nonce), (OPEN, OPEN, 0))
+    check("5.2-1", pings[0] <= 10, True)
+    check("5.2-2", all(8 <= b - a <= 10 for a, b in zip(pings, pings[1:])), True)
+
+    # A cut path: both drop with SILENT, 30 s after the last byte; a late beat; PING of the server after 15 s.
+    client, server, _ = handshaken()
+    seen = run(client, server, 200, cut=13.0)
+    closes = {role: (at, struct.unpack(">H", p[4:6])[0]) for at, role, type, p in seen if type == CLOSE}
+    heard = round(closes["server"][0] - 30, 3)
+    check("5.5-1", closes, {"server": (heard + 30, SILENT), "client": (heard + 30, SILENT)})
+    check("5.3-1", [at for at, role, type, _ in seen if (role, type) == ("server", PING)], [heard + 15])
+    check("5.6-2", [n[0] for n in client.notes if n[0] == "late beat"], ["late beat"])
+
+    # Bytes come, but no proof: NO_ROUND_TRIP.
+    client, server, _ = handshaken(dead_after=1000)
+    now, first = 0.0, None
+    while client.state == OPEN:
+        for type, _, _, _ in frames(drain(client, now)):
+            first = now if first is None else first
+        now = round(now + 0.01, 3)
+        client.receive(encode(MESSAGE, b"x"), now)
+        client.tick(now)
+    check("5.6-1", (client.end[0], 0.999 <= now - first <= 1.011), (NO_ROUND_TRIP, True))
+
+    # A frame that trickles, a skipped one too; alive, but not for ever.
+    for head in (encode(REQUEST, b"x" * 100, 1), encode(0x55, b"x" * 100, 0, IGNORABLE), bytes(11)):
+        client, server, _ = handshaken(dead_after=1000)
+        now, at = 0.0, 0
+        while server.state == OPEN:
+            server.receive(head[at : at + 1], now) if now % 0.5 == 0 and at < len(head) else None
+            at += now % 0.5 == 0
+            drain(server, now)
+            now = round(now + 0.01, 3)
+            server.tick(now)
+        check("5.7-1", (server.end[0], now), (FRAME_TIMEOUT, 1.0))
+    client, server, _ = handshaken(dead_after=1000)
+    server.receive(encode(REQUEST, b"x" * 100, 1)[:12], 0.0)
+    server.receive(b"x", 0.9)
+    server.tick(1.099)
+    check("5.7-1, not before", server.state, OPEN)
+    server.tick(1.1)
+    check("5.7-1, then", server.end[0], FRAME_TIMEOUT)
+
+    # A slow reader, and what a drop then does: what is begun is finished, the rest is gone, one second is left for it.
+    client, server, _ = handshaken(dead_after=1000, handler=echo)
+    server.receive(encode(REQUEST, b"x" * 9000, 1) + encode(REQUEST, b"y", 2), 0.5)
+    server.taken(20, 0.6)
+    for at in (1.0, 1.5):
+        server.receive(encode(MESSAGE, b"z"), at)
+        server.tick(at)
+    server.tick(1.6)
+    check("5.9-1", (server.end[0], [out.type for out in server.outbox.line() if out.type != PING]),
+          (SLOW_READER, [RESPONSE, CLOSE]))
+    server.tick(2.5)
+    check("7.5-2", server.state, CLOSING)
+    server.tick(2.6)
+    check("7.5-2", server.state, CLOSED)
+
+    # Late itself: nobody is judged by what one did not see, and a PING goes at once.
+    client, server, _ = handshaken(dead_after=1000)
+    for side in (client, server):
+        nonce = side.nonce
+        side.tick(5.0, late=4.0)
+        check("5.11-2, 5.11-3", (side.state, side.nonce), (OPEN, nonce + 1))
+        drain(side, 5.0)
+        side.tick(5.6)
+        check("5.3-1: that PING is the one for this silence", server.nonce <= 1, True)
+        side.tick(6.0)
+        check("5.5-1 again", side.end and side.end[0] in (SILENT, NO_ROUND_TRIP), True)
+    client, server, _ = handshaken(dead_after=1000)
+    server.tick(1.15, late=0.15)
+    check("5.11: 150 ms are not late", server.end[0], SILENT)
+
+    # Handshake timeout, and the second of lingering.
+    server = ServerConnection(0.0, handler=echo)
+    server.receive(PREFACE, 9.99)
+    server.tick(9.999)
+    check("5.8-1, not before", server.state, GREETING)
+    server.tick(10.0, late=5.0)
+    check("5.8-1", frames(drain(server, 10.0)[8:])[0][3][4:6], b"\0\6")
+    server.receive(b"what comes is discarded", 10.5)
+    server.tick(10.99)
+    check("7.1-3", server.state, CLOSING)
+    server.tick(11.0)
+    check("7.1-3", server.state, CLOSED)
+
+    # The bucket refills by one each ping_every / 2.
+    client, server, _ = handshaken(dead_after=1000)
+    ping = encode(PING, bytes(8))
+    server.receive(ping * 20, 0.5)
+    server.receive(ping, 0.5 + 0.1665)
+    check("5.10", server.state, OPEN)
+    server.receive(ping, 0.5 + 0.1665 * 2 - 0.001)
+    check("5.10-1", server.end[0], TOO_MANY_PINGS)
+    client.held.clear()
+    for _ in range(13):
+        client.send_message(b"", 0.5)
+    check("5.10-2", len(frames(drain(client, 0.5))), 12)
+    client.tick(0.7)
+    check("5.10-2, later", [f[0] for f in frames(drain(client, 0.7))].count(MESSAGE), 1)
+
+    # PONG overtakes what waits, and the latest answers all.
+    client, server, _ = handshaken(handler=echo)
+    server.receive(encode(REQUEST, bytes(16384), 1) + encode(REQUEST, bytes(16384), 2), 0.0)
+    server.taken(5, 0.0)
+    server.receive(encode(PING, bytes(7) + b"\1") + encode(PING, bytes(7) + b"\2"), 0.0)
+    check("5.4-3, 5.4-4", [(out.type, out.data[19] if out.type == PONG else 0) for out in server.outbox.line()],
+          [(RESPONSE, 0), (PONG, 2), (RESPONSE, 0)])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
