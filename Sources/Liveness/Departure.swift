@@ -28,6 +28,11 @@ public struct Departure: Sendable {
         Departure(stage: .flushing(until: now + linger), peerIsDone: peerIsDone)
     }
 
+    /// The end that the peer has announced: nothing is said, and its end of stream is waited for until the instant.
+    public static func silent(until: Instant) -> Departure {
+        Departure(stage: .lingering(until: until), peerIsDone: false)
+    }
+
     /// Whether the socket can be closed.
     public var isOver: Bool { if case .over = stage { true } else { false } }
     /// Whether CLOSE, or something before it, is not with the kernel yet.

@@ -70,6 +70,8 @@ struct Run {
                     message, timeout: settings.timeout, mayRunTwice: settings.mayRunTwice)
             }
         }
+        // The input has come to its end by itself.
+        watch.whenClosed {}
     }
 
     /// Stays connected for as long as the user wants; the end of the connection is the end of it.

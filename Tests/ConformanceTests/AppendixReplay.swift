@@ -49,7 +49,7 @@ extension Live {
         @Test("Both dumps are found in the document")
         func found() { #expect(Dump.all.map(\.name) == ["short", "long"]) }
 
-        @Test("The server sends the bytes of the document, byte for byte", arguments: Dump.all, Chop.allCases)
+        @Test("3.1-1 The server sends the bytes of the document, byte for byte", arguments: Dump.all, Chop.allCases)
         func replay(_ dump: Dump, _ chop: Chop) throws {
             try withServer { server in
                 let peer = try server.connect()

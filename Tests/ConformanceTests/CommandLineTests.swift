@@ -17,7 +17,7 @@ extension Live.CommandLineOfServer {
         ["--log-format", "xml"], ["--host", "localhost"], ["--host", "300.1.1.1"], ["--host", ""], ["--host", "unix:"],
     ]
 
-    @Test("A wrong command line ends with status 64 and a sentence that names what is wrong", arguments: wrong)
+    @Test("6-2 A wrong command line ends with status 64 and a sentence that names what is wrong", arguments: wrong)
     func wrong(_ arguments: [String]) throws {
         let server = try Spawned("server", ["--port", "0"] + arguments)
         defer { server.kill(SIGKILL) }

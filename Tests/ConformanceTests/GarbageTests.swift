@@ -64,7 +64,7 @@ extension Live.Garbage {
     }
 
     @Test(
-        "400 connections of each kind of garbage each end with CLOSE and the end of the stream; no child dies of it",
+        "7.1-1, 8-1 400 connections of each kind of garbage each end with CLOSE and the end of the stream; no child dies of it",
         arguments: Kind.allCases)
     func garbage(_ kind: Kind) throws {
         var random = Seeded(state: kind.rawValue.utf8.reduce(0) { $0 &* 31 &+ UInt64($1) })

@@ -16,7 +16,7 @@ extension Live.Limits {
         #expect(close?.lastID == 0 && close?.retryAfter ?? 0 > 0, "\(frame)", sourceLocation: sourceLocation)
     }
 
-    @Test("7.6-1 Beyond --max-connections a client gets the preface and CLOSE(BUSY) with retry_after")
+    @Test("7.6-1, 7.6-2 Beyond --max-connections a client gets the preface and CLOSE(BUSY) with retry_after")
     func maxConnections() throws {
         try withServer("--max-connections", "2") { server in
             let first = try server.open()

@@ -20,7 +20,7 @@ extension Live.Bytes {
     ]
 
     @Test(
-        "3.2-2, 3.2-3 What is not the preface gets the preface and CLOSE(BAD_PREFACE)", arguments: prefaces,
+        "3.2-2, 3.2-3, 3.3-7 What is not the preface gets the preface and CLOSE(BAD_PREFACE)", arguments: prefaces,
         Chop.allCases)
     func badPreface(_ breach: Breach, _ chop: Chop) throws {
         try withServer { server in try breach.expectDrop(of: server.connect(), by: server, chop) }
@@ -119,7 +119,9 @@ extension Live.Bytes {
         Array(frame.with { $0.claimedLength = length }.bytes.prefix(RawFrame.headerLength))
     }
 
-    @Test("A header that breaks a rule is answered with CLOSE(PROTOCOL_ERROR)", arguments: headers, Chop.allCases)
+    @Test(
+        "9-1, 8-2 A header that breaks a rule is answered with CLOSE(PROTOCOL_ERROR) and a text", arguments: headers,
+        Chop.allCases)
     func header(_ breach: Breach, _ chop: Chop) throws {
         try withServer { server in
             try breach.expectDrop(of: server.open(), greeted: true, by: server, chop)
@@ -162,7 +164,7 @@ extension Live.Bytes {
         }
     }
 
-    @Test("9-3 Nothing behind a frame that breaks a rule is acted on")
+    @Test("9-3, 7.5-3 Nothing behind a frame that breaks a rule is acted on")
     func nothingBehind() throws {
         try withServer { server in
             let peer = try server.open()

@@ -18,7 +18,8 @@ extension Live.Frames {
     ]
 
     @Test(
-        "A frame whose payload breaks a rule is answered with CLOSE(PROTOCOL_ERROR)", arguments: breaches, Chop.allCases
+        "9-1 A frame whose payload breaks a rule is answered with CLOSE(PROTOCOL_ERROR)", arguments: breaches,
+        Chop.allCases
     )
     func breach(_ breach: Breach, _ chop: Chop) throws {
         try withServer { server in try breach.expectDrop(of: server.open(), greeted: true, by: server, chop) }
@@ -101,7 +102,7 @@ extension Live.Frames {
         }
     }
 
-    @Test("4.11-2 last_id is the highest id that the handler has been given")
+    @Test("4.11-1, 4.11-2, 4.11-3 last_id is the highest id that the handler has been given")
     func lastID() throws {
         try withServer { server in
             let peer = try server.open()

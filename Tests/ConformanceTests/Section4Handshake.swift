@@ -8,7 +8,7 @@ extension Live {
 extension Live.Handshake {
     private static let name64 = String(repeating: "n", count: 64)
 
-    @Test("4.2-1 HELLO alone gets WELCOME at once, with the server's terms", arguments: Chop.allCases)
+    @Test("4.2-1, 4.2-4, 4.2-5 HELLO alone gets WELCOME at once, with the server's terms", arguments: Chop.allCases)
     func welcome(_ chop: Chop) throws {
         try withServer { server in
             let peer = try server.connect()
@@ -23,7 +23,7 @@ extension Live.Handshake {
         }
     }
 
-    @Test("10 WELCOME says the limits that the command line sets")
+    @Test("10, 4.2-6 WELCOME says the limits that the command line sets")
     func limits() throws {
         try withServer(
             "--timeout", "2", "--max-frame", "4k", "--max-message", "64k", "--max-in-flight", "3", "--max-queued", "1m"

@@ -26,9 +26,7 @@ extension Live.Load {
             let peer = try server.open(receiveBuffer: 65536)
             let message = [UInt8](repeating: 0x5A, count: 1 << 20)
             for id in UInt32(1)...24 { try peer.send(request(id, message)) }
-            // The kernel takes no more when the sum stands still while the child sleeps.
-            let child = try server.onlyChild()
-            #expect(eventually { ProcessFiles.state(of: child) == "S" })
+            try waitUntilRead(peer, by: server)
             let before = ProcessFiles.bytesInKernel(from: server.port, to: peer.localPort)
             try peer.send(.ping(77))
             var behind = 0
@@ -44,6 +42,16 @@ extension Live.Load {
             // 3.6-3: and every request is answered.
             try drain(peer, upTo: 24, expecting: message)
         }
+    }
+
+    /// Waits until the server has read all that `peer` has sent, and sleeps, because the kernel takes no more of it.
+    private func waitUntilRead(_ peer: RawPeer, by server: ServerProcess) throws {
+        let child = try server.onlyChild()
+        let isRead = eventually {
+            ProcessFiles.bytesInKernel(from: peer.localPort, to: server.port) == 0
+                && ProcessFiles.state(of: child) == "S"
+        }
+        guard isRead else { throw Unexpected("the server does not read") }
     }
 
     /// A request in chunks of 16 KiB.
@@ -62,7 +70,7 @@ extension Live.Load {
     }
 
     @Test(
-        "3.6-8 Requests over max_in_flight or max_queued are refused, each once, and the connection goes on",
+        "3.6-3, 3.6-8, 3.6-9 Requests over max_in_flight or max_queued are refused, each once, and the connection goes on",
         arguments: [
             ["--max-in-flight", "3", "--max-queued", "64m"], ["--max-in-flight", "1000", "--max-queued", "2m"],
         ])
@@ -89,6 +97,34 @@ extension Live.Load {
             #expect(answered.values.allSatisfy { $0 == message.count })
             try peer.send(.request(last + 1, "after it all"))
             #expect(try peer.takeFrame().text == "after it all")
+            try peer.send(.close())
+            try peer.takeClose()
+            // The handler has seen those that were answered, and no other.
+            try server.log.line(with: "closed", "requests=\(Int(last) - refused + 1) ")
+        }
+    }
+
+    @Test("3.6-10 The chunks that still come for a refused request are discarded, and count against max_message")
+    func discarded() throws {
+        try withServer("--max-in-flight", "1", "--max-queued", "64m") { server in
+            let peer = try server.open(receiveBuffer: 65536)
+            let message = [UInt8](repeating: 0x5A, count: 1 << 20)
+            let chunk = [UInt8](repeating: 1, count: 16384)
+            // Once one has been refused all are, for as long as nothing is read.
+            for id in UInt32(1)...19 { try peer.send(request(id, message)) }
+            try peer.send(.request(20, chunk, more: true), .request(20, chunk), .request(21, chunk, more: true))
+            for _ in 1..<64 { try peer.send(.request(21, chunk, more: true)) }
+            try waitUntilRead(peer, by: server)
+            var endings: [RawFrame] = []
+            while endings.last?.id != 21 {
+                let frame = try peer.takeFrame()
+                if !frame.hasMore { endings.append(frame) }
+            }
+            #expect(endings.map(\.id) == Array(1...21))
+            #expect(endings.suffix(2).allSatisfy { $0.notice?.code == .refused })
+            try peer.send(Array(RawFrame.request(21, [1], more: true).bytes.prefix(12)))
+            let close = try peer.takeClose()
+            #expect(close.code == .messageTooLarge && close.lastID < 20)
         }
     }
 

@@ -17,7 +17,7 @@ extension Live.Pings {
         return (peer, first, try peer.take(.ping))
     }
 
-    @Test("F5 A PONG answers all older PINGs too")
+    @Test("F5, 5.4-6 A PONG answers all older PINGs too, and is not answered itself")
     func answersOlder() throws {
         try withServer("--timeout", "300ms") { server in
             let (peer, _, second) = try twoPings(server)

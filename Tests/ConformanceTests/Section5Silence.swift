@@ -167,7 +167,9 @@ extension Live.Silence {
         ("all but the last byte", (RawFrame.preface + RawFrame.hello().bytes).dropLast()),
     ]
 
-    @Test("5.8-1 Who does not say HELLO is dropped with HANDSHAKE_TIMEOUT in time", arguments: starts)
+    @Test(
+        "5.8-1, 5.7-2 Who does not say HELLO is dropped with HANDSHAKE_TIMEOUT in time, whatever dead_after is",
+        arguments: starts)
     func handshake(_ start: (String, [UInt8])) throws {
         let timeout = Duration.milliseconds(300)
         try withServer("--handshake-timeout", "300ms", "--timeout", "100ms") { server in

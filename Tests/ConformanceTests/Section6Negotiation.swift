@@ -18,7 +18,7 @@ extension Live {
             #expect(Negotiation.rows.count >= 10 && Negotiation.rows.allSatisfy { $0.count == 5 })
         }
 
-        @Test("6-1 WELCOME says what the formula says", arguments: rows)
+        @Test("6-1, 6-3, 6-4, 6-5, 3.1-2 WELCOME says what the formula says", arguments: rows)
         func row(_ row: [UInt32]) throws {
             try withServer("--timeout", "\(row[2])ms") { server in
                 let welcome = try server.greeted(.hello(pingEvery: row[0], deadAfter: row[1])).welcome

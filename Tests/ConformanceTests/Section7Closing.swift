@@ -64,6 +64,21 @@ extension Live.Closing {
         }
     }
 
+    @Test("7.1-2 The end of the stream comes right behind CLOSE, while the server still reads on")
+    func endBehindClose() throws {
+        try withServer { server in
+            try expectBetween(.zero, .milliseconds(700)) {
+                let peer = try server.open()
+                try peer.send(.unknown(0x77, flags: 0))
+                _ = try peer.take(.close)
+                try peer.takeEnd()
+                let time = peer.heardAt.age
+                try server.waitForChildren(1)
+                return time
+            }
+        }
+    }
+
     @Test("7.1-3 The server closes at once when the client's end of stream comes")
     func noLinger() throws {
         try withServer { server in

@@ -136,8 +136,8 @@ struct ClientConnection: Sendable {
         guard let departure else {
             return earlier(liveness.deadline, heldCancels.isEmpty ? nil : cancels?.nextToken(at: .distantPast))
         }
-        return departure.isFlushing && welcome != nil
-            ? earlier(departure.deadline, liveness.deadline) : departure.deadline
+        // While the last words of an orderly end are written, slow reading is judged; a drop has its own deadline alone.
+        return departure.isFlushing && welcome != nil ? departure.deadline ?? liveness.deadline : departure.deadline
     }
 
     /// Does what is due at `now`; to be called until it returns nil.
@@ -272,10 +272,11 @@ struct ClientConnection: Sendable {
         }
         decideFates(lastID: close.lastID)
         if hello.short {
-            // Nothing is answered. The server's end of stream is behind its CLOSE: who closed before it would be left
-            // with TIME_WAIT (section 7.3).
-            depart(.orderly(peerIsDone: false))
-            departure?.flushed(at: now)
+            // The server's end of stream is on its way behind its CLOSE. Who ends first keeps TIME_WAIT, so it is
+            // waited for, as long as that is still at once.
+            let slack = welcome.map { .milliseconds($0.deadAfter) / 10 } ?? Duration.milliseconds(100)
+            depart(.silent(until: now + min(slack, Departure.linger)))
+            if !outbox.isEmpty { departure?.giveUp() }
         } else {
             depart(.drop(at: now, peerIsDone: true))
             outbox.cutOff(Close(.normal))

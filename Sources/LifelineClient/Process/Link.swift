@@ -16,6 +16,9 @@ final class Link {
     /// Connections that have ended and are seen off.
     private var departing: [Departing] = []
     private var replies: [Call.ID: Reply] = [:]
+    /// Outcomes of this turn. Their callers go on when all is written: a program may end with its last request, and its
+    /// CLOSE would be lost.
+    private var outcomes: [(Reply, Result<[UInt8], RequestError>)] = []
     private var closers: [CheckedContinuation<Void, Never>] = []
     private var told = ConnectionState.connecting
     /// The loop's own: the instant of this link's timer, and whether it waits for its turn.
@@ -107,6 +110,7 @@ final class Link {
         carryOut(at: now)
         for leaving in departing { finish(leaving, at: now) }
         departing.removeAll { $0.connection.isOver }
+        for (reply, result) in outcomes.take() { reply.resume(returning: result) }
         if isOver { for closer in closers.take() { closer.resume() } }
     }
 
@@ -169,7 +173,7 @@ final class Link {
                 // CLOSE is with the kernel before anyone is told, and so before a program that ends at that.
                 finish(leaving, at: now)
             case .finish(let call, let result):
-                replies.removeValue(forKey: call)?.resume(returning: result)
+                if let reply = replies.removeValue(forKey: call) { outcomes.append((reply, result)) }
             case .message(let message):
                 if sinks.messages.add(message) { sinks.monitor.tell(.messagesDropped(sinks.messages.dropped)) }
             case .event(let event):

@@ -6,4 +6,10 @@ final class Counter: Sendable {
 
     var value: Int { count.load(ordering: .sequentiallyConsistent) }
     func add() { count.add(1, ordering: .sequentiallyConsistent) }
+
+    /// Waits until it has come to `goal`.
+    func wait(for goal: Int) async {
+        let deadline = SuspendingClock.now + .seconds(5)
+        while value < goal, SuspendingClock.now < deadline { try? await Task.sleep(for: .milliseconds(2)) }
+    }
 }

@@ -35,6 +35,11 @@ func onThread<Value: Sendable>(_ work: @escaping @Sendable () throws -> Value) a
     }
 }
 
+/// An expectation on such a thread, where `#expect` does not know which test it belongs to.
+func demand(_ holds: Bool, _ text: @autoclosure () -> String = "", line: Int = #line) throws {
+    guard holds else { throw Unexpected("line \(line): \(text())") }
+}
+
 private final class Job {
     let run: () -> Void
     init(_ run: @escaping () -> Void) { self.run = run }
