@@ -1004,7 +1004,8 @@ class ClientConnection(Connection):
         """Sends what the server's limits allow."""
         while self.waiting:
             body = self.waiting[0].body
-            if self.goaway_got or self.goaway_sent or self.mute or self.state in (CLOSING, CLOSED) or self.next_id > U32:
+            leaving = self.goaway_got or self.goaway_sent or self.mute or self.state in (CLOSING, CLOSED)
+            if leaving or self.next_id > U32:
                 self._tell(self.waiting.popleft(), "NOT_SENT")  # 7.4-2, 7.4-4, 3.6-2, 7.7-2
                 continue
             if not self.greeted:
@@ -1621,7 +1622,8 @@ class ClientLoop(Loop):
             elif what == "late beat":
                 say("late beat: no PING was answered for %.3f seconds" % rest[0])
             elif self.args.verbose and what == "pong":
-                say("beat %d: %.3f ms, queued %d, in flight %d, longest %d ms" % ((rest[0], rest[1] * 1000) + tuple(rest[2:])))
+                say("beat %d: %.3f ms, queued %d, in flight %d, longest %d ms"
+                    % (rest[0], rest[1] * 1000, rest[2], rest[3], rest[4]))
             elif self.args.verbose and what == "welcome":
                 say("connection %d: ping_every %d ms, dead_after %d ms" % (rest[2], rest[0], rest[1]))
             elif self.args.verbose and what == "late":
@@ -1917,6 +1919,8 @@ def server_rows():
         ("E5 between chunks", L + R(1, b"a", MORE) + close, 0, [], N),
         ("E8", L + R(1) + close + b"\xff" * 40, 0, [], N),
         ("GOAWAY", L + R(1) + goaway, 0, [], N),
+        ("E2 GOAWAY", L + R(4, b"a", MORE) + goaway, 1, [], E),
+        ("E5 GOAWAY", L + R(4, b"a", MORE) + goaway + close + R(4), 0, [], N),
     ]
 
 
@@ -2120,7 +2124,8 @@ def selftest():
                 check(row, closes, [code])
                 check(row + ", last", got[-1][0], CLOSE)
             if failures is not None:
-                check(row + ", failures", [struct.unpack(">H", p[:2])[0] for t, _, _, p in got if t == FAILURE], failures)
+                codes = [struct.unpack(">H", payload[:2])[0] for type, _, _, payload in got if type == FAILURE]
+                check(row + ", failures", codes, failures)
     for row, data, code in client_rows():
         for step in (len(data), 1):
             if step == 1 and len(data) > 10000:
@@ -2131,7 +2136,8 @@ def selftest():
             for at in range(0, len(PREFACE + data), step):
                 client.receive((PREFACE + data)[at : at + step], 0)
                 written = drain(client, 0) or written
-            check("client " + row, [struct.unpack(">H", p[4:6])[0] for t, _, _, p in frames(written) if t == CLOSE], [code])
+            closes = [struct.unpack(">H", payload[4:6])[0] for type, _, _, payload in frames(written) if type == CLOSE]
+            check("client " + row, closes, [code])
 
     checks += selftest_requests(check)
     checks += selftest_time(check)
