@@ -79,6 +79,9 @@ public struct Outbox: Sendable {
     /// Whether there is nothing to send now.
     public var isEmpty: Bool { head == staged.count }
 
+    /// Whether `unsent` ends with CLOSE, so that nothing is ever sent behind it.
+    public var endsWithClose: Bool { isClosed && waiting.isEmpty }
+
     /// The kernel has taken `count` bytes of `unsent`.
     public mutating func wrote(_ count: Int) {
         head += count
@@ -147,7 +150,7 @@ public struct Outbox: Sendable {
     /// Answers a PING. At most one PONG is owed: while one is on its way out, the latest takes the next place. While
     /// CLOSE waits behind a long message, hearts go on beating.
     public mutating func answer(with pong: Pong) {
-        guard !isClosed || !waiting.isEmpty else { return }
+        guard !endsWithClose else { return }
         if pongEnd != nil {
             owedPong = pong
         } else {

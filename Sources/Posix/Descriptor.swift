@@ -43,9 +43,10 @@ extension Descriptor {
         throw SystemError("recv")
     }
 
-    /// send(2) of `bytes`, without blocking and without SIGPIPE.
-    public func send(_ bytes: ArraySlice<UInt8>) throws(SystemError) -> Transfer {
-        let flags = Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL)
+    /// send(2) of `bytes`, without blocking and without SIGPIPE. With `endFollows` they wait for `shutdownWriting`, so
+    /// that the end of the stream goes in the same segment (MSG_MORE).
+    public func send(_ bytes: ArraySlice<UInt8>, endFollows: Bool = false) throws(SystemError) -> Transfer {
+        let flags = Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL) | (endFollows ? Int32(MSG_MORE) : 0)
         let count = bytes.withUnsafeBytes { bytes in
             retryingInterrupted { Glibc.send(number, bytes.baseAddress, bytes.count, flags) }
         }

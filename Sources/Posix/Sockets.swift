@@ -67,6 +67,10 @@ extension Descriptor {
         throw SystemError("accept")
     }
 
+    /// Lets a TCP listener begin no more handshakes, while those that have begun still end and can be accepted. A
+    /// client that knocks gets no answer, and knocks again a second later (SO_ATTACH_FILTER in socket(7)).
+    public func dropNewHandshakes() { _ = cposix_drop_new_handshakes(number) }
+
     /// The address that the socket is bound to (getsockname(2)).
     public var localAddress: SocketAddress {
         SocketAddress { address, length in getsockname(number, address, length) }

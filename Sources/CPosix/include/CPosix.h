@@ -13,6 +13,10 @@ int cposix_accept(int listener, struct sockaddr *address, socklen_t *length);
 /// socket(2) for a stream, with SOCK_CLOEXEC and SOCK_NONBLOCK.
 int cposix_stream_socket(int family);
 
+/// Lets a TCP listener answer no SYN any more, while handshakes that have begun still end (SO_ATTACH_FILTER in
+/// socket(7)).
+int cposix_drop_new_handshakes(int listener);
+
 /// signalfd(2) with SFD_CLOEXEC and SFD_NONBLOCK.
 int cposix_signalfd(const sigset_t *signals);
 /// The next signal from a signalfd, or -1 with errno.

@@ -165,7 +165,6 @@ struct ServerConnection {
             waitsForIncoming = true
             close(Violation(.normal, "the client went away"))
         case .close(let close):
-            guard close.lastID == 0 else { throw Violation(.protocolError, "a client's CLOSE has a last_id") }
             takeClose(close)
         case .welcome, .failure:
             preconditionFailure("the decoder refuses what a client may not send")
@@ -247,7 +246,8 @@ struct ServerConnection {
         ending = .closed(close.code, close.text, by: .client)
         running = []
         incoming = nil
-        closing = Violation(.normal, "")
+        closing =
+            close.lastID == 0 ? Violation(.normal, "") : Violation(.protocolError, "a client's CLOSE has a last_id")
         hasEnded = true
         closeIfIdle()
     }
@@ -264,6 +264,7 @@ struct ServerConnection {
             close(Violation(.normal, "the client ended its stream"))
         } else {
             incoming = nil
+            closing = nil  // Whatever was the reason until now, this one is graver.
             close(Violation(.protocolError, "the stream ended in the middle of a frame or a message"))
         }
     }

@@ -122,7 +122,7 @@ final class Child<ConnectionHandler: Handler> {
             }
             writes += 1
             do throws(SystemError) {
-                switch try socket.send(connection.outbox.unsent) {
+                switch try socket.send(connection.outbox.unsent, endFollows: connection.outbox.endsWithClose) {
                 case .bytes(let count): connection.wrote(count, at: now)
                 case .wouldBlock, .end:
                     connection.wrote(0, at: now)

@@ -22,6 +22,8 @@ final class Parent<ConnectionHandler: Handler> {
     private static var acceptedAtOnce: Int { 64 }
     /// Children are looked for this often even if no signal says that one has ended.
     private static var sweepEvery: Duration { .seconds(5) }
+    /// A handshake that had begun when the drain did is given so long to end: more than a round trip.
+    private static var lastHandshakes: Duration { .milliseconds(250) }
     /// What a client that is refused at a limit is told to wait, in milliseconds.
     private static var busyRetryAfter: UInt32 { 1000 }
 
@@ -41,6 +43,8 @@ final class Parent<ConnectionHandler: Handler> {
     private var troubleLines = LineRate()
     private var busyLines = LineRate()
     private var shutdown: Shutdown
+    /// While the server drains: how long clients that are already on their way in are waited for.
+    private var listensUntil: Instant?
 
     init(
         _ options: ServerOptions, listener: consuming Descriptor, address: SocketAddress,
@@ -57,9 +61,9 @@ final class Parent<ConnectionHandler: Handler> {
     }
 
     func run() {
-        while shutdown.isServing || !children.isEmpty || refusals.deadline != nil {
+        while shutdown.isServing || !children.isEmpty || refusals.deadline != nil || listensUntil != nil {
             let now = Instant.now
-            let mayAccept = shutdown.isServing && !pause.isOn(at: now)
+            let mayAccept = shutdown.isServing ? !pause.isOn(at: now) : listensUntil != nil
             var entries = [
                 PollEntry(signals.number ?? -1), PollEntry(mayAccept ? listener.number ?? -1 : -1),
             ]
@@ -74,13 +78,13 @@ final class Parent<ConnectionHandler: Handler> {
             if step == .leave { break }
             take(step, at: woke)
             reapAll(at: woke)
-            if entries[1].isReadable, shutdown.isServing { acceptSome() }
+            if !shutdown.isServing { refuseLatecomers(at: woke) } else if entries[1].isReadable { acceptSome() }
         }
         log.write(.info, "stopped", [("connections", .number(connections))])
     }
 
     private func wait(for entries: inout [PollEntry], from now: Instant) {
-        let own = earlier(earlier(shutdown.deadline, refusals.deadline), pause.until)
+        let own = earlier(earlier(shutdown.deadline, refusals.deadline), earlier(pause.until, listensUntil))
         do {
             try poll(&entries, until: earlier(own, now + Parent.sweepEvery))
         } catch {
@@ -203,16 +207,32 @@ final class Parent<ConnectionHandler: Handler> {
         case .kill:
             log.write(.warning, "killing", [("children", .number(UInt64(children.count)))])
             for pid in children.keys { sendSignal(Signal.kill, to: pid) }
+            listener.close()
+            listensUntil = nil
         }
     }
 
-    /// Closing a listener resets the clients that are queued on it, so they are accepted and told first.
+    /// Closing a listener resets the clients that are queued on it, and those whose handshake is half done. So no new
+    /// ones are let in, and the listener is kept until the others have come and been told.
     private func stopListening(at now: Instant) {
+        if let path = address.unixPath {
+            if let socketFile, fileNumber(at: path) == socketFile { removeFile(at: path) }
+            listensUntil = now
+        } else {
+            listener.dropNewHandshakes()
+            listensUntil = now + Parent.lastHandshakes
+        }
+        refuseLatecomers(at: now)
+    }
+
+    private func refuseLatecomers(at now: Instant) {
+        guard let listensUntil else { return }
         while let accepted = try? listener.accept() {
             refuse(accepted.connection, .shuttingDown, "the server is shutting down", at: now)
         }
+        guard listensUntil <= now else { return }
         listener.close()
-        if let path = address.unixPath, let socketFile, fileNumber(at: path) == socketFile { removeFile(at: path) }
+        self.listensUntil = nil
     }
 }
 
@@ -228,6 +248,7 @@ private final class Held<Value: ~Copyable> {
 extension Held where Value == Descriptor {
     var number: Int32? { value?.number }
     func accept() throws(SystemError) -> Accepted? { try value?.accept() ?? nil }
+    func dropNewHandshakes() { value?.dropNewHandshakes() }
 }
 
 extension Held where Value == SignalDescriptor {
