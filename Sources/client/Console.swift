@@ -7,8 +7,15 @@ final class Console: Sendable {
     /// Whether a prompt is shown that the next notice has to step around.
     private let isPrompting = Mutex(false)
 
-    /// A reply on standard output; it is no use to go on where that cannot be written.
+    /// A reply as a line on standard output. On a terminal nothing in it reaches that as a command; elsewhere its bytes
+    /// are those of the server.
     func reply(_ bytes: [UInt8]) {
+        guard StandardStream.output.isTerminal else { return write(bytes + [UInt8(ascii: "\n")]) }
+        write(Array(Console.escaped(String(decoding: bytes, as: UTF8.self)).utf8) + [UInt8(ascii: "\n")])
+    }
+
+    /// Bytes on standard output as they are; it is no use to go on where they cannot be written.
+    func write(_ bytes: [UInt8]) {
         do throws(SystemError) {
             try StandardStream.output.write(bytes)
         } catch {

@@ -44,20 +44,24 @@ struct Run {
                 console.note("message: \(String(decoding: message, as: UTF8.self))")
             }
         }
+        var isDone = false
         do {
             try await connection.waitUntilOpen()
-            await talk(on: connection, watch)
+            isDone = await talk(on: connection, watch)
             await hold(watch)
+            isDone = isDone && (settings.hold == .zero || watch.error == nil)
         } catch {
             // The watch tells why.
         }
         await connection.close()
         await events.value
         await pushes.value
-        return watch.error?.status ?? status
+        // A server that leaves when all that was wanted is done takes nothing away.
+        return isDone ? status : watch.error?.status ?? status
     }
 
-    private mutating func talk(on connection: LongConnection, _ watch: Watch) async {
+    /// Asks for all messages, and returns whether there can be no more of them.
+    private mutating func talk(on connection: LongConnection, _ watch: Watch) async -> Bool {
         var source = Source(settings, console)
         let stop = source
         watch.whenClosed { [console] in
@@ -70,8 +74,10 @@ struct Run {
                     message, timeout: settings.timeout, mayRunTwice: settings.mayRunTwice)
             }
         }
-        // The input has come to its end by itself.
+        // Lines that nobody reads any more may be missing; arguments have all been tried.
+        let isDone = settings.messages.isEmpty ? watch.error == nil : true
         watch.whenClosed {}
+        return isDone
     }
 
     /// Stays connected for as long as the user wants; the end of the connection is the end of it.
@@ -92,7 +98,7 @@ struct Run {
         do {
             let reply = try await request(message)
             if settings.isVerbose { console.note("message \(number) answered in \((.now - start).text)") }
-            console.reply(settings.isBinary ? reply : reply + [UInt8(ascii: "\n")])
+            if settings.isBinary { console.write(reply) } else { console.reply(reply) }
         } catch {
             console.note("message \(number), \(Run.excerpt(of: message)): \(error)")
             if status == .ok { status = error.status }

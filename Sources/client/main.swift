@@ -11,8 +11,8 @@ ignoreBrokenPipes()
 var settings = Settings()
 do throws(UsageError) {
     switch try Settings.command.parse(Array(CommandLine.arguments.dropFirst()), into: &settings) {
-    case .help: console.reply(Array("\(Settings.command.help)\n".utf8))
-    case .version: console.reply(Array("client (Lifeline) \(lifelineVersion)\n".utf8))
+    case .help: console.write(Array("\(Settings.command.help)\n".utf8))
+    case .version: console.write(Array("client (Lifeline) \(lifelineVersion)\n".utf8))
     case .run:
         try settings.check()
         settings.options.connectTimeout = settings.timeout

@@ -243,11 +243,16 @@ struct ServerConnection {
 
     private mutating func takeClose(_ close: Close) {
         isDeaf = true
-        ending = .closed(close.code, close.text, by: .client)
+        if close.lastID == 0 {
+            ending = .closed(close.code, close.text, by: .client)
+            closing = Violation(.normal, "")
+        } else {
+            let violation = Violation(.protocolError, "a client's CLOSE has the last_id \(close.lastID)")
+            ending = .closed(violation.code, violation.text, by: .server)
+            closing = violation
+        }
         running = []
         incoming = nil
-        closing =
-            close.lastID == 0 ? Violation(.normal, "") : Violation(.protocolError, "a client's CLOSE has a last_id")
         hasEnded = true
         closeIfIdle()
     }
