@@ -4,6 +4,7 @@ import Glibc
 package final class RawListener {
     package let address: Address
     private let descriptor: Int32
+    private var isClosed = false
 
     /// Listens on 127.0.0.1 and `port`; 0 lets the system choose.
     package init(port: UInt16 = 0) throws {
@@ -25,7 +26,11 @@ package final class RawListener {
     deinit { close() }
 
     /// From now on connections are refused by the system.
-    package func close() { OpenDescriptors.close(descriptor) }
+    package func close() {
+        // Once: by now the number may belong to somebody else.
+        if !isClosed { OpenDescriptors.close(descriptor) }
+        isClosed = true
+    }
 
     /// The next connection; throws where none comes in time.
     package func accept(within limit: Duration = RawPeer.patience) throws -> RawPeer {

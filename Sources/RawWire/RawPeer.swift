@@ -46,6 +46,7 @@ package final class RawPeer {
     }
 
     package let descriptor: Int32
+    private var isClosed = false
     /// What has come and has not been taken.
     package private(set) var unread: ArraySlice<UInt8> = []
     /// How the stream has ended, if it has.
@@ -65,7 +66,7 @@ package final class RawPeer {
         setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &on, 4)
     }
 
-    deinit { OpenDescriptors.close(descriptor) }
+    deinit { close() }
 
     /// Connects; `receiveBuffer` is SO_RCVBUF, for a peer that is to be a slow reader soon.
     package static func connect(to address: Address, receiveBuffer: Int32? = nil) throws -> RawPeer {
@@ -128,7 +129,11 @@ package final class RawPeer {
     /// Ends the stream of this side; the other may go on.
     package func shutdownWriting() { shutdown(descriptor, Int32(SHUT_WR)) }
 
-    package func close() { OpenDescriptors.close(descriptor) }
+    package func close() {
+        // Once: by now the number may belong to somebody else.
+        if !isClosed { OpenDescriptors.close(descriptor) }
+        isClosed = true
+    }
 
     /// Ends the connection with a reset, and all that is on its way with it.
     package func reset() {

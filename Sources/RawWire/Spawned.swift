@@ -17,7 +17,7 @@ package final class Spawned {
         case status(Int32)
         case signal(Int32)
 
-        var description: String {
+        package var description: String {
             switch self {
             case .status(let status): "exit status \(status)"
             case .signal(let signal): "signal \(signal)"
@@ -222,24 +222,5 @@ package final class PipeReader {
         hasEnded = more.isEmpty
         bytes += more
         return true
-    }
-}
-
-extension Spawned {
-    /// A prefix that takes the privileges of root away, which limits and permissions do not bind; empty for others.
-    package static let unprivileged: [String] =
-        geteuid() == 0 ? ["/usr/bin/setpriv", "--reuid=54321", "--regid=54321", "--clear-groups"] : []
-
-    /// Whether a command can be started so: where root's files are closed to others it cannot be.
-    package static let mayDropPrivileges: Bool = {
-        let server = try? Spawned("server", ["--version"], prefix: unprivileged)
-        return (try? server?.wait()) == .status(0)
-    }()
-
-    /// Sets a soft limit of a running process, like `--nofile=16:` (prlimit(1)); `prefix` is that of the process.
-    package static func limit(_ pid: pid_t, _ limit: String, prefix: [String] = []) throws {
-        let prlimit = try Spawned("/usr/bin/prlimit", ["--pid", "\(pid)", limit], prefix: prefix)
-        let exit = try prlimit.wait()
-        guard exit == .status(0) else { throw Unexpected("prlimit \(limit): \(prlimit.errors.textSoFar)") }
     }
 }
