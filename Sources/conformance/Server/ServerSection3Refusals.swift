@@ -1,0 +1,132 @@
+import Posix
+import RawWire
+
+/// A client that has asked for more than all buffers hold, and has not read any of it.
+struct Stuck {
+    let peer: RawPeer
+    let welcome: WelcomeFields
+    /// Each request's bytes; all are alike.
+    let message: [UInt8]
+    /// The ids are 1 to this.
+    let count: UInt32
+
+    /// The bytes of responses that the kernel holds, where the system tells; nil elsewhere.
+    func bytesInKernel() throws -> Int? {
+        guard let table = try? readFile(at: "/proc/net/tcp") else { return nil }
+        let ours = String(peer.localPort, radix: 16, uppercase: true)
+        let theirs = String(peer.remotePort, radix: 16, uppercase: true)
+        func port(_ text: Substring) -> String { String(Int(text.suffix(4), radix: 16) ?? 0, radix: 16, uppercase: true) }
+        var sum: Int?
+        for line in String(decoding: table, as: UTF8.self).split(separator: "\n") {
+            let fields = line.split(separator: " ")
+            guard fields.count > 4 else { continue }
+            let queues = fields[4].split(separator: ":").compactMap { Int($0, radix: 16) }
+            guard queues.count == 2 else { continue }
+            // What the server has handed over and we have not got, and what we have got and not read.
+            if port(fields[1]) == theirs, port(fields[2]) == ours { sum = (sum ?? 0) + queues[0] }
+            if port(fields[1]) == ours, port(fields[2]) == theirs { sum = (sum ?? 0) + queues[1] }
+        }
+        return sum
+    }
+
+    /// Waits until the kernel takes no more from the server.
+    func settle() throws {
+        var last = -1
+        _ = try eventually(within: .seconds(1)) {
+            let now = try bytesInKernel() ?? 0
+            defer { last = now }
+            _ = eventually(within: .milliseconds(30)) { false }
+            return now == last && now > 0
+        }
+    }
+}
+
+extension ServerBench {
+    /// Asks for `total` bytes, and reads none of them. Not shown in the report: it is much.
+    func stuck(
+        _ total: Int = 12 << 20, _ hello: RawFrame = .hello()
+    ) throws -> Stuck {
+        let peer = try RawPeer.connect(to: address, receiveBuffer: 4096)
+        try send(RawFrame.preface + hello.bytes, on: peer)
+        let welcome = try takeWelcome(on: peer)
+        let size = min(1 << 20, Int(welcome.maxMessage))
+        guard size >= 8192 else { throw Skip("the server's max_message is only \(welcome.maxMessage)") }
+        let message = [UInt8](repeating: 0x5A, count: size)
+        let count = UInt32((total + size - 1) / size)
+        for id in 1...count { try peer.send(request(id, message, welcome)) }
+        return Stuck(peer: peer, welcome: welcome, message: message, count: count)
+    }
+}
+
+extension Case<ServerBench> {
+    /// Requests over max_in_flight and max_queued: a client that does not read has many in flight.
+    static let refusals: [Case] = [
+        .of("3.6-8", "Requests over a limit are refused, each once; the others are answered, and the connection goes on") {
+            bench in
+            let stuck = try bench.stuck(try bench.overLimits())
+            var length: [UInt32: Int] = [:]
+            var refused: Set<UInt32> = []
+            var answered: Set<UInt32> = []
+            while refused.count + answered.count < stuck.count {
+                let frame = try bench.next(on: stuck.peer)
+                let isFirst = !refused.contains(frame.id) && !answered.contains(frame.id)
+                bench.expect(isFirst, "one ending for each request", got: "\(frame)")
+                if frame.type == .failure {
+                    bench.expect(frame.notice?.code == .refused, "FAILURE(REFUSED)", got: "\(frame)")
+                    refused.insert(frame.id)
+                } else {
+                    length[frame.id, default: 0] += frame.payload.count
+                    if !frame.hasMore { answered.insert(frame.id) }
+                }
+            }
+            bench.expect(!refused.isEmpty && !answered.isEmpty, "some refused, some not", got: "\(refused.count) refused")
+            bench.expect(
+                answered.allSatisfy { length[$0] == stuck.message.count }, "whole responses", got: "shorter ones")
+            try bench.expectServed(stuck.count + 1, on: stuck.peer, "it is read again")
+        },
+        .of("3.6-9", "CLOSE after refusals has the id of the last request that was not refused", level: .should) { bench in
+            let stuck = try bench.stuck(try bench.overLimits())
+            var answered: Set<UInt32> = []
+            var endings = 0
+            while endings < stuck.count {
+                let frame = try bench.next(on: stuck.peer)
+                if frame.type == .response { answered.insert(frame.id) }
+                if !frame.hasMore { endings += 1 }
+            }
+            try stuck.peer.send(.close())
+            let close = try bench.expectClose(of: stuck.peer, .normal)
+            bench.expect(
+                close?.lastID == answered.max(), "last_id \(answered.max() ?? 0)", got: "\(close?.lastID ?? 0)")
+        },
+        .of("3.6-10", "The chunks that come for a refused request are discarded, and count against max_message") { bench in
+            let stuck = try bench.stuck(try bench.overLimits())
+            let last = stuck.count + 1
+            let chunk = [UInt8](repeating: 1, count: min(16384, Int(stuck.welcome.maxFrame)))
+            for _ in 0..<Int(stuck.welcome.maxMessage) / chunk.count {
+                try stuck.peer.send(.request(last, chunk, more: true))
+            }
+            var endings = 0
+            while endings < last {
+                let frame = try bench.next(on: stuck.peer)
+                if !frame.hasMore { endings += 1 }
+                guard frame.id == last else { continue }
+                guard frame.notice?.code == .refused else { throw Skip("it was read before it could be refused") }
+            }
+            let over = Int(stuck.welcome.maxMessage) % chunk.count + 1
+            try bench.send(RawFrame.header(.request, length: UInt32(over), id: last), on: stuck.peer)
+            try bench.expectDrop(of: stuck.peer, .messageTooLarge)
+        },
+    ]
+}
+
+extension ServerBench {
+    /// How many bytes take the server over a limit of its own, the buffers of the kernel being full.
+    func overLimits() throws -> Int {
+        let welcome = try limits()
+        let size = min(1 << 20, Int(welcome.maxMessage))
+        let (product, overflow) = size.multipliedReportingOverflow(by: Int(welcome.maxInFlight))
+        let most = min(Int(welcome.maxQueued), overflow ? .max : product)
+        guard most <= 16 << 20 else { throw Skip("it takes \(most >> 20) MiB to go over a limit of this server") }
+        return most + (8 << 20)
+    }
+}
