@@ -1,0 +1,223 @@
+import RawWire
+
+/// Section 5.9: who does not read, and who reads slowly.
+extension Case<ServerBench> {
+    static let readers = numbered(
+        "5.9",
+        [
+            .of("5.9-1", "A client that is heard but never reads is dropped with SLOW_READER, behind the frame that is begun") {
+                bench in
+                let stuck = try bench.stuck(bench.quickFlood, bench.hello())
+                let dead = stuck.welcome.deadline
+                bench.beat(stuck.peer, for: dead * 1.4, every: dead / 8)
+                // The server has another second to get CLOSE out, now that it is read.
+                let frames = try stuck.peer.frames(upTo: .close)
+                let close = frames.last?.notice
+                bench.expect(close?.code == .slowReader, "CLOSE(SLOW_READER)", got: "\(frames.suffix(2))")
+                let others = frames.dropLast().first { ![.response, .failure, .ping].contains($0.type) }
+                bench.expect(others == nil, "whole frames before CLOSE", got: "\(others as Any)")
+                try stuck.peer.takeEnd()
+            },
+            .of("5.9-1", "A client that does not read for 0.8 of dead_after is kept, and gets all") { bench in
+                let stuck = try bench.stuck(bench.quickFlood, bench.hello())
+                let dead = stuck.welcome.deadline
+                bench.beat(stuck.peer, for: dead * 0.6, every: dead / 8)
+                var endings = 0
+                while endings < stuck.count {
+                    let frame = try bench.next(on: stuck.peer)
+                    guard frame.type != .close else { throw Unexpected("expected to be kept, got \(frame)") }
+                    if !frame.hasMore { endings += 1 }
+                }
+                try bench.expectServed(stuck.count + 1, on: stuck.peer)
+            },
+            .of("5.9-1", "A client that reads slowly, but reads, is kept for many times dead_after") { bench in
+                try bench.expectSlowReaderKept(halfClosed: false)
+            },
+            .of("5.9-2", "A client that reads slowly after its end of stream is kept, and gets its answers") { bench in
+                try bench.expectSlowReaderKept(halfClosed: true)
+            },
+            .of("5.9-2", "A client that never reads after its end of stream is dropped with SLOW_READER") { bench in
+                let stuck = try bench.stuck(bench.quickFlood, bench.hello())
+                stuck.peer.shutdownWriting()
+                bench.pause(stuck.welcome.deadline * 1.4)
+                let close = try stuck.peer.frames(upTo: .close).last?.notice
+                bench.expect(close?.code == .slowReader, "CLOSE(SLOW_READER)", got: "\(close as Any)")
+            },
+            .of("5.9-1", "A client that does not read an idle connection is kept: nothing waits") { bench in
+                let (peer, welcome) = try bench.open(bench.hello())
+                bench.beat(peer, for: welcome.deadline * 3, every: welcome.deadline / 5)
+                try bench.expectServed(1, on: peer)
+            },
+            .of("2.3-2", "The server reads on, whatever waits to be read: a client may send all before it reads") { bench in
+                let stuck = try bench.stuck(16 << 20)
+                try bench.send(.ping(5), on: stuck.peer)
+                while try stuck.peer.takeFrame().pong?.nonce != 5 {}
+            },
+        ])
+
+    static let buckets = numbered(
+        "5.10",
+        Cost.allCases.map { cost in
+            .of("5.10-1", "20 \(cost.rawValue) at once are paid for, and the connection goes on") { bench in
+                let (peer, _) = try bench.emptied(cost, 20)
+                try bench.expectServed(2, on: peer)
+            }
+        },
+        Cost.allCases.map { cost in
+            .of("5.10-1", "The 21st of \(cost.rawValue) at once is answered with CLOSE(TOO_MANY_PINGS)") { bench in
+                let (peer, welcome) = try bench.open(.hello(pingEvery: .max))
+                try bench.need(interval: 100, welcome)
+                try bench.expectServed(1, on: peer)
+                try bench.send((1...21).flatMap { cost.frame($0).bytes }, on: peer)
+                try bench.expectClose(of: peer, .tooManyPings)
+            }
+        },
+        [
+            .of("5.10-1", "CANCELs without effect are paid for as any") { bench in
+                let (peer, welcome) = try bench.open(.hello(pingEvery: .max))
+                try bench.need(interval: 100, welcome)
+                try bench.expectServed(9, on: peer)
+                try bench.send((1...21).flatMap { _ in RawFrame.cancel(3).bytes }, on: peer)
+                try bench.expectClose(of: peer, .tooManyPings)
+            },
+            .of("5.10-1", "The bucket gains one each half of ping_every: so many PINGs more, and not sooner dropped") { bench in
+                let (peer, welcome) = try bench.open(.hello(pingEvery: 200, deadAfter: 1000))
+                let gain = Duration.milliseconds(welcome.pingEvery) / 2
+                let start = SuspendingClock.now
+                try bench.send((1...20).flatMap { RawFrame.ping($0).bytes }, on: peer)
+                for count in 1...8 {
+                    // The server's bucket was full when WELCOME was sent, and began to fill when the first was taken.
+                    bench.pause(SuspendingClock.now.duration(to: start + gain * count + .milliseconds(30)))
+                    try bench.send(.ping(UInt64(20 + count)), on: peer)
+                }
+                try bench.takePong(28, on: peer)
+                try bench.expectServed(1, on: peer)
+            },
+            .of("5.10-1", "The bucket gains no more than one each half of ping_every") { bench in
+                let (peer, welcome) = try bench.open(.hello(pingEvery: 1000, deadAfter: 2000))
+                let gain = Duration.milliseconds(welcome.pingEvery) / 2
+                try bench.need(interval: 400, welcome)
+                try bench.send((1...20).flatMap { RawFrame.ping($0).bytes }, on: peer)
+                bench.pause(gain + .milliseconds(20))
+                // One has come, perhaps two by now; never three.
+                try bench.send((21...23).flatMap { RawFrame.ping($0).bytes }, on: peer)
+                try bench.expectClose(of: peer, .tooManyPings)
+            },
+            .of("5.10-1", "The bucket holds no more than 20, however long nothing was taken out") { bench in
+                let (peer, welcome) = try bench.open(.hello(pingEvery: 400, deadAfter: 1000))
+                try bench.need(interval: 400, welcome)
+                try bench.keep(peer, for: .milliseconds(700), every: .milliseconds(200), "an idle client") { _ in
+                    try bench.send(.skipped(), on: peer)
+                }
+                try bench.send((1...21).flatMap { RawFrame.ping($0).bytes }, on: peer)
+                try bench.expectClose(of: peer, .tooManyPings)
+            },
+            .of("5.10-1", "A client that sends a PING each ping_every of 20 ms is never dropped for it") { bench in
+                let (peer, welcome) = try bench.open(.hello(pingEvery: 1, deadAfter: 1000))
+                for nonce: UInt64 in 1...60 {
+                    try bench.send(.ping(nonce), on: peer)
+                    try bench.takePong(nonce, on: peer)
+                    bench.pause(.milliseconds(welcome.pingEvery))
+                }
+            },
+            .of("5.10-1", "The empty last chunk of a longer MESSAGE is free") { bench in
+                let (peer, welcome) = try bench.open(.hello(pingEvery: .max))
+                try welcome.need(message: 1)
+                try bench.send(
+                    (0..<40).flatMap { _ in RawFrame.message([1], more: true).bytes + RawFrame.message([]).bytes }, on: peer)
+                try bench.expectServed(1, on: peer)
+            },
+            .of("5.10-1", "Empty requests, MESSAGEs with a byte and skipped frames take nothing from the bucket") { bench in
+                let (peer, welcome) = try bench.emptied(.pings, 20)
+                try welcome.need(message: 1)
+                for id: UInt32 in 10..<40 {
+                    try bench.send(.request(id, ""), .message([1]), .skipped(), on: peer)
+                    _ = try bench.ending(of: id, on: peer)
+                }
+            },
+            .of("5.10-1", "In a short connection the bucket counts too") { bench in
+                let (peer, welcome) = try bench.open(.hello(flags: 1, pingEvery: .max))
+                try bench.need(interval: 100, welcome)
+                try bench.send((1...21).flatMap { RawFrame.ping($0).bytes }, on: peer)
+                try bench.expectClose(of: peer, .tooManyPings)
+            },
+            .of("5.10-1", "A flood of PINGs ends its own connection, and costs another nothing") { bench in
+                let (other, _) = try bench.open()
+                let (peer, _) = try bench.open()
+                // What cannot be sent any more, because the server has gone, is no matter.
+                try? peer.send((0..<20_000).flatMap { RawFrame.ping($0).bytes }, within: .seconds(2))
+                try bench.expectServed(1, on: other)
+            },
+        ])
+}
+
+/// What is paid for from the bucket.
+private enum Cost: String, CaseIterable, Sendable {
+    case pings = "PINGs"
+    case cancels = "CANCELs"
+    case messages = "empty MESSAGEs"
+    case mixed = "PINGs, CANCELs and empty MESSAGEs"
+
+    func frame(_ number: Int) -> RawFrame {
+        switch self {
+        case .pings: .ping(UInt64(number))
+        case .cancels: .cancel(1)
+        case .messages: .message([])
+        case .mixed: [Cost.pings, .cancels, .messages][number % 3].frame(number)
+        }
+    }
+}
+
+extension ServerBench {
+    /// How much is asked for where the clock runs: what the kernel holds, and some more.
+    var quickFlood: Int { 8 << 20 }
+
+    /// A connection that has served the request 1, and has taken `count` out of its bucket.
+    fileprivate func emptied(_ cost: Cost, _ count: Int) throws -> (peer: RawPeer, welcome: WelcomeFields) {
+        let (peer, welcome) = try open(.hello(pingEvery: .max))
+        try expectServed(1, on: peer)
+        try send((1...count).flatMap { cost.frame($0).bytes } + RawFrame.request(1000).bytes, on: peer)
+        while true {
+            let frame = try next(on: peer)
+            if frame.type == .response { break }
+            expect(frame.type == .pong, "PONG or RESPONSE", got: "\(frame)")
+            guard frame.type == .pong else { break }
+        }
+        return (peer, welcome)
+    }
+
+    /// Skips the case where the bucket fills too fast to be seen empty.
+    func need(interval: UInt32, _ welcome: WelcomeFields) throws {
+        guard welcome.pingEvery >= interval else { throw Skip("the server's ping_every is only \(welcome.pingEvery) ms") }
+    }
+
+    /// Sends frames to be skipped, and reads nothing.
+    func beat(_ peer: RawPeer, for duration: Duration, every interval: Duration) {
+        let start = SuspendingClock.now
+        while start.age < duration {
+            _ = try? peer.push(RawFrame.skipped().bytes[...])
+            pause(interval)
+        }
+    }
+
+    /// Reads a little at a time, for three times dead_after, and then all.
+    func expectSlowReaderKept(halfClosed: Bool) throws {
+        let stuck = try stuck(quickFlood, hello())
+        let peer = stuck.peer
+        if halfClosed { peer.shutdownWriting() }
+        let dead = stuck.welcome.deadline
+        let start = SuspendingClock.now
+        var endings = 0
+        func note(_ frame: RawFrame) throws {
+            guard frame.type != .close else { throw Unexpected("expected to be kept, got \(frame)") }
+            if frame.type == .response || frame.type == .failure, !frame.hasMore { endings += 1 }
+        }
+        while start.age < dead * 3 {
+            for frame in try readSome(128 << 10, on: peer) { try note(frame) }
+            if !halfClosed { _ = try peer.push(RawFrame.skipped().bytes[...]) }
+            pause(dead / 8)
+        }
+        while endings < stuck.count { try note(try peer.takeFrame()) }
+        if halfClosed { try expectClose(of: peer, .normal) } else { try expectServed(stuck.count + 1, on: peer) }
+    }
+}
