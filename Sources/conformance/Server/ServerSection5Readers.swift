@@ -36,12 +36,19 @@ extension Case<ServerBench> {
             .of("5.9-2", "A client that reads slowly after its end of stream is kept, and gets its answers") { bench in
                 try bench.expectSlowReaderKept(halfClosed: true)
             },
-            .of("5.9-2", "A client that never reads after its end of stream is dropped with SLOW_READER") { bench in
+            .of("5.9-2", "A client that never reads after its end of stream is not kept: its answers are given up") { bench in
                 let stuck = try bench.stuck(bench.quickFlood, bench.hello())
                 stuck.peer.shutdownWriting()
                 bench.pause(stuck.welcome.deadline * 1.4)
-                let close = try stuck.peer.frames(upTo: .close).last?.notice
-                bench.expect(close?.code == .slowReader, "CLOSE(SLOW_READER)", got: "\(close as Any)")
+                // All answers were ready, so CLOSE(NORMAL) may have been in line: then there is no other.
+                var endings = 0
+                var close: Notice?
+                while let frame = try stuck.peer.nextFrame() {
+                    if frame.type == .close { close = frame.notice } else if !frame.hasMore { endings += 1 }
+                }
+                bench.expect(stuck.peer.ending != nil, "the end of the connection", got: "nothing")
+                bench.expect(close == nil || close?.code == .slowReader, "CLOSE(SLOW_READER) or none", got: "\(close as Any)")
+                bench.expect(endings < stuck.count, "fewer answers than requests", got: "all of them")
             },
             .of("5.9-1", "A client that does not read an idle connection is kept: nothing waits") { bench in
                 let (peer, welcome) = try bench.open(bench.hello())
@@ -60,7 +67,7 @@ extension Case<ServerBench> {
         Cost.allCases.map { cost in
             .of("5.10-1", "20 \(cost.rawValue) at once are paid for, and the connection goes on") { bench in
                 let (peer, _) = try bench.emptied(cost, 20)
-                try bench.expectServed(2, on: peer)
+                try bench.expectServed(1001, on: peer)
             }
         },
         Cost.allCases.map { cost in
@@ -130,7 +137,7 @@ extension Case<ServerBench> {
             .of("5.10-1", "Empty requests, MESSAGEs with a byte and skipped frames take nothing from the bucket") { bench in
                 let (peer, welcome) = try bench.emptied(.pings, 20)
                 try welcome.need(message: 1)
-                for id: UInt32 in 10..<40 {
+                for id: UInt32 in 2000..<2030 {
                     try bench.send(.request(id, ""), .message([1]), .skipped(), on: peer)
                     _ = try bench.ending(of: id, on: peer)
                 }
@@ -177,11 +184,16 @@ extension ServerBench {
         let (peer, welcome) = try open(.hello(pingEvery: .max))
         try expectServed(1, on: peer)
         try send((1...count).flatMap { cost.frame($0).bytes } + RawFrame.request(1000).bytes, on: peer)
-        while true {
+        var isAnswered = false
+        // The last PING is answered, before or behind the response.
+        var lastPing = (1...count).last { cost.frame($0).type == .ping }.map(UInt64.init)
+        while !isAnswered || lastPing != nil {
             let frame = try next(on: peer)
-            if frame.type == .response { break }
-            expect(frame.type == .pong, "PONG or RESPONSE", got: "\(frame)")
-            guard frame.type == .pong else { break }
+            if frame.pong?.nonce == lastPing { lastPing = nil }
+            if frame.type == .response { isAnswered = true }
+            guard frame.type == .pong || frame.type == .response else {
+                throw Unexpected("expected PONG or RESPONSE, got \(frame)")
+            }
         }
         return (peer, welcome)
     }
