@@ -84,6 +84,12 @@ extension Case<ServerBench> {
                 answered.allSatisfy { length[$0] == stuck.message.count }, "whole responses", got: "shorter ones")
             try bench.expectServed(stuck.count + 1, on: stuck.peer, "it is read again")
         },
+        .of("11-6", "The text of FAILURE(REFUSED) is not longer than 64 bytes", level: .should) { bench in
+            let stuck = try bench.stuck(try bench.overLimits())
+            var frame = try bench.next(on: stuck.peer)
+            while frame.type != .failure { frame = try bench.next(on: stuck.peer) }
+            bench.expect(frame.notice?.text.count ?? 0 <= 64, "at most 64 bytes", got: "\(frame)")
+        },
         .of("3.6-9", "CLOSE after refusals has the id of the last request that was not refused", level: .should) { bench in
             let stuck = try bench.stuck(try bench.overLimits())
             var answered: Set<UInt32> = []
