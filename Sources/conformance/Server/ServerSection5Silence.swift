@@ -175,14 +175,18 @@ extension Case<ServerBench> {
                 let dead = stuck.welcome.deadline
                 stuck.peer.shutdownWriting()
                 let start = SuspendingClock.now
-                while start.age < dead * 2.5 {
+                var close: RawFrame?
+                while start.age < dead * 2.5, close == nil {
                     for frame in try bench.readSome(128 << 10, on: stuck.peer) {
-                        bench.expect(frame.type == .response || frame.type == .failure || frame.type == .ping, "answers", got: "\(frame)")
+                        if frame.type == .close { close = frame }
+                        let isAnswer = frame.type == .response || frame.type == .failure || frame.type == .close
+                        // A PING of before the end of stream may still be on its way; it is not one for each silence.
+                        bench.expect(isAnswer || frame.type == .ping, "answers", got: "\(frame)")
                     }
                     bench.pause(dead / 10)
                 }
-                let close = try stuck.peer.frames(upTo: .close)
-                bench.expect(close.last?.notice?.code == .normal, "CLOSE(NORMAL)", got: "\(close.last as Any)")
+                close = try close ?? stuck.peer.frames(upTo: .close).last
+                bench.expect(close?.notice?.code == .normal, "CLOSE(NORMAL)", got: "\(close as Any)")
             },
         ])
 }

@@ -119,8 +119,7 @@ extension Case<ServerBench> {
                     bench.pause(.milliseconds(2))
                     try bench.send(Array(bytes.dropFirst(cut)), on: peer)
                     _ = try bench.takeWelcome(on: peer)
-                    let close = try bench.expectClose(of: peer, .normal)
-                    bench.expect(close?.lastID == 4, "last_id 4", got: "\(close as Any)")
+                    try bench.expectClose(of: peer, .normal)
                 }
             },
         ])
