@@ -21,7 +21,9 @@ struct Seeded: RandomNumberGenerator {
             type: .init(number: UInt8.random(in: 0...13, using: &self)),
             flags: [0, 0, 0, 0, 1, 0x80].randomElement(using: &self) ?? 0,
             id: [0, 0, 1, 2, 3].randomElement(using: &self) ?? 0, payload: payload)
-        if Int.random(in: 0..<20, using: &self) == 0 { frame.claimedLength = UInt32.random(in: 0...(.max), using: &self) }
+        if Int.random(in: 0..<20, using: &self) == 0 {
+            frame.claimedLength = UInt32.random(in: 0...(.max), using: &self)
+        }
         return frame.bytes
     }
 
@@ -72,7 +74,9 @@ extension ServerBench {
             try peer.takePreface()
             for frame in try peer.frames(upTo: .close) {
                 expect(frame.reserved == 0 && frame.flags & 0x7E == 0, "a frame without a fault", got: "\(frame)")
-                expect(frame.notice.map { $0.code.number <= 20 && $0.zero == 0 } ?? true, "a code up to 20", got: "\(frame)")
+                expect(
+                    frame.notice.map { $0.code.number <= 20 && $0.zero == 0 } ?? true, "a code up to 20",
+                    got: "\(frame)")
             }
             try peer.takeEnd()
         }

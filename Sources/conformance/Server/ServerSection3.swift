@@ -107,7 +107,8 @@ extension Case<ServerBench> {
         "3.3",
         (0..<16).map { bit in
             .drop(
-                "3.3-1", "Bit \(bit) of bytes 6 and 7 of a header", RawFrame.ping(1).with { $0.reserved = 1 << bit }.bytes)
+                "3.3-1", "Bit \(bit) of bytes 6 and 7 of a header",
+                RawFrame.ping(1).with { $0.reserved = 1 << bit }.bytes)
         },
         [
             .refuse(
@@ -165,7 +166,8 @@ extension Case<ServerBench> {
                 let (peer, _) = try bench.open(.hello(maxFrame: 256))
                 try bench.send(.request(1, "x"), .ping(1), .request(2, "y", more: true), .cancel(2), .close(), on: peer)
                 for frame in try peer.frames(upTo: .close) {
-                    bench.expect(frame.reserved == 0 && frame.flags == 0, "no flag and no reserved bit", got: "\(frame)")
+                    bench.expect(
+                        frame.reserved == 0 && frame.flags == 0, "no flag and no reserved bit", got: "\(frame)")
                     let hasID = frame.type == .response || frame.type == .failure
                     bench.expect(hasID == (frame.id != 0), "an id where there is a request", got: "\(frame)")
                     let least = [RawFrame.Kind.pong: 20, .ping: 8, .failure: 8, .response: 0, .close: 12]
@@ -197,7 +199,9 @@ extension Case<ServerBench> {
                 bench.expect(Set(kinds) == [.response, .pong], "RESPONSE and PONG", got: "\(kinds)")
             },
             .drop("3.3-8", "A second HELLO", RawFrame.hello().bytes),
-            .drop("3.3-8", "A second HELLO, right behind the first,", RawFrame.hello().bytes, .protocolError, .hello(minor: 1)),
+            .drop(
+                "3.3-8", "A second HELLO, right behind the first,", RawFrame.hello().bytes, .protocolError,
+                .hello(minor: 1)),
         ],
         lengths)
 

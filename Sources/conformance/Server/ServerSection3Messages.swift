@@ -24,14 +24,19 @@ extension Case<ServerBench> {
             },
             .drop("3.5-1", "An empty REQUEST with MORE", RawFrame.request(1, "", more: true).bytes),
             .drop("3.5-1", "An empty MESSAGE with MORE", RawFrame.message([], more: true).bytes),
-            .drop("3.5-1", "An empty chunk with MORE in an open request", open() + RawFrame.request(1, "", more: true).bytes),
+            .drop(
+                "3.5-1", "An empty chunk with MORE in an open request",
+                open() + RawFrame.request(1, "", more: true).bytes),
             .drop("3.5-2", "A chunk with a higher id", open() + RawFrame.request(2).bytes),
             .drop("3.5-2", "A chunk with a lower id", open(5) + RawFrame.request(4).bytes),
             .drop("3.5-2", "A chunk of another type", open() + RawFrame.message([1]).bytes),
-            .drop("3.5-3", "A request while a MESSAGE is open", RawFrame.message([1], more: true).bytes + RawFrame.request(1).bytes),
+            .drop(
+                "3.5-3", "A request while a MESSAGE is open",
+                RawFrame.message([1], more: true).bytes + RawFrame.request(1).bytes),
             .drop("3.5-3", "The first chunk of another request while one is open", open() + open(2)),
             .drop("3.5-3", "An empty MESSAGE while a request is open", open() + RawFrame.message([]).bytes),
-            .of("3.5-3", "PING, CANCEL of an older request and a frame to be skipped may come between chunks") { bench in
+            .of("3.5-3", "PING, CANCEL of an older request and a frame to be skipped may come between chunks") {
+                bench in
                 let (peer, _) = try bench.open()
                 try bench.expectServed(1, on: peer)
                 try bench.send(.request(2, "hel", more: true), .ping(5), .cancel(1), .skipped(3), on: peer)
@@ -99,14 +104,19 @@ extension Case<ServerBench> {
                 },
                 .of("3.5-5", "\(type) over max_message in one frame is judged at its header") { bench in
                     let (peer, welcome) = try bench.open()
-                    guard welcome.maxMessage < welcome.maxFrame else { throw Skip("max_message is not under max_frame") }
+                    guard welcome.maxMessage < welcome.maxFrame else {
+                        throw Skip("max_message is not under max_frame")
+                    }
                     try bench.send(RawFrame.header(type, length: welcome.maxMessage + 1, id: id), on: peer)
                     try bench.expectDrop(of: peer, .messageTooLarge)
                 },
             ]
         },
         [
-            .of("3.5-6", "A response over the client's max_message is FAILURE(MESSAGE_TOO_LARGE), and the next is served") {
+            .of(
+                "3.5-6",
+                "A response over the client's max_message is FAILURE(MESSAGE_TOO_LARGE), and the next is served"
+            ) {
                 bench in
                 let (peer, _) = try bench.open(.hello(maxMessage: 4))
                 try bench.send(.request(1, "hello"), on: peer)
@@ -120,7 +130,8 @@ extension Case<ServerBench> {
             .of("3.5-7", "MESSAGEs are not answered") { bench in
                 let (peer, welcome) = try bench.open()
                 try welcome.need(message: 2)
-                try bench.send(.message([1]), .message([2], more: true), .message([3]), .message([]), .ping(1), on: peer)
+                try bench.send(
+                    .message([1]), .message([2], more: true), .message([3]), .message([]), .ping(1), on: peer)
                 try bench.takePong(1, on: peer)
             },
             .of("3.5-8", "Ten thousand MESSAGEs neither end the connection nor hold up a PONG") { bench in

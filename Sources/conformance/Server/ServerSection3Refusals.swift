@@ -15,7 +15,9 @@ struct Stuck {
         guard let table = try? readFile(at: "/proc/net/tcp") else { return nil }
         let ours = String(peer.localPort, radix: 16, uppercase: true)
         let theirs = String(peer.remotePort, radix: 16, uppercase: true)
-        func port(_ text: Substring) -> String { String(Int(text.suffix(4), radix: 16) ?? 0, radix: 16, uppercase: true) }
+        func port(_ text: Substring) -> String {
+            String(Int(text.suffix(4), radix: 16) ?? 0, radix: 16, uppercase: true)
+        }
         var sum: Int?
         for line in String(decoding: table, as: UTF8.self).split(separator: "\n") {
             let fields = line.split(separator: " ")
@@ -65,7 +67,9 @@ extension ServerBench {
 extension Case<ServerBench> {
     /// Requests over max_in_flight and max_queued: a client that does not read has many in flight.
     static let refusals: [Case] = [
-        .of("3.6-8", "Requests over a limit are refused, each once; the others are answered, and the connection goes on") {
+        .of(
+            "3.6-8", "Requests over a limit are refused, each once; the others are answered, and the connection goes on"
+        ) {
             bench in
             let stuck = try bench.stuck(try bench.overLimits())
             var length: [UInt32: Int] = [:]
@@ -83,7 +87,8 @@ extension Case<ServerBench> {
                     if !frame.hasMore { answered.insert(frame.id) }
                 }
             }
-            bench.expect(!refused.isEmpty && !answered.isEmpty, "some refused, some not", got: "\(refused.count) refused")
+            bench.expect(
+                !refused.isEmpty && !answered.isEmpty, "some refused, some not", got: "\(refused.count) refused")
             bench.expect(
                 answered.allSatisfy { length[$0] == stuck.message.count }, "whole responses", got: "shorter ones")
             try bench.expectServed(stuck.count + 1, on: stuck.peer, "it is read again")
@@ -94,7 +99,8 @@ extension Case<ServerBench> {
             while frame.type != .failure { frame = try bench.next(on: stuck.peer) }
             bench.expect(frame.notice?.text.count ?? 0 <= 64, "at most 64 bytes", got: "\(frame)")
         },
-        .of("3.6-9", "CLOSE after refusals has the id of the last request that was not refused", level: .should) { bench in
+        .of("3.6-9", "CLOSE after refusals has the id of the last request that was not refused", level: .should) {
+            bench in
             let stuck = try bench.stuck(try bench.overLimits())
             var answered: Set<UInt32> = []
             var endings = 0
@@ -108,7 +114,8 @@ extension Case<ServerBench> {
             bench.expect(
                 close?.lastID == answered.max(), "last_id \(answered.max() ?? 0)", got: "\(close?.lastID ?? 0)")
         },
-        .of("3.6-10", "The chunks that come for a refused request are discarded, and count against max_message") { bench in
+        .of("3.6-10", "The chunks that come for a refused request are discarded, and count against max_message") {
+            bench in
             let stuck = try bench.stuck(try bench.overLimits())
             let last = stuck.count + 1
             let chunk = [UInt8](repeating: 1, count: min(16384, Int(stuck.welcome.maxFrame)))

@@ -176,8 +176,10 @@ extension Case<ServerBench> {
                     got: "\(ending)")
                 try bench.expectServed(2, on: peer, "one ending has come")
             },
-            .accept("4.8-3", "CANCEL of an id that was left out", RawFrame.request(5, "a", more: true).bytes
-                + RawFrame.cancel(3).bytes + RawFrame.request(5, "b").bytes, answering: 5),
+            .accept(
+                "4.8-3", "CANCEL of an id that was left out",
+                RawFrame.request(5, "a", more: true).bytes
+                    + RawFrame.cancel(3).bytes + RawFrame.request(5, "b").bytes, answering: 5),
             .of("4.8-3", "CANCEL of a request that was answered has no effect") { bench in
                 let (peer, _) = try bench.open()
                 try bench.expectServed(1, on: peer)
@@ -257,7 +259,9 @@ extension Case<ServerBench> {
             },
             .drop("4.11-4", "CLOSE with last_id 1", RawFrame.close(lastID: 1).bytes),
             .drop("4.11-4", "CLOSE with last_id 4294967295", RawFrame.close(lastID: .max).bytes, after: [.request(1)]),
-            .drop("4.11-4", "CLOSE with a last_id in a short connection", RawFrame.close(lastID: 1).bytes, .protocolError, .short),
+            .drop(
+                "4.11-4", "CLOSE with a last_id in a short connection", RawFrame.close(lastID: 1).bytes, .protocolError,
+                .short),
         ])
 }
 

@@ -10,12 +10,15 @@ extension Case<ServerBench> {
     static let options = numbered(
         "4.12",
         [1, 2, 3].map {
-            .refuse("4.12-1", "\($0) bytes behind the last option", greeting(RawFrame.name("a") + [UInt8](repeating: 0, count: $0)))
+            .refuse(
+                "4.12-1", "\($0) bytes behind the last option",
+                greeting(RawFrame.name("a") + [UInt8](repeating: 0, count: $0)))
         },
         [
             .refuse("4.12-1", "NAME that reaches beyond the end", greeting([0, 2, 0, 5, 0x61])),
             .refuse("4.12-1", "An unknown option that reaches beyond the end", greeting([0x70, 0, 0xFF, 0xFF])),
-            .refuse("4.12-1", "An option one byte longer than what is left", greeting(option(0x101, [1]) + [0, 3, 0, 1])),
+            .refuse(
+                "4.12-1", "An option one byte longer than what is left", greeting(option(0x101, [1]) + [0, 3, 0, 1])),
             .refuse("4.12-2", "TOKEN twice", greeting(token(1) + token(1))),
             .refuse("4.12-2", "NAME twice", greeting(RawFrame.name("a") + RawFrame.name("a"))),
             .refuse("4.12-2", "AGENT twice, with others between,", greeting(agent("a") + option(9, []) + agent("b"))),
@@ -24,7 +27,9 @@ extension Case<ServerBench> {
             .refuse("4.12-4", "NAME of 65 bytes", greeting(RawFrame.name(name64 + "n"))),
             greets("4.12-4", "NAME of 64 bytes", .hello(options: RawFrame.name(name64))),
             greets("4.12-1", "empty TOKEN, NAME and AGENT", .hello(options: token(0) + RawFrame.name("") + agent(""))),
-            greets("4.12-1", "AGENT of 1000 bytes, 1024 in all,", .hello(options: agent(String(repeating: "a", count: 1000)))),
+            greets(
+                "4.12-1", "AGENT of 1000 bytes, 1024 in all,",
+                .hello(options: agent(String(repeating: "a", count: 1000)))),
             greets("4.12-1", "options in any order", .hello(options: agent("a") + token(1) + RawFrame.name("n"))),
         ],
         ([0x8000, 0x8001, 0xFFFF] as [UInt16]).flatMap { tag -> [Case] in
@@ -36,7 +41,8 @@ extension Case<ServerBench> {
                     try bench.send(greeting(option(tag, [])), on: peer)
                     try peer.takePreface()
                     let text = String(decoding: try peer.takeClose().text, as: UTF8.self).lowercased()
-                    bench.expect(text.contains(name) || text.contains("\(tag)"), "the tag in the text", got: "'\(text)'")
+                    bench.expect(
+                        text.contains(name) || text.contains("\(tag)"), "the tag in the text", got: "'\(text)'")
                 },
             ]
         },

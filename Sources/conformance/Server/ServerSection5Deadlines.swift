@@ -6,7 +6,8 @@ extension Case<ServerBench> {
         "5.7",
         [
             frameTimeout("A header that is trickled", bytes: RawFrame.ping(1).bytes, sent: 11, payload: 0),
-            frameTimeout("A PING of which the last bytes are trickled", bytes: RawFrame.ping(1).bytes, sent: 19, payload: 8),
+            frameTimeout(
+                "A PING of which the last bytes are trickled", bytes: RawFrame.ping(1).bytes, sent: 19, payload: 8),
             frameTimeout(
                 "A MESSAGE of 200 bytes that is trickled",
                 bytes: RawFrame.message([UInt8](repeating: 1, count: 200)).bytes, sent: 100, payload: 200),
@@ -20,7 +21,10 @@ extension Case<ServerBench> {
                 "A chunk that is trickled while the connection drains",
                 before: RawFrame.request(1, "a", more: true).bytes + RawFrame.goAway().bytes,
                 bytes: RawFrame.request(1, [UInt8](repeating: 1, count: 200)).bytes, sent: 100, payload: 200),
-            .of("5.7-1", "A frame that is whole just before its deadline is taken: a millisecond for each byte is granted") { bench in
+            .of(
+                "5.7-1",
+                "A frame that is whole just before its deadline is taken: a millisecond for each byte is granted"
+            ) { bench in
                 let (peer, welcome) = try bench.open(bench.hello())
                 try welcome.need(message: 200)
                 let bytes = RawFrame.request(1, [UInt8](repeating: 1, count: 200)).bytes
@@ -33,7 +37,9 @@ extension Case<ServerBench> {
             },
             .of("5.7-1", "Frame after frame may be trickled, each within its own deadline") { bench in
                 let (peer, welcome) = try bench.open(bench.hello())
-                for _ in 0..<4 { try bench.trickle(RawFrame.skipped(100).bytes, over: welcome.deadline * 0.8, on: peer) }
+                for _ in 0..<4 {
+                    try bench.trickle(RawFrame.skipped(100).bytes, over: welcome.deadline * 0.8, on: peer)
+                }
                 try bench.expectServed(1, on: peer)
             },
             .of("5.7-1", "The pause before a frame does not count: only its own first byte does") { bench in
@@ -114,7 +120,8 @@ extension Case<ServerBench> {
                 let peer = try bench.connect()
                 try send(bench, peer)
                 try peer.takePreface(within: time * 1.2 + .seconds(1))
-                return start.duration(to: try bench.readToClose(on: peer, .handshakeTimeout, within: time + .seconds(1)).at)
+                return start.duration(
+                    to: try bench.readToClose(on: peer, .handshakeTimeout, within: time + .seconds(1)).at)
             }
         }
     }

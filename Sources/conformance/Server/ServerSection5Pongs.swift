@@ -6,7 +6,9 @@ extension Case<ServerBench> {
         "5.4",
         [
             pongAtOnce("on an idle connection") { _, _ in [] },
-            pongAtOnce("between the chunks of a request", more: true) { _, _ in RawFrame.request(1, "a", more: true).bytes },
+            pongAtOnce("between the chunks of a request", more: true) { _, _ in
+                RawFrame.request(1, "a", more: true).bytes
+            },
             pongAtOnce("in a short connection that waits for its request", flags: 1) { _, _ in [] },
             pongAtOnce("while the connection drains", more: true) { _, _ in
                 RawFrame.request(1, "a", more: true).bytes + RawFrame.goAway().bytes
@@ -23,7 +25,8 @@ extension Case<ServerBench> {
                 _ = try bench.takeWelcome(on: peer)
                 try bench.takePong(3, on: peer)
             },
-            .of("5.4-1", "PINGs with the nonces 0 and 18446744073709551615, and one that was used before, are answered") { bench in
+            .of("5.4-1", "PINGs with the nonces 0 and 18446744073709551615, and one that was used before, are answered")
+            { bench in
                 let (peer, _) = try bench.open()
                 for nonce: UInt64 in [7, 0, .max, 7, 7] {
                     try bench.send(.ping(nonce), on: peer)
@@ -31,7 +34,10 @@ extension Case<ServerBench> {
                     bench.expect(frame.pong?.nonce == nonce, "PONG \(nonce)", got: "\(frame)")
                 }
             },
-            .of("5.4-2", "A PING behind a request of max_message bytes is answered before its response is whole, or right behind") {
+            .of(
+                "5.4-2",
+                "A PING behind a request of max_message bytes is answered before its response is whole, or right behind"
+            ) {
                 bench in
                 let (peer, welcome) = try bench.open()
                 guard welcome.maxMessage <= 4 << 20 else { throw Skip("max_message is over 4 MiB") }
@@ -44,7 +50,9 @@ extension Case<ServerBench> {
             .of("5.4-3", "A PONG waits for no more than 32780 bytes, though megabytes wait to be read") { bench in
                 let stuck = try bench.stuck()
                 try stuck.settle()
-                guard let held = try stuck.bytesInKernel() else { throw Skip("the system does not tell what the kernel holds") }
+                guard let held = try stuck.bytesInKernel() else {
+                    throw Skip("the system does not tell what the kernel holds")
+                }
                 try bench.send(.ping(77), on: stuck.peer)
                 var behind = 0
                 while true {
@@ -52,13 +60,17 @@ extension Case<ServerBench> {
                     if frame.pong?.nonce == 77 { break }
                     if frame.type != .ping { behind += 12 + frame.payload.count }
                 }
-                bench.expect(behind <= held + 32780, "at most 32780 bytes behind the kernel's \(held)", got: "\(behind - held)")
+                bench.expect(
+                    behind <= held + 32780, "at most 32780 bytes behind the kernel's \(held)", got: "\(behind - held)")
             },
-            .of("5.4-3", "Each of three PINGs, between which some is read, overtakes the responses that wait") { bench in
+            .of("5.4-3", "Each of three PINGs, between which some is read, overtakes the responses that wait") {
+                bench in
                 let stuck = try bench.stuck()
                 for nonce: UInt64 in 1...3 {
                     try stuck.settle()
-                    guard let kernel = try stuck.bytesInKernel() else { throw Skip("the system does not tell what the kernel holds") }
+                    guard let kernel = try stuck.bytesInKernel() else {
+                        throw Skip("the system does not tell what the kernel holds")
+                    }
                     let held = kernel + stuck.peer.unread.count
                     try bench.send(.ping(nonce), on: stuck.peer)
                     var behind = 0
@@ -67,7 +79,9 @@ extension Case<ServerBench> {
                         if frame.pong?.nonce == nonce { break }
                         if frame.type != .ping { behind += 12 + frame.payload.count }
                     }
-                    bench.expect(behind <= held + 32780, "at most 32780 bytes behind the \(held) before it", got: "\(behind - held)")
+                    bench.expect(
+                        behind <= held + 32780, "at most 32780 bytes behind the \(held) before it",
+                        got: "\(behind - held)")
                 }
             },
             .of("5.4-4", "Of PINGs that come while a PONG waits to be sent only the latest is answered") { bench in

@@ -2,12 +2,14 @@ import RawWire
 
 /// Sections 5.1, 5.3, 5.5: who is heard and who is not.
 extension Case<ServerBench> {
-    static let section5: [Case] = alive + serverPings + pongs + silence + frameDeadlines + handshakes + readers + buckets
+    static let section5: [Case] =
+        alive + serverPings + pongs + silence + frameDeadlines + handshakes + readers + buckets
 
     private static let alive = numbered(
         "5.1",
         [
-            keeps("A byte of a frame that is not whole, at each 0.8 of dead_after, keeps a client alive") { bench, peer, _ in
+            keeps("A byte of a frame that is not whole, at each 0.8 of dead_after, keeps a client alive") {
+                bench, peer, _ in
                 // The frame ends before its own deadline: dead_after, and a millisecond for each byte.
                 let bytes = RawFrame.skipped(250).bytes
                 return { count in
@@ -36,14 +38,16 @@ extension Case<ServerBench> {
                 try bench.expectServed(1, on: peer)
                 return { _ in try bench.send(.cancel(1), on: peer) }
             },
-            .of("5.1-1", "Silence counts from WELCOME where nothing comes behind HELLO, and HELLO is not waited for") { bench in
+            .of("5.1-1", "Silence counts from WELCOME where nothing comes behind HELLO, and HELLO is not waited for") {
+                bench in
                 try bench.expectSilent(deadAfter: bench.times.deadAfter, since: "WELCOME") { _, _ in [] }
             },
         ])
 
     /// A client that says little, and no PONG, but enough: it lives for four times dead_after.
     private static func keeps(
-        _ sentence: String, _ beat: @escaping @Sendable (ServerBench, RawPeer, WelcomeFields) throws -> ((Int) throws -> Void)
+        _ sentence: String,
+        _ beat: @escaping @Sendable (ServerBench, RawPeer, WelcomeFields) throws -> ((Int) throws -> Void)
     ) -> Case {
         .of("5.1-1", sentence) { bench in
             let (peer, welcome) = try bench.open(bench.hello())
@@ -55,7 +59,8 @@ extension Case<ServerBench> {
     private static let serverPings = numbered(
         "5.3",
         [
-            .of("5.3-1", "The server sends a PING between dead_after / 2 and a slack more after it heard the client") { bench in
+            .of("5.3-1", "The server sends a PING between dead_after / 2 and a slack more after it heard the client") {
+                bench in
                 let (peer, welcome) = try bench.open(bench.hello())
                 let half = welcome.deadline / 2
                 try bench.expectBetween("PING", half, bench.times.latest(half, of: welcome.deadAfter)) {
@@ -76,22 +81,27 @@ extension Case<ServerBench> {
                     return time
                 }
             },
-            .of("5.3-1", "One PING for each silence: a client that answers nothing sees one before CLOSE(SILENT)") { bench in
+            .of("5.3-1", "One PING for each silence: a client that answers nothing sees one before CLOSE(SILENT)") {
+                bench in
                 // A machine that is late makes a server send one more; not three times in a row.
                 var counts: [Int] = []
                 repeat {
                     let (peer, welcome) = try bench.open(bench.hello())
-                    let frames = try bench.readToClose(on: peer, .silent, within: welcome.deadline * 3 + .seconds(1)).frames
+                    let frames = try bench.readToClose(on: peer, .silent, within: welcome.deadline * 3 + .seconds(1))
+                        .frames
                     counts.append(frames.count { $0.type == .ping })
                 } while counts.last != 1 && counts.count < 3
                 bench.expect(counts.last == 1, "one PING", got: "\(counts)")
             },
-            .of("5.3-1", "A client without a timer, that only answers PINGs, is kept for many times dead_after") { bench in
+            .of("5.3-1", "A client without a timer, that only answers PINGs, is kept for many times dead_after") {
+                bench in
                 let (peer, welcome) = try bench.open(bench.hello())
                 let start = SuspendingClock.now
                 var pings = 0
                 while start.age < welcome.deadline * 6 {
-                    guard let frame = try peer.nextFrame(within: welcome.deadline) else { throw Unexpected("no PING came") }
+                    guard let frame = try peer.nextFrame(within: welcome.deadline) else {
+                        throw Unexpected("no PING came")
+                    }
                     guard frame.type == .ping else { throw Unexpected("expected PING, got \(frame)") }
                     pings += 1
                     try bench.send(.pong(to: frame), on: peer)
@@ -131,7 +141,8 @@ extension Case<ServerBench> {
                     return RawFrame.ping(1).bytes
                 }
             },
-            .of("5.5-1", "A client that falls silent inside a frame whose own deadline is far is dropped with SILENT") { bench in
+            .of("5.5-1", "A client that falls silent inside a frame whose own deadline is far is dropped with SILENT") {
+                bench in
                 try bench.expectSilent { _, _ in
                     Array(RawFrame.skipped(256).bytes.prefix(13))
                 }
@@ -145,7 +156,9 @@ extension Case<ServerBench> {
             .of("2.3-1", "A client that falls silent while it drains is dropped with SILENT") { bench in
                 try bench.expectSilent { _, _ in RawFrame.request(1, "a", more: true).bytes + RawFrame.goAway().bytes }
             },
-            .of("5.5-1", "Who was heard just before dead_after has a whole one again: silence counts from the last byte") { bench in
+            .of(
+                "5.5-1", "Who was heard just before dead_after has a whole one again: silence counts from the last byte"
+            ) { bench in
                 try bench.expectSilent { bench, peer in
                     bench.pause(.milliseconds(bench.times.deadAfter) * 0.8)
                     return RawFrame.skipped().bytes
@@ -197,7 +210,9 @@ extension ServerBench {
         let most = peer.received + count
         var frames: [RawFrame] = []
         while peer.received < most, try peer.read(until: .now + .milliseconds(20)), peer.ending == nil {}
-        while RawFrame(parsing: peer.unread) != nil, let next = try peer.nextFrame(within: .zero) { frames.append(next) }
+        while RawFrame(parsing: peer.unread) != nil, let next = try peer.nextFrame(within: .zero) {
+            frames.append(next)
+        }
         return frames
     }
 

@@ -6,10 +6,14 @@ extension Case<ServerBench> {
         "6",
         [
             (0, 0), (5000, 0), (0, 6000), (0, 60000), (0, 50), (5, 1000), (20000, 0), (60, 101), (0, 1000),
-            (.max, .max), (1, 1), (0, 30001), (15000, 30000), (400, 0), (0, 100), (0, 99), (19, 100), (21, 100), (51, 100),
+            (.max, .max), (1, 1), (0, 30001), (15000, 30000), (400, 0), (0, 100), (0, 99), (19, 100), (21, 100),
+            (51, 100),
             (499, 999), (0, 500),
         ].map { (pingEvery: UInt32, deadAfter: UInt32) in
-            .of("6-1", "A HELLO that asks for ping_every \(pingEvery) and dead_after \(deadAfter) gets what the formula says") {
+            .of(
+                "6-1",
+                "A HELLO that asks for ping_every \(pingEvery) and dead_after \(deadAfter) gets what the formula says"
+            ) {
                 bench in
                 try bench.expectTimes(pingEvery, deadAfter, most: try bench.limits().deadAfter)
             }
@@ -46,7 +50,8 @@ extension Case<ServerBench> {
                     bench.expect(got <= asked, "\(asked) at most", got: "\(got)")
                 }
             },
-            .of("6-6", "A request, a CANCEL and a CLOSE right behind HELLO are judged as if WELCOME had come before") { bench in
+            .of("6-6", "A request, a CANCEL and a CLOSE right behind HELLO are judged as if WELCOME had come before") {
+                bench in
                 let peer = try bench.connect()
                 let early = [RawFrame.hello(), .request(1, "a", more: true), .cancel(1), .close()]
                 try bench.send(RawFrame.preface + early.flatMap(\.bytes), on: peer)

@@ -7,7 +7,9 @@ extension Case<ServerBench> {
     private static let closes = numbered(
         "7.1",
         [
-            .of("7.1-1", "CLOSE is the last frame of a connection that the client closes, and the end of stream follows") { bench in
+            .of(
+                "7.1-1", "CLOSE is the last frame of a connection that the client closes, and the end of stream follows"
+            ) { bench in
                 let (peer, _) = try bench.open()
                 try bench.send(.request(1), .close(), on: peer)
                 try bench.expectClose(of: peer, .normal)
@@ -20,7 +22,8 @@ extension Case<ServerBench> {
                 try peer.takeEnd(within: .seconds(3))
                 bench.expect(start.age < .milliseconds(500), "the end at once", got: "after \(start.age)")
             },
-            readsOn("7.1-3", "After a violation the server reads on for a second before it closes the socket", deadAfter: 0),
+            readsOn(
+                "7.1-3", "After a violation the server reads on for a second before it closes the socket", deadAfter: 0),
             readsOn("7.1-4", "No deadline ends that second sooner, nor is there a second CLOSE", deadAfter: 100),
             .of("7.1-3", "A megabyte behind a violation is discarded, and CLOSE can be read") { bench in
                 let (peer, _) = try bench.open()
@@ -49,7 +52,9 @@ extension Case<ServerBench> {
                 _ = try bench.takeWelcome(on: peer)
                 try bench.expectClose(of: peer, .normal)
             },
-            .of("7.1-6", "CLOSE behind a request whose response has begun: the response comes whole, then CLOSE(NORMAL)") { bench in
+            .of(
+                "7.1-6", "CLOSE behind a request whose response has begun: the response comes whole, then CLOSE(NORMAL)"
+            ) { bench in
                 let (peer, welcome) = try bench.open()
                 let message = try bench.ask(1, count: 300_000, welcome, on: peer)
                 while peer.unread.isEmpty { guard try peer.read(until: .now + RawPeer.patience) else { break } }
@@ -102,7 +107,8 @@ extension Case<ServerBench> {
     private static let ends = numbered(
         "7.2",
         [
-            .of("7.2-1", "The end of stream before the first byte is answered with the preface and CLOSE(NORMAL)") { bench in
+            .of("7.2-1", "The end of stream before the first byte is answered with the preface and CLOSE(NORMAL)") {
+                bench in
                 let peer = try bench.connect()
                 peer.shutdownWriting()
                 try peer.takePreface()
@@ -111,7 +117,8 @@ extension Case<ServerBench> {
             }
         ],
         (1..<40).map { count in
-            .of("7.2-2", "The end of stream behind \(count) of the 40 bytes of preface and HELLO is a PROTOCOL_ERROR") { bench in
+            .of("7.2-2", "The end of stream behind \(count) of the 40 bytes of preface and HELLO is a PROTOCOL_ERROR") {
+                bench in
                 let peer = try bench.connect()
                 try bench.send(Array((RawFrame.preface + RawFrame.hello().bytes).prefix(count)), on: peer)
                 peer.shutdownWriting()
@@ -121,18 +128,31 @@ extension Case<ServerBench> {
         },
         [
             endOfStream("7.2-3", "behind HELLO", [], .normal, answers: []),
-            endOfStream("7.2-3", "behind three requests", (1...3).map { RawFrame.request($0) }, .normal, answers: [1, 2, 3]),
+            endOfStream(
+                "7.2-3", "behind three requests", (1...3).map { RawFrame.request($0) }, .normal, answers: [1, 2, 3]),
             endOfStream("7.2-3", "behind a MESSAGE", [.message([1])], .normal, answers: []),
-            endOfStream("7.2-3", "behind a request that was cancelled", [.request(1, "a", more: true), .cancel(1)], .normal, answers: [1]),
+            endOfStream(
+                "7.2-3", "behind a request that was cancelled", [.request(1, "a", more: true), .cancel(1)], .normal,
+                answers: [1]),
             endOfStream("7.2-3", "behind a request and GOAWAY", [.request(1), .goAway()], .normal, answers: [1]),
             endOfStream("7.2-3", "behind a frame to be skipped", [.skipped(5)], .normal, answers: []),
-            endOfStream("7.2-4", "between the chunks of a request", [.request(1), .request(2, "a", more: true)], .protocolError, answers: [1]),
-            endOfStream("7.2-4", "between the chunks of a MESSAGE", [.request(1), .message([1], more: true)], .protocolError, answers: [1]),
-            endOfStream("7.2-4", "inside a frame to be skipped", [.request(1), .skipped(20)], cut: 5, .protocolError, answers: [1]),
-            endOfStream("7.2-4", "inside the payload of a request", [.request(1), .request(2)], cut: 1, .protocolError, answers: [1]),
+            endOfStream(
+                "7.2-4", "between the chunks of a request", [.request(1), .request(2, "a", more: true)], .protocolError,
+                answers: [1]),
+            endOfStream(
+                "7.2-4", "between the chunks of a MESSAGE", [.request(1), .message([1], more: true)], .protocolError,
+                answers: [1]),
+            endOfStream(
+                "7.2-4", "inside a frame to be skipped", [.request(1), .skipped(20)], cut: 5, .protocolError,
+                answers: [1]),
+            endOfStream(
+                "7.2-4", "inside the payload of a request", [.request(1), .request(2)], cut: 1, .protocolError,
+                answers: [1]),
         ],
         (1...11).map { count in
-            endOfStream("7.2-4", "behind \(count) bytes of a header", [.request(1), .cancel(1)], cut: 12 - count, .protocolError, answers: [1])
+            endOfStream(
+                "7.2-4", "behind \(count) bytes of a header", [.request(1), .cancel(1)], cut: 12 - count,
+                .protocolError, answers: [1])
         },
         [
             .of("7.2-3", "A response of many chunks comes whole after the end of stream, then CLOSE(NORMAL)") { bench in
@@ -185,7 +205,8 @@ extension Case<ServerBench> {
                 return [.response, .failure, .ping].contains(frame.type) ? nil : "unexpected \(frame)"
             }
             bench.expect(endings.isSuperset(of: answers), "the endings of \(answers)", got: "\(endings.sorted())")
-            bench.expect((close?.lastID ?? 0) <= frames.map(\.id).max() ?? 0, "a last_id that was sent", got: "\(close as Any)")
+            bench.expect(
+                (close?.lastID ?? 0) <= frames.map(\.id).max() ?? 0, "a last_id that was sent", got: "\(close as Any)")
         }
     }
 }

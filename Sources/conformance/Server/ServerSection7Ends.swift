@@ -8,7 +8,8 @@ extension Case<ServerBench> {
             shortBreach("MESSAGE", [.message([1])]), shortBreach("GOAWAY", [.goAway()]),
             shortBreach("A MESSAGE between the chunks of the request", [.request(1, "a", more: true), .message([1])]),
             shortBreach("GOAWAY between the chunks of the request", [.request(1, "a", more: true), .goAway()]),
-            shortBreach("A second request between the chunks of the first", [.request(1, "a", more: true), .request(2)]),
+            shortBreach(
+                "A second request between the chunks of the first", [.request(1, "a", more: true), .request(2)]),
         ],
         [RawFrame.ping(3), .cancel(1), .skipped(4)].map { frame in
             .of("7.3-1", "In a short connection \(frame.type) may come between the chunks") { bench in
@@ -29,10 +30,11 @@ extension Case<ServerBench> {
                 try bench.send(.pong(to: try peer.take(.ping, within: welcome.deadline * 2)), .request(1), on: peer)
                 _ = try bench.ending(of: 1, on: peer)
                 try bench.expectClose(of: peer, .normal)
-            },
+            }
         ],
         ([1, 77, .max] as [UInt32]).map { id in
-            .of("7.3-3", "A short connection ends right behind its answer, with CLOSE(NORMAL) and last_id \(id)") { bench in
+            .of("7.3-3", "A short connection ends right behind its answer, with CLOSE(NORMAL) and last_id \(id)") {
+                bench in
                 let (peer, _) = try bench.open(.short)
                 try bench.send(.request(id), on: peer)
                 let ending = try bench.ending(of: id, on: peer)
@@ -42,14 +44,18 @@ extension Case<ServerBench> {
             }
         },
         [
-            .of("7.3-3", "A short connection whose response is too long ends with FAILURE, and CLOSE(NORMAL) all the same") { bench in
+            .of(
+                "7.3-3",
+                "A short connection whose response is too long ends with FAILURE, and CLOSE(NORMAL) all the same"
+            ) { bench in
                 let (peer, _) = try bench.open(.hello(flags: 1, maxMessage: 2))
                 try bench.send(.request(1), on: peer)
                 let code = try bench.ending(of: 1, on: peer).notice?.code
                 bench.expect(code == .messageTooLarge, "MESSAGE_TOO_LARGE", got: "\(code as Any)")
                 try bench.expectClose(of: peer, .normal)
             },
-            .of("7.3-3", "Preface, HELLO and request in one write, and the end of stream: answer and CLOSE(NORMAL)") { bench in
+            .of("7.3-3", "Preface, HELLO and request in one write, and the end of stream: answer and CLOSE(NORMAL)") {
+                bench in
                 let peer = try bench.connect()
                 try bench.send(RawFrame.preface + RawFrame.short.bytes + RawFrame.request(1).bytes, on: peer)
                 peer.shutdownWriting()
@@ -70,7 +76,9 @@ extension Case<ServerBench> {
                 try bench.send(RawFrame.preface + RawFrame.short.bytes + RawFrame.request(1).bytes, on: peer)
                 _ = try bench.takeWelcome(on: peer)
                 _ = try peer.take(1)
-                bench.expect(peer.unread.count == 16 + 24 || peer.unread.count > 40, "RESPONSE and CLOSE", got: "\(peer.unread.count) bytes")
+                bench.expect(
+                    peer.unread.count == 16 + 24 || peer.unread.count > 40, "RESPONSE and CLOSE",
+                    got: "\(peer.unread.count) bytes")
             },
             .of("7.2-3", "A short connection that ends before its request gets CLOSE(NORMAL)") { bench in
                 let (peer, _) = try bench.open(.short)
@@ -78,13 +86,17 @@ extension Case<ServerBench> {
                 let close = try bench.expectClose(of: peer, .normal)
                 bench.expect(close?.lastID == 0, "last_id 0", got: "\(close as Any)")
             },
-            .of("7.2-4", "A short connection that ends between the chunks of its request gets CLOSE(PROTOCOL_ERROR)") { bench in
+            .of("7.2-4", "A short connection that ends between the chunks of its request gets CLOSE(PROTOCOL_ERROR)") {
+                bench in
                 let (peer, _) = try bench.open(.short)
                 try bench.send(.request(1, "a", more: true), on: peer)
                 peer.shutdownWriting()
                 try bench.expectClose(of: peer, .protocolError)
             },
-            .of("7.2-4", "Where the end of stream cuts a frame behind the request, PROTOCOL_ERROR takes the place of NORMAL") { bench in
+            .of(
+                "7.2-4",
+                "Where the end of stream cuts a frame behind the request, PROTOCOL_ERROR takes the place of NORMAL"
+            ) { bench in
                 let peer = try bench.connect()
                 let cut = RawFrame.preface + RawFrame.short.bytes + RawFrame.request(1).bytes + [0, 0, 0]
                 try bench.send(cut, on: peer)
@@ -93,7 +105,8 @@ extension Case<ServerBench> {
                 _ = try bench.ending(of: 1, on: peer)
                 // The answer may have been sent before the rest was read.
                 let close = try peer.takeClose()
-                bench.expect([.normal, .protocolError].contains(close.code), "PROTOCOL_ERROR, or NORMAL", got: "\(close)")
+                bench.expect(
+                    [.normal, .protocolError].contains(close.code), "PROTOCOL_ERROR, or NORMAL", got: "\(close)")
             },
             .of("7.1-6", "CLOSE before the request of a short connection is answered with CLOSE(NORMAL)") { bench in
                 let (peer, _) = try bench.open(.short)
@@ -124,7 +137,10 @@ extension Case<ServerBench> {
                 let close = try bench.expectClose(of: peer, .normal)
                 bench.expect(close?.lastID == 1, "last_id 1", got: "\(close as Any)")
             },
-            .of("7.4-4", "A client that has sent GOAWAY may finish the request that it has begun, and send MESSAGE's place: PING") { bench in
+            .of(
+                "7.4-4",
+                "A client that has sent GOAWAY may finish the request that it has begun, and send MESSAGE's place: PING"
+            ) { bench in
                 let (peer, _) = try bench.open()
                 try bench.send(.request(1, "hel", more: true), .goAway(), .ping(1), on: peer)
                 try bench.takePong(1, on: peer)
@@ -132,7 +148,10 @@ extension Case<ServerBench> {
                 bench.expect(try bench.ending(of: 1, on: peer).text == "hello", "'hello'", got: "another")
                 try bench.expectClose(of: peer, .normal)
             },
-            .of("7.4-4", "A client that has sent GOAWAY may cancel the request that it has begun; that is the last ending") { bench in
+            .of(
+                "7.4-4",
+                "A client that has sent GOAWAY may cancel the request that it has begun; that is the last ending"
+            ) { bench in
                 let (peer, _) = try bench.open()
                 try bench.send(.request(1, "hel", more: true), .goAway(), .cancel(1), on: peer)
                 bench.expect(try bench.ending(of: 1, on: peer).notice?.code == .cancelled, "CANCELLED", got: "another")
@@ -145,7 +164,8 @@ extension Case<ServerBench> {
                 let frames = try stuck.peer.frames(upTo: .close)
                 // Where CLOSE(NORMAL) was in line already, behind the answers, the request is discarded.
                 let code = frames.last?.notice?.code
-                bench.expect(code == .protocolError || code == .normal, "PROTOCOL_ERROR or NORMAL", got: "\(frames.suffix(1))")
+                bench.expect(
+                    code == .protocolError || code == .normal, "PROTOCOL_ERROR or NORMAL", got: "\(frames.suffix(1))")
                 bench.expect(!frames.contains { $0.id > stuck.count }, "no answer to it", got: "one")
             },
             .of("7.4-4", "A MESSAGE behind GOAWAY, while answers wait to be sent, is taken") { bench in
@@ -163,7 +183,9 @@ extension Case<ServerBench> {
             },
             .of("7.4-6", "A second GOAWAY is no violation") { bench in
                 let (peer, _) = try bench.open()
-                try bench.send(.request(1, "a", more: true), .goAway(.normal, retryAfter: 1), .goAway(.internalError), .request(1, "b"), on: peer)
+                try bench.send(
+                    .request(1, "a", more: true), .goAway(.normal, retryAfter: 1), .goAway(.internalError),
+                    .request(1, "b"), on: peer)
                 _ = try bench.ending(of: 1, on: peer)
                 try bench.expectClose(of: peer, .normal)
             },
@@ -172,20 +194,26 @@ extension Case<ServerBench> {
     static let drops = numbered(
         "7.5",
         [
-            .of("7.5-1", "A drop discards what waits, finishes the frame that is begun, and CLOSE with its code follows") { bench in
+            .of(
+                "7.5-1", "A drop discards what waits, finishes the frame that is begun, and CLOSE with its code follows"
+            ) { bench in
                 let stuck = try bench.stuck()
                 try stuck.settle()
-                guard let held = try stuck.bytesInKernel() else { throw Skip("the system does not tell what the kernel holds") }
+                guard let held = try stuck.bytesInKernel() else {
+                    throw Skip("the system does not tell what the kernel holds")
+                }
                 let before = stuck.peer.received
                 try bench.send(RawFrame.ping(1).with { $0.reserved = 1 }.bytes, on: stuck.peer)
                 let frames = try stuck.peer.frames(upTo: .close)
                 try stuck.peer.takeEnd()
-                bench.expect(frames.last?.notice?.code == .protocolError, "CLOSE(PROTOCOL_ERROR)", got: "\(frames.suffix(1))")
+                bench.expect(
+                    frames.last?.notice?.code == .protocolError, "CLOSE(PROTOCOL_ERROR)", got: "\(frames.suffix(1))")
                 let got = stuck.peer.received - before
                 let most = held + 12 + 16384 + 12 + 524
                 bench.expect(got <= most, "what the kernel held and one frame, \(most) bytes", got: "\(got)")
             },
-            .of("7.5-2", "A drop whose CLOSE the client does not read for long is given up: the connection ends") { bench in
+            .of("7.5-2", "A drop whose CLOSE the client does not read for long is given up: the connection ends") {
+                bench in
                 let stuck = try bench.stuck()
                 try stuck.settle()
                 try bench.send(RawFrame.ping(1).with { $0.reserved = 1 }.bytes, on: stuck.peer)
@@ -193,7 +221,8 @@ extension Case<ServerBench> {
                 bench.pause(.seconds(1) + min(slack, .seconds(3)) + .milliseconds(200))
                 var last: RawFrame?
                 while let frame = try stuck.peer.nextFrame() { last = frame }
-                bench.expect(stuck.peer.ending != nil && last?.type != .close, "the end, without CLOSE", got: "\(last as Any)")
+                bench.expect(
+                    stuck.peer.ending != nil && last?.type != .close, "the end, without CLOSE", got: "\(last as Any)")
             },
             .of("7.5-3", "A request behind a violation is not answered, and last_id tells it") { bench in
                 let (peer, _) = try bench.open()
@@ -208,7 +237,10 @@ extension Case<ServerBench> {
     static let refusedConnections = numbered(
         "7.6",
         [
-            .of("7.6-1", "A connection beyond the limit gets the preface and CLOSE(BUSY), last_id 0, whatever it has sent") { bench in
+            .of(
+                "7.6-1",
+                "A connection beyond the limit gets the preface and CLOSE(BUSY), last_id 0, whatever it has sent"
+            ) { bench in
                 try bench.withFullServer {
                     for sent in [[], RawFrame.preface + RawFrame.hello().bytes + RawFrame.request(1).bytes, [0xFF]] {
                         let peer = try bench.connect()
@@ -241,7 +273,9 @@ extension ServerBench {
             let peer = try connect()
             try send(RawFrame.preface + RawFrame.hello().bytes, on: peer)
             try peer.takePreface()
-            guard try peer.takeFrame().type == .welcome else { throw Unexpected("only \(open.count) of \(most) connections") }
+            guard try peer.takeFrame().type == .welcome else {
+                throw Unexpected("only \(open.count) of \(most) connections")
+            }
             open.append(peer)
         }
         defer {

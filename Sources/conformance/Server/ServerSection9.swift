@@ -25,7 +25,8 @@ extension Case<ServerBench> {
                 try bench.send(bytes, on: peer)
                 try peer.takePreface()
                 let close = try peer.takeClose()
-                bench.expect("\(close.code)" == code && !close.text.isEmpty, "CLOSE(\(code)) with a text", got: "\(close)")
+                bench.expect(
+                    "\(close.code)" == code && !close.text.isEmpty, "CLOSE(\(code)) with a text", got: "\(close)")
                 bench.expect(String(validating: close.text, as: UTF8.self) != nil, "UTF-8", got: hex(close.text))
             }
         })
@@ -35,8 +36,12 @@ extension Case<ServerBench> {
     private static let order = numbered(
         "9",
         [
-            .drop("9-2", "Of reserved bits and a length too large the first decides: it", RawFrame(type: .ping, reserved: 1, claimedLength: 9).bytes),
-            .drop("9-2", "Of a flag that is none and a length too large the first decides: it", RawFrame(type: .ping, flags: 2, claimedLength: 9).bytes),
+            .drop(
+                "9-2", "Of reserved bits and a length too large the first decides: it",
+                RawFrame(type: .ping, reserved: 1, claimedLength: 9).bytes),
+            .drop(
+                "9-2", "Of a flag that is none and a length too large the first decides: it",
+                RawFrame(type: .ping, flags: 2, claimedLength: 9).bytes),
             .drop(
                 "9-2", "Of an unknown type without IGNORABLE and a length too large the first decides: it",
                 RawFrame(type: .init(number: 0x77), claimedLength: .max).bytes),
@@ -52,8 +57,12 @@ extension Case<ServerBench> {
             .refuse(
                 "9-2", "Of a first frame that is not HELLO and a length too large the first decides: it",
                 RawFrame.preface + RawFrame(type: .ping, claimedLength: .max).bytes),
-            .drop("9-2", "Of a second HELLO and a length too large the first decides: it", RawFrame(type: .hello, claimedLength: .max).bytes),
-            .drop("9-2", "Of an id where none may be and a length too large the first decides: it", RawFrame(type: .ping, id: 1, claimedLength: .max).bytes),
+            .drop(
+                "9-2", "Of a second HELLO and a length too large the first decides: it",
+                RawFrame(type: .hello, claimedLength: .max).bytes),
+            .drop(
+                "9-2", "Of an id where none may be and a length too large the first decides: it",
+                RawFrame(type: .ping, id: 1, claimedLength: .max).bytes),
             .refuse(
                 "9-2", "Of an id in HELLO and a length too large the first decides: it",
                 RawFrame.preface + RawFrame(type: .hello, id: 1, claimedLength: .max).bytes),
@@ -143,7 +152,8 @@ extension Case<ServerBench> {
                 let pong = try bench.next(on: peer)
                 bench.expect(pong == .pong(1), "PONG 1, no load", got: "\(pong)")
                 try bench.expectServed(1, on: peer)
-                try bench.send(.message(Array("note".utf8)), .request(2, "hel", more: true), .request(2, "lo"), on: peer)
+                try bench.send(
+                    .message(Array("note".utf8)), .request(2, "hel", more: true), .request(2, "lo"), on: peer)
                 bench.expect(try bench.ending(of: 2, on: peer).text == "hello", "'hello'", got: "another")
                 try bench.send(.request(3, ""), on: peer)
                 bench.expect(try bench.ending(of: 3, on: peer) == .response(3, []), "an empty response", got: "another")
