@@ -31,14 +31,31 @@ struct Stuck {
         return sum
     }
 
-    /// Waits until the kernel takes no more from the server.
+    /// Waits until the kernel takes no more from the server: what it holds stays the same for 150 ms.
     func settle() throws {
         var last = -1
-        _ = try eventually(within: .seconds(1)) {
+        var same = 0
+        _ = try eventually(within: .seconds(2)) {
             let now = try bytesInKernel() ?? 0
-            defer { last = now }
+            same = now == last && now > 0 ? same + 1 : 0
+            last = now
             _ = eventually(within: .milliseconds(30)) { false }
-            return now == last && now > 0
+            return same == 5
+        }
+    }
+
+    /// Reads until the PONG of `nonce`, a PING that is sent now: how many bytes of messages came before it beyond those
+    /// that the kernel had already.
+    func bytesOvertaken(by nonce: UInt64, _ bench: ServerBench) throws -> Int {
+        try settle()
+        guard let kernel = try bytesInKernel() else { throw Skip("the system does not tell what the kernel holds") }
+        let held = kernel + peer.unread.count
+        try bench.send(.ping(nonce), on: peer)
+        var behind = 0
+        while true {
+            let frame = try peer.takeFrame()
+            if frame.pong?.nonce == nonce { return behind - held }
+            if frame.type != .ping { behind += 12 + frame.payload.count }
         }
     }
 }
