@@ -26,8 +26,12 @@ extension Case<ServerBench> {
                 let dead = stuck.welcome.deadline
                 bench.beat(stuck.peer, for: dead * 0.6, every: dead / 8)
                 var endings = 0
+                var frames = 0
                 while endings < stuck.count {
                     let frame = try bench.next(on: stuck.peer)
+                    // Its PINGs come behind what waits: the client has to be heard without them.
+                    frames += 1
+                    if frames % 16 == 0 { _ = try stuck.peer.push(RawFrame.skipped().bytes[...]) }
                     guard frame.type != .close else { throw Unexpected("expected to be kept, got \(frame)") }
                     if !frame.hasMore { endings += 1 }
                 }
@@ -92,7 +96,10 @@ extension ServerBench {
         let start = SuspendingClock.now
         var endings = 0
         var close: Notice?
+        var frames = 0
         func note(_ frame: RawFrame) throws {
+            frames += 1
+            if !halfClosed, frames % 16 == 0 { _ = try peer.push(RawFrame.skipped().bytes[...]) }
             if frame.type == .close { close = frame.notice }
             guard close == nil || halfClosed && endings == stuck.count else {
                 throw Unexpected("expected to be kept, got \(frame)")

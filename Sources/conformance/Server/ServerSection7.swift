@@ -32,6 +32,7 @@ extension Case<ServerBench> {
                 try bench.expectDrop(of: peer, .protocolError)
             },
             .of("7.1-5", "What comes behind CLOSE is not taken for frames") { bench in
+                if bench.chop != nil { throw Skip("the server may have closed before the rest is sent") }
                 for junk in [RawFrame.request(1).bytes, RawFrame.ping(1).bytes, [UInt8](repeating: 0xFF, count: 100)] {
                     let (peer, _) = try bench.open()
                     try bench.send(RawFrame.close().bytes + junk, on: peer)
@@ -76,6 +77,7 @@ extension Case<ServerBench> {
                 try bench.expectDrop(of: peer, .protocolError)
             },
             .of("7.1-8", "A violation behind CLOSE is not answered") { bench in
+                if bench.chop != nil { throw Skip("the server may have closed before the rest is sent") }
                 let (peer, _) = try bench.open()
                 try bench.send(RawFrame.close().bytes + RawFrame.ping(1).with { $0.reserved = 1 }.bytes, on: peer)
                 try bench.expectDrop(of: peer, .normal)
