@@ -18,6 +18,7 @@ let package = Package(
         .library(name: "LifelineClient", targets: ["LifelineClient"]),
         .executable(name: "server", targets: ["server"]),
         .executable(name: "client", targets: ["client"]),
+        .executable(name: "conformance", targets: ["conformance"]),
     ],
     targets: [
         // Pure: bytes and instants in, frames and deadlines out.
@@ -37,6 +38,11 @@ let package = Package(
         .executableTarget(
             name: "client", dependencies: ["LifelineClient", "Framing", "Liveness", "Posix", "Arguments"],
             linkerSettings: staticRuntime),
+        // Raw bytes and sockets with deadlines, for whoever judges an implementation: it shares no encoder, decoder or
+        // constant with Framing.
+        .target(name: "RawWire"),
+        .executableTarget(
+            name: "conformance", dependencies: ["RawWire", "Posix", "Arguments"], linkerSettings: fullyStatic),
         // The pure modules are tested with bytes and instants alone: no socket, no clock, no sleep.
         .testTarget(name: "FramingTests", dependencies: ["Framing"]),
         .testTarget(name: "LivenessTests", dependencies: ["Liveness", "Framing"]),

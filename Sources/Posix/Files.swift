@@ -17,3 +17,18 @@ public func contents(ofFile path: String, most: Int) throws(SystemError) -> [UIn
     }
     return Array(bytes.prefix(length))
 }
+
+/// Writes `bytes` to the file at `path`, in place of what was in it (open(2), write(2)).
+public func writeFile(at path: String, _ bytes: [UInt8]) throws(SystemError) {
+    let number = retryingInterrupted { open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666) }
+    guard number >= 0 else { throw SystemError("open") }
+    let file = Descriptor(owning: number)
+    var left = bytes[...]
+    while !left.isEmpty {
+        let count = left.withUnsafeBytes { bytes in
+            retryingInterrupted { write(file.number, bytes.baseAddress, bytes.count) }
+        }
+        guard count >= 0 else { throw SystemError("write") }
+        left = left.dropFirst(count)
+    }
+}

@@ -1,0 +1,227 @@
+/// What the frames of section 4 carry: built for sending, and read from what came.
+extension RawFrame {
+    // MARK: From a client
+
+    package static func hello(
+        major: UInt8 = 1, minor: UInt8 = 0, flags: UInt16 = 0, pingEvery: UInt32 = 0, deadAfter: UInt32 = 0,
+        maxFrame: UInt32 = 16384, maxMessage: UInt32 = 1 << 20, options: [UInt8] = []
+    ) -> RawFrame {
+        RawFrame(
+            type: .hello,
+            payload: [major, minor] + bigEndian(flags) + bigEndian(pingEvery) + bigEndian(deadAfter)
+                + bigEndian(maxFrame) + bigEndian(maxMessage) + options)
+    }
+
+    /// A HELLO for a connection of one request.
+    package static let short = RawFrame.hello(flags: 1)
+
+    package static func option(_ tag: UInt16, _ value: [UInt8], length: UInt16? = nil) -> [UInt8] {
+        bigEndian(tag) + bigEndian(length ?? UInt16(value.count)) + value
+    }
+
+    package static func name(_ name: String) -> [UInt8] { option(2, Array(name.utf8)) }
+
+    package static func request(_ id: UInt32, _ payload: [UInt8], more: Bool = false) -> RawFrame {
+        RawFrame(type: .request, flags: more ? RawFrame.more : 0, id: id, payload: payload)
+    }
+
+    package static func request(_ id: UInt32, _ text: String = "hello", more: Bool = false) -> RawFrame {
+        request(id, Array(text.utf8), more: more)
+    }
+
+    package static func cancel(_ id: UInt32) -> RawFrame { RawFrame(type: .cancel, id: id) }
+
+    // MARK: From both
+
+    package static func ping(_ nonce: UInt64) -> RawFrame { RawFrame(type: .ping, payload: bigEndian(nonce)) }
+
+    package static func pong(_ nonce: UInt64, queued: UInt32 = 0, inFlight: UInt32 = 0, longest: UInt32 = 0) -> RawFrame
+    {
+        RawFrame(
+            type: .pong,
+            payload: bigEndian(nonce) + bigEndian(queued) + bigEndian(inFlight) + bigEndian(longest))
+    }
+
+    /// The answer to the PING `frame`.
+    package static func pong(to frame: RawFrame) -> RawFrame { pong(UInt64(bigEndian: frame.payload[...])) }
+
+    package static func message(_ payload: [UInt8], more: Bool = false) -> RawFrame {
+        RawFrame(type: .message, flags: more ? RawFrame.more : 0, payload: payload)
+    }
+
+    package static func goAway(
+        _ code: Code = .normal, retryAfter: UInt32 = 0, spread: UInt32 = 0, _ text: String = ""
+    ) -> RawFrame {
+        RawFrame(
+            type: .goAway,
+            payload: bigEndian(code.number) + [0, 0] + bigEndian(retryAfter) + bigEndian(spread) + Array(text.utf8))
+    }
+
+    package static func close(
+        _ code: Code = .normal, lastID: UInt32 = 0, retryAfter: UInt32 = 0, _ text: String = ""
+    ) -> RawFrame {
+        RawFrame(
+            type: .close,
+            payload: bigEndian(lastID) + bigEndian(code.number) + [0, 0] + bigEndian(retryAfter) + Array(text.utf8))
+    }
+
+    /// A frame of a type that the protocol does not define.
+    package static func unknown(_ number: UInt8, flags: UInt8, id: UInt32 = 0, _ payload: [UInt8] = []) -> RawFrame {
+        RawFrame(type: Kind(number: number), flags: flags, id: id, payload: payload)
+    }
+
+    // MARK: From a server
+
+    package static func welcome(
+        major: UInt8 = 1, minor: UInt8 = 0, flags: UInt16 = 0, pingEvery: UInt32 = 10000, deadAfter: UInt32 = 30000,
+        maxFrame: UInt32 = 16384, maxMessage: UInt32 = 1 << 20, maxInFlight: UInt32 = 256,
+        maxQueued: UInt32 = 4 << 20, connection: UInt64 = 1, options: [UInt8] = []
+    ) -> RawFrame {
+        let times = bigEndian(pingEvery) + bigEndian(deadAfter)
+        let limits = bigEndian(maxFrame) + bigEndian(maxMessage) + bigEndian(maxInFlight) + bigEndian(maxQueued)
+        return RawFrame(
+            type: .welcome,
+            payload: [major, minor] + bigEndian(flags) + times + limits + bigEndian(connection) + options)
+    }
+
+    package static func response(_ id: UInt32, _ payload: [UInt8], more: Bool = false) -> RawFrame {
+        RawFrame(type: .response, flags: more ? RawFrame.more : 0, id: id, payload: payload)
+    }
+
+    package static func failure(_ id: UInt32, _ code: Code, retryAfter: UInt32 = 0, _ text: String = "") -> RawFrame {
+        RawFrame(
+            type: .failure, id: id,
+            payload: bigEndian(code.number) + [0, 0] + bigEndian(retryAfter) + Array(text.utf8))
+    }
+}
+
+/// Why something ended (section 8).
+package struct Code: Equatable, Hashable, CustomStringConvertible {
+    package let number: UInt16
+
+    package init(number: UInt16) { self.number = number }
+
+    package static let normal = Code(number: 0)
+    package static let protocolError = Code(number: 1)
+    package static let badPreface = Code(number: 2)
+    package static let unsupportedVersion = Code(number: 3)
+    package static let frameTooLarge = Code(number: 4)
+    package static let messageTooLarge = Code(number: 5)
+    package static let handshakeTimeout = Code(number: 6)
+    package static let silent = Code(number: 7)
+    package static let frameTimeout = Code(number: 8)
+    package static let slowReader = Code(number: 9)
+    package static let tooManyPings = Code(number: 10)
+    package static let noRoundTrip = Code(number: 11)
+    package static let busy = Code(number: 12)
+    package static let shuttingDown = Code(number: 13)
+    package static let unauthorized = Code(number: 14)
+    package static let unsupportedOption = Code(number: 15)
+    package static let handlerFailed = Code(number: 16)
+    package static let cancelled = Code(number: 17)
+    package static let refused = Code(number: 18)
+    package static let kicked = Code(number: 19)
+    package static let internalError = Code(number: 20)
+
+    private static let names = [
+        "NORMAL", "PROTOCOL_ERROR", "BAD_PREFACE", "UNSUPPORTED_VERSION", "FRAME_TOO_LARGE", "MESSAGE_TOO_LARGE",
+        "HANDSHAKE_TIMEOUT", "SILENT", "FRAME_TIMEOUT", "SLOW_READER", "TOO_MANY_PINGS", "NO_ROUND_TRIP", "BUSY",
+        "SHUTTING_DOWN", "UNAUTHORIZED", "UNSUPPORTED_OPTION", "HANDLER_FAILED", "CANCELLED", "REFUSED", "KICKED",
+        "INTERNAL",
+    ]
+    package var description: String { number < Code.names.count ? Code.names[Int(number)] : "code \(number)" }
+}
+
+// MARK: Read from what came
+
+/// WELCOME (section 4.2).
+package struct WelcomeFields: Equatable {
+    package let major: UInt8
+    package let minor: UInt8
+    package let flags: UInt16
+    package let pingEvery: UInt32
+    package let deadAfter: UInt32
+    package let maxFrame: UInt32
+    package let maxMessage: UInt32
+    package let maxInFlight: UInt32
+    package let maxQueued: UInt32
+    package let connection: UInt64
+    package let options: [UInt8]
+}
+
+/// HELLO (section 4.1).
+package struct HelloFields: Equatable {
+    package let major: UInt8
+    package let minor: UInt8
+    package let flags: UInt16
+    package let pingEvery: UInt32
+    package let deadAfter: UInt32
+    package let maxFrame: UInt32
+    package let maxMessage: UInt32
+    package let options: [UInt8]
+}
+
+/// PONG (section 4.4).
+package struct PongFields: Equatable {
+    package let nonce: UInt64
+    package let queued: UInt32
+    package let inFlight: UInt32
+    package let longest: UInt32
+}
+
+/// FAILURE, GOAWAY and CLOSE, which share most of their fields (sections 4.9 to 4.11).
+package struct Notice: Equatable, CustomStringConvertible {
+    package let code: Code
+    package var lastID: UInt32 = 0
+    package let zero: UInt16
+    package let retryAfter: UInt32
+    package var spread: UInt32 = 0
+    package let text: [UInt8]
+
+    package var description: String {
+        "\(code) last_id \(lastID) retry_after \(retryAfter) spread \(spread) "
+            + "'\(String(decoding: text, as: UTF8.self))'"
+    }
+}
+
+extension RawFrame {
+    private func field<Integer: FixedWidthInteger>(_ offset: Int) -> Integer { Integer(bigEndian: payload[offset...]) }
+
+    package var welcome: WelcomeFields? {
+        guard type == .welcome, payload.count >= 36 else { return nil }
+        return WelcomeFields(
+            major: payload[0], minor: payload[1], flags: field(2), pingEvery: field(4), deadAfter: field(8),
+            maxFrame: field(12), maxMessage: field(16), maxInFlight: field(20), maxQueued: field(24),
+            connection: field(28), options: Array(payload[36...]))
+    }
+
+    package var hello: HelloFields? {
+        guard type == .hello, payload.count >= 20 else { return nil }
+        return HelloFields(
+            major: payload[0], minor: payload[1], flags: field(2), pingEvery: field(4), deadAfter: field(8),
+            maxFrame: field(12), maxMessage: field(16), options: Array(payload[20...]))
+    }
+
+    package var nonce: UInt64? { (type == .ping || type == .pong) && payload.count >= 8 ? field(0) : nil }
+
+    package var pong: PongFields? {
+        guard type == .pong, payload.count == 20 else { return nil }
+        return PongFields(nonce: field(0), queued: field(8), inFlight: field(12), longest: field(16))
+    }
+
+    package var notice: Notice? {
+        switch type {
+        case .failure where payload.count >= 8:
+            Notice(code: Code(number: field(0)), zero: field(2), retryAfter: field(4), text: Array(payload[8...]))
+        case .goAway where payload.count >= 12:
+            Notice(
+                code: Code(number: field(0)), zero: field(2), retryAfter: field(4), spread: field(8),
+                text: Array(payload[12...]))
+        case .close where payload.count >= 12:
+            Notice(
+                code: Code(number: field(4)), lastID: field(0), zero: field(6), retryAfter: field(8),
+                text: Array(payload[12...]))
+        default: nil
+        }
+    }
+}

@@ -1,0 +1,32 @@
+import Posix
+
+/// Which requirements of Protocol.md have a case, and which cannot have one.
+enum Coverage {
+    /// What cannot be seen from outside, or not by a suite that knows nothing of the inside, and why.
+    static let invisible: [String: String] = [:]
+
+    /// The numbers of all requirements in `document`: they stand in bold, like `**5.5-1**`.
+    static func requirements(in document: String) -> [String] {
+        document.split(separator: "\n").compactMap { line in
+            guard line.hasPrefix("**"), let end = line.dropFirst(2).firstIndex(of: "*") else { return nil }
+            let number = line[line.index(line.startIndex, offsetBy: 2)..<end]
+            guard number.contains("-"), number.allSatisfy({ $0.isNumber || $0 == "." || $0 == "-" }) else { return nil }
+            return String(number)
+        }
+    }
+
+    /// A line for each requirement without a case, and the numbers.
+    static func report(on document: String, covered: Set<String>) -> String {
+        let all = requirements(in: document)
+        let missing = all.filter { !covered.contains($0) && invisible[$0] == nil }
+        let unseen = all.filter { !covered.contains($0) && invisible[$0] != nil }
+        let gone = covered.subtracting(all).sorted()
+        var lines = missing.map { "\($0)  no case" }
+        lines += unseen.map { "\($0)  \(invisible[$0] ?? "")" }
+        lines += gone.map { "\($0)  has a case, but is not in the document" }
+        lines.append(
+            "\(all.count) requirements: \(all.filter(covered.contains).count) with a case, \(unseen.count) that cannot "
+                + "be seen, \(missing.count) without")
+        return lines.joined(separator: "\n") + "\n"
+    }
+}
