@@ -43,6 +43,9 @@ final class ClientBench: Bench {
     /// Sends the client one more request.
     func ask(_ line: String) throws { try clients.last?.input.write(line + "\n") }
 
+    /// Sends a signal to the client.
+    func signal(_ number: Int32) { clients.last?.process.kill(number) }
+
     /// There are no more requests for the client: it leaves when all are answered.
     func closeInput() { clients.last?.input.close() }
 
@@ -154,7 +157,7 @@ final class ClientBench: Bench {
             client.kill(15)
         }
         for (client, _) in clients {
-            guard let exit = try? client.wait(within: .seconds(2)) else {
+            guard let exit = try? client.wait(within: .milliseconds(500)) else {
                 client.kill(9)
                 try client.wait()
                 continue

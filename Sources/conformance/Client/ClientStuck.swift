@@ -15,21 +15,27 @@ extension ClientBench {
         let ping = try wait(for: .ping, on: peer, within: .seconds(12))
         try send(.pong(to: ping), .response(first.id, [1]), on: peer)
         try ask(String(repeating: "x", count: 1_000_000))
-        let deadline = SuspendingClock.now + .seconds(3)
-        while true {
-            let before = TCPEntry.held(by: peer)
-            try pause(.milliseconds(30))
-            let now = TCPEntry.held(by: peer)
-            if now == before, now > 3000 { break }
-            guard SuspendingClock.now < deadline else {
-                throw Unexpected("expected a request of 1000000 bytes, got \(now)")
-            }
-        }
+        try settle(peer)
         let chunk = try next(on: peer)
         guard chunk.type == .request, chunk.hasMore else {
             throw Skip("the client's kernel has taken all of the request: \(chunk)")
         }
+        // What was read has made room.
+        try settle(peer)
         return (peer, chunk.id)
+    }
+
+    /// Waits until the client's kernel takes no more bytes.
+    private func settle(_ peer: RawPeer) throws {
+        let deadline = SuspendingClock.now + .seconds(3)
+        var last = -1
+        while case let held = TCPEntry.held(by: peer), held != last || held < 3000 {
+            guard SuspendingClock.now < deadline else {
+                throw Unexpected("expected a request of 1000000 bytes, got \(held) and \(peer.unread.count) bytes")
+            }
+            last = held
+            try pause(.milliseconds(50))
+        }
     }
 
     /// Waits without reading.
