@@ -41,6 +41,7 @@ final class NarrowListener {
 
 /// What the kernel knows of the TCP connections of this machine (/proc/net/tcp).
 struct TCPEntry {
+    static let established = 1
     static let timeWait = 6
 
     let localPort: UInt16
