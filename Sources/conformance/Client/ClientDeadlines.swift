@@ -90,8 +90,14 @@ extension ClientBench {
         return taken.compactMap { $0 }
     }
 
-    /// Reads nothing for `share` of dead_after after the client's kernel has taken the last byte that it can.
+    /// Reads nothing for `share` of dead_after after the client's kernel has taken the last byte that it can; tries again
+    /// where the kernel went on taking some, for that puts off the deadline.
     func stuckUntil(_ share: Double, deadAfter: UInt32) throws -> RawPeer {
+        for _ in 0..<4 { if let peer = try stuckOnce(until: share, deadAfter: deadAfter) { return peer } }
+        throw Skip("the client's kernel does not stop taking bytes")
+    }
+
+    private func stuckOnce(until share: Double, deadAfter: UInt32) throws -> RawPeer? {
         let listener = try NarrowListener()
         try start(.long, "hello", port: listener.port)
         let peer = trace(try listener.accept())
@@ -102,8 +108,13 @@ extension ClientBench {
         try ask(String(repeating: "x", count: 1_000_000))
         // The kernel takes what it can in no time; later there is nothing that it could take.
         let since = SuspendingClock.now
+        var held = 0
         while since.age < part(share, of: deadAfter) {
             try? peer.send(.message([1]))
+            // After the drop its CLOSE may fit in.
+            let now = TCPEntry.held(by: peer)
+            if now > held, since.age > part(0.2, of: deadAfter), since.age < part(0.95, of: deadAfter) { return nil }
+            held = now
             try pause(part(0.05, of: deadAfter))
         }
         return peer

@@ -176,7 +176,13 @@ extension Case<ClientBench> {
         Case("2.3", "2.3-3", "A client that cannot write goes on reading", level: .should) { bench in
             let (peer, _) = try bench.openStuck()
             let messages = (0..<64).flatMap { _ in RawFrame.message([UInt8](repeating: 0x61, count: 16000)).bytes }
-            for _ in 0..<12 { try peer.send(messages, within: .seconds(10)) }
+            try peer.send(messages, within: .seconds(10))
+            let isRead = try bench.eventually(within: .seconds(10)) {
+                TCPEntry.all.contains {
+                    $0.localPort == peer.remotePort && $0.remotePort == peer.localPort && $0.unread == 0
+                }
+            }
+            bench.expect(isRead, "a megabyte of MESSAGEs read", got: "bytes that wait")
         },
     ]
 }

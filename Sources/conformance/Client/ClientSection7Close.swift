@@ -32,7 +32,8 @@ extension Case<ClientBench> {
                     _ = peer
                 }
             },
-            Case("7.1", "7.1-3", "After a drop a client reads on for 1 s, so that no reset destroys its CLOSE") { bench in
+            Case("7.1", "7.1-3", "After a drop a client reads on for 1 s, so that no reset destroys its CLOSE") {
+                bench in
                 try bench.expectLinger { peer in try bench.send(RawFrame.ping(1).with { $0.reserved = 1 }, on: peer) }
             },
             Case("7.1", "7.1-3", "A refusal of the greeting can be read too: the client reads on for 1 s") { bench in
@@ -90,7 +91,8 @@ extension Case<ClientBench> {
                 try bench.expectAnsweredClose(of: peer)
             },
             Case("7.1", "7.1-6", "CLOSE right behind WELCOME is answered with CLOSE(NORMAL)") { bench in
-                try bench.expectRefusal(of: RawFrame.preface + RawFrame.welcome().bytes + RawFrame.close().bytes, .normal)
+                try bench.expectRefusal(
+                    of: RawFrame.preface + RawFrame.welcome().bytes + RawFrame.close().bytes, .normal)
             },
             Case("7.1", "7.1-8", "A client that has said CLOSE answers CLOSE with nothing") { bench in
                 let (peer, _, id) = try bench.openIdle()
@@ -137,7 +139,8 @@ extension Case<ClientBench> {
             Case(
                 "7.2", isReset ? "7.2-6" : "7.2-5",
                 isReset
-                    ? "A reset \(when) is survived" : "An end of the server's stream \(when) makes the client close the connection"
+                    ? "A reset \(when) is survived"
+                    : "An end of the server's stream \(when) makes the client close the connection"
             ) { bench in
                 let peer: RawPeer
                 if let frames {

@@ -57,7 +57,9 @@ extension Case<ClientBench> {
                 try bench.send(RawFrame.preface + RawFrame.close(.busy, retryAfter: 60_000).bytes, on: peer)
                 try bench.expectSilentEnd(of: peer)
             },
-            Case("7.3", "7.3-5", "A short client closes on CLOSE within a slack, also where the server's stream goes on") {
+            Case(
+                "7.3", "7.3-5", "A short client closes on CLOSE within a slack, also where the server's stream goes on"
+            ) {
                 bench in
                 let deadAfter: UInt32 = 1000
                 let (peer, _, id) = try bench.openBusy(.short, welcome: bench.welcome(deadAfter: deadAfter))
@@ -69,7 +71,9 @@ extension Case<ClientBench> {
                     try bench.send(.close(lastID: id), on: peer)
                     while peer.ending == nil {
                         try peer.read(until: .now + .seconds(1))
-                        guard sentAt.age < .seconds(3) else { throw Unexpected("expected the end of the stream, got none") }
+                        guard sentAt.age < .seconds(3) else {
+                            throw Unexpected("expected the end of the stream, got none")
+                        }
                     }
                     return sentAt.age
                 }
@@ -130,7 +134,9 @@ extension Case<ClientBench> {
                     bench.expect(frame.type != .request, "no new request", got: "\(frame)")
                 }
                 try bench.send(.response(id, [1]), on: peer)
-                try bench.expectClose(of: peer, .normal) { $0.type == .request ? "expected no request, got \($0)" : nil }
+                try bench.expectClose(of: peer, .normal) {
+                    $0.type == .request ? "expected no request, got \($0)" : nil
+                }
             },
             Case("7.4", "7.4-6", "A second GOAWAY is no fault") { bench in
                 let (peer, _, id) = try bench.openBusy()
@@ -139,7 +145,9 @@ extension Case<ClientBench> {
                 try bench.send(.response(id, [1]), on: peer)
                 try bench.expectAnsweredClose(of: peer)
             },
-            Case("7.5", "7.5-1", "A drop discards what waits, finishes the frame that is begun, and puts CLOSE behind it") {
+            Case(
+                "7.5", "7.5-1", "A drop discards what waits, finishes the frame that is begun, and puts CLOSE behind it"
+            ) {
                 bench in
                 let (peer, _) = try bench.openStuck()
                 try bench.send(RawFrame.ping(1).with { $0.reserved = 1 }, on: peer)
@@ -165,7 +173,8 @@ extension Case<ClientBench> {
         ] + comingBack
 
     private static let comingBack: [Case] = [
-        Case("7.7", "7.7-3", "Nothing is sent of a request longer than max_message, and others go on being sent") { bench in
+        Case("7.7", "7.7-3", "Nothing is sent of a request longer than max_message, and others go on being sent") {
+            bench in
             let (peer, _, _) = try bench.openIdle(welcome: .welcome(maxMessage: 10))
             try bench.ask("eleven byte")
             while let frame = try peer.nextFrame(within: .milliseconds(200)) {

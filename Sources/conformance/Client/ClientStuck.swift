@@ -38,6 +38,16 @@ extension ClientBench {
         }
     }
 
+    /// Looks at `condition`, for what no event tells of, until it holds.
+    func eventually(within limit: Duration, _ condition: () -> Bool) throws -> Bool {
+        let deadline = SuspendingClock.now + limit
+        while SuspendingClock.now < deadline {
+            if condition() { return true }
+            try pause(.milliseconds(20))
+        }
+        return condition()
+    }
+
     /// Waits without reading.
     func pause(_ duration: Duration) throws {
         var nobody: [pollfd] = []
