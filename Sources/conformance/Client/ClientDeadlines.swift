@@ -113,7 +113,7 @@ extension ClientBench {
             try? peer.send(.message([1]))
             // After the drop its CLOSE may fit in.
             let now = TCPEntry.held(by: peer)
-            if now > held, since.age > part(0.2, of: deadAfter), since.age < part(0.95, of: deadAfter) { return nil }
+            if now > held, since.age > part(0.25, of: deadAfter), since.age < part(0.95, of: deadAfter) { return nil }
             held = now
             try pause(part(0.05, of: deadAfter))
         }

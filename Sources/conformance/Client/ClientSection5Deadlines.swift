@@ -159,12 +159,12 @@ extension Case<ClientBench> {
                 got: "\(taken[1])")
         },
         Case("5.9", "5.9-1", "A server that reads nothing is dropped with SLOW_READER") { bench in
-            let deadAfter = max(600, bench.times.deadAfter)
+            let deadAfter = max(2000, bench.times.deadAfter)
             let peer = try bench.stuckUntil(1.35, deadAfter: deadAfter)
             try bench.expectDrop(ofStuck: peer, .slowReader)
         },
         Case("5.9", "5.9-1", "A server that begins to read in time is not dropped") { bench in
-            let deadAfter = max(600, bench.times.deadAfter)
+            let deadAfter = max(2000, bench.times.deadAfter)
             let peer = try bench.stuckUntil(0.85, deadAfter: deadAfter)
             var frame: RawFrame
             repeat { frame = try bench.next(on: peer) } while frame.type == .pong || frame.hasMore
