@@ -127,10 +127,12 @@ extension ClientBench {
         // A command that only starts the client has been stopped in its place.
         try pause(.milliseconds(20))
         while try peer.nextFrame(within: .zero) != nil {}
+        let stoppedAt = SuspendingClock.now
         try send(.ping(1), on: peer)
         if try peer.nextFrame(within: duration)?.type == .pong {
             throw Skip("the client can't be stopped by stopping COMMAND")
         }
+        try pause(max(.zero, duration - stoppedAt.age))
         return peer
     }
 
