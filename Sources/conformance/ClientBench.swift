@@ -7,7 +7,8 @@ final class ClientBench: Bench {
 
     private let command: [String]
     private let listener: RawListener
-    private var client: Spawned?
+    /// All that was started; the last one is the one that is asked.
+    private var clients: [(process: Spawned, input: ClientInput)] = []
 
     /// A bench with a listener of its own; `command` is what --help says of it.
     init(_ command: [String], port: UInt16, times: Times, chop: Int?) throws {
@@ -17,21 +18,39 @@ final class ClientBench: Bench {
     }
 
     /// Starts the client; each line is a request that it is to send. The standard input stays open unless `closing`.
+    ///
+    /// `port` is that of another listener than the bench's own.
     @discardableResult
-    func start(_ mode: Mode = .long, _ lines: String..., closing: Bool = false) throws -> Spawned {
+    func start(
+        _ mode: Mode = .long, _ lines: String..., closing: Bool = false, port: UInt16? = nil,
+        errors: Spawned.Stream = .null
+    ) throws -> Spawned {
         let hasMode = command.contains { $0.contains("{mode}") }
         if mode == .short, !hasMode { throw Skip("the command has no {mode}") }
-        let port = listener.address.port.map { "\($0)" } ?? ""
+        if port != nil, !command.contains(where: { $0.contains("{port}") }) { throw Skip("the command has no {port}") }
+        let port = (port ?? listener.address.port).map { "\($0)" } ?? ""
         let line = command.map { $0.replacing("{mode}", with: mode.rawValue).replacing("{port}", with: port) }
-        let client = try Spawned(line, input: .pipe, output: .null, errors: .null)
-        self.client = client
-        for line in lines { try client.write(line + "\n") }
-        if closing { client.closeInput() }
+        let input = try ClientInput()
+        let client = try Spawned(
+            line, input: .descriptor(input.reading), output: errors.isPipe ? .pipe : .null, errors: errors)
+        input.handedOver()
+        clients.append((client, input))
+        for line in lines { try ask(line) }
+        if closing { closeInput() }
         return client
     }
 
     /// Sends the client one more request.
-    func ask(_ line: String) throws { try client?.write(line + "\n") }
+    func ask(_ line: String) throws { try clients.last?.input.write(line + "\n") }
+
+    /// Sends a signal to the client.
+    func signal(_ number: Int32) { clients.last?.process.kill(number) }
+
+    /// There are no more requests for the client: it leaves when all are answered.
+    func closeInput() { clients.last?.input.close() }
+
+    /// The client's next connection, nil where none comes.
+    func acceptIfAny(within limit: Duration) throws -> RawPeer? { try listener.acceptIfAny(within: limit).map(trace) }
 
     /// The client's next connection.
     func accept(within limit: Duration = RawPeer.patience) throws -> RawPeer {
@@ -69,16 +88,18 @@ final class ClientBench: Bench {
         return hello
     }
 
-    /// The next frame that is no PING of the client; its PINGs are answered.
+    /// The next frame that is no PING of the client and not to be skipped; its PINGs are answered.
     func next(on peer: RawPeer, within limit: Duration = RawPeer.patience) throws -> RawFrame {
         while true {
             let frame = try peer.takeFrame(within: limit)
-            guard frame.type == .ping else { return frame }
-            try peer.send(.pong(to: frame))
+            judge(frame)
+            if frame.type == .ping { try peer.send(.pong(to: frame)) }
+            if frame.type != .ping, frame.isKnown { return frame }
         }
     }
 
     /// A whole request, in however many chunks it comes.
+    @discardableResult
     func takeRequest(on peer: RawPeer) throws -> RawFrame {
         var request = try next(on: peer)
         guard request.type == .request else { throw Unexpected("expected REQUEST, got \(request)") }
@@ -96,8 +117,7 @@ final class ClientBench: Bench {
     /// Sends what breaks a rule on an open connection with a request in flight, and expects to be dropped with `code`.
     func expectDrop(for bytes: [UInt8], _ code: Code = .protocolError) throws {
         let (peer, _) = try open(.long, "hello")
-        let request = try takeRequest(on: peer)
-        expect(request.id > 0, "a request", got: "\(request)")
+        try takeRequest(on: peer)
         try send(bytes, on: peer)
         try expectDrop(of: peer, code)
     }
@@ -114,20 +134,42 @@ final class ClientBench: Bench {
         }
     }
 
-    /// Ends the client. One that hangs is killed; one that crashed is a failure.
-    func end() throws {
-        guard let client else { return }
-        client.closeInput()
-        listener.close()
-        client.kill(15)
-        guard let exit = try? client.wait(within: .seconds(2)) else {
-            client.kill(9)
-            try client.wait()
-            return
+    /// Every CLOSE of a client is judged as a frame too.
+    @discardableResult
+    override func expectClose(
+        of peer: RawPeer, _ code: Code, within limit: Duration = RawPeer.patience,
+        before complaint: (RawFrame) -> String? = { _ in nil }
+    ) throws -> Notice? {
+        let close = try super.expectClose(of: peer, code, within: limit) { frame in
+            judge(frame)
+            return frame.isKnown ? complaint(frame) : nil
         }
-        // SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE and SIGSEGV are crashes.
-        if case .signal(let signal) = exit, [4, 5, 6, 7, 8, 11].contains(signal) {
-            throw Unexpected("the client crashed with signal \(signal)")
+        if let close { judge(close) }
+        return close
+    }
+
+    /// Ends the clients. One that hangs is killed; one that crashed is a failure.
+    func end() throws {
+        listener.close()
+        for (client, input) in clients {
+            input.close()
+            client.kill(18)  // SIGCONT, where a case has stopped it
+            client.kill(15)
+        }
+        for (client, _) in clients {
+            guard let exit = try? client.wait(within: .milliseconds(500)) else {
+                client.kill(9)
+                try client.wait()
+                continue
+            }
+            // SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE and SIGSEGV are crashes.
+            if case .signal(let signal) = exit, [4, 5, 6, 7, 8, 11].contains(signal) {
+                throw Unexpected("the client crashed with signal \(signal)")
+            }
         }
     }
+}
+
+extension Spawned.Stream {
+    fileprivate var isPipe: Bool { if case .pipe = self { true } else { false } }
 }
