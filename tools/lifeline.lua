@@ -825,8 +825,8 @@ local function analyse(connection, side, peer, tvb, pinfo)
         end
     end
 
-    -- Bytes that are acknowledged and were not seen are missing in the capture. One more is acknowledged with a FIN, and
-    -- what TCP collects for a frame of the other side we have not seen yet.
+    -- Bytes that are acknowledged and were not seen are missing in the capture. One more is acknowledged with a FIN; what
+    -- TCP collects for a frame of the other side we have not been shown yet.
     local ack, unseen = innermost(tcp_ack), false
     if peer.high and not peer.waits and ack and ahead(ack, peer.high) > 1 and not connection.partial then
         connection.partial, unseen = true, true
