@@ -4,8 +4,11 @@
 -- load it for once:
 --
 --     tshark -X lua_script:tools/lifeline.lua -i lo -f 'port 7400'                what goes by, a line a packet
---     tshark -X lua_script:tools/lifeline.lua -2 -V -O lifeline -r capture.pcap   all of it; -2 also looks ahead
+--     tshark -X lua_script:tools/lifeline.lua -r capture.pcap -V -O lifeline      all of it
 --     tshark -X lua_script:tools/lifeline.lua -r capture.pcap -q -z expert        what is wrong with it
+--
+-- A request tells of its response when it is looked at for the second time, as Wireshark does; tshark does it with
+-- -2 and a filter, as in -2 -Y lifeline (without a filter its first pass dissects nothing).
 --
 -- Connections are recognised by their port (preference lifeline.port, 7400), on any port by the preface, and else by
 -- "Decode As" (tshark -d tcp.port==9000,lifeline). Some filters:
@@ -36,7 +39,8 @@ lifeline.prefs.port = Pref.uint("TCP port", 7400, "The port of the server. Other
 local PREFACE = "LIFELINE"
 local HEADER = 12
 local WRAP = 2 ^ 32
-local HELLO, WELCOME, PING, PONG, REQUEST, RESPONSE, MESSAGE, CANCEL, FAILURE, GOAWAY, CLOSE = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
+local HELLO, WELCOME, PING, PONG, REQUEST, RESPONSE, MESSAGE = 1, 2, 3, 4, 5, 6, 7
+local CANCEL, FAILURE, GOAWAY, CLOSE = 8, 9, 10, 11
 
 -- Section 4. `most` is absent where it is the receiver's max_frame; `chunks`: MORE is allowed.
 local KINDS = {
@@ -247,8 +251,8 @@ field("string", "requirement", "Requirement")
 lifeline.fields = field_list
 
 -- What the layers below say about the packet.
-local tcp_stream, tcp_seq, tcp_len = Field.new("tcp.stream"), Field.new("tcp.seq"), Field.new("tcp.len")
-local tcp_completeness = Field.new("tcp.completeness")
+local tcp_stream, tcp_completeness = Field.new("tcp.stream"), Field.new("tcp.completeness")
+local tcp_seq, tcp_len, tcp_ack = Field.new("tcp.seq"), Field.new("tcp.len"), Field.new("tcp.ack")
 
 --- The value of a field in the innermost TCP header, nil where there is none.
 local function innermost(extractor)
@@ -290,7 +294,8 @@ local function protocol_of(text)
     if text:find("^%u+ ") then return "HTTP" end
     if text:find("^\22\3") then return "TLS" end
     if text:find("^SSH%-") then return "SSH" end
-    return "bytes " .. text:sub(1, 8):gsub(".", function(byte) return string.format("%02x ", byte:byte()) end):sub(1, -2)
+    local hexadecimal = text:sub(1, 8):gsub(".", function(byte) return string.format(" %02x", byte:byte()) end)
+    return "bytes" .. hexadecimal
 end
 
 -- ---------------------------------------------------------------------------------------------------------------------
@@ -337,12 +342,13 @@ local function is_client(connection, side) return connection.client == side.key 
 
 --- The limits that the receiver of this side's frames has stated; nil where they were not seen.
 local function receiver_limits(connection, side)
-    return is_client(connection, side) and connection.welcome or not is_client(connection, side) and connection.hello or nil
+    if is_client(connection, side) then return connection.welcome end
+    return connection.hello
 end
 
 local function read_header(tvb, offset)
-    local header = { length = tvb(offset, 4):uint(), type = tvb(offset + 4, 1):uint(), flags = tvb(offset + 5, 1):uint(),
-        zero = tvb(offset + 6, 2):uint(), id = tvb(offset + 8, 4):uint() }
+    local header = { length = tvb(offset, 4):uint(), type = tvb(offset + 4, 1):uint(),
+        flags = tvb(offset + 5, 1):uint(), zero = tvb(offset + 6, 2):uint(), id = tvb(offset + 8, 4):uint() }
     header.kind = KINDS[header.type]
     header.more = header.flags % 2 == 1
     header.ignorable = header.flags >= 128
@@ -520,7 +526,7 @@ end
 
 --- Judges when things came: late PINGs and silence. A frame over several segments says little about times, because its
 --- earlier bytes were heard too.
-local function judge_times(connection, side, peer, record, header, time)
+local function judge_times(connection, side, peer, record, time)
     local welcome, client = connection.welcome, is_client(connection, side)
     if not welcome or connection.partial or peer.closed or record.reassembled then return end
     local dead_after, slack = welcome.dead_after / 1000, welcome.dead_after / 10000
@@ -713,7 +719,9 @@ apply[CLOSE] = function(connection, side, peer, record, tvb, payload, stop, time
         local dead_after = welcome.dead_after / 1000
         record.silence = time - math.max(peer.heard or 0, connection.welcome_time)
         -- The clock of the capture is one that may be set (5.11-1), so a hundredth is let pass.
-        if record.silence < dead_after * 0.99 then fault(record, "silent_early", "after " .. duration(record.silence)) end
+        if record.silence < dead_after * 0.99 then
+            fault(record, "silent_early", "after " .. duration(record.silence))
+        end
         if not client and record.silence > dead_after * 0.6 and (side.ping_time or 0) < time - record.silence then
             fault(record, "server_ping_late", "silent for " .. duration(record.silence))
         end
@@ -726,7 +734,7 @@ local function track_frame(connection, side, peer, record, tvb, time)
     local client = is_client(connection, side)
     record.title = header.kind and header.kind.name or string.format("type 0x%02x, skipped", header.type)
     if header.kind and header.kind.has_id then record.title = string.format("%s %d", record.title, header.id) end
-    judge_times(connection, side, peer, record, header, time)
+    judge_times(connection, side, peer, record, time)
     local name, detail = judge_header(connection, side, header)
     side.greeted = true
     if name then return fault(record, name, detail) end
@@ -742,7 +750,9 @@ local function track_frame(connection, side, peer, record, tvb, time)
         fault(record, "cut")
         if not header.kind or not header.kind.chunks then return end
     end
-    if header.kind then apply[header.type](connection, side, peer, record, tvb, payload, payload + header.length, time) end
+    if header.kind then
+        apply[header.type](connection, side, peer, record, tvb, payload, payload + header.length, time)
+    end
 end
 
 -- ---------------------------------------------------------------------------------------------------------------------
@@ -764,13 +774,15 @@ local function is_plausible(tvb, offset, size)
         and (header.id ~= 0) == (kind.has_id or false), header.length
 end
 
---- Where, from `offset` on, a frame seems to begin: its header may be one, and it ends with the segment or before another
---- such header. Only at the very beginning of a segment may it go on beyond the end.
+--- Where, from `offset` on, a frame seems to begin: its header may be one, and it ends with the segment or before
+--- another such header. Only at the very beginning of a segment may it go on beyond the end.
 local function find_boundary(tvb, offset, size)
     for at = offset, size - HEADER do
         local plausible, length = is_plausible(tvb, at, size)
         local stop = plausible and at + HEADER + length
-        if plausible and (stop == size or stop > size and at == offset or is_plausible(tvb, stop, size)) then return at end
+        if plausible and (stop == size or stop > size and at == offset or is_plausible(tvb, stop, size)) then
+            return at
+        end
     end
 end
 
@@ -787,8 +799,9 @@ local function analyse(connection, side, peer, tvb, pinfo)
     local can_wait = pinfo.can_desegment > 0 and size == reported
 
     local function add(kind, length, title)
-        local record = { kind = kind, offset = offset, size = math.min(length, size - offset), title = title, faults = {},
-            number = pinfo.number, reassembled = reassembled, client = is_client(connection, side) }
+        local record = { kind = kind, offset = offset, size = math.min(length, size - offset), title = title,
+            number = pinfo.number, reassembled = reassembled, client = is_client(connection, side), sender = side,
+            faults = {} }
         call.records[#call.records + 1] = record
         offset = offset + length
         return record
@@ -802,16 +815,21 @@ local function analyse(connection, side, peer, tvb, pinfo)
     if side.next then
         local gap = ahead(start, side.next)
         if ahead(start + reported, side.high) <= 0 and not reassembled then
-            local continued = side.frame and "goes on with the frame of packet " .. side.frame or "repeated bytes"
-            add("other", reported, "(" .. continued .. ")")
+            add("other", reported, side.frame and "goes on with the frame of packet " .. side.frame or "repeated bytes")
             return call
         elseif gap < 0 then
             local over = math.min(-gap, reported)
-            add("other", over, side.frame and string.format("(%s of the frame of packet %d)", bytes_of(over), side.frame)
-                or "(repeated bytes)")
+            add("other", over, side.frame and "goes on with the frame of packet " .. side.frame or "repeated bytes")
         elseif gap > 0 and (side.stage == "frames" or side.stage == "preface") then
             side.stage, side.open, connection.partial, lost = "lost", nil, true, "gap"
         end
+    end
+
+    -- Bytes that are acknowledged and were not seen are missing in the capture. One more is acknowledged with a FIN; what
+    -- TCP collects for a frame of the other side we have not been shown yet.
+    local ack, unseen = innermost(tcp_ack), false
+    if peer.high and not peer.waits and ack and ahead(ack, peer.high) > 1 and not connection.partial then
+        connection.partial, unseen = true, true
     end
 
     while offset < reported and not waits do
@@ -827,7 +845,7 @@ local function analyse(connection, side, peer, tvb, pinfo)
             elseif connection.complete and (start + offset) % WRAP == 1 then
                 local protocol = protocol_of(tvb:raw(offset, left))
                 local record = add("other", reported - offset, "no preface, but " .. protocol)
-                fault(record, is_client(connection, side) and "preface_of_client" or "preface_of_server", "but " .. protocol)
+                fault(record, "preface_of_" .. (record.client and "client" or "server"), "but " .. protocol)
                 record.protocol, side.stage = protocol, "bad"
             else
                 side.stage, side.greeted, connection.partial, lost = "lost", true, true, "midstream"
@@ -864,8 +882,8 @@ local function analyse(connection, side, peer, tvb, pinfo)
             if missing > 0 and can_wait and not judge_header(connection, side, header) then
                 wait(missing)
             else
-                -- A frame that breaks a rule by its header is shown at once, as its receiver judges it (3.3-4): the rest
-                -- of it may never come.
+                -- A frame that breaks a rule by its header is shown at once, as its receiver judges it (3.3-4): the
+                -- rest of it may never come.
                 local at = offset
                 local record = add("frame", HEADER + header.length)
                 record.header, record.present = header, record.size - HEADER
@@ -878,7 +896,8 @@ local function analyse(connection, side, peer, tvb, pinfo)
             end
         end
     end
-    side.next, side.number = (start + offset) % WRAP, pinfo.number
+    if unseen and call.records[1] then fault(call.records[1], "gap", "of the other side") end
+    side.next, side.number, side.waits = (start + offset) % WRAP, pinfo.number, waits
     local high = (start + reported) % WRAP
     if not side.high or ahead(high, side.high) > 0 then side.high = high end
     side.heard = time
@@ -923,10 +942,11 @@ local function show_greeting(tree, tvb, payload, stop, name, rest)
         local title = "option " .. (OPTION_NAMES[option.tag] or string.format("0x%04x", option.tag))
         local item = tree:add(lifeline, tvb(option.offset, 4 + option.length), title)
         add_all(item, tvb, option.offset, { { "option.tag", 2 }, { "option.length", 2 } })
+        local value = option.offset + 4
         if option.tag == NAME or option.tag == AGENT then
-            add_text(item, option.tag == NAME and "option.name" or "option.agent", tvb, option.offset + 4, option.length)
+            add_text(item, option.tag == NAME and "option.name" or "option.agent", tvb, value, option.length)
         elseif option.length > 0 then
-            item:add(fields[option.tag == TOKEN and "option.token" or "option.value"], tvb(option.offset + 4, option.length))
+            item:add(fields[option.tag == TOKEN and "option.token" or "option.value"], tvb(value, option.length))
         end
     end
     if not complete and stop > stopped then tree:add(fields["undissected"], tvb(stopped, stop - stopped)) end
@@ -959,12 +979,13 @@ local function show_payload(tree, tvb, record)
     elseif stop > payload then
         tree:add(fields["payload"], tvb(payload, stop - payload))
         local text = tvb:raw(payload, stop - payload)
-        if not text:find("\0", 1, true) and is_utf8(text) then add_text(tree, "payload.text", tvb, payload, stop - payload) end
+        local is_text = not text:find("\0", 1, true) and is_utf8(text)
+        if is_text then add_text(tree, "payload.text", tvb, payload, stop - payload) end
     end
 end
 
---- What was found out about a frame by way of others; on the first pass what follows it is not known yet.
-local function show_relations(tree, record, visited)
+--- What was found out about a frame by way of others; on the first look what follows it is not known yet.
+local function show_relations(tree, record, again)
     local message, request, ping = record.message, record.request, record.ping
     local type = record.header.type
     if message and (message.count > 1 or record.header.more) then
@@ -990,15 +1011,15 @@ local function show_relations(tree, record, visited)
         generated(tree, "unanswered.count", #record.unanswered)
         for _, id in ipairs(record.unanswered) do generated(tree, "unanswered", id) end
     end
-    if visited and type == REQUEST and request and not record.header.more and not request.ended then
+    if again and type == REQUEST and request and not record.header.more and not request.ended then
         tree:add_proto_expert_info(rules["no_answer"].info, rules["no_answer"].text)
     end
-    if visited and ping and not ping.pong and ping.index > record.sender.answered then
+    if again and ping and not ping.pong and ping.index > record.sender.answered then
         tree:add_proto_expert_info(rules["no_pong"].info, rules["no_pong"].text)
     end
 end
 
-local function show_record(tvb, tree, record, visited)
+local function show_record(tvb, tree, record, again)
     local item = tree:add(lifeline, tvb(record.offset, record.size), "Lifeline: " .. record.title)
     generated(item, "from", record.client and "client" or "server")
     if record.kind == "preface" then
@@ -1014,7 +1035,7 @@ local function show_record(tvb, tree, record, visited)
         flags:append_text((header.more and " MORE" or "") .. (header.ignorable and " IGNORABLE" or ""))
         add_all(item, tvb, at + 6, { { "zero", 2 }, { "id", 4 } })
         show_payload(item, tvb, record)
-        show_relations(item, record, visited)
+        show_relations(item, record, again)
     elseif record.size > 0 then
         item:add(fields["undissected"], tvb(record.offset, record.size))
         if record.protocol then generated(item, "preface.protocol", record.protocol) end
@@ -1043,6 +1064,7 @@ function lifeline.dissector(tvb, pinfo, tree)
 
     local key = string.format("%d %d %d", pinfo.number, tvb:offset(), tvb:reported_len())
     local call = calls[key]
+    local again = call ~= nil
     if not call then
         local connection = connections[stream]
         if not connection then
@@ -1053,7 +1075,6 @@ function lifeline.dissector(tvb, pinfo, tree)
         end
         local side = side_of(connection, here)
         call = analyse(connection, side, side_of(connection, there), tvb, pinfo)
-        for _, record in ipairs(call.records) do record.sender = side end
         calls[key] = call
     end
 
@@ -1065,7 +1086,7 @@ function lifeline.dissector(tvb, pinfo, tree)
         if call.first then pinfo.cols.info:clear() else pinfo.cols.info:append(", ") end
         pinfo.cols.info:append(table.concat(lines, ", "))
         pinfo.cols.info:fence()
-        for _, record in ipairs(call.records) do show_record(tvb, tree, record, pinfo.visited) end
+        for _, record in ipairs(call.records) do show_record(tvb, tree, record, again) end
     end
     if call.wait then
         pinfo.desegment_offset, pinfo.desegment_len = call.wait_offset, call.wait
