@@ -2,9 +2,6 @@ import Posix
 
 /// Which requirements of Protocol.md have a case, and which cannot have one.
 enum Coverage {
-    /// What cannot be seen from outside, or not by a suite that knows nothing of the inside, and why.
-    static let invisible: [String: String] = [:]
-
     /// The numbers of all requirements in `document`: they stand in bold, like `**5.5-1**`.
     static func requirements(in document: String) -> [String] {
         document.split(separator: "\n").compactMap { line in
@@ -15,8 +12,8 @@ enum Coverage {
         }
     }
 
-    /// A line for each requirement without a case, and the numbers.
-    static func report(on document: String, covered: Set<String>) -> String {
+    /// A line for each requirement without a case, with the reason where it is one that cannot be seen, and the numbers.
+    static func report(on document: String, covered: Set<String>, invisible: [String: String]) -> String {
         let all = requirements(in: document)
         let missing = all.filter { !covered.contains($0) && invisible[$0] == nil }
         let unseen = all.filter { !covered.contains($0) && invisible[$0] != nil }

@@ -28,8 +28,8 @@ func save(_ text: String, to path: String?) {
 
 /// Lists, or runs, and leaves.
 func judge<B: Bench>(
-    _ cases: [Case<B>], _ subject: String, _ settings: Settings, bench: @escaping @Sendable () throws -> B,
-    probe: @escaping @Sendable (B) throws -> Void
+    _ cases: [Case<B>], _ subject: String, _ settings: Settings, invisible: [String: String],
+    bench: @escaping @Sendable () throws -> B, probe: @escaping @Sendable (B) throws -> Void
 ) throws -> Never {
     let chosen = cases.filter { tried in
         settings.only.isEmpty || settings.only.contains { tried.id.hasPrefix($0) || tried.requirement.hasPrefix($0) }
@@ -38,7 +38,7 @@ func judge<B: Bench>(
     if let path = settings.coverage {
         do throws(SystemError) {
             let document = String(decoding: try contents(ofFile: path, most: 1 << 24), as: UTF8.self)
-            say(Coverage.report(on: document, covered: Set(cases.map(\.requirement))))
+            say(Coverage.report(on: document, covered: Set(cases.map(\.requirement)), invisible: invisible))
         } catch {
             fail(.ioError, "cannot read \(path): \(error.text)")
         }
@@ -74,7 +74,9 @@ func judgeServer(at operands: [String], _ settings: Settings) throws -> Never {
             fail(.unavailable, "there is no server to judge at \(address): \(error)")
         }
     }
-    try judge(Case<ServerBench>.all, "server \(address)", settings, bench: bench) { try $0.probe() }
+    try judge(
+        Case<ServerBench>.all, "server \(address)", settings, invisible: ServerCoverage.invisible, bench: bench
+    ) { try $0.probe() }
 }
 
 func judgeClient(_ command: [String], _ settings: Settings) throws -> Never {
@@ -88,7 +90,7 @@ func judgeClient(_ command: [String], _ settings: Settings) throws -> Never {
     let port = settings.port
     let chop = settings.chop
     let subject = "client " + command.joined(separator: " ")
-    try judge(Case<ClientBench>.all, subject, settings) {
+    try judge(Case<ClientBench>.all, subject, settings, invisible: ClientCoverage.invisible) {
         try ClientBench(command, port: port, times: times, chop: chop)
     } probe: {
         try $0.end()
