@@ -5,17 +5,17 @@ public func contents(ofFile path: String, most: Int) throws(SystemError) -> [UIn
     let number = retryingInterrupted { open(path, O_RDONLY | O_CLOEXEC) }
     guard number >= 0 else { throw SystemError("open") }
     let file = Descriptor(owning: number)
-    var bytes = [UInt8](repeating: 0, count: most + 1)
-    var length = 0
-    while length < bytes.count {
-        let count = bytes.withUnsafeMutableBytes { buffer in
-            retryingInterrupted { read(file.number, buffer.baseAddress! + length, buffer.count - length) }
+    var bytes: [UInt8] = []
+    var buffer = [UInt8](repeating: 0, count: 65536)
+    while bytes.count <= most {
+        let count = buffer.withUnsafeMutableBytes { buffer in
+            retryingInterrupted { read(file.number, buffer.baseAddress, min(buffer.count, most + 1 - bytes.count)) }
         }
         guard count >= 0 else { throw SystemError("read") }
         if count == 0 { break }
-        length += count
+        bytes += buffer[..<count]
     }
-    return Array(bytes.prefix(length))
+    return bytes
 }
 
 /// Writes `bytes` to the file at `path`, in place of what was in it (open(2), write(2)).

@@ -14,7 +14,9 @@ struct Stuck {
     func bytesInKernel() throws -> Int? {
         // Lines of 150 bytes: number, local address, remote address, state, tx_queue:rx_queue, all in hexadecimal. They
         // may be thousands, so only their places are looked at.
-        guard let table = try? readFile(at: "/proc/net/tcp"), table.count % 150 == 0 else { return nil }
+        guard let table = try? contents(ofFile: "/proc/net/tcp", most: 1 << 26), table.count % 150 == 0 else {
+            return nil
+        }
         func number(_ place: Int, _ digits: Int) -> Int {
             Int(String(decoding: table[place..<place + digits], as: UTF8.self), radix: 16) ?? 0
         }
