@@ -51,6 +51,7 @@ let package = Package(
         .testTarget(name: "ArgumentsTests", dependencies: ["Arguments"]),
         // Judges the built commands by their bytes alone: it depends on them to have them built, and shares no encoder,
         // decoder or constant with them.
-        .testTarget(name: "ConformanceTests", dependencies: ["server", "client", "LifelineClient"]),
+        .testTarget(
+            name: "ConformanceTests", dependencies: ["server", "client", "conformance", "LifelineClient", "RawWire"]),
     ]
 )

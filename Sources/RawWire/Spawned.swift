@@ -139,7 +139,7 @@ package final class Spawned {
         return exit
     }
 
-    private func hasEnded() throws -> Bool {
+    package func hasEnded() throws -> Bool {
         guard exit == nil else { return true }
         var status: Int32 = 0
         let ended = wait4(pid, &status, WNOHANG, &usage)

@@ -1,5 +1,6 @@
 import Glibc
 import Testing
+import RawWire
 
 extension Live {
     /// Where the server listens: IPv4, IPv6, both, and Unix sockets.

@@ -1,4 +1,5 @@
 import Testing
+import RawWire
 
 /// A dump of a whole connection, as the appendices of Protocol.md show it.
 struct Dump: CustomTestStringConvertible {
@@ -38,7 +39,9 @@ struct Dump: CustomTestStringConvertible {
     }
 
     static let all: [Dump] = {
-        let blocks = protocolDocument.split(separator: "```hexdump\n").dropFirst().map { $0.split(separator: "```")[0] }
+        let blocks = ProtocolDocument.text.split(separator: "```hexdump\n").dropFirst().map {
+            $0.split(separator: "```")[0]
+        }
         return blocks.compactMap { try? Dump($0) }
     }()
 }

@@ -1,5 +1,6 @@
 import Glibc
 import Testing
+import RawWire
 
 extension Live {
     /// Protocol.md, section 7.1 to 7.4, as the client keeps to it: how a connection ends.

@@ -1,5 +1,6 @@
 import Glibc
 import Testing
+import RawWire
 
 extension Live {
     /// The command `client`: its streams and its exit status.

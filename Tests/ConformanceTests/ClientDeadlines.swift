@@ -1,5 +1,6 @@
 import Glibc
 import Testing
+import RawWire
 
 extension Live {
     /// Protocol.md, sections 5.5 to 5.9: when the client stops believing in the server, and which code it gives.

@@ -1,4 +1,5 @@
 import Testing
+import RawWire
 
 extension Live {
     /// Protocol.md, sections 3, 4.1, 4.2 and 6, as the client keeps to them.

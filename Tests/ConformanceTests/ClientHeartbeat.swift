@@ -1,5 +1,6 @@
 import Glibc
 import Testing
+import RawWire
 
 extension Live {
     /// Protocol.md, section 5, as the client keeps to it: PINGs, PONGs and floods.

@@ -1,6 +1,7 @@
 import Glibc
 import LifelineClient
 import Testing
+import RawWire
 
 extension Live {
     /// The client library, judged by a raw server: what it promises to a program. The library is the thing under test;

@@ -1,6 +1,7 @@
 import Glibc
 import LifelineClient
 import Testing
+import RawWire
 
 extension Live {
     /// The life of the library's connections: heartbeats, events, ends.

@@ -1,5 +1,6 @@
 import Glibc
 import Testing
+import RawWire
 
 /// Two network namespaces with a cable between them (ip-netns(8), veth(4)).
 final class TwoMachines {

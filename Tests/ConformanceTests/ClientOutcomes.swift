@@ -1,4 +1,5 @@
 import Testing
+import RawWire
 
 extension Live {
     /// Protocol.md, section 7.7: what the client tells of a request, and which requests it repeats.

@@ -1,4 +1,5 @@
 import Testing
+import RawWire
 
 /// A fault of a server, and the code with which the client has to answer it.
 struct ServerFault: CustomTestStringConvertible, Sendable {

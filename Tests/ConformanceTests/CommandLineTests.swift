@@ -1,5 +1,6 @@
 import Glibc
 import Testing
+import RawWire
 
 extension Live {
     /// The command `server`: its flags, its exit statuses, and standard streams that are not there.

@@ -1,4 +1,5 @@
 import Testing
+import RawWire
 
 extension Live {
     /// Bytes without sense, and sense that is cut up: whatever comes, it costs its own connection only.

@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import RawWire
 
 extension Live {
     /// The log: what a line says, and what untrusted text cannot do to it.

@@ -1,5 +1,6 @@
 import Glibc
 import Testing
+import RawWire
 
 /// tools/peer.py, the second implementation, written from Protocol.md alone.
 private enum Peer {

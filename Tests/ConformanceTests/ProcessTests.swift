@@ -1,5 +1,6 @@
 import Glibc
 import Testing
+import RawWire
 
 extension Live {
     /// A process for every connection: forks, signals, and what is left when one of them dies.

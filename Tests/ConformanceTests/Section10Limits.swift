@@ -1,5 +1,6 @@
 import Glibc
 import Testing
+import RawWire
 
 extension Live {
     /// Protocol.md, sections 7.6 and 10: limits of the server and of the machine. None of them ends the parent.

@@ -1,4 +1,5 @@
 import Testing
+import RawWire
 
 extension Live {
     /// Protocol.md, section 2: how a connection goes.

@@ -1,4 +1,5 @@
 import Testing
+import RawWire
 
 extension Live {
     /// Protocol.md, section 3: what every frame has to keep to, and what becomes of a client that does not.

@@ -1,4 +1,5 @@
 import Testing
+import RawWire
 
 extension Live {
     /// Protocol.md, sections 3.4 to 3.6: frames to be skipped, messages in chunks, and the ids of requests.

@@ -1,4 +1,5 @@
 import Testing
+import RawWire
 
 extension Live {
     /// Protocol.md, sections 4.3 to 4.11: what the frames after the handshake carry.

@@ -1,5 +1,6 @@
 import Glibc
 import Testing
+import RawWire
 
 extension Live {
     /// Protocol.md, sections 5.4, 5.9, 5.10, 5.11: PONG, slow readers, the bucket, and a server that was late itself.

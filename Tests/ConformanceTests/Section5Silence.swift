@@ -1,4 +1,5 @@
 import Testing
+import RawWire
 
 extension Live {
     /// Protocol.md, sections 5.1, 5.3, 5.5, 5.7, 5.8: who is heard and who is not.

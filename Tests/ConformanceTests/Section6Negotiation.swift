@@ -1,11 +1,12 @@
 import Testing
+import RawWire
 
 extension Live {
     /// Protocol.md, section 6: the worked examples, row by row.
     @Suite("Section 6: negotiation") struct Negotiation {
         /// HELLO ping_every, HELLO dead_after, T, WELCOME ping_every, WELCOME dead_after: the table of the document.
         static let rows: [[UInt32]] = {
-            let lines = protocolDocument.split(separator: "\n")
+            let lines = ProtocolDocument.text.split(separator: "\n")
             let head = lines.firstIndex { $0.hasPrefix("| HELLO ping_every | HELLO dead_after | T |") }
             guard let head else { return [] }
             return lines[(head + 2)...].prefix { $0.hasPrefix("|") }.map { row in

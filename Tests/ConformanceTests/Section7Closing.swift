@@ -1,5 +1,6 @@
 import Glibc
 import Testing
+import RawWire
 
 extension Live {
     /// Protocol.md, section 7: CLOSE, end of stream, SHORT, GOAWAY.

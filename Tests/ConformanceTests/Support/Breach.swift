@@ -1,4 +1,5 @@
 import Testing
+import RawWire
 
 /// Bytes that break a rule, and the code that they are answered with.
 struct Breach: CustomTestStringConvertible {

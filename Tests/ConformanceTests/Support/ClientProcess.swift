@@ -1,5 +1,6 @@
 import Glibc
 import Testing
+import RawWire
 
 /// Runs `body` with a raw server and the built `client` that is told to connect to it, and checks afterwards that the
 /// test leaves neither a process nor a descriptor behind.

@@ -1,4 +1,5 @@
 import Synchronization
+import RawWire
 
 /// A number that tasks count up together.
 final class Counter: Sendable {

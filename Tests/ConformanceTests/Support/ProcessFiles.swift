@@ -1,4 +1,5 @@
 import Glibc
+import RawWire
 
 /// What /proc tells of processes and sockets (proc(5)).
 enum ProcessFiles {

@@ -1,6 +1,9 @@
 /// Protocol.md, as it lies in the repository of these tests.
-let protocolDocument: String = {
-    let path = "\(#filePath)".split(separator: "/").dropLast(4).map { "/\($0)" }.joined() + "/Protocol.md"
-    guard let text = ProcessFiles.text(path) else { fatalError("\(path) cannot be read") }
-    return text
-}()
+enum ProtocolDocument {
+    static let path = "\(#filePath)".split(separator: "/").dropLast(4).map { "/\($0)" }.joined() + "/Protocol.md"
+
+    static let text: String = {
+        guard let text = ProcessFiles.text(path) else { fatalError("\(path) cannot be read") }
+        return text
+    }()
+}

@@ -1,4 +1,5 @@
 import Testing
+import RawWire
 
 /// The server's part of a connection, in raw bytes.
 extension RawPeer {

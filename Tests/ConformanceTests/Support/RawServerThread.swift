@@ -1,4 +1,5 @@
 import Glibc
+import RawWire
 
 /// Runs `serve` with a raw server on a thread of its own while `body` uses that server's port, and waits for both.
 ///

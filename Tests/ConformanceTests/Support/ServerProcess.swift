@@ -1,5 +1,6 @@
 import Glibc
 import Testing
+import RawWire
 
 /// The suite of all tests that start a process. They run one after another, because they measure time and count
 /// processes; the tests of other targets may run beside them.

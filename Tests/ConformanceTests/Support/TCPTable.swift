@@ -1,3 +1,5 @@
+import RawWire
+
 /// What the kernel says of TCP sockets over IPv4 (/proc/net/tcp in proc(5)).
 enum TCPTable {
     struct Entry {

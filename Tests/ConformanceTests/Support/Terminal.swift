@@ -1,4 +1,5 @@
 import Glibc
+import RawWire
 
 /// A pseudo-terminal whose other end a test types into (pts(4)).
 final class Terminal {

@@ -1,4 +1,5 @@
 import Glibc
+import RawWire
 
 /// The threads of this process (/proc/self/task in proc(5)).
 enum ThreadTable {

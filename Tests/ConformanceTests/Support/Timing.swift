@@ -1,4 +1,5 @@
 import Testing
+import RawWire
 
 /// Judges a promise of the form "between `earliest` and `latest`".
 ///
