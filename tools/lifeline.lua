@@ -322,8 +322,8 @@ local function side_of(connection, key)
     return connection.sides[key]
 end
 
---- Finds out which side is the client: by the port, else by a frame that one side alone may send, else the side with
---- the higher port is taken for it until such a frame comes.
+--- Finds out which side is the client: by the port, else by a frame that one side alone may send (CLOSE as the first is
+--- the server's, 3.3-6), else the side with the higher port is taken for it until such a frame comes.
 local function settle_roles(connection, side, peer, pinfo, kind)
     local port = lifeline.prefs.port
     if connection.settled then return end
@@ -333,6 +333,8 @@ local function settle_roles(connection, side, peer, pinfo, kind)
         connection.client, connection.settled = peer.key, true
     elseif kind and kind.from then
         connection.client, connection.settled = (kind.from == "client" and side or peer).key, true
+    elseif kind == KINDS[CLOSE] and not side.greeted and connection.complete then
+        connection.client, connection.settled = peer.key, true
     elseif not connection.client then
         connection.client = (pinfo.src_port > pinfo.dst_port and side or peer).key
     end
@@ -810,7 +812,8 @@ local function analyse(connection, side, peer, tvb, pinfo)
         call.wait, call.wait_offset, waits = length, offset, true
     end
 
-    settle_roles(connection, side, peer, pinfo)
+    local first = side.stage == "preface" and size > #PREFACE + 4 and tvb:raw(0, #PREFACE) == PREFACE
+    settle_roles(connection, side, peer, pinfo, first and KINDS[tvb(#PREFACE + 4, 1):uint()] or nil)
     local lost -- why frames cannot be told apart, to be said with the next record
     if side.next then
         local gap = ahead(start, side.next)
@@ -825,8 +828,8 @@ local function analyse(connection, side, peer, tvb, pinfo)
         end
     end
 
-    -- Bytes that are acknowledged and were not seen are missing in the capture. One more is acknowledged with a FIN; what
-    -- TCP collects for a frame of the other side we have not been shown yet.
+    -- Bytes that are acknowledged and were not seen are missing in the capture. One more is acknowledged with a FIN;
+    -- what TCP collects for a frame of the other side we have not been shown yet.
     local ack, unseen = innermost(tcp_ack), false
     if peer.high and not peer.waits and ack and ahead(ack, peer.high) > 1 and not connection.partial then
         connection.partial, unseen = true, true
