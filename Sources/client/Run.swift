@@ -56,8 +56,9 @@ struct Run {
         await connection.close()
         await events.value
         await pushes.value
-        // A server that leaves when all that was wanted is done takes nothing away.
-        return isDone ? status : watch.error?.status ?? status
+        // A server that leaves when all that was wanted is done takes nothing away; one that broke a rule does.
+        guard let error = watch.error, !isDone || error.kind == .dropped else { return status }
+        return error.status
     }
 
     /// Asks for all messages, and returns whether there can be no more of them.
