@@ -44,9 +44,10 @@ let package = Package(
         .executableTarget(
             name: "conformance", dependencies: ["RawWire", "Posix", "Arguments"], linkerSettings: fullyStatic),
         // The pure modules are tested with bytes and instants alone: no socket, no clock, no sleep.
-        .testTarget(name: "FramingTests", dependencies: ["Framing"]),
-        .testTarget(name: "LivenessTests", dependencies: ["Liveness", "Framing"]),
-        .testTarget(name: "LifelineServerTests", dependencies: ["LifelineServer", "Framing", "Liveness", "Posix"]),
+        .testTarget(name: "FramingTests", dependencies: ["Framing", "RawWire"]),
+        .testTarget(name: "LivenessTests", dependencies: ["Liveness", "Framing", "RawWire"]),
+        .testTarget(
+            name: "LifelineServerTests", dependencies: ["LifelineServer", "Framing", "Liveness", "Posix", "RawWire"]),
         .testTarget(name: "LifelineClientTests", dependencies: ["LifelineClient", "Framing", "Liveness", "Posix"]),
         .testTarget(name: "ArgumentsTests", dependencies: ["Arguments"]),
         // Judges the built commands by their bytes alone: it depends on them to have them built, and shares no encoder,

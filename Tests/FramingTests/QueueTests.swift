@@ -1,3 +1,4 @@
+import struct RawWire.Seeded
 import Testing
 
 @testable import Framing

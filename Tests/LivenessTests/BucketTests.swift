@@ -1,4 +1,5 @@
 import Framing
+import struct RawWire.Seeded
 import Testing
 
 @testable import Liveness

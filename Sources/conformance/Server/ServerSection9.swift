@@ -110,7 +110,7 @@ extension Case<ServerBench> {
         },
         [
             .of("9-1", "Garbage that is reset while it is on its way ends nothing but itself") { bench in
-                var random = Seeded(state: 7)
+                var random = Seeded(7)
                 for kind in Garbage.allCases {
                     for _ in 0..<10 {
                         let peer = try bench.connect()
@@ -120,7 +120,7 @@ extension Case<ServerBench> {
                 }
             },
             .of("9-1", "A conversation comes to the same end wherever it is cut in two") { bench in
-                var random = Seeded(state: 11)
+                var random = Seeded(11)
                 let bytes = random.conversation()
                 for cut in [3, 8, 9, 19, 20, 40, 41, 60, 80, bytes.count - 1] {
                     let peer = try bench.connect()
