@@ -118,6 +118,7 @@ public struct Outbox: Sendable {
     /// The client's preface and HELLO.
     public mutating func greet(_ hello: Hello) {
         greet { hello.append(to: &$0) }
+        boundary = staged.count  // A client says nothing, not even CLOSE, before its HELLO.
     }
 
     /// The server's preface and WELCOME; `maxFrame` is what the client accepts.

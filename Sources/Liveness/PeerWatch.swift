@@ -32,7 +32,9 @@ struct PeerWatch: Sendable {
     }
 
     /// The state of the decoder after bytes were read: the payload length of the unfinished frame and its number.
+    /// One that nothing is expected of may leave frames unfinished.
     mutating func frame(_ number: UInt64, unfinishedLength length: UInt32?, at now: Instant) {
+        guard mayBeHeard else { return }
         let begun = unfinished?.number == number ? unfinished?.begun : nil
         unfinished = length.map { UnfinishedFrame(number: number, begun: begun ?? now, length: $0) }
     }

@@ -1,0 +1,140 @@
+/// A client's connection under any bytes, at any instants, with any writes and any wishes of the program.
+@_cdecl("LLVMFuzzerTestOneInput")
+public func fuzzClientDecisions(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
+    var script = Script(start, count)
+    var run = ClientRun(script.byte())
+    while !script.isOver, !run.connection.isOver { run.step(&script) }
+    run.finish()
+    return 0
+}
+
+private struct ClientRun {
+    var connection: ClientConnection
+    var now = Instant(sinceStart: .seconds(1))
+    var judge: Judge
+    var waiting: Set<UInt32> = []
+    var hasLeft = false
+    var endings = 0
+    var fed = 0
+    var spoken = 0
+    let before: Int
+
+    init(_ setting: UInt8) {
+        let isShort = setting & 1 != 0
+        let random = Double(setting >> 4) / 16
+        judge = Judge(from: .client, isShort: isShort)
+        before = heapBytes()
+        connection = ClientConnection(
+            Hello(short: isShort, deadAfter: 1000, maxFrame: 256, maxMessage: 400), connectedAt: now,
+            handshakeTimeout: .seconds(2), random: { random })
+        if setting & 2 != 0 {
+            var bytes = Preface.bytes
+            Welcome(
+                pingEvery: 300, deadAfter: 1000, maxFrame: 256, maxMessage: 1000,
+                maxInFlight: 4, maxQueued: setting & 4 == 0 ? 2000 : 100, connection: 7
+            ).append(to: &bytes)
+            receive(bytes)
+        }
+    }
+
+    mutating func step(_ script: inout Script) {
+        let operation = script.byte() % 16
+        connection.woke(at: now)
+        switch operation {
+        case 0...2: receive(frame(&script))
+        case 3: receive(script.take(Int(script.byte())))
+        case 4: advance(.milliseconds(Int(script.byte()) * 4))
+        case 5: if let deadline = connection.deadline, deadline > now { advance(deadline - now) }
+        case 6: write(Int(script.byte()))
+        case 7: write(.max)
+        case 8: connection.wrote(0, at: now)
+        case 9 where script.byte() < 64: take(connection.ended())
+        case 10 where script.byte() < 32: take(connection.broke("gone"))
+        case 11:
+            hasLeft = hasLeft || endings == 0
+            connection.leave(at: now)
+        case 12, 13:
+            let length = Int(script.byte()) * 4
+            guard connection.takesRequests, connection.hasRoom(for: length),
+                connection.welcome != nil || connection.hello.short
+            else { break }
+            spoken += length + 128
+            let id = connection.request(Array(repeating: 0x61, count: length))
+            require(waiting.insert(id).inserted, "the id \(id) was used before")
+        case 14:
+            let id = UInt32(script.byte() % 16)
+            if connection.cancel(id, at: now) { require(waiting.remove(id) != nil, "\(id) was not there") }
+        case 15:
+            let length = Int(script.byte() % 100)
+            guard connection.welcome != nil, !connection.hello.short, endings == 0, !hasLeft else { break }
+            spoken += length + 128
+            _ = connection.send(Array(repeating: 0x62, count: length), at: now)
+        default: break
+        }
+        settle()
+        let held = heapBytes() - before
+        require(held <= 32 * (fed + spoken) + 65536, "\(held) bytes are held for \(fed)")
+    }
+
+    private mutating func advance(_ time: Duration) {
+        now = now + time
+        connection.woke(at: now)
+    }
+
+    /// Does what is due, once: a deadline that stays in the past would make the loop spin.
+    private mutating func settle() {
+        var turns = 0
+        repeat {
+            require(turns < 4, "the loop spins")
+            turns += 1
+            var events = 0
+            while let event = connection.judge(at: now) {
+                take(event)
+                events += 1
+                require(events < 4, "judge has no end")
+            }
+            if connection.outbox.isEmpty { connection.wrote(0, at: now) }
+        } while !connection.isOver && connection.deadline.map { $0 <= now } ?? false
+    }
+
+    private mutating func receive(_ bytes: [UInt8]) {
+        fed += bytes.count
+        connection.heard(at: now)
+        var offset = 0
+        while let event = connection.next(in: bytes, upTo: bytes.count, at: &offset, now: now) { take(event) }
+    }
+
+    private mutating func take(_ event: ClientConnection.Event?) {
+        switch event {
+        case .response(let id, _), .failure(let id, _):
+            require(waiting.remove(id) != nil, "a second ending of \(id), or one that nobody waits for")
+        case .ended:
+            endings += 1
+            require(endings == 1 && !hasLeft, "it ended twice")
+        default: break
+        }
+    }
+
+    private mutating func write(_ most: Int) {
+        guard !connection.isOver else { return }
+        let bytes = Array(connection.outbox.unsent.prefix(most))
+        judge.read(bytes)
+        connection.wrote(bytes.count, at: now)
+    }
+
+    /// The end comes by itself, whatever was.
+    mutating func finish() {
+        if endings == 0 {
+            connection.leave(at: now)
+            hasLeft = true
+        }
+        for _ in 0..<100 where !connection.outbox.isEmpty { write(.max) }
+        for _ in 0..<4 where !connection.isOver {
+            advance(.seconds(3600))
+            settle()
+            write(.max)
+        }
+        require(connection.isOver, "the connection does not end")
+        require(waiting.count == connection.unansweredCount, "requests were forgotten")
+    }
+}
