@@ -1,0 +1,474 @@
+#!/usr/bin/env python3
+"""Deliberately wrong servers and clients: tools/peer.py with one thing broken in each.
+
+    tools/mutants.py list
+    tools/mutants.py serve NAME [flags of peer.py server]
+    tools/mutants.py client NAME [flags of peer.py client]
+
+`tools/mutants` runs the conformance suite against them and shows which case catches each. peer.py itself stays clean:
+what is wrong is put over its methods here, in the process of the one mutant that runs.
+"""
+
+import collections
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.dont_write_bytecode = True
+import peer  # noqa: E402
+
+Mutant = collections.namedtuple("Mutant", "name side breaks meant only what apply")
+MUTANTS = {}
+
+
+def mutant(side, breaks, meant, only=""):
+    """The side, the requirement that is broken, the cases meant to catch it, and (clients) the sections to run."""
+
+    def add(apply):
+        name = apply.__name__.replace("_", "-")
+        MUTANTS[name] = Mutant(name, side, breaks, meant.split(), only.split(), apply.__doc__, apply)
+        return apply
+
+    return add
+
+
+def instead(owner, name):
+    """Puts a function in place of a method; it is given that method, and then what the method would be given."""
+    original = getattr(owner, name)
+
+    def put(function):
+        setattr(owner, name, lambda *given, **named: function(original, *given, **named))
+
+    return put
+
+
+def judge_as(change):
+    """Judges another header than the one that came: `change` gives length, type, flags, zero and id."""
+
+    @instead(peer.Connection, "_judge")
+    def _(original, self, length, type, flags, zero, id, now):
+        header = original(self, *change(self, length, type, flags, zero, id), now)
+        return header._replace(length=length)
+
+
+def deadlines_as(change):
+    @instead(peer.Connection, "_deadlines")
+    def _(original, self):
+        for at, act in original(self):
+            at = change(self, at, act)
+            if at is not None:
+                yield at, act
+
+
+# ------------------------------------------------------------------------------------------------------------- servers
+
+
+@mutant("server", "5.5-1", "5.5/1 5.5/3 5.5/8")
+def drops_early():
+    """a silent client is dropped after 0.9 x dead_after"""
+    deadlines_as(lambda c, at, act: at - c.dead_after * 0.1 if act.__name__ == "_silent" else at)
+
+
+@mutant("server", "5.5-1", "5.5/1 5.5/3")
+def drops_late():
+    """a silent client is dropped after 1.4 x dead_after"""
+    deadlines_as(lambda c, at, act: at + c.dead_after * 0.4 if act.__name__ == "_silent" else at)
+
+
+@mutant("server", "5.5-2", "5.5/10")
+def silence_after_end():
+    """silence is judged after the client's end of stream"""
+
+    @instead(peer.Connection, "_deadlines")
+    def _(original, self):
+        yield from original(self)
+        if self.state == peer.OPEN and self.ended:
+            yield self.heard + self.dead_after, self._silent
+
+
+@mutant("server", "5.3-1", "5.3/1 5.3/4")
+def no_ping():
+    """the server never sends a PING"""
+    peer.ServerConnection._side_deadlines = lambda self: ()
+
+
+@mutant("server", "5.3-1", "5.3/1")
+def ping_late():
+    """the server's PING comes after 0.8 x dead_after in place of a half"""
+
+    @instead(peer.ServerConnection, "_side_deadlines")
+    def _(original, self):
+        return [(at + 0.3 * self.dead_after, act) for at, act in original(self)]
+
+
+@mutant("server", "5.4-1", "5.4/1")
+def wrong_nonce():
+    """PONG has the nonce of the PING plus one"""
+
+    @instead(peer.Outbox, "put_pong")
+    def _(original, self, data, now):
+        original(self, data[:19] + bytes([data[19] + 1 & 255]) + data[20:], now)
+
+
+@mutant("server", "5.4-6", "5.4/20")
+def pongs_a_pong():
+    """a PONG is answered with a PONG"""
+
+    @instead(peer.Connection, "_take_pong")
+    def _(original, self, fields, now):
+        original(self, fields, now)
+        self.outbox.put_pong(peer.encode(peer.PONG, peer.struct.pack(">QIII", *fields)), now)
+
+
+@mutant("server", "5.4-3", "5.4/10 5.4/11")
+def pong_queued():
+    """a PONG waits behind all responses"""
+
+    @instead(peer.Outbox, "put_pong")
+    def _(original, self, data, now):
+        self.put(self.messages, peer.Out(data, peer.PONG), now)
+
+
+@mutant("server", "5.4-4", "5.4/12")
+def pongs_all():
+    """each PING is answered, also when a later one has come already"""
+
+    @instead(peer.Outbox, "put_pong")
+    def _(original, self, data, now):
+        self.put(self.urgent, peer.Out(data, peer.PONG), now)
+
+
+@mutant("server", "4.4-1", "4.4/3")
+def no_load():
+    """PONG always says that nothing is in flight"""
+    peer.ServerConnection._load = peer.Connection._load
+
+
+@mutant("server", "5.10-1", "5.10/5 5.10/6 5.10/7 5.10/8")
+def bucket_of_40():
+    """the bucket holds 40"""
+    instead(peer.Bucket, "__init__")(lambda original, self, size, interval, now: original(self, 40, interval, now))
+
+
+@mutant("server", "5.10-1", "5.10/1 5.10/2 5.10/3 5.10/4")
+def bucket_of_15():
+    """the bucket holds 15"""
+    instead(peer.Bucket, "__init__")(lambda original, self, size, interval, now: original(self, 15, interval, now))
+
+
+@mutant("server", "5.7-1", "5.7/1 5.7/2 5.7/3 5.7/4")
+def frame_timeout_refreshed():
+    """each byte starts the frame timeout anew"""
+
+    @instead(peer.Connection, "receive")
+    def _(original, self, data, now):
+        if self.frame_since is not None:
+            self.frame_since = now
+        original(self, data, now)
+
+
+@mutant("server", "5.8-3", "5.8/5")
+def handshake_refreshed():
+    """each byte starts the handshake timeout anew"""
+
+    @instead(peer.Connection, "receive")
+    def _(original, self, data, now):
+        self.made = now
+        original(self, data, now)
+
+
+@mutant("server", "3.3-1", "3.3/1 3.3/16 3.3/17 3.3/18")
+def reserved_bit():
+    """bytes 6 and 7 of a header may be anything"""
+    judge_as(lambda c, length, type, flags, zero, id: (length, type, flags, 0, id))
+
+
+@mutant("server", "3.4-1", "3.4/1 3.4/2 3.4/12")
+def unknown_flag():
+    """flags that are not defined are taken no notice of"""
+    judge_as(lambda c, length, type, flags, zero, id: (length, type, flags & 0x81, zero, id))
+
+
+@mutant("server", "3.4-3", "3.4/22 3.4/25")
+def skips_unknown():
+    """a type that is not known is skipped without IGNORABLE too"""
+    judge_as(lambda c, length, type, flags, zero, id: (
+        length, type, flags if type in peer.KINDS else flags | peer.IGNORABLE, zero, id))
+
+
+@mutant("server", "3.4-4", "3.4/23 3.4/26")
+def drops_ignorable():
+    """a type that is not known ends the connection with IGNORABLE too"""
+    judge_as(lambda c, length, type, flags, zero, id: (
+        length, type, flags if type in peer.KINDS else flags & ~peer.IGNORABLE, zero, id))
+
+
+@mutant("server", "3.6-1", "3.6/2 3.6/3 3.6/4")
+def falling_ids():
+    """the ids of requests need not rise"""
+    peer.ServerConnection._judge_first = lambda self, header, violation: None
+
+
+@mutant("server", "3.3-9", "3.3/73 3.3/75 3.3/77")
+def oversize_frame():
+    """a frame over max_frame is taken"""
+
+    @instead(peer.Connection, "_judge")
+    def _(original, self, *header):
+        limits, self.limits = self.limits, self.limits._replace(max_frame=peer.U32)
+        try:
+            return original(self, *header)
+        finally:
+            self.limits = limits
+
+
+@mutant("server", "6-1", "6/5 6/11 6/16")
+def wrong_clamp():
+    """a dead_after under 100 that is asked for is granted"""
+
+    @instead(peer, "negotiate")
+    def _(original, wish_ping, wish_dead, timeout):
+        dead = min(wish_dead, timeout) if wish_dead else timeout
+        return min(max(wish_ping or dead // 3, 20), dead // 2), dead
+
+
+@mutant("server", "4.11-3", "4.11/14 4.11/16")
+def last_id_one_more():
+    """last_id is one above the last request"""
+    instead(peer.ServerConnection, "_last_id")(lambda original, self: original(self) + 1)
+
+
+@mutant("server", "4.8-2", "4.8/4 4.8/5")
+def ignores_cancel():
+    """CANCEL is taken and nothing is done"""
+    peer.ServerConnection._take_cancel = lambda self, id, now: None
+
+
+@mutant("server", "7.1-2", "7.1/2")
+def no_shutdown():
+    """the end of stream does not follow CLOSE; the socket is closed when the second has passed"""
+    peer.Connection.wants_shutdown = False
+
+
+@mutant("server", "7.1-3", "7.1/3 7.1/5")
+def no_linger():
+    """the socket is closed as soon as CLOSE is sent"""
+    peer.LINGER = 0.0
+
+
+@mutant("server", "7.1-6", "7.1/7 4.11/3")
+def echoes_close_code():
+    """CLOSE is answered with its own code"""
+
+    @instead(peer.ServerConnection, "_take_close")
+    def _(original, self, last_id, code, retry, text, now):
+        self.peer_closed = self.deaf = True
+        self._close(peer.PROTOCOL_ERROR if last_id else code, "", now)
+
+
+@mutant("server", "7.3-3", "7.3/9 7.3/10")
+def short_stays():
+    """a short connection stays open behind its answer"""
+
+    @instead(peer.ServerConnection, "_answered")
+    def _(original, self, request, id, now):
+        request.answered = True
+        self.served += 1
+        self._may_end(now)
+
+
+@mutant("server", "7.4-5", "7.4/1 7.4/2")
+def goaway_then_silence():
+    """the client's GOAWAY is taken and nothing follows, no CLOSE"""
+    peer.ServerConnection._take_goaway = lambda self, code, retry, spread, text, now: None
+
+
+@mutant("server", "4.12-5", "4.12/17 4.12/19 4.12/21")
+def skips_critical_option():
+    """an option that must be understood is skipped"""
+
+    @instead(peer.Connection, "_options")
+    def _(original, self, raw, judged):
+        try:
+            return original(self, raw, judged)
+        except peer.Drop as drop:
+            if drop.code == peer.UNSUPPORTED_OPTION:
+                return {}
+            raise
+
+
+# ------------------------------------------------------------------------------------------------------------- clients
+
+
+@mutant("client", "5.5-1", "5.5/1 5.5/2 5.5/3", "5.5 5.6")
+def client_drops_early():
+    """a silent server is dropped after 0.9 x dead_after"""
+    drops_early()
+
+
+@mutant("client", "5.5-1", "5.5/1 5.5/2 5.5/3", "5.5 5.6")
+def client_drops_late():
+    """a silent server is dropped after 1.4 x dead_after"""
+    drops_late()
+
+
+@mutant("client", "5.6-1", "5.6/1 5.6/2", "5.5 5.6")
+def no_round_trip_missing():
+    """the client never says NO_ROUND_TRIP"""
+    deadlines_as(lambda c, at, act: None if act.__name__ == "_no_round_trip" else at)
+
+
+@mutant("client", "5.2-3", "5.6/3 5.2/10", "5.2 5.6")
+def chunks_are_proof():
+    """later chunks of a response count as proof of the round trip"""
+
+    @instead(peer.ClientConnection, "_chunk")
+    def _(original, self, header, first, now):
+        if header.type == peer.RESPONSE:
+            self._proof(now)
+
+
+@mutant("client", "5.6-1", "5.6/1 5.2/8", "5.2 5.6")
+def messages_are_proof():
+    """a MESSAGE counts as proof of the round trip"""
+
+    @instead(peer.ClientConnection, "_chunk")
+    def _(original, self, header, first, now):
+        if first:
+            self._proof(now)
+
+
+@mutant("client", "5.2-1", "5.2/3", "5.2 5.6")
+def first_ping_at_once():
+    """the first PING comes right behind WELCOME, not at random"""
+
+    @instead(peer.ClientConnection, "_take_greeting")
+    def _(original, self, body, now):
+        original(self, body, now)
+        self.ping_at = now
+
+
+@mutant("client", "5.2-3", "5.2/14", "5.2 5.5")
+def pings_only_when_proved():
+    """no PING is sent while another is unanswered"""
+    deadlines_as(lambda c, at, act: None if act.__name__ == "_ping" and c.unproved is not None else at)
+
+
+@mutant("client", "5.4-1", "5.4/1", "5.4")
+def client_wrong_nonce():
+    """PONG has the nonce of the PING plus one"""
+    wrong_nonce()
+
+
+@mutant("client", "5.4-6", "5.4/14", "5.4")
+def client_pongs_a_pong():
+    """a PONG is answered with a PONG"""
+    pongs_a_pong()
+
+
+@mutant("client", "7.1-6", "7.1/10 7.1/11", "7.1")
+def client_ignores_close():
+    """CLOSE is taken, and none is sent"""
+
+    @instead(peer.ClientConnection, "_take_close")
+    def _(original, self, last_id, code, retry, text, now):
+        self.peer_closed = self.deaf = True
+        self.end = self.end or (code, "server", text)
+        self._closed()
+
+
+@mutant("client", "4.11-4", "4.11/4 4.11/5", "4.11 7.1")
+def client_last_id():
+    """last_id in the client's CLOSE is the highest that it has sent"""
+    peer.ClientConnection._last_id = lambda self: self.highest
+
+
+@mutant("client", "7.4-2", "7.4/5", "7.4")
+def requests_after_goaway():
+    """requests go on after the server's GOAWAY"""
+
+    @instead(peer.ClientConnection, "_pump")
+    def _(original, self, now):
+        got, self.goaway_got = self.goaway_got, False
+        original(self, now)
+        self.goaway_got = got
+
+
+@mutant("client", "3.6-8", "3.6/8", "3.6 3.5")
+def over_max_in_flight():
+    """max_in_flight is not kept to"""
+
+    @instead(peer.ClientConnection, "_take_greeting")
+    def _(original, self, body, now):
+        original(self, body, now)
+        self.server_limits = self.server_limits._replace(max_in_flight=peer.U32)
+        self._pump(now)
+
+
+@mutant("client", "3.3-9", "3.3/54 3.3/55 3.3/56", "3.3-9 3.3-10 3.5")
+def over_max_frame():
+    """chunks have 16384 bytes whatever the server's max_frame"""
+
+    @instead(peer.Outbox, "put_message")
+    def _(original, self, type, body, id, chunk, now):
+        original(self, type, body, id, chunk if chunk == peer.EARLY_CHUNK and not self.messages and self.greeting
+                 else peer.CHUNK, now)
+
+
+@mutant("client", "6-7", "6/12 6/13", "6")
+def early_chunk():
+    """an early request has chunks of 16384 bytes"""
+    peer.EARLY_CHUNK = peer.CHUNK
+
+
+@mutant("client", "7.3-5", "7.3/5 7.3/6 7.3/7", "7.3")
+def short_client_closes():
+    """a short client answers CLOSE with CLOSE"""
+
+    @instead(peer.ClientConnection, "_take_close")
+    def _(original, self, *given):
+        short, self.short = self.short, False
+        original(self, *given)
+        self.short = short
+
+
+@mutant("client", "3.3-1", "3.3/1 3.3/2 3.3/3 3.3/4 3.3/5", "3.3-1 3.4-1")
+def client_reserved_bit():
+    """bytes 6 and 7 of a header may be anything"""
+    reserved_bit()
+
+
+@mutant("client", "3.6-5", "3.6/3 3.6/5", "3.6")
+def unknown_endings():
+    """a RESPONSE to no request is skipped"""
+
+    @instead(peer.ClientConnection, "_judge_side")
+    def _(original, self, header, violation, first):
+        if header.id in self.sent_requests or header.type not in (peer.RESPONSE, peer.FAILURE):
+            original(self, header, violation, first)
+
+    @instead(peer.ClientConnection, "_complete")
+    def _(original, self, type, id, body, now):
+        if type != peer.RESPONSE or id in self.sent_requests:
+            original(self, type, id, body, now)
+
+
+def main(argv):
+    if argv[:1] == ["list"] and len(argv) == 1:
+        for each in MUTANTS.values():
+            print("%-24s %-7s %-7s %s" % (each.name, each.side, each.breaks, each.what))
+        return 0
+    sides = {"serve": "server", "client": "client"}
+    if len(argv) < 2 or argv[0] not in sides or argv[1] not in MUTANTS:
+        sys.stderr.write(__doc__)
+        return 64
+    chosen = MUTANTS[argv[1]]
+    if chosen.side != sides[argv[0]]:
+        sys.stderr.write("mutants.py: %s is a %s\n" % (chosen.name, chosen.side))
+        return 64
+    chosen.apply()
+    return peer.main([chosen.side] + argv[2:])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
