@@ -11,6 +11,7 @@ struct Settings {
     var only: [String] = []
     var isStrict = false
     var jobs = 1
+    var again = 0
     var scale = 1.0
     var chop: Int?
     var junit: String?
@@ -47,6 +48,10 @@ struct Settings {
             Flag("--strict", "a SHOULD that is not kept counts as a failure") { $0.isStrict = true },
             Flag("--jobs", "N", "cases at a time (1)") { settings, text throws(UsageError) in
                 settings.jobs = try Value.integer(text, in: 1...64)
+            },
+            Flag("--again", "N", "try a case that failed up to N times more, alone: a busy machine passes then (0)") {
+                settings, text throws(UsageError) in
+                settings.again = try Value.integer(text, in: 0...10)
             },
             Flag("--scale", "FACTOR", "multiply all times, from 0.1 to 10 (1)") { settings, text throws(UsageError) in
                 guard let scale = Double(text), (0.1...10).contains(scale) else {

@@ -50,7 +50,17 @@ func judge<B: Bench>(
     }
     let start = SuspendingClock.now
     let runner = Runner(cases: chosen, jobs: settings.jobs, bench: bench, probe: probe) { say($0.line + "\n") }
-    let outcomes = try runner.run()
+    var outcomes = try runner.run()
+    for _ in 0..<settings.again {
+        let failed = Set(outcomes.filter { !$0.verdict.isPassed && !$0.verdict.isSkipped }.map(\.id))
+        guard !failed.isEmpty else { break }
+        say("again, one at a time:\n")
+        let alone = Runner(cases: chosen.filter { failed.contains($0.id) }, jobs: 1, bench: bench, probe: probe) {
+            say($0.line + "\n")
+        }
+        let repeated = Dictionary(uniqueKeysWithValues: try alone.run().map { ($0.id, $0) })
+        outcomes = outcomes.map { repeated[$0.id] ?? $0 }
+    }
     let report = Report(subject: subject, outcomes: outcomes, took: start.age, isStrict: settings.isStrict)
     save(report.junit, to: settings.junit)
     save(report.json, to: settings.json)
