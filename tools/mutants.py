@@ -60,6 +60,19 @@ def deadlines_as(change):
                 yield at, act
 
 
+# ------------------------------------------------------------------------------------------------------------ controls
+
+
+@mutant("server", "-", "")
+def right_server():
+    """nothing is broken: no case may fail"""
+
+
+@mutant("client", "-", "", "3.6 4.11 5.4 5.6 7.1 7.3 7.4 6")
+def right_client():
+    """nothing is broken: no case may fail"""
+
+
 # ------------------------------------------------------------------------------------------------------------- servers
 
 
@@ -77,13 +90,13 @@ def drops_late():
 
 @mutant("server", "5.5-2", "5.5/10")
 def silence_after_end():
-    """silence is judged after the client's end of stream"""
+    """silence is judged after the client's end of stream, while answers wait"""
 
     @instead(peer.Connection, "_deadlines")
     def _(original, self):
         yield from original(self)
-        if self.state == peer.OPEN and self.ended:
-            yield self.heard + self.dead_after, self._silent
+        if self.greeted and self.ended and self.outbox and self.state != peer.CLOSED:
+            yield self.heard + self.dead_after, self._give_up
 
 
 @mutant("server", "5.3-1", "5.3/1 5.3/4")
@@ -94,11 +107,11 @@ def no_ping():
 
 @mutant("server", "5.3-1", "5.3/1")
 def ping_late():
-    """the server's PING comes after 0.8 x dead_after in place of a half"""
+    """the server's PING comes just before dead_after in place of half of it"""
 
     @instead(peer.ServerConnection, "_side_deadlines")
     def _(original, self):
-        return [(at + 0.3 * self.dead_after, act) for at, act in original(self)]
+        return [(at + 0.45 * self.dead_after, act) for at, act in original(self)]
 
 
 @mutant("server", "5.4-1", "5.4/1")
@@ -108,6 +121,15 @@ def wrong_nonce():
     @instead(peer.Outbox, "put_pong")
     def _(original, self, data, now):
         original(self, data[:19] + bytes([data[19] + 1 & 255]) + data[20:], now)
+
+
+@mutant("server", "5.4-1", "5.4/8")
+def narrow_nonce():
+    """PONG has the low 32 bits of the nonce alone"""
+
+    @instead(peer.Outbox, "put_pong")
+    def _(original, self, data, now):
+        original(self, data[:12] + bytes(4) + data[16:], now)
 
 
 @mutant("server", "5.4-6", "5.4/20")
@@ -232,10 +254,16 @@ def wrong_clamp():
         return min(max(wish_ping or dead // 3, 20), dead // 2), dead
 
 
-@mutant("server", "4.11-3", "4.11/14 4.11/16")
+@mutant("server", "4.11-3", "4.11/14 4.11/15")
 def last_id_one_more():
-    """last_id is one above the last request"""
-    instead(peer.ServerConnection, "_last_id")(lambda original, self: original(self) + 1)
+    """last_id is one above the last request, where more than one was answered"""
+    peer.ServerConnection._last_id = lambda self: min(self.given + (self.served > 1), peer.U32)
+
+
+@mutant("server", "4.11-1", "4.11/14 4.11/15")
+def last_id_one_less():
+    """last_id is one below the last request, where more than one was answered"""
+    peer.ServerConnection._last_id = lambda self: max(self.given - (self.served > 1), 0)
 
 
 @mutant("server", "4.8-2", "4.8/4 4.8/5")
@@ -377,10 +405,10 @@ def client_ignores_close():
         self._closed()
 
 
-@mutant("client", "4.11-4", "4.11/4 4.11/5", "4.11 7.1")
+@mutant("client", "4.11-4", "4.11/4", "4.11 7.1")
 def client_last_id():
-    """last_id in the client's CLOSE is the highest that it has sent"""
-    peer.ClientConnection._last_id = lambda self: self.highest
+    """last_id in the client's CLOSE is the highest that it has sent, where there were more than two"""
+    peer.ClientConnection._last_id = lambda self: self.highest if self.highest > 2 else 0
 
 
 @mutant("client", "7.4-2", "7.4/5", "7.4")
@@ -421,7 +449,7 @@ def early_chunk():
     peer.EARLY_CHUNK = peer.CHUNK
 
 
-@mutant("client", "7.3-5", "7.3/5 7.3/6 7.3/7", "7.3")
+@mutant("client", "7.3-5", "7.3/9", "7.3")
 def short_client_closes():
     """a short client answers CLOSE with CLOSE"""
 
