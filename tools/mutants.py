@@ -5,8 +5,8 @@
     tools/mutants.py serve NAME [flags of peer.py server]
     tools/mutants.py client NAME [flags of peer.py client]
 
-`tools/mutants` runs the conformance suite against them and shows which case catches each. peer.py itself stays clean:
-what is wrong is put over its methods here, in the process of the one mutant that runs.
+`tools/mutants` runs the conformance suite against them and shows which case catches each. peer.py itself
+stays clean: what is wrong is put over its methods here, in the process of the one mutant that runs.
 """
 
 import collections
@@ -22,7 +22,7 @@ MUTANTS = {}
 
 
 def mutant(side, breaks, meant, only=""):
-    """The side, the requirement that is broken, the cases meant to catch it, and (clients) the sections to run."""
+    """The side, the requirement broken, the cases meant to catch it, and the sections to run (all)."""
 
     def add(apply):
         name = apply.__name__.replace("_", "-")
@@ -33,7 +33,7 @@ def mutant(side, breaks, meant, only=""):
 
 
 def instead(owner, name):
-    """Puts a function in place of a method; it is given that method, and then what the method would be given."""
+    """Puts a function in place of a method; it is given that method, and then what that would be given."""
     original = getattr(owner, name)
 
     def put(function):
@@ -60,7 +60,20 @@ def deadlines_as(change):
                 yield at, act
 
 
-# ------------------------------------------------------------------------------------------------------------- servers
+# --------------------------------------------------------------------------------------------------- controls
+
+
+@mutant("server", "-", "")
+def right_server():
+    """nothing is broken: no case may fail"""
+
+
+@mutant("client", "-", "", "3.6 4.11 5.4 5.6 7.1 7.3 7.4 6")
+def right_client():
+    """nothing is broken: no case may fail"""
+
+
+# ---------------------------------------------------------------------------------------------------- servers
 
 
 @mutant("server", "5.5-1", "5.5/1 5.5/3 5.5/8")
@@ -77,13 +90,13 @@ def drops_late():
 
 @mutant("server", "5.5-2", "5.5/10")
 def silence_after_end():
-    """silence is judged after the client's end of stream"""
+    """silence is judged after the client's end of stream, while answers wait"""
 
     @instead(peer.Connection, "_deadlines")
     def _(original, self):
         yield from original(self)
-        if self.state == peer.OPEN and self.ended:
-            yield self.heard + self.dead_after, self._silent
+        if self.greeted and self.ended and self.outbox and self.state != peer.CLOSED:
+            yield self.heard + self.dead_after, self._give_up
 
 
 @mutant("server", "5.3-1", "5.3/1 5.3/4")
@@ -94,11 +107,11 @@ def no_ping():
 
 @mutant("server", "5.3-1", "5.3/1")
 def ping_late():
-    """the server's PING comes after 0.8 x dead_after in place of a half"""
+    """the server's PING comes just before dead_after in place of half of it"""
 
     @instead(peer.ServerConnection, "_side_deadlines")
     def _(original, self):
-        return [(at + 0.3 * self.dead_after, act) for at, act in original(self)]
+        return [(at + 0.45 * self.dead_after, act) for at, act in original(self)]
 
 
 @mutant("server", "5.4-1", "5.4/1")
@@ -108,6 +121,15 @@ def wrong_nonce():
     @instead(peer.Outbox, "put_pong")
     def _(original, self, data, now):
         original(self, data[:19] + bytes([data[19] + 1 & 255]) + data[20:], now)
+
+
+@mutant("server", "5.4-1", "5.4/8")
+def narrow_nonce():
+    """PONG has the low 32 bits of the nonce alone"""
+
+    @instead(peer.Outbox, "put_pong")
+    def _(original, self, data, now):
+        original(self, data[:12] + bytes(4) + data[16:], now)
 
 
 @mutant("server", "5.4-6", "5.4/20")
@@ -147,13 +169,13 @@ def no_load():
 @mutant("server", "5.10-1", "5.10/5 5.10/6 5.10/7 5.10/8")
 def bucket_of_40():
     """the bucket holds 40"""
-    instead(peer.Bucket, "__init__")(lambda original, self, size, interval, now: original(self, 40, interval, now))
+    instead(peer.Bucket, "__init__")(lambda original, self, size, *rest: original(self, 40, *rest))
 
 
 @mutant("server", "5.10-1", "5.10/1 5.10/2 5.10/3 5.10/4")
 def bucket_of_15():
     """the bucket holds 15"""
-    instead(peer.Bucket, "__init__")(lambda original, self, size, interval, now: original(self, 15, interval, now))
+    instead(peer.Bucket, "__init__")(lambda original, self, size, *rest: original(self, 15, *rest))
 
 
 @mutant("server", "5.7-1", "5.7/1 5.7/2 5.7/3 5.7/4")
@@ -232,31 +254,38 @@ def wrong_clamp():
         return min(max(wish_ping or dead // 3, 20), dead // 2), dead
 
 
-@mutant("server", "4.11-3", "4.11/14 4.11/16")
+@mutant("server", "4.11-3", "4.11/14")
 def last_id_one_more():
-    """last_id is one above the last request"""
-    instead(peer.ServerConnection, "_last_id")(lambda original, self: original(self) + 1)
+    """last_id is one above every id that the client has sent, where more than one was answered"""
+    above = lambda self: min(self.highest + 1, peer.U32)
+    peer.ServerConnection._last_id = lambda self: above(self) if self.served > 1 else self.given
 
 
-@mutant("server", "4.8-2", "4.8/4 4.8/5")
+@mutant("server", "4.11-1", "4.11/14 4.11/15")
+def last_id_one_less():
+    """last_id is one below the last request, where more than one was answered"""
+    peer.ServerConnection._last_id = lambda self: max(self.given - (self.served > 1), 0)
+
+
+@mutant("server", "4.8-2", "4.8/4 4.8/5", "3.6 4.8 7.4")
 def ignores_cancel():
     """CANCEL is taken and nothing is done"""
     peer.ServerConnection._take_cancel = lambda self, id, now: None
 
 
-@mutant("server", "7.1-2", "7.1/2")
+@mutant("server", "7.1-2", "7.1/2", "7.1")
 def no_shutdown():
     """the end of stream does not follow CLOSE; the socket is closed when the second has passed"""
     peer.Connection.wants_shutdown = False
 
 
-@mutant("server", "7.1-3", "7.1/3 7.1/5")
+@mutant("server", "7.1-3", "7.1/3 7.1/5", "7.1 7.5")
 def no_linger():
     """the socket is closed as soon as CLOSE is sent"""
     peer.LINGER = 0.0
 
 
-@mutant("server", "7.1-6", "7.1/7 4.11/3")
+@mutant("server", "7.1-6", "4.11/3 4.11/5")
 def echoes_close_code():
     """CLOSE is answered with its own code"""
 
@@ -266,18 +295,18 @@ def echoes_close_code():
         self._close(peer.PROTOCOL_ERROR if last_id else code, "", now)
 
 
-@mutant("server", "7.3-3", "7.3/9 7.3/10")
+@mutant("server", "7.3-3", "7.3/12 7.3/13", "7.3 7.4")
 def short_stays():
-    """a short connection stays open behind its answer"""
+    """a short connection stays open behind a FAILURE"""
 
-    @instead(peer.ServerConnection, "_answered")
-    def _(original, self, request, id, now):
-        request.answered = True
-        self.served += 1
-        self._may_end(now)
+    @instead(peer.ServerConnection, "fail")
+    def _(original, self, *given):
+        short, self.short = self.short, False
+        original(self, *given)
+        self.short = short
 
 
-@mutant("server", "7.4-5", "7.4/1 7.4/2")
+@mutant("server", "7.4-5", "7.4/1 7.4/2", "7.3 7.4")
 def goaway_then_silence():
     """the client's GOAWAY is taken and nothing follows, no CLOSE"""
     peer.ServerConnection._take_goaway = lambda self, code, retry, spread, text, now: None
@@ -297,7 +326,7 @@ def skips_critical_option():
             raise
 
 
-# ------------------------------------------------------------------------------------------------------------- clients
+# ---------------------------------------------------------------------------------------------------- clients
 
 
 @mutant("client", "5.5-1", "5.5/1 5.5/2 5.5/3", "5.5 5.6")
@@ -377,10 +406,10 @@ def client_ignores_close():
         self._closed()
 
 
-@mutant("client", "4.11-4", "4.11/4 4.11/5", "4.11 7.1")
+@mutant("client", "4.11-4", "4.11/4", "4.11 7.1")
 def client_last_id():
-    """last_id in the client's CLOSE is the highest that it has sent"""
-    peer.ClientConnection._last_id = lambda self: self.highest
+    """last_id in the client's CLOSE is the highest that it has sent, where there were more than two"""
+    peer.ClientConnection._last_id = lambda self: self.highest if self.highest > 2 else 0
 
 
 @mutant("client", "7.4-2", "7.4/5", "7.4")
@@ -411,8 +440,8 @@ def over_max_frame():
 
     @instead(peer.Outbox, "put_message")
     def _(original, self, type, body, id, chunk, now):
-        original(self, type, body, id, chunk if chunk == peer.EARLY_CHUNK and not self.messages and self.greeting
-                 else peer.CHUNK, now)
+        early = chunk == peer.EARLY_CHUNK and self.greeting
+        original(self, type, body, id, chunk if early else peer.CHUNK, now)
 
 
 @mutant("client", "6-7", "6/12 6/13", "6")
@@ -421,7 +450,7 @@ def early_chunk():
     peer.EARLY_CHUNK = peer.CHUNK
 
 
-@mutant("client", "7.3-5", "7.3/5 7.3/6 7.3/7", "7.3")
+@mutant("client", "7.3-5", "7.3/9", "7.3")
 def short_client_closes():
     """a short client answers CLOSE with CLOSE"""
 

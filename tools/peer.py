@@ -1266,13 +1266,15 @@ class Loop:
                     continue
                 link.connection.tick(now, late)
                 self.settle(link)
+        due = []
         while self.heap and self.heap[0][0] <= now:
-            what = heapq.heappop(self.heap)[2]
+            due.append(heapq.heappop(self.heap)[2])
+        for what in due:
             if isinstance(what, Link):
                 what.due = None
-                if what in self.links:
-                    if what.drained:
-                        what.connection.tick(now)
+                self.settle(what)  # what the kernel has room for now is not the fault of a slow reader (5.9-1)
+                if what in self.links and what.drained:
+                    what.connection.tick(now)
                     self.settle(what)
             else:
                 what(now)
@@ -1297,6 +1299,8 @@ class Loop:
 
     def settle(self, link):
         """Writes what there is, and does what the connection asks of its socket."""
+        if link not in self.links:
+            return
         connection = link.connection
         while connection.outbox and connection.state != CLOSED:
             try:

@@ -64,7 +64,12 @@ extension Case<ClientBench> {
                 try bench.expectAnsweredClose(of: peer)
             },
             Case("4.11", "4.11-4", "last_id in a client's CLOSE is 0, also after many requests") { bench in
-                let (peer, _, id) = try bench.openIdle()
+                var (peer, _, id) = try bench.openIdle()
+                for index in 0..<4 {
+                    try bench.ask("line \(index)")
+                    id = try bench.takeRequest(on: peer).id
+                    try bench.send(.response(id, [1]), on: peer)
+                }
                 bench.closeInput()
                 let close = try bench.expectClose(of: peer, .normal)
                 bench.expect(close?.lastID == 0, "last_id 0 after request \(id)", got: "\(close?.lastID ?? 0)")
