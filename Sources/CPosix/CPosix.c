@@ -2,11 +2,13 @@
 #include "CPosix.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -72,6 +74,56 @@ void cposix_name_thread(const char *name) { pthread_setname_np(pthread_self(), n
 int cposix_exit_status(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : -1; }
 
 int cposix_exit_signal(int status) { return WIFSIGNALED(status) ? WTERMSIG(status) : 0; }
+
+int cposix_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
+
+// What runs between vfork and exec runs in the caller's memory, while the caller waits: system calls alone, and nothing
+// of the caller's is written but its errno. So starting costs the same however large the caller is.
+static int become(
+    pid_t parent, const char *path, char *const arguments[], char *const environment[], const int streams[3]) {
+    struct sigaction standard = {.sa_handler = SIG_DFL};
+    for (int signal = 1; signal < NSIG; signal++) sigaction(signal, &standard, NULL);
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return errno;
+    if (getppid() != parent) _exit(0);  // It died before it could be watched.
+    if (setpgid(0, 0) != 0) return errno;
+    for (int number = 0; number < 3; number++) {
+        if (dup2(streams[number], number) < 0) return errno;
+    }
+    closefrom(3);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    execve(path, arguments, environment);
+    return errno;
+}
+
+pid_t cposix_start(
+    const char *path, char *const arguments[], char *const environment[], int input, int output, int errors) {
+    const int streams[3] = {input, output, errors};
+    const pid_t parent = getpid();
+    volatile int failure = 0;
+    pid_t pid = vfork();
+    if (pid == 0) {
+        failure = become(parent, path, arguments, environment, streams);
+        _exit(127);
+    }
+    if (pid > 0 && failure != 0) {
+        while (waitpid(pid, NULL, 0) == -1 && errno == EINTR) continue;
+        errno = failure;
+        return -1;
+    }
+    return pid;
+}
+
+int cposix_adopt_orphans(void) { return prctl(PR_SET_CHILD_SUBREAPER, 1); }
+
+pid_t cposix_ended_child(void) {
+    siginfo_t info = {0};
+    while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == -1) {
+        if (errno != EINTR) return -1;
+    }
+    return info.si_pid;
+}
 
 const char *cposix_error_text(int code, char *buffer, size_t size) { return strerror_r(code, buffer, size); }
 

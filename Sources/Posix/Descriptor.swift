@@ -27,7 +27,7 @@ public enum Transfer: Equatable, Sendable {
     case bytes(Int)
     /// Nothing can be moved now.
     case wouldBlock
-    /// End of stream; of a read only.
+    /// End of stream; of a write only where it goes to a pipe that nobody reads.
     case end
 }
 
@@ -53,6 +53,28 @@ extension Descriptor {
         if count >= 0 { return .bytes(count) }
         if errno == EAGAIN { return .wouldBlock }
         throw SystemError("send")
+    }
+
+    /// read(2) into `buffer` of a pipe's end that does not block.
+    public func readPipe(into buffer: inout [UInt8], most: Int) throws(SystemError) -> Transfer {
+        let count = buffer.withUnsafeMutableBytes { bytes in
+            retryingInterrupted { Glibc.read(number, bytes.baseAddress, min(most, bytes.count)) }
+        }
+        if count > 0 { return .bytes(count) }
+        if count == 0 { return .end }
+        if errno == EAGAIN { return .wouldBlock }
+        throw SystemError("read")
+    }
+
+    /// write(2) of `bytes` to a pipe's end that does not block; `end` where nobody reads it any more (EPIPE).
+    public func writePipe(_ bytes: ArraySlice<UInt8>) throws(SystemError) -> Transfer {
+        let count = bytes.withUnsafeBytes { bytes in
+            retryingInterrupted { Glibc.write(number, bytes.baseAddress, bytes.count) }
+        }
+        if count >= 0 { return .bytes(count) }
+        if errno == EAGAIN { return .wouldBlock }
+        if errno == EPIPE { return .end }
+        throw SystemError("write")
     }
 
     /// shutdown(2) of the writing side: the peer reads end of stream after what was sent.

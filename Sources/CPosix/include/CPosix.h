@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 
 /// accept4(2) with SOCK_CLOEXEC and SOCK_NONBLOCK.
 int cposix_accept(int listener, struct sockaddr *address, socklen_t *length);
@@ -46,6 +47,22 @@ void cposix_name_thread(const char *name);
 /// The macros of wait(2): the exit status, or -1 where the process was killed; the signal, or 0 where it exited.
 int cposix_exit_status(int status);
 int cposix_exit_signal(int status);
+
+/// pipe2(2) with O_CLOEXEC: ends[0] is read, ends[1] is written.
+int cposix_pipe(int ends[2]);
+
+/// Starts the program at `path` as the leader of a process group of its own, with these three descriptors (above 2) as
+/// its standard streams and no other, no signal blocked or ignored, and SIGKILL at the death of the caller
+/// (PR_SET_PDEATHSIG in prctl(2)). It is started when this returns; -1 with errno where that failed.
+pid_t cposix_start(
+    const char *path, char *const arguments[], char *const environment[], int input, int output, int errors);
+
+/// From now on, who loses its parent below this process becomes its child (PR_SET_CHILD_SUBREAPER in prctl(2)).
+int cposix_adopt_orphans(void);
+
+/// A child that has ended and is not reaped, which stays so (waitid(2), WNOWAIT): its number, 0 where all of them are
+/// alive, or -1 where there is no child.
+pid_t cposix_ended_child(void);
 
 /// The thread-safe strerror_r(3), its GNU form.
 const char *cposix_error_text(int code, char *buffer, size_t size);
