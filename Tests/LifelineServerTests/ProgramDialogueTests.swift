@@ -105,7 +105,8 @@ struct ProgramLineTests {
         stage.ask(1, "a\nb")
         #expect(
             stage.steps() == [
-                failed(1, "a line carries no newline: this request needs a server with --exec-framing length"), .finished,
+                failed(1, "a line carries no newline: this request needs a server with --exec-framing length"),
+                .finished,
             ])
         #expect(stage.reads() == "")
     }
@@ -407,7 +408,8 @@ struct ProgramRequestTests {
         stage.exits()
         #expect(
             stage.steps() == [
-                .part(7, text("one"), isLast: false), .part(7, text("two"), isLast: false), ended(.status(0), request: 7),
+                .part(7, text("one"), isLast: false), .part(7, text("two"), isLast: false),
+                ended(.status(0), request: 7),
                 .part(7, [], isLast: true), .finished,
             ])
         #expect(!stage.dialogue.isOver && stage.dialogue.deadline == nil)
@@ -424,7 +426,8 @@ struct ProgramRequestTests {
         stage.exits(.status(2), complaining: "no such thing")
         #expect(
             stage.steps().filter { if case .log = $0 { false } else { true } } == [
-                .part(1, text("one"), isLast: false), failed(1, "the program exited with status 2: no such thing"), .finished,
+                .part(1, text("one"), isLast: false), failed(1, "the program exited with status 2: no such thing"),
+                .finished,
             ])
         stage.ask(2, "a")
         stage.exits(.status(2))
@@ -455,7 +458,8 @@ struct ProgramRequestTests {
         #expect(stage.steps() == [ended(.signal("SIGTERM"), wasAsked: true), .finished])
     }
 
-    @Test("A cancelled request's program gets TERM at once and KILL after the grace; the next request waits for its end")
+    @Test(
+        "A cancelled request's program gets TERM at once and KILL after the grace; the next request waits for its end")
     func cancelled() {
         var stage = Stage(.raw)
         stage.ask(1, "a")
