@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -124,6 +125,8 @@ pid_t cposix_ended_child(void) {
     }
     return info.si_pid;
 }
+
+void cposix_use_one_heap(void) { mallopt(M_ARENA_MAX, 1); }
 
 const char *cposix_error_text(int code, char *buffer, size_t size) { return strerror_r(code, buffer, size); }
 
