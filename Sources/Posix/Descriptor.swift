@@ -56,9 +56,9 @@ extension Descriptor {
     }
 
     /// read(2) into `buffer` of a pipe's end that does not block.
-    public func readPipe(into buffer: inout [UInt8], most: Int) throws(SystemError) -> Transfer {
+    public func readPipe(into buffer: inout [UInt8]) throws(SystemError) -> Transfer {
         let count = buffer.withUnsafeMutableBytes { bytes in
-            retryingInterrupted { Glibc.read(number, bytes.baseAddress, min(most, bytes.count)) }
+            retryingInterrupted { Glibc.read(number, bytes.baseAddress, bytes.count) }
         }
         if count > 0 { return .bytes(count) }
         if count == 0 { return .end }

@@ -91,20 +91,33 @@ public struct SocketAddress: Sendable {
     }
 }
 
+extension SocketAddress {
+    /// The IP address as text, without brackets; a client of IPv4 on a listener for both is shown as what it is.
+    public var host: String? {
+        switch family {
+        case AF_INET: return text(of: load(as: sockaddr_in.self).sin_addr)
+        case AF_INET6:
+            let text = text(of: load(as: sockaddr_in6.self).sin6_addr)
+            return text.hasPrefix("::ffff:") && text.contains(".") ? String(text.dropFirst(7)) : text
+        default: return nil
+        }
+    }
+
+    /// The port; nil for a Unix path.
+    public var port: UInt16? {
+        switch family {
+        case AF_INET: UInt16(bigEndian: load(as: sockaddr_in.self).sin_port)
+        case AF_INET6: UInt16(bigEndian: load(as: sockaddr_in6.self).sin6_port)
+        default: nil
+        }
+    }
+}
+
 extension SocketAddress: CustomStringConvertible {
     /// `127.0.0.1:7400`, `[::1]:7400`, `unix:/path`, or `unix` for an unnamed Unix socket.
     public var description: String {
+        if let host, let port { return host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
         switch family {
-        case AF_INET:
-            let address = load(as: sockaddr_in.self)
-            return "\(text(of: address.sin_addr)):\(UInt16(bigEndian: address.sin_port))"
-        case AF_INET6:
-            let address = load(as: sockaddr_in6.self)
-            let port = UInt16(bigEndian: address.sin6_port)
-            let text = text(of: address.sin6_addr)
-            // A client of IPv4 on a listener for both is shown as what it is.
-            if text.hasPrefix("::ffff:"), text.contains(".") { return "\(text.dropFirst(7)):\(port)" }
-            return "[\(text)]:\(port)"
         case AF_UNIX:
             let path = unixPath ?? ""
             return path.isEmpty ? "unix" : "unix:\(path)"

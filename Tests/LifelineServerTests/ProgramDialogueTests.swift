@@ -9,9 +9,18 @@ private struct Stage {
     var dialogue: ProgramDialogue
     private(set) var seen: [ProgramDialogue.Step] = []
 
-    init(_ framing: ProgramFraming, mostAccepted: UInt32 = 1000, starts: Bool = true) {
-        dialogue = ProgramDialogue(framing, grace: .seconds(2), mostAccepted: mostAccepted)
-        settle(starts: starts)
+    init(_ framing: ProgramFraming, timeout: Duration? = nil, mostAccepted: UInt32 = 1000) {
+        dialogue = ProgramDialogue(framing, grace: .seconds(2), timeout: timeout, mostAccepted: mostAccepted)
+        // It can be given something as soon as the connection is open.
+        #expect(steps() == [.finished])
+    }
+
+    /// One of which the program is not started.
+    static func unstarted() -> Stage {
+        var stage = Stage(.line)
+        stage.dialogue = ProgramDialogue(.line, grace: .seconds(2), mostAccepted: 1000)
+        stage.settle(starts: false)
+        return stage
     }
 
     mutating func settle(starts: Bool = true, at instant: Instant = at(0)) {
@@ -65,7 +74,6 @@ struct ProgramLineTests {
     @Test("A request is a line for the program, and its next line is the answer")
     func answered() {
         var stage = Stage(.line)
-        #expect(stage.steps() == [])
         stage.ask(1, "hello")
         #expect(stage.reads() == "hello\n")
         stage.says("HEL")
@@ -76,8 +84,8 @@ struct ProgramLineTests {
 
     @Test("The program is started when the connection is opened")
     func startsAtOnce() {
-        var stage = Stage(.line, starts: false)
-        #expect(stage.steps() == [.start(request: nil)])
+        var stage = Stage.unstarted()
+        #expect(stage.steps() == [.start(request: nil), .finished])
     }
 
     @Test("What is said unasked is a message; a second line for one request is one too")
@@ -210,7 +218,7 @@ struct ProgramLengthTests {
         let why = "the program announced a message of 1213486160 bytes; 1000 are accepted"
         #expect(
             stage.steps() == [
-                failed(1, why), .finished, .end(.terminate), .close(Violation(.internal, why)),
+                failed(1, why), .finished, .end(.terminate), .close(Violation(.handlerFailed, why)),
             ])
         stage.says("\u{0}\u{0}\u{0}\u{1}a")
         #expect(stage.steps() == [])
@@ -225,7 +233,7 @@ struct ProgramLengthTests {
         let account = "the program exited with status 0 in the middle of a message"
         #expect(
             stage.steps() == [
-                ended(.status(0), request: 1), failed(1, account), .finished, .close(Violation(.internal, account)),
+                ended(.status(0), request: 1), failed(1, account), .finished, .close(Violation(.handlerFailed, account)),
             ])
     }
 }
@@ -250,7 +258,7 @@ struct ProgramLifeTests {
             stage.steps() == [
                 .log(.line(.init(text: "very", skipped: 0))), .log(.line(.init(text: "bad", skipped: 0))),
                 ended(.signal("SIGSEGV"), request: 1), failed(1, "\(account): very\nbad"), .finished,
-                .close(Violation(.internal, account)),
+                .close(Violation(.handlerFailed, account)),
             ])
     }
 
@@ -262,7 +270,7 @@ struct ProgramLifeTests {
         #expect(
             stage.steps() == [
                 ended(.status(0), request: 1), failed(1, "the program exited with status 0 and did not answer"),
-                .finished, .close(Violation(.internal, "the program exited with status 0")),
+                .finished, .close(Violation(.handlerFailed, "the program exited with status 0")),
             ])
     }
 
@@ -275,7 +283,7 @@ struct ProgramLifeTests {
         let account = "the program exited with status 0 in the middle of a line"
         #expect(
             stage.steps() == [
-                ended(.status(0), request: 1), failed(1, account), .finished, .close(Violation(.internal, account)),
+                ended(.status(0), request: 1), failed(1, account), .finished, .close(Violation(.handlerFailed, account)),
             ])
     }
 
@@ -293,18 +301,18 @@ struct ProgramLifeTests {
         #expect(
             stage.steps() == [
                 .answer(1, text("A")), .finished, ended(.status(3)),
-                .close(Violation(.internal, "the program exited with status 3")),
+                .close(Violation(.handlerFailed, "the program exited with status 3")),
             ])
     }
 
     @Test("A program that cannot be started ends the connection; a request that came by then fails")
     func cannotStart() {
-        var stage = Stage(.line, starts: false)
-        #expect(stage.steps() == [.start(request: nil)])
+        var stage = Stage.unstarted()
+        #expect(stage.steps() == [.start(request: nil), .finished])
         stage.dialogue.startFailed("Permission denied")
         let why = "the program cannot be started: Permission denied"
         stage.ask(1, "a")
-        #expect(stage.steps() == [.close(Violation(.internal, why)), failed(1, why), .finished])
+        #expect(stage.steps() == [.close(Violation(.handlerFailed, why)), failed(1, why), .finished])
         #expect(stage.dialogue.isOver)
     }
 
@@ -390,6 +398,69 @@ struct ProgramLifeTests {
             stage.steps() == [
                 .end(.giveUp), ended(.status(0)), .close(Violation(.normal, "the program has ended")),
             ])
+    }
+}
+
+@Suite("A program that does not answer")
+struct ProgramLateTests {
+    @Test("A program for a connection costs its request, itself and the connection: what it says is out of step")
+    func connection() {
+        var stage = Stage(.line, timeout: .seconds(5))
+        #expect(stage.dialogue.deadline == nil)
+        stage.ask(1, "a", at: at(1000))
+        #expect(stage.dialogue.deadline == at(6000))
+        stage.dialogue.woke(at: at(5999))
+        #expect(stage.steps() == [])
+        stage.dialogue.woke(at: at(6000))
+        let why = "no answer within 5.0 seconds"
+        #expect(
+            stage.steps() == [
+                failed(1, why), .finished, .end(.terminate), .close(Violation(.handlerFailed, why)),
+            ])
+        #expect(stage.dialogue.deadline == at(8000))
+    }
+
+    @Test("A cancelled request that is never answered costs the program and the connection too")
+    func cancelled() {
+        var stage = Stage(.line, timeout: .seconds(5))
+        stage.ask(1, "a")
+        stage.dialogue.cancel(1, at: at(0))
+        stage.dialogue.woke(at: at(5000))
+        #expect(
+            stage.steps() == [
+                .finished, .end(.terminate), .close(Violation(.handlerFailed, "no answer within 5.0 seconds")),
+            ])
+    }
+
+    @Test("An answer in time is the end of it")
+    func inTime() {
+        var stage = Stage(.line, timeout: .seconds(5))
+        stage.ask(1, "a")
+        stage.says("A\n", at: at(4999))
+        #expect(stage.steps() == [.answer(1, text("A")), .finished])
+        #expect(stage.dialogue.deadline == nil)
+    }
+
+    @Test("A program for a request costs that request alone")
+    func request() {
+        var stage = Stage(.raw, timeout: .seconds(5))
+        stage.ask(1, "a")
+        stage.dialogue.woke(at: at(5000))
+        #expect(stage.steps() == [failed(1, "no answer within 5.0 seconds"), .end(.terminate)])
+        stage.exits(.signal("SIGTERM"), at: at(5100))
+        #expect(stage.steps() == [ended(.signal("SIGTERM"), wasAsked: true), .finished])
+        stage.ask(2, "b", at: at(6000))
+        #expect(stage.dialogue.deadline == at(11000))
+    }
+
+    @Test("While what it said waits for a slow client, no time runs against the program")
+    func slowClient() {
+        var stage = Stage(.raw, timeout: .seconds(5))
+        stage.ask(1, "a")
+        stage.says("part")
+        stage.dialogue.woke(at: at(5000))
+        #expect(stage.dialogue.deadline == at(10000))
+        #expect(stage.steps() == [.part(1, text("part"), isLast: false)])
     }
 }
 

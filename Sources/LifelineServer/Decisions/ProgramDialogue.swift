@@ -54,6 +54,7 @@ struct ProgramDialogue {
 
     private let framing: ProgramFraming
     private let grace: Duration
+    private let timeout: Duration?
     /// The longest message that the client accepts.
     private let mostAccepted: UInt32
     private var life = Life.none
@@ -61,6 +62,8 @@ struct ProgramDialogue {
     private var output: ProgramOutput
     private var errors = ProgramErrors()
     private var current = Current.none
+    /// When the answer is late.
+    private var late: Instant?
     private var input: [UInt8] = []
     private var written = 0
     private var inputEnds = false
@@ -78,20 +81,22 @@ struct ProgramDialogue {
     private(set) var outputHasEnded = false
     private(set) var errorsHaveEnded = false
 
-    /// `grace` is how long a program may take to leave by itself, at each step of its end; `mostAccepted` the client's
-    /// max_message.
-    init(_ framing: ProgramFraming, grace: Duration, mostAccepted: UInt32) {
+    /// `grace` is how long a program may take to leave by itself, at each step of its end; `timeout` how long it may
+    /// take for an answer; `mostAccepted` the client's max_message.
+    init(_ framing: ProgramFraming, grace: Duration, timeout: Duration? = nil, mostAccepted: UInt32) {
         self.framing = framing
         self.grace = grace
+        self.timeout = timeout
         self.mostAccepted = mostAccepted
         ending = ProgramEnding(grace: grace)
         output = ProgramOutput(framing, most: mostAccepted)
         if !framing.isPerRequest { steps.append(.start(request: nil)) }
+        steps.append(.finished)
     }
 
     /// Whether no program runs and none will be started.
     var isOver: Bool { life == .over && steps.isEmpty }
-    var deadline: Instant? { ending.deadline }
+    var deadline: Instant? { earlier(ending.deadline, late) }
 
     mutating func takeStep() -> Step? { steps.isEmpty ? nil : steps.removeFirst() }
 
@@ -131,6 +136,7 @@ struct ProgramDialogue {
 
     private mutating func finish() {
         current = .none
+        late = nil
         steps.append(.finished)
     }
 
@@ -138,6 +144,7 @@ struct ProgramDialogue {
 
     mutating func take(_ id: UInt32, _ bytes: ArraySlice<UInt8>, at now: Instant) {
         current = .request(id, hasEnding: false, sent: 0)
+        late = timeout.map { now + $0 }
         guard life != .over else { return failed(absence) }
         guard let framed = framing.frame(bytes) else {
             let text = "a line carries no newline: this request needs a server with --exec-framing length"
@@ -172,12 +179,15 @@ struct ProgramDialogue {
     mutating func cancel(_ id: UInt32, at now: Instant) {
         guard case .request(id, false, let sent) = current else { return }
         current = .request(id, hasEnding: true, sent: sent)
-        if framing.isPerRequest { terminate(at: now) }
+        guard framing.isPerRequest else { return }
+        late = nil
+        terminate(at: now)
     }
 
     /// The connection is over: nobody hears anything any more.
     mutating func closed(at now: Instant) {
         isClosed = true
+        late = nil
         if case .request(let id, _, let sent) = current { current = .request(id, hasEnding: true, sent: sent) }
         steps.removeAll { step in
             switch step {
@@ -293,6 +303,11 @@ struct ProgramDialogue {
     }
 
     mutating func woke(at now: Instant) {
+        if let timeout, let late, late <= now {
+            // A program whose words wait for a slow client is not to blame.
+            if steps.isEmpty { isLate("no answer within \(timeout / .seconds(1)) seconds", at: now) }
+            if self.late != nil { self.late = now + timeout }
+        }
         switch ending.woke(at: now) {
         case nil, .endInput?: break
         case .terminate?: terminated()
@@ -302,6 +317,12 @@ struct ProgramDialogue {
             if life == .running { exited(.hung, at: now) }
             collected(at: now)
         }
+    }
+
+    private mutating func isLate(_ text: String, at now: Instant) {
+        guard framing.isPerRequest, case .request(let id, _, _) = current else { return giveUp(text, at: now) }
+        steps.append(.fail(id, Failure(.handlerFailed, text)))
+        cancel(id, at: now)
     }
 
     private mutating func endInput(at now: Instant) {
@@ -366,7 +387,7 @@ struct ProgramDialogue {
 
     /// With a reason where something is wrong.
     private mutating func close(_ reason: String?) {
-        steps.append(.close(reason.map { Violation(.internal, $0) } ?? Violation(.normal, "the program has ended")))
+        steps.append(.close(reason.map { Violation(.handlerFailed, $0) } ?? Violation(.normal, "the program has ended")))
     }
 
     private mutating func discard(_ what: String, at now: Instant) {

@@ -11,7 +11,10 @@ import Posix
 /// is reaped, `run` returns.
 ///
 /// Nothing that a client does, and no failure of accept or fork, ends it.
-final class Parent<ConnectionHandler: Handler> {
+final class Parent {
+    /// Makes what works on a connection's requests, in its child: of the socket, the connection's number and its peer.
+    typealias WorkerMaker = (borrowing Descriptor, UInt64, SocketAddress) -> any Worker
+
     private struct Record {
         let connection: UInt64
         let peer: SocketAddress
@@ -30,7 +33,9 @@ final class Parent<ConnectionHandler: Handler> {
 
     private let options: ServerOptions
     private let log: Log
-    private let makeHandler: () -> ConnectionHandler
+    private let makeWorker: WorkerMaker
+    /// What programs leave behind, where there are any.
+    private let orphans: Orphans?
     private let signals: Held<SignalDescriptor>
     private let listener: Held<Descriptor>
     private let address: SocketAddress
@@ -50,7 +55,8 @@ final class Parent<ConnectionHandler: Handler> {
 
     init(
         _ options: ServerOptions, listener: consuming Descriptor, address: SocketAddress,
-        signals: consuming SignalDescriptor, slots: Slots, log: Log, _ makeHandler: @escaping () -> ConnectionHandler
+        signals: consuming SignalDescriptor, slots: Slots, orphans: Orphans?, log: Log,
+        _ makeWorker: @escaping WorkerMaker
     ) {
         self.options = options
         self.listener = Held(listener)
@@ -58,13 +64,16 @@ final class Parent<ConnectionHandler: Handler> {
         self.slots = slots
         self.address = address
         self.log = log
-        self.makeHandler = makeHandler
+        self.makeWorker = makeWorker
+        self.orphans = orphans
         shutdown = Shutdown(grace: options.grace)
         socketFile = address.unixPath.flatMap(fileNumber)
     }
 
     func run() {
-        while shutdown.isServing || !children.isEmpty || refusals.deadline != nil || listensUntil != nil {
+        while shutdown.isServing || !children.isEmpty || refusals.deadline != nil || listensUntil != nil
+            || orphans?.deadline != nil
+        {
             let now = Instant.now
             let mayAccept = shutdown.isServing ? !pause.isOn(at: now) : listensUntil != nil
             var entries = [
@@ -87,7 +96,8 @@ final class Parent<ConnectionHandler: Handler> {
     }
 
     private func wait(for entries: inout [PollEntry], from now: Instant) {
-        let own = earlier(earlier(shutdown.deadline, refusals.deadline), earlier(pause.until, listensUntil))
+        let end = earlier(earlier(shutdown.deadline, listensUntil), orphans?.deadline)
+        let own = earlier(earlier(end, refusals.deadline), pause.until)
         do {
             try poll(&entries, until: earlier(own, now + Parent.sweepEvery))
         } catch {
@@ -177,9 +187,10 @@ final class Parent<ConnectionHandler: Handler> {
         spare = nil
         do {
             let id = connections + 1
+            let worker = makeWorker(connection, id, peer)
             try Child(
                 connection, peer: peer, id: id, acceptedAt: acceptedAt, options: options, log: log, slot: slot,
-                worker: worker { Connection(id: id, peer: peer.description, options: $0.options, desk: $1) }
+                worker: worker
             ).run()
         } catch {
             log.write(.error, "child failed", [("text", .text("\(error)"))])
@@ -187,18 +198,15 @@ final class Parent<ConnectionHandler: Handler> {
         }
     }
 
-    private func worker(_ makeConnection: @escaping (Hello, Desk) -> Connection) -> any Worker {
-        let handler = makeHandler()
-        return handler.answersAtOnce ? LoopWorker(handler, makeConnection) : ThreadWorker(handler, makeConnection)
-    }
-
     private func reapAll(at now: Instant) {
         while let ended = reap() {
+            orphans?.reaped(ended)
             guard let record = children.removeValue(forKey: ended.pid) else { continue }
             let slot = slots[record.slot]
             if ended.status != 0 || !slot.isFinished { report(ended, of: record, slot, at: now) }
             slots.giveBack(record.slot)
         }
+        orphans?.kill(allBut: children.keys, at: now)
     }
 
     /// A child that did not come to its proper end: something killed it, or its handler did.

@@ -78,9 +78,36 @@ public struct Server: ~Copyable {
     ///
     /// `makeHandler` is called in the child, once for each connection.
     public consuming func run<ConnectionHandler: Handler>(_ makeHandler: @escaping () -> ConnectionHandler) {
+        run(orphans: nil) { _ in
+            { _, id, peer in
+                let handler = makeHandler()
+                func connection(_ hello: Hello, _ desk: Desk) -> Connection {
+                    Connection(id: id, peer: peer.description, options: hello.options, desk: desk)
+                }
+                return handler.answersAtOnce ? LoopWorker(handler, connection) : ThreadWorker(handler, connection)
+            }
+        }
+    }
+
+    /// Serves until SIGTERM or SIGINT with programs in place of a handler, and returns when every child and all that
+    /// the programs started has ended.
+    public consuming func run(_ program: Program) {
+        let timeout = options.handlerTimeout
+        let server = processID
+        run(orphans: Orphans()) { log in
+            { socket, id, peer in
+                let setting = ProgramSetting(server: server, connection: id, peer: peer, local: socket.localAddress)
+                return ProgramWorker(program, setting, timeout: timeout, log: log)
+            }
+        }
+    }
+
+    private consuming func run(orphans: Orphans?, _ makeWorker: (Log) -> Parent.WorkerMaker) {
         let log = Log(level: options.logLevel, format: options.logFormat)
         log.write(.info, "listening", [("address", .text(address.description)), ("pid", .number(UInt64(processID)))])
-        Parent(options, listener: listener, address: address, signals: signals, slots: slots, log: log, makeHandler)
-            .run()
+        Parent(
+            options, listener: listener, address: address, signals: signals, slots: slots, orphans: orphans, log: log,
+            makeWorker(log)
+        ).run()
     }
 }

@@ -9,6 +9,8 @@ import Posix
 protocol Worker: AnyObject {
     /// How many requests and messages it is given at a time.
     var width: Int { get }
+    /// Whether it ends by itself what takes too long (`ServerOptions.handlerTimeout`), and not the connection.
+    var judgesTime: Bool { get }
 
     /// The handshake is done.
     func opened(_ hello: Hello)
@@ -32,4 +34,8 @@ protocol Worker: AnyObject {
     var isOver: Bool { get }
     /// The time to end is over: what still runs is ended now.
     func giveUp()
+}
+
+extension Worker {
+    var judgesTime: Bool { false }
 }
