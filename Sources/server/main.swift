@@ -18,8 +18,10 @@ func say(_ text: String) {
 }
 
 func start(_ settings: Settings) throws(StartError) {
+    let program = try settings.program()
     let server = try Server(settings.options)
     say("listening on \(server.address)")
+    if let program { return server.run(program) }
     let kind = settings.handler
     server.run { BuiltIn(kind) }
 }
@@ -37,7 +39,7 @@ do throws(UsageError) {
             let status: ExitStatus =
                 switch error.cause {
                 case nil: .usage
-                case let cause? where cause.isAddressInUse: .unavailable
+                case let cause? where cause.isAddressInUse || cause.isNotFound: .unavailable
                 case let cause? where cause.isPermissionDenied: .noPermission
                 default: .osError
                 }
