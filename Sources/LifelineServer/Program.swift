@@ -18,9 +18,9 @@ public struct Program: Sendable {
         do throws(SystemError) {
             file = try ProgramFile(command)
         } catch {
-            let advice =
-                error.isNotFound && !command[0].contains("/")
-                ? ": it is in no folder of PATH" : error.isPermissionDenied ? ": it must be a file that may be executed" : ""
+            var advice = ""
+            if error.isNotFound, !command[0].contains("/") { advice = ": it is in no folder of PATH" }
+            if error.isPermissionDenied { advice = ": it must be a file that may be executed" }
             throw StartError(
                 description: "cannot start the program '\(command[0])': \(error.text)\(advice)", cause: error)
         }

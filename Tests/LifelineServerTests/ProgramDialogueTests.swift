@@ -233,7 +233,8 @@ struct ProgramLengthTests {
         let account = "the program exited with status 0 in the middle of a message"
         #expect(
             stage.steps() == [
-                ended(.status(0), request: 1), failed(1, account), .finished, .close(Violation(.handlerFailed, account)),
+                ended(.status(0), request: 1), failed(1, account), .finished,
+                .close(Violation(.handlerFailed, account)),
             ])
     }
 }
@@ -283,7 +284,8 @@ struct ProgramLifeTests {
         let account = "the program exited with status 0 in the middle of a line"
         #expect(
             stage.steps() == [
-                ended(.status(0), request: 1), failed(1, account), .finished, .close(Violation(.handlerFailed, account)),
+                ended(.status(0), request: 1), failed(1, account), .finished,
+                .close(Violation(.handlerFailed, account)),
             ])
     }
 

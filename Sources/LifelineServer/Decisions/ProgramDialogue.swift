@@ -387,7 +387,8 @@ struct ProgramDialogue {
 
     /// With a reason where something is wrong.
     private mutating func close(_ reason: String?) {
-        steps.append(.close(reason.map { Violation(.handlerFailed, $0) } ?? Violation(.normal, "the program has ended")))
+        steps.append(
+            .close(reason.map { Violation(.handlerFailed, $0) } ?? Violation(.normal, "the program has ended")))
     }
 
     private mutating func discard(_ what: String, at now: Instant) {

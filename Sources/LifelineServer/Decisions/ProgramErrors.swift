@@ -34,11 +34,18 @@ struct ProgramErrors {
     /// The lines to be logged of what was written.
     mutating func append(_ bytes: ArraySlice<UInt8>, at now: Instant) -> [Line] {
         lastBytes = (lastBytes + bytes.suffix(ProgramErrors.longestTail)).suffix(ProgramErrors.longestTail)
+        refill(at: now)
         var lines: [Line] = []
         var rest = bytes
-        while let end = rest.firstIndex(of: 0x0A) {
+        while allowance >= 1, let end = rest.firstIndex(of: 0x0A) {
             keep(rest[..<end])
-            if let line = endLine(at: now) { lines.append(line) }
+            lines.append(endLine())
+            rest = rest[(end + 1)...]
+        }
+        // The lines of a flood cost no more than to be counted.
+        if let end = rest.lastIndex(of: 0x0A) {
+            skipped += rest[...end].reduce(0) { $0 + ($1 == 0x0A ? 1 : 0) }
+            line.removeAll(keepingCapacity: true)
             rest = rest[(end + 1)...]
         }
         keep(rest)
@@ -46,7 +53,10 @@ struct ProgramErrors {
     }
 
     /// The line that was begun and not ended when the program closed its standard error.
-    mutating func end(at now: Instant) -> Line? { line.isEmpty ? nil : endLine(at: now) }
+    mutating func end(at now: Instant) -> Line? {
+        refill(at: now)
+        return line.isEmpty || allowance < 1 ? nil : endLine()
+    }
 
     /// The next program writes.
     mutating func restart() {
@@ -58,19 +68,18 @@ struct ProgramErrors {
         line.append(contentsOf: bytes.prefix(max(0, ProgramErrors.longestLine - line.count)))
     }
 
-    private mutating func endLine(at now: Instant) -> Line? {
-        defer { line.removeAll(keepingCapacity: true) }
-        if let filledAt {
-            let refill = (now - filledAt) / .seconds(1) * ProgramErrors.perSecond
-            allowance = min(ProgramErrors.burst, allowance + refill)
-        }
-        filledAt = now
-        guard allowance >= 1 else {
-            skipped += 1
-            return nil
-        }
+    private mutating func endLine() -> Line {
         allowance -= 1
-        defer { skipped = 0 }
+        defer {
+            line.removeAll(keepingCapacity: true)
+            skipped = 0
+        }
         return Line(text: String(decoding: line, as: UTF8.self), skipped: skipped)
+    }
+
+    private mutating func refill(at now: Instant) {
+        let gone = filledAt.map { (now - $0) / .seconds(1) } ?? 0
+        allowance = min(ProgramErrors.burst, allowance + gone * ProgramErrors.perSecond)
+        filledAt = now
     }
 }

@@ -20,6 +20,8 @@ final class ProgramWorker: Worker {
     private var hello = Hello()
     private var dialogue: ProgramDialogue?
     private var running: RunningProgram?
+    /// Whether what waited for the client has room now, so that there is nothing to wait for.
+    private var mayGoOn = false
     private var buffer = [UInt8](repeating: 0, count: 65536)
 
     init(_ program: Program, _ setting: ProgramSetting, timeout: Duration?, log: Log) {
@@ -32,7 +34,7 @@ final class ProgramWorker: Worker {
 
     var width: Int { 1 }
     var judgesTime: Bool { true }
-    var deadline: Instant? { dialogue?.deadline }
+    var deadline: Instant? { mayGoOn ? Instant(sinceStart: .zero) : dialogue?.deadline }
     var isOver: Bool { dialogue?.isOver ?? true }
 
     func opened(_ hello: Hello) {
@@ -47,6 +49,7 @@ final class ProgramWorker: Worker {
     func closed(_ ending: Ending) { dialogue?.closed(at: .now) }
 
     func entries(for connection: borrowing ServerConnection) -> [PollEntry] {
+        mayGoOn = dialogue?.steps.first.map { hasRoom(for: $0, on: connection) } ?? false
         guard let dialogue, let running else { return [] }
         return running.entries(
             reading: dialogue.wantsOutput, complaints: !dialogue.errorsHaveEnded, writing: !dialogue.unwritten.isEmpty)

@@ -20,6 +20,13 @@ enum ProcessFiles {
         return all
     }
 
+    /// The processes that were started with `word` as one of their arguments, without those that have ended.
+    static func processes(with word: String) -> [pid_t] {
+        entries("/proc").compactMap { pid_t($0) }.filter { pid in
+            text("/proc/\(pid)/cmdline")?.split(separator: "\0").contains { $0 == word } ?? false
+        }
+    }
+
     /// VmRSS in bytes.
     static func residentMemory(of pid: pid_t) -> Int? {
         guard let status = text("/proc/\(pid)/status"),
