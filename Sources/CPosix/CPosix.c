@@ -11,6 +11,7 @@
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -82,8 +83,10 @@ int cposix_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
 // of the caller's is written but its errno. So starting costs the same however large the caller is.
 static int become(
     pid_t parent, const char *path, char *const arguments[], char *const environment[], const int streams[3]) {
-    struct sigaction standard = {.sa_handler = SIG_DFL};
-    for (int signal = 1; signal < NSIG; signal++) sigaction(signal, &standard, NULL);
+    // sigaction(2) without the C library, which refuses the two signals that it keeps for itself, though they may be
+    // ignored here as any other: zeros are SIG_DFL, and the last argument the kernel's size of a mask.
+    static const char standard[64];
+    for (int signal = 1; signal < NSIG; signal++) syscall(SYS_rt_sigaction, signal, standard, NULL, 8);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return errno;
     if (getppid() != parent) _exit(0);  // It died before it could be watched.
     if (setpgid(0, 0) != 0) return errno;

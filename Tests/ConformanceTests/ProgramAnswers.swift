@@ -173,18 +173,27 @@ extension Live.ProgramAnswers {
 
     @Test("It starts with three descriptors, no signal blocked or ignored, and a process group of its own")
     func cleanStart() throws {
-        let look = """
-            ls -l /proc/$$/fd | grep -c -- '->'; grep -E 'Sig(Blk|Ign)' /proc/$$/status | tr -d '0\\t\\n'; echo
-            [ "$(cut -d' ' -f5 /proc/$$/stat)" = $$ ] && echo leader
-            """
         // What the server itself is started with does not matter: a descriptor, and signals that are ignored.
         let prefix = ["/bin/sh", "-c", "trap '' HUP INT; exec 9</dev/null; exec \"$@\"", "sh"]
-        try withServer("--shell", "--exec", look, prefix: prefix) { server in
-            let peer = try server.open()
-            #expect(try peer.take(.message).text == "3")
-            #expect(try peer.take(.message).text == "SigBlk:SigIgn:")
-            #expect(try peer.take(.message).text == "leader")
+        let files = ["self/fd", "self/status", "self/stat"].map { "/proc/\($0)" }
+        try withServer("--exec-per", "request", "--exec", "ls", files[0], prefix: prefix) { server in
+            let numbers = try answer(of: server)
+            #expect(numbers == "0\n1\n2\n3\n", "the last is what ls reads")
         }
+        try withServer("--exec-per", "request", "--exec", "grep", "Sig[BI]", files[1], prefix: prefix) { server in
+            let signals = try answer(of: server)
+            #expect(signals == "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n")
+        }
+        try withServer("--exec-per", "request", "--exec", "cut", "-d ", "-f1,5", files[2]) { server in
+            let numbers = try answer(of: server).dropLast().split(separator: " ")
+            #expect(numbers.count == 2 && numbers[0] == numbers[1], "it leads its group: \(numbers)")
+        }
+    }
+
+    private func answer(of server: ServerProcess) throws -> String {
+        let peer = try server.open(.short)
+        try peer.send(.request(1))
+        return try peer.frames(upTo: .close).filter { $0.type == .response }.map(\.text).joined()
     }
 
     @Test("Its standard error is in the log, line by line, escaped, with the connection and its number")
@@ -206,8 +215,8 @@ extension Live.ProgramAnswers {
 extension Live.ProgramAnswers {
     @Test("A program that floods is written to the client as fast as it reads, and heartbeats are answered meanwhile")
     func flood() throws {
-        let script = Script("exec yes \(String(repeating: "y", count: 1000))")
-        try withServer("--max-message", "64k", "--max-queued", "256k", exec: script) { server in
+        let line = String(repeating: "y", count: 1000)
+        try withServer("--max-message", "64k", "--max-queued", "256k", "--exec", "yes", line) { server in
             let peer = try server.open()
             let child = try server.onlyChild()
             for nonce in UInt64(1)...20 {
@@ -218,12 +227,8 @@ extension Live.ProgramAnswers {
             let memory = try #require(ProcessFiles.residentMemory(of: child))
             #expect(memory < 100 << 20)
             // A client that stops reading stops the program too.
-            #expect(
-                eventually {
-                    ProcessFiles.processes(with: script.command[2].words[2]).allSatisfy { pid in
-                        ProcessFiles.state(of: pid) == "S"
-                    }
-                })
+            let program = try #require(ProcessFiles.children(of: child).first)
+            #expect(eventually { ProcessFiles.state(of: program) == "S" })
             peer.close()
         }
     }
@@ -272,8 +277,4 @@ extension Live.ProgramAnswers {
             }
         }
     }
-}
-
-extension String {
-    fileprivate var words: [String] { split(separator: " ").map(String.init) }
 }

@@ -108,10 +108,12 @@ extension Live.ProgramLife {
             let peer = try server.open()
             try peer.send(.request(1, "never\n"))
             let start = SuspendingClock.now
-            for nonce in UInt64(1)... where start.age < .seconds(2) {
+            var nonce: UInt64 = 0
+            while start.age < .seconds(2) {
+                nonce += 1
                 try peer.send(.ping(nonce))
                 _ = try peer.frames(upTo: .pong)
-                poll(nil, 0, 100)
+                poll(nil, 0, 300)
             }
             try peer.send(.cancel(1), .request(2, "now\n"))
             let frames = try peer.frames(upTo: .response)
@@ -161,27 +163,22 @@ extension Live.ProgramLife {
 
     /// Programs that leave somebody behind: in their group, in a session of its own, with a parent that is gone.
     static let families = [
-        "sleep 1000$0 & exec cat", "setsid sleep 1000$0 & exec cat",
-        "setsid sh -c 'trap \"\" TERM; (setsid sleep 1000$0 &) ; sleep 1000$0' $0 & exec cat",
+        "sleep 1000$0 & cat; :", "setsid sleep 1000$0 & cat; :",
+        "setsid sh -c 'trap \"\" TERM; (setsid sleep 1000$0 &) ; sleep 1000$0' $0 & cat; :",
     ]
-
-    private func family(of script: Script) -> [pid_t] {
-        ProcessFiles.processes(with: script.word) + ProcessFiles.processes(with: "1000\(script.word)")
-    }
 
     /// `end` ends it all; then nobody of the family may be left.
     private func expectNobodyLeft(
-        _ script: Script, _ arguments: [String] = [], end: (ServerProcess, RawPeer, pid_t) throws -> Void
+        _ script: Script, end: (ServerProcess, RawPeer, pid_t) throws -> Void
     ) throws {
-        try withServer(arguments: arguments + ["--exec"] + script.command) { server in
+        try withServer(exec: script) { server in
             let peer = try server.open()
-            defer { for pid in family(of: script) { kill(pid, SIGKILL) } }
             let child = try server.onlyChild()
             try peer.send(.request(1, "a"))
             _ = try peer.take(.response)
-            try #require(eventually { family(of: script).count >= 2 }, "\(family(of: script))")
+            try #require(eventually { script.family.count >= 2 }, "\(script.family)")
             try end(server, peer, child)
-            #expect(eventually { family(of: script).isEmpty }, "\(family(of: script)) are left")
+            #expect(eventually { script.family.isEmpty }, "\(script.family) are left")
         }
     }
 
@@ -218,9 +215,8 @@ extension Live.ProgramLife {
     func drained(_ signals: Int) throws {
         let script = Script("trap '' TERM; setsid sleep 1000$0 & while :; do sleep 1000$0; done")
         try withServer("--exec-grace", signals == 1 ? "200ms" : "60", exec: script) { server in
-            defer { for pid in family(of: script) { kill(pid, SIGKILL) } }
             let peer = try server.open()
-            try #require(eventually { family(of: script).count >= 3 })
+            try #require(eventually { script.family.count >= 3 })
             server.process.kill(SIGTERM)
             try peer.takeClose()
             if signals == 2 {
@@ -228,7 +224,7 @@ extension Live.ProgramLife {
                 server.process.kill(SIGTERM)
             }
             #expect(try server.process.wait() == .status(0))
-            #expect(family(of: script).isEmpty, "nobody is left when the server is gone")
+            #expect(script.family.isEmpty, "nobody is left when the server is gone")
         }
     }
 
@@ -236,14 +232,13 @@ extension Live.ProgramLife {
     func requestOver(_ text: String) throws {
         let script = Script(text)
         try withServer("--exec-per", "request", exec: script) { server in
-            defer { for pid in family(of: script) { kill(pid, SIGKILL) } }
             let peer = try server.open()
             for id in UInt32(1)...5 {
                 try peer.send(.request(id, "a"))
                 let frames = try peer.frames(upTo: .response)
                 #expect(frames[0].text == "a")
                 _ = try peer.take(.response)
-                #expect(family(of: script).isEmpty)
+                #expect(script.family.isEmpty)
             }
         }
     }

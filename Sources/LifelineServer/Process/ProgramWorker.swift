@@ -46,7 +46,11 @@ final class ProgramWorker: Worker {
     func take(_ request: Request) { dialogue?.take(request.id, request.bytes, at: .now) }
     func take(message: ArraySlice<UInt8>) { dialogue?.take(message: message, at: .now) }
     func cancel(_ id: UInt32) { dialogue?.cancel(id, at: .now) }
-    func closed(_ ending: Ending) { dialogue?.closed(at: .now) }
+
+    func closed(_ ending: Ending) {
+        dialogue?.closed(at: .now)
+        write(at: .now)
+    }
 
     func entries(for connection: borrowing ServerConnection) -> [PollEntry] {
         mayGoOn = dialogue?.steps.first.map { hasRoom(for: $0, on: connection) } ?? false

@@ -20,10 +20,12 @@ enum ProcessFiles {
         return all
     }
 
-    /// The processes that were started with `word` as one of their arguments, without those that have ended.
-    static func processes(with word: String) -> [pid_t] {
+    /// The processes that were started with `word` as one of their arguments and without `other`; those that have ended
+    /// have no arguments any more.
+    static func processes(with word: String, without other: String) -> [pid_t] {
         entries("/proc").compactMap { pid_t($0) }.filter { pid in
-            text("/proc/\(pid)/cmdline")?.split(separator: "\0").contains { $0 == word } ?? false
+            guard let line = text("/proc/\(pid)/cmdline")?.split(separator: "\0") else { return false }
+            return line.contains { $0 == word } && !line.contains { $0 == other }
         }
     }
 

@@ -13,7 +13,11 @@ struct Script {
         command = ["/bin/sh", "-c", text, word]
     }
 
-    var processes: [pid_t] { ProcessFiles.processes(with: word) }
+    /// Those that run it, without the server, on whose command line it stands.
+    var processes: [pid_t] { ProcessFiles.processes(with: word, without: "--exec") }
+
+    /// Those too that it started as `sleep 1000$0`.
+    var family: [pid_t] { processes + ProcessFiles.processes(with: "1000\(word)", without: "--exec") }
 
     func waitForProcesses(_ count: Int, within limit: Duration = RawPeer.patience) throws {
         var found: [pid_t] = []
@@ -30,9 +34,9 @@ func withServer(
     _ arguments: String..., exec script: Script, sourceLocation: SourceLocation = #_sourceLocation,
     _ body: (ServerProcess) throws -> Void
 ) throws {
-    defer { for pid in script.processes { kill(pid, SIGKILL) } }
+    defer { for pid in script.family { kill(pid, SIGKILL) } }
     try withServer(arguments: arguments + ["--exec"] + script.command, sourceLocation: sourceLocation, body)
-    #expect(eventually { script.processes.isEmpty }, "programs are left", sourceLocation: sourceLocation)
+    #expect(eventually { script.family.isEmpty }, "programs are left", sourceLocation: sourceLocation)
 }
 
 extension RawPeer {
