@@ -398,4 +398,21 @@ private func ended(_ events: [ClientConnection.Event]) -> Code? {
         _ = line.receive(at(10.1))
         #expect(ended(line.judge(at(10.1))) == .slowReader)
     }
+
+    @Test("A client that leaves, was stopped and is read slowly always sleeps until an instant to come")
+    func aLeaverThatWasStoppedDoesNotSpin() throws {
+        var line = try Line.open()
+        _ = line.client.request([UInt8](repeating: 1, count: 16000))
+        line.client.leave(at: at(1))
+        line.client.wrote(0, at: at(1))
+        _ = line.judge(at(50))
+        for second in 51...69 {
+            let now = at(Double(second))
+            line.client.wrote(1, at: now)
+            #expect(line.judge(now) == [])
+            #expect(line.client.deadline == now + .seconds(10))
+        }
+        _ = line.judge(at(79))
+        #expect(line.client.isOver)
+    }
 }
