@@ -8,17 +8,15 @@ public struct Outbox: Sendable {
     private enum Waiting {
         /// `rest` is yet to be staged; `start` is where in the stream its first chunk lies, once that is staged.
         case message(FrameType, id: UInt32, rest: ArraySlice<UInt8>, start: UInt64?, cost: Int)
-        case frame([UInt8], id: UInt32, cost: Int, isRefusal: Bool)
+        case frame([UInt8], id: UInt32, isRefusal: Bool)
 
         var id: UInt32 {
             switch self {
-            case .message(_, let id, _, _, _), .frame(_, let id, _, _): id
+            case .message(_, let id, _, _, _), .frame(_, let id, _): id
             }
         }
         var cost: Int {
-            switch self {
-            case .message(_, _, _, _, let cost), .frame(_, _, let cost, _): cost
-            }
+            if case .message(_, _, _, _, let cost) = self { cost } else { 0 }
         }
         var start: UInt64? {
             if case .message(_, _, _, let start, _) = self { start } else { nil }
@@ -188,13 +186,13 @@ public struct Outbox: Sendable {
         }
     }
 
-    /// Queues a FAILURE behind the messages that wait.
-    public mutating func fail(_ id: UInt32, _ failure: Failure, cost: Int) {
+    /// Queues a FAILURE behind the messages that wait; it is counted in `count`, and costs nothing.
+    public mutating func fail(_ id: UInt32, _ failure: Failure) {
         guard !isClosed else { return }
-        count(id, cost)
+        count(id, 0)
         var frame: [UInt8] = []
         failure.append(id: id, to: &frame)
-        waiting.append(.frame(frame, id: id, cost: cost, isRefusal: false))
+        waiting.append(.frame(frame, id: id, isRefusal: false))
         stage()
     }
 
@@ -204,7 +202,7 @@ public struct Outbox: Sendable {
         refusals += 1
         var frame: [UInt8] = []
         failure.append(id: id, to: &frame)
-        waiting.append(.frame(frame, id: id, cost: 0, isRefusal: true))
+        waiting.append(.frame(frame, id: id, isRefusal: true))
         stage()
     }
 
@@ -274,7 +272,7 @@ public struct Outbox: Sendable {
         greetForClose()
         var frame: [UInt8] = []
         close.append(to: &frame)
-        waiting.append(.frame(frame, id: 0, cost: 0, isRefusal: false))
+        waiting.append(.frame(frame, id: 0, isRefusal: false))
         stage()
         isClosed = true
     }
@@ -316,12 +314,12 @@ public struct Outbox: Sendable {
     private mutating func stage() {
         while staged.count - head < Outbox.stagedMost, let first = waiting.first {
             switch first {
-            case .frame(let frame, let id, let cost, let isRefusal):
+            case .frame(let frame, let id, let isRefusal):
                 waiting.removeFirst()
                 let start = base + UInt64(staged.count)
                 staged.append(contentsOf: frame)
                 marks.append(
-                    Mark(id: id, start: start, end: base + UInt64(staged.count), cost: cost, isRefusal: isRefusal))
+                    Mark(id: id, start: start, end: base + UInt64(staged.count), cost: 0, isRefusal: isRefusal))
             case .message(let type, let id, let rest, let start, let cost) where rest.count <= maxChunk:
                 waiting.removeFirst()
                 stage(type, id, rest, start: start, cost: cost)

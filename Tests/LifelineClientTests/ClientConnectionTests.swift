@@ -154,7 +154,7 @@ private func ended(_ events: [ClientConnection.Event]) -> Code? {
         let first = Array(line.peer.outbox.unsent.prefix(12 + 16384))
         #expect(line.receive(first, at(1)) == [])
         line.peer.outbox = Outbox()
-        line.peer.outbox.fail(1, Failure(.handlerFailed, "no"), cost: 0)
+        line.peer.outbox.fail(1, Failure(.handlerFailed, "no"))
         line.peer.respond(2, "two")
         #expect(
             line.receive(at(1)) == [
@@ -166,7 +166,7 @@ private func ended(_ events: [ClientConnection.Event]) -> Code? {
         var line = try Line.open()
         _ = line.client.request([UInt8](repeating: 1, count: 100_000))
         _ = try line.sent(at(1), most: 30_000)
-        line.peer.outbox.fail(1, Failure(.refused), cost: 0)
+        line.peer.outbox.fail(1, Failure(.refused))
         #expect(line.receive(at(1)) == [.failure(id: 1, Failure(.refused))])
         #expect(try line.sent(at(1)).last == .cancel(1))
     }

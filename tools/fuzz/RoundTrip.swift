@@ -46,7 +46,7 @@ public func fuzzRoundTrip(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
             let failure = Failure(
                 Code(rawValue: UInt16(script.byte())), script.text(80), retryAfter: script.word())
             id += 1
-            outbox.fail(id, failure, cost: 0)
+            outbox.fail(id, failure)
             sent.append("\(Frame.failure(id: id, failure))")
         case 2:
             guard id > 0 else { continue }

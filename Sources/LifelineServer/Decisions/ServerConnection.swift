@@ -231,7 +231,7 @@ struct ServerConnection {
         if incoming?.id == id {
             incoming = nil
             assembler.abandon()
-            outbox.fail(id, Failure(.cancelled), cost: 0)
+            outbox.fail(id, Failure(.cancelled))
             ended(id)
         } else if discarding == id {
             discarding = nil
@@ -289,8 +289,7 @@ struct ServerConnection {
         if bytes.count > Int(hello.maxMessage) {
             outbox.fail(
                 id,
-                Failure(.messageTooLarge, "the response has \(bytes.count) bytes; \(hello.maxMessage) are accepted"),
-                cost: 0)
+                Failure(.messageTooLarge, "the response has \(bytes.count) bytes; \(hello.maxMessage) are accepted"))
         } else {
             outbox.send(.response, id: id, bytes, cost: max(asked, bytes.count))
         }
@@ -300,7 +299,7 @@ struct ServerConnection {
     /// The request `id` ends without a response.
     mutating func fail(_ id: UInt32, _ failure: Failure) {
         guard take(running: id) != nil else { return }
-        outbox.fail(id, failure, cost: 0)
+        outbox.fail(id, failure)
         answered(id)
     }
 
