@@ -399,6 +399,16 @@ private func ended(_ events: [ClientConnection.Event]) -> Code? {
         #expect(ended(line.judge(at(10.1))) == .slowReader)
     }
 
+    @Test("A client that leaves before WELCOME, and is not read, waits no longer than for WELCOME")
+    func aLeaverThatIsNotWelcomedEnds() {
+        var line = Line()
+        line.client.leave(at: at(1))
+        line.client.wrote(0, at: at(1))
+        #expect(line.client.deadline == at(10))
+        #expect(line.judge(at(9.999)) == [] && !line.client.isOver)
+        #expect(line.judge(at(10)) == [] && line.client.isOver)
+    }
+
     @Test("A client that leaves, was stopped and is read slowly always sleeps until an instant to come")
     func aLeaverThatWasStoppedDoesNotSpin() throws {
         var line = try Line.open()

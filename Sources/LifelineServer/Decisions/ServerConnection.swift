@@ -84,8 +84,9 @@ struct ServerConnection {
         case (.ping, .some): break
         case (.drop(let violation), nil): drop(violation, at: now)
         case (.drop(let violation), .some(let leaving)):
-            // Only a client that does not read its last answers can still be dropped; a drop has a time of its own.
-            guard leaving.isFlushing, leaving.deadline == nil, violation.code == .slowReader else { break }
+            // Only a client that does not read the last words can still be dropped: a slow reader, or one that has not
+            // even said HELLO in time. A drop has a time of its own.
+            guard leaving.isFlushing, leaving.deadline == nil else { break }
             ending = .closed(violation.code, violation.text, by: .server)
             departure?.giveUp()
         }
@@ -93,8 +94,8 @@ struct ServerConnection {
 
     var deadline: Instant? {
         guard let departure else { return liveness.deadline }
-        // While the last answers of an orderly end are written, slow reading is judged; a drop has its own deadline alone.
-        return departure.isFlushing && hello != nil ? departure.deadline ?? liveness.deadline : departure.deadline
+        // While the last words of an orderly end are written, slow reading is judged; a drop has its own deadline alone.
+        return departure.isFlushing ? departure.deadline ?? liveness.deadline : departure.deadline
     }
 
     // MARK: What came
