@@ -25,6 +25,12 @@ struct Script {
     mutating func text(_ most: Int) -> String { String(decoding: take(Int(byte()) % (most + 1)), as: UTF8.self) }
 }
 
+/// What went in or came out: a whole message, or a frame that belongs to none.
+enum Found: Equatable {
+    case message(FrameType, id: UInt32, [UInt8])
+    case frame(Frame)
+}
+
 func require(_ condition: Bool, _ text: @autoclosure () -> String) {
     if !condition { fatalError(text()) }
 }
