@@ -37,7 +37,8 @@ struct Workload {
     /// What the messages that wait cost.
     private(set) var waitingMessages = 0
     private var given = 0
-    /// The request that the handler works on, and when its time began; of a handler that is given one at a time.
+    /// The request that the handler works on, and when its time began, or ended where it is late; of a handler that is
+    /// given one at a time.
     private var current: (id: UInt32, since: Instant, isLate: Bool)?
     /// Whether the handler is given up: it will not come back.
     private(set) var isStuck = false
@@ -133,7 +134,7 @@ struct Workload {
 
     /// The client took bytes: a handler that sends a response in parts may only have waited for that.
     mutating func touch(at now: Instant) {
-        if let current, self[current.id]?.sent ?? 0 > 0 { self.current?.since = now }
+        if let current, !current.isLate, self[current.id]?.sent ?? 0 > 0 { self.current?.since = now }
     }
 
     /// No request is answered any more. Those that the handler works on are returned; what else has come for it, the
@@ -148,7 +149,7 @@ struct Workload {
 
     var deadline: Instant? {
         guard let timeout, let current else { return nil }
-        return current.since + (current.isLate ? timeout + Workload.comeBack : timeout)
+        return current.since + (current.isLate ? Workload.comeBack : timeout)
     }
 
     mutating func verdict(at now: Instant) -> Verdict {
@@ -160,7 +161,7 @@ struct Workload {
             self.current = nil
             return .stuck
         }
-        self.current?.isLate = true
+        self.current = (current.id, now, isLate: true)
         return .late(current.id)
     }
 }
