@@ -18,11 +18,15 @@ public struct ServerOptions: Sendable {
     public var maxInFlight = Limits.defaultMaxInFlight
     /// The most bytes of them; at least `maxMessage`.
     public var maxQueued = Limits.defaultMaxQueued
+    /// How long one request may take a handler that has a thread of its own; then it fails with HANDLER_FAILED, and a
+    /// handler that has not come back a second later costs its connection. Nil for as long as it takes.
+    public var handlerTimeout: Duration?
     /// Connections beyond so many are refused with CLOSE(BUSY).
     public var maxConnections = 10_000
     /// How many connections may wait to be accepted (listen(2)).
     public var backlog: Int32 = 4096
-    /// How long a shutdown waits for children that still work before it kills them.
+    /// How long a shutdown waits for children that still work before it kills them, and a child for its handler when its
+    /// connection is over.
     public var grace = Duration.seconds(10)
     /// What is logged on standard error.
     public var logLevel = LogLevel.info

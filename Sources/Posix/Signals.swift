@@ -5,6 +5,8 @@ import Glibc
 public enum Signal {
     /// Ctrl-C in a terminal.
     public static let interrupt = SIGINT
+    /// A thread calls the loop of its own process. SIGURG does nothing in a process that does not wait for it.
+    public static let call = SIGURG
     /// Ends a process at once; it cannot be refused.
     public static let kill = SIGKILL
     /// Asks a process to end.

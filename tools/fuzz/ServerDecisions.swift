@@ -72,9 +72,9 @@ private struct ServerRun: Run {
         connection.received(bytes.count, at: now)
         while let event = connection.next(in: bytes, at: now) {
             if case .opened(let hello) = event { judge = Judge(from: .server, isShort: hello.short) }
-            guard case .request(let request) = event else { continue }
-            require(given.insert(request.id).inserted, "request \(request.id) came twice")
-            if answersAtOnce { answer(request.id, request.bytes.count) } else { pending.append(request.id) }
+            guard case .request(let id, let bytes) = event else { continue }
+            require(given.insert(id).inserted, "request \(id) came twice")
+            if answersAtOnce { answer(id, bytes.count) } else { pending.append(id) }
         }
     }
 

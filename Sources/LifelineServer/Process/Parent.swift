@@ -16,6 +16,7 @@ final class Parent<ConnectionHandler: Handler> {
         let connection: UInt64
         let peer: SocketAddress
         let acceptedAt: Instant
+        let slot: Int
     }
 
     /// So many connections are accepted in a row before children are reaped again.
@@ -38,6 +39,7 @@ final class Parent<ConnectionHandler: Handler> {
     /// Given up for a moment where accept lacks a descriptor, so that one client can be accepted and told.
     private var spare = try? Descriptor.event()
     private var children: [ProcessID: Record] = [:]
+    private var slots: Slots
     private var connections: UInt64 = 0
     private var pause = AcceptPause()
     private var troubleLines = LineRate()
@@ -48,11 +50,12 @@ final class Parent<ConnectionHandler: Handler> {
 
     init(
         _ options: ServerOptions, listener: consuming Descriptor, address: SocketAddress,
-        signals: consuming SignalDescriptor, log: Log, _ makeHandler: @escaping () -> ConnectionHandler
+        signals: consuming SignalDescriptor, slots: Slots, log: Log, _ makeHandler: @escaping () -> ConnectionHandler
     ) {
         self.options = options
         self.listener = Held(listener)
         self.signals = Held(signals)
+        self.slots = slots
         self.address = address
         self.log = log
         self.makeHandler = makeHandler
@@ -124,16 +127,18 @@ final class Parent<ConnectionHandler: Handler> {
             refuse(accepted.connection, .busy, "the server has as many connections as it may", at: now)
             return
         }
+        let slot = slots.take()
         do throws(SystemError) {
             switch try forkProcess() {
             case .child:
-                becomeChild(accepted.connection, peer: peer, acceptedAt: now)
+                becomeChild(accepted.connection, peer: peer, acceptedAt: now, slot: slots[slot])
             case .parent(let pid):
                 connections += 1
-                children[pid] = Record(connection: connections, peer: peer, acceptedAt: now)
+                children[pid] = Record(connection: connections, peer: peer, acceptedAt: now, slot: slot)
                 pause.forked()
             }
         } catch {
+            slots.giveBack(slot)
             pause.forkFailed(at: now)
             reportTrouble("fork failed", error, at: now)
             refuse(accepted.connection, .busy, "the server cannot start a process now", at: now)
@@ -163,15 +168,18 @@ final class Parent<ConnectionHandler: Handler> {
     }
 
     /// What follows runs in the new process alone. All that is the parent's is closed before anything else.
-    private func becomeChild(_ connection: consuming Descriptor, peer: SocketAddress, acceptedAt: Instant) -> Never {
+    private func becomeChild(
+        _ connection: consuming Descriptor, peer: SocketAddress, acceptedAt: Instant, slot: Slots.Slot
+    ) -> Never {
         listener.close()
         signals.close()
         refusals.closeAll()
         spare = nil
         do {
+            let id = connections + 1
             try Child(
-                connection, peer: peer, id: connections + 1, acceptedAt: acceptedAt, options: options, log: log,
-                handler: makeHandler()
+                connection, peer: peer, id: id, acceptedAt: acceptedAt, options: options, log: log, slot: slot,
+                worker: worker { Connection(id: id, peer: peer.description, options: $0.options, desk: $1) }
             ).run()
         } catch {
             log.write(.error, "child failed", [("text", .text("\(error)"))])
@@ -179,19 +187,30 @@ final class Parent<ConnectionHandler: Handler> {
         }
     }
 
+    private func worker(_ makeConnection: @escaping (Hello, Desk) -> Connection) -> any Worker {
+        let handler = makeHandler()
+        return handler.answersAtOnce ? LoopWorker(handler, makeConnection) : ThreadWorker(handler, makeConnection)
+    }
+
     private func reapAll(at now: Instant) {
         while let ended = reap() {
             guard let record = children.removeValue(forKey: ended.pid) else { continue }
-            guard ended.status != 0 else { continue }
-            let how = ended.signal.map { ("signal", Log.Value.text(signalName($0))) }
-            log.write(
-                .warning, "child died",
-                [
-                    ("connection", .number(record.connection)), ("pid", .number(UInt64(ended.pid))),
-                    ("peer", .text(record.peer.description)),
-                    how ?? ("status", .number(UInt64(ended.status ?? 0))), ("age", .seconds(now - record.acceptedAt)),
-                ])
+            let slot = slots[record.slot]
+            if ended.status != 0 || !slot.isFinished { report(ended, of: record, slot, at: now) }
+            slots.giveBack(record.slot)
         }
+    }
+
+    /// A child that did not come to its proper end: something killed it, or its handler did.
+    private func report(_ ended: Ended, of record: Record, _ slot: Slots.Slot, at now: Instant) {
+        var fields: [Log.Field] = [
+            ("connection", .number(record.connection)), ("pid", .number(UInt64(ended.pid))),
+            ("peer", .text(record.peer.description)),
+            ended.signal.map { ("signal", .text(signalName($0))) } ?? ("status", .number(UInt64(ended.status ?? 0))),
+        ]
+        if slot.request > 0 { fields.append(("request", .number(UInt64(slot.request)))) }
+        fields.append(("age", .seconds(now - record.acceptedAt)))
+        log.write(.warning, "child died", fields)
     }
 
     // MARK: The end

@@ -21,6 +21,7 @@ public struct Server: ~Copyable {
     private let options: ServerOptions
     private let listener: Descriptor
     private let signals: SignalDescriptor
+    private let slots: Slots
     /// Where it listens, with the port that the system chose.
     public let address: SocketAddress
 
@@ -36,15 +37,18 @@ public struct Server: ~Copyable {
         }
         Descriptor.openMissingStandardDescriptors()
         ignoreBrokenPipes()
+        watchCrashes()
         let signals = try Server.explained(address) { () throws(SystemError) in
             try SignalDescriptor([Signal.terminate, Signal.interrupt, Signal.childEnded])
         }
+        let slots = try Server.explained(address) { () throws(SystemError) in try Slots(options.maxConnections) }
         let listener = try Server.explained(address) { () throws(SystemError) in
             try Server.listen(at: address, backlog: options.backlog)
         }
         self.options = options
         self.address = listener.localAddress
         self.listener = listener
+        self.slots = slots
         self.signals = signals
     }
 
@@ -76,6 +80,7 @@ public struct Server: ~Copyable {
     public consuming func run<ConnectionHandler: Handler>(_ makeHandler: @escaping () -> ConnectionHandler) {
         let log = Log(level: options.logLevel, format: options.logFormat)
         log.write(.info, "listening", [("address", .text(address.description)), ("pid", .number(UInt64(processID)))])
-        Parent(options, listener: listener, address: address, signals: signals, log: log, makeHandler).run()
+        Parent(options, listener: listener, address: address, signals: signals, slots: slots, log: log, makeHandler)
+            .run()
     }
 }
