@@ -75,15 +75,20 @@ public final class Connection {
     public let name: String?
     /// What the client proves itself with, at most 256 bytes; compare it in constant time.
     public let token: [UInt8]?
+    /// Whom the token stands for in `ServerOptions.tokenFile`: as sure as the token is secret; nil where the file has no
+    /// name for it, or there is no file.
+    public let tokenName: String?
     private let sendMessage: (ArraySlice<UInt8>) -> Bool
 
     init(
-        id: UInt64, peer: String, options: Options, sendMessage: @escaping (ArraySlice<UInt8>) -> Bool
+        id: UInt64, peer: String, options: Options, tokenName: String?,
+        sendMessage: @escaping (ArraySlice<UInt8>) -> Bool
     ) {
         self.id = id
         self.peer = peer
         name = options.name
         token = options.token
+        self.tokenName = tokenName
         self.sendMessage = sendMessage
     }
 

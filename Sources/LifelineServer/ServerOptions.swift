@@ -20,6 +20,9 @@ public struct ServerOptions: Sendable {
     public var maxQueued = Limits.defaultMaxQueued
     /// Connections beyond so many are refused with CLOSE(BUSY).
     public var maxConnections = 10_000
+    /// A file of tokens, one of which a client must bring: each a line, with or without the name of whom it stands for
+    /// behind it; it is read again when it has changed. Nil: everybody may connect (section 4.12).
+    public var tokenFile: String?
     /// How many connections may wait to be accepted (listen(2)).
     public var backlog: Int32 = 4096
     /// How long a shutdown waits for children that still work before it kills them.

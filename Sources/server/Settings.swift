@@ -52,6 +52,10 @@ struct Settings {
                 settings, text throws(UsageError) in
                 settings.options.maxConnections = try Value.integer(text, in: 1...4_000_000)
             },
+            Flag(
+                "--token-file", "PATH",
+                "let in whoever brings a TOKEN of this file: one a line, with or without a\nname behind it; read again when it changes"
+            ) { $0.options.tokenFile = $1 },
             Flag("--max-frame", "BYTES", "the longest payload of one frame, 256 or more (16k)") {
                 settings, text throws(UsageError) in
                 settings.options.maxFrame = try Value.size(text, in: Limits.leastMaxFrame...sizes.upperBound)
@@ -91,7 +95,8 @@ struct Settings {
             listening, its children answer what they have and send their clients away; a second signal, or the end of
             --grace, ends what is left. SIGTERM to a child ends that connection alone.
 
-            Exit status: 0 after a shutdown, 64 for a wrong command line, 69 where the address is in use, 71 where the
-            system refuses, 74 where standard output cannot be written, 77 without permission.
+            Exit status: 0 after a shutdown, 64 for a wrong command line, 66 where the token file cannot be read, 69 where
+            the address is in use, 71 where the system refuses, 74 where standard output cannot be written, 77 without
+            permission, 78 where the token file is wrong.
             """)
 }

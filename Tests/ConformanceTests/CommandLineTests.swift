@@ -36,7 +36,7 @@ extension Live.CommandLineOfServer {
         let text = help.output.textSoFar
         for flag in [
             "host", "port", "timeout", "handshake-timeout", "handler", "max-connections", "max-frame", "max-message",
-            "max-in-flight", "max-queued", "backlog", "grace", "log-level", "log-format",
+            "max-in-flight", "max-queued", "token-file", "backlog", "grace", "log-level", "log-format",
         ] {
             #expect(text.contains("--\(flag)"))
         }

@@ -31,11 +31,15 @@ struct ServerConnection {
 
     private let id: UInt64
     private let terms: Terms
+    /// Who may connect; nil where everybody may.
+    private let tokens: Tokens?
     private var liveness: ServerLiveness
     private var decoder: FrameDecoder
     private var assembler = MessageAssembler()
     private(set) var outbox = Outbox()
     private(set) var hello: Hello?
+    /// Whom the client's TOKEN stands for, where that has a name.
+    private(set) var tokenName: String?
 
     /// What of the bytes received last is not decoded yet.
     private var undecoded = 0..<0
@@ -61,9 +65,10 @@ struct ServerConnection {
     private(set) var requestsServed: UInt64 = 0
     private(set) var bytesIn: UInt64 = 0
 
-    init(id: UInt64, terms: Terms, handshakeTimeout: Duration, acceptedAt: Instant) {
+    init(id: UInt64, terms: Terms, handshakeTimeout: Duration, acceptedAt: Instant, tokens: Tokens? = nil) {
         self.id = id
         self.terms = terms
+        self.tokens = tokens
         liveness = ServerLiveness(acceptedAt: acceptedAt, handshakeTimeout: handshakeTimeout)
         decoder = FrameDecoder(from: .client, maxFrame: terms.maxFrame, maxMessage: terms.maxMessage)
     }
@@ -145,6 +150,7 @@ struct ServerConnection {
     private mutating func take(_ frame: Frame, of buffer: [UInt8], at now: Instant) throws(Violation) -> Event? {
         switch frame {
         case .hello(let hello):
+            tokenName = try tokens?.name(of: hello.options.token)
             let welcome = negotiate(hello, with: terms, connection: id)
             self.hello = hello
             outbox.greet(welcome, maxFrame: hello.maxFrame)

@@ -27,7 +27,7 @@ final class Child<ConnectionHandler: Handler> {
 
     init(
         _ socket: consuming Descriptor, peer: SocketAddress, id: UInt64, acceptedAt: Instant, options: ServerOptions,
-        log: Log, handler: ConnectionHandler
+        tokens: Tokens?, log: Log, handler: ConnectionHandler
     ) throws(SystemError) {
         signals = try SignalDescriptor([Signal.terminate])
         self.socket = socket
@@ -37,7 +37,8 @@ final class Child<ConnectionHandler: Handler> {
         self.log = log
         self.handler = handler
         connection = ServerConnection(
-            id: id, terms: options.terms, handshakeTimeout: options.handshakeTimeout, acceptedAt: acceptedAt)
+            id: id, terms: options.terms, handshakeTimeout: options.handshakeTimeout, acceptedAt: acceptedAt,
+            tokens: tokens)
         buffer = Array(unsafeUninitializedCapacity: Child.bufferSize) { $1 = Child.bufferSize }
     }
 
@@ -96,7 +97,9 @@ final class Child<ConnectionHandler: Handler> {
         case .opened(let hello):
             report(.debug, "opened")
             handler.opened(
-                Connection(id: id, peer: peer.description, options: hello.options) { [unowned self] message in
+                Connection(
+                    id: id, peer: peer.description, options: hello.options, tokenName: connection.tokenName
+                ) { [unowned self] message in
                     connection.send(message)
                 })
         case .request(let request):
@@ -162,6 +165,7 @@ final class Child<ConnectionHandler: Handler> {
                     ("peer", .text(peer.description)),
                 ]
                 if let name = connection.hello?.options.name { fields.append(("name", .text(name))) }
+                if let name = connection.tokenName { fields.append(("token", .text(name))) }
                 guard hasReported else { return fields }
                 fields.append(("reason", .text(connection.ending.name)))
                 if case .closed(_, _, let side) = connection.ending { fields.append(("by", .text("\(side)"))) }

@@ -34,6 +34,7 @@ final class Parent<ConnectionHandler: Handler> {
     private let listener: Held<Descriptor>
     private let address: SocketAddress
     private let socketFile: UInt64?
+    private let tokenFile: TokenFile?
     private let refusals = Refusals()
     /// Given up for a moment where accept lacks a descriptor, so that one client can be accepted and told.
     private var spare = try? Descriptor.event()
@@ -48,12 +49,14 @@ final class Parent<ConnectionHandler: Handler> {
 
     init(
         _ options: ServerOptions, listener: consuming Descriptor, address: SocketAddress,
-        signals: consuming SignalDescriptor, log: Log, _ makeHandler: @escaping () -> ConnectionHandler
+        signals: consuming SignalDescriptor, tokenFile: TokenFile?, log: Log,
+        _ makeHandler: @escaping () -> ConnectionHandler
     ) {
         self.options = options
         self.listener = Held(listener)
         self.signals = Held(signals)
         self.address = address
+        self.tokenFile = tokenFile
         self.log = log
         self.makeHandler = makeHandler
         shutdown = Shutdown(grace: options.grace)
@@ -124,6 +127,7 @@ final class Parent<ConnectionHandler: Handler> {
             refuse(accepted.connection, .busy, "the server has as many connections as it may", at: now)
             return
         }
+        tokenFile?.refresh(log)
         do throws(SystemError) {
             switch try forkProcess() {
             case .child:
@@ -170,8 +174,8 @@ final class Parent<ConnectionHandler: Handler> {
         spare = nil
         do {
             try Child(
-                connection, peer: peer, id: connections + 1, acceptedAt: acceptedAt, options: options, log: log,
-                handler: makeHandler()
+                connection, peer: peer, id: connections + 1, acceptedAt: acceptedAt, options: options,
+                tokens: tokenFile?.tokens, log: log, handler: makeHandler()
             ).run()
         } catch {
             log.write(.error, "child failed", [("text", .text("\(error)"))])

@@ -4,10 +4,30 @@ import Posix
 
 /// Why a server cannot start: what was tried, what the system said, and what to do.
 public struct StartError: Error, CustomStringConvertible, Sendable {
+    /// What kind of trouble it is, for an exit status.
+    public enum Kind: Sendable {
+        /// `host` is not an address.
+        case badAddress
+        /// The system does not let it listen.
+        case cannotListen
+        /// The token file cannot be read.
+        case noFile
+        /// The token file is not one.
+        case badFile
+    }
+
+    /// What kind of trouble it is.
+    public let kind: Kind
     /// A sentence for a person.
     public let description: String
     /// The system's reason, where there is one.
     public let cause: SystemError?
+
+    init(_ kind: Kind, _ description: String, cause: SystemError? = nil) {
+        self.kind = kind
+        self.description = description
+        self.cause = cause
+    }
 }
 
 /// A server that gives every connection a process of its own.
@@ -21,20 +41,23 @@ public struct Server: ~Copyable {
     private let options: ServerOptions
     private let listener: Descriptor
     private let signals: SignalDescriptor
+    private let tokenFile: TokenFile?
     /// Where it listens, with the port that the system chose.
     public let address: SocketAddress
 
     /// Listens; from now on connections are queued, and SIGTERM, SIGINT and SIGCHLD wait for `run`.
     ///
-    /// Throws what is wrong with the address, or what the system refused (socket(2), bind(2), listen(2)).
+    /// Throws what is wrong with the address or the token file, or what the system refused (socket(2), bind(2),
+    /// listen(2)).
     public init(_ options: ServerOptions) throws(StartError) {
         guard let address = SocketAddress(host: options.host, port: options.port) else {
             throw StartError(
-                description: "'\(options.host)' is not an address to listen on: expected a numeric IPv4 or IPv6 "
-                    + "address such as 127.0.0.1 or ::, or unix:/path (names are not resolved)",
-                cause: nil)
+                .badAddress,
+                "'\(options.host)' is not an address to listen on: expected a numeric IPv4 or IPv6 "
+                    + "address such as 127.0.0.1 or ::, or unix:/path (names are not resolved)")
         }
         Descriptor.openMissingStandardDescriptors()
+        let tokenFile = try options.tokenFile.map { path throws(StartError) in try TokenFile(path) }
         ignoreBrokenPipes()
         let signals = try Server.explained(address) { () throws(SystemError) in
             try SignalDescriptor([Signal.terminate, Signal.interrupt, Signal.childEnded])
@@ -43,6 +66,7 @@ public struct Server: ~Copyable {
             try Server.listen(at: address, backlog: options.backlog)
         }
         self.options = options
+        self.tokenFile = tokenFile
         self.address = listener.localAddress
         self.listener = listener
         self.signals = signals
@@ -54,8 +78,7 @@ public struct Server: ~Copyable {
         do {
             return try start()
         } catch {
-            throw StartError(
-                description: "cannot listen on \(address): \(error.text) (\(error.call))", cause: error)
+            throw StartError(.cannotListen, "cannot listen on \(address): \(error.text) (\(error.call))", cause: error)
         }
     }
 
@@ -76,6 +99,9 @@ public struct Server: ~Copyable {
     public consuming func run<ConnectionHandler: Handler>(_ makeHandler: @escaping () -> ConnectionHandler) {
         let log = Log(level: options.logLevel, format: options.logFormat)
         log.write(.info, "listening", [("address", .text(address.description)), ("pid", .number(UInt64(processID)))])
-        Parent(options, listener: listener, address: address, signals: signals, log: log, makeHandler).run()
+        tokenFile?.checkPermissions(log)
+        Parent(
+            options, listener: listener, address: address, signals: signals, tokenFile: tokenFile, log: log, makeHandler
+        ).run()
     }
 }

@@ -1,0 +1,154 @@
+import Glibc
+import Testing
+import RawWire
+
+extension Live {
+    /// Whom the server lets in.
+    @Suite("Admission") struct Admission {}
+}
+
+extension RawFrame {
+    /// HELLO with the TOKEN `token`.
+    fileprivate static func hello(token: String, _ flags: UInt16 = 0) -> RawFrame {
+        .hello(flags: flags, options: option(1, Array(token.utf8)))
+    }
+}
+
+/// Calls `body` with the path of a file with `contents`, in a directory of its own.
+private func withFile(_ contents: String, mode: mode_t = 0o600, _ body: (String) throws -> Void) throws {
+    var template = Array("/tmp/lifeline-XXXXXX".utf8CString)
+    guard mkdtemp(&template) != nil else { throw systemError("mkdtemp") }
+    let directory = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    let path = "\(directory)/file"
+    defer {
+        unlink(path)
+        rmdir(directory)
+    }
+    chmod(directory, 0o755)
+    try write(contents, to: path, mode: mode)
+    try body(path)
+}
+
+/// Puts a file in the place of what is at `path`, at one stroke.
+private func write(_ contents: String, to path: String, mode: mode_t = 0o600) throws {
+    let descriptor = open("\(path).new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode)
+    guard descriptor >= 0 else { throw systemError("open") }
+    defer { close(descriptor) }
+    let bytes = Array(contents.utf8)
+    guard fchmod(descriptor, mode) == 0, Glibc.write(descriptor, bytes, bytes.count) == bytes.count,
+        rename("\(path).new", path) == 0
+    else { throw systemError("write") }
+}
+
+/// What a client with this HELLO gets in place of WELCOME.
+private func refusal(_ server: ServerProcess, _ hello: RawFrame) throws -> Notice {
+    let peer = try server.connect()
+    try peer.send(RawFrame.preface + hello.bytes + RawFrame.request(1).bytes)
+    try peer.takePreface()
+    let notice = try peer.take(.close).notice
+    try peer.takeEnd()
+    return try #require(notice)
+}
+
+// MARK: Tokens
+
+extension Live.Admission {
+    @Test("4.12-8, 11-2 With --token-file a TOKEN of it is let in, under its name; another is not, and none is logged")
+    func tokens() throws {
+        try withFile("# till 7\nopen-sesame alice\nnameless\n") { path in
+            try withServer("--token-file", path, "--log-level", "debug") { server in
+                let peer = try server.open(.hello(token: "open-sesame"))
+                try peer.send(.request(1), .close())
+                #expect(try peer.frames(upTo: .close).map(\.type) == [.response, .close])
+                try server.log.line(with: "closed", "token=alice", "reason=NORMAL")
+                _ = try server.open(.hello(token: "nameless"))
+                for (hello, part) in [
+                    (RawFrame.hello(), "HELLO has none"), (.short, "HELLO has none"),
+                    (.hello(token: "open-sesame!"), "not accepted"), (.hello(token: "", 1), "not accepted"),
+                ] {
+                    let notice = try refusal(server, hello)
+                    #expect(
+                        notice.code == .unauthorized && notice.lastID == 0
+                            && String(decoding: notice.text, as: UTF8.self).contains(part))
+                }
+                try server.log.line(with: " warning closed ", "reason=UNAUTHORIZED", "by=server", "not accepted")
+                #expect(!server.log.textSoFar.contains("sesame"))
+            }
+        }
+    }
+
+    @Test("A change of the token file counts from the next connection on, and ends no connection")
+    func changed() throws {
+        try withFile("old alice\n") { path in
+            try withServer("--token-file", path) { server in
+                let peer = try server.open(.hello(token: "old"))
+                try write("new bob\n", to: path)
+                #expect(try refusal(server, .hello(token: "old")).code == .unauthorized)
+                _ = try server.open(.hello(token: "new"))
+                try peer.send(.request(1))
+                _ = try peer.take(.response)
+                try server.log.line(with: " info token file read ", "tokens=1")
+            }
+        }
+    }
+
+    @Test("A token file that is broken or gone is told once, and the tokens stay as they were")
+    func broken() throws {
+        try withFile("first alice\n") { path in
+            try withServer("--token-file", path) { server in
+                let troubles: [(String, () throws -> Void)] = [
+                    ("line 2: 3 words", { try write("x\na b c\n", to: path) }),
+                    ("no token", { try write("", to: path) }),
+                    ("No such file", { unlink(path) }),
+                    ("not a regular file", { guard mkfifo(path, 0o600) == 0 else { throw systemError("mkfifo") } }),
+                ]
+                for (part, make) in troubles {
+                    try make()
+                    for _ in 0..<3 { _ = try server.open(.hello(token: "first")) }
+                    try server.log.line(with: " error token file not read ", part)
+                }
+                #expect(server.log.linesSoFar.filter { $0.contains(" token file not read ") }.count == troubles.count)
+                try write("second\n", to: path)
+                _ = try server.open(.hello(token: "second"))
+                #expect(try refusal(server, .hello(token: "first")).code == .unauthorized)
+            }
+        }
+    }
+
+    @Test("A token file that others can read is a warning", arguments: [(0o600, 0), (0o640, 1), (0o604, 1)])
+    func permissions(_ mode: mode_t, _ expected: Int) throws {
+        try withFile("token\n", mode: mode) { path in
+            try withServer("--token-file", path) { server in
+                _ = try server.open(.hello(token: "token"))
+                let lines = server.log.linesSoFar.filter { $0.contains(" warning token file open to others ") }
+                #expect(lines.count == expected && lines.allSatisfy { $0.contains("path=\(path)") })
+            }
+        }
+    }
+
+    @Test(
+        "A token file that cannot be used ends the start: 66 where it is not there, 78 with its line where it is wrong")
+    func unusable() throws {
+        try withFile("a\nb\na\n") { path in
+            for (path, status, part) in [
+                ("\(path).not", Int32(66), "No such file"), (path, 78, "line 3: the same token as in line 1"),
+                ("/tmp", 78, "not a regular file"),
+            ] {
+                let server = try Spawned("server", ["--port", "0", "--token-file", path])
+                #expect(try server.wait() == .status(status))
+                let text = server.errors.textSoFar
+                #expect(text.hasPrefix("server: the token file \(path): ") && text.contains(part), "\(text)")
+                #expect(server.output.textSoFar.isEmpty)
+            }
+        }
+    }
+
+    @Test("A token file without permission ends the start with 77", .enabled(if: Spawned.mayDropPrivileges))
+    func closedFile() throws {
+        try withFile("a\n", mode: 0) { path in
+            let server = try Spawned(
+                "server", ["--port", "0", "--token-file", path], prefix: Spawned.unprivileged)
+            #expect(try server.wait() == .status(77))
+        }
+    }
+}
