@@ -23,6 +23,11 @@ public struct ServerOptions: Sendable {
     /// A file of tokens, one of which a client must bring: each a line, with or without the name of whom it stands for
     /// behind it; it is read again when it has changed. Nil: everybody may connect (section 4.12).
     public var tokenFile: String?
+    /// With at least one range here, clients from elsewhere are refused with CLOSE(UNAUTHORIZED) before a process is
+    /// made for them; clients of a Unix socket are not judged by addresses.
+    public var allow: [AddressRange] = []
+    /// Clients from these ranges are refused in the same way, though `allow` may have them.
+    public var deny: [AddressRange] = []
     /// How many connections may wait to be accepted (listen(2)).
     public var backlog: Int32 = 4096
     /// How long a shutdown waits for children that still work before it kills them.

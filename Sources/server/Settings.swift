@@ -20,6 +20,10 @@ struct Settings {
         }
     }
 
+    private static func range(_ text: String) throws(UsageError) -> AddressRange {
+        do { return try AddressRange(text) } catch { throw UsageError(error.description) }
+    }
+
     static let command = Command<Settings>(
         "server",
         summary: "Serves the Lifeline protocol: a process for every connection, kept by its heartbeat.",
@@ -56,6 +60,16 @@ struct Settings {
                 "--token-file", "PATH",
                 "let in whoever brings a TOKEN of this file: one a line, with or without a\nname behind it; read again when it changes"
             ) { $0.options.tokenFile = $1 },
+            Flag(
+                "--allow", "RANGE",
+                "let in clients of these addresses alone: 10.0.0.0/8, 2001:db8::/32 or one\naddress; may be given several times (all)"
+            ) { settings, text throws(UsageError) in
+                settings.options.allow.append(try range(text))
+            },
+            Flag("--deny", "RANGE", "refuse clients of these addresses, whatever --allow says; also several times") {
+                settings, text throws(UsageError) in
+                settings.options.deny.append(try range(text))
+            },
             Flag("--max-frame", "BYTES", "the longest payload of one frame, 256 or more (16k)") {
                 settings, text throws(UsageError) in
                 settings.options.maxFrame = try Value.size(text, in: Limits.leastMaxFrame...sizes.upperBound)

@@ -152,3 +152,61 @@ extension Live.Admission {
         }
     }
 }
+
+// MARK: Addresses
+
+extension Live.Admission {
+    private func expectRefused(_ peer: RawPeer) throws {
+        try peer.send(RawFrame.preface + RawFrame.hello().bytes)
+        try peer.takePreface()
+        let notice = try #require(peer.take(.close).notice)
+        #expect(notice.code == .unauthorized && notice.lastID == 0 && notice.retryAfter == 0 && !notice.text.isEmpty)
+        try peer.takeEnd()
+    }
+
+    @Test(
+        "An address that is denied, or not allowed, gets CLOSE(UNAUTHORIZED) and no process; a flood of them few lines",
+        arguments: [
+            (["--deny", "127.0.0.0/8"], "127.0.0.0/8 is denied"),
+            (["--allow", "127.0.0.1", "--deny", "192.0.2.0/24", "--deny", "127.0.0.1"], "127.0.0.1 is denied"),
+            (["--allow", "192.0.2.0/24", "--allow", "::1"], "no range that is allowed"),
+        ])
+    func addresses(_ flags: [String], _ reason: String) throws {
+        try withServer(flags) { server in
+            for _ in 0..<20 { try expectRefused(server.connect()) }
+            try server.log.line(with: " warning refused ", "reason=UNAUTHORIZED", "peer=127.0.0.1:", "count=1", reason)
+            #expect(server.log.linesSoFar.filter { $0.contains(" refused ") }.count < 20)
+            server.process.kill(SIGTERM)
+            #expect(try server.process.wait() == .status(0))
+            try server.log.line(with: "stopped connections=0")
+        }
+    }
+
+    @Test("An address that is allowed is served")
+    func allowed() throws {
+        try withServer(["--allow", "192.0.2.0/24", "--allow", "127.0.0.0/8", "--deny", "127.0.0.2"]) { server in
+            _ = try server.open()
+        }
+    }
+
+    @Test("On :: a client of IPv4 is judged as one", .enabled(if: hasIPv6))
+    func both() throws {
+        try withServer(["--host", "::", "--allow", "::/0"]) { server in
+            try expectRefused(.connect(to: .v4("127.0.0.1", server.port)))
+            let peer = try RawPeer.connect(to: .v6("::1", server.port))
+            try peer.send(RawFrame.preface + RawFrame.hello().bytes)
+            try peer.takePreface()
+            _ = try peer.take(.welcome)
+        }
+    }
+
+    @Test("A client of a Unix socket is not judged by addresses")
+    func unixSocket() throws {
+        try withFile("") { path in
+            unlink(path)
+            try withServer(["--host", "unix:\(path)", "--allow", "192.0.2.0/24", "--deny", "::/0"]) { server in
+                _ = try server.open()
+            }
+        }
+    }
+}

@@ -35,6 +35,7 @@ final class Parent<ConnectionHandler: Handler> {
     private let address: SocketAddress
     private let socketFile: UInt64?
     private let tokenFile: TokenFile?
+    private let rules: AddressRules
     private let refusals = Refusals()
     /// Given up for a moment where accept lacks a descriptor, so that one client can be accepted and told.
     private var spare = try? Descriptor.event()
@@ -42,7 +43,7 @@ final class Parent<ConnectionHandler: Handler> {
     private var connections: UInt64 = 0
     private var pause = AcceptPause()
     private var troubleLines = LineRate()
-    private var busyLines = LineRate()
+    private var refusalLines: [Code: LineRate] = [:]
     private var shutdown: Shutdown
     /// While the server drains: how long clients that are already on their way in are waited for.
     private var listensUntil: Instant?
@@ -59,6 +60,7 @@ final class Parent<ConnectionHandler: Handler> {
         self.tokenFile = tokenFile
         self.log = log
         self.makeHandler = makeHandler
+        rules = AddressRules(allow: options.allow, deny: options.deny)
         shutdown = Shutdown(grace: options.grace)
         socketFile = address.unixPath.flatMap(fileNumber)
     }
@@ -115,15 +117,13 @@ final class Parent<ConnectionHandler: Handler> {
 
     private func serve(_ accepted: consuming Accepted, at now: Instant) {
         let peer = accepted.peer
+        if let reason = rules.refusal(of: peer.ipNumber) {
+            reportRefusal(.unauthorized, peer, reason, at: now)
+            refuse(accepted.connection, .unauthorized, "clients of this address are not let in", at: now)
+            return
+        }
         guard children.count < options.maxConnections else {
-            if let count = busyLines.happened(at: now) {
-                log.write(
-                    .warning, "refused",
-                    [
-                        ("reason", .text("BUSY")), ("peer", .text(peer.description)), ("count", .number(count)),
-                        ("text", .text("--max-connections \(options.maxConnections) is reached")),
-                    ])
-            }
+            reportRefusal(.busy, peer, "--max-connections \(options.maxConnections) is reached", at: now)
             refuse(accepted.connection, .busy, "the server has as many connections as it may", at: now)
             return
         }
@@ -145,7 +145,19 @@ final class Parent<ConnectionHandler: Handler> {
     }
 
     private func refuse(_ connection: consuming Descriptor, _ code: Code, _ text: String, at now: Instant) {
-        refusals.refuse(connection, Close(code, text, retryAfter: Parent.busyRetryAfter), at: now)
+        // Who is not let in need not try again at all.
+        let retryAfter = code == .unauthorized ? 0 : Parent.busyRetryAfter
+        refusals.refuse(connection, Close(code, text, retryAfter: retryAfter), at: now)
+    }
+
+    private func reportRefusal(_ code: Code, _ peer: SocketAddress, _ text: String, at now: Instant) {
+        guard let count = refusalLines[code, default: LineRate()].happened(at: now) else { return }
+        log.write(
+            .warning, "refused",
+            [
+                ("reason", .text("\(code)")), ("peer", .text(peer.description)), ("count", .number(count)),
+                ("text", .text(text)),
+            ])
     }
 
     private func acceptFailed(_ error: SystemError, at now: Instant) {
