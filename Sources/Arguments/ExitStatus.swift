@@ -5,6 +5,8 @@ public enum ExitStatus: Int32, Sendable {
     case usage = 64
     /// An input file cannot be read.
     case noInput = 66
+    /// A user is not known.
+    case noUser = 67
     /// A host name is not known.
     case noHost = 68
     /// A service is not there.

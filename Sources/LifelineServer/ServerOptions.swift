@@ -28,6 +28,11 @@ public struct ServerOptions: Sendable {
     public var allow: [AddressRange] = []
     /// Clients from these ranges are refused in the same way, though `allow` may have them.
     public var deny: [AddressRange] = []
+    /// The user that the server becomes once it listens, by name or number; it must be started as root then. What it
+    /// uses later, such as the token file, must be readable to this user.
+    public var user: String?
+    /// The group that it becomes, and no other; nil: the user's own.
+    public var group: String?
     /// How many connections may wait to be accepted (listen(2)).
     public var backlog: Int32 = 4096
     /// How long a shutdown waits for children that still work before it kills them.

@@ -70,6 +70,10 @@ struct Settings {
                 settings, text throws(UsageError) in
                 settings.options.deny.append(try range(text))
             },
+            Flag("--user", "NAME", "become this user, a name or a number, once it listens; needs root") {
+                $0.options.user = $1
+            },
+            Flag("--group", "NAME", "become this group, and no other (the user's own)") { $0.options.group = $1 },
             Flag("--max-frame", "BYTES", "the longest payload of one frame, 256 or more (16k)") {
                 settings, text throws(UsageError) in
                 settings.options.maxFrame = try Value.size(text, in: Limits.leastMaxFrame...sizes.upperBound)
@@ -109,8 +113,10 @@ struct Settings {
             listening, its children answer what they have and send their clients away; a second signal, or the end of
             --grace, ends what is left. SIGTERM to a child ends that connection alone.
 
-            Exit status: 0 after a shutdown, 64 for a wrong command line, 66 where the token file cannot be read, 69 where
-            the address is in use, 71 where the system refuses, 74 where standard output cannot be written, 77 without
-            permission, 78 where the token file is wrong.
+            The file of a Unix socket stays behind where --user may not remove it; the next start replaces it.
+
+            Exit status: 0 after a shutdown, 64 for a wrong command line, 66 where the token file cannot be read, 67 for
+            an unknown user or group, 69 where the address is in use, 71 where the system refuses, 74 where standard
+            output cannot be written, 77 without permission, 78 where the token file is wrong.
             """)
 }

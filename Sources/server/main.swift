@@ -37,9 +37,11 @@ do throws(UsageError) {
             let status: ExitStatus =
                 switch (error.kind, error.cause) {
                 case (_, let cause?) where cause.isPermissionDenied: .noPermission
-                case (.badAddress, _): .usage
+                case (.badOptions, _): .usage
                 case (.noFile, _): .noInput
                 case (.badFile, _): .badConfiguration
+                case (.noUser, _): .noUser
+                case (.cannotBecome, _): .osError
                 case (.cannotListen, let cause): cause?.isAddressInUse ?? false ? .unavailable : .osError
                 }
             fail(status, error.description)

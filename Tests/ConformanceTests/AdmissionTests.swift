@@ -210,3 +210,104 @@ extension Live.Admission {
         }
     }
 }
+
+// MARK: Privileges
+
+private let isRoot = geteuid() == 0
+
+extension Live.Admission {
+    /// A line of /proc/PID/status, its values alone.
+    private func status(_ pid: pid_t, _ key: String) throws -> [Substring] {
+        let text = try #require(ProcessFiles.text("/proc/\(pid)/status"))
+        let line = try #require(text.split(separator: "\n").first { $0.hasPrefix("\(key):") })
+        return line.split { $0 == " " || $0 == "\t" }.dropFirst().map { $0 }
+    }
+
+    @Test(
+        "With --user nothing of root is left, neither in the parent nor in a child", .enabled(if: isRoot),
+        arguments: [
+            (["--user", "54321", "--group", "54322"], "54321", "54322"), (["--user", "nobody"], "65534", "65534"),
+        ])
+    func user(_ flags: [String], _ user: String, _ group: String) throws {
+        guard flags[1] != "nobody" || ProcessFiles.text("/etc/passwd")?.contains("\nnobody:x:65534:65534:") == true
+        else {
+            return
+        }
+        try withServer(flags) { server in
+            try server.log.line(with: "listening", "user=\(user)", "group=\(group)")
+            let peer = try server.open()
+            for pid in [server.pid, try server.onlyChild()] {
+                #expect(try status(pid, "Uid") == Array(repeating: Substring(user), count: 4))
+                #expect(try status(pid, "Gid") == Array(repeating: Substring(group), count: 4))
+                #expect(try status(pid, "Groups") == [Substring(group)])
+                #expect(try status(pid, "CapEff") == ["0000000000000000"])
+                #expect(try status(pid, "CapPrm") == ["0000000000000000"])
+            }
+            try peer.send(.request(1))
+            _ = try peer.take(.response)
+        }
+    }
+
+    @Test("No program that a server or its child starts gets new privileges, with --user and without")
+    func newPrivileges() throws {
+        try withServer { server in
+            let peer = try server.open()
+            for pid in [server.pid, try server.onlyChild()] { #expect(try status(pid, "NoNewPrivs") == ["1"]) }
+            peer.close()
+        }
+    }
+
+    @Test(
+        "An unknown user or group ends the start with 67", arguments: [["no-such-user"], ["1", "--group", "no-such"]])
+    func unknownUser(_ user: [String]) throws {
+        let server = try Spawned("server", ["--port", "0", "--user"] + user)
+        #expect(try server.wait() == .status(67))
+        #expect(server.errors.textSoFar.contains("'no-such"))
+    }
+
+    @Test("Without root, --user ends the start with 77 and leaves no socket", .enabled(if: Spawned.mayDropPrivileges))
+    func notRoot() throws {
+        try withFile("") { path in
+            unlink(path)
+            let directory = String(path.prefix(upTo: try #require(path.lastIndex(of: "/"))))
+            chmod(directory, 0o777)
+            let server = try Spawned(
+                "server", ["--host", "unix:\(path)", "--user", "1", "--group", "1"], prefix: Spawned.unprivileged)
+            #expect(try server.wait() == .status(77))
+            #expect(server.errors.textSoFar.contains("cannot become user 1"))
+            #expect(access(path, F_OK) != 0)
+        }
+    }
+
+    @Test("A token file must be readable to the user; its group may read it without a warning", .enabled(if: isRoot))
+    func tokenFileOfUser() throws {
+        try withFile("token alice\n", mode: 0o640) { path in
+            let flags = ["--user", "54321", "--group", "54322", "--token-file", path]
+            let server = try Spawned("server", ["--port", "0"] + flags)
+            #expect(try server.wait() == .status(77))
+            #expect(server.errors.textSoFar.contains(path))
+            chown(path, 0, 54322)
+            try withServer(flags) { server in
+                _ = try server.open(.hello(token: "token"))
+                try write("other\n", to: path, mode: 0o604)
+                _ = try server.open(.hello(token: "other"))
+                #expect(server.log.linesSoFar.filter { $0.contains("open to others") }.count == 1)
+            }
+        }
+    }
+
+    @Test("The file of a Unix socket that --user may not remove is replaced by the next start", .enabled(if: isRoot))
+    func socketOfUser() throws {
+        try withFile("") { path in
+            unlink(path)
+            for _ in 0..<2 {
+                let server = try Spawned(
+                    "server", ["--host", "unix:\(path)", "--user", "54321", "--group", "54322"])
+                _ = try server.output.line()
+                server.kill(SIGTERM)
+                #expect(try server.wait() == .status(0))
+                #expect(access(path, F_OK) == 0)
+            }
+        }
+    }
+}

@@ -6,14 +6,18 @@ import Posix
 public struct StartError: Error, CustomStringConvertible, Sendable {
     /// What kind of trouble it is, for an exit status.
     public enum Kind: Sendable {
-        /// `host` is not an address.
-        case badAddress
+        /// An option cannot mean anything: `host` is not an address, or `user` is root.
+        case badOptions
         /// The system does not let it listen.
         case cannotListen
         /// The token file cannot be read.
         case noFile
         /// The token file is not one.
         case badFile
+        /// There is no such user or group.
+        case noUser
+        /// The system does not let it become that user.
+        case cannotBecome
     }
 
     /// What kind of trouble it is.
@@ -42,22 +46,25 @@ public struct Server: ~Copyable {
     private let listener: Descriptor
     private let signals: SignalDescriptor
     private let tokenFile: TokenFile?
+    private let account: Account?
     /// Where it listens, with the port that the system chose.
     public let address: SocketAddress
 
-    /// Listens; from now on connections are queued, and SIGTERM, SIGINT and SIGCHLD wait for `run`.
+    /// Listens, and then becomes `ServerOptions.user`; from now on connections are queued, SIGTERM, SIGINT and SIGCHLD
+    /// wait for `run`, and no program that is started here gets new privileges (PR_SET_NO_NEW_PRIVS in prctl(2)).
     ///
-    /// Throws what is wrong with the address or the token file, or what the system refused (socket(2), bind(2),
-    /// listen(2)).
+    /// Throws what is wrong with the address, the token file or the user, or what the system refused (socket(2),
+    /// bind(2), listen(2), setuid(2)).
     public init(_ options: ServerOptions) throws(StartError) {
         guard let address = SocketAddress(host: options.host, port: options.port) else {
             throw StartError(
-                .badAddress,
+                .badOptions,
                 "'\(options.host)' is not an address to listen on: expected a numeric IPv4 or IPv6 "
                     + "address such as 127.0.0.1 or ::, or unix:/path (names are not resolved)")
         }
         Descriptor.openMissingStandardDescriptors()
-        let tokenFile = try options.tokenFile.map { path throws(StartError) in try TokenFile(path) }
+        let account = try Account.named(in: options)
+        var tokenFile = try options.tokenFile.map { path throws(StartError) in try TokenFile(path) }
         ignoreBrokenPipes()
         let signals = try Server.explained(address) { () throws(SystemError) in
             try SignalDescriptor([Signal.terminate, Signal.interrupt, Signal.childEnded])
@@ -65,7 +72,21 @@ public struct Server: ~Copyable {
         let listener = try Server.explained(address) { () throws(SystemError) in
             try Server.listen(at: address, backlog: options.backlog)
         }
+        do throws(StartError) {
+            if let account {
+                try account.become()
+                // What root could read may be closed to this user, and then no change of it could be read either.
+                tokenFile = try options.tokenFile.map { path throws(StartError) in
+                    try TokenFile(path, ownGroup: account.group)
+                }
+            }
+            try Server.explained(address) { () throws(SystemError) in try forbidNewPrivileges() }
+        } catch {
+            if let path = address.unixPath { removeFile(at: path) }
+            throw error
+        }
         self.options = options
+        self.account = account
         self.tokenFile = tokenFile
         self.address = listener.localAddress
         self.listener = listener
@@ -98,7 +119,11 @@ public struct Server: ~Copyable {
     /// `makeHandler` is called in the child, once for each connection.
     public consuming func run<ConnectionHandler: Handler>(_ makeHandler: @escaping () -> ConnectionHandler) {
         let log = Log(level: options.logLevel, format: options.logFormat)
-        log.write(.info, "listening", [("address", .text(address.description)), ("pid", .number(UInt64(processID)))])
+        var fields: [Log.Field] = [("address", .text(address.description)), ("pid", .number(UInt64(processID)))]
+        if let account {
+            fields += [("user", .number(UInt64(account.user))), ("group", .number(UInt64(account.group)))]
+        }
+        log.write(.info, "listening", fields)
         tokenFile?.checkPermissions(log)
         Parent(
             options, listener: listener, address: address, signals: signals, tokenFile: tokenFile, log: log, makeHandler

@@ -9,12 +9,15 @@ final class TokenFile {
     private static let longest = 1 << 20
 
     private let path: String
+    /// The group that the server has become: that it may read the file is what the file has a group for.
+    private let ownGroup: UInt32?
     private var state: FileState?
     private(set) var tokens: Tokens
 
     /// Reads the file at `path`; throws what is wrong with it.
-    init(_ path: String) throws(StartError) {
+    init(_ path: String, ownGroup: UInt32? = nil) throws(StartError) {
         self.path = path
+        self.ownGroup = ownGroup
         do throws(Trouble) {
             (state, tokens) = try TokenFile.read(path)
         } catch {
@@ -50,7 +53,7 @@ final class TokenFile {
 
     /// Warns where others than its owner can read the file.
     func checkPermissions(_ log: Log) {
-        guard state?.isOpenToOthers ?? false else { return }
+        guard state?.isOpenToOthers(but: ownGroup) ?? false else { return }
         log.write(
             .warning, "token file open to others",
             [("path", .text(path)), ("text", .text("its group or everybody may read it: chmod 600 closes it"))])
