@@ -33,6 +33,13 @@ public struct ServerOptions: Sendable {
     public var user: String?
     /// The group that it becomes, and no other; nil: the user's own.
     public var group: String?
+    /// The most memory of the process of one connection: bytes of its address space, of which a bare one takes some 20
+    /// MiB (RLIMIT_AS in setrlimit(2)). What goes over it ends that connection alone.
+    public var maxMemory: UInt64?
+    /// The most processor time of one connection in all its life, in whole seconds, rounded up (RLIMIT_CPU).
+    public var maxCPU: Duration?
+    /// The most descriptors of the process of one connection; it needs a few itself (RLIMIT_NOFILE).
+    public var maxFiles: UInt64?
     /// How many connections may wait to be accepted (listen(2)).
     public var backlog: Int32 = 4096
     /// How long a shutdown waits for children that still work before it kills them.

@@ -90,6 +90,22 @@ struct Settings {
                 settings, text throws(UsageError) in
                 settings.options.maxQueued = try Value.size(text, in: sizes)
             },
+            Flag(
+                "--max-memory", "BYTES", "memory of one connection's process, its address space, 32m or more (no limit)"
+            ) {
+                settings, text throws(UsageError) in
+                settings.options.maxMemory = try Value.size(text, in: UInt64(32 << 20)...(1 << 46))
+            },
+            Flag(
+                "--max-cpu", "DURATION", "processor time of one connection in all its life, in whole seconds (no limit)"
+            ) {
+                settings, text throws(UsageError) in
+                settings.options.maxCPU = try Value.duration(text, in: .milliseconds(1)...longest)
+            },
+            Flag("--max-files", "N", "open files of one connection's process, 16 or more (no limit)") {
+                settings, text throws(UsageError) in
+                settings.options.maxFiles = try Value.integer(text, in: 16...(1 << 30))
+            },
             Flag("--backlog", "N", "connections that may wait to be accepted (4096)") {
                 settings, text throws(UsageError) in
                 settings.options.backlog = try Value.integer(text, in: 1...Int32.max)
@@ -107,7 +123,7 @@ struct Settings {
             },
         ],
         notes: """
-            A DURATION reads 30, 2.5, 500ms, 2m or 1h; BYTES read 16384, 16k or 1m.
+            A DURATION reads 30, 2.5, 500ms, 2m or 1h; BYTES read 16384, 16k, 1m or 2g.
 
             When it accepts, it prints "listening on HOST:PORT" on standard output. SIGTERM or SIGINT: it stops
             listening, its children answer what they have and send their clients away; a second signal, or the end of

@@ -311,3 +311,72 @@ extension Live.Admission {
         }
     }
 }
+
+// MARK: Limits
+
+extension Live.Admission {
+    /// The soft limits of a process: bytes of address space, seconds of processor time, and descriptors.
+    private func limits(_ pid: pid_t) throws -> [String] {
+        let text = try #require(ProcessFiles.text("/proc/\(pid)/limits"))
+        return ["Max address space", "Max cpu time", "Max open files"].map { name in
+            let line = text.split(separator: "\n").first { $0.hasPrefix(name) }
+            return String(line?.dropFirst(name.count).split(separator: " ").first ?? "")
+        }
+    }
+
+    @Test("Limits bind every child, and not the parent; a part of a second of processor time is a whole one")
+    func limited() throws {
+        try withServer("--max-memory", "64m", "--max-cpu", "2500ms", "--max-files", "20") { server in
+            let peer = try server.open()
+            let child = try limits(server.onlyChild())
+            #expect(child == ["67108864", "3", "20"])
+            let parent = try limits(server.pid)
+            let own = try limits(getpid())
+            #expect(parent == own)
+            try peer.send(.request(1))
+            _ = try peer.take(.response)
+        }
+    }
+
+    @Test("A limit that is lower already is left as it is")
+    func lower() throws {
+        let prefix = ["/usr/bin/prlimit", "--nofile=64:64"]
+        try withServer("--max-files", "1000", prefix: prefix) { server in
+            let peer = try server.open()
+            let child = try limits(server.onlyChild())
+            #expect(child[2] == "64")
+            peer.close()
+        }
+    }
+
+    @Test("A connection that has used up --max-cpu ends alone, and the log says why")
+    func processorTime() throws {
+        try withServer("--max-cpu", "1", "--timeout", "60") { server in
+            let other = try server.open()
+            let before = server.children
+            let peer = try server.open()
+            let child = try #require(server.children.first { !before.contains($0) })
+            let many = Array(repeating: RawFrame.message([0]).bytes, count: 5000).flatMap { $0 }
+            let deadline = SuspendingClock.now + .seconds(40)
+            do { while SuspendingClock.now < deadline { try peer.send(many) } } catch {}
+            let line = try server.log.line(with: "child died", "pid=\(child)", "limit=max-cpu")
+            #expect(line.contains("signal=SIGXCPU"))
+            try other.send(.request(1))
+            _ = try other.take(.response)
+        }
+    }
+
+    @Test("A connection that asks for more than --max-memory ends alone")
+    func memory() throws {
+        let flags = ["--max-memory", "48m", "--max-message", "100m", "--max-queued", "100m", "--timeout", "60"]
+        try withServer(flags) { server in
+            let other = try server.open()
+            let peer = try server.open()
+            let chunk = RawFrame.request(1, [UInt8](repeating: 0, count: 16384), more: true).bytes
+            do { for _ in 0..<6000 { try peer.send(chunk) } } catch {}
+            try server.log.line(with: "child died", "connection=2")
+            try other.send(.request(1))
+            _ = try other.take(.response)
+        }
+    }
+}

@@ -184,6 +184,7 @@ final class Parent<ConnectionHandler: Handler> {
         signals.close()
         refusals.closeAll()
         spare = nil
+        limitChild()
         do {
             try Child(
                 connection, peer: peer, id: connections + 1, acceptedAt: acceptedAt, options: options,
@@ -195,18 +196,29 @@ final class Parent<ConnectionHandler: Handler> {
         }
     }
 
+    private func limitChild() {
+        if let most = options.maxMemory { ProcessLimit.memory.lower(to: most) }
+        if let most = options.maxCPU { ProcessLimit.processorTime.lower(to: UInt64((most / .seconds(1)).rounded(.up))) }
+        if let most = options.maxFiles { ProcessLimit.files.lower(to: most) }
+    }
+
+    /// The limit that a child has died of, by the name of its flag.
+    private func limit(thatEnded child: Ended) -> String? {
+        child.signal == Signal.processorTimeOver && options.maxCPU != nil ? "max-cpu" : nil
+    }
+
     private func reapAll(at now: Instant) {
         while let ended = reap() {
             guard let record = children.removeValue(forKey: ended.pid) else { continue }
             guard ended.status != 0 else { continue }
             let how = ended.signal.map { ("signal", Log.Value.text(signalName($0))) }
-            log.write(
-                .warning, "child died",
-                [
-                    ("connection", .number(record.connection)), ("pid", .number(UInt64(ended.pid))),
-                    ("peer", .text(record.peer.description)),
-                    how ?? ("status", .number(UInt64(ended.status ?? 0))), ("age", .seconds(now - record.acceptedAt)),
-                ])
+            var fields: [Log.Field] = [
+                ("connection", .number(record.connection)), ("pid", .number(UInt64(ended.pid))),
+                ("peer", .text(record.peer.description)),
+                how ?? ("status", .number(UInt64(ended.status ?? 0))), ("age", .seconds(now - record.acceptedAt)),
+            ]
+            if let limit = limit(thatEnded: ended) { fields.append(("limit", .text(limit))) }
+            log.write(.warning, "child died", fields)
         }
     }
 
