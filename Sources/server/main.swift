@@ -35,11 +35,14 @@ do throws(UsageError) {
             try start(settings)
         } catch {
             let status: ExitStatus =
-                switch error.cause {
-                case nil: .usage
-                case let cause? where cause.isAddressInUse: .unavailable
-                case let cause? where cause.isPermissionDenied: .noPermission
-                default: .osError
+                switch (error.kind, error.cause) {
+                case (_, let cause?) where cause.isPermissionDenied: .noPermission
+                case (.badOptions, _): .usage
+                case (.noFile, _): .noInput
+                case (.badFile, _): .badConfiguration
+                case (.noUser, _): .noUser
+                case (.cannotBecome, _): .osError
+                case (.cannotListen, let cause): cause?.isAddressInUse ?? false ? .unavailable : .osError
                 }
             fail(status, error.description)
         }

@@ -27,11 +27,15 @@ struct ServerConnection {
 
     private let id: UInt64
     private let terms: Terms
+    /// Who may connect; nil where everybody may.
+    private let tokens: Tokens?
     private var liveness: ServerLiveness
     private var decoder: FrameDecoder
     private var assembler = MessageAssembler()
     private(set) var outbox = Outbox()
     private(set) var hello: Hello?
+    /// Whom the client's TOKEN stands for, where that has a name.
+    private(set) var tokenName: String?
 
     /// What of the bytes received last is not decoded yet.
     private var undecoded = 0..<0
@@ -62,12 +66,13 @@ struct ServerConnection {
     /// `width` is how many requests and messages the handler is given at a time, and `handlerTimeout` how long one
     /// request may take it where that is one at a time.
     init(
-        id: UInt64, terms: Terms, handshakeTimeout: Duration, acceptedAt: Instant, width: Int = .max,
-        handlerTimeout: Duration? = nil
+        id: UInt64, terms: Terms, handshakeTimeout: Duration, acceptedAt: Instant, tokens: Tokens? = nil,
+        width: Int = .max, handlerTimeout: Duration? = nil
     ) {
         self.id = id
         work = Workload(width: width, timeout: handlerTimeout)
         self.terms = terms
+        self.tokens = tokens
         liveness = ServerLiveness(acceptedAt: acceptedAt, handshakeTimeout: handshakeTimeout)
         decoder = FrameDecoder(from: .client, maxFrame: terms.maxFrame, maxMessage: terms.maxMessage)
     }
@@ -178,6 +183,7 @@ struct ServerConnection {
     private mutating func take(_ frame: Frame, of buffer: [UInt8], at now: Instant) throws(Violation) -> Event? {
         switch frame {
         case .hello(let hello):
+            tokenName = try tokens?.name(of: hello.options.token)
             let welcome = negotiate(hello, with: terms, connection: id)
             self.hello = hello
             outbox.greet(welcome, maxFrame: hello.maxFrame)

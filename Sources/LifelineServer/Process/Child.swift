@@ -37,7 +37,7 @@ final class Child {
 
     init(
         _ socket: consuming Descriptor, peer: SocketAddress, id: UInt64, acceptedAt: Instant, options: ServerOptions,
-        log: Log, slot: Slots.Slot, worker: any Worker
+        tokens: Tokens?, log: Log, slot: Slots.Slot, worker: any Worker
     ) throws(SystemError) {
         signals = try SignalDescriptor([Signal.terminate, Signal.call])
         lastWords = LastWords(
@@ -52,7 +52,7 @@ final class Child {
         self.worker = worker
         connection = ServerConnection(
             id: id, terms: options.terms, handshakeTimeout: options.handshakeTimeout, acceptedAt: acceptedAt,
-            width: worker.width, handlerTimeout: options.handlerTimeout)
+            tokens: tokens, width: worker.width, handlerTimeout: options.handlerTimeout)
         buffer = Array(unsafeUninitializedCapacity: Child.bufferSize) { $1 = Child.bufferSize }
     }
 
@@ -129,7 +129,7 @@ final class Child {
         switch event {
         case .opened(let hello):
             report(.debug, "opened")
-            worker.opened(hello)
+            worker.opened(hello, tokenName: connection.tokenName)
         case .request(let id, let bytes):
             slot.request = id
             prepareLastWords()
@@ -204,6 +204,7 @@ final class Child {
                     ("peer", .text(peer.description)),
                 ]
                 if let name = connection.hello?.options.name { fields.append(("name", .text(name))) }
+                if let name = connection.tokenName { fields.append(("token", .text(name))) }
                 guard hasReported else { return fields }
                 fields.append(("reason", .text(connection.ending.name)))
                 if case .closed(_, _, let side) = connection.ending { fields.append(("by", .text("\(side)"))) }

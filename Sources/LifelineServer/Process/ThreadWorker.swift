@@ -10,14 +10,14 @@ final class ThreadWorker<ConnectionHandler: Handler>: Worker {
     }
 
     private let handler: Moved
-    private let makeConnection: (Hello, Desk) -> Connection
+    private let makeConnection: ConnectionMaker
     private let desk = Desk()
     private var cancellation: Cancellation?
     private var trouble: SystemError?
     private var request: UInt32?
     private(set) var isOver = false
 
-    init(_ handler: ConnectionHandler, _ makeConnection: @escaping (Hello, Desk) -> Connection) {
+    init(_ handler: ConnectionHandler, _ makeConnection: @escaping ConnectionMaker) {
         self.handler = Moved(handler: handler)
         self.makeConnection = makeConnection
     }
@@ -27,7 +27,7 @@ final class ThreadWorker<ConnectionHandler: Handler>: Worker {
     func signalled(_ signal: Int32, at now: Instant) {}
     func giveUp() {}
 
-    func opened(_ hello: Hello) {
+    func opened(_ hello: Hello, tokenName: String?) {
         do {
             let moved = handler
             let desk = desk
@@ -36,7 +36,7 @@ final class ThreadWorker<ConnectionHandler: Handler>: Worker {
                 var handler = moved.handler
                 serve(&handler, desk)
             }
-            desk.put(.opened(makeConnection(hello, desk)))
+            desk.put(.opened(makeConnection(hello, tokenName, desk)))
         } catch {
             trouble = error
         }

@@ -10,8 +10,8 @@ protocol Worker: AnyObject {
     /// How many requests and messages it is given at a time.
     var width: Int { get }
 
-    /// The handshake is done.
-    func opened(_ hello: Hello)
+    /// The handshake is done; `tokenName` is whom the client's token stands for.
+    func opened(_ hello: Hello, tokenName: String?)
     func take(_ request: Request)
     func take(message: ArraySlice<UInt8>)
     /// Nobody waits for the answer to this request any more; it need not be finished.

@@ -123,9 +123,18 @@ final class ServerProcess {
     }
 }
 
-/// Runs `body` with a server of its own, and checks afterwards that the server leaves nothing behind.
+/// As the other, with arguments of a list.
 func withServer(
     _ arguments: String..., prefix: [String] = [], input: Spawned.Stream = .null, errors: Spawned.Stream = .pipe,
+    sourceLocation: SourceLocation = #_sourceLocation, _ body: (ServerProcess) throws -> Void
+) throws {
+    try withServer(
+        arguments, prefix: prefix, input: input, errors: errors, sourceLocation: sourceLocation, body)
+}
+
+/// Runs `body` with a server of its own, and checks afterwards that the server leaves nothing behind.
+func withServer(
+    _ arguments: [String], prefix: [String] = [], input: Spawned.Stream = .null, errors: Spawned.Stream = .pipe,
     sourceLocation: SourceLocation = #_sourceLocation, _ body: (ServerProcess) throws -> Void
 ) throws {
     let before = OpenDescriptors.count
