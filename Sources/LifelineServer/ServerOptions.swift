@@ -36,8 +36,8 @@ public struct ServerOptions: Sendable {
     public var user: String?
     /// The group that it becomes, and no other; nil: the user's own.
     public var group: String?
-    /// The most memory of the process of one connection: bytes of its address space, of which a bare one takes some 20
-    /// MiB (RLIMIT_AS in setrlimit(2)). What goes over it ends that connection alone.
+    /// The most memory of the process of one connection: bytes of its address space, of which the `server` command
+    /// takes 8 MiB itself (RLIMIT_AS in setrlimit(2)). What goes over it ends that connection alone.
     public var maxMemory: UInt64?
     /// The most processor time of one connection in all its life, in whole seconds, rounded up (RLIMIT_CPU).
     public var maxCPU: Duration?

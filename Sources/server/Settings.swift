@@ -129,7 +129,8 @@ struct Settings {
             listening, its children answer what they have and send their clients away; a second signal, or the end of
             --grace, ends what is left. SIGTERM to a child ends that connection alone.
 
-            The file of a Unix socket stays behind where --user may not remove it; the next start replaces it.
+            No program that it starts gets privileges that it does not have itself (no_new_privs). The file of a Unix socket
+            stays behind where --user may not remove it; the next start replaces it.
 
             Exit status: 0 after a shutdown, 64 for a wrong command line, 66 where the token file cannot be read, 67 for
             an unknown user or group, 69 where the address is in use, 71 where the system refuses, 74 where standard
