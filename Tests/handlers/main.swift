@@ -37,7 +37,9 @@ struct Obedient: Handler {
             // Not to be interrupted: a library's call that blocks.
             usleep(UInt32(number) * 1000)
             tell("woke \(request.id)")
-        case "wait": tell("waited \(request.id) \(request.wait(for: .milliseconds(number)))")
+        case "wait":
+            tell("began \(request.id)")
+            tell("waited \(request.id) \(request.wait(for: .milliseconds(number)))")
         case "fail": throw Failure(.handlerFailed, "as you wish", retryAfter: UInt32(number))
         case "parts":
             return Response { parts throws(Failure) in
