@@ -57,6 +57,7 @@ let package = Package(
         // Judges the built commands by their bytes alone: it depends on them to have them built, and shares no encoder,
         // decoder or constant with them.
         .testTarget(
-            name: "ConformanceTests", dependencies: ["server", "client", "conformance", "handlers", "LifelineClient", "RawWire"]),
+            name: "ConformanceTests",
+            dependencies: ["server", "client", "conformance", "handlers", "LifelineClient", "RawWire"]),
     ]
 )
