@@ -73,6 +73,8 @@ int cposix_epoll_wait(int epoll, struct cposix_event *events, int timeout) {
 
 void cposix_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
 
+int cposix_no_new_privileges(void) { return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); }
+
 int cposix_exit_status(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : -1; }
 
 int cposix_exit_signal(int status) { return WIFSIGNALED(status) ? WTERMSIG(status) : 0; }

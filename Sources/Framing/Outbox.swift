@@ -7,19 +7,16 @@ public struct Outbox: Sendable {
     /// A message, or a frame that keeps its place among the messages.
     private enum Waiting {
         case message(Message)
-        case frame([UInt8], id: UInt32, cost: Int, isRefusal: Bool)
+        case frame([UInt8], id: UInt32, isRefusal: Bool)
 
         var id: UInt32 {
             switch self {
             case .message(let message): message.id
-            case .frame(_, let id, _, _): id
+            case .frame(_, let id, _): id
             }
         }
         var cost: Int {
-            switch self {
-            case .message(let message): message.cost
-            case .frame(_, _, let cost, _): cost
-            }
+            if case .message(let message) = self { message.cost } else { 0 }
         }
         var start: UInt64? {
             if case .message(let message) = self { message.start } else { nil }
@@ -242,13 +239,13 @@ public struct Outbox: Sendable {
         stage()
     }
 
-    /// Queues a FAILURE behind the messages that wait.
-    public mutating func fail(_ id: UInt32, _ failure: Failure, cost: Int) {
+    /// Queues a FAILURE behind the messages that wait; it is counted in `count`, and costs nothing.
+    public mutating func fail(_ id: UInt32, _ failure: Failure) {
         guard !isClosed else { return }
-        count(id, cost)
+        count(id, 0)
         var frame: [UInt8] = []
         failure.append(id: id, to: &frame)
-        waiting.append(.frame(frame, id: id, cost: cost, isRefusal: false))
+        waiting.append(.frame(frame, id: id, isRefusal: false))
         stage()
     }
 
@@ -258,7 +255,7 @@ public struct Outbox: Sendable {
         refusals += 1
         var frame: [UInt8] = []
         failure.append(id: id, to: &frame)
-        waiting.append(.frame(frame, id: id, cost: 0, isRefusal: true))
+        waiting.append(.frame(frame, id: id, isRefusal: true))
         stage()
     }
 
@@ -328,7 +325,7 @@ public struct Outbox: Sendable {
         greetForClose()
         var frame: [UInt8] = []
         close.append(to: &frame)
-        waiting.append(.frame(frame, id: 0, cost: 0, isRefusal: false))
+        waiting.append(.frame(frame, id: 0, isRefusal: false))
         stage()
         isClosed = true
     }
@@ -390,10 +387,10 @@ public struct Outbox: Sendable {
     }
 
     private mutating func stage(_ waiting: Waiting) {
-        guard case .frame(let frame, let id, let cost, let isRefusal) = waiting else { return }
+        guard case .frame(let frame, let id, let isRefusal) = waiting else { return }
         let start = base + UInt64(staged.count)
         staged.append(contentsOf: frame)
-        marks.append(Mark(id: id, start: start, end: base + UInt64(staged.count), cost: cost, isRefusal: isRefusal))
+        marks.append(Mark(id: id, start: start, end: base + UInt64(staged.count), cost: 0, isRefusal: isRefusal))
     }
 
     /// Stages the last or only chunk of a message; `start` is where its first lies, if it has another.

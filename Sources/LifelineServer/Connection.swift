@@ -2,6 +2,9 @@ import Framing
 import Liveness
 import Posix
 
+/// Makes the connection of a handler: who said HELLO, whom the token stands for, and the desk for what is sent.
+typealias ConnectionMaker = (Hello, String?, Desk) -> Connection
+
 /// The connection that a handler serves: who is there, and the way to speak unasked.
 ///
 /// It may be used in any thread of the child, and be kept longer than the connection lives.
@@ -14,13 +17,17 @@ public final class Connection: Sendable {
     public let name: String?
     /// What the client proves itself with, at most 256 bytes; compare it in constant time.
     public let token: [UInt8]?
+    /// Whom the token stands for in `ServerOptions.tokenFile`: as sure as the token is secret; nil where the file has no
+    /// name for it, or there is no file.
+    public let tokenName: String?
     private let desk: Desk
 
-    init(id: UInt64, peer: String, options: Options, desk: Desk) {
+    init(id: UInt64, peer: String, options: Options, tokenName: String?, desk: Desk) {
         self.id = id
         self.peer = peer
         name = options.name
         token = options.token
+        self.tokenName = tokenName
         self.desk = desk
     }
 

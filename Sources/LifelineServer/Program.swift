@@ -22,7 +22,7 @@ public struct Program: Sendable {
             if error.isNotFound, !command[0].contains("/") { advice = ": it is in no folder of PATH" }
             if error.isPermissionDenied { advice = ": it must be a file that may be executed" }
             throw StartError(
-                description: "cannot start the program '\(command[0])': \(error.text)\(advice)", cause: error)
+                .noProgram, "cannot start the program '\(command[0])': \(error.text)\(advice)", cause: error)
         }
         self.framing = framing
     }
@@ -41,7 +41,7 @@ struct ProgramSetting {
     /// The variable by which what a program started is known (`Orphans`).
     static func mark(of server: ProcessID) -> String { "LIFELINE_SERVER=\(server)" }
 
-    func variables(name: String?, request: UInt32?) -> [String] {
+    func variables(name: String?, tokenName: String?, request: UInt32?) -> [String] {
         var all = [ProgramSetting.mark(of: server), "LIFELINE_CONNECTION=\(connection)"]
         if let path = local.unixPath {
             all += ["PROTO=UNIX", "UNIXLOCALPATH=\(path)"]
@@ -51,6 +51,7 @@ struct ProgramSetting {
             if let host = local.host, let port = local.port { all += ["TCPLOCALIP=\(host)", "TCPLOCALPORT=\(port)"] }
         }
         if let name { all.append("LIFELINE_NAME=\(name)") }
+        if let tokenName { all.append("LIFELINE_TOKEN_NAME=\(tokenName)") }
         if let request { all.append("LIFELINE_REQUEST=\(request)") }
         return all
     }

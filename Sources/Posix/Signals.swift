@@ -13,6 +13,8 @@ public enum Signal {
     public static let terminate = SIGTERM
     /// A child has ended, or several.
     public static let childEnded = SIGCHLD
+    /// The limit of processor time is reached.
+    public static let processorTimeOver = SIGXCPU
 }
 
 /// Signals as data: blocked, and read from a descriptor in the poll set (signalfd(2)), never handled.

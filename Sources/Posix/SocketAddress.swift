@@ -5,6 +5,8 @@ public struct SocketAddress: Sendable {
     private var storage = sockaddr_storage()
     private var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
 
+    private init() {}
+
     /// Reads `host` as the commands take it: a numeric IPv4 or IPv6 address (the latter with or without brackets, with
     /// a zone if need be), or `unix:` and a path; nil where it is none of them. Names are not resolved.
     public init?(host: String, port: UInt16) {
@@ -80,6 +82,29 @@ public struct SocketAddress: Sendable {
         withUnsafeBytes(of: storage) { $0.loadUnaligned(as: Address.self) }
     }
 
+    /// The IP address as one number, that of IPv4 in the form that IPv6 has for it, ::ffff:a.b.c.d (RFC 4291, section
+    /// 2.5.5.2); nil for a Unix socket.
+    public var ipNumber: UInt128? {
+        switch family {
+        case AF_INET: 0xFFFF << 32 | UInt128(UInt32(bigEndian: load(as: sockaddr_in.self).sin_addr.s_addr))
+        case AF_INET6:
+            withUnsafeBytes(of: load(as: sockaddr_in6.self).sin6_addr) {
+                UInt128(bigEndian: $0.loadUnaligned(as: UInt128.self))
+            }
+        default: nil
+        }
+    }
+
+    /// `10.0.0.0` or `2001:db8::` for an address as `ipNumber` has it.
+    public static func text(ofIPNumber number: UInt128) -> String {
+        var address = sockaddr_in6()
+        withUnsafeMutableBytes(of: &address.sin6_addr) { $0.storeBytes(of: number.bigEndian, as: UInt128.self) }
+        var whole = SocketAddress()
+        address.sin6_family = sa_family_t(AF_INET6)
+        whole.set(address)
+        return whole.ipText
+    }
+
     /// The path of a Unix socket; empty for an unnamed one, as clients are.
     public var unixPath: String? {
         guard isUnix else { return nil }
@@ -95,11 +120,9 @@ extension SocketAddress {
     /// The IP address as text, without brackets; a client of IPv4 on a listener for both is shown as what it is.
     public var host: String? {
         switch family {
-        case AF_INET: return text(of: load(as: sockaddr_in.self).sin_addr)
-        case AF_INET6:
-            let text = text(of: load(as: sockaddr_in6.self).sin6_addr)
-            return text.hasPrefix("::ffff:") && text.contains(".") ? String(text.dropFirst(7)) : text
-        default: return nil
+        case AF_INET: text(of: load(as: sockaddr_in.self).sin_addr)
+        case AF_INET6: ipText
+        default: nil
         }
     }
 
@@ -117,13 +140,14 @@ extension SocketAddress: CustomStringConvertible {
     /// `127.0.0.1:7400`, `[::1]:7400`, `unix:/path`, or `unix` for an unnamed Unix socket.
     public var description: String {
         if let host, let port { return host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
-        switch family {
-        case AF_UNIX:
-            let path = unixPath ?? ""
-            return path.isEmpty ? "unix" : "unix:\(path)"
-        default:
-            return "family \(family)"
-        }
+        guard let unixPath else { return "family \(family)" }
+        return unixPath.isEmpty ? "unix" : "unix:\(unixPath)"
+    }
+
+    /// An address of IPv6; one of IPv4 on a listener for both is shown as what it is.
+    private var ipText: String {
+        let text = text(of: load(as: sockaddr_in6.self).sin6_addr)
+        return text.hasPrefix("::ffff:") && text.contains(".") ? String(text.dropFirst(7)) : text
     }
 
     private func text<Address>(of address: Address) -> String {

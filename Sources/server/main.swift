@@ -18,8 +18,10 @@ func say(_ text: String) {
 }
 
 func start(_ settings: Settings) throws(StartError) {
-    let program = try settings.program()
+    _ = try settings.program()
     let server = try Server(settings.options)
+    // Once more, for who it is now: --user may not execute what root may.
+    let program = try settings.program()
     say("listening on \(server.address)")
     if let program { return server.run(program) }
     let kind = settings.handler
@@ -37,11 +39,15 @@ do throws(UsageError) {
             try start(settings)
         } catch {
             let status: ExitStatus =
-                switch error.cause {
-                case nil: .usage
-                case let cause? where cause.isAddressInUse || cause.isNotFound: .unavailable
-                case let cause? where cause.isPermissionDenied: .noPermission
-                default: .osError
+                switch (error.kind, error.cause) {
+                case (_, let cause?) where cause.isPermissionDenied: .noPermission
+                case (.badOptions, _): .usage
+                case (.noFile, _): .noInput
+                case (.badFile, _): .badConfiguration
+                case (.noUser, _): .noUser
+                case (.noProgram, let cause): cause?.isNotFound ?? false ? .unavailable : .osError
+                case (.cannotBecome, _): .osError
+                case (.cannotListen, let cause): cause?.isAddressInUse ?? false ? .unavailable : .osError
                 }
             fail(status, error.description)
         }

@@ -28,10 +28,13 @@ func goAway() -> [UInt8] { raw(0x0A, zeros(12)) }
 func close(lastID: UInt32 = 0, code: UInt16 = 0) -> [UInt8] { raw(0x0B, u32(lastID) + u16(code) + zeros(6)) }
 
 let preface = text("LIFELINE")
-func hello(short: Bool = false, deadAfter: UInt32 = 0, maxFrame: UInt32 = 16384, maxMessage: UInt32 = 1 << 20)
-    -> [UInt8]
-{
-    preface + raw(0x01, [1, 0, 0, short ? 1 : 0] + u32(0) + u32(deadAfter) + u32(maxFrame) + u32(maxMessage))
+func hello(
+    short: Bool = false, deadAfter: UInt32 = 0, maxFrame: UInt32 = 16384, maxMessage: UInt32 = 1 << 20,
+    token: [UInt8]? = nil
+) -> [UInt8] {
+    let options = token.map { u16(1) + u16(UInt16($0.count)) + $0 } ?? []
+    return preface
+        + raw(0x01, [1, 0, 0, short ? 1 : 0] + u32(0) + u32(deadAfter) + u32(maxFrame) + u32(maxMessage) + options)
 }
 
 /// What the loop was given for the handler.
@@ -55,11 +58,11 @@ struct Conversation {
     private var read = 0
 
     init(
-        _ terms: Terms = Terms(), handshakeTimeout: Duration = .seconds(10), width: Int = .max,
+        _ terms: Terms = Terms(), handshakeTimeout: Duration = .seconds(10), tokens: Tokens? = nil, width: Int = .max,
         handlerTimeout: Duration? = nil
     ) {
         connection = ServerConnection(
-            id: 7, terms: terms, handshakeTimeout: handshakeTimeout, acceptedAt: at(0), width: width,
+            id: 7, terms: terms, handshakeTimeout: handshakeTimeout, acceptedAt: at(0), tokens: tokens, width: width,
             handlerTimeout: handlerTimeout)
     }
 
@@ -92,9 +95,9 @@ struct Conversation {
         case .opened: seen.append(.opened)
         case .message(let bytes): seen.append(.message(String(decoding: bytes, as: UTF8.self)))
         case .cancelled(let id): seen.append(.cancelled(id))
-        case .request(let request):
-            seen.append(.request(request.id, request.text))
-            if echoes { connection.answer(request.id, request.bytes) }
+        case .request(let id, let bytes):
+            seen.append(.request(id, String(decoding: bytes, as: UTF8.self)))
+            if echoes { connection.answer(id, bytes) }
         }
     }
 

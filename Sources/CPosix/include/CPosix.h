@@ -44,6 +44,9 @@ int cposix_epoll_wait(int epoll, struct cposix_event *events, int timeout);
 /// pthread_setname_np(3) of the calling thread.
 void cposix_name_thread(const char *name);
 
+/// prctl(2) with PR_SET_NO_NEW_PRIVS.
+int cposix_no_new_privileges(void);
+
 /// The macros of wait(2): the exit status, or -1 where the process was killed; the signal, or 0 where it exited.
 int cposix_exit_status(int status);
 int cposix_exit_signal(int status);

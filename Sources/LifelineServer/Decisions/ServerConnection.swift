@@ -10,7 +10,7 @@ struct ServerConnection {
     /// What the loop has to bring to the handler.
     enum Event: Sendable {
         case opened(Hello)
-        case request(Request)
+        case request(UInt32, ArraySlice<UInt8>)
         case message(ArraySlice<UInt8>)
         /// Nobody waits for the answer to this request any more: it has its ending, or the connection has.
         case cancelled(UInt32)
@@ -27,11 +27,15 @@ struct ServerConnection {
 
     private let id: UInt64
     private let terms: Terms
+    /// Who may connect; nil where everybody may.
+    private let tokens: Tokens?
     private var liveness: ServerLiveness
     private var decoder: FrameDecoder
     private var assembler = MessageAssembler()
     private(set) var outbox = Outbox()
     private(set) var hello: Hello?
+    /// Whom the client's TOKEN stands for, where that has a name.
+    private(set) var tokenName: String?
 
     /// What of the bytes received last is not decoded yet.
     private var undecoded = 0..<0
@@ -62,12 +66,13 @@ struct ServerConnection {
     /// `width` is how many requests and messages the handler is given at a time, and `handlerTimeout` how long one
     /// request may take it where that is one at a time.
     init(
-        id: UInt64, terms: Terms, handshakeTimeout: Duration, acceptedAt: Instant, width: Int = .max,
-        handlerTimeout: Duration? = nil
+        id: UInt64, terms: Terms, handshakeTimeout: Duration, acceptedAt: Instant, tokens: Tokens? = nil,
+        width: Int = .max, handlerTimeout: Duration? = nil
     ) {
         self.id = id
         work = Workload(width: width, timeout: handlerTimeout)
         self.terms = terms
+        self.tokens = tokens
         liveness = ServerLiveness(acceptedAt: acceptedAt, handshakeTimeout: handshakeTimeout)
         decoder = FrameDecoder(from: .client, maxFrame: terms.maxFrame, maxMessage: terms.maxMessage)
     }
@@ -89,8 +94,9 @@ struct ServerConnection {
         case (.ping, .some): break
         case (.drop(let violation), nil): drop(violation, at: now)
         case (.drop(let violation), .some(let leaving)):
-            // Only a client that does not read its last answers can still be dropped; a drop has a time of its own.
-            guard leaving.isFlushing, leaving.deadline == nil, violation.code == .slowReader else { break }
+            // Only a client that does not read the last words can still be dropped: a slow reader, or one that has not
+            // even said HELLO in time. A drop has a time of its own.
+            guard leaving.isFlushing, leaving.deadline == nil else { break }
             ending = .closed(violation.code, violation.text, by: .server)
             departure?.giveUp()
         }
@@ -106,8 +112,8 @@ struct ServerConnection {
 
     var deadline: Instant? {
         guard let departure else { return earlier(liveness.deadline, work.deadline) }
-        // While the last answers of an orderly end are written, slow reading is judged; a drop has its own deadline alone.
-        return departure.isFlushing && hello != nil ? departure.deadline ?? liveness.deadline : departure.deadline
+        // While the last words of an orderly end are written, slow reading is judged; a drop has its own deadline alone.
+        return departure.isFlushing ? departure.deadline ?? liveness.deadline : departure.deadline
     }
 
     // MARK: What came
@@ -177,6 +183,7 @@ struct ServerConnection {
     private mutating func take(_ frame: Frame, of buffer: [UInt8], at now: Instant) throws(Violation) -> Event? {
         switch frame {
         case .hello(let hello):
+            tokenName = try tokens?.name(of: hello.options.token)
             let welcome = negotiate(hello, with: terms, connection: id)
             self.hello = hello
             outbox.greet(welcome, maxFrame: hello.maxFrame)
@@ -238,9 +245,8 @@ struct ServerConnection {
         guard let bytes = assembler.add(part, of: buffer) else { return nil }
         let since = incoming?.since ?? now
         incoming = nil
-        let request = Request(id: part.id, bytes: bytes)
-        work.add(request, since: since)
-        return .request(request)
+        work.add(part.id, bytes: bytes.count, since: since)
+        return .request(part.id, bytes)
     }
 
     private mutating func refuse(_ id: UInt32, _ text: String) throws(Violation) {
@@ -266,7 +272,7 @@ struct ServerConnection {
         if incoming?.id == id {
             incoming = nil
             assembler.abandon()
-            outbox.fail(id, Failure(.cancelled), cost: 0)
+            outbox.fail(id, Failure(.cancelled))
             ended(id)
         } else if discarding == id {
             discarding = nil
@@ -358,7 +364,7 @@ struct ServerConnection {
     mutating func fail(_ id: UInt32, _ failure: Failure) {
         guard let failed = work.end(id) else { return }
         if failed.sent > 0 { outbox.abandon(id) }
-        outbox.fail(id, failure, cost: 0)
+        outbox.fail(id, failure)
         answered(id)
     }
 

@@ -37,7 +37,8 @@ struct Workload {
     /// What the messages that wait cost.
     private(set) var waitingMessages = 0
     private var given = 0
-    /// The request that the handler works on, and when its time began; of a handler that is given one at a time.
+    /// The request that the handler works on, and when its time began, or ended where it is late; of a handler that is
+    /// given one at a time.
     private var current: (id: UInt32, since: Instant, isLate: Bool)?
     /// Whether the handler is given up: it will not come back.
     private(set) var isStuck = false
@@ -59,8 +60,8 @@ struct Workload {
 
     // MARK: What the handler is given
 
-    mutating func add(_ request: Request, since: Instant) {
-        unanswered.append(Unanswered(id: request.id, bytes: request.bytes.count, since: since))
+    mutating func add(_ id: UInt32, bytes: Int, since: Instant) {
+        unanswered.append(Unanswered(id: id, bytes: bytes, since: since))
     }
 
     /// Gives `event` to the handler now (returned), or keeps it for later.
@@ -85,9 +86,9 @@ struct Workload {
 
     private mutating func begin(_ event: ServerConnection.Event, at now: Instant) {
         given += 1
-        guard case .request(let request) = event else { return }
-        lastID = request.id
-        if width == 1 { current = (request.id, now, false) }
+        guard case .request(let id, _) = event else { return }
+        lastID = id
+        if width == 1 { current = (id, now, false) }
     }
 
     private static func cost(_ event: ServerConnection.Event) -> Int {
@@ -121,7 +122,7 @@ struct Workload {
 
     /// Takes requests back that the handler has not been given.
     private mutating func withdraw(_ condition: (UInt32) -> Bool) {
-        _ = waiting.remove { if case .request(let request) = $0 { condition(request.id) } else { false } }
+        _ = waiting.remove { if case .request(let id, _) = $0 { condition(id) } else { false } }
     }
 
     /// So many bytes more of the response `id` have been sent.
@@ -133,7 +134,7 @@ struct Workload {
 
     /// The client took bytes: a handler that sends a response in parts may only have waited for that.
     mutating func touch(at now: Instant) {
-        if let current, self[current.id]?.sent ?? 0 > 0 { self.current?.since = now }
+        if let current, !current.isLate, self[current.id]?.sent ?? 0 > 0 { self.current?.since = now }
     }
 
     /// No request is answered any more. Those that the handler works on are returned; what else has come for it, the
@@ -148,7 +149,7 @@ struct Workload {
 
     var deadline: Instant? {
         guard let timeout, let current else { return nil }
-        return current.since + (current.isLate ? timeout + Workload.comeBack : timeout)
+        return current.since + (current.isLate ? Workload.comeBack : timeout)
     }
 
     mutating func verdict(at now: Instant) -> Verdict {
@@ -160,7 +161,7 @@ struct Workload {
             self.current = nil
             return .stuck
         }
-        self.current?.isLate = true
+        self.current = (current.id, now, isLate: true)
         return .late(current.id)
     }
 }

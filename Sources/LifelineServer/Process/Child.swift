@@ -37,7 +37,7 @@ final class Child {
 
     init(
         _ socket: consuming Descriptor, peer: SocketAddress, id: UInt64, acceptedAt: Instant, options: ServerOptions,
-        log: Log, slot: Slots.Slot, worker: any Worker
+        tokens: Tokens?, log: Log, slot: Slots.Slot, worker: any Worker
     ) throws(SystemError) {
         signals = try SignalDescriptor([Signal.terminate, Signal.call, Signal.childEnded])
         lastWords = LastWords(
@@ -52,7 +52,7 @@ final class Child {
         self.worker = worker
         connection = ServerConnection(
             id: id, terms: options.terms, handshakeTimeout: options.handshakeTimeout, acceptedAt: acceptedAt,
-            width: worker.width,
+            tokens: tokens, width: worker.width,
             handlerTimeout: worker.judgesTime ? nil : options.handlerTimeout)
         buffer = Array(unsafeUninitializedCapacity: Child.bufferSize) { $1 = Child.bufferSize }
     }
@@ -130,11 +130,11 @@ final class Child {
         switch event {
         case .opened(let hello):
             report(.debug, "opened")
-            worker.opened(hello)
-        case .request(let request):
-            slot.request = request.id
+            worker.opened(hello, tokenName: connection.tokenName)
+        case .request(let id, let bytes):
+            slot.request = id
             prepareLastWords()
-            worker.take(request)
+            worker.take(Request(id: id, bytes: bytes))
         case .message(let message): worker.take(message: message)
         case .cancelled(let id): worker.cancel(id)
         }
@@ -205,6 +205,7 @@ final class Child {
                     ("peer", .text(peer.description)),
                 ]
                 if let name = connection.hello?.options.name { fields.append(("name", .text(name))) }
+                if let name = connection.tokenName { fields.append(("token", .text(name))) }
                 guard hasReported else { return fields }
                 fields.append(("reason", .text(connection.ending.name)))
                 if case .closed(_, _, let side) = connection.ending { fields.append(("by", .text("\(side)"))) }

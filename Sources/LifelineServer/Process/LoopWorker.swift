@@ -5,12 +5,12 @@ import Posix
 /// Calls a handler that answers at once, in the child's loop.
 final class LoopWorker<ConnectionHandler: Handler>: Worker {
     private var handler: ConnectionHandler
-    private let makeConnection: (Hello, Desk) -> Connection
+    private let makeConnection: ConnectionMaker
     private let desk = Desk()
     private var longest = 0
     private var answers: [Desk.Product] = []
 
-    init(_ handler: ConnectionHandler, _ makeConnection: @escaping (Hello, Desk) -> Connection) {
+    init(_ handler: ConnectionHandler, _ makeConnection: @escaping ConnectionMaker) {
         self.handler = handler
         self.makeConnection = makeConnection
     }
@@ -23,10 +23,10 @@ final class LoopWorker<ConnectionHandler: Handler>: Worker {
     func signalled(_ signal: Int32, at now: Instant) {}
     func giveUp() {}
 
-    func opened(_ hello: Hello) {
+    func opened(_ hello: Hello, tokenName: String?) {
         longest = Int(hello.maxMessage)
         desk.tell(messageRoom: hello.short ? nil : longest, partRoom: 0, isOpen: true)
-        handler.opened(makeConnection(hello, desk))
+        handler.opened(makeConnection(hello, tokenName, desk))
         answers.append(.finished)
     }
 

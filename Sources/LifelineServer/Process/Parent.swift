@@ -40,6 +40,8 @@ final class Parent {
     private let listener: Held<Descriptor>
     private let address: SocketAddress
     private let socketFile: UInt64?
+    private let tokenFile: TokenFile?
+    private let rules: AddressRules
     private let refusals = Refusals()
     /// Given up for a moment where accept lacks a descriptor, so that one client can be accepted and told.
     private var spare = try? Descriptor.event()
@@ -48,14 +50,14 @@ final class Parent {
     private var connections: UInt64 = 0
     private var pause = AcceptPause()
     private var troubleLines = LineRate()
-    private var busyLines = LineRate()
+    private var refusalLines: [Code: LineRate] = [:]
     private var shutdown: Shutdown
     /// While the server drains: how long clients that are already on their way in are waited for.
     private var listensUntil: Instant?
 
     init(
         _ options: ServerOptions, listener: consuming Descriptor, address: SocketAddress,
-        signals: consuming SignalDescriptor, slots: Slots, orphans: Orphans?, log: Log,
+        signals: consuming SignalDescriptor, slots: Slots, tokenFile: TokenFile?, orphans: Orphans?, log: Log,
         _ makeWorker: @escaping WorkerMaker
     ) {
         self.options = options
@@ -63,9 +65,11 @@ final class Parent {
         self.signals = Held(signals)
         self.slots = slots
         self.address = address
+        self.tokenFile = tokenFile
         self.log = log
         self.makeWorker = makeWorker
         self.orphans = orphans
+        rules = AddressRules(allow: options.allow, deny: options.deny)
         shutdown = Shutdown(grace: options.grace)
         socketFile = address.unixPath.flatMap(fileNumber)
     }
@@ -125,18 +129,17 @@ final class Parent {
 
     private func serve(_ accepted: consuming Accepted, at now: Instant) {
         let peer = accepted.peer
+        if let reason = rules.refusal(of: peer.ipNumber) {
+            reportRefusal(.unauthorized, peer, reason, at: now)
+            refuse(accepted.connection, .unauthorized, "clients of this address are not let in", at: now)
+            return
+        }
         guard children.count < options.maxConnections else {
-            if let count = busyLines.happened(at: now) {
-                log.write(
-                    .warning, "refused",
-                    [
-                        ("reason", .text("BUSY")), ("peer", .text(peer.description)), ("count", .number(count)),
-                        ("text", .text("--max-connections \(options.maxConnections) is reached")),
-                    ])
-            }
+            reportRefusal(.busy, peer, "--max-connections \(options.maxConnections) is reached", at: now)
             refuse(accepted.connection, .busy, "the server has as many connections as it may", at: now)
             return
         }
+        tokenFile?.refresh(log)
         let slot = slots.take()
         do throws(SystemError) {
             switch try forkProcess() {
@@ -156,7 +159,19 @@ final class Parent {
     }
 
     private func refuse(_ connection: consuming Descriptor, _ code: Code, _ text: String, at now: Instant) {
-        refusals.refuse(connection, Close(code, text, retryAfter: Parent.busyRetryAfter), at: now)
+        // Who is not let in need not try again at all.
+        let retryAfter = code == .unauthorized ? 0 : Parent.busyRetryAfter
+        refusals.refuse(connection, Close(code, text, retryAfter: retryAfter), at: now)
+    }
+
+    private func reportRefusal(_ code: Code, _ peer: SocketAddress, _ text: String, at now: Instant) {
+        guard let count = refusalLines[code, default: LineRate()].happened(at: now) else { return }
+        log.write(
+            .warning, "refused",
+            [
+                ("reason", .text("\(code)")), ("peer", .text(peer.description)), ("count", .number(count)),
+                ("text", .text(text)),
+            ])
     }
 
     private func acceptFailed(_ error: SystemError, at now: Instant) {
@@ -185,17 +200,32 @@ final class Parent {
         signals.close()
         refusals.closeAll()
         spare = nil
+        limitChild()
         do {
             let id = connections + 1
             let worker = makeWorker(connection, id, peer)
             try Child(
-                connection, peer: peer, id: id, acceptedAt: acceptedAt, options: options, log: log, slot: slot,
-                worker: worker
+                connection, peer: peer, id: id, acceptedAt: acceptedAt, options: options, tokens: tokenFile?.tokens,
+                log: log, slot: slot, worker: worker
             ).run()
         } catch {
             log.write(.error, "child failed", [("text", .text("\(error)"))])
             exitProcess(1)
         }
+    }
+
+    private func limitChild() {
+        if let most = options.maxMemory { ProcessLimit.memory.lower(to: most) }
+        if let most = options.maxCPU { ProcessLimit.processorTime.lower(to: UInt64((most / .seconds(1)).rounded(.up))) }
+        if let most = options.maxFiles { ProcessLimit.files.lower(to: most) }
+    }
+
+    /// The limit that a child has died of, by the name of its flag.
+    private func limit(thatEnded child: Ended, _ slot: Slots.Slot) -> String? {
+        if child.signal == Signal.processorTimeOver, options.maxCPU != nil { return "max-cpu" }
+        // The allocation that failed is not in it, and is the greater part as a rule: an array grows by doubling.
+        if let most = options.maxMemory, slot.crashSize >= most / 3 { return "max-memory" }
+        return nil
     }
 
     private func reapAll(at now: Instant) {
@@ -217,6 +247,7 @@ final class Parent {
             ended.signal.map { ("signal", .text(signalName($0))) } ?? ("status", .number(UInt64(ended.status ?? 0))),
         ]
         if slot.request > 0 { fields.append(("request", .number(UInt64(slot.request)))) }
+        if let limit = limit(thatEnded: ended, slot) { fields.append(("limit", .text(limit))) }
         fields.append(("age", .seconds(now - record.acceptedAt)))
         log.write(.warning, "child died", fields)
     }

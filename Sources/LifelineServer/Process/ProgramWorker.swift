@@ -17,7 +17,8 @@ final class ProgramWorker: Worker {
     private let setting: ProgramSetting
     private let timeout: Duration?
     private let log: Log
-    private var hello = Hello()
+    /// What the client calls itself, and what its token is called.
+    private var names: (own: String?, token: String?)
     private var dialogue: ProgramDialogue?
     private var running: RunningProgram?
     /// Whether what waited for the client has room now, so that there is nothing to wait for.
@@ -37,8 +38,8 @@ final class ProgramWorker: Worker {
     var deadline: Instant? { mayGoOn ? Instant(sinceStart: .zero) : dialogue?.deadline }
     var isOver: Bool { dialogue?.isOver ?? true }
 
-    func opened(_ hello: Hello) {
-        self.hello = hello
+    func opened(_ hello: Hello, tokenName: String?) {
+        names = (hello.options.name, tokenName)
         dialogue = ProgramDialogue(
             program.framing, grace: program.grace, timeout: timeout, mostAccepted: hello.maxMessage)
     }
@@ -154,7 +155,7 @@ final class ProgramWorker: Worker {
         do {
             running = RunningProgram(
                 try program.file.start(
-                    adding: setting.variables(name: hello.options.name, request: request),
+                    adding: setting.variables(name: names.own, tokenName: names.token, request: request),
                     removing: ProgramSetting.replaced))
             dialogue?.started(at: now)
             log.write(.debug, "program started", fields)

@@ -4,10 +4,36 @@ import Posix
 
 /// Why a server cannot start: what was tried, what the system said, and what to do.
 public struct StartError: Error, CustomStringConvertible, Sendable {
+    /// What kind of trouble it is, for an exit status.
+    public enum Kind: Sendable {
+        /// An option cannot mean anything: `host` is not an address, or `user` is root.
+        case badOptions
+        /// The system does not let it listen.
+        case cannotListen
+        /// The token file cannot be read.
+        case noFile
+        /// The token file is not one.
+        case badFile
+        /// A program is not there, or cannot be executed.
+        case noProgram
+        /// There is no such user or group.
+        case noUser
+        /// The system does not let it become that user.
+        case cannotBecome
+    }
+
+    /// What kind of trouble it is.
+    public let kind: Kind
     /// A sentence for a person.
     public let description: String
     /// The system's reason, where there is one.
     public let cause: SystemError?
+
+    init(_ kind: Kind, _ description: String, cause: SystemError? = nil) {
+        self.kind = kind
+        self.description = description
+        self.cause = cause
+    }
 }
 
 /// A server that gives every connection a process of its own.
@@ -22,20 +48,26 @@ public struct Server: ~Copyable {
     private let listener: Descriptor
     private let signals: SignalDescriptor
     private let slots: Slots
+    private let tokenFile: TokenFile?
+    private let account: Account?
     /// Where it listens, with the port that the system chose.
     public let address: SocketAddress
 
-    /// Listens; from now on connections are queued, and SIGTERM, SIGINT and SIGCHLD wait for `run`.
+    /// Listens, and then becomes `ServerOptions.user`; from now on connections are queued, SIGTERM, SIGINT and SIGCHLD
+    /// wait for `run`, and no program that is started here gets new privileges (PR_SET_NO_NEW_PRIVS in prctl(2)).
     ///
-    /// Throws what is wrong with the address, or what the system refused (socket(2), bind(2), listen(2)).
+    /// Throws what is wrong with the address, the token file or the user, or what the system refused (socket(2),
+    /// bind(2), listen(2), setuid(2)).
     public init(_ options: ServerOptions) throws(StartError) {
         guard let address = SocketAddress(host: options.host, port: options.port) else {
             throw StartError(
-                description: "'\(options.host)' is not an address to listen on: expected a numeric IPv4 or IPv6 "
-                    + "address such as 127.0.0.1 or ::, or unix:/path (names are not resolved)",
-                cause: nil)
+                .badOptions,
+                "'\(options.host)' is not an address to listen on: expected a numeric IPv4 or IPv6 "
+                    + "address such as 127.0.0.1 or ::, or unix:/path (names are not resolved)")
         }
         Descriptor.openMissingStandardDescriptors()
+        let account = try Account.named(in: options)
+        var tokenFile = try options.tokenFile.map { path throws(StartError) in try TokenFile(path) }
         ignoreBrokenPipes()
         watchCrashes()
         let signals = try Server.explained(address) { () throws(SystemError) in
@@ -45,7 +77,22 @@ public struct Server: ~Copyable {
         let listener = try Server.explained(address) { () throws(SystemError) in
             try Server.listen(at: address, backlog: options.backlog)
         }
+        do throws(StartError) {
+            if let account {
+                try account.become()
+                // What root could read may be closed to this user, and then no change of it could be read either.
+                tokenFile = try options.tokenFile.map { path throws(StartError) in
+                    try TokenFile(path, ownGroup: account.group)
+                }
+            }
+            try Server.explained(address) { () throws(SystemError) in try forbidNewPrivileges() }
+        } catch {
+            if let path = address.unixPath { removeFile(at: path) }
+            throw error
+        }
         self.options = options
+        self.account = account
+        self.tokenFile = tokenFile
         self.address = listener.localAddress
         self.listener = listener
         self.slots = slots
@@ -58,8 +105,7 @@ public struct Server: ~Copyable {
         do {
             return try start()
         } catch {
-            throw StartError(
-                description: "cannot listen on \(address): \(error.text) (\(error.call))", cause: error)
+            throw StartError(.cannotListen, "cannot listen on \(address): \(error.text) (\(error.call))", cause: error)
         }
     }
 
@@ -81,8 +127,9 @@ public struct Server: ~Copyable {
         run(orphans: nil) { _ in
             { _, id, peer in
                 let handler = makeHandler()
-                func connection(_ hello: Hello, _ desk: Desk) -> Connection {
-                    Connection(id: id, peer: peer.description, options: hello.options, desk: desk)
+                let connection: ConnectionMaker = { hello, tokenName, desk in
+                    Connection(
+                        id: id, peer: peer.description, options: hello.options, tokenName: tokenName, desk: desk)
                 }
                 return handler.answersAtOnce ? LoopWorker(handler, connection) : ThreadWorker(handler, connection)
             }
@@ -104,10 +151,15 @@ public struct Server: ~Copyable {
 
     private consuming func run(orphans: Orphans?, _ makeWorker: (Log) -> Parent.WorkerMaker) {
         let log = Log(level: options.logLevel, format: options.logFormat)
-        log.write(.info, "listening", [("address", .text(address.description)), ("pid", .number(UInt64(processID)))])
+        var fields: [Log.Field] = [("address", .text(address.description)), ("pid", .number(UInt64(processID)))]
+        if let account {
+            fields += [("user", .number(UInt64(account.user))), ("group", .number(UInt64(account.group)))]
+        }
+        log.write(.info, "listening", fields)
+        tokenFile?.checkPermissions(log)
         Parent(
-            options, listener: listener, address: address, signals: signals, slots: slots, orphans: orphans, log: log,
-            makeWorker(log)
+            options, listener: listener, address: address, signals: signals, slots: slots, tokenFile: tokenFile,
+            orphans: orphans, log: log, makeWorker(log)
         ).run()
     }
 }

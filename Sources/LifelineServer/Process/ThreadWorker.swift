@@ -10,14 +10,14 @@ final class ThreadWorker<ConnectionHandler: Handler>: Worker {
     }
 
     private let handler: Moved
-    private let makeConnection: (Hello, Desk) -> Connection
+    private let makeConnection: ConnectionMaker
     private let desk = Desk()
     private var cancellation: Cancellation?
     private var trouble: SystemError?
     private var request: UInt32?
     private(set) var isOver = false
 
-    init(_ handler: ConnectionHandler, _ makeConnection: @escaping (Hello, Desk) -> Connection) {
+    init(_ handler: ConnectionHandler, _ makeConnection: @escaping ConnectionMaker) {
         self.handler = Moved(handler: handler)
         self.makeConnection = makeConnection
     }
@@ -27,7 +27,7 @@ final class ThreadWorker<ConnectionHandler: Handler>: Worker {
     func signalled(_ signal: Int32, at now: Instant) {}
     func giveUp() {}
 
-    func opened(_ hello: Hello) {
+    func opened(_ hello: Hello, tokenName: String?) {
         do {
             let moved = handler
             let desk = desk
@@ -36,7 +36,7 @@ final class ThreadWorker<ConnectionHandler: Handler>: Worker {
                 var handler = moved.handler
                 serve(&handler, desk)
             }
-            desk.put(.opened(makeConnection(hello, desk)))
+            desk.put(.opened(makeConnection(hello, tokenName, desk)))
         } catch {
             trouble = error
         }
@@ -81,12 +81,12 @@ private func serve<ConnectionHandler: Handler>(_ handler: inout ConnectionHandle
         switch desk.next() {
         case .opened(let connection):
             handler.opened(connection)
-            desk.finish(with: nil)
+            desk.finish()
         case .request(let request):
             desk.finish(with: answer(of: &handler, to: request, desk))
         case .message(let message):
             handler.received(message)
-            desk.finish(with: nil)
+            desk.finish()
         case .closed(let ending):
             handler.closed(ending)
             return desk.make(.over)

@@ -12,8 +12,8 @@ protocol Worker: AnyObject {
     /// Whether it ends by itself what takes too long (`ServerOptions.handlerTimeout`), and not the connection.
     var judgesTime: Bool { get }
 
-    /// The handshake is done.
-    func opened(_ hello: Hello)
+    /// The handshake is done; `tokenName` is whom the client's token stands for.
+    func opened(_ hello: Hello, tokenName: String?)
     func take(_ request: Request)
     func take(message: ArraySlice<UInt8>)
     /// Nobody waits for the answer to this request any more; it need not be finished.
