@@ -18,7 +18,7 @@ extension Live.ProgramAnswers {
 
     @Test("A program for a connection answers line by line, in any language", arguments: upper)
     func lines(_ command: [String]) throws {
-        try withServer(arguments: ["--exec"] + command) { server in
+        try withServer(["--exec"] + command) { server in
             let peer = try server.open()
             #expect(try peer.answers(to: ["hello", "", "wie geht's", "x"]) == ["HELLO", "", "WIE GEHT'S", "X"])
             try peer.send(.close())

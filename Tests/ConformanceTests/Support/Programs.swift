@@ -35,7 +35,7 @@ func withServer(
     _ body: (ServerProcess) throws -> Void
 ) throws {
     defer { for pid in script.family { kill(pid, SIGKILL) } }
-    try withServer(arguments: arguments + ["--exec"] + script.command, sourceLocation: sourceLocation, body)
+    try withServer(arguments + ["--exec"] + script.command, sourceLocation: sourceLocation, body)
     #expect(eventually { script.family.isEmpty }, "programs are left", sourceLocation: sourceLocation)
 }
 

@@ -139,15 +139,6 @@ func withServer(
     errors: Spawned.Stream = .pipe, sourceLocation: SourceLocation = #_sourceLocation,
     _ body: (ServerProcess) throws -> Void
 ) throws {
-    try withServer(
-        arguments: arguments, prefix: prefix, input: input, errors: errors, sourceLocation: sourceLocation, body)
-}
-
-/// The same, with the arguments in an array.
-func withServer(
-    arguments: [String], prefix: [String] = [], input: Spawned.Stream = .null, errors: Spawned.Stream = .pipe,
-    sourceLocation: SourceLocation = #_sourceLocation, _ body: (ServerProcess) throws -> Void
-) throws {
     let before = OpenDescriptors.count
     do {
         let server = try ServerProcess(
