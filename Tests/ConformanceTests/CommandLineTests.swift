@@ -36,7 +36,8 @@ extension Live.CommandLineOfServer {
         let text = help.output.textSoFar
         for flag in [
             "host", "port", "timeout", "handshake-timeout", "handler", "max-connections", "max-frame", "max-message",
-            "max-in-flight", "max-queued", "backlog", "grace", "log-level", "log-format",
+            "max-in-flight", "max-queued", "backlog", "grace", "log-level", "log-format", "log", "log-flood", "daemon",
+            "chdir", "umask", "pidfile", "ready-fd",
         ] {
             #expect(text.contains("--\(flag)"))
         }
@@ -179,6 +180,6 @@ extension Live.CommandLineOfServer {
         server.process.kill(SIGTERM)
         #expect(try server.process.wait() == .status(0))
         let count = read(ends[0], &buffer, buffer.count)
-        #expect(String(decoding: buffer.prefix(max(0, count)), as: UTF8.self).contains("lost_lines="))
+        #expect(String(decoding: buffer.prefix(max(0, count)), as: UTF8.self).contains(" lines lost count="))
     }
 }

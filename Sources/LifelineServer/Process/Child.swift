@@ -29,7 +29,7 @@ final class Child<ConnectionHandler: Handler> {
         _ socket: consuming Descriptor, peer: SocketAddress, id: UInt64, acceptedAt: Instant, options: ServerOptions,
         log: Log, handler: ConnectionHandler
     ) throws(SystemError) {
-        signals = try SignalDescriptor([Signal.terminate])
+        signals = try SignalDescriptor([Signal.terminate, Signal.reopen])
         self.socket = socket
         self.peer = peer
         self.id = id
@@ -60,7 +60,11 @@ final class Child<ConnectionHandler: Handler> {
             now = .now
             connection.woke(at: now)
             if entries[1].isReadable, mayRead { read(at: now) }
-            if entries[0].isReadable, signals.next() != nil { terminate(at: now) }
+            if entries[0].isReadable {
+                while let signal = signals.next() {
+                    if signal == Signal.reopen { log.reopen() } else { terminate(at: now) }
+                }
+            }
             // poll(2) announces room only when a third of the send buffer is free. A slow reader may have made less of
             // it, and is judged by what the kernel takes, so that is tried first.
             if isBlocked { write(at: now) }
@@ -155,7 +159,7 @@ final class Child<ConnectionHandler: Handler> {
 
     private func report(_ level: LogLevel, _ event: String) {
         log.write(
-            level, event,
+            level, event, reason: hasReported ? connection.ending.kind : "",
             {
                 var fields: [Log.Field] = [
                     ("connection", .number(id)), ("pid", .number(UInt64(processID))),
@@ -188,6 +192,11 @@ extension Ending {
         case .closed(let code, _, _): code.description
         case .lost: "LOST"
         }
+    }
+
+    /// The name for the log's flood of one reason, of which a client can make no new ones.
+    var kind: String {
+        if case .closed(let code, _, _) = self, Code.internal.rawValue < code.rawValue { "unknown code" } else { name }
     }
 
     var text: String {

@@ -19,54 +19,50 @@ public struct StartError: Error, CustomStringConvertible, Sendable {
 /// the child for ever. So neither `async` nor Dispatch may have been used before.
 public struct Server: ~Copyable {
     private let options: ServerOptions
-    private let listener: Descriptor
+    private let listening: Listening
     private let signals: SignalDescriptor
+    private let log: Log
+    private let pidfile: Pidfile?
+    private let supervisor: Supervisor
     /// Where it listens, with the port that the system chose.
-    public let address: SocketAddress
+    public var address: SocketAddress { listening.address }
 
-    /// Listens; from now on connections are queued, and SIGTERM, SIGINT and SIGCHLD wait for `run`.
+    /// Listens; from now on connections are queued, and SIGTERM, SIGINT, SIGUSR1 and SIGCHLD wait for `run`.
     ///
-    /// Throws what is wrong with the address, or what the system refused (socket(2), bind(2), listen(2)).
+    /// The pidfile is locked first, then the log is opened. A socket that a supervisor hands over (sd_listen_fds(3))
+    /// takes the place of host and port. Throws what is wrong with an option, or what the system refused.
     public init(_ options: ServerOptions) throws(StartError) {
-        guard let address = SocketAddress(host: options.host, port: options.port) else {
-            throw StartError(
-                description: "'\(options.host)' is not an address to listen on: expected a numeric IPv4 or IPv6 "
-                    + "address such as 127.0.0.1 or ::, or unix:/path (names are not resolved)",
-                cause: nil)
-        }
+        try options.checkReadyDescriptor()
         Descriptor.openMissingStandardDescriptors()
         ignoreBrokenPipes()
-        let signals = try Server.explained(address) { () throws(SystemError) in
-            try SignalDescriptor([Signal.terminate, Signal.interrupt, Signal.childEnded])
-        }
-        let listener = try Server.explained(address) { () throws(SystemError) in
-            try Server.listen(at: address, backlog: options.backlog)
-        }
+        let path = options.pidfile
+        let pidfile = path == nil ? nil : try Pidfile(at: path!)
+        let log = try Server.openLog(options)
+        let listening = try Listening(options)
+        signals = try Server.signals()
+        self.listening = listening
+        self.log = log
+        self.pidfile = pidfile
+        supervisor = Supervisor()
         self.options = options
-        self.address = listener.localAddress
-        self.listener = listener
-        self.signals = signals
     }
 
-    private static func explained<Value: ~Copyable>(
-        _ address: SocketAddress, _ start: () throws(SystemError) -> Value
-    ) throws(StartError) -> Value {
-        do {
-            return try start()
+    private static func openLog(_ options: ServerOptions) throws(StartError) -> Log {
+        do throws(SystemError) {
+            return try Log(
+                level: options.logLevel, format: options.logFormat, destination: options.log,
+                floodLines: options.logFlood)
         } catch {
             throw StartError(
-                description: "cannot listen on \(address): \(error.text) (\(error.call))", cause: error)
+                description: "cannot open the log \(options.log): \(error.text) (\(error.call))", cause: error)
         }
     }
 
-    /// A Unix socket's file outlives a server that was killed; one that nobody listens on any more is replaced.
-    private static func listen(at address: SocketAddress, backlog: Int32) throws(SystemError) -> Descriptor {
+    private static func signals() throws(StartError) -> SignalDescriptor {
         do throws(SystemError) {
-            return try .listening(at: address, backlog: backlog)
+            return try SignalDescriptor([Signal.terminate, Signal.interrupt, Signal.childEnded, Signal.reopen])
         } catch {
-            guard let path = address.unixPath, error.isAddressInUse, isAbandonedSocket(at: address) else { throw error }
-            removeFile(at: path)
-            return try .listening(at: address, backlog: backlog)
+            throw StartError(description: "cannot wait for signals: \(error.text) (\(error.call))", cause: error)
         }
     }
 
@@ -74,8 +70,30 @@ public struct Server: ~Copyable {
     ///
     /// `makeHandler` is called in the child, once for each connection.
     public consuming func run<ConnectionHandler: Handler>(_ makeHandler: @escaping () -> ConnectionHandler) {
-        let log = Log(level: options.logLevel, format: options.logFormat)
-        log.write(.info, "listening", [("address", .text(address.description)), ("pid", .number(UInt64(processID)))])
-        Parent(options, listener: listener, address: address, signals: signals, log: log, makeHandler).run()
+        let address = address.description
+        log.write(.info, "listening", [("address", .text(address)), ("pid", .number(UInt64(processID)))])
+        tellReady(address)
+        Parent(options, listening, signals, pidfile, supervisor, log, makeHandler).run()
+    }
+
+    private func tellReady(_ address: String) {
+        supervisor.tell(.ready(address: address))
+        guard let number = options.readyDescriptor else { return }
+        do throws(SystemError) {
+            try Descriptor(owning: number).write(Array("listening on \(address)\n".utf8))
+        } catch {
+            log.write(.warning, "not announced", [("text", .text("--ready-fd \(number): \(error)"))])
+        }
+    }
+}
+
+extension ServerOptions {
+    /// Throws where nobody has handed the descriptor over that is to be told. `Server` does so; a program that opens
+    /// others before, one of which may get the number, does it first.
+    public func checkReadyDescriptor() throws(StartError) {
+        guard let number = readyDescriptor, !Descriptor.isOpen(number) else { return }
+        throw StartError(
+            description: "--ready-fd \(number) is not open: whoever starts the server hands it over, as in "
+                + "server --ready-fd \(number) \(number)>ready", cause: nil)
     }
 }
