@@ -14,6 +14,9 @@ public struct LockedFile: ~Copyable {
         case system(SystemError)
     }
 
+    /// A file system on which a file has another number each time is no place for it.
+    private static let tries = 100
+
     private let descriptor: Descriptor
     private let path: String
     private let owner = processID
@@ -23,13 +26,14 @@ public struct LockedFile: ~Copyable {
         self.path = path
         // A server that ends removes its file. Who has opened that one meanwhile locks a file without a name, which the
         // next one would not see, so it is opened again then.
-        while true {
+        for _ in 0..<LockedFile.tries {
             let file = try LockedFile.open(path)
             try LockedFile.lock(file)
             guard number(of: file.number) == fileNumber(at: path) else { continue }
             descriptor = file
             return
         }
+        throw .system(SystemError("fcntl", ESTALE))
     }
 
     private static func open(_ path: String) throws(Failure) -> Descriptor {
@@ -74,10 +78,11 @@ public struct LockedFile: ~Copyable {
         guard count == bytes.count else { throw SystemError("write", ENOSPC) }
     }
 
-    /// Removes the file, if this process locked it and its name is still there; the lock is held until that is done.
+    /// Removes the file, if this process locked it and its name is still there; the lock is held until that is done. In
+    /// a directory that this user may not change it is emptied.
     public func remove() {
         guard processID == owner, number(of: descriptor.number) == fileNumber(at: path) else { return }
-        removeFile(at: path)
+        if unlink(path) != 0 { _ = ftruncate(descriptor.number, 0) }
     }
 }
 

@@ -191,6 +191,26 @@ extension Live.LogDestinations {
         }
     }
 
+    @Test("Clients that are refused at a limit are one line and a sum, or a line each with --log-flood 0")
+    func refusals() throws {
+        for (flood, most) in [("20", 1), ("0", 10)] {
+            try withServer("--max-connections", "1", "--log-flood", flood) { server in
+                let peer = try server.open()
+                for _ in 0..<10 {
+                    let refused = try server.connect()
+                    try refused.takePreface()
+                    #expect(try refused.takeClose().code == .busy)
+                    refused.close()
+                }
+                peer.close()
+                server.process.kill(SIGTERM)
+                #expect(try server.process.wait() == .status(0))
+                #expect(lines(server, "refused").count == most)
+                #expect(counts(lines(server, "suppressed")) == 10 - most)
+            }
+        }
+    }
+
     @Test("--log-flood 0 keeps nothing back, and what ends as it should never is")
     func noFloods() throws {
         try withServer("--log-flood", "0") { server in

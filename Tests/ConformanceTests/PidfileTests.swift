@@ -30,6 +30,9 @@ extension Live.Pidfiles {
     func second() throws {
         let directory = try TemporaryDirectory()
         try withServer("--pidfile", directory.file("pid")) { server in
+            // Children that have come and gone have not taken the lock along.
+            try expectAnswer(from: server.address)
+            try server.waitForChildren(0)
             for text in ["\(server.pid)\n", "", "1\n", "scribble"] {
                 try directory.write("pid", text)
                 let second = try Spawned("server", ["--port", "0", "--pidfile", directory.file("pid")])

@@ -61,6 +61,7 @@ final class Log {
     func reopen() {
         do {
             try output.reopen()
+            shared.pointee.isTorn.store(false, ordering: .relaxed)
         } catch {
             write(.error, "log not reopened", [("pid", .number(UInt64(processID))), ("text", .text("\(error)"))])
         }
@@ -77,7 +78,7 @@ final class Log {
         guard level <= self.level else { return }
         if level <= .warning {
             let kind = "\(level.rawValue),\(event),\(reason)"
-            let verdict = flood.happened(kind, most: min(most ?? floodLines, floodLines), at: .now)
+            let verdict = flood.happened(kind, most: floodLines == .max ? .max : most ?? floodLines, at: .now)
             if verdict.before > 0 { tell(Flood.Sum(kind: kind, count: verdict.before)) }
             guard verdict.mayPass else { return }
         }

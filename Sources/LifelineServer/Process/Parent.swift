@@ -243,6 +243,7 @@ final class Parent<ConnectionHandler: Handler> {
         case .drain:
             log.write(.info, "draining", [("children", .number(UInt64(children.count)))])
             supervisor.tell(.stopping(connections: children.count))
+            supervisor.accepted()  // No one waits for it any more, whatever it did.
             stopListening(at: now)
             for pid in children.keys { sendSignal(Signal.terminate, to: pid) }
         case .kill:
