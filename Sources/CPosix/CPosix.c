@@ -2,13 +2,13 @@
 #include "CPosix.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/filter.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
@@ -20,6 +20,13 @@ int cposix_accept(int listener, struct sockaddr *address, socklen_t *length) {
 }
 
 int cposix_stream_socket(int family) { return socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); }
+
+int cposix_datagram_socket(void) { return socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); }
+
+void *cposix_share(size_t size) {
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
 
 int cposix_drop_new_handshakes(int listener) {
     // A filter sees a segment from its TCP header on; byte 13 holds the flags, and 0x02 is SYN.
@@ -78,8 +85,6 @@ int cposix_no_new_privileges(void) { return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 
 int cposix_exit_status(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : -1; }
 
 int cposix_exit_signal(int status) { return WIFSIGNALED(status) ? WTERMSIG(status) : 0; }
-
-int cposix_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
 
 // What runs between vfork and exec runs in the caller's memory, while the caller waits: system calls alone, and nothing
 // of the caller's is written but its errno. So starting costs the same however large the caller is.

@@ -15,16 +15,26 @@ public struct Program: Sendable {
     ///
     /// Throws where it is not there, or is not a file that may be executed.
     public init(_ command: [String], framing: ProgramFraming = .line) throws(StartError) {
-        do throws(SystemError) {
-            file = try ProgramFile(command)
+        file = try Program.explained(command[0]) { () throws(SystemError) in try ProgramFile(command) }
+        self.framing = framing
+    }
+
+    /// Throws where it is not there any more, or may not be executed by the user that this process is now.
+    public func check() throws(StartError) {
+        try Program.explained(file.path) { () throws(SystemError) in try file.check() }
+    }
+
+    private static func explained<Value>(
+        _ name: String, _ find: () throws(SystemError) -> Value
+    ) throws(StartError) -> Value {
+        do {
+            return try find()
         } catch {
             var advice = ""
-            if error.isNotFound, !command[0].contains("/") { advice = ": it is in no folder of PATH" }
+            if error.isNotFound, !name.contains("/") { advice = ": it is in no folder of PATH" }
             if error.isPermissionDenied { advice = ": it must be a file that may be executed" }
-            throw StartError(
-                .noProgram, "cannot start the program '\(command[0])': \(error.text)\(advice)", cause: error)
+            throw StartError(.noProgram, "cannot start the program '\(name)': \(error.text)\(advice)", cause: error)
         }
-        self.framing = framing
     }
 }
 

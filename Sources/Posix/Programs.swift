@@ -35,34 +35,33 @@ public struct ProgramFile: Sendable {
             let path = getenv("PATH").map { String(cString: $0) } ?? "/bin:/usr/bin"
             folders = path.split(separator: ":", omittingEmptySubsequences: false).map { $0.isEmpty ? "./" : "\($0)/" }
         }
-        var trouble = ENOENT
+        var trouble = SystemError("execve", ENOENT)
         for folder in folders {
             let path = folder + name
-            var status = stat()
-            guard stat(path, &status) == 0 else {
-                if errno == EACCES { trouble = EACCES }
-                continue
+            do {
+                try check(path)
+                return path.hasPrefix("/") ? path : try currentDirectory() + "/" + path
+            } catch {
+                if !error.isNotFound { trouble = error }
             }
-            guard status.st_mode & S_IFMT == S_IFREG, access(path, X_OK) == 0 else {
-                trouble = EACCES
-                continue
-            }
-            return path.hasPrefix("/") ? path : try currentFolder() + "/" + path
         }
-        throw SystemError("execve", trouble)
+        throw trouble
     }
 
-    private static func currentFolder() throws(SystemError) -> String {
-        guard let folder = getcwd(nil, 0) else { throw SystemError("getcwd") }
-        defer { free(folder) }
-        return String(cString: folder)
+    /// Throws where it is no file that may be executed now.
+    public func check() throws(SystemError) { try ProgramFile.check(path) }
+
+    private static func check(_ path: String) throws(SystemError) {
+        var status = stat()
+        guard stat(path, &status) == 0 else { throw SystemError("execve") }
+        guard status.st_mode & S_IFMT == S_IFREG, access(path, X_OK) == 0 else { throw SystemError("execve", EACCES) }
     }
 
     /// Starts it with this process's environment, less the variables whose name begins as in `removing`, and with
     /// `adding` (`NAME=value`).
     ///
     /// It has no descriptor but its standard streams, every signal is as it is by default, and it is killed when this
-    /// process dies (pipe2(2), vfork(2), execve(2)). The caller has one thread, and reaps it.
+    /// process dies (pipe(2), vfork(2), execve(2)). The caller has one thread, and reaps it.
     public func start(adding: [String], removing: [String]) throws(SystemError) -> StartedProgram {
         let input = try Pipe(), output = try Pipe(), errors = try Pipe()
         let ours = adding.map { strdup($0) }
@@ -85,19 +84,6 @@ public struct ProgramFile: Sendable {
             next += 1
         }
         return variables
-    }
-}
-
-/// Both ends of a pipe, closed on exec (pipe2(2)).
-private struct Pipe: ~Copyable {
-    let reading: Descriptor
-    let writing: Descriptor
-
-    init() throws(SystemError) {
-        var ends: [Int32] = [-1, -1]
-        guard cposix_pipe(&ends) == 0 else { throw SystemError("pipe2") }
-        reading = Descriptor(owning: ends[0])
-        writing = Descriptor(owning: ends[1])
     }
 }
 

@@ -12,6 +12,8 @@ struct Settings {
     private var isForShell = false
     private var programGrace: Duration?
 
+    var service = Service()
+
     var handler: BuiltInHandler { namedHandler ?? .echo }
 
     /// The longest duration that fits the wire, where durations are 32 bits of milliseconds.
@@ -53,6 +55,7 @@ struct Settings {
                     + "from the next; use line or length")
         default: break
         }
+        try checkService()
     }
 
     /// What `--exec` names; nil where a built-in handler answers.
@@ -191,23 +194,27 @@ struct Settings {
             Flag("--log-level", "LEVEL", "error, warning, info or debug (info)") { settings, text throws(UsageError) in
                 settings.options.logLevel = try Value.choice(text, of: LogLevel.self)
             },
-            Flag("--log-format", "FORMAT", "text or json, a line an event on standard error (text)") {
+            Flag("--log-format", "FORMAT", "text or json, a line an event (text)") {
                 settings, text throws(UsageError) in
                 settings.options.logFormat = try Value.choice(text, of: LogFormat.self)
             },
-        ],
+        ] + serviceFlags,
         notes: """
             A DURATION reads 30, 2.5, 500ms, 2m or 1h; BYTES read 16384, 16k, 1m or 2g.
 
             When it accepts, it prints "listening on HOST:PORT" on standard output. SIGTERM or SIGINT: it stops
             listening, its children answer what they have and send their clients away; a second signal, or the end of
-            --grace, ends what is left. SIGTERM to a child ends that connection alone.
+            --grace, ends what is left. SIGTERM to a child ends that connection alone. SIGUSR1 opens the log FILE anew.
+
+            With --daemon the command returns when the daemon listens, or with the daemon's error and status. Under
+            systemd it says when it is ready, what it does and that it is alive, and takes over a socket.
 
             No program that it starts gets privileges that it does not have itself (no_new_privs). The file of a Unix socket
             stays behind where --user may not remove it; the next start replaces it.
 
             Exit status: 0 after a shutdown, 64 for a wrong command line, 66 where the token file cannot be read, 67 for
-            an unknown user or group, 69 where the address is in use or the program is not there, 71 where the system
-            refuses, 74 where standard output cannot be written, 77 without permission, 78 where the token file is wrong.
+            an unknown user or group, 69 where the address is in use, the program is not there or another server holds the
+            pidfile, 70 where a daemon ends before it listens, 71 where the system refuses, 73 where a file cannot be made,
+            74 where standard output cannot be written, 77 without permission, 78 where the token file is wrong.
             """)
 }

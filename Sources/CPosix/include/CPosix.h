@@ -18,6 +18,12 @@ int cposix_stream_socket(int family);
 /// socket(7)).
 int cposix_drop_new_handshakes(int listener);
 
+/// socket(2) for datagrams between processes of this machine, with SOCK_CLOEXEC and SOCK_NONBLOCK.
+int cposix_datagram_socket(void);
+
+/// mmap(2) of `size` zeroed bytes that this process and those that it forks share, or NULL with errno.
+void *cposix_share(size_t size);
+
 /// signalfd(2) with SFD_CLOEXEC and SFD_NONBLOCK.
 int cposix_signalfd(const sigset_t *signals);
 /// The next signal from a signalfd, or -1 with errno.
@@ -50,9 +56,6 @@ int cposix_no_new_privileges(void);
 /// The macros of wait(2): the exit status, or -1 where the process was killed; the signal, or 0 where it exited.
 int cposix_exit_status(int status);
 int cposix_exit_signal(int status);
-
-/// pipe2(2) with O_CLOEXEC: ends[0] is read, ends[1] is written.
-int cposix_pipe(int ends[2]);
 
 /// Starts the program at `path` as the leader of a process group of its own, with these three descriptors (above 2) as
 /// its standard streams and no other, no signal blocked or ignored, and SIGKILL at the death of the caller

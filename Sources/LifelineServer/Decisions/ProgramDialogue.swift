@@ -28,8 +28,17 @@ struct ProgramDialogue {
         case line(ProgramErrors.Line)
         /// `skipped` lines of its standard error were not logged.
         case ended(ProgramExit, request: UInt32?, wasAsked: Bool, skipped: UInt64)
-        /// Something that nobody gets; `count` such things since the last note.
-        case discarded(String, count: UInt64)
+        /// Something that nobody gets.
+        case discarded(Discard)
+    }
+
+    /// What nobody gets, and why.
+    enum Discard: String, Equatable, Sendable {
+        case messageForRequests = "a one-way message: a program for each request takes none"
+        case messageUnread = "a one-way message that the program does not read"
+        case messageWithNewline = "a one-way message with a newline: a line cannot carry it"
+        case lineTooLong = "a line that is longer than the client accepts"
+        case outputUnwanted = "output that answers nothing: the client does not take it"
     }
 
     /// What the program has been given, or is being given.
@@ -71,7 +80,6 @@ struct ProgramDialogue {
     private var isClosed = false
     /// Whether nothing of what the program started is left, or that is given up: nobody writes to its output any more.
     private(set) var isCollected = false
-    private var discards = LineRate()
     /// Why there is no program, for the requests that still come.
     private var absence = Failure(.refused, "the program has ended")
 
@@ -164,13 +172,13 @@ struct ProgramDialogue {
     mutating func take(message: ArraySlice<UInt8>, at now: Instant) {
         current = .message
         if framing.isPerRequest {
-            discard("a one-way message: a program for each request takes none", at: now)
+            discard(.messageForRequests)
         } else if life == .over || inputIsBroken {
-            discard("a one-way message that the program does not read", at: now)
+            discard(.messageUnread)
         } else if let framed = framing.frame(message) {
             input += framed
         } else {
-            discard("a one-way message with a newline, which a line cannot carry", at: now)
+            discard(.messageWithNewline)
         }
         if unwritten.count < ProgramDialogue.mostUnwritten { finish() }
     }
@@ -216,7 +224,7 @@ struct ProgramDialogue {
                 if case .request = current {
                     failed(tooLarge)
                 } else {
-                    discard("a line that is longer than the client accepts", at: now)
+                    discard(.lineTooLong)
                 }
             case .broken(let length):
                 giveUp("the program announced a message of \(length) bytes; \(mostAccepted) are accepted", at: now)
@@ -246,8 +254,8 @@ struct ProgramDialogue {
     }
 
     /// What the program said unasked found no room with the client, and will find none.
-    mutating func messageWasRefused(at now: Instant) {
-        discard("output that answers nothing: the client does not take it", at: now)
+    mutating func messageWasRefused() {
+        discard(.outputUnwanted)
     }
 
     mutating func outputEnded(at now: Instant) {
@@ -391,9 +399,8 @@ struct ProgramDialogue {
             .close(reason.map { Violation(.handlerFailed, $0) } ?? Violation(.normal, "the program has ended")))
     }
 
-    private mutating func discard(_ what: String, at now: Instant) {
-        guard !isClosed, let count = discards.happened(at: now) else { return }
-        steps.append(.log(.discarded(what, count: count)))
+    private mutating func discard(_ what: Discard) {
+        if !isClosed { steps.append(.log(.discarded(what))) }
     }
 }
 

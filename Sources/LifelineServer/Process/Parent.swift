@@ -39,7 +39,11 @@ final class Parent {
     private let signals: Held<SignalDescriptor>
     private let listener: Held<Descriptor>
     private let address: SocketAddress
+    /// A supervisor has the listener too.
+    private let isHandedOver: Bool
     private let socketFile: UInt64?
+    private let pidfile: Held<Pidfile>
+    private let supervisor: Supervisor
     private let tokenFile: TokenFile?
     private let rules: AddressRules
     private let refusals = Refusals()
@@ -49,22 +53,24 @@ final class Parent {
     private var slots: Slots
     private var connections: UInt64 = 0
     private var pause = AcceptPause()
-    private var troubleLines = LineRate()
-    private var refusalLines: [Code: LineRate] = [:]
+    private var nextSweep = Instant.now
     private var shutdown: Shutdown
     /// While the server drains: how long clients that are already on their way in are waited for.
     private var listensUntil: Instant?
 
     init(
-        _ options: ServerOptions, listener: consuming Descriptor, address: SocketAddress,
-        signals: consuming SignalDescriptor, slots: Slots, tokenFile: TokenFile?, orphans: Orphans?, log: Log,
-        _ makeWorker: @escaping WorkerMaker
+        _ options: ServerOptions, _ listening: consuming Listening, _ signals: consuming SignalDescriptor,
+        _ pidfile: consuming Pidfile?, _ supervisor: Supervisor, slots: Slots, tokenFile: TokenFile?,
+        orphans: Orphans?, log: Log, _ makeWorker: @escaping WorkerMaker
     ) {
         self.options = options
-        self.listener = Held(listener)
+        address = listening.address
+        isHandedOver = listening.isHandedOver
+        listener = Held(listening.socket)
         self.signals = Held(signals)
+        self.pidfile = Held(pidfile)
+        self.supervisor = supervisor
         self.slots = slots
-        self.address = address
         self.tokenFile = tokenFile
         self.log = log
         self.makeWorker = makeWorker
@@ -86,22 +92,46 @@ final class Parent {
             entries += refusals.entries
             wait(for: &entries, from: now)
             let woke = Instant.now
-            while let signal = signals.next() {
-                if signal != Signal.childEnded { take(shutdown.signalled(at: woke), at: woke) }
-            }
+            while let signal = signals.next() { take(signal, at: woke) }
             refusals.woke(entries[2...], at: woke)
             let step = shutdown.woke(at: woke)
             if step == .leave { break }
             take(step, at: woke)
             reapAll(at: woke)
             if !shutdown.isServing { refuseLatecomers(at: woke) } else if entries[1].isReadable { acceptSome() }
+            if mayAccept, !entries[1].isReadable { supervisor.accepted() }
+            supervisor.turned(at: woke)
+            sweep(at: woke)
         }
+        log.sweep(at: .now, all: true)
         log.write(.info, "stopped", [("connections", .number(connections))])
+        pidfile.close()
+    }
+
+    /// What is done every now and then, however often the loop comes round.
+    private func sweep(at now: Instant) {
+        guard nextSweep <= now else { return }
+        nextSweep = now + .seconds(1)
+        log.sweep(at: now)
+        if spare == nil { spare = try? Descriptor.event() }
+        if shutdown.isServing { supervisor.tellServing(children.count) }
+    }
+
+    private func take(_ signal: Int32, at now: Instant) {
+        switch signal {
+        case Signal.childEnded:
+            break
+        case Signal.reopen:
+            log.reopen()
+            for pid in children.keys { sendSignal(Signal.reopen, to: pid) }
+        default:
+            take(shutdown.signalled(at: now), at: now)
+        }
     }
 
     private func wait(for entries: inout [PollEntry], from now: Instant) {
         let end = earlier(earlier(shutdown.deadline, listensUntil), orphans?.deadline)
-        let own = earlier(earlier(end, refusals.deadline), pause.until)
+        let own = earlier(earlier(end, refusals.deadline), earlier(pause.until, supervisor.deadline))
         do {
             try poll(&entries, until: earlier(own, now + Parent.sweepEvery))
         } catch {
@@ -117,7 +147,9 @@ final class Parent {
             let now = Instant.now
             guard !pause.isOn(at: now) else { return }
             do throws(SystemError) {
-                guard let accepted = try listener.accept() else { return }
+                let accepted = try listener.accept()
+                supervisor.accepted()
+                guard let accepted else { return }
                 serve(accepted, at: now)
             } catch {
                 if error.isConnectionGone { continue }
@@ -130,12 +162,12 @@ final class Parent {
     private func serve(_ accepted: consuming Accepted, at now: Instant) {
         let peer = accepted.peer
         if let reason = rules.refusal(of: peer.ipNumber) {
-            reportRefusal(.unauthorized, peer, reason, at: now)
+            reportRefusal(.unauthorized, peer, reason)
             refuse(accepted.connection, .unauthorized, "clients of this address are not let in", at: now)
             return
         }
         guard children.count < options.maxConnections else {
-            reportRefusal(.busy, peer, "--max-connections \(options.maxConnections) is reached", at: now)
+            reportRefusal(.busy, peer, "--max-connections \(options.maxConnections) is reached")
             refuse(accepted.connection, .busy, "the server has as many connections as it may", at: now)
             return
         }
@@ -153,7 +185,7 @@ final class Parent {
         } catch {
             slots.giveBack(slot)
             pause.forkFailed(at: now)
-            reportTrouble("fork failed", error, at: now)
+            reportTrouble("fork failed", error)
             refuse(accepted.connection, .busy, "the server cannot start a process now", at: now)
         }
     }
@@ -164,19 +196,16 @@ final class Parent {
         refusals.refuse(connection, Close(code, text, retryAfter: retryAfter), at: now)
     }
 
-    private func reportRefusal(_ code: Code, _ peer: SocketAddress, _ text: String, at now: Instant) {
-        guard let count = refusalLines[code, default: LineRate()].happened(at: now) else { return }
+    private func reportRefusal(_ code: Code, _ peer: SocketAddress, _ text: String) {
         log.write(
-            .warning, "refused",
-            [
-                ("reason", .text("\(code)")), ("peer", .text(peer.description)), ("count", .number(count)),
-                ("text", .text(text)),
-            ])
+            .warning, "refused", reason: "\(code)", most: 1,
+            [("reason", .text("\(code)")), ("peer", .text(peer.description)), ("text", .text(text))])
     }
 
     private func acceptFailed(_ error: SystemError, at now: Instant) {
         pause.acceptFailed(at: now)
-        reportTrouble("accept failed", error, at: now)
+        supervisor.acceptFailed(at: now)
+        reportTrouble("accept failed", error)
         guard error.isOutOfDescriptors else { return }
         spare = nil
         if let accepted = try? listener.accept() {
@@ -187,9 +216,8 @@ final class Parent {
         spare = try? Descriptor.event()
     }
 
-    private func reportTrouble(_ event: String, _ error: SystemError, at now: Instant) {
-        guard let count = troubleLines.happened(at: now) else { return }
-        log.write(.error, event, [("text", .text("\(error)")), ("count", .number(count))])
+    private func reportTrouble(_ event: String, _ error: SystemError) {
+        log.write(.error, event, reason: error.text, most: 1, [("text", .text("\(error)"))])
     }
 
     /// What follows runs in the new process alone. All that is the parent's is closed before anything else.
@@ -198,6 +226,8 @@ final class Parent {
     ) -> Never {
         listener.close()
         signals.close()
+        pidfile.close()
+        supervisor.close()
         refusals.closeAll()
         spare = nil
         limitChild()
@@ -209,7 +239,12 @@ final class Parent {
                 log: log, slot: slot, worker: worker
             ).run()
         } catch {
-            log.write(.error, "child failed", [("text", .text("\(error)"))])
+            log.write(
+                .error, "child failed",
+                [
+                    ("connection", .number(connections + 1)), ("pid", .number(UInt64(processID))),
+                    ("peer", .text(peer.description)), ("text", .text("\(error)")),
+                ])
             exitProcess(1)
         }
     }
@@ -260,6 +295,8 @@ final class Parent {
             break
         case .drain:
             log.write(.info, "draining", [("children", .number(UInt64(children.count)))])
+            supervisor.tell(.stopping(connections: children.count))
+            supervisor.accepted()  // No one waits for it any more, whatever it did.
             stopListening(at: now)
             for pid in children.keys { sendSignal(Signal.terminate, to: pid) }
         case .kill:
@@ -272,7 +309,10 @@ final class Parent {
 
     /// Closing a listener resets the clients that are queued on it, and those whose handshake is half done. So no new
     /// ones are let in, and the listener is kept until the others have come and been told.
+    ///
+    /// One that a supervisor has too is let go of at once: who is queued on it waits for the next server.
     private func stopListening(at now: Instant) {
+        guard !isHandedOver else { return listener.close() }
         if let path = address.unixPath {
             if let socketFile, fileNumber(at: path) == socketFile { removeFile(at: path) }
             listensUntil = now
@@ -298,7 +338,7 @@ final class Parent {
 private final class Held<Value: ~Copyable> {
     fileprivate var value: Value?
 
-    init(_ value: consuming Value) { self.value = consume value }
+    init(_ value: consuming Value?) { self.value = consume value }
 
     func close() { value = nil }
 }

@@ -131,7 +131,7 @@ final class ProgramWorker: Worker {
                 connection.answer(id, part: bytes[...], isLast: isLast, at: now)
             case .fail(let id, let failure): connection.fail(id, failure)
             case .message(let bytes):
-                if !connection.send(bytes[...]) { dialogue?.messageWasRefused(at: now) }
+                if !connection.send(bytes[...]) { dialogue?.messageWasRefused() }
             case .finished: connection.finished()
             case .close(let violation): connection.stop(violation)
             case .log(let note): write(note)
@@ -231,8 +231,8 @@ final class ProgramWorker: Worker {
             if skipped > 0 { all.append(("skipped", .number(skipped))) }
             log.write(wasAsked || exit == .status(0) ? .debug : .warning, "program ended", all)
             running = nil
-        case .discarded(let what, let count):
-            log.write(.warning, "discarded", fields + [("count", .number(count)), ("text", .text(what))])
+        case .discarded(let what):
+            log.write(.warning, "discarded", reason: "\(what)", most: 1, fields + [("text", .text(what.rawValue))])
         }
     }
 }
