@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -84,6 +85,56 @@ int cposix_no_new_privileges(void) { return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 
 int cposix_exit_status(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : -1; }
 
 int cposix_exit_signal(int status) { return WIFSIGNALED(status) ? WTERMSIG(status) : 0; }
+
+// What runs between vfork and exec runs in the caller's memory, while the caller waits: system calls alone, and nothing
+// of the caller's is written but its errno. So starting costs the same however large the caller is.
+static int become(
+    pid_t parent, const char *path, char *const arguments[], char *const environment[], const int streams[3]) {
+    // sigaction(2) without the C library, which refuses the two signals that it keeps for itself, though they may be
+    // ignored here as any other: zeros are SIG_DFL, and the last argument the kernel's size of a mask.
+    static const char standard[64];
+    for (int signal = 1; signal < NSIG; signal++) syscall(SYS_rt_sigaction, signal, standard, NULL, 8);
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return errno;
+    if (getppid() != parent) _exit(0);  // It died before it could be watched.
+    if (setpgid(0, 0) != 0) return errno;
+    for (int number = 0; number < 3; number++) {
+        if (dup2(streams[number], number) < 0) return errno;
+    }
+    closefrom(3);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    execve(path, arguments, environment);
+    return errno;
+}
+
+pid_t cposix_start(
+    const char *path, char *const arguments[], char *const environment[], int input, int output, int errors) {
+    const int streams[3] = {input, output, errors};
+    const pid_t parent = getpid();
+    volatile int failure = 0;
+    pid_t pid = vfork();
+    if (pid == 0) {
+        failure = become(parent, path, arguments, environment, streams);
+        _exit(127);
+    }
+    if (pid > 0 && failure != 0) {
+        while (waitpid(pid, NULL, 0) == -1 && errno == EINTR) continue;
+        errno = failure;
+        return -1;
+    }
+    return pid;
+}
+
+int cposix_adopt_orphans(void) { return prctl(PR_SET_CHILD_SUBREAPER, 1); }
+
+pid_t cposix_ended_child(void) {
+    siginfo_t info = {0};
+    while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == -1) {
+        if (errno != EINTR) return -1;
+    }
+    return info.si_pid;
+}
 
 void cposix_use_one_heap(void) { mallopt(M_ARENA_MAX, 1); }
 

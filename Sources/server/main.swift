@@ -36,6 +36,7 @@ struct Failed: Error {
         status =
             switch (error.kind, error.cause) {
             case (_, let cause?) where cause.isAddressInUse || cause.isHeld: .unavailable
+            case (.noProgram, let cause?) where cause.isNotFound: .unavailable
             case (_, let cause?) where cause.isPermissionDenied: .noPermission
             case (.badOptions, _): .usage
             case (.noFile, _): .noInput
@@ -48,7 +49,7 @@ struct Failed: Error {
 }
 
 /// Serves until it is told to end. In the daemon `daemon` is the way to whoever typed the command.
-func serve(_ settings: Settings, _ daemon: Daemon?) throws(Failed) {
+func serve(_ settings: Settings, _ program: Program?, _ daemon: Daemon?) throws(Failed) {
     var settings = settings
     do throws(SystemError) {
         try settings.enterDirectory()
@@ -60,18 +61,28 @@ func serve(_ settings: Settings, _ daemon: Daemon?) throws(Failed) {
     }
     let server: Server
     do throws(StartError) { server = try Server(settings.options) } catch { throw Failed(error) }
+    // Once more, for who it is now: --user may not execute what root may.
+    do throws(StartError) { try program?.check() } catch { throw Failed(error) }
     try say("listening on \(server.address)")
     do throws(SystemError) {
         guard try daemon?.isReady() ?? true else { return }
     } catch {
         throw Failed(.osError, "cannot let go of the terminal: \(error.text) (\(error.call))")
     }
+    if let program { return server.run(program) }
     let kind = settings.handler
     server.run { BuiltIn(kind) }
 }
 
 func run(_ settings: Settings) {
-    do throws(StartError) { try settings.options.checkReadyDescriptor() } catch { fail(.usage, error.description) }
+    let program: Program?
+    do throws(StartError) {
+        try settings.options.checkReadyDescriptor()
+        program = try settings.program()
+    } catch {
+        let failed = Failed(error)
+        fail(failed.status, failed.text)
+    }
     // Before anything is opened: a socket with the number of standard error would be written to.
     Descriptor.openMissingStandardDescriptors()
     ignoreBrokenPipes()
@@ -82,7 +93,7 @@ func run(_ settings: Settings) {
         fail(.osError, "cannot go to the background: \(error.text) (\(error.call))")
     }
     do throws(Failed) {
-        try serve(settings, daemon)
+        try serve(settings, program, daemon)
     } catch {
         daemon?.fail(error.status, error.text)
         fail(error.status, error.text)

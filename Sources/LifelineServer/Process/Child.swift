@@ -39,7 +39,7 @@ final class Child {
         _ socket: consuming Descriptor, peer: SocketAddress, id: UInt64, acceptedAt: Instant, options: ServerOptions,
         tokens: Tokens?, log: Log, slot: Slots.Slot, worker: any Worker
     ) throws(SystemError) {
-        signals = try SignalDescriptor([Signal.terminate, Signal.reopen, Signal.call])
+        signals = try SignalDescriptor([Signal.terminate, Signal.reopen, Signal.call, Signal.childEnded])
         lastWords = LastWords(
             Close(.handlerFailed, "the handler crashed").frame, numberAt: Close.lastIDOffset, to: socket, slot: slot)
         self.socket = socket
@@ -52,7 +52,8 @@ final class Child {
         self.worker = worker
         connection = ServerConnection(
             id: id, terms: options.terms, handshakeTimeout: options.handshakeTimeout, acceptedAt: acceptedAt,
-            tokens: tokens, width: worker.width, handlerTimeout: options.handlerTimeout)
+            tokens: tokens, width: worker.width,
+            handlerTimeout: worker.judgesTime ? nil : options.handlerTimeout)
         buffer = Array(unsafeUninitializedCapacity: Child.bufferSize) { $1 = Child.bufferSize }
     }
 

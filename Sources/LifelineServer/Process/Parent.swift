@@ -11,7 +11,10 @@ import Posix
 /// is reaped, `run` returns.
 ///
 /// Nothing that a client does, and no failure of accept or fork, ends it.
-final class Parent<ConnectionHandler: Handler> {
+final class Parent {
+    /// Makes what works on a connection's requests, in its child: of the socket, the connection's number and its peer.
+    typealias WorkerMaker = (borrowing Descriptor, UInt64, SocketAddress) -> any Worker
+
     private struct Record {
         let connection: UInt64
         let peer: SocketAddress
@@ -30,7 +33,9 @@ final class Parent<ConnectionHandler: Handler> {
 
     private let options: ServerOptions
     private let log: Log
-    private let makeHandler: () -> ConnectionHandler
+    private let makeWorker: WorkerMaker
+    /// What programs leave behind, where there are any.
+    private let orphans: Orphans?
     private let signals: Held<SignalDescriptor>
     private let listener: Held<Descriptor>
     private let address: SocketAddress
@@ -55,8 +60,8 @@ final class Parent<ConnectionHandler: Handler> {
 
     init(
         _ options: ServerOptions, _ listening: consuming Listening, _ signals: consuming SignalDescriptor,
-        _ pidfile: consuming Pidfile?, _ supervisor: Supervisor, slots: Slots, tokenFile: TokenFile?, log: Log,
-        _ makeHandler: @escaping () -> ConnectionHandler
+        _ pidfile: consuming Pidfile?, _ supervisor: Supervisor, slots: Slots, tokenFile: TokenFile?,
+        orphans: Orphans?, log: Log, _ makeWorker: @escaping WorkerMaker
     ) {
         self.options = options
         address = listening.address
@@ -68,14 +73,17 @@ final class Parent<ConnectionHandler: Handler> {
         self.slots = slots
         self.tokenFile = tokenFile
         self.log = log
-        self.makeHandler = makeHandler
+        self.makeWorker = makeWorker
+        self.orphans = orphans
         rules = AddressRules(allow: options.allow, deny: options.deny)
         shutdown = Shutdown(grace: options.grace)
         socketFile = address.unixPath.flatMap(fileNumber)
     }
 
     func run() {
-        while shutdown.isServing || !children.isEmpty || refusals.deadline != nil || listensUntil != nil {
+        while shutdown.isServing || !children.isEmpty || refusals.deadline != nil || listensUntil != nil
+            || orphans?.deadline != nil
+        {
             let now = Instant.now
             let mayAccept = shutdown.isServing ? !pause.isOn(at: now) : listensUntil != nil
             var entries = [
@@ -122,9 +130,8 @@ final class Parent<ConnectionHandler: Handler> {
     }
 
     private func wait(for entries: inout [PollEntry], from now: Instant) {
-        let own = earlier(
-            earlier(earlier(shutdown.deadline, refusals.deadline), earlier(pause.until, listensUntil)),
-            supervisor.deadline)
+        let end = earlier(earlier(shutdown.deadline, listensUntil), orphans?.deadline)
+        let own = earlier(earlier(end, refusals.deadline), earlier(pause.until, supervisor.deadline))
         do {
             try poll(&entries, until: earlier(own, now + Parent.sweepEvery))
         } catch {
@@ -226,9 +233,10 @@ final class Parent<ConnectionHandler: Handler> {
         limitChild()
         do {
             let id = connections + 1
+            let worker = makeWorker(connection, id, peer)
             try Child(
                 connection, peer: peer, id: id, acceptedAt: acceptedAt, options: options, tokens: tokenFile?.tokens,
-                log: log, slot: slot, worker: worker(for: id, peer.description)
+                log: log, slot: slot, worker: worker
             ).run()
         } catch {
             log.write(
@@ -239,14 +247,6 @@ final class Parent<ConnectionHandler: Handler> {
                 ])
             exitProcess(1)
         }
-    }
-
-    private func worker(for id: UInt64, _ peer: String) -> any Worker {
-        let handler = makeHandler()
-        let makeConnection: ConnectionMaker = { hello, tokenName, desk in
-            Connection(id: id, peer: peer, options: hello.options, tokenName: tokenName, desk: desk)
-        }
-        return handler.answersAtOnce ? LoopWorker(handler, makeConnection) : ThreadWorker(handler, makeConnection)
     }
 
     private func limitChild() {
@@ -265,11 +265,13 @@ final class Parent<ConnectionHandler: Handler> {
 
     private func reapAll(at now: Instant) {
         while let ended = reap() {
+            orphans?.reaped(ended)
             guard let record = children.removeValue(forKey: ended.pid) else { continue }
             let slot = slots[record.slot]
             if ended.status != 0 || !slot.isFinished { report(ended, of: record, slot, at: now) }
             slots.giveBack(record.slot)
         }
+        orphans?.kill(allBut: children.keys, at: now)
     }
 
     /// A child that did not come to its proper end: something killed it, or its handler did.

@@ -18,6 +18,8 @@ public struct StartError: Error, CustomStringConvertible, Sendable {
         case noFile
         /// The token file is not one.
         case badFile
+        /// A program is not there, or cannot be executed.
+        case noProgram
         /// There is no such user or group.
         case noUser
         /// The system does not let it become that user.
@@ -132,6 +134,32 @@ public struct Server: ~Copyable {
     ///
     /// `makeHandler` is called in the child, once for each connection.
     public consuming func run<ConnectionHandler: Handler>(_ makeHandler: @escaping () -> ConnectionHandler) {
+        run(orphans: nil) { _ in
+            { _, id, peer in
+                let handler = makeHandler()
+                let connection: ConnectionMaker = { hello, tokenName, desk in
+                    Connection(
+                        id: id, peer: peer.description, options: hello.options, tokenName: tokenName, desk: desk)
+                }
+                return handler.answersAtOnce ? LoopWorker(handler, connection) : ThreadWorker(handler, connection)
+            }
+        }
+    }
+
+    /// Serves until SIGTERM or SIGINT with programs in place of a handler, and returns when every child and all that
+    /// the programs started has ended.
+    public consuming func run(_ program: Program) {
+        let timeout = options.handlerTimeout
+        let server = processID
+        run(orphans: Orphans()) { log in
+            { socket, id, peer in
+                let setting = ProgramSetting(server: server, connection: id, peer: peer, local: socket.localAddress)
+                return ProgramWorker(program, setting, timeout: timeout, log: log)
+            }
+        }
+    }
+
+    private consuming func run(orphans: Orphans?, _ makeWorker: (Log) -> Parent.WorkerMaker) {
         let address = address.description
         var fields: [Log.Field] = [("address", .text(address)), ("pid", .number(UInt64(processID)))]
         if let account {
@@ -141,7 +169,8 @@ public struct Server: ~Copyable {
         tokenFile?.checkPermissions(log)
         tellReady(address)
         Parent(
-            options, listening, signals, pidfile, supervisor, slots: slots, tokenFile: tokenFile, log: log, makeHandler
+            options, listening, signals, pidfile, supervisor, slots: slots, tokenFile: tokenFile, orphans: orphans,
+            log: log, makeWorker(log)
         ).run()
     }
 
