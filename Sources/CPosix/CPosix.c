@@ -141,3 +141,58 @@ void cposix_use_one_heap(void) { mallopt(M_ARENA_MAX, 1); }
 const char *cposix_error_text(int code, char *buffer, size_t size) { return strerror_r(code, buffer, size); }
 
 const char *cposix_signal_name(int signal) { return sigabbrev_np(signal); }
+
+#if __has_feature(thread_sanitizer)
+// The standard library is not instrumented, so ThreadSanitizer would report what some of its functions order. They are
+// replaced by themselves, plus what the sanitizer has to know; so nothing is suppressed.
+#include <dlfcn.h>
+
+void __tsan_acquire(void *address);
+void __tsan_release(void *address);
+
+// A lock of Synchronization.Mutex that is contended goes through the kernel. `self` is the word that it consists of.
+#define SWIFT __attribute__((swiftcall))
+#define SELF __attribute__((swift_context)) void *self
+#define LOCK "$s15Synchronization12_MutexHandleV9_lockSlowyys6UInt32VF"
+#define UNLOCK "$s15Synchronization12_MutexHandleV11_unlockSlowyyF"
+
+SWIFT void cposix_lock_slow(unsigned state, SELF) __asm__(LOCK);
+SWIFT void cposix_unlock_slow(SELF) __asm__(UNLOCK);
+
+SWIFT void cposix_lock_slow(unsigned state, SELF) {
+    typedef SWIFT void function(unsigned, SELF);
+    ((function *)dlsym(RTLD_NEXT, LOCK))(state, self);
+    __tsan_acquire(self);
+}
+
+SWIFT void cposix_unlock_slow(SELF) {
+    typedef SWIFT void function(SELF);
+    __tsan_release(self);
+    ((function *)dlsym(RTLD_NEXT, UNLOCK))(self);
+}
+
+// Who resumes a continuation releases its task, which acquires that in the executor alone: not where it was resumed
+// before it waited, or just then, and goes on at once. Of the first the beginning of the wait tells, of the second this
+// call at its end, with the task current.
+#define ASYNC __attribute__((swiftasynccall))
+
+__attribute__((weak)) void *swift_task_getCurrent(void);
+
+static void acquire_task(void) {
+    void *task = swift_task_getCurrent ? swift_task_getCurrent() : NULL;
+    if (task) __tsan_acquire(task);
+}
+
+__attribute__((disable_sanitizer_instrumentation)) ASYNC void swift_continuation_await(void *context) {
+    typedef ASYNC void function(void *);
+    acquire_task();
+    function *next = (function *)dlsym(RTLD_NEXT, "swift_continuation_await");
+    __attribute__((musttail)) return next(context);
+}
+
+void swift_task_enterThreadLocalContext(void *context) {
+    typedef void function(void *);
+    acquire_task();
+    ((function *)dlsym(RTLD_NEXT, "swift_task_enterThreadLocalContext"))(context);
+}
+#endif
