@@ -231,6 +231,21 @@ extension Live.ProgramLife {
         }
     }
 
+    @Test("kill -9 of the parent and then of the child leaves no program either")
+    func bothKilled() throws {
+        let script = Script("exec sleep 1000$0")
+        try withServer(exec: script) { server in
+            let peer = try server.open()
+            let child = try server.onlyChild()
+            try #require(eventually { script.family.count == 1 })
+            server.process.kill(SIGKILL)
+            #expect(try server.process.wait() == .signal(SIGKILL))
+            kill(child, SIGKILL)
+            #expect(eventually { script.family.isEmpty })
+            peer.close()
+        }
+    }
+
     @Test("A server that ends takes all programs with it, also those that will not go", arguments: [1, 2])
     func drained(_ signals: Int) throws {
         let script = Script("trap '' TERM; setsid sleep 1000$0 & while :; do sleep 1000$0; done")
