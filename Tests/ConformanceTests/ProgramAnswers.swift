@@ -249,8 +249,7 @@ extension Live.ProgramAnswers {
     @Test("A line that is longer than the client accepts fails its request, and the dialogue goes on")
     func tooLong() throws {
         try withServer(
-            "--exec", "awk", "-W", "interactive",
-            "{ s = \"\"; for (i = 0; i < $1; i++) s = s \"x\"; print s; fflush() }"
+            "--exec", "python3", "-u", "-c", "import sys\nfor line in sys.stdin: print('x' * int(line))"
         ) {
             server in
             let peer = try server.open(.hello(maxMessage: 1000))
