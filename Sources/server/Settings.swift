@@ -125,6 +125,10 @@ struct Settings {
                 settings.framing = try Value.choice(text, of: ProgramFraming.self)
             },
             Flag("--shell", "COMMAND is one word, for /bin/sh -c") { $0.isForShell = true },
+            Flag("--handler-timeout", "DURATION", "fail a request that is not answered by then (no limit)") {
+                settings, text throws(UsageError) in
+                settings.options.handlerTimeout = try Value.duration(text, in: .milliseconds(1)...longest)
+            },
             Flag("--exec-grace", "DURATION", "from the end of input to SIGTERM, and from that to SIGKILL (2)") {
                 settings, text throws(UsageError) in
                 settings.programGrace = try Value.duration(text, in: .zero...longest)

@@ -126,6 +126,26 @@ extension Live.ProgramLife {
 // MARK: How it ends
 
 extension Live.ProgramLife {
+    @Test("--handler-timeout fails the request and ends the program; one for a connection takes that with it")
+    func late() throws {
+        let script = Script("read -r line; sleep 1000$0")
+        for scope in ["request", "connection"] {
+            try withServer("--handler-timeout", "300ms", "--exec-per", scope, exec: script) { server in
+                let peer = try server.open()
+                let start = SuspendingClock.now
+                try peer.send(.request(1, scope == "request" ? "never\n" : "never"))
+                let failure = try peer.frames(upTo: .failure).last
+                #expect(start.age >= .milliseconds(300))
+                #expect(failure?.notice?.words == "no answer within 0.3 seconds")
+                if scope == "request" { try peer.send(.close()) }
+                let code = try peer.takeClose().code
+                #expect(code == (scope == "request" ? .normal : .handlerFailed))
+            }
+        }
+    }
+}
+
+extension Live.ProgramLife {
     @Test("At the end of its connection it reads the end of input, and may finish what it does")
     func endOfInput() throws {
         let script = Script("cat; echo \"saved $0\" >&2")
@@ -208,6 +228,21 @@ extension Live.ProgramLife {
             #expect(try peer.take(.response).text == "b")
             try peer.send(.close())
             try peer.takeClose()
+        }
+    }
+
+    @Test("kill -9 of the parent and then of the child leaves no program either")
+    func bothKilled() throws {
+        let script = Script("exec sleep 1000$0")
+        try withServer(exec: script) { server in
+            let peer = try server.open()
+            let child = try server.onlyChild()
+            try #require(eventually { script.family.count == 1 })
+            server.process.kill(SIGKILL)
+            #expect(try server.process.wait() == .signal(SIGKILL))
+            kill(child, SIGKILL)
+            #expect(eventually { script.family.isEmpty })
+            peer.close()
         }
     }
 

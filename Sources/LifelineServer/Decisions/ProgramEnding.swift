@@ -73,3 +73,20 @@ struct ProgramEnding {
         }
     }
 }
+
+/// How a program ended.
+enum ProgramExit: Equatable, CustomStringConvertible {
+    case status(Int32)
+    /// By its name.
+    case signal(String)
+    /// It was killed and is still there.
+    case hung
+
+    var description: String {
+        switch self {
+        case .status(let status): "exited with status \(status)"
+        case .signal(let signal): "was killed by \(signal)"
+        case .hung: "cannot be killed"
+        }
+    }
+}
