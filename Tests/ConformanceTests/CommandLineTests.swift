@@ -16,6 +16,8 @@ extension Live.CommandLineOfServer {
         ["--max-message", "0"], ["--max-in-flight", "0"], ["--max-connections", "0"], ["--backlog", "0"],
         ["--max-queued", "1k"], ["--max-message", "8m"], ["--handler", "magic"], ["--log-level", "loud"],
         ["--log-format", "xml"], ["--host", "localhost"], ["--host", "300.1.1.1"], ["--host", ""], ["--host", "unix:"],
+        ["--daemon"], ["--daemon=yes"], ["--log", ""], ["--log", "syslog:"], ["--log-flood", "-1"], ["--umask", "8"],
+        ["--umask", "1000"], ["--pidfile", ""], ["--ready-fd", "2"], ["--ready-fd", "3"],
     ]
 
     @Test("6-2 A wrong command line ends with status 64 and a sentence that names what is wrong", arguments: wrong)
