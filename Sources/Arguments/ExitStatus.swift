@@ -3,6 +3,10 @@ public enum ExitStatus: Int32, Sendable {
     case ok = 0
     /// The command was typed wrongly.
     case usage = 64
+    /// An input file cannot be read.
+    case noInput = 66
+    /// A user is not known.
+    case noUser = 67
     /// A host name is not known.
     case noHost = 68
     /// A service is not there.
@@ -21,6 +25,8 @@ public enum ExitStatus: Int32, Sendable {
     case protocolError = 76
     /// The permission is missing.
     case noPermission = 77
+    /// A configuration file is wrong.
+    case badConfiguration = 78
 }
 
 /// A command that was typed wrongly: what was wrong, what is expected, and what to do.

@@ -34,17 +34,20 @@ public enum Value {
         return number
     }
 
-    /// A number of bytes within `range`: `16384`, `16k`, `1m`.
-    public static func size(_ text: String, in range: ClosedRange<UInt32>) throws(UsageError) -> UInt32 {
-        let factors: [(suffix: String, factor: UInt64)] = [("k", 1 << 10), ("m", 1 << 20), ("", 1)]
+    /// A number of bytes within `range`: `16384`, `16k`, `1m`, `2g`.
+    public static func size<Number: FixedWidthInteger & Sendable>(
+        _ text: String, in range: ClosedRange<Number>
+    ) throws(UsageError) -> Number {
+        let factors: [(suffix: String, factor: UInt64)] = [("k", 1 << 10), ("m", 1 << 20), ("g", 1 << 30), ("", 1)]
         for (suffix, factor) in factors where text.lowercased().hasSuffix(suffix) {
-            guard let number = UInt32(text.dropLast(suffix.count)) else { break }
-            let size = UInt64(number) * factor
-            guard range.lowerBound <= size, size <= range.upperBound else { break }
-            return UInt32(size)
+            guard let number = UInt64(text.dropLast(suffix.count)) else { break }
+            let (size, overflows) = number.multipliedReportingOverflow(by: factor)
+            guard !overflows, range.lowerBound <= size, size <= range.upperBound else { break }
+            return Number(size)
         }
         throw UsageError(
-            "'\(text)' is not a number of bytes like 16384, 16k or 1m, from \(range.lowerBound) to \(range.upperBound)")
+            "'\(text)' is not a number of bytes like 16384, 16k, 1m or 2g, from \(range.lowerBound) to \(range.upperBound)"
+        )
     }
 
     /// One of the names of `choices`.

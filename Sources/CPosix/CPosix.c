@@ -3,11 +3,13 @@
 
 #include <errno.h>
 #include <linux/filter.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -77,9 +79,13 @@ int cposix_epoll_wait(int epoll, struct cposix_event *events, int timeout) {
 
 void cposix_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
 
+int cposix_no_new_privileges(void) { return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); }
+
 int cposix_exit_status(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : -1; }
 
 int cposix_exit_signal(int status) { return WIFSIGNALED(status) ? WTERMSIG(status) : 0; }
+
+void cposix_use_one_heap(void) { mallopt(M_ARENA_MAX, 1); }
 
 const char *cposix_error_text(int code, char *buffer, size_t size) { return strerror_r(code, buffer, size); }
 

@@ -157,6 +157,15 @@ public struct Close: Equatable, Sendable {
         buffer.append(contentsOf: text)
     }
 
+    /// The whole frame.
+    public var frame: [UInt8] {
+        var buffer: [UInt8] = []
+        append(to: &buffer)
+        return buffer
+    }
+    /// Where in the frame `lastID` lies, big-endian.
+    public static let lastIDOffset = FrameHeader.length
+
     /// All that a connection refused before its HELLO is sent: the preface and this (Protocol.md, section 7.6).
     public var refusal: [UInt8] {
         var buffer = Preface.bytes

@@ -6,24 +6,34 @@
 public struct Outbox: Sendable {
     /// A message, or a frame that keeps its place among the messages.
     private enum Waiting {
-        /// `rest` is yet to be staged; `start` is where in the stream its first chunk lies, once that is staged.
-        case message(FrameType, id: UInt32, rest: ArraySlice<UInt8>, start: UInt64?, cost: Int)
-        case frame([UInt8], id: UInt32, cost: Int, isRefusal: Bool)
+        case message(Message)
+        case frame([UInt8], id: UInt32, isRefusal: Bool)
 
         var id: UInt32 {
             switch self {
-            case .message(_, let id, _, _, _), .frame(_, let id, _, _): id
+            case .message(let message): message.id
+            case .frame(_, let id, _): id
             }
         }
         var cost: Int {
-            switch self {
-            case .message(_, _, _, _, let cost), .frame(_, _, let cost, _): cost
-            }
+            if case .message(let message) = self { message.cost } else { 0 }
         }
         var start: UInt64? {
-            if case .message(_, _, _, let start, _) = self { start } else { nil }
+            if case .message(let message) = self { message.start } else { nil }
         }
         var isBegun: Bool { start != nil }
+    }
+
+    private struct Message {
+        let type: FrameType
+        let id: UInt32
+        /// What is yet to be staged.
+        var rest: ArraySlice<UInt8>
+        /// Where in the stream its first chunk lies, once that is staged.
+        var start: UInt64?
+        var cost: Int
+        /// Whether more of it will come: a response that is sent in parts.
+        var isOpen = false
     }
 
     /// Where a message, from its first chunk to its last, lies in the stream.
@@ -183,18 +193,59 @@ public struct Outbox: Sendable {
         if waiting.isEmpty, staged.count - head < Outbox.stagedMost, payload.count <= maxChunk {
             stage(type, id, payload, start: nil, cost: cost)
         } else {
-            waiting.append(.message(type, id: id, rest: payload, start: nil, cost: cost))
+            waiting.append(.message(Message(type: type, id: id, rest: payload, cost: cost)))
             stage()
         }
     }
 
-    /// Queues a FAILURE behind the messages that wait.
-    public mutating func fail(_ id: UInt32, _ failure: Failure, cost: Int) {
+    /// Queues a part of the response `id`, which begins with the first of them and ends with the one that `isLast`.
+    ///
+    /// Its parts are one message: they are cut into chunks as room comes. It is counted, with `cost`, from its last
+    /// part on; until then it is `streamed` that says how much of it waits.
+    public mutating func send(part payload: ArraySlice<UInt8>, of id: UInt32, isLast: Bool, cost: Int) {
         guard !isClosed else { return }
-        count(id, cost)
+        if isLast { count(id, cost) }
+        let known = waiting.replaceFirst { waiting in
+            guard case .message(var message) = waiting, message.id == id else { return nil }
+            message.rest += payload
+            message.isOpen = !isLast
+            message.cost = isLast ? cost : 0
+            return .message(message)
+        }
+        if !known {
+            waiting.append(
+                .message(
+                    Message(type: .response, id: id, rest: payload, cost: isLast ? cost : 0, isOpen: !isLast)))
+        }
+        stage()
+    }
+
+    /// How many bytes of the response `id` wait that is sent in parts.
+    public func streamed(of id: UInt32) -> Int {
+        var bytes = 0
+        _ = waiting.contains {
+            guard case .message(let message) = $0, message.id == id else { return false }
+            bytes = message.rest.count
+            return true
+        }
+        return bytes
+    }
+
+    /// Ends the sending of the response `id` where it is: FAILURE or CLOSE says the rest (section 4.9).
+    public mutating func abandon(_ id: UInt32) {
+        _ = waiting.remove {
+            if case .message(let message) = $0 { message.id == id && message.isOpen } else { false }
+        }
+        stage()
+    }
+
+    /// Queues a FAILURE behind the messages that wait; it is counted in `count`, and costs nothing.
+    public mutating func fail(_ id: UInt32, _ failure: Failure) {
+        guard !isClosed else { return }
+        count(id, 0)
         var frame: [UInt8] = []
         failure.append(id: id, to: &frame)
-        waiting.append(.frame(frame, id: id, cost: cost, isRefusal: false))
+        waiting.append(.frame(frame, id: id, isRefusal: false))
         stage()
     }
 
@@ -204,7 +255,7 @@ public struct Outbox: Sendable {
         refusals += 1
         var frame: [UInt8] = []
         failure.append(id: id, to: &frame)
-        waiting.append(.frame(frame, id: id, cost: 0, isRefusal: true))
+        waiting.append(.frame(frame, id: id, isRefusal: true))
         stage()
     }
 
@@ -237,9 +288,9 @@ public struct Outbox: Sendable {
             let start = base + UInt64(index)
             for mark in marks.remove(where: { $0.start >= start }) { marks.append(mark.moved(by: length)) }
             if let pongEnd, pongEnd > start { self.pongEnd = pongEnd - UInt64(length) }
-            if case .message(let type, let other, let rest, let begun?, let cost) = waiting.first, begun > start {
-                waiting.replaceFirst(
-                    with: .message(type, id: other, rest: rest, start: begun - UInt64(length), cost: cost))
+            if case .message(var message) = waiting.first, let begun = message.start, begun > start {
+                message.start = begun - UInt64(length)
+                waiting.replaceFirst(with: .message(message))
             }
         }
     }
@@ -274,7 +325,7 @@ public struct Outbox: Sendable {
         greetForClose()
         var frame: [UInt8] = []
         close.append(to: &frame)
-        waiting.append(.frame(frame, id: 0, cost: 0, isRefusal: false))
+        waiting.append(.frame(frame, id: 0, isRefusal: false))
         stage()
         isClosed = true
     }
@@ -316,22 +367,30 @@ public struct Outbox: Sendable {
     private mutating func stage() {
         while staged.count - head < Outbox.stagedMost, let first = waiting.first {
             switch first {
-            case .frame(let frame, let id, let cost, let isRefusal):
+            case .frame:
                 waiting.removeFirst()
-                let start = base + UInt64(staged.count)
-                staged.append(contentsOf: frame)
-                marks.append(
-                    Mark(id: id, start: start, end: base + UInt64(staged.count), cost: cost, isRefusal: isRefusal))
-            case .message(let type, let id, let rest, let start, let cost) where rest.count <= maxChunk:
+                stage(first)
+            case .message(let message) where message.rest.isEmpty && message.isOpen:
+                // Its next part is not there yet. Only frames may pass it: chunks of two messages are never mixed.
+                for frame in waiting.remove(where: { if case .frame = $0 { true } else { false } }) { stage(frame) }
+                return
+            case .message(let message) where message.rest.count <= maxChunk && !message.isOpen:
                 waiting.removeFirst()
-                stage(type, id, rest, start: start, cost: cost)
-            case .message(let type, let id, let rest, let start, let cost):
-                let start = start ?? base + UInt64(staged.count)
-                append(type, .more, id, rest.prefix(maxChunk))
-                waiting.replaceFirst(
-                    with: .message(type, id: id, rest: rest.dropFirst(maxChunk), start: start, cost: cost))
+                stage(message.type, message.id, message.rest, start: message.start, cost: message.cost)
+            case .message(var message):
+                message.start = message.start ?? base + UInt64(staged.count)
+                append(message.type, .more, message.id, message.rest.prefix(maxChunk))
+                message.rest = message.rest.dropFirst(maxChunk)
+                waiting.replaceFirst(with: .message(message))
             }
         }
+    }
+
+    private mutating func stage(_ waiting: Waiting) {
+        guard case .frame(let frame, let id, let isRefusal) = waiting else { return }
+        let start = base + UInt64(staged.count)
+        staged.append(contentsOf: frame)
+        marks.append(Mark(id: id, start: start, end: base + UInt64(staged.count), cost: 0, isRefusal: isRefusal))
     }
 
     /// Stages the last or only chunk of a message; `start` is where its first lies, if it has another.

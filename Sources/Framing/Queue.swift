@@ -1,18 +1,37 @@
 /// First in, first out, in one array. What leaves the front is released at once; its place is cleared away when half
 /// of the array is such places, so that both ends cost the same however long the queue is.
-struct Queue<Element: Sendable>: Sendable {
+public struct Queue<Element: Sendable>: Sendable {
     private var slots: [Element?] = []
     private var head = 0
 
-    var isEmpty: Bool { head == slots.count }
-    var count: Int { slots.count - head }
-    var first: Element? { isEmpty ? nil : slots[head] }
+    /// An empty queue.
+    public init() {}
 
-    mutating func append(_ element: Element) { slots.append(element) }
+    /// Whether nothing waits.
+    public var isEmpty: Bool { head == slots.count }
+    /// How many elements wait.
+    public var count: Int { slots.count - head }
+    /// What leaves next.
+    public var first: Element? { isEmpty ? nil : slots[head] }
 
-    mutating func replaceFirst(with element: Element) { slots[head] = element }
+    /// Puts `element` behind all others.
+    public mutating func append(_ element: Element) { slots.append(element) }
 
-    mutating func removeFirst() {
+    /// Puts `element` in the place of the first.
+    public mutating func replaceFirst(with element: Element) { slots[head] = element }
+
+    /// Puts what `change` makes of it in the place of the first element for which it makes something; false for none.
+    public mutating func replaceFirst(_ change: (Element) -> Element?) -> Bool {
+        for index in head..<slots.count {
+            guard let element = slots[index], let changed = change(element) else { continue }
+            slots[index] = changed
+            return true
+        }
+        return false
+    }
+
+    /// Lets go of the first.
+    public mutating func removeFirst() {
         slots[head] = nil
         head += 1
         if head == slots.count {
@@ -24,17 +43,19 @@ struct Queue<Element: Sendable>: Sendable {
         }
     }
 
-    mutating func removeAll() {
+    /// Lets go of all.
+    public mutating func removeAll() {
         slots = []
         head = 0
     }
 
-    func contains(where condition: (Element) -> Bool) -> Bool {
+    /// Whether `condition` holds for one of them.
+    public func contains(where condition: (Element) -> Bool) -> Bool {
         slots[head...].contains { $0.map(condition) ?? false }
     }
 
     /// Takes out what `condition` names, and returns it.
-    mutating func remove(where condition: (Element) -> Bool) -> [Element] {
+    public mutating func remove(where condition: (Element) -> Bool) -> [Element] {
         let elements = slots[head...].compactMap { $0 }
         slots = elements.filter { !condition($0) }
         head = 0

@@ -18,11 +18,35 @@ public struct ServerOptions: Sendable {
     public var maxInFlight = Limits.defaultMaxInFlight
     /// The most bytes of them; at least `maxMessage`.
     public var maxQueued = Limits.defaultMaxQueued
+    /// How long one request may take a handler that has a thread of its own; then it fails with HANDLER_FAILED, and a
+    /// handler that has not come back a second later costs its connection. Nil for as long as it takes.
+    public var handlerTimeout: Duration?
     /// Connections beyond so many are refused with CLOSE(BUSY).
     public var maxConnections = 10_000
+    /// A file of tokens, one of which a client must bring: each a line, with or without the name of whom it stands for
+    /// behind it; it is read again when it has changed. Nil: everybody may connect (section 4.12).
+    public var tokenFile: String?
+    /// With at least one range here, clients from elsewhere are refused with CLOSE(UNAUTHORIZED) before a process is
+    /// made for them; clients of a Unix socket are not judged by addresses.
+    public var allow: [AddressRange] = []
+    /// Clients from these ranges are refused in the same way, though `allow` may have them.
+    public var deny: [AddressRange] = []
+    /// The user that the server becomes once it listens, by name or number; it must be started as root then. What it
+    /// uses later, such as the token file, must be readable to this user.
+    public var user: String?
+    /// The group that it becomes, and no other; nil: the user's own.
+    public var group: String?
+    /// The most memory of the process of one connection: bytes of its address space, of which the `server` command
+    /// takes 8 MiB itself (RLIMIT_AS in setrlimit(2)). What goes over it ends that connection alone.
+    public var maxMemory: UInt64?
+    /// The most processor time of one connection in all its life, in whole seconds, rounded up (RLIMIT_CPU).
+    public var maxCPU: Duration?
+    /// The most descriptors of the process of one connection; it needs a few itself (RLIMIT_NOFILE).
+    public var maxFiles: UInt64?
     /// How many connections may wait to be accepted (listen(2)).
     public var backlog: Int32 = 4096
-    /// How long a shutdown waits for children that still work before it kills them.
+    /// How long a shutdown waits for children that still work before it kills them, and a child for its handler when its
+    /// connection is over.
     public var grace = Duration.seconds(10)
     /// A file for the parent's process number, locked for as long as it lives; removed at its end.
     public var pidfile: String?

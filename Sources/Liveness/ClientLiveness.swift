@@ -54,7 +54,7 @@ public struct ClientLiveness: Sendable {
         self.watch?.grant(at: now)
         unprovenSince = nil
         hasToldLate = false
-        owesPing = true
+        owesPing = watch.mayBeHeard
     }
 
     /// Bytes arrived.

@@ -63,6 +63,9 @@ public struct ServerLiveness: Sendable {
     /// Nothing more is expected of the client: its stream ended, or CLOSE is queued.
     public mutating func ended() { watch?.ended() }
 
+    /// A PING that is due for another reason than silence; its nonce.
+    public mutating func probe(at now: Instant) -> UInt64 { ledger.send(at: now) }
+
     /// A PING, a CANCEL or an empty MESSAGE came.
     public mutating func pay(at now: Instant) throws(Violation) {
         guard bucket?.take(at: now) ?? true else { throw .flood }

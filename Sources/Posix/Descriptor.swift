@@ -70,7 +70,10 @@ extension Descriptor {
     }
 
     /// shutdown(2) of the writing side: the peer reads end of stream after what was sent.
-    public func shutdownWriting() { shutdown(number, Int32(SHUT_WR)) }
+    public func shutdownWriting() { Glibc.shutdown(number, Int32(SHUT_WR)) }
+
+    /// shutdown(2) of both sides: the peer learns that nothing more is read or sent.
+    public func shutdown() { Glibc.shutdown(number, Int32(SHUT_RDWR)) }
 
     /// The peer of an eventfd(2) waits in poll(2): this wakes it up.
     public func wakeUp() {

@@ -37,3 +37,31 @@ public func writeFile(at path: String, _ bytes: [UInt8]) throws(SystemError) {
         left = left.dropFirst(count)
     }
 }
+
+/// What tells one state of a file from another (stat(2)).
+public struct FileState: Equatable, Sendable {
+    private let device: UInt64, number: UInt64, size: Int64
+    private let changed: Duration
+    private let mode: UInt32
+    private let group: UInt32
+    /// Neither a directory nor a pipe: reading it never waits.
+    public var isRegular: Bool { mode & S_IFMT == S_IFREG }
+
+    /// Whether everybody may read it, or its group, where that is not `group`.
+    public func isOpenToOthers(but group: UInt32?) -> Bool {
+        mode & S_IROTH != 0 || mode & S_IRGRP != 0 && self.group != group
+    }
+
+    /// The state of the file at `path`, or of what a link there leads to.
+    public init(ofFile path: String) throws(SystemError) {
+        var status = Glibc.stat()
+        guard stat(path, &status) == 0 else { throw SystemError("stat") }
+        device = UInt64(status.st_dev)
+        number = UInt64(status.st_ino)
+        size = Int64(status.st_size)
+        mode = status.st_mode
+        group = status.st_gid
+        // Its contents cannot be changed without this time, while its other times can be set.
+        changed = .seconds(status.st_ctim.tv_sec) + .nanoseconds(status.st_ctim.tv_nsec)
+    }
+}

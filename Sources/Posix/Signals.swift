@@ -5,6 +5,8 @@ import Glibc
 public enum Signal {
     /// Ctrl-C in a terminal.
     public static let interrupt = SIGINT
+    /// A thread calls the loop of its own process. SIGURG does nothing in a process that does not wait for it.
+    public static let call = SIGURG
     /// Ends a process at once; it cannot be refused.
     public static let kill = SIGKILL
     /// Asks a process to end.
@@ -13,6 +15,8 @@ public enum Signal {
     public static let reopen = SIGUSR1
     /// A child has ended, or several.
     public static let childEnded = SIGCHLD
+    /// The limit of processor time is reached.
+    public static let processorTimeOver = SIGXCPU
 }
 
 /// Signals as data: blocked, and read from a descriptor in the poll set (signalfd(2)), never handled.

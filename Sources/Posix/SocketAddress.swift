@@ -5,6 +5,8 @@ public struct SocketAddress: Sendable {
     private var storage = sockaddr_storage()
     private var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
 
+    private init() {}
+
     /// Reads `host` as the commands take it: a numeric IPv4 or IPv6 address (the latter with or without brackets, with
     /// a zone if need be), or `unix:` and a path; nil where it is none of them. Names are not resolved.
     public init?(host: String, port: UInt16) {
@@ -85,6 +87,29 @@ public struct SocketAddress: Sendable {
         withUnsafeBytes(of: storage) { $0.loadUnaligned(as: Address.self) }
     }
 
+    /// The IP address as one number, that of IPv4 in the form that IPv6 has for it, ::ffff:a.b.c.d (RFC 4291, section
+    /// 2.5.5.2); nil for a Unix socket.
+    public var ipNumber: UInt128? {
+        switch family {
+        case AF_INET: 0xFFFF << 32 | UInt128(UInt32(bigEndian: load(as: sockaddr_in.self).sin_addr.s_addr))
+        case AF_INET6:
+            withUnsafeBytes(of: load(as: sockaddr_in6.self).sin6_addr) {
+                UInt128(bigEndian: $0.loadUnaligned(as: UInt128.self))
+            }
+        default: nil
+        }
+    }
+
+    /// `10.0.0.0` or `2001:db8::` for an address as `ipNumber` has it.
+    public static func text(ofIPNumber number: UInt128) -> String {
+        var address = sockaddr_in6()
+        withUnsafeMutableBytes(of: &address.sin6_addr) { $0.storeBytes(of: number.bigEndian, as: UInt128.self) }
+        var whole = SocketAddress()
+        address.sin6_family = sa_family_t(AF_INET6)
+        whole.set(address)
+        return whole.ipText
+    }
+
     /// The path of a Unix socket; empty for an unnamed one, as clients are.
     public var unixPath: String? {
         guard isUnix else { return nil }
@@ -104,18 +129,21 @@ extension SocketAddress: CustomStringConvertible {
             let address = load(as: sockaddr_in.self)
             return "\(text(of: address.sin_addr)):\(UInt16(bigEndian: address.sin_port))"
         case AF_INET6:
-            let address = load(as: sockaddr_in6.self)
-            let port = UInt16(bigEndian: address.sin6_port)
-            let text = text(of: address.sin6_addr)
-            // A client of IPv4 on a listener for both is shown as what it is.
-            if text.hasPrefix("::ffff:"), text.contains(".") { return "\(text.dropFirst(7)):\(port)" }
-            return "[\(text)]:\(port)"
+            let port = UInt16(bigEndian: load(as: sockaddr_in6.self).sin6_port)
+            let text = ipText
+            return text.contains(":") ? "[\(text)]:\(port)" : "\(text):\(port)"
         case AF_UNIX:
             let path = unixPath ?? ""
             return path.isEmpty ? "unix" : "unix:\(path)"
         default:
             return "family \(family)"
         }
+    }
+
+    /// An address of IPv6; one of IPv4 on a listener for both is shown as what it is.
+    private var ipText: String {
+        let text = text(of: load(as: sockaddr_in6.self).sin6_addr)
+        return text.hasPrefix("::ffff:") && text.contains(".") ? String(text.dropFirst(7)) : text
     }
 
     private func text<Address>(of address: Address) -> String {

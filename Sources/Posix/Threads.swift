@@ -34,3 +34,6 @@ public func startThread(named name: String, _ run: @escaping @Sendable () -> Voi
     }
     pthread_detach(thread)
 }
+
+/// The calling thread, to be compared with another (pthread_self(3)).
+public var currentThread: UInt { UInt(pthread_self()) }

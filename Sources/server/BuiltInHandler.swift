@@ -16,6 +16,8 @@ struct BuiltIn: Handler {
     let kind: BuiltInHandler
     private var answered: UInt64 = 0
 
+    let answersAtOnce = true
+
     init(_ kind: BuiltInHandler) { self.kind = kind }
 
     mutating func respond(to request: Request) throws(Failure) -> Response {

@@ -71,6 +71,7 @@ extension Settings {
         let start = try currentDirectory()
         func resolved(_ path: String) -> String { absolute(path, in: start) }
         options.pidfile = options.pidfile.map(resolved)
+        options.tokenFile = options.tokenFile.map(resolved)
         if options.host.hasPrefix("unix:"), options.host != "unix:" {
             options.host = "unix:" + resolved(String(options.host.dropFirst("unix:".count)))
         }

@@ -22,6 +22,10 @@ struct Settings {
         try checkService()
     }
 
+    private static func range(_ text: String) throws(UsageError) -> AddressRange {
+        do { return try AddressRange(text) } catch { throw UsageError(error.description) }
+    }
+
     static let command = Command<Settings>(
         "server",
         summary: "Serves the Lifeline protocol: a process for every connection, kept by its heartbeat.",
@@ -54,6 +58,24 @@ struct Settings {
                 settings, text throws(UsageError) in
                 settings.options.maxConnections = try Value.integer(text, in: 1...4_000_000)
             },
+            Flag(
+                "--token-file", "PATH",
+                "let in whoever brings a TOKEN of this file: one a line, with or without a\nname behind it; read again when it changes"
+            ) { $0.options.tokenFile = $1 },
+            Flag(
+                "--allow", "RANGE",
+                "let in clients of these addresses alone: 10.0.0.0/8, 2001:db8::/32 or one\naddress; may be given several times (all)"
+            ) { settings, text throws(UsageError) in
+                settings.options.allow.append(try range(text))
+            },
+            Flag("--deny", "RANGE", "refuse clients of these addresses, whatever --allow says; also several times") {
+                settings, text throws(UsageError) in
+                settings.options.deny.append(try range(text))
+            },
+            Flag("--user", "NAME", "become this user, a name or a number, once it listens; needs root") {
+                $0.options.user = $1
+            },
+            Flag("--group", "NAME", "become this group, and no other (the user's own)") { $0.options.group = $1 },
             Flag("--max-frame", "BYTES", "the longest payload of one frame, 256 or more (16k)") {
                 settings, text throws(UsageError) in
                 settings.options.maxFrame = try Value.size(text, in: Limits.leastMaxFrame...sizes.upperBound)
@@ -69,6 +91,22 @@ struct Settings {
             {
                 settings, text throws(UsageError) in
                 settings.options.maxQueued = try Value.size(text, in: sizes)
+            },
+            Flag(
+                "--max-memory", "BYTES", "memory of one connection's process, its address space, 32m or more (no limit)"
+            ) {
+                settings, text throws(UsageError) in
+                settings.options.maxMemory = try Value.size(text, in: UInt64(32 << 20)...(1 << 46))
+            },
+            Flag(
+                "--max-cpu", "DURATION", "processor time of one connection in all its life, in whole seconds (no limit)"
+            ) {
+                settings, text throws(UsageError) in
+                settings.options.maxCPU = try Value.duration(text, in: .milliseconds(1)...longest)
+            },
+            Flag("--max-files", "N", "open files of one connection's process, 16 or more (no limit)") {
+                settings, text throws(UsageError) in
+                settings.options.maxFiles = try Value.integer(text, in: 16...(1 << 30))
             },
             Flag("--backlog", "N", "connections that may wait to be accepted (4096)") {
                 settings, text throws(UsageError) in
@@ -87,7 +125,7 @@ struct Settings {
             },
         ] + serviceFlags,
         notes: """
-            A DURATION reads 30, 2.5, 500ms, 2m or 1h; BYTES read 16384, 16k or 1m.
+            A DURATION reads 30, 2.5, 500ms, 2m or 1h; BYTES read 16384, 16k, 1m or 2g.
 
             When it accepts, it prints "listening on HOST:PORT" on standard output. SIGTERM or SIGINT: it stops
             listening, its children answer what they have and send their clients away; a second signal, or the end of
@@ -96,8 +134,12 @@ struct Settings {
             With --daemon the command returns when the daemon listens, or with the daemon's error and status. Under
             systemd it says when it is ready, what it does and that it is alive, and takes over a socket.
 
-            Exit status: 0 after a shutdown, 64 for a wrong command line, 69 where the address is in use or another
-            server holds the pidfile, 70 where a daemon ends before it listens, 71 where the system refuses, 73 where a
-            file cannot be made, 74 where standard output cannot be written, 77 without permission.
+            No program that it starts gets privileges that it does not have itself (no_new_privs). The file of a Unix socket
+            stays behind where --user may not remove it; the next start replaces it.
+
+            Exit status: 0 after a shutdown, 64 for a wrong command line, 66 where the token file cannot be read, 67 for
+            an unknown user or group, 69 where the address is in use or another server holds the pidfile, 70 where a
+            daemon ends before it listens, 71 where the system refuses, 73 where a file cannot be made, 74 where standard
+            output cannot be written, 77 without permission, 78 where the token file is wrong.
             """)
 }

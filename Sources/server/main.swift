@@ -34,11 +34,14 @@ struct Failed: Error {
     init(_ error: StartError) {
         text = error.description
         status =
-            switch error.cause {
-            case nil: .usage
-            case let cause? where cause.isAddressInUse || cause.isHeld: .unavailable
-            case let cause? where cause.isPermissionDenied: .noPermission
-            case let cause? where cause.isNoPlaceForFile: .cannotCreate
+            switch (error.kind, error.cause) {
+            case (_, let cause?) where cause.isAddressInUse || cause.isHeld: .unavailable
+            case (_, let cause?) where cause.isPermissionDenied: .noPermission
+            case (.badOptions, _): .usage
+            case (.noFile, _): .noInput
+            case (.badFile, _): .badConfiguration
+            case (.noUser, _): .noUser
+            case (_, let cause?) where cause.isNoPlaceForFile: .cannotCreate
             default: .osError
             }
     }

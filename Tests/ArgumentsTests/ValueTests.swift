@@ -72,7 +72,7 @@ struct ValueTests {
         "Numbers of bytes",
         arguments: [
             ("16384", 16384), ("16k", 16384), ("16K", 16384), ("1m", 1 << 20), ("1M", 1 << 20), ("0", 0),
-            ("4294967295", .max), ("4095m", 4095 << 20),
+            ("4294967295", .max), ("4095m", 4095 << 20), ("3g", 3 << 30), ("1G", 1 << 30),
         ] as [(String, UInt32)])
     func sizes(text: String, expected: UInt32) throws {
         #expect(try Value.size(text, in: 0...UInt32.max) == expected)
@@ -80,9 +80,12 @@ struct ValueTests {
 
     @Test("What is no number of bytes, or out of bounds, is refused")
     func noSizes() throws {
-        for text in ["", "k", "m", "1g", "-1", "1.5k", "4096m", "4294967296", "5000000k", "1 k", "kk", "1kb"] {
+        for text in [
+            "", "k", "m", "g", "4g", "17179869184g", "-1", "1.5k", "4096m", "4294967296", "5000000k", "1 k", "kk",
+            "1kb",
+        ] {
             let message = error { () throws(UsageError) in _ = try Value.size(text, in: 0...UInt32.max) }
-            #expect(message == "'\(text)' is not a number of bytes like 16384, 16k or 1m, from 0 to 4294967295")
+            #expect(message == "'\(text)' is not a number of bytes like 16384, 16k, 1m or 2g, from 0 to 4294967295")
         }
         #expect(try Value.size("256", in: 256...1024) == 256)
         #expect(try Value.size("1k", in: 256...1024) == 1024)

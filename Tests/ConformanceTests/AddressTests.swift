@@ -7,7 +7,7 @@ extension Live {
     @Suite("Addresses") struct Addresses {}
 }
 
-private let hasIPv6 =
+let hasIPv6 =
     access("/proc/net/if_inet6", R_OK) == 0 && ProcessFiles.text("/proc/net/if_inet6")?.isEmpty == false
 
 extension Live.Addresses {

@@ -16,8 +16,11 @@ extension Live.CommandLineOfServer {
         ["--max-message", "0"], ["--max-in-flight", "0"], ["--max-connections", "0"], ["--backlog", "0"],
         ["--max-queued", "1k"], ["--max-message", "8m"], ["--handler", "magic"], ["--log-level", "loud"],
         ["--log-format", "xml"], ["--host", "localhost"], ["--host", "300.1.1.1"], ["--host", ""], ["--host", "unix:"],
-        ["--daemon"], ["--daemon=yes"], ["--log", ""], ["--log", "syslog:"], ["--log-flood", "-1"], ["--umask", "8"],
+        ["--daemon"], ["--log", ""], ["--log", "syslog:"], ["--log-flood", "-1"], ["--umask", "8"],
         ["--umask", "1000"], ["--pidfile", ""], ["--ready-fd", "2"], ["--ready-fd", "3"],
+        ["--max-memory", "31m"], ["--max-cpu", "0"], ["--max-files", "15"],
+        ["--user", "0"], ["--user", "root"], ["--group", "nogroup"], ["--allow", "10.0.0.1/8"],
+        ["--allow", "localhost"], ["--deny", "::/129"], ["--deny", "1.2.3"],
     ]
 
     @Test("6-2 A wrong command line ends with status 64 and a sentence that names what is wrong", arguments: wrong)
@@ -38,8 +41,9 @@ extension Live.CommandLineOfServer {
         let text = help.output.textSoFar
         for flag in [
             "host", "port", "timeout", "handshake-timeout", "handler", "max-connections", "max-frame", "max-message",
-            "max-in-flight", "max-queued", "backlog", "grace", "log-level", "log-format", "log", "log-flood", "daemon",
-            "chdir", "umask", "pidfile", "ready-fd",
+            "max-in-flight", "max-queued", "token-file", "allow", "deny", "user", "group", "max-memory", "max-cpu",
+            "max-files", "backlog", "grace", "log-level", "log-format", "log", "log-flood", "daemon", "chdir", "umask",
+            "pidfile", "ready-fd",
         ] {
             #expect(text.contains("--\(flag)"))
         }

@@ -58,7 +58,7 @@ struct EncodingTests {
         #expect(behindHello { $0.send(.message, [7, 8], cost: 1) } == raw(0x07, [7, 8]))
         #expect(behindHello { $0.cancel(0x0102_0304) } == raw(0x08, id: 0x0102_0304))
         #expect(
-            behindHello { $0.fail(5, Failure(.refused, "no", retryAfter: 6), cost: 0) }
+            behindHello { $0.fail(5, Failure(.refused, "no", retryAfter: 6)) }
                 == raw(0x09, id: 5, u16(18) + u16(0) + u32(6) + text("no")))
         #expect(
             behindHello { $0.goAway(GoAway(.kicked, "go", retryAfter: 6, spread: 7)) }
@@ -91,7 +91,7 @@ struct EncodingTests {
         let bytes = written {
             $0.greet(welcome, maxFrame: 256)
             $0.send(.response, id: 3, text("hello")[...], cost: 0)
-            $0.fail(4, Failure(.busy, "x", retryAfter: 5), cost: 0)
+            $0.fail(4, Failure(.busy, "x", retryAfter: 5))
             $0.goAway(GoAway(.kicked, "y", retryAfter: 6, spread: 7))
             $0.answer(with: Pong(nonce: 8, queued: 9, inFlight: 10, longest: 11))
             $0.close(Close(.normal, "z", lastID: 12, retryAfter: 13))

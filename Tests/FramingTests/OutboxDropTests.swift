@@ -34,7 +34,7 @@ struct OutboxDropTests {
         dropEverywhere(step: 1) {
             $0.send(.response, id: 1, filled(20)[...], cost: 5)
             $0.answer(with: Pong(nonce: 1))
-            $0.fail(2, Failure(.refused, "no"), cost: 0)
+            $0.fail(2, Failure(.refused, "no"))
             $0.ping(1)
             $0.send(.message, [], cost: 0)
             $0.goAway(GoAway(.normal))

@@ -39,8 +39,8 @@ private struct Model {
             outbox.send(type, id: id, bytes[...], cost: bytes.count)
             queued.append((.message(type, id: id, bytes), bytes.count, id != 0))
         case 3 where sender == .server:
-            outbox.fail(nextID, Failure(.refused, "\(nextID)"), cost: 3)
-            queued.append((.frame(.failure(id: nextID, Failure(.refused, "\(nextID)"))), 3, true))
+            outbox.fail(nextID, Failure(.refused, "\(nextID)"))
+            queued.append((.frame(.failure(id: nextID, Failure(.refused, "\(nextID)"))), 0, true))
             nextID += 1
         case 3:
             guard let waiting = queued.dropFirst(ended).randomElement(using: &random)?.found,

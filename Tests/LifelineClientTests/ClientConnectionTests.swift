@@ -154,7 +154,7 @@ private func ended(_ events: [ClientConnection.Event]) -> Code? {
         let first = Array(line.peer.outbox.unsent.prefix(12 + 16384))
         #expect(line.receive(first, at(1)) == [])
         line.peer.outbox = Outbox()
-        line.peer.outbox.fail(1, Failure(.handlerFailed, "no"), cost: 0)
+        line.peer.outbox.fail(1, Failure(.handlerFailed, "no"))
         line.peer.respond(2, "two")
         #expect(
             line.receive(at(1)) == [
@@ -166,7 +166,7 @@ private func ended(_ events: [ClientConnection.Event]) -> Code? {
         var line = try Line.open()
         _ = line.client.request([UInt8](repeating: 1, count: 100_000))
         _ = try line.sent(at(1), most: 30_000)
-        line.peer.outbox.fail(1, Failure(.refused), cost: 0)
+        line.peer.outbox.fail(1, Failure(.refused))
         #expect(line.receive(at(1)) == [.failure(id: 1, Failure(.refused))])
         #expect(try line.sent(at(1)).last == .cancel(1))
     }
@@ -397,5 +397,32 @@ private func ended(_ events: [ClientConnection.Event]) -> Code? {
         line.peer.outbox.send(.message, [1], cost: 0)
         _ = line.receive(at(10.1))
         #expect(ended(line.judge(at(10.1))) == .slowReader)
+    }
+
+    @Test("A client that leaves before WELCOME, and is not read, waits no longer than for WELCOME")
+    func aLeaverThatIsNotWelcomedEnds() {
+        var line = Line()
+        line.client.leave(at: at(1))
+        line.client.wrote(0, at: at(1))
+        #expect(line.client.deadline == at(10))
+        #expect(line.judge(at(9.999)) == [] && !line.client.isOver)
+        #expect(line.judge(at(10)) == [] && line.client.isOver)
+    }
+
+    @Test("A client that leaves, was stopped and is read slowly always sleeps until an instant to come")
+    func aLeaverThatWasStoppedDoesNotSpin() throws {
+        var line = try Line.open()
+        _ = line.client.request([UInt8](repeating: 1, count: 16000))
+        line.client.leave(at: at(1))
+        line.client.wrote(0, at: at(1))
+        _ = line.judge(at(50))
+        for second in 51...69 {
+            let now = at(Double(second))
+            line.client.wrote(1, at: now)
+            #expect(line.judge(now) == [])
+            #expect(line.client.deadline == now + .seconds(10))
+        }
+        _ = line.judge(at(79))
+        #expect(line.client.isOver)
     }
 }

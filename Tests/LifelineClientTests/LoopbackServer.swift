@@ -88,7 +88,7 @@ final class LoopbackServer: Sendable {
             switch frame {
             case .hello: connection.peer.outbox.greet(welcome, maxFrame: 16384)
             case .request(let id, let message): obey(id, message, connection)
-            case .cancel(let id): connection.peer.outbox.fail(id, Failure(.cancelled), cost: 0)
+            case .cancel(let id): connection.peer.outbox.fail(id, Failure(.cancelled))
             case .close: connection.peer.outbox.close(Close(.normal))
             case .ping, .pong, .message: break
             }

@@ -259,7 +259,7 @@ private let broken = RequestError.Reason.connection(
         world.go(to: 5)
         #expect(world.error(1) == .unknown(.timedOut))
         #expect(try world.sent() == [.cancel(1)])
-        world.peer.outbox.fail(1, Failure(.cancelled), cost: 0)
+        world.peer.outbox.fail(1, Failure(.cancelled))
         world.receive()
         #expect(world.session.phase == .open)
     }
@@ -293,7 +293,7 @@ private let broken = RequestError.Reason.connection(
         var world = try World.open()
         world.request(1)
         _ = try world.sent()
-        world.peer.outbox.fail(1, Failure(.handlerFailed, "no such table", retryAfter: 20), cost: 0)
+        world.peer.outbox.fail(1, Failure(.handlerFailed, "no such table", retryAfter: 20))
         world.receive()
         guard case .failed(let failure)? = world.error(1) else {
             Issue.record("\(world.results)")
@@ -329,7 +329,7 @@ private let broken = RequestError.Reason.connection(
         _ = try world.sent()
         world.abandon(1)
         #expect(try world.sent() == [.cancel(1)])
-        world.peer.outbox.fail(1, Failure(.cancelled), cost: 0)
+        world.peer.outbox.fail(1, Failure(.cancelled))
         world.receive()
         #expect(try world.sent() == [.request(5, bytes("5"))])
     }
@@ -339,7 +339,7 @@ private let broken = RequestError.Reason.connection(
         world.request(1, "a")
         world.request(2, "b")
         _ = try world.sent()
-        world.peer.outbox.fail(1, Failure(.refused, retryAfter: 200), cost: 0)
+        world.peer.outbox.fail(1, Failure(.refused, retryAfter: 200))
         world.peer.respond(2, "b")
         world.receive()
         #expect(world.answer(2) == "b")
@@ -356,7 +356,7 @@ private let broken = RequestError.Reason.connection(
         var world = try World.open()
         world.request(1, until: 0.1)
         _ = try world.sent()
-        world.peer.outbox.fail(1, Failure(.refused, "no room", retryAfter: 500), cost: 0)
+        world.peer.outbox.fail(1, Failure(.refused, "no room", retryAfter: 500))
         world.receive()
         world.go(to: 0.1)
         guard case .refused(.refused(let failure))? = world.error(1) else {
@@ -615,7 +615,7 @@ private let broken = RequestError.Reason.connection(
         world.session.dialed()
         _ = try world.sent()
         world.peer.outbox.greet(Peer.welcome, maxFrame: 16384)
-        world.peer.outbox.fail(1, Failure(.refused, retryAfter: 300), cost: 0)
+        world.peer.outbox.fail(1, Failure(.refused, retryAfter: 300))
         world.receive()
         #expect(try world.sent() == [] && world.results.isEmpty)
         world.close(Close(.normal, lastID: 1))

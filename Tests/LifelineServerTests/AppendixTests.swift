@@ -20,7 +20,7 @@ struct AppendixTests {
             let piece = Array(client[start..<min(start + pieces, client.count)])
             connection.received(piece.count, at: at(0))
             while let event = connection.next(in: piece, at: at(0)) {
-                if case .request(let request) = event { connection.answer(request.id, request.bytes) }
+                if case .request(let id, let bytes) = event { connection.answer(id, bytes) }
             }
             if pieces == client.count, connection.departure != nil {
                 #expect(connection.outbox.unsent.count == 97, "all that a short connection is told, in one write")

@@ -28,10 +28,13 @@ func goAway() -> [UInt8] { raw(0x0A, zeros(12)) }
 func close(lastID: UInt32 = 0, code: UInt16 = 0) -> [UInt8] { raw(0x0B, u32(lastID) + u16(code) + zeros(6)) }
 
 let preface = text("LIFELINE")
-func hello(short: Bool = false, deadAfter: UInt32 = 0, maxFrame: UInt32 = 16384, maxMessage: UInt32 = 1 << 20)
-    -> [UInt8]
-{
-    preface + raw(0x01, [1, 0, 0, short ? 1 : 0] + u32(0) + u32(deadAfter) + u32(maxFrame) + u32(maxMessage))
+func hello(
+    short: Bool = false, deadAfter: UInt32 = 0, maxFrame: UInt32 = 16384, maxMessage: UInt32 = 1 << 20,
+    token: [UInt8]? = nil
+) -> [UInt8] {
+    let options = token.map { u16(1) + u16(UInt16($0.count)) + $0 } ?? []
+    return preface
+        + raw(0x01, [1, 0, 0, short ? 1 : 0] + u32(0) + u32(deadAfter) + u32(maxFrame) + u32(maxMessage) + options)
 }
 
 /// What the loop was given for the handler.
@@ -54,13 +57,21 @@ struct Conversation {
     private var sent: [UInt8] = []
     private var read = 0
 
-    init(_ terms: Terms = Terms(), handshakeTimeout: Duration = .seconds(10)) {
-        connection = ServerConnection(id: 7, terms: terms, handshakeTimeout: handshakeTimeout, acceptedAt: at(0))
+    init(
+        _ terms: Terms = Terms(), handshakeTimeout: Duration = .seconds(10), tokens: Tokens? = nil, width: Int = .max,
+        handlerTimeout: Duration? = nil
+    ) {
+        connection = ServerConnection(
+            id: 7, terms: terms, handshakeTimeout: handshakeTimeout, acceptedAt: at(0), tokens: tokens, width: width,
+            handlerTimeout: handlerTimeout)
     }
 
     /// One that is past its handshake.
-    static func opened(_ terms: Terms = Terms(), short: Bool = false, echoes: Bool = true) -> Conversation {
-        var conversation = Conversation(terms)
+    static func opened(
+        _ terms: Terms = Terms(), short: Bool = false, echoes: Bool = true, width: Int = .max,
+        handlerTimeout: Duration? = nil
+    ) -> Conversation {
+        var conversation = Conversation(terms, width: width, handlerTimeout: handlerTimeout)
         conversation.echoes = echoes
         conversation.receive(hello(short: short))
         #expect(conversation.said() == ["LIFELINE", "WELCOME"])
@@ -75,17 +86,19 @@ struct Conversation {
         connection.woke(at: now)
         let buffer = bytes.flatMap { $0 }
         connection.received(buffer.count, at: now)
-        while let event = connection.next(in: buffer, at: now) {
-            switch event {
-            case .opened: seen.append(.opened)
-            case .message(let bytes): seen.append(.message(String(decoding: bytes, as: UTF8.self)))
-            case .cancelled(let id): seen.append(.cancelled(id))
-            case .request(let request):
-                seen.append(.request(request.id, request.text))
-                if echoes { connection.answer(request.id, request.bytes) }
-            }
-        }
+        while let event = connection.next(in: buffer, at: now) { take(event) }
         settle()
+    }
+
+    private mutating func take(_ event: ServerConnection.Event) {
+        switch event {
+        case .opened: seen.append(.opened)
+        case .message(let bytes): seen.append(.message(String(decoding: bytes, as: UTF8.self)))
+        case .cancelled(let id): seen.append(.cancelled(id))
+        case .request(let id, let bytes):
+            seen.append(.request(id, String(decoding: bytes, as: UTF8.self)))
+            if echoes { connection.answer(id, bytes) }
+        }
     }
 
     mutating func endOfStream(at instant: Instant? = nil) {
@@ -114,6 +127,7 @@ struct Conversation {
     /// Judges and writes; afterwards the loop would sleep, and must not wake for a deadline that is past.
     mutating func settle(location: SourceLocation = #_sourceLocation) {
         connection.judge(at: now)
+        while let event = connection.next(at: now) { take(event) }
         if takes { write() } else if !connection.outbox.isEmpty { connection.wrote(0, at: now) }
         let deadline = connection.deadline
         #expect(isOver || deadline == nil || deadline! > now, "it would spin", sourceLocation: location)

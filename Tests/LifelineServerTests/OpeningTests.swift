@@ -87,6 +87,18 @@ struct OpeningTests {
         }
     }
 
+    @Test("A client that ends before HELLO, and takes nothing, is given up when the time for HELLO is over")
+    func endUnread() {
+        var conversation = Conversation(handshakeTimeout: .milliseconds(500))
+        conversation.takes = false
+        conversation.endOfStream(at: at(100))
+        #expect(conversation.connection.deadline == at(500))
+        conversation.wake(at: at(499))
+        #expect(!conversation.isOver)
+        conversation.wake(at: at(500))
+        #expect(conversation.isOver)
+    }
+
     @Test("7.4 A server that ends tells a client that waits for WELCOME so")
     func terminated() {
         for count in [0, 4, 8, 20, 39] {

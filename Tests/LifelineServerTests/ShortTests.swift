@@ -51,7 +51,7 @@ struct ShortTests {
         conversation.receive(request(1, "a"))
         conversation.endOfStream()
         conversation.answer(1, "x")
-        #expect(conversation.said() == ["RESPONSE 1 x", "CLOSE NORMAL last 1"])
+        #expect(conversation.said() == ["PING 1", "RESPONSE 1 x", "CLOSE NORMAL last 1"])
         #expect(conversation.isOver)
     }
 

@@ -78,6 +78,18 @@ struct LatenessTests {
         #expect(server.code(at: at(6000)) == .slowReader)
     }
 
+    @Test("5.11-3 After its end a client that was late sends no PING, and has no deadline but the slow reader's")
+    func endedClient() {
+        var client = welcomedClient()
+        client.ended()
+        client.wrote(any: false, waiting: true, at: at(0))
+        client.woke(at: at(5000))
+        #expect(client.verdict(at: at(5000)) == .fine)
+        client.wrote(any: true, waiting: true, at: at(5500))
+        #expect(client.deadline == at(6500))
+        #expect(client.code(at: at(6500)) == .slowReader)
+    }
+
     @Test("5.11-2, 5.11-3 A client that was late grants the round trip, too, and sends one PING")
     func client() {
         var client = welcomedClient([0, 1])

@@ -11,10 +11,10 @@ public func fuzzDecoder(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
     let maxFrame: UInt32 = setting & 8 == 0 ? 256 : 16384
     let maxMessage: UInt32 = setting & 16 == 0 ? 700 : 1 << 20
 
-    func decode(_ size: @escaping (Int) -> Int, keeping: Bool) -> (found: [String], violation: Violation?) {
+    func decode(_ size: @escaping (Int) -> Int, keeping: Bool) -> (found: [Found], violation: Violation?) {
         var decoder = FrameDecoder(from: side, maxFrame: maxFrame, maxMessage: maxMessage, isShort: isShort)
         var assembler = MessageAssembler()
-        var found: [String] = []
+        var found: [Found] = []
         var position = 0
         var turn = 0
         let before = heapBytes()
@@ -25,13 +25,13 @@ public func fuzzDecoder(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
             do throws(Violation) {
                 while let frame = try decoder.next(in: chunk.span, at: &offset) {
                     guard case .part(let part) = frame else {
-                        if keeping { found.append("\(frame)") }
+                        if keeping { found.append(.frame(frame)) }
                         // A failure ends what of its response has come.
                         if case .failure = frame, decoder.isBetweenMessages { assembler.abandon() }
                         continue
                     }
                     if let message = assembler.add(part, of: chunk), keeping {
-                        found.append("\(part.type) \(part.id) \(Array(message))")
+                        found.append(.message(part.type, id: part.id, Array(message)))
                     }
                 }
             } catch {

@@ -1,29 +1,31 @@
 /// A server's connection under any bytes, at any instants, with any writes and late answers.
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzzServerDecisions(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
-    var script = Script(start, count)
-    var run = ServerRun(script.byte())
-    while !script.isOver, !run.isOver { run.step(&script) }
-    run.finish()
-    return 0
+    ServerRun.fuzz(start, count)
 }
 
-private struct ServerRun {
+extension ServerConnection: Living {
+    var isOver: Bool { departure?.isOver ?? false }
+}
+
+private struct ServerRun: Run {
     var connection: ServerConnection
     var now = Instant(sinceStart: .seconds(1))
-    var judge: Judge?
+    var judge = Judge(from: .server, isShort: false)
     var pending: [UInt32] = []
     var given: Set<UInt32> = []
     var fed = 0
     var spoken = 0
     var hasEnded = false
+    /// A connection that was ended forgets answers.
+    var mayForget = false
     let answersAtOnce: Bool
-    let before: Int
+    let heapBefore: Int
 
     init(_ setting: UInt8) {
         answersAtOnce = setting & 1 == 0
         let terms = Terms(timeout: 1000, maxFrame: 256, maxMessage: 200, maxInFlight: 3, maxQueued: 400)
-        before = heapBytes()
+        heapBefore = heapBytes()
         connection = ServerConnection(id: 1, terms: terms, handshakeTimeout: .seconds(2), acceptedAt: now)
         if setting & 2 != 0 {
             var hello = Preface.bytes
@@ -33,16 +35,12 @@ private struct ServerRun {
         }
     }
 
-    var isOver: Bool { connection.departure?.isOver ?? false }
-
-    mutating func step(_ script: inout Script) {
-        let operation = script.byte() % 16
-        connection.woke(at: now)
+    mutating func step(_ operation: UInt8, _ script: inout Script) {
         switch operation {
         case 0...3: receive(frame(&script))
         case 4: receive(script.take(Int(script.byte())))
         case 5: advance(.milliseconds(Int(script.byte()) * 4))
-        case 6: if let deadline = connection.deadline, deadline > now { advance(deadline - now) }
+        case 6: sleep()
         case 7: write(Int(script.byte()))
         case 8: write(.max)
         case 9: connection.wrote(0, at: now)
@@ -64,38 +62,19 @@ private struct ServerRun {
         case 15 where script.byte() == 0: connection.broke("gone")
         default: answer(UInt32(script.byte()), 1)  // Nobody asked, or this was answered already.
         }
-        connection.judge(at: now)
-        settle()
-        let held = heapBytes() - before
-        require(held <= 32 * (fed + spoken) + 65536, "\(held) bytes are held for \(fed)")
     }
 
-    private mutating func advance(_ time: Duration) {
-        now = now + time
-        connection.woke(at: now)
-        connection.judge(at: now)
-    }
-
-    /// What is due is done once: a deadline that stays in the past would make the loop spin.
-    private mutating func settle() {
-        var turns = 0
-        while !isOver, let deadline = connection.deadline, deadline <= now {
-            turns += 1
-            require(turns < 4, "the loop spins")
-            connection.woke(at: now)
-            connection.judge(at: now)
-            if connection.outbox.isEmpty { connection.wrote(0, at: now) }
-        }
-    }
+    mutating func judgeAll() { connection.judge(at: now) }
 
     private mutating func receive(_ bytes: [UInt8]) {
-        guard !hasEnded, !isOver, !bytes.isEmpty else { return }
+        guard !hasEnded, !connection.isOver, !bytes.isEmpty else { return }
         fed += bytes.count
         connection.received(bytes.count, at: now)
         while let event = connection.next(in: bytes, at: now) {
-            guard case .request(let request) = event else { continue }
-            require(given.insert(request.id).inserted, "request \(request.id) came twice")
-            if answersAtOnce { answer(request.id, request.bytes.count) } else { pending.append(request.id) }
+            if case .opened(let hello) = event { judge = Judge(from: .server, isShort: hello.short) }
+            guard case .request(let id, let bytes) = event else { continue }
+            require(given.insert(id).inserted, "request \(id) came twice")
+            if answersAtOnce { answer(id, bytes.count) } else { pending.append(id) }
         }
     }
 
@@ -105,28 +84,13 @@ private struct ServerRun {
         connection.answer(id, Array(repeating: 0x61, count: length * 4)[...])
     }
 
-    private mutating func write(_ most: Int) {
-        guard !isOver else { return }
-        let bytes = Array(connection.outbox.unsent.prefix(most))
-        if judge == nil, !bytes.isEmpty { judge = Judge(from: .server, isShort: connection.hello?.short ?? false) }
-        judge?.read(bytes)
-        connection.wrote(bytes.count, at: now)
+    /// Each request is answered.
+    mutating func prepareEnd() {
+        mayForget = connection.departure != nil
+        while let id = pending.first { answer(id, 3) }
     }
 
-    /// Answers and writes all; unless the connection was ended, each request has its ending then.
-    mutating func finish() {
-        while let id = pending.first { answer(id, 3) }
-        while !isOver, !connection.outbox.isEmpty { write(.max) }
-        if connection.departure == nil {
-            require(given.isSubset(of: judge?.endings ?? []), "a request has no ending")
-        } else {
-            settle()
-            // Whatever was, the end comes by itself.
-            for _ in 0..<4 where !isOver {
-                advance(.seconds(3600))
-                write(.max)
-            }
-            require(isOver, "the connection does not end")
-        }
+    func checkEnd(isRead: Bool) {
+        require(!isRead || mayForget || given.isSubset(of: judge.endings), "a request has no ending")
     }
 }

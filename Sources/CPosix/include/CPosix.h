@@ -49,9 +49,38 @@ int cposix_epoll_wait(int epoll, struct cposix_event *events, int timeout);
 /// pthread_setname_np(3) of the calling thread.
 void cposix_name_thread(const char *name);
 
+/// prctl(2) with PR_SET_NO_NEW_PRIVS.
+int cposix_no_new_privileges(void);
+
 /// The macros of wait(2): the exit status, or -1 where the process was killed; the signal, or 0 where it exited.
 int cposix_exit_status(int status);
 int cposix_exit_signal(int status);
+
+/// What a child and its parent share, in memory mapped before the fork. The child writes it, the parent reads it when
+/// the child is dead.
+struct cposix_slot {
+    /// The request that the handler works on, or 0.
+    unsigned int request;
+    /// Whether the child came to its proper end.
+    unsigned int finished;
+    /// The bytes of its address space when it crashed, or 0.
+    unsigned long long crash_size;
+};
+/// `count` slots of zeros, shared with every process forked from now on (mmap(2)); NULL with errno.
+struct cposix_slot *cposix_make_slots(size_t count);
+
+/// From now on a crash (SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS) of this process and of those forked
+/// from it first says its last words, then ends the process as it would have.
+void cposix_watch_crashes(void);
+/// The same for the calling thread, which needs a stack of its own for it (sigaltstack(2)).
+void cposix_watch_crashes_of_thread(void);
+/// The last words of this process, at most 128 bytes, the socket that they go to, and its slot.
+void cposix_prepare_last_words(int socket, const unsigned char *words, size_t length, struct cposix_slot *slot);
+/// Whether the last words may be said now, and the 32-bit big-endian number in them at `offset`.
+void cposix_set_last_words(int may_speak, size_t offset, unsigned int number);
+
+/// One heap for all threads (mallopt(3), M_ARENA_MAX): a second one would reserve 64 MiB of address space.
+void cposix_use_one_heap(void);
 
 /// The thread-safe strerror_r(3), its GNU form.
 const char *cposix_error_text(int code, char *buffer, size_t size);

@@ -137,17 +137,16 @@ struct ClientConnection: Sendable {
             return earlier(liveness.deadline, heldCancels.isEmpty ? nil : cancels?.nextToken(at: .distantPast))
         }
         // While the last words of an orderly end are written, slow reading is judged; a drop has its own deadline alone.
-        return departure.isFlushing && welcome != nil ? departure.deadline ?? liveness.deadline : departure.deadline
+        return departure.isFlushing ? departure.deadline ?? liveness.deadline : departure.deadline
     }
 
     /// Does what is due at `now`; to be called until it returns nil.
     mutating func judge(at now: Instant) -> Event? {
         guard departure == nil else {
             departure?.woke(at: now)
-            // A server that does not read what is left for it is not waited for; a drop has a time of its own.
-            if let departure, departure.isFlushing, departure.deadline == nil,
-                case .drop(let violation) = liveness.verdict(at: now), violation.code == .slowReader
-            {
+            // A server that does not read what is left for it is not waited for, nor one that has not even said WELCOME
+            // in time; a drop has a time of its own.
+            if let departure, departure.isFlushing, departure.deadline == nil, case .drop = liveness.verdict(at: now) {
                 self.departure?.giveUp()
             }
             return nil

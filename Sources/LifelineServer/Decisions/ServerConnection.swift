@@ -4,48 +4,50 @@ import Liveness
 /// The server's side of one connection, from accept to its last byte: bytes and instants in, events and bytes out.
 ///
 /// The loop that carries it out tells it what the clock and the socket say (`woke`, `received`, `endOfStream`,
-/// `wrote`), takes its events one by one (`next`), answers them (`answer`, `fail`), sends `outbox`, and sleeps until
-/// `deadline`. It ends when `departure` is over.
+/// `wrote`), takes its events one by one (`next`), tells it what the handler answers (`answer`, `fail`, `finished`),
+/// sends `outbox`, and sleeps until `deadline`. It ends when `departure` is over.
 struct ServerConnection {
     /// What the loop has to bring to the handler.
-    enum Event {
+    enum Event: Sendable {
         case opened(Hello)
-        case request(Request)
+        case request(UInt32, ArraySlice<UInt8>)
         case message(ArraySlice<UInt8>)
+        /// Nobody waits for the answer to this request any more: it has its ending, or the connection has.
         case cancelled(UInt32)
-    }
-
-    /// A request that the handler has and has not answered.
-    private struct Running {
-        let id: UInt32
-        let bytes: Int
-        /// When its first frame came.
-        let since: Instant
     }
 
     /// More refusals than this may wait unsent only for a client that sends without reading (section 10).
     private static let mostRefusals = 4096
+
+    /// So much of a response that is sent in parts may wait for the client; then the handler waits too.
+    private static let mostStreamed = 65536
 
     /// Clients that are sent away come back within so many milliseconds, each at a random instant.
     static let comeBackSpread: UInt32 = 2000
 
     private let id: UInt64
     private let terms: Terms
+    /// Who may connect; nil where everybody may.
+    private let tokens: Tokens?
     private var liveness: ServerLiveness
     private var decoder: FrameDecoder
     private var assembler = MessageAssembler()
     private(set) var outbox = Outbox()
     private(set) var hello: Hello?
+    /// Whom the client's TOKEN stands for, where that has a name.
+    private(set) var tokenName: String?
 
     /// What of the bytes received last is not decoded yet.
     private var undecoded = 0..<0
-    private var running: [Running] = []
+    private var work: Workload
+    /// What the handler is told as soon as it can be, whatever it works on.
+    private var told: [Event] = []
     /// The request of which chunks are coming, how many bytes have, and since when.
     private var incoming: (id: UInt32, bytes: Int, since: Instant)?
     /// The request of which the chunks still coming are thrown away, because it was refused.
     private var discarding: UInt32?
-    /// The highest request that the handler has been given.
-    private var lastID: UInt32 = 0
+    /// The request of a short connection, once it has its ending.
+    private var shortID: UInt32 = 0
     private var hasEnded = false
     /// Whether nothing that still comes is taken for a frame: behind the client's CLOSE, and after a drop.
     private var isDeaf = false
@@ -61,9 +63,16 @@ struct ServerConnection {
     private(set) var requestsServed: UInt64 = 0
     private(set) var bytesIn: UInt64 = 0
 
-    init(id: UInt64, terms: Terms, handshakeTimeout: Duration, acceptedAt: Instant) {
+    /// `width` is how many requests and messages the handler is given at a time, and `handlerTimeout` how long one
+    /// request may take it where that is one at a time.
+    init(
+        id: UInt64, terms: Terms, handshakeTimeout: Duration, acceptedAt: Instant, tokens: Tokens? = nil,
+        width: Int = .max, handlerTimeout: Duration? = nil
+    ) {
         self.id = id
+        work = Workload(width: width, timeout: handlerTimeout)
         self.terms = terms
+        self.tokens = tokens
         liveness = ServerLiveness(acceptedAt: acceptedAt, handshakeTimeout: handshakeTimeout)
         decoder = FrameDecoder(from: .client, maxFrame: terms.maxFrame, maxMessage: terms.maxMessage)
     }
@@ -78,23 +87,33 @@ struct ServerConnection {
 
     /// Judges the client at `now`, after all that was there has been read.
     mutating func judge(at now: Instant) {
+        judgeHandler(at: now)
         switch (liveness.verdict(at: now), departure) {
         case (.fine, _): break
         case (.ping(let nonce), nil): outbox.ping(nonce)
         case (.ping, .some): break
         case (.drop(let violation), nil): drop(violation, at: now)
         case (.drop(let violation), .some(let leaving)):
-            // Only a client that does not read its last answers can still be dropped; a drop has a time of its own.
-            guard leaving.isFlushing, leaving.deadline == nil, violation.code == .slowReader else { break }
+            // Only a client that does not read the last words can still be dropped: a slow reader, or one that has not
+            // even said HELLO in time. A drop has a time of its own.
+            guard leaving.isFlushing, leaving.deadline == nil else { break }
             ending = .closed(violation.code, violation.text, by: .server)
             departure?.giveUp()
         }
     }
 
+    private mutating func judgeHandler(at now: Instant) {
+        switch work.verdict(at: now) {
+        case .fine: break
+        case .late(let id): end(id, Failure(.handlerFailed, "the handler has not answered in its time"))
+        case .stuck: stop(Violation(.handlerFailed, "the handler does not come back"))
+        }
+    }
+
     var deadline: Instant? {
-        guard let departure else { return liveness.deadline }
-        // While the last answers of an orderly end are written, slow reading is judged; a drop has its own deadline alone.
-        return departure.isFlushing && hello != nil ? departure.deadline ?? liveness.deadline : departure.deadline
+        guard let departure else { return earlier(liveness.deadline, work.deadline) }
+        // While the last words of an orderly end are written, slow reading is judged; a drop has its own deadline alone.
+        return departure.isFlushing ? departure.deadline ?? liveness.deadline : departure.deadline
     }
 
     // MARK: What came
@@ -119,8 +138,8 @@ struct ServerConnection {
                 }
                 if departure != nil {
                     seeOff(frame, at: now)
-                } else if let event = try take(frame, of: buffer, at: now) {
-                    return event
+                } else if let event = try take(frame, of: buffer, at: now), let given = work.give(event, at: now) {
+                    return given
                 }
             } catch {
                 isDeaf = true
@@ -129,6 +148,25 @@ struct ServerConnection {
         }
         return nil
     }
+
+    /// The next thing for the handler that did not come with the bytes just received: something was cancelled, or the
+    /// handler has finished what it was given last.
+    mutating func next(at now: Instant) -> Event? {
+        guard told.isEmpty else { return told.removeFirst() }
+        return work.next(at: now)
+    }
+
+    /// Whether the handler has been given all that came for it: only then can it be told of the end.
+    var hasGivenAll: Bool { told.isEmpty && work.hasGivenAll }
+
+    /// Whether the handler has not come back from what it was given last.
+    var isWorking: Bool { work.isGivenAny }
+
+    /// Whether the handler is given up: nothing of it is waited for.
+    var isStuck: Bool { work.isStuck }
+
+    /// The handler has come back from the last thing that it was given; it is given the next.
+    mutating func finished() { work.finished() }
 
     /// What comes while the last answers and CLOSE are on their way: PINGs are answered as long as it takes, and the
     /// client's CLOSE ends the wait for it. The rest is discarded (section 9, E9).
@@ -145,6 +183,7 @@ struct ServerConnection {
     private mutating func take(_ frame: Frame, of buffer: [UInt8], at now: Instant) throws(Violation) -> Event? {
         switch frame {
         case .hello(let hello):
+            tokenName = try tokens?.name(of: hello.options.token)
             let welcome = negotiate(hello, with: terms, connection: id)
             self.hello = hello
             outbox.greet(welcome, maxFrame: hello.maxFrame)
@@ -160,7 +199,7 @@ struct ServerConnection {
                 ? try takeRequest(part, of: buffer, at: now) : try takeMessage(part, of: buffer, at: now)
         case .cancel(let id):
             try liveness.pay(at: now)
-            return takeCancel(id)
+            takeCancel(id)
         case .goAway:
             waitsForIncoming = true
             close(Violation(.normal, "the client went away"))
@@ -173,11 +212,11 @@ struct ServerConnection {
     }
 
     private var isShort: Bool { hello?.short ?? false }
-    private var inFlight: Int { running.count + (incoming == nil ? 0 : 1) + outbox.count }
-    private var queued: Int { running.reduce(0) { $0 + $1.bytes } + (incoming?.bytes ?? 0) + outbox.cost }
+    private var inFlight: Int { work.count + (incoming == nil ? 0 : 1) + outbox.count }
+    private var queued: Int { work.bytes + (incoming?.bytes ?? 0) + outbox.cost }
 
     private func pong(_ nonce: UInt64, at now: Instant) -> Pong {
-        let longest = (running.first?.since ?? incoming?.since).map { (now - $0) / .milliseconds(1) } ?? 0
+        let longest = (work.oldest ?? incoming?.since).map { (now - $0) / .milliseconds(1) } ?? 0
         return Pong(
             nonce: nonce, queued: UInt32(clamping: queued), inFlight: UInt32(clamping: inFlight),
             longest: UInt32(clamping: Int(longest)))
@@ -206,9 +245,8 @@ struct ServerConnection {
         guard let bytes = assembler.add(part, of: buffer) else { return nil }
         let since = incoming?.since ?? now
         incoming = nil
-        lastID = part.id
-        running.append(Running(id: part.id, bytes: bytes.count, since: since))
-        return .request(Request(id: part.id, bytes: bytes))
+        work.add(part.id, bytes: bytes.count, since: since)
+        return .request(part.id, bytes)
     }
 
     private mutating func refuse(_ id: UInt32, _ text: String) throws(Violation) {
@@ -224,21 +262,23 @@ struct ServerConnection {
         _ part: MessagePart, of buffer: [UInt8], at now: Instant
     ) throws(Violation) -> Event? {
         if part.isFirst, part.isLast, part.range.isEmpty { try liveness.pay(at: now) }
+        guard queued + part.range.count <= Int(terms.maxQueued) || work.waitingMessages == 0 else {
+            throw Violation(.busy, "messages of \(work.waitingMessages) bytes wait for the handler")
+        }
         return assembler.add(part, of: buffer).map { .message($0) }
     }
 
-    private mutating func takeCancel(_ id: UInt32) -> Event? {
+    private mutating func takeCancel(_ id: UInt32) {
         if incoming?.id == id {
             incoming = nil
             assembler.abandon()
-            outbox.fail(id, Failure(.cancelled), cost: 0)
+            outbox.fail(id, Failure(.cancelled))
             ended(id)
         } else if discarding == id {
             discarding = nil
-        } else if running.contains(where: { $0.id == id }) {
-            return .cancelled(id)
+        } else {
+            end(id, Failure(.cancelled))
         }
-        return nil
     }
 
     private mutating func takeClose(_ close: Close) {
@@ -251,7 +291,7 @@ struct ServerConnection {
             ending = .closed(violation.code, violation.text, by: .server)
             closing = violation
         }
-        running = []
+        giveUp()
         incoming = nil
         hasEnded = true
         closeIfIdle()
@@ -272,11 +312,14 @@ struct ServerConnection {
             closing = nil  // Whatever was the reason until now, this one is graver.
             close(Violation(.protocolError, "the stream ended in the middle of a frame or a message"))
         }
+        // A client that is gone, and not just silent, answers this with a reset: the handler need not work for nobody.
+        if !work.isEmpty { outbox.ping(liveness.probe(at: now)) }
     }
 
     /// The connection is broken: nothing can be read or written any more.
     mutating func broke(_ text: String) {
         if departure == nil { ending = .lost(text) }
+        giveUp()
         departure = departure ?? .orderly(peerIsDone: true)
         departure?.giveUp()
     }
@@ -285,28 +328,56 @@ struct ServerConnection {
 
     /// The handler's response to the request `id`.
     mutating func answer(_ id: UInt32, _ bytes: ArraySlice<UInt8>) {
-        guard let hello, let asked = take(running: id) else { return }
-        if bytes.count > Int(hello.maxMessage) {
-            outbox.fail(
-                id,
-                Failure(.messageTooLarge, "the response has \(bytes.count) bytes; \(hello.maxMessage) are accepted"),
-                cost: 0)
-        } else {
-            outbox.send(.response, id: id, bytes, cost: max(asked, bytes.count))
-        }
+        guard let hello, let asked = work[id] else { return }
+        guard bytes.count <= Int(hello.maxMessage) else { return fail(id, tooLarge(bytes.count, hello)) }
+        work.end(id)
+        outbox.send(.response, id: id, bytes, cost: max(asked.bytes, bytes.count))
         answered(id)
     }
 
-    /// The request `id` ends without a response.
+    /// A part of the response to the request `id`; the one that `isLast` ends it, and may be empty.
+    mutating func answer(_ id: UInt32, part: ArraySlice<UInt8>, isLast: Bool, at now: Instant) {
+        guard let hello, let asked = work[id] else { return }
+        let length = asked.sent + part.count
+        guard length <= Int(hello.maxMessage) else { return end(id, tooLarge(length, hello)) }
+        work.sent(part.count, of: id, at: now)
+        if isLast { work.end(id) }
+        guard isLast || !part.isEmpty else { return }
+        outbox.send(part: part, of: id, isLast: isLast, cost: asked.bytes)
+        if isLast { answered(id) }
+    }
+
+    /// How many bytes of parts of the response `id` are taken now: a slow client makes the handler wait.
+    func room(for id: UInt32) -> Int { max(0, ServerConnection.mostStreamed - outbox.streamed(of: id)) }
+
+    /// How many bytes a message may have now; nil where none can be sent at all, now or later.
+    var messageRoom: Int? {
+        guard let hello, !hello.short, departure == nil else { return nil }
+        return min(Int(hello.maxMessage), max(0, Int(terms.maxQueued) - queued))
+    }
+
+    private func tooLarge(_ count: Int, _ hello: Hello) -> Failure {
+        Failure(.messageTooLarge, "the response has \(count) bytes; \(hello.maxMessage) are accepted")
+    }
+
+    /// The handler's word that the request `id` has no response, or no more of one that it sends in parts.
     mutating func fail(_ id: UInt32, _ failure: Failure) {
-        guard take(running: id) != nil else { return }
-        outbox.fail(id, failure, cost: 0)
+        guard let failed = work.end(id) else { return }
+        if failed.sent > 0 { outbox.abandon(id) }
+        outbox.fail(id, failure)
         answered(id)
     }
 
-    private mutating func take(running id: UInt32) -> Int? {
-        guard let index = running.firstIndex(where: { $0.id == id }) else { return nil }
-        return running.remove(at: index).bytes
+    /// The request `id` ends for a reason that the handler does not know yet.
+    private mutating func end(_ id: UInt32, _ failure: Failure) {
+        if work.isGiven(id) { told.append(.cancelled(id)) }
+        fail(id, failure)
+    }
+
+    /// No request is answered any more; whoever works on one is told.
+    private mutating func giveUp() {
+        for request in work.unanswered where request.sent > 0 { outbox.abandon(request.id) }
+        told += work.giveUp().map { .cancelled($0) }
     }
 
     private mutating func answered(_ id: UInt32) {
@@ -317,15 +388,15 @@ struct ServerConnection {
     /// A request has its ending; in SHORT that is the end of the connection too (section 7.3).
     private mutating func ended(_ id: UInt32) {
         guard isShort else { return closeIfIdle() }
-        lastID = id
+        shortID = id
         close(Violation(.normal, ""))
     }
 
-    /// A one-way message of the handler; false where it cannot be sent.
-    mutating func send(_ message: ArraySlice<UInt8>) -> Bool {
-        guard let hello, !hello.short, departure == nil, message.count <= hello.maxMessage,
-            queued + message.count <= Int(terms.maxQueued)
-        else { return false }
+    /// A one-way message of the handler; false where it cannot be sent. One that was promised when there was room for
+    /// it is sent whatever has come since.
+    @discardableResult
+    mutating func send(_ message: ArraySlice<UInt8>, wasPromised: Bool = false) -> Bool {
+        guard let messageRoom, wasPromised || message.count <= messageRoom else { return false }
         outbox.send(.message, message, cost: message.count)
         return true
     }
@@ -333,6 +404,7 @@ struct ServerConnection {
     /// The kernel took `count` bytes of the outbox, or none because it is full.
     mutating func wrote(_ count: Int, at now: Instant) {
         if count > 0 { outbox.wrote(count) }
+        if count > 0 { work.touch(at: now) }
         liveness.wrote(any: count > 0, waiting: !outbox.isEmpty, at: now)
         if outbox.isEmpty, departure != nil { departure?.flushed(at: now) }
     }
@@ -345,9 +417,16 @@ struct ServerConnection {
         let violation = Violation(goAway.code, goAway.text)
         guard hello != nil else { return drop(violation, at: now) }
         // Its answer ends a short connection by itself.
-        if isShort, !running.isEmpty { return }
+        if isShort, !work.isEmpty { return }
         if !isShort { outbox.goAway(goAway) }
         waitsForIncoming = false
+        close(violation)
+    }
+
+    /// The handler has no more to give: what it has answered is sent, and the connection closed.
+    mutating func stop(_ violation: Violation) {
+        guard departure == nil else { return }
+        giveUp()
         close(violation)
     }
 
@@ -361,7 +440,7 @@ struct ServerConnection {
     }
 
     private mutating func closeIfIdle() {
-        guard let closing, running.isEmpty, departure == nil else { return }
+        guard let closing, work.isEmpty, departure == nil else { return }
         guard !waitsForIncoming || incoming == nil else { return }
         // A sentence is owed to the client only where something is wrong.
         let text = closing.code == .normal ? "" : closing.text
@@ -377,7 +456,12 @@ struct ServerConnection {
         leave(.drop(at: now, peerIsDone: hasEnded))
     }
 
+    /// Requests above it were not processed: of a short connection the one that has its ending, else the highest that
+    /// the handler was given.
+    var lastID: UInt32 { max(shortID, work.lastID) }
+
     private mutating func leave(_ departure: Departure) {
+        giveUp()
         self.departure = departure
         liveness.ended()
     }

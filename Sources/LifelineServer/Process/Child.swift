@@ -4,7 +4,10 @@ import Posix
 
 /// The process of one connection: it waits in poll(2) for bytes, a signal or the next deadline, and carries out what
 /// `ServerConnection` decides. It never returns to the parent's code.
-final class Child<ConnectionHandler: Handler> {
+///
+/// When the connection is over, the process stays until its worker is: for as long as the handler takes to come back,
+/// but no longer than the grace.
+final class Child {
     /// Larger than a frame, so that a frame of the default size comes in one call.
     private static var bufferSize: Int { 65536 }
     /// After so many writes in a row the client's bytes get their turn.
@@ -17,27 +20,39 @@ final class Child<ConnectionHandler: Handler> {
     private let peer: SocketAddress
     private let id: UInt64
     private let acceptedAt: Instant
+    private let grace: Duration
     private let log: Log
+    private let slot: Slots.Slot
+    private let lastWords: LastWords
+    private let worker: any Worker
     private var connection: ServerConnection
-    private var handler: ConnectionHandler
     private var buffer: [UInt8]
     private var mayRead = true
     private var isBlocked = false
     private var hasReported = false
+    /// Whether the worker was told of the end.
+    private var hasSaidEnd = false
+    /// When the worker is given up, once the connection is over.
+    private var leaveBy: Instant?
 
     init(
         _ socket: consuming Descriptor, peer: SocketAddress, id: UInt64, acceptedAt: Instant, options: ServerOptions,
-        log: Log, handler: ConnectionHandler
+        tokens: Tokens?, log: Log, slot: Slots.Slot, worker: any Worker
     ) throws(SystemError) {
-        signals = try SignalDescriptor([Signal.terminate, Signal.reopen])
+        signals = try SignalDescriptor([Signal.terminate, Signal.reopen, Signal.call])
+        lastWords = LastWords(
+            Close(.handlerFailed, "the handler crashed").frame, numberAt: Close.lastIDOffset, to: socket, slot: slot)
         self.socket = socket
         self.peer = peer
         self.id = id
         self.acceptedAt = acceptedAt
+        grace = options.grace
         self.log = log
-        self.handler = handler
+        self.slot = slot
+        self.worker = worker
         connection = ServerConnection(
-            id: id, terms: options.terms, handshakeTimeout: options.handshakeTimeout, acceptedAt: acceptedAt)
+            id: id, terms: options.terms, handshakeTimeout: options.handshakeTimeout, acceptedAt: acceptedAt,
+            tokens: tokens, width: worker.width, handlerTimeout: options.handlerTimeout)
         buffer = Array(unsafeUninitializedCapacity: Child.bufferSize) { $1 = Child.bufferSize }
     }
 
@@ -46,29 +61,42 @@ final class Child<ConnectionHandler: Handler> {
         var now = Instant.now
         read(at: now)
         while true {
+            serve([], at: now)
             write(at: now)
-            if connection.departure?.isOver ?? false { leave() }
-            var entries = [
-                PollEntry(signals.number),
-                PollEntry(mayRead || isBlocked ? socket.number : -1, reading: mayRead, writing: isBlocked),
-            ]
+            if connection.departure?.isOver ?? false { end(at: now) }
+            var entries = [PollEntry(signals.number), socketEntry]
+            entries += worker.entries(for: connection)
             do {
-                try poll(&entries, until: connection.deadline)
+                try poll(&entries, until: earlier(leaveBy ?? connection.deadline, worker.deadline))
             } catch {
                 connection.broke("\(error)")
             }
             now = .now
             connection.woke(at: now)
-            if entries[1].isReadable, mayRead { read(at: now) }
-            if entries[0].isReadable {
-                while let signal = signals.next() {
-                    if signal == Signal.reopen { log.reopen() } else { terminate(at: now) }
-                }
+            if entries[1].isReadable {
+                if mayRead { read(at: now) } else { connection.broke("the client is gone") }
             }
+            if entries[0].isReadable { takeSignals(at: now) }
+            serve(entries[2...], at: now)
             // poll(2) announces room only when a third of the send buffer is free. A slow reader may have made less of
             // it, and is judged by what the kernel takes, so that is tried first.
             if isBlocked { write(at: now) }
             connection.judge(at: now)
+        }
+    }
+
+    /// A client that ended its stream is still waited for: poll(2) says when it is gone altogether.
+    private var socketEntry: PollEntry {
+        PollEntry(leaveBy == nil ? socket.number : -1, reading: mayRead, writing: isBlocked)
+    }
+
+    private func takeSignals(at now: Instant) {
+        while let signal = signals.next() {
+            switch signal {
+            case Signal.terminate: terminate(at: now)
+            case Signal.reopen: log.reopen()
+            default: worker.signalled(signal, at: now)
+            }
         }
     }
 
@@ -91,33 +119,43 @@ final class Child<ConnectionHandler: Handler> {
             connection.broke("\(error)")
             return false
         }
-        while let event = connection.next(in: buffer, at: now) { handle(event) }
+        while let event = connection.next(in: buffer, at: now) { give(event, at: now) }
         return true
     }
 
-    private func handle(_ event: ServerConnection.Event) {
+    /// Fetches what the worker has made, and gives it what is next.
+    private func serve(_ entries: ArraySlice<PollEntry>, at now: Instant) {
+        worker.work(entries, on: &connection, at: now)
+        while let event = connection.next(at: now) { give(event, at: now) }
+    }
+
+    private func give(_ event: ServerConnection.Event, at now: Instant) {
         switch event {
         case .opened(let hello):
             report(.debug, "opened")
-            handler.opened(
-                Connection(id: id, peer: peer.description, options: hello.options) { [unowned self] message in
-                    connection.send(message)
-                })
-        case .request(let request):
-            do throws(Failure) {
-                connection.answer(request.id, try handler.respond(to: request).bytes)
-            } catch {
-                connection.fail(request.id, error)
-            }
-        case .message(let message):
-            handler.received(message)
-        case .cancelled:
-            break  // A handler in the loop has answered every request before the next frame is read.
+            worker.opened(hello, tokenName: connection.tokenName)
+        case .request(let id, let bytes):
+            slot.request = id
+            prepareLastWords()
+            worker.take(Request(id: id, bytes: bytes))
+        case .message(let message): worker.take(message: message)
+        case .cancelled(let id): worker.cancel(id)
         }
+        worker.work([], on: &connection, at: now)
+        if !connection.isWorking { slot.request = 0 }
+    }
+
+    /// The kernel may say them where a whole frame was the last thing sent.
+    private func prepareLastWords() {
+        let mayBeSaid = connection.hello != nil && connection.departure == nil && connection.outbox.isEmpty
+        lastWords.set(mayBeSaid: mayBeSaid, number: connection.lastID)
     }
 
     private func write(at now: Instant) {
         isBlocked = false
+        guard !connection.outbox.isEmpty else { return sayEnd() }
+        lastWords.set(mayBeSaid: false, number: 0)
+        defer { prepareLastWords() }
         var writes = 0
         while !connection.outbox.isEmpty, !isBlocked {
             guard writes < Child.writesAtOnce else {
@@ -137,10 +175,20 @@ final class Child<ConnectionHandler: Handler> {
                 return
             }
         }
-        if let departure = connection.departure, !departure.isFlushing, !hasReported {
+        sayEnd()
+    }
+
+    /// Once CLOSE is written, or nothing can be any more.
+    private func sayEnd() {
+        guard let departure = connection.departure, !departure.isFlushing else { return }
+        if !hasReported {
             socket.shutdownWriting()
-            reportEnd()
+            hasReported = true
+            report(connection.ending.level, "closed")
         }
+        guard !hasSaidEnd, connection.hasGivenAll else { return }
+        hasSaidEnd = true
+        if connection.hello != nil { worker.closed(connection.ending) }
     }
 
     /// SIGTERM: the requests that have come are answered, then the client is sent away.
@@ -149,12 +197,6 @@ final class Child<ConnectionHandler: Handler> {
         while reads < Child.lastReads, mayRead, read(at: now) { reads += 1 }
         connection.terminate(
             GoAway(.shuttingDown, "the server is shutting down", spread: ServerConnection.comeBackSpread), at: now)
-    }
-
-    private func reportEnd() {
-        hasReported = true
-        report(connection.ending.level, "closed")
-        handler.closed(connection.ending)
     }
 
     private func report(_ level: LogLevel, _ event: String) {
@@ -166,6 +208,7 @@ final class Child<ConnectionHandler: Handler> {
                     ("peer", .text(peer.description)),
                 ]
                 if let name = connection.hello?.options.name { fields.append(("name", .text(name))) }
+                if let name = connection.tokenName { fields.append(("token", .text(name))) }
                 guard hasReported else { return fields }
                 fields.append(("reason", .text(connection.ending.name)))
                 if case .closed(_, _, let side) = connection.ending { fields.append(("by", .text("\(side)"))) }
@@ -179,8 +222,14 @@ final class Child<ConnectionHandler: Handler> {
             }())
     }
 
-    private func leave() -> Never {
-        if !hasReported { reportEnd() }
+    /// The connection is over; the process is when the worker is.
+    private func end(at now: Instant) {
+        sayEnd()
+        if leaveBy == nil { leaveBy = now + grace }
+        let isDone = (hasSaidEnd && (connection.hello == nil || worker.isOver)) || connection.isStuck
+        guard isDone || leaveBy! <= now else { return socket.shutdown() }
+        worker.giveUp()
+        slot.isFinished = true
         exitProcess(0)
     }
 }

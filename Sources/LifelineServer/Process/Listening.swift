@@ -28,13 +28,15 @@ struct Listening: ~Copyable {
     private static func takeOver(_ count: Int) throws(StartError) -> Descriptor {
         guard count == 1 else {
             throw StartError(
-                description: "LISTEN_FDS=\(count) hands over \(count) sockets, and this server takes one: use a single "
-                    + "ListenStream= (one on [::] takes IPv4 too), or a server for each", cause: nil)
+                .badOptions,
+                "LISTEN_FDS=\(count) hands over \(count) sockets, and this server takes one: use a single "
+                    + "ListenStream= (one on [::] takes IPv4 too), or a server for each")
         }
         guard Descriptor.isOpen(first), Descriptor.isListeningStream(first) else {
             throw StartError(
-                description: "LISTEN_FDS=1 hands over descriptor \(first), which is no TCP or Unix stream socket that "
-                    + "listens: use ListenStream= and Accept=no", cause: nil)
+                .badOptions,
+                "LISTEN_FDS=1 hands over descriptor \(first), which is no TCP or Unix stream socket that "
+                    + "listens: use ListenStream= and Accept=no")
         }
         let socket = Descriptor(owning: first)
         socket.prepareHandedOverListener()
@@ -44,16 +46,20 @@ struct Listening: ~Copyable {
     private static func listen(_ options: ServerOptions) throws(StartError) -> Descriptor {
         guard let address = SocketAddress(host: options.host, port: options.port) else {
             throw StartError(
-                description: "'\(options.host)' is not an address to listen on: expected a numeric IPv4 or IPv6 "
-                    + "address such as 127.0.0.1 or ::, or unix:/path (names are not resolved)",
-                cause: nil)
+                .badOptions,
+                "'\(options.host)' is not an address to listen on: expected a numeric IPv4 or IPv6 "
+                    + "address such as 127.0.0.1 or ::, or unix:/path (names are not resolved)")
         }
         do throws(SystemError) {
             return try listen(at: address, backlog: options.backlog)
         } catch {
-            throw StartError(
-                description: "cannot listen on \(address): \(error.text) (\(error.call))", cause: error)
+            throw StartError(.cannotListen, "cannot listen on \(address): \(error.text) (\(error.call))", cause: error)
         }
+    }
+
+    /// Takes the file of a Unix socket away that is nobody else's.
+    func removeFile() {
+        if let path = address.unixPath, !isHandedOver { Posix.removeFile(at: path) }
     }
 
     /// A Unix socket's file outlives a server that was killed; one that nobody listens on any more is replaced.
@@ -62,7 +68,7 @@ struct Listening: ~Copyable {
             return try .listening(at: address, backlog: backlog)
         } catch {
             guard let path = address.unixPath, error.isAddressInUse, isAbandonedSocket(at: address) else { throw error }
-            removeFile(at: path)
+            Posix.removeFile(at: path)
             return try .listening(at: address, backlog: backlog)
         }
     }

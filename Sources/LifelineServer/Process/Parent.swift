@@ -16,6 +16,7 @@ final class Parent<ConnectionHandler: Handler> {
         let connection: UInt64
         let peer: SocketAddress
         let acceptedAt: Instant
+        let slot: Int
     }
 
     /// So many connections are accepted in a row before children are reaped again.
@@ -38,10 +39,13 @@ final class Parent<ConnectionHandler: Handler> {
     private let socketFile: UInt64?
     private let pidfile: Held<Pidfile>
     private let supervisor: Supervisor
+    private let tokenFile: TokenFile?
+    private let rules: AddressRules
     private let refusals = Refusals()
     /// Given up for a moment where accept lacks a descriptor, so that one client can be accepted and told.
     private var spare = try? Descriptor.event()
     private var children: [ProcessID: Record] = [:]
+    private var slots: Slots
     private var connections: UInt64 = 0
     private var pause = AcceptPause()
     private var nextSweep = Instant.now
@@ -51,7 +55,7 @@ final class Parent<ConnectionHandler: Handler> {
 
     init(
         _ options: ServerOptions, _ listening: consuming Listening, _ signals: consuming SignalDescriptor,
-        _ pidfile: consuming Pidfile?, _ supervisor: Supervisor, _ log: Log,
+        _ pidfile: consuming Pidfile?, _ supervisor: Supervisor, slots: Slots, tokenFile: TokenFile?, log: Log,
         _ makeHandler: @escaping () -> ConnectionHandler
     ) {
         self.options = options
@@ -61,8 +65,11 @@ final class Parent<ConnectionHandler: Handler> {
         self.signals = Held(signals)
         self.pidfile = Held(pidfile)
         self.supervisor = supervisor
+        self.slots = slots
+        self.tokenFile = tokenFile
         self.log = log
         self.makeHandler = makeHandler
+        rules = AddressRules(allow: options.allow, deny: options.deny)
         shutdown = Shutdown(grace: options.grace)
         socketFile = address.unixPath.flatMap(fileNumber)
     }
@@ -147,26 +154,29 @@ final class Parent<ConnectionHandler: Handler> {
 
     private func serve(_ accepted: consuming Accepted, at now: Instant) {
         let peer = accepted.peer
+        if let reason = rules.refusal(of: peer.ipNumber) {
+            reportRefusal(.unauthorized, peer, reason)
+            refuse(accepted.connection, .unauthorized, "clients of this address are not let in", at: now)
+            return
+        }
         guard children.count < options.maxConnections else {
-            log.write(
-                .warning, "refused", reason: "BUSY", most: 1,
-                [
-                    ("reason", .text("BUSY")), ("peer", .text(peer.description)),
-                    ("text", .text("--max-connections \(options.maxConnections) is reached")),
-                ])
+            reportRefusal(.busy, peer, "--max-connections \(options.maxConnections) is reached")
             refuse(accepted.connection, .busy, "the server has as many connections as it may", at: now)
             return
         }
+        tokenFile?.refresh(log)
+        let slot = slots.take()
         do throws(SystemError) {
             switch try forkProcess() {
             case .child:
-                becomeChild(accepted.connection, peer: peer, acceptedAt: now)
+                becomeChild(accepted.connection, peer: peer, acceptedAt: now, slot: slots[slot])
             case .parent(let pid):
                 connections += 1
-                children[pid] = Record(connection: connections, peer: peer, acceptedAt: now)
+                children[pid] = Record(connection: connections, peer: peer, acceptedAt: now, slot: slot)
                 pause.forked()
             }
         } catch {
+            slots.giveBack(slot)
             pause.forkFailed(at: now)
             reportTrouble("fork failed", error)
             refuse(accepted.connection, .busy, "the server cannot start a process now", at: now)
@@ -174,7 +184,15 @@ final class Parent<ConnectionHandler: Handler> {
     }
 
     private func refuse(_ connection: consuming Descriptor, _ code: Code, _ text: String, at now: Instant) {
-        refusals.refuse(connection, Close(code, text, retryAfter: Parent.busyRetryAfter), at: now)
+        // Who is not let in need not try again at all.
+        let retryAfter = code == .unauthorized ? 0 : Parent.busyRetryAfter
+        refusals.refuse(connection, Close(code, text, retryAfter: retryAfter), at: now)
+    }
+
+    private func reportRefusal(_ code: Code, _ peer: SocketAddress, _ text: String) {
+        log.write(
+            .warning, "refused", reason: "\(code)", most: 1,
+            [("reason", .text("\(code)")), ("peer", .text(peer.description)), ("text", .text(text))])
     }
 
     private func acceptFailed(_ error: SystemError, at now: Instant) {
@@ -196,17 +214,21 @@ final class Parent<ConnectionHandler: Handler> {
     }
 
     /// What follows runs in the new process alone. All that is the parent's is closed before anything else.
-    private func becomeChild(_ connection: consuming Descriptor, peer: SocketAddress, acceptedAt: Instant) -> Never {
+    private func becomeChild(
+        _ connection: consuming Descriptor, peer: SocketAddress, acceptedAt: Instant, slot: Slots.Slot
+    ) -> Never {
         listener.close()
         signals.close()
         pidfile.close()
         supervisor.close()
         refusals.closeAll()
         spare = nil
+        limitChild()
         do {
+            let id = connections + 1
             try Child(
-                connection, peer: peer, id: connections + 1, acceptedAt: acceptedAt, options: options, log: log,
-                handler: makeHandler()
+                connection, peer: peer, id: id, acceptedAt: acceptedAt, options: options, tokens: tokenFile?.tokens,
+                log: log, slot: slot, worker: worker(for: id, peer.description)
             ).run()
         } catch {
             log.write(
@@ -219,19 +241,48 @@ final class Parent<ConnectionHandler: Handler> {
         }
     }
 
+    private func worker(for id: UInt64, _ peer: String) -> any Worker {
+        let handler = makeHandler()
+        let makeConnection: ConnectionMaker = { hello, tokenName, desk in
+            Connection(id: id, peer: peer, options: hello.options, tokenName: tokenName, desk: desk)
+        }
+        return handler.answersAtOnce ? LoopWorker(handler, makeConnection) : ThreadWorker(handler, makeConnection)
+    }
+
+    private func limitChild() {
+        if let most = options.maxMemory { ProcessLimit.memory.lower(to: most) }
+        if let most = options.maxCPU { ProcessLimit.processorTime.lower(to: UInt64((most / .seconds(1)).rounded(.up))) }
+        if let most = options.maxFiles { ProcessLimit.files.lower(to: most) }
+    }
+
+    /// The limit that a child has died of, by the name of its flag.
+    private func limit(thatEnded child: Ended, _ slot: Slots.Slot) -> String? {
+        if child.signal == Signal.processorTimeOver, options.maxCPU != nil { return "max-cpu" }
+        // The allocation that failed is not in it, and is the greater part as a rule: an array grows by doubling.
+        if let most = options.maxMemory, slot.crashSize >= most / 3 { return "max-memory" }
+        return nil
+    }
+
     private func reapAll(at now: Instant) {
         while let ended = reap() {
             guard let record = children.removeValue(forKey: ended.pid) else { continue }
-            guard ended.status != 0 else { continue }
-            let how = ended.signal.map { ("signal", Log.Value.text(signalName($0))) }
-            log.write(
-                .warning, "child died",
-                [
-                    ("connection", .number(record.connection)), ("pid", .number(UInt64(ended.pid))),
-                    ("peer", .text(record.peer.description)),
-                    how ?? ("status", .number(UInt64(ended.status ?? 0))), ("age", .seconds(now - record.acceptedAt)),
-                ])
+            let slot = slots[record.slot]
+            if ended.status != 0 || !slot.isFinished { report(ended, of: record, slot, at: now) }
+            slots.giveBack(record.slot)
         }
+    }
+
+    /// A child that did not come to its proper end: something killed it, or its handler did.
+    private func report(_ ended: Ended, of record: Record, _ slot: Slots.Slot, at now: Instant) {
+        var fields: [Log.Field] = [
+            ("connection", .number(record.connection)), ("pid", .number(UInt64(ended.pid))),
+            ("peer", .text(record.peer.description)),
+            ended.signal.map { ("signal", .text(signalName($0))) } ?? ("status", .number(UInt64(ended.status ?? 0))),
+        ]
+        if slot.request > 0 { fields.append(("request", .number(UInt64(slot.request)))) }
+        if let limit = limit(thatEnded: ended, slot) { fields.append(("limit", .text(limit))) }
+        fields.append(("age", .seconds(now - record.acceptedAt)))
+        log.write(.warning, "child died", fields)
     }
 
     // MARK: The end

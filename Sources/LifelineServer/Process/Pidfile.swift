@@ -20,8 +20,9 @@ struct Pidfile: ~Copyable {
         }
         guard isPidfile else {
             throw StartError(
-                description: "--pidfile '\(path)' holds something else than a process number, and is left as it is: "
-                    + "name another file, or remove this one", cause: nil)
+                .badOptions,
+                "--pidfile '\(path)' holds something else than a process number, and is left as it is: "
+                    + "name another file, or remove this one")
         }
         self.file = file
     }
@@ -37,10 +38,10 @@ struct Pidfile: ~Copyable {
             case .held(let pid):
                 let who = pid.map { "pid \($0)" } ?? "its pid is not known here"
                 throw StartError(
-                    description: "server is already running (\(who)): it holds the lock of \(path)", cause: .held)
+                    .cannotOpen, "server is already running (\(who)): it holds the lock of \(path)", cause: .held)
             case .noFile:
                 throw StartError(
-                    description: "--pidfile '\(path)' is no regular file: name one that may be written", cause: nil)
+                    .badOptions, "--pidfile '\(path)' is no regular file: name one that may be written")
             case .system(let error):
                 throw failed(path, error)
             }
@@ -48,7 +49,7 @@ struct Pidfile: ~Copyable {
     }
 
     private static func failed(_ path: String, _ error: SystemError) -> StartError {
-        StartError(description: "cannot write the pidfile \(path): \(error.text) (\(error.call))", cause: error)
+        StartError(.cannotOpen, "cannot write the pidfile \(path): \(error.text) (\(error.call))", cause: error)
     }
 
     /// Whether a file with these first bytes is a pidfile, or empty: any other may be precious.

@@ -4,10 +4,38 @@ import Posix
 
 /// Why a server cannot start: what was tried, what the system said, and what to do.
 public struct StartError: Error, CustomStringConvertible, Sendable {
+    /// What kind of trouble it is, for an exit status.
+    public enum Kind: Sendable {
+        /// An option cannot mean anything: `host` is not an address, or `user` is root.
+        case badOptions
+        /// The system does not let it listen.
+        case cannotListen
+        /// The log or the pidfile cannot be made, or another server holds the pidfile.
+        case cannotOpen
+        /// The system refuses something else.
+        case refused
+        /// The token file cannot be read.
+        case noFile
+        /// The token file is not one.
+        case badFile
+        /// There is no such user or group.
+        case noUser
+        /// The system does not let it become that user.
+        case cannotBecome
+    }
+
+    /// What kind of trouble it is.
+    public let kind: Kind
     /// A sentence for a person.
     public let description: String
     /// The system's reason, where there is one.
     public let cause: SystemError?
+
+    init(_ kind: Kind, _ description: String, cause: SystemError? = nil) {
+        self.kind = kind
+        self.description = description
+        self.cause = cause
+    }
 }
 
 /// A server that gives every connection a process of its own.
@@ -24,27 +52,52 @@ public struct Server: ~Copyable {
     private let log: Log
     private let pidfile: Pidfile?
     private let supervisor: Supervisor
+    private let slots: Slots
+    private let tokenFile: TokenFile?
+    private let account: Account?
     /// Where it listens, with the port that the system chose.
     public var address: SocketAddress { listening.address }
 
-    /// Listens; from now on connections are queued, and SIGTERM, SIGINT, SIGUSR1 and SIGCHLD wait for `run`.
+    /// Listens, and then becomes `ServerOptions.user`; from now on connections are queued, SIGTERM, SIGINT, SIGUSR1 and
+    /// SIGCHLD wait for `run`, and no program that is started here gets new privileges (PR_SET_NO_NEW_PRIVS in prctl(2)).
     ///
     /// The pidfile is locked first, then the log is opened. A socket that a supervisor hands over (sd_listen_fds(3))
     /// takes the place of host and port. Throws what is wrong with an option, or what the system refused.
     public init(_ options: ServerOptions) throws(StartError) {
         try options.checkReadyDescriptor()
         Descriptor.openMissingStandardDescriptors()
+        let account = try Account.named(in: options)
+        var tokenFile = try options.tokenFile.map { path throws(StartError) in try TokenFile(path) }
         ignoreBrokenPipes()
+        watchCrashes()
         let path = options.pidfile
         let pidfile = path == nil ? nil : try Pidfile(at: path!)
         let log = try Server.openLog(options)
         let listening = try Listening(options)
-        signals = try Server.signals()
+        let signals = try Server.signals()
+        let slots = try Server.needing("shared memory") { () throws(SystemError) in try Slots(options.maxConnections) }
+        do throws(StartError) {
+            if let account {
+                try account.become()
+                // What root could read may be closed to this user, and then no change of it could be read either.
+                tokenFile = try options.tokenFile.map { path throws(StartError) in
+                    try TokenFile(path, ownGroup: account.group)
+                }
+            }
+            try Server.needing("no_new_privs") { () throws(SystemError) in try forbidNewPrivileges() }
+        } catch {
+            listening.removeFile()
+            throw error
+        }
         self.listening = listening
+        self.signals = signals
+        self.slots = slots
         self.log = log
         self.pidfile = pidfile
         supervisor = Supervisor()
         self.options = options
+        self.account = account
+        self.tokenFile = tokenFile
     }
 
     private static func openLog(_ options: ServerOptions) throws(StartError) -> Log {
@@ -54,15 +107,24 @@ public struct Server: ~Copyable {
                 floodLines: options.logFlood)
         } catch {
             throw StartError(
-                description: "cannot open the log \(options.log): \(error.text) (\(error.call))", cause: error)
+                .cannotOpen, "cannot open the log \(options.log): \(error.text) (\(error.call))", cause: error)
         }
     }
 
     private static func signals() throws(StartError) -> SignalDescriptor {
+        try needing("signals") { () throws(SystemError) in
+            try SignalDescriptor([Signal.terminate, Signal.interrupt, Signal.childEnded, Signal.reopen])
+        }
+    }
+
+    /// What the system gives every process as a rule.
+    private static func needing<Value: ~Copyable>(
+        _ what: String, _ ask: () throws(SystemError) -> Value
+    ) throws(StartError) -> Value {
         do throws(SystemError) {
-            return try SignalDescriptor([Signal.terminate, Signal.interrupt, Signal.childEnded, Signal.reopen])
+            return try ask()
         } catch {
-            throw StartError(description: "cannot wait for signals: \(error.text) (\(error.call))", cause: error)
+            throw StartError(.refused, "cannot have \(what): \(error.text) (\(error.call))", cause: error)
         }
     }
 
@@ -71,9 +133,16 @@ public struct Server: ~Copyable {
     /// `makeHandler` is called in the child, once for each connection.
     public consuming func run<ConnectionHandler: Handler>(_ makeHandler: @escaping () -> ConnectionHandler) {
         let address = address.description
-        log.write(.info, "listening", [("address", .text(address)), ("pid", .number(UInt64(processID)))])
+        var fields: [Log.Field] = [("address", .text(address)), ("pid", .number(UInt64(processID)))]
+        if let account {
+            fields += [("user", .number(UInt64(account.user))), ("group", .number(UInt64(account.group)))]
+        }
+        log.write(.info, "listening", fields)
+        tokenFile?.checkPermissions(log)
         tellReady(address)
-        Parent(options, listening, signals, pidfile, supervisor, log, makeHandler).run()
+        Parent(
+            options, listening, signals, pidfile, supervisor, slots: slots, tokenFile: tokenFile, log: log, makeHandler
+        ).run()
     }
 
     private func tellReady(_ address: String) {
@@ -93,7 +162,8 @@ extension ServerOptions {
     public func checkReadyDescriptor() throws(StartError) {
         guard let number = readyDescriptor, !Descriptor.isOpen(number) else { return }
         throw StartError(
-            description: "--ready-fd \(number) is not open: whoever starts the server hands it over, as in "
-                + "server --ready-fd \(number) \(number)>ready", cause: nil)
+            .badOptions,
+            "--ready-fd \(number) is not open: whoever starts the server hands it over, as in "
+                + "server --ready-fd \(number) \(number)>ready")
     }
 }

@@ -1,0 +1,96 @@
+// What a process says of itself while it crashes. This runs in the handler of the signal, on a stack of its own, in
+// whatever state the program is: so it is C, calls only what signal-safety(7) allows, and touches nothing but this file's
+// memory, a slot of shared memory and one socket.
+#define _GNU_SOURCE
+#include "CPosix.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { stack_size = 16384, most_reads = 64 };
+
+static struct {
+    int socket;
+    unsigned char last_words[128];
+    size_t length;
+    volatile int may_speak;
+    struct cposix_slot *volatile slot;
+} process = {.socket = -1};
+
+static unsigned long long address_space(void) {
+    char text[32];
+    int file = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    ssize_t count = file < 0 ? 0 : read(file, text, sizeof text);
+    unsigned long long pages = 0;
+    for (ssize_t index = 0; index < count && text[index] >= '0' && text[index] <= '9'; index++) {
+        pages = pages * 10 + (unsigned long long)(text[index] - '0');
+    }
+    if (file >= 0) close(file);
+    return pages * (unsigned long long)getpagesize();
+}
+
+static void crashed(int signal) {
+    if (process.slot) process.slot->crash_size = address_space();
+    if (process.socket >= 0 && process.may_speak) {
+        process.may_speak = 0;
+        send(process.socket, process.last_words, process.length, MSG_DONTWAIT | MSG_NOSIGNAL);
+        shutdown(process.socket, SHUT_WR);
+        // What has come and is not read would make the system send a reset, which takes the last words with it.
+        char unread[4096];
+        for (int reads = 0; reads < most_reads; reads++) {
+            if (recv(process.socket, unread, sizeof unread, MSG_DONTWAIT) <= 0) break;
+        }
+    }
+    // The handler is reset: on return the signal ends the process as if nobody had listened.
+    raise(signal);
+}
+
+static const int crashes[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS};
+static const size_t crash_count = sizeof crashes / sizeof crashes[0];
+
+void cposix_watch_crashes(void) {
+    struct sigaction action = {.sa_handler = crashed, .sa_flags = SA_ONSTACK | SA_RESETHAND};
+    sigemptyset(&action.sa_mask);
+    for (size_t index = 0; index < crash_count; index++) sigaction(crashes[index], &action, NULL);
+    static char stack[stack_size];
+    stack_t alternate = {.ss_sp = stack, .ss_size = sizeof stack};
+    sigaltstack(&alternate, NULL);
+}
+
+void cposix_watch_crashes_of_thread(void) {
+    void *stack = mmap(NULL, stack_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (stack == MAP_FAILED) return;
+    // A fault whose signal is blocked kills at once, without a word.
+    sigset_t set;
+    sigemptyset(&set);
+    for (size_t index = 0; index < crash_count; index++) sigaddset(&set, crashes[index]);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+    stack_t alternate = {.ss_sp = stack, .ss_size = stack_size};
+    sigaltstack(&alternate, NULL);
+}
+
+void cposix_prepare_last_words(
+    int socket, const unsigned char *words, size_t length, struct cposix_slot *slot) {
+    process.slot = slot;
+    if (length > sizeof process.last_words) return;
+    memcpy(process.last_words, words, length);
+    process.length = length;
+    process.socket = socket;
+}
+
+void cposix_set_last_words(int may_speak, size_t offset, unsigned int number) {
+    process.may_speak = 0;
+    for (int byte = 0; byte < 4; byte++) {
+        process.last_words[offset + (size_t)byte] = (unsigned char)(number >> (24 - 8 * byte));
+    }
+    process.may_speak = may_speak;
+}
+
+struct cposix_slot *cposix_make_slots(size_t count) {
+    void *slots = mmap(
+        NULL, count * sizeof(struct cposix_slot), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return slots == MAP_FAILED ? NULL : slots;
+}

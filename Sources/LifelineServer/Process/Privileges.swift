@@ -1,0 +1,38 @@
+import Posix
+
+extension Account {
+    /// The account that `options` name; nil where they name none.
+    ///
+    /// /etc/passwd and /etc/group are read here: getpwnam(3) loads other files into the process, which one that is
+    /// fully static cannot do. A file that cannot be read has nobody in it; numbers need none.
+    static func named(in options: ServerOptions) throws(StartError) -> Account? {
+        guard let user = options.user else {
+            guard options.group == nil else {
+                throw StartError(.badOptions, "--group needs --user: root keeps all privileges in every group")
+            }
+            return nil
+        }
+        func lines(_ path: String) -> [UInt8] { (try? contents(ofFile: path, most: 1 << 24)) ?? [] }
+        do throws(Mistake) {
+            return try Account(
+                user: user, group: options.group, passwd: lines("/etc/passwd"), groups: lines("/etc/group"))
+        } catch {
+            switch error {
+            case .senseless(let text): throw StartError(.badOptions, text)
+            case .unknown(let text): throw StartError(.noUser, text)
+            }
+        }
+    }
+
+    /// Becomes this account, for ever.
+    func become() throws(StartError) {
+        do {
+            try Posix.become(user: user, group: group)
+        } catch {
+            throw StartError(
+                .cannotBecome,
+                "cannot become user \(user) and group \(group): \(error.text) (\(error.call)); start it as root, or "
+                    + "without --user", cause: error)
+        }
+    }
+}

@@ -1,0 +1,110 @@
+import Framing
+import Liveness
+import Posix
+
+/// Calls a handler on a thread of its own, so that it may block while the child's loop answers heartbeats.
+final class ThreadWorker<ConnectionHandler: Handler>: Worker {
+    /// What goes over to the thread, and is never touched here again.
+    private struct Moved: @unchecked Sendable {
+        var handler: ConnectionHandler
+    }
+
+    private let handler: Moved
+    private let makeConnection: ConnectionMaker
+    private let desk = Desk()
+    private var cancellation: Cancellation?
+    private var trouble: SystemError?
+    private var request: UInt32?
+    private(set) var isOver = false
+
+    init(_ handler: ConnectionHandler, _ makeConnection: @escaping ConnectionMaker) {
+        self.handler = Moved(handler: handler)
+        self.makeConnection = makeConnection
+    }
+
+    var width: Int { 1 }
+    var deadline: Instant? { nil }
+    func signalled(_ signal: Int32, at now: Instant) {}
+    func giveUp() {}
+
+    func opened(_ hello: Hello, tokenName: String?) {
+        do {
+            let moved = handler
+            let desk = desk
+            try startThread(named: "handler") {
+                prepareForCrash()
+                var handler = moved.handler
+                serve(&handler, desk)
+            }
+            desk.put(.opened(makeConnection(hello, tokenName, desk)))
+        } catch {
+            trouble = error
+        }
+    }
+
+    func take(_ request: Request) {
+        let cancellation = Cancellation(desk)
+        self.cancellation = cancellation
+        self.request = request.id
+        desk.put(.request(Request(id: request.id, bytes: request.bytes, cancellation: cancellation)))
+    }
+
+    func take(message: ArraySlice<UInt8>) { desk.put(.message(message)) }
+
+    func cancel(_ id: UInt32) {
+        if request == id { cancellation?.cancel() }
+    }
+
+    func closed(_ ending: Ending) {
+        // What could not begin has nothing to end.
+        if trouble != nil { isOver = true } else { desk.put(.closed(ending)) }
+    }
+
+    func entries(for connection: borrowing ServerConnection) -> [PollEntry] {
+        desk.tell(
+            messageRoom: connection.messageRoom, partRoom: request.map { connection.room(for: $0) } ?? 0,
+            isOpen: connection.departure == nil)
+        return []
+    }
+
+    func work(_ entries: ArraySlice<PollEntry>, on connection: inout ServerConnection, at now: Instant) {
+        if let trouble, connection.departure == nil {
+            connection.stop(Violation(.internal, "the server cannot start a thread: \(trouble.text)"))
+        }
+        if desk.deliver(to: &connection, at: now) { isOver = true }
+    }
+}
+
+/// The life of the handler's thread.
+private func serve<ConnectionHandler: Handler>(_ handler: inout ConnectionHandler, _ desk: Desk) {
+    while true {
+        switch desk.next() {
+        case .opened(let connection):
+            handler.opened(connection)
+            desk.finish()
+        case .request(let request):
+            desk.finish(with: answer(of: &handler, to: request, desk))
+        case .message(let message):
+            handler.received(message)
+            desk.finish()
+        case .closed(let ending):
+            handler.closed(ending)
+            return desk.make(.over)
+        }
+    }
+}
+
+private func answer<ConnectionHandler: Handler>(
+    of handler: inout ConnectionHandler, to request: Request, _ desk: Desk
+) -> Desk.Product {
+    do throws(Failure) {
+        switch try handler.respond(to: request).body {
+        case .bytes(let bytes): return .response(request.id, bytes)
+        case .parts(let write):
+            try write(Parts(to: desk, for: request))
+            return .part(request.id, [], isLast: true)
+        }
+    } catch {
+        return .failure(request.id, error)
+    }
+}

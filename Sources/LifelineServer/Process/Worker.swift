@@ -1,0 +1,35 @@
+import Framing
+import Liveness
+import Posix
+
+/// What works on the requests of a connection: in the child's loop, on a thread beside it, or in a program.
+///
+/// The loop gives it one thing at a time, as `ServerConnection` decides, and never waits for it. What it has made of
+/// that, the loop fetches with `work`: after it has given something, and each time it wakes.
+protocol Worker: AnyObject {
+    /// How many requests and messages it is given at a time.
+    var width: Int { get }
+
+    /// The handshake is done; `tokenName` is whom the client's token stands for.
+    func opened(_ hello: Hello, tokenName: String?)
+    func take(_ request: Request)
+    func take(message: ArraySlice<UInt8>)
+    /// Nobody waits for the answer to this request any more; it need not be finished.
+    func cancel(_ id: UInt32)
+    /// The connection has ended; said once, last, when all else has been given.
+    func closed(_ ending: Ending)
+
+    /// What poll(2) is to wait for besides the socket and the signals. Called just before each wait.
+    func entries(for connection: borrowing ServerConnection) -> [PollEntry]
+    /// When the loop has to wake for it at the latest.
+    var deadline: Instant? { get }
+    /// A child of this process has ended, or a thread of it has called.
+    func signalled(_ signal: Int32, at now: Instant)
+    /// Brings answers, messages and `finished` to the connection. `entries` are those asked for, or none.
+    func work(_ entries: ArraySlice<PollEntry>, on connection: inout ServerConnection, at now: Instant)
+
+    /// Whether the process can end, once `closed` was said.
+    var isOver: Bool { get }
+    /// The time to end is over: what still runs is ended now.
+    func giveUp()
+}

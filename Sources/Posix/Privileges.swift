@@ -1,0 +1,23 @@
+import CPosix
+import Glibc
+
+/// Gives up the groups and the user that this process has, for ever (setgroups(2), setgid(2), setuid(2)).
+///
+/// Throws what the system refused: EPERM without the privilege, and where the old ones could be taken back.
+public func become(user: UInt32, group: UInt32) throws(SystemError) {
+    var groups = [group]
+    guard setgroups(1, &groups) == 0 else { throw SystemError("setgroups") }
+    guard setgid(group) == 0 else { throw SystemError("setgid") }
+    // The last of them, for it takes away the right to call the others.
+    guard setuid(user) == 0 else { throw SystemError("setuid") }
+    // A process that keeps capabilities across setuid would still be root.
+    guard getuid() == user, geteuid() == user, seteuid(0) != 0, setuid(0) != 0, group == 0 || setgid(0) != 0 else {
+        throw SystemError("setuid", EPERM)
+    }
+}
+
+/// No program that this process or a child of it starts gets privileges that they do not have (PR_SET_NO_NEW_PRIVS in
+/// prctl(2)).
+public func forbidNewPrivileges() throws(SystemError) {
+    guard cposix_no_new_privileges() == 0 else { throw SystemError("prctl") }
+}
