@@ -15,6 +15,7 @@ extension Live.CommandLineOfServer {
         ["--handshake-timeout", "0"], ["--grace", "ten"], ["--max-frame", "255"], ["--max-frame", "2g"],
         ["--max-message", "0"], ["--max-in-flight", "0"], ["--max-connections", "0"], ["--backlog", "0"],
         ["--max-queued", "1k"], ["--max-message", "8m"], ["--handler", "magic"], ["--log-level", "loud"],
+<<<<<<< HEAD
         ["--log-format", "xml"], ["--exec"], ["--exec", ""], ["--handler", "echo", "--exec", "cat"],
         ["--exec-per", "request"], ["--exec-framing", "line"], ["--exec-grace", "1"], ["--shell"],
         ["--exec-per", "packet", "--exec", "cat"], ["--exec-framing", "xml", "--exec", "cat"],
@@ -24,6 +25,11 @@ extension Live.CommandLineOfServer {
         ["--exec-framing", "raw", "--exec", "cat"], ["--shell", "--exec", "cat", "-u"],
         ["--handler-timeout", "0"], ["--host", "localhost"], ["--host", "300.1.1.1"], ["--host", ""],
         ["--host", "unix:"],
+=======
+        ["--log-format", "xml"], ["--host", "localhost"], ["--host", "300.1.1.1"], ["--host", ""], ["--host", "unix:"],
+        ["--daemon"], ["--log", ""], ["--log", "syslog:"], ["--log-flood", "-1"], ["--umask", "8"],
+        ["--umask", "1000"], ["--pidfile", ""], ["--ready-fd", "2"], ["--ready-fd", "3"],
+>>>>>>> daemon
         ["--max-memory", "31m"], ["--max-cpu", "0"], ["--max-files", "15"],
         ["--user", "0"], ["--user", "root"], ["--group", "nogroup"], ["--allow", "10.0.0.1/8"],
         ["--allow", "localhost"], ["--deny", "::/129"], ["--deny", "1.2.3"],
