@@ -17,6 +17,11 @@ extension Live.CommandLineOfServer {
         ["--max-queued", "1k"], ["--max-message", "8m"], ["--handler", "magic"], ["--log-level", "loud"],
         ["--log-format", "xml"], ["--host", "localhost"], ["--host", "300.1.1.1"], ["--host", ""], ["--host", "unix:"],
         ["--max-memory", "31m"], ["--max-cpu", "0"], ["--max-files", "15"],
+        ["--max-per-source", "0"], ["--max-rate", "0"], ["--source-prefix", "32"], ["--source-prefix", "0,64"],
+        ["--source-prefix", "33,64"], ["--source-prefix", "32,129"], ["--source-prefix", "32,64,1"],
+        ["--max-handshakes", "0"], ["--max-handshakes", "10:30"], ["--max-handshakes", "10:0:20"],
+        ["--max-handshakes", "10:101:20"], ["--max-handshakes", "10:30:9"], ["--max-handshakes", "10:x:20"],
+        ["--exempt", "10.0.0.1/8"],
         ["--user", "0"], ["--user", "root"], ["--group", "nogroup"], ["--allow", "10.0.0.1/8"],
         ["--allow", "localhost"], ["--deny", "::/129"], ["--deny", "1.2.3"],
     ]
@@ -40,7 +45,7 @@ extension Live.CommandLineOfServer {
         for flag in [
             "host", "port", "timeout", "handshake-timeout", "handler", "max-connections", "max-frame", "max-message",
             "max-in-flight", "max-queued", "token-file", "allow", "deny", "user", "group", "max-memory", "max-cpu",
-            "max-files", "backlog", "grace",
+            "max-files", "backlog", "grace", "max-per-source", "source-prefix", "max-rate", "max-handshakes", "exempt",
             "log-level", "log-format",
         ] {
             #expect(text.contains("--\(flag)"))

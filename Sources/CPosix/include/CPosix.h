@@ -50,13 +50,15 @@ int cposix_no_new_privileges(void);
 int cposix_exit_status(int status);
 int cposix_exit_signal(int status);
 
-/// What a child and its parent share, in memory mapped before the fork. The child writes it, the parent reads it when
-/// the child is dead.
+/// What a child and its parent share, in memory mapped before the fork. The child writes it, the parent reads it: when
+/// the child is dead, and whether it has had its HELLO.
 struct cposix_slot {
     /// The request that the handler works on, or 0.
     unsigned int request;
     /// Whether the child came to its proper end.
     unsigned int finished;
+    /// Whether the client has said HELLO.
+    unsigned int greeted;
     /// The bytes of its address space when it crashed, or 0.
     unsigned long long crash_size;
 };

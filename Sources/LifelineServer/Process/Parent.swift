@@ -25,8 +25,6 @@ final class Parent<ConnectionHandler: Handler> {
     private static var sweepEvery: Duration { .seconds(5) }
     /// A handshake that had begun when the drain did is given so long to end: more than a round trip.
     private static var lastHandshakes: Duration { .milliseconds(250) }
-    /// What a client that is refused at a limit is told to wait, in milliseconds.
-    private static var busyRetryAfter: UInt32 { 1000 }
 
     private let options: ServerOptions
     private let log: Log
@@ -36,7 +34,6 @@ final class Parent<ConnectionHandler: Handler> {
     private let address: SocketAddress
     private let socketFile: UInt64?
     private let tokenFile: TokenFile?
-    private let rules: AddressRules
     private let refusals = Refusals()
     /// Given up for a moment where accept lacks a descriptor, so that one client can be accepted and told.
     private var spare = try? Descriptor.event()
@@ -45,7 +42,9 @@ final class Parent<ConnectionHandler: Handler> {
     private var connections: UInt64 = 0
     private var pause = AcceptPause()
     private var troubleLines = LineRate()
-    private var refusalLines: [Code: LineRate] = [:]
+    private var refusalLines: [Admission.Reason: LineRate] = [:]
+    private var admission: Admission
+    private var random = SystemRandomNumberGenerator()
     private var shutdown: Shutdown
     /// While the server drains: how long clients that are already on their way in are waited for.
     private var listensUntil: Instant?
@@ -63,7 +62,7 @@ final class Parent<ConnectionHandler: Handler> {
         self.tokenFile = tokenFile
         self.log = log
         self.makeHandler = makeHandler
-        rules = AddressRules(allow: options.allow, deny: options.deny)
+        admission = Admission(options)
         shutdown = Shutdown(grace: options.grace)
         socketFile = address.unixPath.flatMap(fileNumber)
     }
@@ -88,7 +87,11 @@ final class Parent<ConnectionHandler: Handler> {
             reapAll(at: woke)
             if !shutdown.isServing { refuseLatecomers(at: woke) } else if entries[1].isReadable { acceptSome() }
         }
-        log.write(.info, "stopped", [("connections", .number(connections))])
+        log.write(
+            .info, "stopped",
+            [("connections", .number(connections))]
+                + admission.refused.sorted { $0.key.rawValue < $1.key.rawValue }
+                .map { ("refused_\($0.rawValue)", .number($1)) })
     }
 
     private func wait(for entries: inout [PollEntry], from now: Instant) {
@@ -120,14 +123,10 @@ final class Parent<ConnectionHandler: Handler> {
 
     private func serve(_ accepted: consuming Accepted, at now: Instant) {
         let peer = accepted.peer
-        if let reason = rules.refusal(of: peer.ipNumber) {
-            reportRefusal(.unauthorized, peer, reason, at: now)
-            refuse(accepted.connection, .unauthorized, "clients of this address are not let in", at: now)
-            return
-        }
-        guard children.count < options.maxConnections else {
-            reportRefusal(.busy, peer, "--max-connections \(options.maxConnections) is reached", at: now)
-            refuse(accepted.connection, .busy, "the server has as many connections as it may", at: now)
+        let refusal = admission.judge(peer.ipNumber, at: now, using: &random) { slots[$0].hasGreeted }
+        if let refusal {
+            report(refusal, of: peer, at: now)
+            refuse(accepted.connection, refusal, at: now)
             return
         }
         tokenFile?.refresh(log)
@@ -139,29 +138,28 @@ final class Parent<ConnectionHandler: Handler> {
             case .parent(let pid):
                 connections += 1
                 children[pid] = Record(connection: connections, peer: peer, acceptedAt: now, slot: slot)
+                admission.began(peer.ipNumber, slot: slot)
                 pause.forked()
             }
         } catch {
             slots.giveBack(slot)
             pause.forkFailed(at: now)
             reportTrouble("fork failed", error, at: now)
-            refuse(accepted.connection, .busy, "the server cannot start a process now", at: now)
+            refuse(accepted.connection, admission.refuse(.processes, using: &random), at: now)
         }
     }
 
-    private func refuse(_ connection: consuming Descriptor, _ code: Code, _ text: String, at now: Instant) {
-        // Who is not let in need not try again at all.
-        let retryAfter = code == .unauthorized ? 0 : Parent.busyRetryAfter
-        refusals.refuse(connection, Close(code, text, retryAfter: retryAfter), at: now)
+    private func refuse(_ connection: consuming Descriptor, _ refusal: Admission.Refusal, at now: Instant) {
+        refusals.refuse(connection, refusal.close, at: now)
     }
 
-    private func reportRefusal(_ code: Code, _ peer: SocketAddress, _ text: String, at now: Instant) {
-        guard let count = refusalLines[code, default: LineRate()].happened(at: now) else { return }
+    private func report(_ refusal: Admission.Refusal, of peer: SocketAddress, at now: Instant) {
+        guard let count = refusalLines[refusal.reason, default: LineRate()].happened(at: now) else { return }
         log.write(
             .warning, "refused",
             [
-                ("reason", .text("\(code)")), ("peer", .text(peer.description)), ("count", .number(count)),
-                ("text", .text(text)),
+                ("reason", .text("\(refusal.reason.code)")), ("limit", .text(refusal.reason.rawValue)),
+                ("peer", .text(peer.description)), ("count", .number(count)), ("text", .text(refusal.detail)),
             ])
     }
 
@@ -172,8 +170,7 @@ final class Parent<ConnectionHandler: Handler> {
         spare = nil
         if let accepted = try? listener.accept() {
             // Closed at once: the descriptor is the spare one, which the next client in need will get.
-            _ = try? accepted.connection.send(
-                Close(.busy, "the server is out of descriptors", retryAfter: Parent.busyRetryAfter).refusal[...])
+            _ = try? accepted.connection.send(admission.refuse(.descriptors, using: &random).close.refusal[...])
         }
         spare = try? Descriptor.event()
     }
@@ -195,8 +192,9 @@ final class Parent<ConnectionHandler: Handler> {
         do {
             let id = connections + 1
             try Child(
-                connection, peer: peer, id: id, acceptedAt: acceptedAt, options: options, tokens: tokenFile?.tokens,
-                log: log, slot: slot, worker: worker(for: id, peer.description)
+                connection, peer: peer, id: id, acceptedAt: acceptedAt, options: options,
+                handshakeTimeout: admission.handshakeTimeout, tokens: tokenFile?.tokens, log: log, slot: slot,
+                worker: worker(for: id, peer.description)
             ).run()
         } catch {
             log.write(.error, "child failed", [("text", .text("\(error)"))])
@@ -230,7 +228,11 @@ final class Parent<ConnectionHandler: Handler> {
         while let ended = reap() {
             guard let record = children.removeValue(forKey: ended.pid) else { continue }
             let slot = slots[record.slot]
-            if ended.status != 0 || !slot.isFinished { report(ended, of: record, slot, at: now) }
+            let isProper = slot.isFinished && (ended.status == 0 || ended.status == Child.failedHandshake)
+            if !isProper { report(ended, of: record, slot, at: now) }
+            admission.ended(
+                record.peer.ipNumber, slot: record.slot,
+                failedHandshake: isProper && ended.status == Child.failedHandshake, at: now)
             slots.giveBack(record.slot)
         }
     }
@@ -282,7 +284,7 @@ final class Parent<ConnectionHandler: Handler> {
     private func refuseLatecomers(at now: Instant) {
         guard let listensUntil else { return }
         while let accepted = try? listener.accept() {
-            refuse(accepted.connection, .shuttingDown, "the server is shutting down", at: now)
+            refuse(accepted.connection, admission.refuse(.shutdown, using: &random), at: now)
         }
         guard listensUntil <= now else { return }
         listener.close()
