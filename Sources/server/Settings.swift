@@ -6,6 +6,8 @@ import LifelineServer
 struct Settings {
     var options = ServerOptions()
     var handler = BuiltInHandler.echo
+    /// Whether the system's limits are looked at, and nothing is served.
+    var checks = false
     private var exempt: [AddressRange] = []
 
     /// The longest duration that fits the wire, where durations are 32 bits of milliseconds.
@@ -167,6 +169,10 @@ struct Settings {
                 settings, text throws(UsageError) in
                 settings.options.grace = try Value.duration(text, in: .zero...longest)
             },
+            Flag(
+                "--check",
+                "do not serve: print which limit of this system stops this configuration first,\nand at how many connections; run it as and where the server will run"
+            ) { $0.checks = true },
             Flag("--log-level", "LEVEL", "error, warning, info or debug (info)") { settings, text throws(UsageError) in
                 settings.options.logLevel = try Value.choice(text, of: LogLevel.self)
             },
@@ -185,7 +191,7 @@ struct Settings {
             The file of a Unix socket stays behind where --user may not remove it; the next start replaces it.
 
             Exit status: 0 after a shutdown, 64 for a wrong command line, 66 where the token file cannot be read, 67 for
-            an unknown user or group, 69 where the address is in use, 71 where the system refuses, 74 where standard
-            output cannot be written, 77 without permission, 78 where the token file is wrong.
+            an unknown user or group, 69 where the address is in use, 71 where the system refuses, or --check finds that
+            it would, 74 where standard output cannot be written, 77 without permission, 78 where the token file is wrong.
             """)
 }

@@ -24,6 +24,13 @@ func start(_ settings: Settings) throws(StartError) {
     server.run { BuiltIn(kind) }
 }
 
+/// Says what the system's limits mean for the settings.
+func check(_ settings: Settings) throws(StartError) {
+    let capacity = try Capacity(of: settings.options) { BuiltIn(settings.handler) }
+    say(capacity.report)
+    if !capacity.isEnough { exitProcess(ExitStatus.osError.rawValue) }
+}
+
 var settings = Settings()
 do throws(UsageError) {
     switch try Settings.command.parse(Array(CommandLine.arguments.dropFirst()), into: &settings) {
@@ -32,7 +39,7 @@ do throws(UsageError) {
     case .run:
         try settings.check()
         do throws(StartError) {
-            try start(settings)
+            if settings.checks { try check(settings) } else { try start(settings) }
         } catch {
             let status: ExitStatus =
                 switch (error.kind, error.cause) {

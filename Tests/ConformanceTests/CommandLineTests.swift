@@ -46,6 +46,7 @@ extension Live.CommandLineOfServer {
             "host", "port", "timeout", "handshake-timeout", "handler", "max-connections", "max-frame", "max-message",
             "max-in-flight", "max-queued", "token-file", "allow", "deny", "user", "group", "max-memory", "max-cpu",
             "max-files", "backlog", "grace", "max-per-source", "source-prefix", "max-rate", "max-handshakes", "exempt",
+            "check",
             "log-level", "log-format",
         ] {
             #expect(text.contains("--\(flag)"))
