@@ -15,25 +15,25 @@ extension Capacity {
         of options: ServerOptions, _ makeHandler: () -> ConnectionHandler
     ) throws(StartError) {
         let user = try Account.named(in: options)?.user ?? SystemFigures.user
-        // A handler with a thread of its own has also what wakes the loop.
-        let hasThread = !makeHandler().answersAtOnce
+        let tasks: UInt64 = makeHandler().answersAtOnce ? 1 : 2
         let isUnix = options.host.hasPrefix("unix:")
         wanted = UInt64(options.maxConnections)
         bounds =
-            Capacity.files(options, each: hasThread ? 3 : 2) + Capacity.tasks(of: user, each: hasThread ? 2 : 1)
+            Capacity.files(options) + Capacity.tasks(of: user, each: tasks)
             + Capacity.memory() + (isUnix ? [] : Capacity.tracked())
         remarks = Capacity.remarks(options)
     }
 
-    /// The parent keeps no descriptor of a connection, so a process's own limit has to be enough only once.
-    private static func files(_ options: ServerOptions, each: UInt64) -> [Bound] {
+    /// The parent keeps no descriptor of a connection, so a process's own limit has to be enough only once; all processes
+    /// together have a socket and a descriptor for signals of each.
+    private static func files(_ options: ServerOptions) -> [Bound] {
         let own = ProcessLimit.files.current
         return [
             Bound(
                 name: "RLIMIT_NOFILE", limit: own, used: ownFiles, each: 0, remedy: "ulimit -n, LimitNOFILE="),
             Bound(
                 name: "fs.file-max", limit: SystemFigures.number("/proc/sys/fs/file-max"),
-                used: SystemFigures.number("/proc/sys/fs/file-nr") ?? 0, each: each, remedy: "sysctl fs.file-max"),
+                used: SystemFigures.number("/proc/sys/fs/file-nr") ?? 0, each: 2, remedy: "sysctl fs.file-max"),
         ]
     }
 
