@@ -5,10 +5,20 @@ import LifelineServer
 /// What the command line of `server` sets.
 struct Settings {
     var options = ServerOptions()
-    var handler = BuiltInHandler.echo
+    private var namedHandler: BuiltInHandler?
+    private var command: [String] = []
+    private var isPerRequest: Bool?
+    private var framing: ProgramFraming?
+    private var isForShell = false
+    private var programGrace: Duration?
+
+    var service = Service()
+
     /// Whether the system's limits are looked at, and nothing is served.
     var checks = false
     private var exempt: [AddressRange] = []
+
+    var handler: BuiltInHandler { namedHandler ?? .echo }
 
     /// The longest duration that fits the wire, where durations are 32 bits of milliseconds.
     private static let longest = Duration.milliseconds(UInt32.max)
@@ -21,6 +31,49 @@ struct Settings {
                 "--max-queued \(options.maxQueued) is below --max-message \(options.maxMessage): "
                     + "raise it, or no message of the full length could ever be served")
         }
+        if command.isEmpty {
+            let aboutPrograms: [(String, Bool)] = [
+                ("--exec-per", isPerRequest != nil), ("--exec-framing", framing != nil), ("--shell", isForShell),
+                ("--exec-grace", programGrace != nil),
+            ]
+            if let (flag, _) = aboutPrograms.first(where: \.1) {
+                throw UsageError("\(flag) says how a program is used: name it with --exec COMMAND, behind all flags")
+            }
+        } else if let namedHandler {
+            throw UsageError(
+                "--handler \(namedHandler.rawValue) and --exec exclude each other: one of them answers the requests")
+        }
+        if isForShell, command.count > 1 {
+            throw UsageError(
+                "with --shell the command is one word, which the shell takes apart: --exec '\(command.joined(separator: " "))'"
+            )
+        }
+        switch (isPerRequest, framing) {
+        case (true?, .line?), (true?, .length?):
+            throw UsageError(
+                "--exec-per request takes --exec-framing raw, which is its default: a program that has one request "
+                    + "needs no line or length to tell it from the next")
+        case (false?, .raw?), (nil, .raw?):
+            throw UsageError(
+                "--exec-framing raw needs --exec-per request: on a connection's standard input no request could be told "
+                    + "from the next; use line or length")
+        default: break
+        }
+        try checkService()
+    }
+
+    /// What `--exec` names; nil where a built-in handler answers.
+    func program() throws(StartError) -> Program? {
+        guard !command.isEmpty else { return nil }
+        var program = try Program(isForShell ? ["/bin/sh", "-c"] + command : command)
+        program.framing = framing ?? (isPerRequest ?? false ? .raw : .line)
+        if let programGrace { program.grace = programGrace }
+        return program
+    }
+
+    /// What one program serves.
+    private enum Scope: String, CaseIterable {
+        case connection, request
     }
 
     private static func range(_ text: String) throws(UsageError) -> AddressRange {
@@ -77,7 +130,32 @@ struct Settings {
                 "what answers requests: echo (the same bytes back), ack (\"ok\"),\ncount (\"This is server send message:N\") (echo)"
             ) {
                 settings, text throws(UsageError) in
-                settings.handler = try Value.choice(text, of: BuiltInHandler.self)
+                settings.namedHandler = try Value.choice(text, of: BuiltInHandler.self)
+            },
+            .rest(
+                "--exec", "COMMAND ...",
+                "what answers requests: a program, with all that follows as its arguments; last of the flags"
+            ) {
+                settings, words throws(UsageError) in
+                guard !words[0].isEmpty else { throw UsageError("'' is not the name of a program") }
+                settings.command = words
+            },
+            Flag("--exec-per", "WHAT", "connection: a program for each; request: one for each of those (connection)") {
+                settings, text throws(UsageError) in
+                settings.isPerRequest = try Value.choice(text, of: Scope.self) == .request
+            },
+            Flag(
+                "--exec-framing", "FRAMING",
+                "line: a request is a line, and a line its answer; length: a u32 and\nso many bytes, both ways; "
+                    + "raw: standard input and output (line;\nwith --exec-per request raw)"
+            ) {
+                settings, text throws(UsageError) in
+                settings.framing = try Value.choice(text, of: ProgramFraming.self)
+            },
+            Flag("--shell", "COMMAND is one word, for /bin/sh -c") { $0.isForShell = true },
+            Flag("--exec-grace", "DURATION", "from the end of input to SIGTERM, and from that to SIGKILL (2)") {
+                settings, text throws(UsageError) in
+                settings.programGrace = try Value.duration(text, in: .zero...longest)
             },
             Flag("--max-connections", "N", "refuse connections beyond so many with BUSY (10000)") {
                 settings, text throws(UsageError) in
@@ -176,22 +254,28 @@ struct Settings {
             Flag("--log-level", "LEVEL", "error, warning, info or debug (info)") { settings, text throws(UsageError) in
                 settings.options.logLevel = try Value.choice(text, of: LogLevel.self)
             },
-            Flag("--log-format", "FORMAT", "text or json, a line an event on standard error (text)") {
+            Flag("--log-format", "FORMAT", "text or json, a line an event (text)") {
                 settings, text throws(UsageError) in
                 settings.options.logFormat = try Value.choice(text, of: LogFormat.self)
             },
-        ],
+        ] + serviceFlags,
         notes: """
             A DURATION reads 30, 2.5, 500ms, 2m or 1h; BYTES read 16384, 16k, 1m or 2g.
 
             When it accepts, it prints "listening on HOST:PORT" on standard output. SIGTERM or SIGINT: it stops
             listening, its children answer what they have and send their clients away; a second signal, or the end of
-            --grace, ends what is left. SIGTERM to a child ends that connection alone.
+            --grace, ends what is left. SIGTERM to a child ends that connection alone. SIGUSR1 opens the log FILE anew.
 
-            The file of a Unix socket stays behind where --user may not remove it; the next start replaces it.
+            With --daemon the command returns when the daemon listens, or with the daemon's error and status. Under
+            systemd it says when it is ready, what it does and that it is alive, and takes over a socket.
+
+            No program that it starts gets privileges that it does not have itself (no_new_privs). The file of a Unix socket
+            stays behind where --user may not remove it; the next start replaces it.
 
             Exit status: 0 after a shutdown, 64 for a wrong command line, 66 where the token file cannot be read, 67 for
-            an unknown user or group, 69 where the address is in use, 71 where the system refuses, or --check finds that
-            it would, 74 where standard output cannot be written, 77 without permission, 78 where the token file is wrong.
+            an unknown user or group, 69 where the address is in use, the program is not there or another server holds the
+            pidfile, 70 where a daemon ends before it listens, 71 where the system refuses, or --check finds that it would,
+            73 where a file cannot be made, 74 where standard output cannot be written, 77 without permission, 78 where the
+            token file is wrong.
             """)
 }

@@ -41,7 +41,7 @@ final class Child {
         _ socket: consuming Descriptor, peer: SocketAddress, id: UInt64, acceptedAt: Instant, options: ServerOptions,
         handshakeTimeout: Duration, tokens: Tokens?, log: Log, slot: Slots.Slot, worker: any Worker
     ) throws(SystemError) {
-        signals = try SignalDescriptor([Signal.terminate, Signal.call])
+        signals = try SignalDescriptor([Signal.terminate, Signal.reopen, Signal.call, Signal.childEnded])
         lastWords = LastWords(
             Close(.handlerFailed, "the handler crashed").frame, numberAt: Close.lastIDOffset, to: socket, slot: slot)
         self.socket = socket
@@ -54,7 +54,8 @@ final class Child {
         self.worker = worker
         connection = ServerConnection(
             id: id, terms: options.terms, handshakeTimeout: handshakeTimeout, acceptedAt: acceptedAt,
-            tokens: tokens, width: worker.width, handlerTimeout: options.handlerTimeout)
+            tokens: tokens, width: worker.width,
+            handlerTimeout: worker.judgesTime ? nil : options.handlerTimeout)
         buffer = Array(unsafeUninitializedCapacity: Child.bufferSize) { $1 = Child.bufferSize }
     }
 
@@ -94,7 +95,11 @@ final class Child {
 
     private func takeSignals(at now: Instant) {
         while let signal = signals.next() {
-            if signal == Signal.terminate { terminate(at: now) } else { worker.signalled(signal, at: now) }
+            switch signal {
+            case Signal.terminate: terminate(at: now)
+            case Signal.reopen: log.reopen()
+            default: worker.signalled(signal, at: now)
+            }
         }
     }
 
@@ -200,7 +205,7 @@ final class Child {
 
     private func report(_ level: LogLevel, _ event: String) {
         log.write(
-            level, event,
+            level, event, reason: hasReported ? connection.ending.kind : "",
             {
                 var fields: [Log.Field] = [
                     ("connection", .number(id)), ("pid", .number(UInt64(processID))),
@@ -240,6 +245,11 @@ extension Ending {
         case .closed(let code, _, _): code.description
         case .lost: "LOST"
         }
+    }
+
+    /// The name for the log's flood of one reason, of which a client can make no new ones.
+    var kind: String {
+        if case .closed(let code, _, _) = self, Code.internal.rawValue < code.rawValue { "unknown code" } else { name }
     }
 
     var text: String {

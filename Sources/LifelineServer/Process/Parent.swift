@@ -11,7 +11,10 @@ import Posix
 /// is reaped, `run` returns.
 ///
 /// Nothing that a client does, and no failure of accept or fork, ends it.
-final class Parent<ConnectionHandler: Handler> {
+final class Parent {
+    /// Makes what works on a connection's requests, in its child: of the socket, the connection's number and its peer.
+    typealias WorkerMaker = (borrowing Descriptor, UInt64, SocketAddress) -> any Worker
+
     private struct Record {
         let connection: UInt64
         let peer: SocketAddress
@@ -28,11 +31,17 @@ final class Parent<ConnectionHandler: Handler> {
 
     private let options: ServerOptions
     private let log: Log
-    private let makeHandler: () -> ConnectionHandler
+    private let makeWorker: WorkerMaker
+    /// What programs leave behind, where there are any.
+    private let orphans: Orphans?
     private let signals: Held<SignalDescriptor>
     private let listener: Held<Descriptor>
     private let address: SocketAddress
+    /// A supervisor has the listener too.
+    private let isHandedOver: Bool
     private let socketFile: UInt64?
+    private let pidfile: Held<Pidfile>
+    private let supervisor: Supervisor
     private let tokenFile: TokenFile?
     private let refusals = Refusals()
     /// Given up for a moment where accept lacks a descriptor, so that one client can be accepted and told.
@@ -41,34 +50,39 @@ final class Parent<ConnectionHandler: Handler> {
     private var slots: Slots
     private var connections: UInt64 = 0
     private var pause = AcceptPause()
-    private var troubleLines = LineRate()
-    private var refusalLines: [Admission.Reason: LineRate] = [:]
     private var admission: Admission
     private var random = SystemRandomNumberGenerator()
+    private var nextSweep = Instant.now
     private var shutdown: Shutdown
     /// While the server drains: how long clients that are already on their way in are waited for.
     private var listensUntil: Instant?
 
     init(
-        _ options: ServerOptions, listener: consuming Descriptor, address: SocketAddress,
-        signals: consuming SignalDescriptor, slots: Slots, tokenFile: TokenFile?, log: Log,
-        _ makeHandler: @escaping () -> ConnectionHandler
+        _ options: ServerOptions, _ listening: consuming Listening, _ signals: consuming SignalDescriptor,
+        _ pidfile: consuming Pidfile?, _ supervisor: Supervisor, slots: Slots, tokenFile: TokenFile?,
+        orphans: Orphans?, log: Log, _ makeWorker: @escaping WorkerMaker
     ) {
         self.options = options
-        self.listener = Held(listener)
+        address = listening.address
+        isHandedOver = listening.isHandedOver
+        listener = Held(listening.socket)
         self.signals = Held(signals)
+        self.pidfile = Held(pidfile)
+        self.supervisor = supervisor
         self.slots = slots
-        self.address = address
         self.tokenFile = tokenFile
         self.log = log
-        self.makeHandler = makeHandler
+        self.makeWorker = makeWorker
+        self.orphans = orphans
         admission = Admission(options)
         shutdown = Shutdown(grace: options.grace)
         socketFile = address.unixPath.flatMap(fileNumber)
     }
 
     func run() {
-        while shutdown.isServing || !children.isEmpty || refusals.deadline != nil || listensUntil != nil {
+        while shutdown.isServing || !children.isEmpty || refusals.deadline != nil || listensUntil != nil
+            || orphans?.deadline != nil
+        {
             let now = Instant.now
             let mayAccept = shutdown.isServing ? !pause.isOn(at: now) : listensUntil != nil
             var entries = [
@@ -77,25 +91,50 @@ final class Parent<ConnectionHandler: Handler> {
             entries += refusals.entries
             wait(for: &entries, from: now)
             let woke = Instant.now
-            while let signal = signals.next() {
-                if signal != Signal.childEnded { take(shutdown.signalled(at: woke), at: woke) }
-            }
+            while let signal = signals.next() { take(signal, at: woke) }
             refusals.woke(entries[2...], at: woke)
             let step = shutdown.woke(at: woke)
             if step == .leave { break }
             take(step, at: woke)
             reapAll(at: woke)
             if !shutdown.isServing { refuseLatecomers(at: woke) } else if entries[1].isReadable { acceptSome() }
+            if mayAccept, !entries[1].isReadable { supervisor.accepted() }
+            supervisor.turned(at: woke)
+            sweep(at: woke)
         }
+        log.sweep(at: .now, all: true)
         log.write(
             .info, "stopped",
             [("connections", .number(connections))]
                 + admission.refused.sorted { $0.key.rawValue < $1.key.rawValue }
-                .map { ("refused_\($0.rawValue)", .number($1)) })
+                .map { ("refused_\($0.field)", .number($1)) })
+        pidfile.close()
+    }
+
+    /// What is done every now and then, however often the loop comes round.
+    private func sweep(at now: Instant) {
+        guard nextSweep <= now else { return }
+        nextSweep = now + .seconds(1)
+        log.sweep(at: now)
+        if spare == nil { spare = try? Descriptor.event() }
+        if shutdown.isServing { supervisor.tellServing(children.count) }
+    }
+
+    private func take(_ signal: Int32, at now: Instant) {
+        switch signal {
+        case Signal.childEnded:
+            break
+        case Signal.reopen:
+            log.reopen()
+            for pid in children.keys { sendSignal(Signal.reopen, to: pid) }
+        default:
+            take(shutdown.signalled(at: now), at: now)
+        }
     }
 
     private func wait(for entries: inout [PollEntry], from now: Instant) {
-        let own = earlier(earlier(shutdown.deadline, refusals.deadline), earlier(pause.until, listensUntil))
+        let end = earlier(earlier(shutdown.deadline, listensUntil), orphans?.deadline)
+        let own = earlier(earlier(end, refusals.deadline), earlier(pause.until, supervisor.deadline))
         do {
             try poll(&entries, until: earlier(own, now + Parent.sweepEvery))
         } catch {
@@ -111,7 +150,9 @@ final class Parent<ConnectionHandler: Handler> {
             let now = Instant.now
             guard !pause.isOn(at: now) else { return }
             do throws(SystemError) {
-                guard let accepted = try listener.accept() else { return }
+                let accepted = try listener.accept()
+                supervisor.accepted()
+                guard let accepted else { return }
                 serve(accepted, at: now)
             } catch {
                 if error.isConnectionGone { continue }
@@ -125,7 +166,7 @@ final class Parent<ConnectionHandler: Handler> {
         let peer = accepted.peer
         let refusal = admission.judge(peer.ipNumber, at: now, using: &random) { slots[$0].hasGreeted }
         if let refusal {
-            report(refusal, of: peer, at: now)
+            report(refusal, of: peer)
             refuse(accepted.connection, refusal, at: now)
             return
         }
@@ -144,7 +185,7 @@ final class Parent<ConnectionHandler: Handler> {
         } catch {
             slots.giveBack(slot)
             pause.forkFailed(at: now)
-            reportTrouble("fork failed", error, at: now)
+            reportTrouble("fork failed", error)
             refuse(accepted.connection, admission.refuse(.processes, using: &random), at: now)
         }
     }
@@ -153,19 +194,19 @@ final class Parent<ConnectionHandler: Handler> {
         refusals.refuse(connection, refusal.close, at: now)
     }
 
-    private func report(_ refusal: Admission.Refusal, of peer: SocketAddress, at now: Instant) {
-        guard let count = refusalLines[refusal.reason, default: LineRate()].happened(at: now) else { return }
+    private func report(_ refusal: Admission.Refusal, of peer: SocketAddress) {
         log.write(
-            .warning, "refused",
+            .warning, "refused", reason: refusal.reason.rawValue, most: 1,
             [
                 ("reason", .text("\(refusal.reason.code)")), ("limit", .text(refusal.reason.rawValue)),
-                ("peer", .text(peer.description)), ("count", .number(count)), ("text", .text(refusal.detail)),
+                ("peer", .text(peer.description)), ("text", .text(refusal.detail)),
             ])
     }
 
     private func acceptFailed(_ error: SystemError, at now: Instant) {
         pause.acceptFailed(at: now)
-        reportTrouble("accept failed", error, at: now)
+        supervisor.acceptFailed(at: now)
+        reportTrouble("accept failed", error)
         guard error.isOutOfDescriptors else { return }
         spare = nil
         if let accepted = try? listener.accept() {
@@ -175,9 +216,8 @@ final class Parent<ConnectionHandler: Handler> {
         spare = try? Descriptor.event()
     }
 
-    private func reportTrouble(_ event: String, _ error: SystemError, at now: Instant) {
-        guard let count = troubleLines.happened(at: now) else { return }
-        log.write(.error, event, [("text", .text("\(error)")), ("count", .number(count))])
+    private func reportTrouble(_ event: String, _ error: SystemError) {
+        log.write(.error, event, reason: error.text, most: 1, [("text", .text("\(error)"))])
     }
 
     /// What follows runs in the new process alone. All that is the parent's is closed before anything else.
@@ -186,28 +226,28 @@ final class Parent<ConnectionHandler: Handler> {
     ) -> Never {
         listener.close()
         signals.close()
+        pidfile.close()
+        supervisor.close()
         refusals.closeAll()
         spare = nil
         limitChild()
         do {
             let id = connections + 1
+            let worker = makeWorker(connection, id, peer)
             try Child(
                 connection, peer: peer, id: id, acceptedAt: acceptedAt, options: options,
                 handshakeTimeout: admission.handshakeTimeout, tokens: tokenFile?.tokens, log: log, slot: slot,
-                worker: worker(for: id, peer.description)
+                worker: worker
             ).run()
         } catch {
-            log.write(.error, "child failed", [("text", .text("\(error)"))])
+            log.write(
+                .error, "child failed",
+                [
+                    ("connection", .number(connections + 1)), ("pid", .number(UInt64(processID))),
+                    ("peer", .text(peer.description)), ("text", .text("\(error)")),
+                ])
             exitProcess(1)
         }
-    }
-
-    private func worker(for id: UInt64, _ peer: String) -> any Worker {
-        let handler = makeHandler()
-        let makeConnection: ConnectionMaker = { hello, tokenName, desk in
-            Connection(id: id, peer: peer, options: hello.options, tokenName: tokenName, desk: desk)
-        }
-        return handler.answersAtOnce ? LoopWorker(handler, makeConnection) : ThreadWorker(handler, makeConnection)
     }
 
     private func limitChild() {
@@ -226,6 +266,7 @@ final class Parent<ConnectionHandler: Handler> {
 
     private func reapAll(at now: Instant) {
         while let ended = reap() {
+            orphans?.reaped(ended)
             guard let record = children.removeValue(forKey: ended.pid) else { continue }
             let slot = slots[record.slot]
             let isProper = slot.isFinished && (ended.status == 0 || ended.status == Child.failedHandshake)
@@ -235,6 +276,7 @@ final class Parent<ConnectionHandler: Handler> {
                 failedHandshake: isProper && ended.status == Child.failedHandshake, at: now)
             slots.giveBack(record.slot)
         }
+        orphans?.kill(allBut: children.keys, at: now)
     }
 
     /// A child that did not come to its proper end: something killed it, or its handler did.
@@ -258,6 +300,8 @@ final class Parent<ConnectionHandler: Handler> {
             break
         case .drain:
             log.write(.info, "draining", [("children", .number(UInt64(children.count)))])
+            supervisor.tell(.stopping(connections: children.count))
+            supervisor.accepted()  // No one waits for it any more, whatever it did.
             stopListening(at: now)
             for pid in children.keys { sendSignal(Signal.terminate, to: pid) }
         case .kill:
@@ -270,7 +314,10 @@ final class Parent<ConnectionHandler: Handler> {
 
     /// Closing a listener resets the clients that are queued on it, and those whose handshake is half done. So no new
     /// ones are let in, and the listener is kept until the others have come and been told.
+    ///
+    /// One that a supervisor has too is let go of at once: who is queued on it waits for the next server.
     private func stopListening(at now: Instant) {
+        guard !isHandedOver else { return listener.close() }
         if let path = address.unixPath {
             if let socketFile, fileNumber(at: path) == socketFile { removeFile(at: path) }
             listensUntil = now
@@ -296,7 +343,7 @@ final class Parent<ConnectionHandler: Handler> {
 private final class Held<Value: ~Copyable> {
     fileprivate var value: Value?
 
-    init(_ value: consuming Value) { self.value = consume value }
+    init(_ value: consuming Value?) { self.value = consume value }
 
     func close() { value = nil }
 }

@@ -14,26 +14,35 @@ extension Capacity {
     public init<ConnectionHandler: Handler>(
         of options: ServerOptions, _ makeHandler: () -> ConnectionHandler
     ) throws(StartError) {
+        // A socket, and a descriptor for signals.
+        try self.init(options, files: 2, tasks: makeHandler().answersAtOnce ? 1 : 2)
+    }
+
+    /// The same with a program in place of a handler.
+    public init(of options: ServerOptions, _ program: Program) throws(StartError) {
+        // Three pipes more, and one process, if it starts no others.
+        try self.init(options, files: 8, tasks: 2)
+    }
+
+    private init(_ options: ServerOptions, files: UInt64, tasks: UInt64) throws(StartError) {
         let user = try Account.named(in: options)?.user ?? SystemFigures.user
-        let tasks: UInt64 = makeHandler().answersAtOnce ? 1 : 2
         let isUnix = options.host.hasPrefix("unix:")
         wanted = UInt64(options.maxConnections)
         bounds =
-            Capacity.files(options) + Capacity.tasks(of: user, each: tasks)
-            + Capacity.memory() + (isUnix ? [] : Capacity.tracked())
+            Capacity.files(each: files) + Capacity.tasks(of: user, each: tasks) + Capacity.memory()
+            + (isUnix ? [] : Capacity.tracked())
         remarks = Capacity.remarks(options)
     }
 
-    /// The parent keeps no descriptor of a connection, so a process's own limit has to be enough only once; all processes
-    /// together have a socket and a descriptor for signals of each.
-    private static func files(_ options: ServerOptions) -> [Bound] {
+    /// The parent keeps no descriptor of a connection, so a process's own limit has to be enough only once.
+    private static func files(each: UInt64) -> [Bound] {
         let own = ProcessLimit.files.current
         return [
             Bound(
                 name: "RLIMIT_NOFILE", limit: own, used: ownFiles, each: 0, remedy: "ulimit -n, LimitNOFILE="),
             Bound(
                 name: "fs.file-max", limit: SystemFigures.number("/proc/sys/fs/file-max"),
-                used: SystemFigures.number("/proc/sys/fs/file-nr") ?? 0, each: 2, remedy: "sysctl fs.file-max"),
+                used: SystemFigures.number("/proc/sys/fs/file-nr") ?? 0, each: each, remedy: "sysctl fs.file-max"),
         ]
     }
 
@@ -100,7 +109,7 @@ extension Capacity {
 
     private static func remarks(_ options: ServerOptions) -> [String] {
         var remarks = [
-            "The memory is that of an idle connection; what a handler keeps comes on top."
+            "The memory is that of an idle connection; what a handler keeps, or a program takes, comes on top."
         ]
         if let most = SystemFigures.number("/proc/sys/net/core/somaxconn"), most < UInt64(options.backlog) {
             remarks.append(
