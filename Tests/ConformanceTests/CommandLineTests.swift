@@ -15,7 +15,6 @@ extension Live.CommandLineOfServer {
         ["--handshake-timeout", "0"], ["--grace", "ten"], ["--max-frame", "255"], ["--max-frame", "2g"],
         ["--max-message", "0"], ["--max-in-flight", "0"], ["--max-connections", "0"], ["--backlog", "0"],
         ["--max-queued", "1k"], ["--max-message", "8m"], ["--handler", "magic"], ["--log-level", "loud"],
-<<<<<<< HEAD
         ["--log-format", "xml"], ["--exec"], ["--exec", ""], ["--handler", "echo", "--exec", "cat"],
         ["--exec-per", "request"], ["--exec-framing", "line"], ["--exec-grace", "1"], ["--shell"],
         ["--exec-per", "packet", "--exec", "cat"], ["--exec-framing", "xml", "--exec", "cat"],
@@ -24,12 +23,8 @@ extension Live.CommandLineOfServer {
         ["--exec-per", "connection", "--exec-framing", "raw", "--exec", "cat"],
         ["--exec-framing", "raw", "--exec", "cat"], ["--shell", "--exec", "cat", "-u"],
         ["--handler-timeout", "0"], ["--host", "localhost"], ["--host", "300.1.1.1"], ["--host", ""],
-        ["--host", "unix:"],
-=======
-        ["--log-format", "xml"], ["--host", "localhost"], ["--host", "300.1.1.1"], ["--host", ""], ["--host", "unix:"],
-        ["--daemon"], ["--log", ""], ["--log", "syslog:"], ["--log-flood", "-1"], ["--umask", "8"],
+        ["--host", "unix:"], ["--daemon"], ["--log", ""], ["--log", "syslog:"], ["--log-flood", "-1"], ["--umask", "8"],
         ["--umask", "1000"], ["--pidfile", ""], ["--ready-fd", "2"], ["--ready-fd", "3"],
->>>>>>> daemon
         ["--max-memory", "31m"], ["--max-cpu", "0"], ["--max-files", "15"],
         ["--max-per-source", "0"], ["--max-rate", "0"], ["--source-prefix", "32"], ["--source-prefix", "0,64"],
         ["--source-prefix", "33,64"], ["--source-prefix", "32,129"], ["--source-prefix", "32,64,1"],
