@@ -14,6 +14,10 @@ struct Settings {
 
     var service = Service()
 
+    /// Whether the system's limits are looked at, and nothing is served.
+    var checks = false
+    private var exempt: [AddressRange] = []
+
     var handler: BuiltInHandler { namedHandler ?? .echo }
 
     /// The longest duration that fits the wire, where durations are 32 bits of milliseconds.
@@ -74,6 +78,30 @@ struct Settings {
 
     private static func range(_ text: String) throws(UsageError) -> AddressRange {
         do { return try AddressRange(text) } catch { throw UsageError(error.description) }
+    }
+
+    private static func prefix(_ text: String) throws(UsageError) -> SourcePrefix {
+        let parts = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+        guard parts.count == 2, let v4 = try? Value.integer(parts[0], in: 1...32),
+            let v6 = try? Value.integer(parts[1], in: 1...128)
+        else {
+            throw UsageError("'\(text)' is not two numbers of bits like 32,64: of IPv4 up to 32, of IPv6 up to 128")
+        }
+        return SourcePrefix(v4: v4, v6: v6)
+    }
+
+    private static func handshakes(_ text: String) throws(UsageError) -> HandshakeLimit {
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+        let numbers = parts.compactMap { try? Value.integer(String($0), in: 1...4_000_000) }
+        switch (numbers.count == parts.count, numbers.count) {
+        case (true, 1): return HandshakeLimit(numbers[0])
+        case (true, 3) where numbers[1] <= 100 && numbers[0] <= numbers[2]:
+            return HandshakeLimit(start: numbers[0], rate: numbers[1], full: numbers[2])
+        default:
+            throw UsageError(
+                "'\(text)' is neither a number like 100 nor START:RATE:FULL like 10:30:100, with a RATE up to 100 and a "
+                    + "FULL that is not below START")
+        }
     }
 
     static let command = Command<Settings>(
@@ -137,6 +165,34 @@ struct Settings {
                 settings, text throws(UsageError) in
                 settings.options.maxConnections = try Value.integer(text, in: 1...4_000_000)
             },
+            Flag("--max-per-source", "N", "of one source so many; clients of a Unix socket have none (no limit)") {
+                settings, text throws(UsageError) in
+                settings.options.maxPerSource = try Value.integer(text, in: 1...4_000_000)
+            },
+            Flag(
+                "--source-prefix", "V4,V6",
+                "addresses that share so many first bits are one source, of IPv4 and of IPv6\n(32,64)"
+            ) { settings, text throws(UsageError) in
+                settings.options.sourcePrefix = try prefix(text)
+            },
+            Flag("--max-rate", "N", "connections that are let in within a second (no limit)") {
+                settings, text throws(UsageError) in
+                settings.options.maxRate = try Value.integer(text, in: 1...1_000_000)
+            },
+            Flag(
+                "--max-handshakes", "N|START:RATE:FULL",
+                "connections that are before their HELLO: from START on RATE percent are\nrefused at random, more and more up to FULL; N is N:100:N (no limit)"
+            ) { settings, text throws(UsageError) in
+                settings.options.maxHandshakes = try handshakes(text)
+            },
+            Flag(
+                "--exempt", "RANGE",
+                "never refuse these addresses because handshakes of them have failed; may be\ngiven several times (127.0.0.0/8 and ::1)"
+            ) { settings, text throws(UsageError) in
+                // The first one takes the place of the default.
+                settings.exempt.append(try range(text))
+                settings.options.exempt = settings.exempt
+            },
             Flag(
                 "--token-file", "PATH",
                 "let in whoever brings a TOKEN of this file: one a line, with or without a\nname behind it; read again when it changes"
@@ -195,6 +251,10 @@ struct Settings {
                 settings, text throws(UsageError) in
                 settings.options.grace = try Value.duration(text, in: .zero...longest)
             },
+            Flag(
+                "--check",
+                "do not serve: print which limit of this system stops this configuration first,\nand at how many connections; run it as and where the server will run"
+            ) { $0.checks = true },
             Flag("--log-level", "LEVEL", "error, warning, info or debug (info)") { settings, text throws(UsageError) in
                 settings.options.logLevel = try Value.choice(text, of: LogLevel.self)
             },
@@ -218,7 +278,8 @@ struct Settings {
 
             Exit status: 0 after a shutdown, 64 for a wrong command line, 66 where the token file cannot be read, 67 for
             an unknown user or group, 69 where the address is in use, the program is not there or another server holds the
-            pidfile, 70 where a daemon ends before it listens, 71 where the system refuses, 73 where a file cannot be made,
-            74 where standard output cannot be written, 77 without permission, 78 where the token file is wrong.
+            pidfile, 70 where a daemon ends before it listens, 71 where the system refuses, or --check finds that it would,
+            73 where a file cannot be made, 74 where standard output cannot be written, 77 without permission, 78 where the
+            token file is wrong.
             """)
 }

@@ -74,6 +74,23 @@ func serve(_ settings: Settings, _ program: Program?, _ daemon: Daemon?) throws(
     server.run { BuiltIn(kind) }
 }
 
+/// Says what the system's limits mean for the settings.
+func check(_ settings: Settings) throws(Failed) {
+    let capacity: Capacity
+    do throws(StartError) {
+        capacity =
+            if let program = try settings.program() {
+                try Capacity(of: settings.options, program)
+            } else {
+                try Capacity(of: settings.options) { BuiltIn(settings.handler) }
+            }
+    } catch {
+        throw Failed(error)
+    }
+    try say(capacity.report)
+    if !capacity.isEnough { exitProcess(ExitStatus.osError.rawValue) }
+}
+
 func run(_ settings: Settings) {
     let program: Program?
     do throws(StartError) {
@@ -107,7 +124,7 @@ do {
     case .version: try say("server (Lifeline) \(lifelineVersion)")
     case .run:
         try settings.check()
-        run(settings)
+        if settings.checks { try check(settings) } else { run(settings) }
     }
 } catch let error as Failed {
     fail(error.status, error.text)

@@ -70,13 +70,15 @@ int cposix_adopt_orphans(void);
 /// alive, or -1 where there is no child.
 pid_t cposix_ended_child(void);
 
-/// What a child and its parent share, in memory mapped before the fork. The child writes it, the parent reads it when
-/// the child is dead.
+/// What a child and its parent share, in memory mapped before the fork. The child writes it, the parent reads it: when
+/// the child is dead, and whether it has had its HELLO.
 struct cposix_slot {
     /// The request that the handler works on, or 0.
     unsigned int request;
     /// Whether the child came to its proper end.
     unsigned int finished;
+    /// Whether the client has said HELLO.
+    unsigned int greeted;
     /// The bytes of its address space when it crashed, or 0.
     unsigned long long crash_size;
 };

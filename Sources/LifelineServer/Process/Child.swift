@@ -12,6 +12,8 @@ final class Child {
     private static var bufferSize: Int { 65536 }
     /// After so many writes in a row the client's bytes get their turn.
     private static var writesAtOnce: Int { 8 }
+    /// The exit status where the client has failed the handshake: the child's word counts against its own client alone.
+    static let failedHandshake: Int32 = 3
     /// How many reads a shutdown waits for, at most, to find the requests that have already come.
     private static var lastReads: Int { 64 }
 
@@ -37,7 +39,7 @@ final class Child {
 
     init(
         _ socket: consuming Descriptor, peer: SocketAddress, id: UInt64, acceptedAt: Instant, options: ServerOptions,
-        tokens: Tokens?, log: Log, slot: Slots.Slot, worker: any Worker
+        handshakeTimeout: Duration, tokens: Tokens?, log: Log, slot: Slots.Slot, worker: any Worker
     ) throws(SystemError) {
         signals = try SignalDescriptor([Signal.terminate, Signal.reopen, Signal.call, Signal.childEnded])
         lastWords = LastWords(
@@ -51,7 +53,7 @@ final class Child {
         self.slot = slot
         self.worker = worker
         connection = ServerConnection(
-            id: id, terms: options.terms, handshakeTimeout: options.handshakeTimeout, acceptedAt: acceptedAt,
+            id: id, terms: options.terms, handshakeTimeout: handshakeTimeout, acceptedAt: acceptedAt,
             tokens: tokens, width: worker.width,
             handlerTimeout: worker.judgesTime ? nil : options.handlerTimeout)
         buffer = Array(unsafeUninitializedCapacity: Child.bufferSize) { $1 = Child.bufferSize }
@@ -133,6 +135,7 @@ final class Child {
     private func give(_ event: ServerConnection.Event, at now: Instant) {
         switch event {
         case .opened(let hello):
+            slot.hasGreeted = true
             report(.debug, "opened")
             worker.opened(hello, tokenName: connection.tokenName)
         case .request(let id, let bytes):
@@ -231,7 +234,7 @@ final class Child {
         guard isDone || leaveBy! <= now else { return socket.shutdown() }
         worker.giveUp()
         slot.isFinished = true
-        exitProcess(0)
+        exitProcess(connection.hasFailedHandshake ? Child.failedHandshake : 0)
     }
 }
 

@@ -28,8 +28,6 @@ final class Parent {
     private static var sweepEvery: Duration { .seconds(5) }
     /// A handshake that had begun when the drain did is given so long to end: more than a round trip.
     private static var lastHandshakes: Duration { .milliseconds(250) }
-    /// What a client that is refused at a limit is told to wait, in milliseconds.
-    private static var busyRetryAfter: UInt32 { 1000 }
 
     private let options: ServerOptions
     private let log: Log
@@ -45,7 +43,6 @@ final class Parent {
     private let pidfile: Held<Pidfile>
     private let supervisor: Supervisor
     private let tokenFile: TokenFile?
-    private let rules: AddressRules
     private let refusals = Refusals()
     /// Given up for a moment where accept lacks a descriptor, so that one client can be accepted and told.
     private var spare = try? Descriptor.event()
@@ -53,6 +50,8 @@ final class Parent {
     private var slots: Slots
     private var connections: UInt64 = 0
     private var pause = AcceptPause()
+    private var admission: Admission
+    private var random = SystemRandomNumberGenerator()
     private var nextSweep = Instant.now
     private var shutdown: Shutdown
     /// While the server drains: how long clients that are already on their way in are waited for.
@@ -75,7 +74,7 @@ final class Parent {
         self.log = log
         self.makeWorker = makeWorker
         self.orphans = orphans
-        rules = AddressRules(allow: options.allow, deny: options.deny)
+        admission = Admission(options)
         shutdown = Shutdown(grace: options.grace)
         socketFile = address.unixPath.flatMap(fileNumber)
     }
@@ -104,7 +103,11 @@ final class Parent {
             sweep(at: woke)
         }
         log.sweep(at: .now, all: true)
-        log.write(.info, "stopped", [("connections", .number(connections))])
+        log.write(
+            .info, "stopped",
+            [("connections", .number(connections))]
+                + admission.refused.sorted { $0.key.rawValue < $1.key.rawValue }
+                .map { ("refused_\($0.field)", .number($1)) })
         pidfile.close()
     }
 
@@ -161,14 +164,10 @@ final class Parent {
 
     private func serve(_ accepted: consuming Accepted, at now: Instant) {
         let peer = accepted.peer
-        if let reason = rules.refusal(of: peer.ipNumber) {
-            reportRefusal(.unauthorized, peer, reason)
-            refuse(accepted.connection, .unauthorized, "clients of this address are not let in", at: now)
-            return
-        }
-        guard children.count < options.maxConnections else {
-            reportRefusal(.busy, peer, "--max-connections \(options.maxConnections) is reached")
-            refuse(accepted.connection, .busy, "the server has as many connections as it may", at: now)
+        let refusal = admission.judge(peer.ipNumber, at: now, using: &random) { slots[$0].hasGreeted }
+        if let refusal {
+            report(refusal, of: peer)
+            refuse(accepted.connection, refusal, at: now)
             return
         }
         tokenFile?.refresh(log)
@@ -180,26 +179,28 @@ final class Parent {
             case .parent(let pid):
                 connections += 1
                 children[pid] = Record(connection: connections, peer: peer, acceptedAt: now, slot: slot)
+                admission.began(peer.ipNumber, slot: slot)
                 pause.forked()
             }
         } catch {
             slots.giveBack(slot)
             pause.forkFailed(at: now)
             reportTrouble("fork failed", error)
-            refuse(accepted.connection, .busy, "the server cannot start a process now", at: now)
+            refuse(accepted.connection, admission.refuse(.processes, using: &random), at: now)
         }
     }
 
-    private func refuse(_ connection: consuming Descriptor, _ code: Code, _ text: String, at now: Instant) {
-        // Who is not let in need not try again at all.
-        let retryAfter = code == .unauthorized ? 0 : Parent.busyRetryAfter
-        refusals.refuse(connection, Close(code, text, retryAfter: retryAfter), at: now)
+    private func refuse(_ connection: consuming Descriptor, _ refusal: Admission.Refusal, at now: Instant) {
+        refusals.refuse(connection, refusal.close, at: now)
     }
 
-    private func reportRefusal(_ code: Code, _ peer: SocketAddress, _ text: String) {
+    private func report(_ refusal: Admission.Refusal, of peer: SocketAddress) {
         log.write(
-            .warning, "refused", reason: "\(code)", most: 1,
-            [("reason", .text("\(code)")), ("peer", .text(peer.description)), ("text", .text(text))])
+            .warning, "refused", reason: refusal.reason.rawValue, most: 1,
+            [
+                ("reason", .text("\(refusal.reason.code)")), ("limit", .text(refusal.reason.rawValue)),
+                ("peer", .text(peer.description)), ("text", .text(refusal.detail)),
+            ])
     }
 
     private func acceptFailed(_ error: SystemError, at now: Instant) {
@@ -210,8 +211,7 @@ final class Parent {
         spare = nil
         if let accepted = try? listener.accept() {
             // Closed at once: the descriptor is the spare one, which the next client in need will get.
-            _ = try? accepted.connection.send(
-                Close(.busy, "the server is out of descriptors", retryAfter: Parent.busyRetryAfter).refusal[...])
+            _ = try? accepted.connection.send(admission.refuse(.descriptors, using: &random).close.refusal[...])
         }
         spare = try? Descriptor.event()
     }
@@ -235,8 +235,9 @@ final class Parent {
             let id = connections + 1
             let worker = makeWorker(connection, id, peer)
             try Child(
-                connection, peer: peer, id: id, acceptedAt: acceptedAt, options: options, tokens: tokenFile?.tokens,
-                log: log, slot: slot, worker: worker
+                connection, peer: peer, id: id, acceptedAt: acceptedAt, options: options,
+                handshakeTimeout: admission.handshakeTimeout, tokens: tokenFile?.tokens, log: log, slot: slot,
+                worker: worker
             ).run()
         } catch {
             log.write(
@@ -268,7 +269,11 @@ final class Parent {
             orphans?.reaped(ended)
             guard let record = children.removeValue(forKey: ended.pid) else { continue }
             let slot = slots[record.slot]
-            if ended.status != 0 || !slot.isFinished { report(ended, of: record, slot, at: now) }
+            let isProper = slot.isFinished && (ended.status == 0 || ended.status == Child.failedHandshake)
+            if !isProper { report(ended, of: record, slot, at: now) }
+            admission.ended(
+                record.peer.ipNumber, slot: record.slot,
+                failedHandshake: isProper && ended.status == Child.failedHandshake, at: now)
             slots.giveBack(record.slot)
         }
         orphans?.kill(allBut: children.keys, at: now)
@@ -326,7 +331,7 @@ final class Parent {
     private func refuseLatecomers(at now: Instant) {
         guard let listensUntil else { return }
         while let accepted = try? listener.accept() {
-            refuse(accepted.connection, .shuttingDown, "the server is shutting down", at: now)
+            refuse(accepted.connection, admission.refuse(.shutdown, using: &random), at: now)
         }
         guard listensUntil <= now else { return }
         listener.close()
