@@ -110,7 +110,13 @@ struct Settings {
                 settings, text throws(UsageError) in
                 settings.options.backlog = try Value.integer(text, in: 1...Int32.max)
             },
-            Flag("--grace", "DURATION", "how long a shutdown waits before it kills what is left (10)") {
+            Flag(
+                "--drain", "DURATION",
+                "over how long a shutdown sends its clients away, each with a time of its\nown to come back (0)"
+            ) { settings, text throws(UsageError) in
+                settings.options.drain = try Value.duration(text, in: .zero...longest)
+            },
+            Flag("--grace", "DURATION", "how long it waits after that before it kills what is left (10)") {
                 settings, text throws(UsageError) in
                 settings.options.grace = try Value.duration(text, in: .zero...longest)
             },
@@ -126,8 +132,9 @@ struct Settings {
             A DURATION reads 30, 2.5, 500ms, 2m or 1h; BYTES read 16384, 16k, 1m or 2g.
 
             When it accepts, it prints "listening on HOST:PORT" on standard output. SIGTERM or SIGINT: it stops
-            listening, its children answer what they have and send their clients away; a second signal, or the end of
-            --grace, ends what is left. SIGTERM to a child ends that connection alone.
+            listening, its children answer what they have and send their clients away, over the time of --drain; a
+            second signal, or the end of --grace, ends what is left. SIGQUIT: the same at once, without answers. SIGTERM
+            to a child ends that connection alone.
 
             The file of a Unix socket stays behind where --user may not remove it; the next start replaces it.
 

@@ -6,9 +6,9 @@ import Posix
 ///
 /// Its life: it polls the listener, its signals, and the connections that it refuses. For each connection it forks a
 /// child, closes its own copy, and keeps a line about it until it is reaped. The first SIGTERM or SIGINT drains: the
-/// clients queued on the listener are told that the server is shutting down, the listener is closed, every child is
-/// told, and the parent only reaps. A second signal, or the end of the grace, kills what is left. When the last child
-/// is reaped, `run` returns.
+/// clients queued on the listener are told that the server is shutting down, the listener is closed, the children are
+/// told one by one, and the parent only reaps. A second signal, or the end of the grace, kills what is left; SIGQUIT
+/// waits for nothing. When the last child is reaped, `run` returns.
 ///
 /// Nothing that a client does, and no failure of accept or fork, ends it.
 final class Parent<ConnectionHandler: Handler> {
@@ -47,6 +47,8 @@ final class Parent<ConnectionHandler: Handler> {
     private var troubleLines = LineRate()
     private var refusalLines: [Code: LineRate] = [:]
     private var shutdown: Shutdown
+    /// Set when the server drains: who is sent away when.
+    private var drain: Drain?
     /// While the server drains: how long clients that are already on their way in are waited for.
     private var listensUntil: Instant?
 
@@ -64,12 +66,14 @@ final class Parent<ConnectionHandler: Handler> {
         self.log = log
         self.makeHandler = makeHandler
         rules = AddressRules(allow: options.allow, deny: options.deny)
-        shutdown = Shutdown(grace: options.grace)
+        shutdown = Shutdown(drain: options.drain, grace: options.grace)
         socketFile = address.unixPath.flatMap(fileNumber)
     }
 
     func run() {
-        while shutdown.isServing || !children.isEmpty || refusals.deadline != nil || listensUntil != nil {
+        while shutdown.isServing || !children.isEmpty
+            || (!shutdown.isAtOnce && (refusals.deadline != nil || listensUntil != nil))
+        {
             let now = Instant.now
             let mayAccept = shutdown.isServing ? !pause.isOn(at: now) : listensUntil != nil
             var entries = [
@@ -78,21 +82,30 @@ final class Parent<ConnectionHandler: Handler> {
             entries += refusals.entries
             wait(for: &entries, from: now)
             let woke = Instant.now
-            while let signal = signals.next() {
-                if signal != Signal.childEnded { take(shutdown.signalled(at: woke), at: woke) }
-            }
+            while let signal = signals.next() { take(signal, at: woke) }
             refusals.woke(entries[2...], at: woke)
             let step = shutdown.woke(at: woke)
             if step == .leave { break }
             take(step, at: woke)
+            sendAway(at: woke)
             reapAll(at: woke)
             if !shutdown.isServing { refuseLatecomers(at: woke) } else if entries[1].isReadable { acceptSome() }
         }
+        refusals.leaveAll()
         log.write(.info, "stopped", [("connections", .number(connections))])
     }
 
+    private func take(_ signal: Int32, at now: Instant) {
+        switch signal {
+        case Signal.terminate, Signal.interrupt: take(shutdown.signalled(at: now), at: now)
+        case Signal.quit: take(shutdown.quit(at: now), at: now)
+        default: break
+        }
+    }
+
     private func wait(for entries: inout [PollEntry], from now: Instant) {
-        let own = earlier(earlier(shutdown.deadline, refusals.deadline), earlier(pause.until, listensUntil))
+        let end = earlier(earlier(shutdown.deadline, drain?.deadline), listensUntil)
+        let own = earlier(end, earlier(pause.until, refusals.deadline))
         do {
             try poll(&entries, until: earlier(own, now + Parent.sweepEvery))
         } catch {
@@ -150,8 +163,12 @@ final class Parent<ConnectionHandler: Handler> {
     }
 
     private func refuse(_ connection: consuming Descriptor, _ code: Code, _ text: String, at now: Instant) {
-        // Who is not let in need not try again at all.
-        let retryAfter = code == .unauthorized ? 0 : Parent.busyRetryAfter
+        let retryAfter =
+            switch code {
+            case .unauthorized: UInt32(0)  // Who is not let in need not try again at all.
+            case .shuttingDown: drain?.retryAfter(at: now) { .random(in: 0..<1) } ?? Parent.busyRetryAfter
+            default: Parent.busyRetryAfter
+            }
         refusals.refuse(connection, Close(code, text, retryAfter: retryAfter), at: now)
     }
 
@@ -255,9 +272,18 @@ final class Parent<ConnectionHandler: Handler> {
         case .none, .leave:
             break
         case .drain:
-            log.write(.info, "draining", [("children", .number(UInt64(children.count)))])
+            report("draining", [("over", .seconds(options.drain))])
+            let sent = options.drain > .zero ? Array(children.keys) : []
+            drain = Drain(of: sent, over: options.drain, from: now) { .random(in: 0..<1) }
             stopListening(at: now)
-            for pid in children.keys { sendSignal(Signal.terminate, to: pid) }
+        case .end:
+            if options.drain > .zero { report("drained") }
+            for pid in children.keys { order(.end, to: pid) }
+        case .quit:
+            report("quitting")
+            drain = Drain(of: [], over: .zero, from: now) { 0 }
+            for pid in children.keys { sendSignal(Signal.quit, to: pid) }
+            stopListening(at: now, waits: false)
         case .kill:
             log.write(.warning, "killing", [("children", .number(UInt64(children.count)))])
             for pid in children.keys { sendSignal(Signal.kill, to: pid) }
@@ -266,15 +292,33 @@ final class Parent<ConnectionHandler: Handler> {
         }
     }
 
+    private func report(_ event: String, _ fields: [Log.Field] = []) {
+        log.write(.info, event, [("children", .number(UInt64(children.count)))] + fields)
+    }
+
+    /// Says farewell to those whose turn in the drain has come.
+    private func sendAway(at now: Instant) {
+        while let farewell = drain?.next(at: now) {
+            order(.sendAway(retryAfter: farewell.retryAfter), to: farewell.child)
+        }
+    }
+
+    /// Of signals that wait the kernel keeps one, so what it was sent for stands in the child's slot.
+    private func order(_ order: Slots.Order, to pid: ProcessID) {
+        guard let record = children[pid] else { return }
+        slots[record.slot].order = order
+        sendSignal(Signal.terminate, to: pid)
+    }
+
     /// Closing a listener resets the clients that are queued on it, and those whose handshake is half done. So no new
     /// ones are let in, and the listener is kept until the others have come and been told.
-    private func stopListening(at now: Instant) {
+    private func stopListening(at now: Instant, waits: Bool = true) {
         if let path = address.unixPath {
             if let socketFile, fileNumber(at: path) == socketFile { removeFile(at: path) }
             listensUntil = now
         } else {
             listener.dropNewHandshakes()
-            listensUntil = now + Parent.lastHandshakes
+            listensUntil = waits ? now + Parent.lastHandshakes : now
         }
         refuseLatecomers(at: now)
     }

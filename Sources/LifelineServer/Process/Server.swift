@@ -51,8 +51,8 @@ public struct Server: ~Copyable {
     /// Where it listens, with the port that the system chose.
     public let address: SocketAddress
 
-    /// Listens, and then becomes `ServerOptions.user`; from now on connections are queued, SIGTERM, SIGINT and SIGCHLD
-    /// wait for `run`, and no program that is started here gets new privileges (PR_SET_NO_NEW_PRIVS in prctl(2)).
+    /// Listens, and then becomes `ServerOptions.user`; from now on connections are queued, SIGTERM, SIGINT, SIGQUIT,
+    /// SIGHUP and SIGCHLD wait for `run`, and no program that is started here gets new privileges (PR_SET_NO_NEW_PRIVS in prctl(2)).
     ///
     /// Throws what is wrong with the address, the token file or the user, or what the system refused (socket(2),
     /// bind(2), listen(2), setuid(2)).
@@ -69,7 +69,7 @@ public struct Server: ~Copyable {
         ignoreBrokenPipes()
         watchCrashes()
         let signals = try Server.explained(address) { () throws(SystemError) in
-            try SignalDescriptor([Signal.terminate, Signal.interrupt, Signal.childEnded])
+            try SignalDescriptor([Signal.terminate, Signal.interrupt, Signal.quit, Signal.reload, Signal.childEnded])
         }
         let slots = try Server.explained(address) { () throws(SystemError) in try Slots(options.maxConnections) }
         let listener = try Server.explained(address) { () throws(SystemError) in
@@ -118,7 +118,7 @@ public struct Server: ~Copyable {
         }
     }
 
-    /// Serves until SIGTERM or SIGINT, and returns when every child has ended.
+    /// Serves until SIGTERM, SIGINT or SIGQUIT, and returns when every child has ended.
     ///
     /// `makeHandler` is called in the child, once for each connection.
     public consuming func run<ConnectionHandler: Handler>(_ makeHandler: @escaping () -> ConnectionHandler) {
