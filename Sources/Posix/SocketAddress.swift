@@ -17,14 +17,19 @@ public struct SocketAddress: Sendable {
         }
     }
 
-    private init?(unixPath path: String) {
+    /// With `mayBeAbstract` a path that begins with `@` is the name of a socket without a file.
+    init?(unixPath path: String, mayBeAbstract: Bool = false) {
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
-        let bytes = Array(path.utf8)
+        var bytes = Array(path.utf8)
         // One byte is left for the zero that ends it.
         guard !bytes.isEmpty, bytes.count < MemoryLayout.size(ofValue: address.sun_path) else { return nil }
+        let isAbstract = mayBeAbstract && path.hasPrefix("@")
+        if isAbstract { bytes[0] = 0 }
         withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
         set(address)
+        // An abstract name ends where the address does, and zeros behind it would be part of it.
+        if isAbstract { length = socklen_t(MemoryLayout<sa_family_t>.size + bytes.count) }
     }
 
     private init?(numeric host: String, port: UInt16) {

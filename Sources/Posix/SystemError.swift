@@ -40,6 +40,12 @@ func retryingInterrupted<Result: SignedInteger>(_ body: () -> Result) -> Result 
 extension SystemError {
     /// bind(2): another socket has the address (EADDRINUSE).
     public var isAddressInUse: Bool { code == EADDRINUSE }
+    /// Another process holds the lock of a file (EAGAIN of fcntl(2)).
+    public var isHeld: Bool { self == .held }
+    /// What `isHeld` asks for.
+    public static let held = SystemError("fcntl", EAGAIN)
+    /// A file cannot be made, because of where it would lie (open(2)).
+    public var isNoPlaceForFile: Bool { call == "open" && [ENOENT, ENOTDIR, EISDIR, EROFS, ELOOP].contains(code) }
     /// The permission is missing (EACCES, EPERM).
     public var isPermissionDenied: Bool { code == EACCES || code == EPERM }
     /// A connection that ended, or a network that failed, before accept(2) returned it: as if it had never come.

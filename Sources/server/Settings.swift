@@ -2,10 +2,13 @@ import Arguments
 import Framing
 import LifelineServer
 
-/// What the command line of `server` sets.
+/// What the command line of `server` and its configuration file set.
 struct Settings {
+    /// The configuration file.
+    var file: String?
     var options = ServerOptions()
     var handler = BuiltInHandler.echo
+    var service = Service()
 
     /// The longest duration that fits the wire, where durations are 32 bits of milliseconds.
     private static let longest = Duration.milliseconds(UInt32.max)
@@ -18,6 +21,7 @@ struct Settings {
                 "--max-queued \(options.maxQueued) is below --max-message \(options.maxMessage): "
                     + "raise it, or no message of the full length could ever be served")
         }
+        try checkService()
     }
 
     private static func range(_ text: String) throws(UsageError) -> AddressRange {
@@ -28,6 +32,10 @@ struct Settings {
         "server",
         summary: "Serves the Lifeline protocol: a process for every connection, kept by its heartbeat.",
         flags: [
+            Flag(
+                "--config", "FILE",
+                "read flags from FILE, a line each, name value; flags that are typed win;\nread again at SIGHUP"
+            ) { $0.file = $1 }.onlyTyped,
             Flag(
                 "--host", "ADDRESS",
                 "where to listen: a numeric IPv4 or IPv6 address, :: for all of both,\nor unix:/path (127.0.0.1)"
@@ -45,13 +53,10 @@ struct Settings {
                 settings, text throws(UsageError) in
                 settings.options.handshakeTimeout = try Value.duration(text, in: .milliseconds(1)...longest)
             },
-            Flag(
+            .choice(
                 "--handler", "NAME",
                 "what answers requests: echo (the same bytes back), ack (\"ok\"),\ncount (\"This is server send message:N\") (echo)"
-            ) {
-                settings, text throws(UsageError) in
-                settings.handler = try Value.choice(text, of: BuiltInHandler.self)
-            },
+            ) { (settings, handler: BuiltInHandler) in settings.handler = handler },
             Flag("--max-connections", "N", "refuse connections beyond so many with BUSY (10000)") {
                 settings, text throws(UsageError) in
                 settings.options.maxConnections = try Value.integer(text, in: 1...4_000_000)
@@ -65,11 +70,11 @@ struct Settings {
                 "let in clients of these addresses alone: 10.0.0.0/8, 2001:db8::/32 or one\naddress; may be given several times (all)"
             ) { settings, text throws(UsageError) in
                 settings.options.allow.append(try range(text))
-            },
+            }.repeated,
             Flag("--deny", "RANGE", "refuse clients of these addresses, whatever --allow says; also several times") {
                 settings, text throws(UsageError) in
                 settings.options.deny.append(try range(text))
-            },
+            }.repeated,
             Flag("--user", "NAME", "become this user, a name or a number, once it listens; needs root") {
                 $0.options.user = $1
             },
@@ -120,26 +125,34 @@ struct Settings {
                 settings, text throws(UsageError) in
                 settings.options.grace = try Value.duration(text, in: .zero...longest)
             },
-            Flag("--log-level", "LEVEL", "error, warning, info or debug (info)") { settings, text throws(UsageError) in
-                settings.options.logLevel = try Value.choice(text, of: LogLevel.self)
+            .choice("--log-level", "LEVEL", "error, warning, info or debug (info)") { (settings, level: LogLevel) in
+                settings.options.logLevel = level
             },
-            Flag("--log-format", "FORMAT", "text or json, a line an event on standard error (text)") {
-                settings, text throws(UsageError) in
-                settings.options.logFormat = try Value.choice(text, of: LogFormat.self)
+            .choice("--log-format", "FORMAT", "text or json, a line an event (text)") { (settings, format: LogFormat) in
+                settings.options.logFormat = format
             },
-        ],
+        ] + serviceFlags,
         notes: """
             A DURATION reads 30, 2.5, 500ms, 2m or 1h; BYTES read 16384, 16k, 1m or 2g.
 
             When it accepts, it prints "listening on HOST:PORT" on standard output. SIGTERM or SIGINT: it stops
             listening, its children answer what they have and send their clients away, over the time of --drain; a
             second signal, or the end of --grace, ends what is left. SIGQUIT: the same at once, without answers. SIGTERM
-            to a child ends that connection alone.
+            to a child ends that connection alone. SIGUSR1 opens the log FILE anew.
 
-            The file of a Unix socket stays behind where --user may not remove it; the next start replaces it.
+            SIGHUP: the configuration and the token file are read again, for the connections that come from then on; an
+            error keeps all as it was, and the log says so, as it does of what a restart alone can change.
 
-            Exit status: 0 after a shutdown, 64 for a wrong command line, 66 where the token file cannot be read, 67 for
-            an unknown user or group, 69 where the address is in use, 71 where the system refuses, 74 where standard
-            output cannot be written, 77 without permission, 78 where the token file is wrong.
+            With --daemon the command returns when the daemon listens, or with the daemon's error and status. Under
+            systemd it says when it is ready, what it does and that it is alive, and takes over a socket.
+
+            No program that it starts gets privileges that it does not have itself (no_new_privs). The file of a Unix socket
+            stays behind where --user may not remove it; the next start replaces it.
+
+            Exit status: 0 after a shutdown, 64 for a wrong command line, 66 where the configuration or the token file
+            cannot be read, 67 for an unknown user or group, 69 where the address is in use or another server holds the
+            pidfile, 70 where a daemon ends before it listens, 71 where the system refuses, 73 where a file cannot be
+            made, 74 where standard output cannot be written, 77 without permission, 78 where the configuration or the
+            token file is wrong.
             """)
 }

@@ -3,51 +3,115 @@ import Framing
 import LifelineServer
 import Posix
 
-/// Says on standard error what is wrong, and leaves.
+/// Says on standard error what is wrong.
+func complain(_ text: String) { try? StandardStream.error.write("server: \(text)\n".utf8) }
+
+/// Says what is wrong, and leaves.
 func fail(_ status: ExitStatus, _ text: String) -> Never {
-    try? StandardStream.error.write("server: \(text)\n".utf8)
+    complain(text)
     exitProcess(status.rawValue)
 }
 
-func say(_ text: String) {
+/// Says what was asked for, on standard output.
+func say(_ text: String) throws(Failed) {
     do throws(SystemError) {
         try StandardStream.output.write("\(text)\n".utf8)
     } catch {
-        fail(.ioError, "cannot write to standard output: \(error.text)")
+        throw Failed(.ioError, "cannot write to standard output: \(error.text)")
     }
 }
 
-func start(_ settings: Settings) throws(StartError) {
-    let server = try Server(settings.options)
-    say("listening on \(server.address)")
+/// What the command leaves with.
+struct Failed: Error {
+    let status: ExitStatus
+    let text: String
+
+    init(_ status: ExitStatus, _ text: String) {
+        self.status = status
+        self.text = text
+    }
+
+    init(_ error: StartError) {
+        text = error.description
+        status =
+            switch (error.kind, error.cause) {
+            case (_, let cause?) where cause.isAddressInUse || cause.isHeld: .unavailable
+            case (_, let cause?) where cause.isPermissionDenied: .noPermission
+            case (.badOptions, _): .usage
+            case (.noFile, _): .noInput
+            case (.badFile, _): .badConfiguration
+            case (.noUser, _): .noUser
+            case (_, let cause?) where cause.isNoPlaceForFile: .cannotCreate
+            default: .osError
+            }
+    }
+}
+
+/// Serves until it is told to end. In the daemon `daemon` is the way to whoever typed the command.
+func serve(_ settings: Settings, _ arguments: [String], _ daemon: Daemon?) throws(Failed) {
+    var settings = settings
+    var start: String?
+    do throws(SystemError) {
+        if settings.service.leavesDirectory { start = try currentDirectory() }
+        if let start { settings.resolvePaths(in: start) }
+        try settings.enterDirectory()
+    } catch {
+        let directory = settings.service.directory ?? "/"
+        throw Failed(
+            error.isPermissionDenied ? .noPermission : .osError,
+            "cannot work in \(directory): \(error.text) (\(error.call))")
+    }
+    let server: Server
+    do throws(StartError) {
+        server = try Server(settings.options)
+    } catch {
+        let failed = Failed(error)
+        throw settings.failed(failed.status, failed.text)
+    }
+    try say("listening on \(server.address)")
+    do throws(SystemError) {
+        guard try daemon?.isReady() ?? true else { return }
+    } catch {
+        throw Failed(.osError, "cannot let go of the terminal: \(error.text) (\(error.call))")
+    }
     let kind = settings.handler
-    server.run { BuiltIn(kind) }
+    let service = settings.service
+    server.run(
+        reload: { () throws(ReloadError) in try Settings.readAgain(arguments, in: start, running: service) },
+        { BuiltIn(kind) })
 }
 
-var settings = Settings()
-do throws(UsageError) {
-    switch try Settings.command.parse(Array(CommandLine.arguments.dropFirst()), into: &settings) {
-    case .help: say(Settings.command.help)
-    case .version: say("server (Lifeline) \(lifelineVersion)")
-    case .run:
-        try settings.check()
-        do throws(StartError) {
-            try start(settings)
-        } catch {
-            let status: ExitStatus =
-                switch (error.kind, error.cause) {
-                case (_, let cause?) where cause.isPermissionDenied: .noPermission
-                case (.badOptions, _): .usage
-                case (.noFile, _): .noInput
-                case (.badFile, _): .badConfiguration
-                case (.noUser, _): .noUser
-                case (.cannotBecome, _): .osError
-                case (.cannotListen, let cause): cause?.isAddressInUse ?? false ? .unavailable : .osError
-                }
-            fail(status, error.description)
-        }
+func run(_ arguments: [String]) throws(Failed) {
+    let settings = try Settings.read(arguments)
+    do throws(StartError) { try settings.options.checkReadyDescriptor() } catch { fail(.usage, error.description) }
+    // Before anything is opened: a socket with the number of standard error would be written to.
+    Descriptor.openMissingStandardDescriptors()
+    ignoreBrokenPipes()
+    var daemon: Daemon?
+    do throws(SystemError) {
+        if settings.service.isDaemon { daemon = try Daemon.start() }
+    } catch {
+        fail(.osError, "cannot go to the background: \(error.text) (\(error.call))")
     }
+    do throws(Failed) {
+        try serve(settings, arguments, daemon)
+    } catch {
+        daemon?.fail(error.status, error.text)
+        fail(error.status, error.text)
+    }
+}
+
+let arguments = Array(CommandLine.arguments.dropFirst())
+var settings = Settings()
+do {
+    switch try Settings.command.parse(arguments, into: &settings) {
+    case .help: try say(Settings.command.help)
+    case .version: try say("server (Lifeline) \(lifelineVersion)")
+    case .run: try run(arguments)
+    }
+} catch let error as Failed {
+    fail(error.status, error.text)
 } catch {
-    fail(.usage, error.description)
+    fail(.usage, "\(error)")
 }
 exitProcess(ExitStatus.ok.rawValue)

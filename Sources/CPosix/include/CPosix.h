@@ -17,6 +17,12 @@ int cposix_stream_socket(int family);
 /// socket(7)).
 int cposix_drop_new_handshakes(int listener);
 
+/// socket(2) for datagrams between processes of this machine, with SOCK_CLOEXEC and SOCK_NONBLOCK.
+int cposix_datagram_socket(void);
+
+/// mmap(2) of `size` zeroed bytes that this process and those that it forks share, or NULL with errno.
+void *cposix_share(size_t size);
+
 /// signalfd(2) with SFD_CLOEXEC and SFD_NONBLOCK.
 int cposix_signalfd(const sigset_t *signals);
 /// The next signal from a signalfd, or -1 with errno.

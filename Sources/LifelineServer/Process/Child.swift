@@ -42,7 +42,7 @@ final class Child {
         _ socket: consuming Descriptor, peer: SocketAddress, id: UInt64, acceptedAt: Instant, options: ServerOptions,
         tokens: Tokens?, log: Log, slot: Slots.Slot, worker: any Worker
     ) throws(SystemError) {
-        signals = try SignalDescriptor([Signal.terminate, Signal.quit, Signal.call])
+        signals = try SignalDescriptor([Signal.terminate, Signal.quit, Signal.reopen, Signal.call])
         lastWords = LastWords(
             Close(.handlerFailed, "the handler crashed").frame, numberAt: Close.lastIDOffset, to: socket, slot: slot)
         self.socket = socket
@@ -98,6 +98,7 @@ final class Child {
             switch signal {
             case Signal.terminate: terminate(at: now)
             case Signal.quit: quit(at: now)
+            case Signal.reopen: log.reopen()
             default: worker.signalled(signal, at: now)
             }
         }
@@ -237,7 +238,7 @@ final class Child {
 
     private func report(_ level: LogLevel, _ event: String) {
         log.write(
-            level, event,
+            level, event, reason: hasReported ? connection.ending.kind : "",
             {
                 var fields: [Log.Field] = [
                     ("connection", .number(id)), ("pid", .number(UInt64(processID))),
@@ -281,6 +282,11 @@ extension Ending {
         case .closed(let code, _, _): code.description
         case .lost: "LOST"
         }
+    }
+
+    /// The name for the log's flood of one reason, of which a client can make no new ones.
+    var kind: String {
+        if case .closed(let code, _, _) = self, Code.internal.rawValue < code.rawValue { "unknown code" } else { name }
     }
 
     var text: String {

@@ -28,15 +28,22 @@ final class Parent<ConnectionHandler: Handler> {
     /// What a client that is refused at a limit is told to wait, in milliseconds.
     private static var busyRetryAfter: UInt32 { 1000 }
 
-    private let options: ServerOptions
+    private var options: ServerOptions
     private let log: Log
-    private let makeHandler: () -> ConnectionHandler
+    private var makeHandler: () -> ConnectionHandler
+    private let readAgain: (() throws(ReloadError) -> Reloaded<ConnectionHandler>)?
     private let signals: Held<SignalDescriptor>
     private let listener: Held<Descriptor>
     private let address: SocketAddress
+    /// A supervisor has the listener too.
+    private let isHandedOver: Bool
     private let socketFile: UInt64?
-    private let tokenFile: TokenFile?
-    private let rules: AddressRules
+    private let pidfile: Held<Pidfile>
+    private let supervisor: Supervisor
+    private var tokenFile: TokenFile?
+    /// The group that the server has become.
+    private let ownGroup: UInt32?
+    private var rules: AddressRules
     private let refusals = Refusals()
     /// Given up for a moment where accept lacks a descriptor, so that one client can be accepted and told.
     private var spare = try? Descriptor.event()
@@ -44,8 +51,7 @@ final class Parent<ConnectionHandler: Handler> {
     private var slots: Slots
     private var connections: UInt64 = 0
     private var pause = AcceptPause()
-    private var troubleLines = LineRate()
-    private var refusalLines: [Code: LineRate] = [:]
+    private var nextSweep = Instant.now
     private var shutdown: Shutdown
     /// Set when the server drains: who is sent away when.
     private var drain: Drain?
@@ -53,16 +59,22 @@ final class Parent<ConnectionHandler: Handler> {
     private var listensUntil: Instant?
 
     init(
-        _ options: ServerOptions, listener: consuming Descriptor, address: SocketAddress,
-        signals: consuming SignalDescriptor, slots: Slots, tokenFile: TokenFile?, log: Log,
-        _ makeHandler: @escaping () -> ConnectionHandler
+        _ options: ServerOptions, _ listening: consuming Listening, _ signals: consuming SignalDescriptor,
+        _ pidfile: consuming Pidfile?, _ supervisor: Supervisor, slots: Slots, tokenFile: TokenFile?,
+        ownGroup: UInt32?, log: Log, _ makeHandler: @escaping () -> ConnectionHandler,
+        reload readAgain: (() throws(ReloadError) -> Reloaded<ConnectionHandler>)?
     ) {
         self.options = options
-        self.listener = Held(listener)
+        address = listening.address
+        isHandedOver = listening.isHandedOver
+        listener = Held(listening.socket)
         self.signals = Held(signals)
+        self.pidfile = Held(pidfile)
+        self.supervisor = supervisor
         self.slots = slots
-        self.address = address
         self.tokenFile = tokenFile
+        self.ownGroup = ownGroup
+        self.readAgain = readAgain
         self.log = log
         self.makeHandler = makeHandler
         rules = AddressRules(allow: options.allow, deny: options.deny)
@@ -90,22 +102,44 @@ final class Parent<ConnectionHandler: Handler> {
             sendAway(at: woke)
             reapAll(at: woke)
             if !shutdown.isServing { refuseLatecomers(at: woke) } else if entries[1].isReadable { acceptSome() }
+            if mayAccept, !entries[1].isReadable { supervisor.accepted() }
+            supervisor.turned(at: woke)
+            sweep(at: woke)
         }
         refusals.leaveAll()
+        log.sweep(at: .now, all: true)
         log.write(.info, "stopped", [("connections", .number(connections))])
+        pidfile.close()
+    }
+
+    /// What is done every now and then, however often the loop comes round.
+    private func sweep(at now: Instant) {
+        guard nextSweep <= now else { return }
+        nextSweep = now + .seconds(1)
+        log.sweep(at: now)
+        if spare == nil { spare = try? Descriptor.event() }
+        if shutdown.isServing { supervisor.tellServing(children.count) }
     }
 
     private func take(_ signal: Int32, at now: Instant) {
         switch signal {
-        case Signal.terminate, Signal.interrupt: take(shutdown.signalled(at: now), at: now)
-        case Signal.quit: take(shutdown.quit(at: now), at: now)
-        default: break
+        case Signal.terminate, Signal.interrupt:
+            take(shutdown.signalled(at: now), at: now)
+        case Signal.quit:
+            take(shutdown.quit(at: now), at: now)
+        case Signal.reload:
+            reload()
+        case Signal.reopen:
+            log.reopen()
+            for pid in children.keys { sendSignal(Signal.reopen, to: pid) }
+        default:
+            break
         }
     }
 
     private func wait(for entries: inout [PollEntry], from now: Instant) {
         let end = earlier(earlier(shutdown.deadline, drain?.deadline), listensUntil)
-        let own = earlier(end, earlier(pause.until, refusals.deadline))
+        let own = earlier(end, earlier(earlier(pause.until, refusals.deadline), supervisor.deadline))
         do {
             try poll(&entries, until: earlier(own, now + Parent.sweepEvery))
         } catch {
@@ -121,7 +155,9 @@ final class Parent<ConnectionHandler: Handler> {
             let now = Instant.now
             guard !pause.isOn(at: now) else { return }
             do throws(SystemError) {
-                guard let accepted = try listener.accept() else { return }
+                let accepted = try listener.accept()
+                supervisor.accepted()
+                guard let accepted else { return }
                 serve(accepted, at: now)
             } catch {
                 if error.isConnectionGone { continue }
@@ -134,12 +170,12 @@ final class Parent<ConnectionHandler: Handler> {
     private func serve(_ accepted: consuming Accepted, at now: Instant) {
         let peer = accepted.peer
         if let reason = rules.refusal(of: peer.ipNumber) {
-            reportRefusal(.unauthorized, peer, reason, at: now)
+            reportRefusal(.unauthorized, peer, reason)
             refuse(accepted.connection, .unauthorized, "clients of this address are not let in", at: now)
             return
         }
         guard children.count < options.maxConnections else {
-            reportRefusal(.busy, peer, "--max-connections \(options.maxConnections) is reached", at: now)
+            reportRefusal(.busy, peer, "--max-connections \(options.maxConnections) is reached")
             refuse(accepted.connection, .busy, "the server has as many connections as it may", at: now)
             return
         }
@@ -157,7 +193,7 @@ final class Parent<ConnectionHandler: Handler> {
         } catch {
             slots.giveBack(slot)
             pause.forkFailed(at: now)
-            reportTrouble("fork failed", error, at: now)
+            reportTrouble("fork failed", error)
             refuse(accepted.connection, .busy, "the server cannot start a process now", at: now)
         }
     }
@@ -172,19 +208,16 @@ final class Parent<ConnectionHandler: Handler> {
         refusals.refuse(connection, Close(code, text, retryAfter: retryAfter), at: now)
     }
 
-    private func reportRefusal(_ code: Code, _ peer: SocketAddress, _ text: String, at now: Instant) {
-        guard let count = refusalLines[code, default: LineRate()].happened(at: now) else { return }
+    private func reportRefusal(_ code: Code, _ peer: SocketAddress, _ text: String) {
         log.write(
-            .warning, "refused",
-            [
-                ("reason", .text("\(code)")), ("peer", .text(peer.description)), ("count", .number(count)),
-                ("text", .text(text)),
-            ])
+            .warning, "refused", reason: "\(code)", most: 1,
+            [("reason", .text("\(code)")), ("peer", .text(peer.description)), ("text", .text(text))])
     }
 
     private func acceptFailed(_ error: SystemError, at now: Instant) {
         pause.acceptFailed(at: now)
-        reportTrouble("accept failed", error, at: now)
+        supervisor.acceptFailed(at: now)
+        reportTrouble("accept failed", error)
         guard error.isOutOfDescriptors else { return }
         spare = nil
         if let accepted = try? listener.accept() {
@@ -195,9 +228,8 @@ final class Parent<ConnectionHandler: Handler> {
         spare = try? Descriptor.event()
     }
 
-    private func reportTrouble(_ event: String, _ error: SystemError, at now: Instant) {
-        guard let count = troubleLines.happened(at: now) else { return }
-        log.write(.error, event, [("text", .text("\(error)")), ("count", .number(count))])
+    private func reportTrouble(_ event: String, _ error: SystemError) {
+        log.write(.error, event, reason: error.text, most: 1, [("text", .text("\(error)"))])
     }
 
     /// What follows runs in the new process alone. All that is the parent's is closed before anything else.
@@ -206,6 +238,8 @@ final class Parent<ConnectionHandler: Handler> {
     ) -> Never {
         listener.close()
         signals.close()
+        pidfile.close()
+        supervisor.close()
         refusals.closeAll()
         spare = nil
         limitChild()
@@ -216,7 +250,12 @@ final class Parent<ConnectionHandler: Handler> {
                 log: log, slot: slot, worker: worker(for: id, peer.description)
             ).run()
         } catch {
-            log.write(.error, "child failed", [("text", .text("\(error)"))])
+            log.write(
+                .error, "child failed",
+                [
+                    ("connection", .number(connections + 1)), ("pid", .number(UInt64(processID))),
+                    ("peer", .text(peer.description)), ("text", .text("\(error)")),
+                ])
             exitProcess(1)
         }
     }
@@ -265,6 +304,47 @@ final class Parent<ConnectionHandler: Handler> {
         log.write(.warning, "child died", fields)
     }
 
+    // MARK: Configuration
+
+    /// Takes over what the configuration says now, all of it or, where anything is wrong, nothing.
+    private func reload() {
+        supervisor.tell(.reloading(at: Instant.now.sinceStart))
+        do throws(ReloadError) {
+            guard shutdown.isServing else { throw ReloadError("the server is shutting down") }
+            let reloaded = try readAgain?()
+            let (options, kept) = (reloaded?.options ?? options).takenOver(by: self.options)
+            let tokenFile: TokenFile?
+            do throws(StartError) {
+                tokenFile = try options.tokenFile.map { path throws(StartError) in
+                    try TokenFile(path, ownGroup: ownGroup)
+                }
+            } catch {
+                throw ReloadError(error.description)
+            }
+            self.options = options
+            self.tokenFile = tokenFile
+            makeHandler = reloaded?.makeHandler ?? makeHandler
+            rules = AddressRules(allow: options.allow, deny: options.deny)
+            shutdown = Shutdown(drain: options.drain, grace: options.grace)
+            log.set(options)
+            reportReload(kept: kept + (reloaded?.alsoKept ?? []))
+        } catch {
+            log.write(.error, "not reloaded", [("text", .text("\(error); the configuration stays as it was"))])
+        }
+        if shutdown.isServing { supervisor.tell(.ready(address: address.description)) }
+    }
+
+    private func reportReload(kept: [String]) {
+        var fields: [Log.Field] = []
+        if let tokens = tokenFile?.tokens.count { fields.append(("tokens", .number(UInt64(tokens)))) }
+        if !kept.isEmpty {
+            fields.append(("kept", .text(kept.joined(separator: ","))))
+            fields.append(("text", .text("a restart changes these; until then they stay as they were")))
+        }
+        log.write(kept.isEmpty ? .info : .warning, "reloaded", fields)
+        tokenFile?.checkPermissions(log)
+    }
+
     // MARK: The end
 
     private func take(_ step: Shutdown.Step, at now: Instant) {
@@ -275,12 +355,15 @@ final class Parent<ConnectionHandler: Handler> {
             report("draining", [("over", .seconds(options.drain))])
             let sent = options.drain > .zero ? Array(children.keys) : []
             drain = Drain(of: sent, over: options.drain, from: now) { .random(in: 0..<1) }
+            supervisor.tell(.stopping(connections: children.count))
+            supervisor.accepted()  // No one waits for it any more, whatever it did.
             stopListening(at: now)
         case .end:
             if options.drain > .zero { report("drained") }
             for pid in children.keys { order(.end, to: pid) }
         case .quit:
             report("quitting")
+            supervisor.tell(.stopping(connections: children.count))
             drain = Drain(of: [], over: .zero, from: now) { 0 }
             for pid in children.keys { sendSignal(Signal.quit, to: pid) }
             stopListening(at: now, waits: false)
@@ -312,7 +395,10 @@ final class Parent<ConnectionHandler: Handler> {
 
     /// Closing a listener resets the clients that are queued on it, and those whose handshake is half done. So no new
     /// ones are let in, and the listener is kept until the others have come and been told.
+    ///
+    /// One that a supervisor has too is let go of at once: who is queued on it waits for the next server.
     private func stopListening(at now: Instant, waits: Bool = true) {
+        guard !isHandedOver else { return listener.close() }
         if let path = address.unixPath {
             if let socketFile, fileNumber(at: path) == socketFile { removeFile(at: path) }
             listensUntil = now
@@ -332,24 +418,4 @@ final class Parent<ConnectionHandler: Handler> {
         listener.close()
         self.listensUntil = nil
     }
-}
-
-/// Something that is held until it is closed: a property of a class cannot be consumed, only emptied.
-private final class Held<Value: ~Copyable> {
-    fileprivate var value: Value?
-
-    init(_ value: consuming Value) { self.value = consume value }
-
-    func close() { value = nil }
-}
-
-extension Held where Value == Descriptor {
-    var number: Int32? { value?.number }
-    func accept() throws(SystemError) -> Accepted? { try value?.accept() ?? nil }
-    func dropNewHandshakes() { value?.dropNewHandshakes() }
-}
-
-extension Held where Value == SignalDescriptor {
-    var number: Int32? { value?.number }
-    func next() -> Int32? { value?.next() }
 }

@@ -1,0 +1,49 @@
+/// What SIGHUP is to change: the options of connections that come from now on, and what answers their requests.
+public struct Reloaded<ConnectionHandler: Handler> {
+    let options: ServerOptions
+    let alsoKept: [String]
+    let makeHandler: () -> ConnectionHandler
+
+    /// `alsoKept` are names of settings outside `options` that have changed and cannot while the server runs; they are
+    /// logged beside those that `options` has.
+    public init(
+        _ options: ServerOptions, alsoKept: [String] = [], _ makeHandler: @escaping () -> ConnectionHandler
+    ) {
+        self.options = options
+        self.alsoKept = alsoKept
+        self.makeHandler = makeHandler
+    }
+}
+
+/// Why a configuration cannot be taken over; everything stays as it was.
+public struct ReloadError: Error, CustomStringConvertible, Sendable {
+    /// A sentence for the log.
+    public let description: String
+
+    /// An error with this text.
+    public init(_ description: String) { self.description = description }
+}
+
+extension ServerOptions {
+    /// These options as far as a server that runs with those of `running` can take them over, and the flags of those
+    /// that it cannot: they stand for what it has, holds or is already.
+    func takenOver(by running: ServerOptions) -> (options: ServerOptions, kept: [String]) {
+        var options = self
+        var kept: [String] = []
+        func keep<Value: Equatable>(_ path: WritableKeyPath<ServerOptions, Value>, _ flag: String) {
+            guard options[keyPath: path] != running[keyPath: path] else { return }
+            options[keyPath: path] = running[keyPath: path]
+            kept.append(flag)
+        }
+        keep(\.host, "--host")
+        keep(\.port, "--port")
+        keep(\.backlog, "--backlog")
+        keep(\.user, "--user")
+        keep(\.group, "--group")
+        keep(\.maxConnections, "--max-connections")
+        keep(\.pidfile, "--pidfile")
+        keep(\.readyDescriptor, "--ready-fd")
+        keep(\.log, "--log")
+        return (options, kept)
+    }
+}
