@@ -62,8 +62,10 @@ extension Flag {
 /// A command as it is typed: its flags, its operands and its `--help`.
 public struct Command<Settings>: Sendable {
     /// What the arguments ask for.
-    public enum Request: Sendable {
+    public enum Request: Equatable, Sendable {
         case run, help, version
+        /// For those who install it: `--generate`, of which `--help` does not speak.
+        case generate(Generated)
     }
 
     let name: String
@@ -113,6 +115,8 @@ public struct Command<Settings>: Sendable {
                 return .help
             } else if argument == "--version" {
                 return .version
+            } else if argument == "--generate" {
+                return .generate(try Value.choice(rest.popFirst() ?? "", of: Generated.self))
             } else {
                 given.insert(try parse(flag: argument, &rest, into: &settings))
             }

@@ -107,6 +107,7 @@ do {
     switch try Settings.command.parse(arguments, into: &settings) {
     case .help: try say(Settings.command.help)
     case .version: try say("server (Lifeline) \(lifelineVersion)")
+    case .generate(let what): try say(Settings.command.generated(what, for: "lifeline-server"))
     case .run: try run(arguments)
     }
 } catch let error as Failed {
