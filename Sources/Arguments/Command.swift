@@ -5,6 +5,8 @@ public struct Flag<Settings>: Sendable {
     let value: String?
     let help: String
     let apply: @Sendable (inout Settings, String) throws(UsageError) -> Void
+    /// What takes this flag's value and all that is typed behind it; nil for a flag that takes one value or none.
+    var applyRest: (@Sendable (inout Settings, [String]) throws(UsageError) -> Void)?
     /// Whether it may stand in a configuration file more than once.
     private(set) var repeats = false
     private(set) var mayStandInFile = true
@@ -55,6 +57,16 @@ extension Flag {
     public var onlyTyped: Flag {
         var flag = self
         flag.mayStandInFile = false
+        return flag
+    }
+
+    /// A flag that takes the whole rest of the command line, `--exec COMMAND ...`, flags or not: at least one word.
+    public static func rest(
+        _ name: String, _ value: String, _ help: String,
+        apply: @escaping @Sendable (inout Settings, [String]) throws(UsageError) -> Void
+    ) -> Flag {
+        var flag = Flag(name, value, help) { _, _ throws(UsageError) in }
+        flag.applyRest = apply
         return flag
     }
 }
@@ -140,7 +152,12 @@ public struct Command<Settings>: Sendable {
             throw UsageError("\(flag.name) needs a value: \(flag.name) \(value)")
         }
         do {
-            try flag.apply(&settings, given)
+            if let applyRest = flag.applyRest {
+                try applyRest(&settings, [given] + rest)
+                rest = []
+            } else {
+                try flag.apply(&settings, given)
+            }
         } catch {
             throw UsageError("\(flag.name): \(error)")
         }

@@ -43,6 +43,28 @@ extension Command {
         return text.isEmpty ? nil : (String(name), String(value))
     }
 
+    /// The words of a command; quotes of either kind keep blanks together.
+    private func words(ofValue value: String) throws(UsageError) -> [String] {
+        var words: [String] = []
+        var quote: Character?
+        var isWithin = false
+        for sign in value {
+            if let open = quote {
+                if sign == open { quote = nil } else { words[words.count - 1].append(sign) }
+                continue
+            }
+            guard !sign.isWhitespace else {
+                isWithin = false
+                continue
+            }
+            if !isWithin { words.append("") }
+            isWithin = true
+            if sign == "'" || sign == "\"" { quote = sign } else { words[words.count - 1].append(sign) }
+        }
+        if let quote { throw UsageError("a quote (\(quote)) is not closed") }
+        return words
+    }
+
     private func trimmed(_ text: Substring) -> Substring {
         var text = text.drop(while: \.isWhitespace)
         while text.last?.isWhitespace ?? false { text.removeLast() }
@@ -73,7 +95,11 @@ extension Command {
         }
         guard !value.isEmpty else { throw UsageError("\(name) needs a value: \(name) \(expected)") }
         do throws(UsageError) {
-            try flag.apply(&settings, value)
+            if let applyRest = flag.applyRest {
+                try applyRest(&settings, try words(ofValue: value))
+            } else {
+                try flag.apply(&settings, value)
+            }
         } catch {
             throw UsageError("\(name): \(error)")
         }

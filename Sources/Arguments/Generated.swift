@@ -60,7 +60,8 @@ extension Command {
                 case .other: ""
                 }
             let reply = words.isEmpty ? "" : "COMPREPLY=($(compgen \(words) -- \"$cur\")); "
-            cases += "        \(flag.name)) \(flag.kind.isPath ? "compopt -o filenames 2>/dev/null; " : "")\(reply)return ;;\n"
+            cases +=
+                "        \(flag.name)) \(flag.kind.isPath ? "compopt -o filenames 2>/dev/null; " : "")\(reply)return ;;\n"
         }
         return """
             # bash completion of \(command)

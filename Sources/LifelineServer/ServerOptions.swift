@@ -23,6 +23,17 @@ public struct ServerOptions: Sendable {
     public var handlerTimeout: Duration?
     /// Connections beyond so many are refused with CLOSE(BUSY).
     public var maxConnections = 10_000
+    /// Of one source so many; clients of a Unix socket have none.
+    public var maxPerSource: Int?
+    /// What is one source.
+    public var sourcePrefix = SourcePrefix()
+    /// Connections in a second, at least 1; after a pause as many may come at once.
+    public var maxRate: Int?
+    /// Connections that are before their HELLO.
+    public var maxHandshakes: HandshakeLimit?
+    /// A source of which handshakes fail again and again is refused for a while, unless it is here: by default this
+    /// machine, where a proxy may stand for everybody.
+    public var exempt = [AddressRange.loopbackV4, .loopbackV6]
     /// A file of tokens, one of which a client must bring: each a line, with or without the name of whom it stands for
     /// behind it; it is read again when it has changed. Nil: everybody may connect (section 4.12).
     public var tokenFile: String?

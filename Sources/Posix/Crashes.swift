@@ -27,9 +27,9 @@ public struct LastWords {
     public func set(mayBeSaid: Bool, number: UInt32) { cposix_set_last_words(mayBeSaid ? 1 : 0, offset, number) }
 }
 
-/// Shared memory with a slot for each child: written by the child without a system call, and read by the parent, for
-/// the log, when the child is dead. It is never trusted. What the parent orders is written by it alone, and read by the
-/// child when a signal calls it.
+/// Shared memory with a slot for each child: written by the child without a system call, and read by the parent: for
+/// the log when the child is dead, and to count the handshakes that go on. It is never trusted. What the parent orders is
+/// written by it alone, and read by the child when a signal calls it.
 public struct Slots {
     /// What a parent wants of a child.
     public enum Order: Equatable, Sendable {
@@ -52,6 +52,11 @@ public struct Slots {
         public var isFinished: Bool {
             get { pointer.pointee.finished != 0 }
             nonmutating set { pointer.pointee.finished = newValue ? 1 : 0 }
+        }
+        /// Whether the client has said HELLO.
+        public var hasGreeted: Bool {
+            get { pointer.pointee.greeted != 0 }
+            nonmutating set { pointer.pointee.greeted = newValue ? 1 : 0 }
         }
         /// The bytes of the child's address space when it crashed, or 0.
         public var crashSize: UInt64 { pointer.pointee.crash_size }

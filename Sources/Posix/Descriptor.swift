@@ -41,7 +41,7 @@ public enum Transfer: Equatable, Sendable {
     case bytes(Int)
     /// Nothing can be moved now.
     case wouldBlock
-    /// End of stream; of a read only.
+    /// End of stream; of a write only where it goes to a pipe that nobody reads.
     case end
 }
 
@@ -67,6 +67,28 @@ extension Descriptor {
         if count >= 0 { return .bytes(count) }
         if errno == EAGAIN { return .wouldBlock }
         throw SystemError("send")
+    }
+
+    /// read(2) into `buffer` of a pipe's end that does not block.
+    public func readPipe(into buffer: inout [UInt8]) throws(SystemError) -> Transfer {
+        let count = buffer.withUnsafeMutableBytes { bytes in
+            retryingInterrupted { Glibc.read(number, bytes.baseAddress, bytes.count) }
+        }
+        if count > 0 { return .bytes(count) }
+        if count == 0 { return .end }
+        if errno == EAGAIN { return .wouldBlock }
+        throw SystemError("read")
+    }
+
+    /// write(2) of `bytes` to a pipe's end that does not block; `end` where nobody reads it any more (EPIPE).
+    public func writePipe(_ bytes: ArraySlice<UInt8>) throws(SystemError) -> Transfer {
+        let count = bytes.withUnsafeBytes { bytes in
+            retryingInterrupted { Glibc.write(number, bytes.baseAddress, bytes.count) }
+        }
+        if count >= 0 { return .bytes(count) }
+        if errno == EAGAIN { return .wouldBlock }
+        if errno == EPIPE { return .end }
+        throw SystemError("write")
     }
 
     /// shutdown(2) of the writing side: the peer reads end of stream after what was sent.
@@ -119,8 +141,8 @@ extension Descriptor {
 
 /// Both ends of a pipe(2), CLOEXEC.
 public struct Pipe: ~Copyable {
-    private let reading: Descriptor
-    private let writing: Descriptor
+    let reading: Descriptor
+    let writing: Descriptor
 
     /// pipe(2).
     public init() throws(SystemError) {

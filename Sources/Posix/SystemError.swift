@@ -48,6 +48,8 @@ extension SystemError {
     public var isNoPlaceForFile: Bool { call == "open" && [ENOENT, ENOTDIR, EISDIR, EROFS, ELOOP].contains(code) }
     /// The permission is missing (EACCES, EPERM).
     public var isPermissionDenied: Bool { code == EACCES || code == EPERM }
+    /// A file, or a folder on the way to it, is not there (ENOENT, ENOTDIR).
+    public var isNotFound: Bool { code == ENOENT || code == ENOTDIR }
     /// A connection that ended, or a network that failed, before accept(2) returned it: as if it had never come.
     public var isConnectionGone: Bool {
         [

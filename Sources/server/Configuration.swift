@@ -37,6 +37,12 @@ extension Settings {
         return Failed(.badConfiguration, "\(file): \(text)")
     }
 
+    /// The same of what keeps the server from starting.
+    func failed(_ error: StartError) -> Failed {
+        let failed = Failed(error)
+        return self.failed(failed.status, failed.text)
+    }
+
     private static func parse(
         _ arguments: [String], into settings: inout Settings, given: inout Set<String>
     ) throws(Failed) {
@@ -65,11 +71,17 @@ extension Settings {
     /// What SIGHUP makes of the running server.
     static func readAgain(
         _ arguments: [String], in start: String?, running service: Service
-    ) throws(ReloadError) -> Reloaded<BuiltIn> {
+    ) throws(ReloadError) -> Reloaded {
         do throws(Failed) {
             let settings = try read(arguments, in: start)
+            let kept = settings.service.changes(from: service)
+            do throws(StartError) {
+                if let program = try settings.program() { return Reloaded(settings.options, alsoKept: kept, program) }
+            } catch {
+                throw settings.failed(error)
+            }
             let kind = settings.handler
-            return Reloaded(settings.options, alsoKept: settings.service.changes(from: service)) { BuiltIn(kind) }
+            return Reloaded(settings.options, alsoKept: kept) { BuiltIn(kind) }
         } catch {
             throw ReloadError(error.text)
         }

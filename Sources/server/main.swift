@@ -36,6 +36,7 @@ struct Failed: Error {
         status =
             switch (error.kind, error.cause) {
             case (_, let cause?) where cause.isAddressInUse || cause.isHeld: .unavailable
+            case (.noProgram, let cause?) where cause.isNotFound: .unavailable
             case (_, let cause?) where cause.isPermissionDenied: .noPermission
             case (.badOptions, _): .usage
             case (.noFile, _): .noInput
@@ -48,7 +49,9 @@ struct Failed: Error {
 }
 
 /// Serves until it is told to end. In the daemon `daemon` is the way to whoever typed the command.
-func serve(_ settings: Settings, _ arguments: [String], _ daemon: Daemon?) throws(Failed) {
+func serve(
+    _ settings: Settings, _ program: Program?, _ arguments: [String], _ daemon: Daemon?
+) throws(Failed) {
     var settings = settings
     var start: String?
     do throws(SystemError) {
@@ -62,28 +65,48 @@ func serve(_ settings: Settings, _ arguments: [String], _ daemon: Daemon?) throw
             "cannot work in \(directory): \(error.text) (\(error.call))")
     }
     let server: Server
-    do throws(StartError) {
-        server = try Server(settings.options)
-    } catch {
-        let failed = Failed(error)
-        throw settings.failed(failed.status, failed.text)
-    }
+    do throws(StartError) { server = try Server(settings.options) } catch { throw settings.failed(error) }
+    // Once more, for who it is now: --user may not execute what root may.
+    do throws(StartError) { try program?.check() } catch { throw settings.failed(error) }
     try say("listening on \(server.address)")
     do throws(SystemError) {
         guard try daemon?.isReady() ?? true else { return }
     } catch {
         throw Failed(.osError, "cannot let go of the terminal: \(error.text) (\(error.call))")
     }
-    let kind = settings.handler
     let service = settings.service
-    server.run(
-        reload: { () throws(ReloadError) in try Settings.readAgain(arguments, in: start, running: service) },
-        { BuiltIn(kind) })
+    let reload = { () throws(ReloadError) in try Settings.readAgain(arguments, in: start, running: service) }
+    if let program { return server.run(reload: reload, program) }
+    let kind = settings.handler
+    server.run(reload: reload) { BuiltIn(kind) }
 }
 
-func run(_ arguments: [String]) throws(Failed) {
-    let settings = try Settings.read(arguments)
-    do throws(StartError) { try settings.options.checkReadyDescriptor() } catch { fail(.usage, error.description) }
+/// Says what the system's limits mean for the settings.
+func check(_ settings: Settings) throws(Failed) {
+    let capacity: Capacity
+    do throws(StartError) {
+        capacity =
+            if let program = try settings.program() {
+                try Capacity(of: settings.options, program)
+            } else {
+                try Capacity(of: settings.options) { BuiltIn(settings.handler) }
+            }
+    } catch {
+        throw Failed(error)
+    }
+    try say(capacity.report)
+    if !capacity.isEnough { exitProcess(ExitStatus.osError.rawValue) }
+}
+
+func run(_ settings: Settings, _ arguments: [String]) {
+    let program: Program?
+    do throws(StartError) {
+        try settings.options.checkReadyDescriptor()
+        program = try settings.program()
+    } catch {
+        let failed = settings.failed(error)
+        fail(failed.status, failed.text)
+    }
     // Before anything is opened: a socket with the number of standard error would be written to.
     Descriptor.openMissingStandardDescriptors()
     ignoreBrokenPipes()
@@ -94,7 +117,7 @@ func run(_ arguments: [String]) throws(Failed) {
         fail(.osError, "cannot go to the background: \(error.text) (\(error.call))")
     }
     do throws(Failed) {
-        try serve(settings, arguments, daemon)
+        try serve(settings, program, arguments, daemon)
     } catch {
         daemon?.fail(error.status, error.text)
         fail(error.status, error.text)
@@ -108,7 +131,9 @@ do {
     case .help: try say(Settings.command.help)
     case .version: try say("server (Lifeline) \(lifelineVersion)")
     case .generate(let what): try say(Settings.command.generated(what, for: "lifeline-server"))
-    case .run: try run(arguments)
+    case .run:
+        settings = try Settings.read(arguments)
+        if settings.checks { try check(settings) } else { run(settings, arguments) }
     }
 } catch let error as Failed {
     fail(error.status, error.text)

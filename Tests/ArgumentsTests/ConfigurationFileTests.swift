@@ -19,6 +19,7 @@ private let tool = Command<Settings>(
         Flag("--name", "NAME", "a name") { $0.name = $1 },
         Flag("--quiet", "say nothing") { $0.quiet = true },
         Flag("--range", "RANGE", "several") { $0.ranges.append($1) }.repeated,
+        .rest("--exec", "COMMAND ...", "a program") { settings, words throws(UsageError) in settings.ranges = words },
         Flag("--config", "FILE", "this file") { $0.file = $1 }.onlyTyped,
     ])
 
@@ -57,6 +58,14 @@ struct ConfigurationFileTests {
     @Test("Only what may be given several times may stand there twice")
     func repeated() throws {
         #expect(try read("range a\nrange b").ranges == ["a", "b"])
+    }
+
+    @Test("A command is taken apart at its blanks, but for those in quotes")
+    func commands() throws {
+        #expect(try read("exec /bin/a  b c=d").ranges == ["/bin/a", "b", "c=d"])
+        #expect(try read("exec = sh -c 'a \"b\"' \"it's\" x'y z'").ranges == ["sh", "-c", "a \"b\"", "it's", "xy z"])
+        #expect(try read("exec a ''").ranges == ["a", ""])
+        #expect(throws: UsageError("f:1: exec: a quote (') is not closed")) { try read("exec a 'b") }
     }
 
     @Test("What was typed wins, and what the file says of it must be right all the same")

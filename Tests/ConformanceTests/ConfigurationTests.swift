@@ -122,6 +122,29 @@ extension Live.Configuration {
         }
     }
 
+    @Test("SIGHUP changes a handler for a program and back, and the program's connection has the old one on")
+    func programs() throws {
+        let file = try TemporaryFile(Array("handler ack\n".utf8))
+        try withServer("--config", file.path) { server in
+            let old = try server.open()
+            try file.replace("exec sed -u 's/hello/from a program/'\n")
+            try reload(server, "info reloaded")
+            let program = try server.open()
+            #expect(try answer(program) == "from a program" && answer(old) == "ok")
+            try file.replace("exec /nowhere/program\n")
+            try reload(server, "not reloaded", "/nowhere/program")
+            try file.replace("handler echo\nmax-per-source 3\n")
+            try reload(server, "info reloaded", count: 2)
+            let new = try server.open()
+            #expect(try answer(new) == "hello" && answer(program, id: 2) == "from a program")
+            // Those that were there before are counted.
+            let fourth = try server.connect()
+            try fourth.takePreface()
+            #expect(try fourth.take(.close).notice?.code == .busy)
+            for peer in [old, program, new, fourth] { peer.close() }
+        }
+    }
+
     @Test("SIGHUP without --config reads the token file again, and a broken one changes nothing")
     func tokens() throws {
         let file = try TemporaryFile(Array("one alice\n".utf8))

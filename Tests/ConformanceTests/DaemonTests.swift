@@ -136,6 +136,7 @@ extension Live.DaemonOfServer {
         command.kill(SIGKILL)
         try command.wait()
         #expect(!hasGone(pid))
+        defer { if !hasGone(pid) { kill(pid, SIGKILL) } }
         var buffer = [UInt8](repeating: 0, count: size)
         try #require(read(ends[0], &buffer, size) == size)
         #expect(eventually { hasGone(pid) })

@@ -305,7 +305,7 @@ extension Live.LogDestinations {
             let whole = lines.count { $0.contains(" closed ") && $0.contains(" bytes_out=") }
             // The last one before the disk was full may have been cut off behind bytes_out.
             #expect(lost > 20 && (61...62).contains(whole + lost), "\(whole) whole, \(lost) lost")
-            #expect(lines.allSatisfy { $0.hasPrefix("20") }, "every line begins with its time")
+            #expect(lines.allSatisfy { $0.hasPrefix("20") && !($0.contains(" lost ") && $0.contains(" closed ")) })
         }
     }
 
@@ -326,9 +326,9 @@ extension Live.LogDestinations {
             try expectAnswer(from: server.address)
             try server.waitForChildren(0)
             try Spawned.limit(server.pid, "--fsize=1000000:")
-            try directory.line(of: "log", with: " warning lines lost count=", within: .seconds(15))
-            let lines = (directory.text("log") ?? "").split(separator: "\n")
-            #expect(lines.last?.hasPrefix("20") == true, "the line stands alone: \(lines)")
+            let line = try directory.line(of: "log", with: " warning lines lost count=", within: .seconds(15))
+            #expect(!line.contains(" closed "), "the line stands alone: \(line)")
+            #expect(directory.text("log")?.contains("connection=1 ") == true, "the line before it was cut off")
         }
     }
 
@@ -340,8 +340,20 @@ extension Live.LogDestinations {
         defer { for end in ends { OpenDescriptors.close(end) } }
         _ = fcntl(ends[1], 1031, 4096)
         let server = try ServerProcess(["--log-level", "debug", "--timeout", "5"], errors: .descriptor(ends[1]))
-        // All of them come to write at the same time, with room for a few.
+        // poll(2) promises the same room to all who ask, and two who do so at the same instant are no event to wait for.
+        // So it is looked whether the server writes through a description of its own, which does not block.
+        let own = ProcessFiles.descriptors(of: server.pid).filter {
+            $0.key > 2 && $0.value == ProcessFiles.descriptors(of: server.pid)[2]
+        }
+        let flags = own.keys.first.flatMap { ProcessFiles.text("/proc/\(server.pid)/fdinfo/\($0)") }?
+            .split(separator: "\n").first { $0.hasPrefix("flags:") }?.split(separator: "\t").last.flatMap {
+                Int32($0, radix: 8)
+            }
+        #expect(own.count == 1 && flags.map { $0 & O_NONBLOCK } == O_NONBLOCK, "\(own) \(flags ?? 0)")
+        // All of them come to write at the same time, with room for the lines of a few.
+        var buffer = [UInt8](repeating: 0, count: 65536)
         for _ in 0..<5 {
+            while waitUntilReady(ends[0], POLLIN, until: .now) { _ = read(ends[0], &buffer, buffer.count) }
             let peers = try (0..<50).map { _ in try server.connect() }
             for peer in peers {
                 try peer.send(RawFrame.preface + RawFrame.short.bytes + RawFrame.request(1).bytes)

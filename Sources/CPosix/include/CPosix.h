@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 
 /// accept4(2) with SOCK_CLOEXEC and SOCK_NONBLOCK.
 int cposix_accept(int listener, struct sockaddr *address, socklen_t *length);
@@ -56,13 +57,28 @@ int cposix_no_new_privileges(void);
 int cposix_exit_status(int status);
 int cposix_exit_signal(int status);
 
-/// What a child and its parent share, in memory mapped before the fork. The child writes it, the parent reads it when
-/// the child is dead.
+/// Starts the program at `path` as the leader of a process group of its own, with these three descriptors (above 2) as
+/// its standard streams and no other, no signal blocked or ignored, and SIGKILL at the death of the caller
+/// (PR_SET_PDEATHSIG in prctl(2)). It is started when this returns; -1 with errno where that failed.
+pid_t cposix_start(
+    const char *path, char *const arguments[], char *const environment[], int input, int output, int errors);
+
+/// From now on, who loses its parent below this process becomes its child (PR_SET_CHILD_SUBREAPER in prctl(2)).
+int cposix_adopt_orphans(void);
+
+/// A child that has ended and is not reaped, which stays so (waitid(2), WNOWAIT): its number, 0 where all of them are
+/// alive, or -1 where there is no child.
+pid_t cposix_ended_child(void);
+
+/// What a child and its parent share, in memory mapped before the fork. The child writes it, the parent reads it: when
+/// the child is dead, and whether it has had its HELLO.
 struct cposix_slot {
     /// The request that the handler works on, or 0.
     unsigned int request;
     /// Whether the child came to its proper end.
     unsigned int finished;
+    /// Whether the client has said HELLO.
+    unsigned int greeted;
     /// What the parent last sent the child a SIGTERM for: 0 nothing, 1 to send its client away, 2 to end.
     unsigned int order;
     /// When its client may come back, in milliseconds from that signal.

@@ -1,20 +1,3 @@
-/// What SIGHUP is to change: the options of connections that come from now on, and what answers their requests.
-public struct Reloaded<ConnectionHandler: Handler> {
-    let options: ServerOptions
-    let alsoKept: [String]
-    let makeHandler: () -> ConnectionHandler
-
-    /// `alsoKept` are names of settings outside `options` that have changed and cannot while the server runs; they are
-    /// logged beside those that `options` has.
-    public init(
-        _ options: ServerOptions, alsoKept: [String] = [], _ makeHandler: @escaping () -> ConnectionHandler
-    ) {
-        self.options = options
-        self.alsoKept = alsoKept
-        self.makeHandler = makeHandler
-    }
-}
-
 /// Why a configuration cannot be taken over; everything stays as it was.
 public struct ReloadError: Error, CustomStringConvertible, Sendable {
     /// A sentence for the log.

@@ -12,6 +12,8 @@ final class Child {
     private static var bufferSize: Int { 65536 }
     /// After so many writes in a row the client's bytes get their turn.
     private static var writesAtOnce: Int { 8 }
+    /// The exit status where the client has failed the handshake: the child's word counts against its own client alone.
+    static let failedHandshake: Int32 = 3
     /// How many reads a shutdown waits for, at most, to find the requests that have already come.
     private static var lastReads: Int { 64 }
     private static var farewell: String { "the server is shutting down" }
@@ -40,9 +42,11 @@ final class Child {
 
     init(
         _ socket: consuming Descriptor, peer: SocketAddress, id: UInt64, acceptedAt: Instant, options: ServerOptions,
-        tokens: Tokens?, log: Log, slot: Slots.Slot, worker: any Worker
+        handshakeTimeout: Duration, tokens: Tokens?, log: Log, slot: Slots.Slot, worker: any Worker
     ) throws(SystemError) {
-        signals = try SignalDescriptor([Signal.terminate, Signal.quit, Signal.reopen, Signal.call])
+        signals = try SignalDescriptor([
+            Signal.terminate, Signal.quit, Signal.reopen, Signal.call, Signal.childEnded,
+        ])
         lastWords = LastWords(
             Close(.handlerFailed, "the handler crashed").frame, numberAt: Close.lastIDOffset, to: socket, slot: slot)
         self.socket = socket
@@ -54,8 +58,9 @@ final class Child {
         self.slot = slot
         self.worker = worker
         connection = ServerConnection(
-            id: id, terms: options.terms, handshakeTimeout: options.handshakeTimeout, acceptedAt: acceptedAt,
-            tokens: tokens, width: worker.width, handlerTimeout: options.handlerTimeout)
+            id: id, terms: options.terms, handshakeTimeout: handshakeTimeout, acceptedAt: acceptedAt,
+            tokens: tokens, width: worker.width,
+            handlerTimeout: worker.judgesTime ? nil : options.handlerTimeout)
         buffer = Array(unsafeUninitializedCapacity: Child.bufferSize) { $1 = Child.bufferSize }
     }
 
@@ -136,6 +141,7 @@ final class Child {
     private func give(_ event: ServerConnection.Event, at now: Instant) {
         switch event {
         case .opened(let hello):
+            slot.hasGreeted = true
             report(.debug, "opened")
             worker.opened(hello, tokenName: connection.tokenName)
         case .request(let id, let bytes):
@@ -271,7 +277,7 @@ final class Child {
     private func leave() -> Never {
         worker.giveUp()
         slot.isFinished = true
-        exitProcess(0)
+        exitProcess(connection.hasFailedHandshake ? Child.failedHandshake : 0)
     }
 }
 

@@ -11,7 +11,10 @@ import Posix
 /// waits for nothing. When the last child is reaped, `run` returns.
 ///
 /// Nothing that a client does, and no failure of accept or fork, ends it.
-final class Parent<ConnectionHandler: Handler> {
+final class Parent {
+    /// Makes what works on a connection's requests, in its child: of the socket, the connection's number and its peer.
+    typealias WorkerMaker = (borrowing Descriptor, UInt64, SocketAddress) -> any Worker
+
     private struct Record {
         let connection: UInt64
         let peer: SocketAddress
@@ -25,13 +28,13 @@ final class Parent<ConnectionHandler: Handler> {
     private static var sweepEvery: Duration { .seconds(5) }
     /// A handshake that had begun when the drain did is given so long to end: more than a round trip.
     private static var lastHandshakes: Duration { .milliseconds(250) }
-    /// What a client that is refused at a limit is told to wait, in milliseconds.
-    private static var busyRetryAfter: UInt32 { 1000 }
 
     private var options: ServerOptions
     private let log: Log
-    private var makeHandler: () -> ConnectionHandler
-    private let readAgain: (() throws(ReloadError) -> Reloaded<ConnectionHandler>)?
+    private var makeWorker: WorkerMaker
+    private let readAgain: Reloader?
+    /// What programs leave behind, where there are any.
+    private var orphans: Orphans?
     private let signals: Held<SignalDescriptor>
     private let listener: Held<Descriptor>
     private let address: SocketAddress
@@ -43,7 +46,6 @@ final class Parent<ConnectionHandler: Handler> {
     private var tokenFile: TokenFile?
     /// The group that the server has become.
     private let ownGroup: UInt32?
-    private var rules: AddressRules
     private let refusals = Refusals()
     /// Given up for a moment where accept lacks a descriptor, so that one client can be accepted and told.
     private var spare = try? Descriptor.event()
@@ -51,6 +53,8 @@ final class Parent<ConnectionHandler: Handler> {
     private var slots: Slots
     private var connections: UInt64 = 0
     private var pause = AcceptPause()
+    private var admission: Admission
+    private var random = SystemRandomNumberGenerator()
     private var nextSweep = Instant.now
     private var shutdown: Shutdown
     /// Set when the server drains: who is sent away when.
@@ -61,8 +65,7 @@ final class Parent<ConnectionHandler: Handler> {
     init(
         _ options: ServerOptions, _ listening: consuming Listening, _ signals: consuming SignalDescriptor,
         _ pidfile: consuming Pidfile?, _ supervisor: Supervisor, slots: Slots, tokenFile: TokenFile?,
-        ownGroup: UInt32?, log: Log, _ makeHandler: @escaping () -> ConnectionHandler,
-        reload readAgain: (() throws(ReloadError) -> Reloaded<ConnectionHandler>)?
+        ownGroup: UInt32?, log: Log, _ source: WorkerSource, reload readAgain: Reloader?
     ) {
         self.options = options
         address = listening.address
@@ -76,14 +79,15 @@ final class Parent<ConnectionHandler: Handler> {
         self.ownGroup = ownGroup
         self.readAgain = readAgain
         self.log = log
-        self.makeHandler = makeHandler
-        rules = AddressRules(allow: options.allow, deny: options.deny)
+        makeWorker = source.make(log, options)
+        orphans = source.leavesOrphans ? Orphans() : nil
+        admission = Admission(options)
         shutdown = Shutdown(drain: options.drain, grace: options.grace)
         socketFile = address.unixPath.flatMap(fileNumber)
     }
 
     func run() {
-        while shutdown.isServing || !children.isEmpty
+        while shutdown.isServing || !children.isEmpty || orphans?.deadline != nil
             || (!shutdown.isAtOnce && (refusals.deadline != nil || listensUntil != nil))
         {
             let now = Instant.now
@@ -108,7 +112,11 @@ final class Parent<ConnectionHandler: Handler> {
         }
         refusals.leaveAll()
         log.sweep(at: .now, all: true)
-        log.write(.info, "stopped", [("connections", .number(connections))])
+        log.write(
+            .info, "stopped",
+            [("connections", .number(connections))]
+                + admission.refused.sorted { $0.key.rawValue < $1.key.rawValue }
+                .map { ("refused_\($0.field)", .number($1)) })
         pidfile.close()
     }
 
@@ -138,8 +146,8 @@ final class Parent<ConnectionHandler: Handler> {
     }
 
     private func wait(for entries: inout [PollEntry], from now: Instant) {
-        let end = earlier(earlier(shutdown.deadline, drain?.deadline), listensUntil)
-        let own = earlier(end, earlier(earlier(pause.until, refusals.deadline), supervisor.deadline))
+        let end = earlier(earlier(shutdown.deadline, drain?.deadline), earlier(listensUntil, orphans?.deadline))
+        let own = earlier(earlier(end, refusals.deadline), earlier(pause.until, supervisor.deadline))
         do {
             try poll(&entries, until: earlier(own, now + Parent.sweepEvery))
         } catch {
@@ -169,14 +177,10 @@ final class Parent<ConnectionHandler: Handler> {
 
     private func serve(_ accepted: consuming Accepted, at now: Instant) {
         let peer = accepted.peer
-        if let reason = rules.refusal(of: peer.ipNumber) {
-            reportRefusal(.unauthorized, peer, reason)
-            refuse(accepted.connection, .unauthorized, "clients of this address are not let in", at: now)
-            return
-        }
-        guard children.count < options.maxConnections else {
-            reportRefusal(.busy, peer, "--max-connections \(options.maxConnections) is reached")
-            refuse(accepted.connection, .busy, "the server has as many connections as it may", at: now)
+        let refusal = admission.judge(peer.ipNumber, at: now, using: &random) { slots[$0].hasGreeted }
+        if let refusal {
+            report(refusal, of: peer)
+            refuse(accepted.connection, refusal, at: now)
             return
         }
         tokenFile?.refresh(log)
@@ -188,30 +192,28 @@ final class Parent<ConnectionHandler: Handler> {
             case .parent(let pid):
                 connections += 1
                 children[pid] = Record(connection: connections, peer: peer, acceptedAt: now, slot: slot)
+                admission.began(peer.ipNumber, slot: slot)
                 pause.forked()
             }
         } catch {
             slots.giveBack(slot)
             pause.forkFailed(at: now)
             reportTrouble("fork failed", error)
-            refuse(accepted.connection, .busy, "the server cannot start a process now", at: now)
+            refuse(accepted.connection, admission.refuse(.processes, using: &random), at: now)
         }
     }
 
-    private func refuse(_ connection: consuming Descriptor, _ code: Code, _ text: String, at now: Instant) {
-        let retryAfter =
-            switch code {
-            case .unauthorized: UInt32(0)  // Who is not let in need not try again at all.
-            case .shuttingDown: drain?.retryAfter(at: now) { .random(in: 0..<1) } ?? Parent.busyRetryAfter
-            default: Parent.busyRetryAfter
-            }
-        refusals.refuse(connection, Close(code, text, retryAfter: retryAfter), at: now)
+    private func refuse(_ connection: consuming Descriptor, _ refusal: Admission.Refusal, at now: Instant) {
+        refusals.refuse(connection, refusal.close, at: now)
     }
 
-    private func reportRefusal(_ code: Code, _ peer: SocketAddress, _ text: String) {
+    private func report(_ refusal: Admission.Refusal, of peer: SocketAddress) {
         log.write(
-            .warning, "refused", reason: "\(code)", most: 1,
-            [("reason", .text("\(code)")), ("peer", .text(peer.description)), ("text", .text(text))])
+            .warning, "refused", reason: refusal.reason.rawValue, most: 1,
+            [
+                ("reason", .text("\(refusal.reason.code)")), ("limit", .text(refusal.reason.rawValue)),
+                ("peer", .text(peer.description)), ("text", .text(refusal.detail)),
+            ])
     }
 
     private func acceptFailed(_ error: SystemError, at now: Instant) {
@@ -222,8 +224,7 @@ final class Parent<ConnectionHandler: Handler> {
         spare = nil
         if let accepted = try? listener.accept() {
             // Closed at once: the descriptor is the spare one, which the next client in need will get.
-            _ = try? accepted.connection.send(
-                Close(.busy, "the server is out of descriptors", retryAfter: Parent.busyRetryAfter).refusal[...])
+            _ = try? accepted.connection.send(admission.refuse(.descriptors, using: &random).close.refusal[...])
         }
         spare = try? Descriptor.event()
     }
@@ -245,9 +246,11 @@ final class Parent<ConnectionHandler: Handler> {
         limitChild()
         do {
             let id = connections + 1
+            let worker = makeWorker(connection, id, peer)
             try Child(
-                connection, peer: peer, id: id, acceptedAt: acceptedAt, options: options, tokens: tokenFile?.tokens,
-                log: log, slot: slot, worker: worker(for: id, peer.description)
+                connection, peer: peer, id: id, acceptedAt: acceptedAt, options: options,
+                handshakeTimeout: admission.handshakeTimeout, tokens: tokenFile?.tokens, log: log, slot: slot,
+                worker: worker
             ).run()
         } catch {
             log.write(
@@ -258,14 +261,6 @@ final class Parent<ConnectionHandler: Handler> {
                 ])
             exitProcess(1)
         }
-    }
-
-    private func worker(for id: UInt64, _ peer: String) -> any Worker {
-        let handler = makeHandler()
-        let makeConnection: ConnectionMaker = { hello, tokenName, desk in
-            Connection(id: id, peer: peer, options: hello.options, tokenName: tokenName, desk: desk)
-        }
-        return handler.answersAtOnce ? LoopWorker(handler, makeConnection) : ThreadWorker(handler, makeConnection)
     }
 
     private func limitChild() {
@@ -284,11 +279,17 @@ final class Parent<ConnectionHandler: Handler> {
 
     private func reapAll(at now: Instant) {
         while let ended = reap() {
+            orphans?.reaped(ended)
             guard let record = children.removeValue(forKey: ended.pid) else { continue }
             let slot = slots[record.slot]
-            if ended.status != 0 || !slot.isFinished { report(ended, of: record, slot, at: now) }
+            let isProper = slot.isFinished && (ended.status == 0 || ended.status == Child.failedHandshake)
+            if !isProper { report(ended, of: record, slot, at: now) }
+            admission.ended(
+                record.peer.ipNumber, slot: record.slot,
+                failedHandshake: isProper && ended.status == Child.failedHandshake, at: now)
             slots.giveBack(record.slot)
         }
+        orphans?.kill(allBut: children.keys, at: now)
     }
 
     /// A child that did not come to its proper end: something killed it, or its handler did.
@@ -323,8 +324,11 @@ final class Parent<ConnectionHandler: Handler> {
             }
             self.options = options
             self.tokenFile = tokenFile
-            makeHandler = reloaded?.makeHandler ?? makeHandler
-            rules = AddressRules(allow: options.allow, deny: options.deny)
+            if let source = reloaded?.source {
+                makeWorker = source.make(log, options)
+                if source.leavesOrphans, orphans == nil { orphans = Orphans() }
+            }
+            admission.take(options, children: children.values.map { ($0.peer.ipNumber, $0.slot) })
             shutdown = Shutdown(drain: options.drain, grace: options.grace)
             log.set(options)
             reportReload(kept: kept + (reloaded?.alsoKept ?? []))
@@ -412,7 +416,9 @@ final class Parent<ConnectionHandler: Handler> {
     private func refuseLatecomers(at now: Instant) {
         guard let listensUntil else { return }
         while let accepted = try? listener.accept() {
-            refuse(accepted.connection, .shuttingDown, "the server is shutting down", at: now)
+            var refusal = admission.refuse(.shutdown, using: &random)
+            if let drain { refusal.retryAfter = drain.retryAfter(at: now) { .random(in: 0..<1) } }
+            refuse(accepted.connection, refusal, at: now)
         }
         guard listensUntil <= now else { return }
         listener.close()

@@ -18,6 +18,8 @@ public struct StartError: Error, CustomStringConvertible, Sendable {
         case noFile
         /// The token file is not one.
         case badFile
+        /// A program is not there, or cannot be executed.
+        case noProgram
         /// There is no such user or group.
         case noUser
         /// The system does not let it become that user.
@@ -137,9 +139,18 @@ public struct Server: ~Copyable {
     /// must not grow a thread by it; what it returns holds for the connections that are accepted afterwards. An error is
     /// logged, and everything stays as it was. Without it SIGHUP reads the token file again.
     public consuming func run<ConnectionHandler: Handler>(
-        reload: (() throws(ReloadError) -> Reloaded<ConnectionHandler>)? = nil,
-        _ makeHandler: @escaping () -> ConnectionHandler
+        reload: (() throws(ReloadError) -> Reloaded)? = nil, _ makeHandler: @escaping () -> ConnectionHandler
     ) {
+        run(WorkerSource(makeHandler), reload)
+    }
+
+    /// Serves until SIGTERM, SIGINT or SIGQUIT with programs in place of a handler, and returns when every child and all
+    /// that the programs started has ended. `reload` is as above.
+    public consuming func run(reload: (() throws(ReloadError) -> Reloaded)? = nil, _ program: Program) {
+        run(WorkerSource(program), reload)
+    }
+
+    private consuming func run(_ source: WorkerSource, _ reload: Reloader?) {
         let address = address.description
         var fields: [Log.Field] = [("address", .text(address)), ("pid", .number(UInt64(processID)))]
         if let account {
@@ -150,7 +161,7 @@ public struct Server: ~Copyable {
         tellReady(address)
         Parent(
             options, listening, signals, pidfile, supervisor, slots: slots, tokenFile: tokenFile,
-            ownGroup: account?.group, log: log, makeHandler, reload: reload
+            ownGroup: account?.group, log: log, source, reload: reload
         ).run()
     }
 
