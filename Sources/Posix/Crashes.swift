@@ -28,8 +28,17 @@ public struct LastWords {
 }
 
 /// Shared memory with a slot for each child: written by the child without a system call, and read by the parent: for
-/// the log when the child is dead, and to count the handshakes that go on. It is never trusted.
+/// the log when the child is dead, and to count the handshakes that go on. It is never trusted. What the parent orders is
+/// written by it alone, and read by the child when a signal calls it.
 public struct Slots {
+    /// What a parent wants of a child.
+    public enum Order: Equatable, Sendable {
+        /// To send its client away, which may come back after so many milliseconds, and to go on until it has gone.
+        case sendAway(retryAfter: UInt32)
+        /// To end its connection.
+        case end
+    }
+
     /// One child's.
     public struct Slot {
         let pointer: UnsafeMutablePointer<cposix_slot>
@@ -51,6 +60,26 @@ public struct Slots {
         }
         /// The bytes of the child's address space when it crashed, or 0.
         public var crashSize: UInt64 { pointer.pointee.crash_size }
+
+        /// What the parent wants of its child when it sends it a SIGTERM; nil where the signal is somebody else's.
+        public var order: Order? {
+            get {
+                switch pointer.pointee.order {
+                case 0: nil
+                case 1: .sendAway(retryAfter: pointer.pointee.retry_after)
+                default: .end
+                }
+            }
+            nonmutating set {
+                if case .sendAway(let retryAfter) = newValue { pointer.pointee.retry_after = retryAfter }
+                pointer.pointee.order =
+                    switch newValue {
+                    case nil: 0
+                    case .sendAway: 1
+                    case .end: 2
+                    }
+            }
+        }
     }
 
     private let slots: UnsafeMutablePointer<cposix_slot>

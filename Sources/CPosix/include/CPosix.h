@@ -79,6 +79,10 @@ struct cposix_slot {
     unsigned int finished;
     /// Whether the client has said HELLO.
     unsigned int greeted;
+    /// What the parent last sent the child a SIGTERM for: 0 nothing, 1 to send its client away, 2 to end.
+    unsigned int order;
+    /// When its client may come back, in milliseconds from that signal.
+    unsigned int retry_after;
     /// The bytes of its address space when it crashed, or 0.
     unsigned long long crash_size;
 };

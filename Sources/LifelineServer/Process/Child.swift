@@ -16,6 +16,7 @@ final class Child {
     static let failedHandshake: Int32 = 3
     /// How many reads a shutdown waits for, at most, to find the requests that have already come.
     private static var lastReads: Int { 64 }
+    private static var farewell: String { "the server is shutting down" }
 
     private let socket: Descriptor
     private let signals: SignalDescriptor
@@ -36,12 +37,16 @@ final class Child {
     private var hasSaidEnd = false
     /// When the worker is given up, once the connection is over.
     private var leaveBy: Instant?
+    /// When the client that was sent away may come back.
+    private var comeBack: Instant?
 
     init(
         _ socket: consuming Descriptor, peer: SocketAddress, id: UInt64, acceptedAt: Instant, options: ServerOptions,
         handshakeTimeout: Duration, tokens: Tokens?, log: Log, slot: Slots.Slot, worker: any Worker
     ) throws(SystemError) {
-        signals = try SignalDescriptor([Signal.terminate, Signal.reopen, Signal.call, Signal.childEnded])
+        signals = try SignalDescriptor([
+            Signal.terminate, Signal.quit, Signal.reopen, Signal.call, Signal.childEnded,
+        ])
         lastWords = LastWords(
             Close(.handlerFailed, "the handler crashed").frame, numberAt: Close.lastIDOffset, to: socket, slot: slot)
         self.socket = socket
@@ -97,6 +102,7 @@ final class Child {
         while let signal = signals.next() {
             switch signal {
             case Signal.terminate: terminate(at: now)
+            case Signal.quit: quit(at: now)
             case Signal.reopen: log.reopen()
             default: worker.signalled(signal, at: now)
             }
@@ -195,12 +201,45 @@ final class Child {
         if connection.hello != nil { worker.closed(connection.ending) }
     }
 
-    /// SIGTERM: the requests that have come are answered, then the client is sent away.
+    /// SIGTERM: the requests that have come are answered, then the client is sent away. While the server drains it goes
+    /// by itself; else the connection is closed.
     private func terminate(at now: Instant) {
+        readWhatHasCome(at: now)
+        if case .sendAway(let milliseconds) = slot.order, comeBack == nil {
+            comeBack = now + .milliseconds(milliseconds)
+            return connection.sendAway(GoAway(.shuttingDown, Child.farewell, retryAfter: milliseconds))
+        }
+        let (goAway, retryAfter) = lastWords(at: now)
+        connection.terminate(goAway, retryAfter: retryAfter, at: now)
+    }
+
+    /// SIGQUIT: the client is told so if the kernel takes it, and nobody is waited for.
+    private func quit(at now: Instant) -> Never {
+        let (goAway, retryAfter) = lastWords(at: now)
+        connection.quit(goAway, retryAfter: retryAfter, at: now)
+        write(at: now)
+        if !hasReported {
+            hasReported = true
+            report(connection.ending.level, "closed")
+        }
+        // With unread bytes the socket would be reset, and what was just said be lost.
+        readWhatHasCome(at: now)
+        leave()
+    }
+
+    private func readWhatHasCome(at now: Instant) {
         var reads = 0
         while reads < Child.lastReads, mayRead, read(at: now) { reads += 1 }
-        connection.terminate(
-            GoAway(.shuttingDown, "the server is shutting down", spread: ServerConnection.comeBackSpread), at: now)
+    }
+
+    /// What a client is told that was not sent away before: it comes back at an instant of chance. The retry_after is
+    /// for those that get CLOSE alone, which has no spread.
+    private func lastWords(at now: Instant) -> (GoAway, retryAfter: UInt32) {
+        let spread = milliseconds(from: now, to: now + Drain.leastReturn)
+        return (
+            GoAway(.shuttingDown, Child.farewell, spread: spread),
+            comeBack.map { milliseconds(from: now, to: $0) } ?? .random(in: 0...spread)
+        )
     }
 
     private func report(_ level: LogLevel, _ event: String) {
@@ -232,6 +271,10 @@ final class Child {
         if leaveBy == nil { leaveBy = now + grace }
         let isDone = (hasSaidEnd && (connection.hello == nil || worker.isOver)) || connection.isStuck
         guard isDone || leaveBy! <= now else { return socket.shutdown() }
+        leave()
+    }
+
+    private func leave() -> Never {
         worker.giveUp()
         slot.isFinished = true
         exitProcess(connection.hasFailedHandshake ? Child.failedHandshake : 0)
