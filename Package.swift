@@ -53,6 +53,7 @@ let package = Package(
         // Judges the built commands by their bytes alone: it depends on them to have them built, and shares no encoder,
         // decoder or constant with them.
         .testTarget(
-            name: "ConformanceTests", dependencies: ["server", "client", "conformance", "LifelineClient", "RawWire"]),
+            name: "ConformanceTests",
+            dependencies: ["server", "client", "conformance", "LifelineClient", "Posix", "RawWire"]),
     ]
 )

@@ -1,4 +1,5 @@
 import Glibc
+import let Posix.isSanitized
 import Testing
 import RawWire
 
@@ -85,7 +86,7 @@ extension Live.Processes {
 
 extension Live.Processes {
     /// A sanitizer handles SIGSEGV itself: it reports it, and exits.
-    private static let deadly = [SIGKILL, SIGABRT] + (Sanitizer.isPresent ? [] : [SIGSEGV])
+    private static let deadly = [SIGKILL, SIGABRT] + (isSanitized ? [] : [SIGSEGV])
 
     @Test("kill -9 of a child costs one client, and is logged with the signal", arguments: deadly)
     func killed(_ signal: Int32) throws {
