@@ -253,6 +253,34 @@ struct AdmissionTests {
         #expect(Admission.Reason.allCases.allSatisfy { !$0.text.isEmpty && $0.text.utf8.count < 100 })
     }
 
+    @Test("Other options count the children that are there, and keep what sources owe and what the rate has given")
+    func otherOptions() {
+        var gate = Gate { $0.maxRate = 4 }
+        let children = ["192.0.2.1", "192.0.2.2", "unix:/x"].map { ($0, gate.come($0).slot!) }
+        gate.fail("192.0.2.9", 7)
+        var options = ServerOptions()
+        options.exempt = []
+        options.maxRate = 4
+        options.maxPerSource = 2
+        options.sourcePrefix = SourcePrefix(v4: 24)
+        gate.admission.take(options, children: children.map { (number($0.0), $0.1) })
+        #expect(gate.refusal("192.0.2.3") == .perSource && gate.refusal("192.0.3.1") == nil)
+        #expect(gate.refusal("192.0.4.1") == .rate)
+        gate.leave("192.0.2.1", children[0].1)
+        #expect(gate.refusal("192.0.2.3", at: 1000) == nil && gate.refusal("192.0.2.3", at: 1000) == .perSource)
+
+        options.maxPerSource = nil
+        options.maxRate = nil
+        options.sourcePrefix = SourcePrefix()
+        options.maxHandshakes = HandshakeLimit(3)
+        options.exempt = []
+        gate.admission.take(options, children: children.dropFirst().map { (number($0.0), $0.1) })
+        #expect(gate.refusal("192.0.2.9") == .penalty)
+        #expect(gate.refusal("192.0.2.3", at: 1000) == nil && gate.refusal("192.0.2.3", at: 1000) == .handshakes)
+        gate.greeted = [children[1].1]
+        #expect(gate.refusal("192.0.2.3", at: 1000) == nil)
+    }
+
     @Test(
         "The handshake timeout is whole up to three quarters of the connections, shrinks to a tenth, and grows back",
         arguments: [

@@ -159,7 +159,7 @@ struct ProgramLineTests {
         stage.says("0\nok\n")
         #expect(stage.steps() == [.answer(3, text("ok")), .finished])
         stage.says("12345\n")
-        #expect(stage.steps() == [.log(.discarded(.lineTooLong))])
+        #expect(stage.steps() == [.log(.discarded(.tooLong))])
     }
 
     @Test("The answer to a cancelled request is thrown away, and only then comes the next request")
@@ -210,12 +210,24 @@ struct ProgramLengthTests {
         #expect(stage.steps() == [.answer(1, text("\n\n")), .finished, .message([])])
     }
 
-    @Test("A length over what the client accepts ends the program and the connection; nothing more is believed")
+    @Test("An answer over what the client accepts fails its request, and is skipped", arguments: [1, 3, 100])
+    func tooLong(_ size: Int) {
+        var stage = Stage(.length, mostAccepted: 4)
+        stage.ask(1, "a")
+        let all = text("\u{0}\u{0}\u{0}\u{5}12345\u{0}\u{0}\u{0}\u{2}ok")
+        for start in stride(from: 0, to: all.count, by: size) {
+            stage.dialogue.received(all[start..<min(start + size, all.count)], at: at(0))
+        }
+        let failure = Failure(.messageTooLarge, "the response has more than the 4 bytes that are accepted")
+        #expect(stage.steps() == [.fail(1, failure), .finished, .message(text("ok"))])
+    }
+
+    @Test("A length that cannot be meant ends the program and the connection; nothing more is believed")
     func broken() {
         var stage = Stage(.length)
         stage.ask(1, "a")
         stage.says("HTTP/1.1 200 OK")
-        let why = "the program announced a message of 1213486160 bytes; 1000 are accepted"
+        let why = "the program announced a message of 1213486160 bytes, which must be something else"
         #expect(
             stage.steps() == [
                 failed(1, why), .finished, .end(.terminate), .close(Violation(.handlerFailed, why)),

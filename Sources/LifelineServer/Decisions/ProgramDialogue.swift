@@ -37,7 +37,7 @@ struct ProgramDialogue {
         case messageForRequests = "a one-way message: a program for each request takes none"
         case messageUnread = "a one-way message that the program does not read"
         case messageWithNewline = "a one-way message with a newline: a line cannot carry it"
-        case lineTooLong = "a line that is longer than the client accepts"
+        case tooLong = "output that is longer than the client accepts"
         case outputUnwanted = "output that answers nothing: the client does not take it"
     }
 
@@ -224,10 +224,10 @@ struct ProgramDialogue {
                 if case .request = current {
                     failed(tooLarge)
                 } else {
-                    discard(.lineTooLong)
+                    discard(.tooLong)
                 }
             case .broken(let length):
-                giveUp("the program announced a message of \(length) bytes; \(mostAccepted) are accepted", at: now)
+                giveUp("the program announced a message of \(length) bytes, which must be something else", at: now)
             }
         }
     }

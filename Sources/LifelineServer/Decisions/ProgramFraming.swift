@@ -35,11 +35,14 @@ public enum ProgramFraming: String, CaseIterable, Sendable {
 struct ProgramOutput {
     enum Item: Equatable {
         case message([UInt8])
-        /// A line is longer than the client accepts. What is left of it is thrown away as it comes.
+        /// A message is longer than the client accepts. What is left of it is thrown away as it comes.
         case tooLong
         /// A length that cannot be: what follows cannot be told apart any more.
         case broken(length: UInt32)
     }
+
+    /// No one means a length like this: it is text, or bytes that are out of step. Text has a first byte above 8.
+    private static let leastAbsurd: UInt32 = 8 << 24
 
     private let framing: ProgramFraming
     /// The longest message that the client accepts.
@@ -50,6 +53,8 @@ struct ProgramOutput {
     /// How much of `bytes`, from its start, is known to hold no newline beyond `head`.
     private var searched = 0
     private var isDiscarding = false
+    /// So much of a message of known length is yet to be thrown away.
+    private var left = 0
 
     init(_ framing: ProgramFraming, most: UInt32) {
         self.framing = framing
@@ -57,7 +62,7 @@ struct ProgramOutput {
     }
 
     /// Whether a message has begun and not ended.
-    var isInside: Bool { isDiscarding || head < bytes.count }
+    var isInside: Bool { isDiscarding || left > 0 || head < bytes.count }
 
     mutating func append(_ more: ArraySlice<UInt8>) {
         guard !isDiscarding || framing == .line else { return }
@@ -94,13 +99,21 @@ struct ProgramOutput {
     }
 
     private mutating func nextLength() -> Item? {
-        guard !isDiscarding, bytes.count - head >= 4 else { return nil }
+        let dropped = min(left, bytes.count - head)
+        head += dropped
+        left -= dropped
+        guard !isDiscarding, left == 0, bytes.count - head >= 4 else { return nil }
         let length = bytes[head..<(head + 4)].reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
-        guard Int(length) <= most else {
+        guard length < ProgramOutput.leastAbsurd else {
             isDiscarding = true
             return .broken(length: length)
         }
         let start = head + 4
+        guard Int(length) <= most else {
+            head = start
+            left = Int(length)
+            return .tooLong
+        }
         guard bytes.count - start >= Int(length) else { return nil }
         head = start + Int(length)
         return .message(Array(bytes[start..<head]))
