@@ -12,7 +12,7 @@ extension Live {
 extension Live.Supervised {
     private func environment(_ variables: String...) -> [String] { ["/usr/bin/env"] + variables }
 
-    @Test("It says that it is ready when it listens, how many it serves, and that it stops", arguments: [false, true])
+    @Test("It says that it is ready when it listens, how many it serves, that it reloads, and that it stops", arguments: [false, true])
     func notifications(_ isAbstract: Bool) throws {
         let directory = try TemporaryDirectory()
         let path = isAbstract ? "@\(directory.path)" : directory.file("notify")
@@ -20,6 +20,10 @@ extension Live.Supervised {
         try withServer(prefix: environment("NOTIFY_SOCKET=\(path)")) { server in
             #expect(supervisor.next() == "READY=1\nSTATUS=listening on \(server.address)")
             let peer = try server.open()
+            _ = try supervisor.next(with: "STATUS=serving 1 connection", within: .seconds(15))
+            server.process.kill(SIGHUP)
+            _ = try supervisor.next(with: "RELOADING=1\nMONOTONIC_USEC=")
+            _ = try supervisor.next(with: "READY=1")
             _ = try supervisor.next(with: "STATUS=serving 1 connection", within: .seconds(15))
             server.process.kill(SIGTERM)
             let text = try supervisor.next(with: "STOPPING=1")

@@ -27,6 +27,7 @@ final class Supervisor {
 
     func tell(_ note: SupervisorNote) {
         guard socket != nil else { return }
+        if case .ready = note { connectionsTold = -1 }  // Its status takes the place of the one that was told.
         unsent.append(note)
         flush()
     }
