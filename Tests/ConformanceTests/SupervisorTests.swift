@@ -12,7 +12,7 @@ extension Live {
 extension Live.Supervised {
     private func environment(_ variables: String...) -> [String] { ["/usr/bin/env"] + variables }
 
-    @Test("It says that it is ready when it listens, how many it serves, that it reloads, and that it stops", arguments: [false, true])
+    @Test("It says that it is ready, how many it serves, that it reloads, and that it stops", arguments: [false, true])
     func notifications(_ isAbstract: Bool) throws {
         let directory = try TemporaryDirectory()
         let path = isAbstract ? "@\(directory.path)" : directory.file("notify")
