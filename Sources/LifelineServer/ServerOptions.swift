@@ -48,6 +48,10 @@ public struct ServerOptions: Sendable {
     /// How long a shutdown waits for children that still work before it kills them, and a child for its handler when its
     /// connection is over.
     public var grace = Duration.seconds(10)
+    /// A path where an operator asks and orders, with `server ctl`: a Unix socket for this user and root alone. Nil: none.
+    public var control: String?
+    /// An address and a port, such as `127.0.0.1:9100`, where Prometheus finds metrics; nil: nowhere.
+    public var metrics: String?
     /// What is logged on standard error.
     public var logLevel = LogLevel.info
     /// The form of the lines of the log.

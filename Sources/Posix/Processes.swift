@@ -63,3 +63,6 @@ public func exitProcess(_ status: Int32) -> Never { _exit(status) }
 
 /// getpid(2).
 public var processID: ProcessID { getpid() }
+
+/// getenv(3).
+public func environmentVariable(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }

@@ -114,6 +114,12 @@ struct Settings {
                 settings, text throws(UsageError) in
                 settings.options.grace = try Value.duration(text, in: .zero...longest)
             },
+            Flag("--control", "PATH", "listen for server ctl and server status at PATH (nowhere)") {
+                $0.options.control = $1
+            },
+            Flag("--metrics", "ADDRESS:PORT", "serve metrics for Prometheus there, at /metrics (nowhere)") {
+                $0.options.metrics = $1
+            },
             Flag("--log-level", "LEVEL", "error, warning, info or debug (info)") { settings, text throws(UsageError) in
                 settings.options.logLevel = try Value.choice(text, of: LogLevel.self)
             },
@@ -123,6 +129,9 @@ struct Settings {
             },
         ],
         notes: """
+            server ctl asks and orders a server that runs, and server status says whether one does: see
+            server ctl --help and server status --help.
+
             A DURATION reads 30, 2.5, 500ms, 2m or 1h; BYTES read 16384, 16k, 1m or 2g.
 
             When it accepts, it prints "listening on HOST:PORT" on standard output. SIGTERM or SIGINT: it stops

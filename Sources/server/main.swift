@@ -24,6 +24,12 @@ func start(_ settings: Settings) throws(StartError) {
     server.run { BuiltIn(kind) }
 }
 
+switch CommandLine.arguments.dropFirst().first {
+case "ctl": Ctl.run(Array(CommandLine.arguments.dropFirst(2)))
+case "status": StatusCommand.run(Array(CommandLine.arguments.dropFirst(2)))
+default: break
+}
+
 var settings = Settings()
 do throws(UsageError) {
     switch try Settings.command.parse(Array(CommandLine.arguments.dropFirst()), into: &settings) {

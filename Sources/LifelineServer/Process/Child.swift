@@ -23,6 +23,8 @@ final class Child {
     private let grace: Duration
     private let log: Log
     private let slot: Slots.Slot
+    private let orders: Orders.Own
+    private var title: ChildTitle
     private let lastWords: LastWords
     private let worker: any Worker
     private var connection: ServerConnection
@@ -37,7 +39,7 @@ final class Child {
 
     init(
         _ socket: consuming Descriptor, peer: SocketAddress, id: UInt64, acceptedAt: Instant, options: ServerOptions,
-        tokens: Tokens?, log: Log, slot: Slots.Slot, worker: any Worker
+        tokens: Tokens?, log: Log, slot: Slots.Slot, orders: Orders.Own, title: ProcessTitle?, worker: any Worker
     ) throws(SystemError) {
         signals = try SignalDescriptor([Signal.terminate, Signal.call])
         lastWords = LastWords(
@@ -49,6 +51,8 @@ final class Child {
         grace = options.grace
         self.log = log
         self.slot = slot
+        self.orders = orders
+        self.title = ChildTitle(title, peer: peer.description)
         self.worker = worker
         connection = ServerConnection(
             id: id, terms: options.terms, handshakeTimeout: options.handshakeTimeout, acceptedAt: acceptedAt,
@@ -63,6 +67,7 @@ final class Child {
         while true {
             serve([], at: now)
             write(at: now)
+            show()
             if connection.departure?.isOver ?? false { end(at: now) }
             var entries = [PollEntry(signals.number), socketEntry]
             entries += worker.entries(for: connection)
@@ -90,6 +95,16 @@ final class Child {
         PollEntry(leaveBy == nil ? socket.number : -1, reading: mayRead, writing: isBlocked)
     }
 
+    /// What an operator sees of this connection: a few stores, once a turn.
+    private func show() {
+        let state = connection.state
+        slot.count(
+            requests: connection.requestsServed, bytesIn: connection.bytesIn, bytesOut: connection.outbox.sent,
+            inFlight: UInt32(clamping: connection.inFlight), state: state.rawValue)
+        title.show(state)
+        for time in connection.takeRoundTrips() { slot.addRoundTrip(time, bucket: Histogram.bucket(of: time)) }
+    }
+
     private func takeSignals(at now: Instant) {
         while let signal = signals.next() {
             if signal == Signal.terminate { terminate(at: now) } else { worker.signalled(signal, at: now) }
@@ -109,6 +124,7 @@ final class Child {
                 return false
             case .bytes(let count):
                 connection.received(count, at: now)
+                slot.heardAt = now
             }
         } catch {
             mayRead = false
@@ -128,6 +144,7 @@ final class Child {
     private func give(_ event: ServerConnection.Event, at now: Instant) {
         switch event {
         case .opened(let hello):
+            if let name = hello.options.name { slot.name = Array(name.utf8) }
             report(.debug, "opened")
             worker.opened(hello, tokenName: connection.tokenName)
         case .request(let id, let bytes):
@@ -180,6 +197,8 @@ final class Child {
         if !hasReported {
             socket.shutdownWriting()
             hasReported = true
+            slot.lateness = connection.lateness
+            slot.ending = Cause.numbers(of: connection.ending)
             report(connection.ending.level, "closed")
         }
         guard !hasSaidEnd, connection.hasGivenAll else { return }
@@ -187,8 +206,9 @@ final class Child {
         if connection.hello != nil { worker.closed(connection.ending) }
     }
 
-    /// SIGTERM: the requests that have come are answered, then the client is sent away.
+    /// SIGTERM: an operator ends this connection, or the server ends: the requests that have come are answered, then the client is sent away.
     private func terminate(at now: Instant) {
+        guard !orders.isKicked else { return connection.kick(at: now) }
         var reads = 0
         while reads < Child.lastReads, mayRead, read(at: now) { reads += 1 }
         connection.terminate(
@@ -225,6 +245,7 @@ final class Child {
         let isDone = (hasSaidEnd && (connection.hello == nil || worker.isOver)) || connection.isStuck
         guard isDone || leaveBy! <= now else { return socket.shutdown() }
         worker.giveUp()
+        show()
         slot.isFinished = true
         exitProcess(0)
     }

@@ -19,19 +19,22 @@ final class Log {
     private static let longestValue = 2500
 
     private let level: LogLevel
+    /// Where an operator says another level, while the server runs.
+    private let orders: Orders?
     private let format: LogFormat
     private let output: LogOutput
     private var lost: UInt64 = 0
 
-    init(level: LogLevel, format: LogFormat) {
+    init(level: LogLevel, format: LogFormat, orders: Orders? = nil) {
         self.level = level
+        self.orders = orders
         self.format = format
         output = LogOutput(.error)
     }
 
     /// Writes one line if `level` is logged; `fields` are made only then.
     func write(_ level: LogLevel, _ event: String, _ fields: @autoclosure () -> [Field]) {
-        guard level <= self.level else { return }
+        guard level <= (orders?.logLevel ?? self.level) else { return }
         var all = fields()
         if lost > 0 { all.append(("lost_lines", .number(lost))) }
         let line = format == .json ? json(level, event, all) : text(level, event, all)
@@ -53,11 +56,11 @@ final class Log {
         for (key, value) in fields {
             switch value {
             case .text(let text):
-                let escaped = escape(text) { "\\u{\(String($0.value, radix: 16))}" }
+                let escaped = Text.plain(text, most: Log.longestValue)
                 let isPlain = !escaped.isEmpty && !escaped.utf8.contains { $0 == 0x20 || $0 == 0x22 || $0 == 0x5C }
                 line += isPlain ? " \(key)=\(escaped)" : " \(key)=\"\(escaped)\""
             case .number(let number): line += " \(key)=\(number)"
-            case .seconds(let duration): line += " \(key)=\(seconds(duration))s"
+            case .seconds(let duration): line += " \(key)=\(Text.seconds(duration))s"
             }
         }
         return line + "\n"
@@ -67,35 +70,11 @@ final class Log {
         var line = "{\"time\":\"\(timestamp)\",\"level\":\"\(level.rawValue)\",\"event\":\"\(event)\""
         for (key, value) in fields {
             switch value {
-            case .text(let text):
-                line +=
-                    ",\"\(key)\":\""
-                    + escape(text) { scalar in
-                        String(scalar).utf16.map { "\\u" + String(0x10000 + Int($0), radix: 16).dropFirst() }.joined()
-                    } + "\""
+            case .text(let text): line += ",\"\(key)\":\"\(Text.json(text, most: Log.longestValue))\""
             case .number(let number): line += ",\"\(key)\":\(number)"
-            case .seconds(let duration): line += ",\"\(key)\":\(seconds(duration))"
+            case .seconds(let duration): line += ",\"\(key)\":\(Text.seconds(duration))"
             }
         }
         return line + "}\n"
-    }
-
-    /// Printable ASCII as it is, with quotes and backslashes escaped, all else as `other` writes it.
-    private func escape(_ text: String, other: (Unicode.Scalar) -> String) -> String {
-        var escaped = ""
-        for scalar in text.unicodeScalars where escaped.utf8.count < Log.longestValue {
-            switch scalar {
-            case "\"", "\\": escaped += "\\\(scalar)"
-            case " "..."~": escaped.unicodeScalars.append(scalar)
-            default: escaped += other(scalar)
-            }
-        }
-        return escaped
-    }
-
-    /// `1.002`: seconds with milliseconds.
-    private func seconds(_ duration: Duration) -> String {
-        let milliseconds = Int(duration / .milliseconds(1))
-        return "\(milliseconds / 1000)." + String(1000 + milliseconds % 1000).dropFirst()
     }
 }

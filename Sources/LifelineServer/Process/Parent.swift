@@ -12,7 +12,7 @@ import Posix
 ///
 /// Nothing that a client does, and no failure of accept or fork, ends it.
 final class Parent<ConnectionHandler: Handler> {
-    private struct Record {
+    struct Record {
         let connection: UInt64
         let peer: SocketAddress
         let acceptedAt: Instant
@@ -28,71 +28,84 @@ final class Parent<ConnectionHandler: Handler> {
     /// What a client that is refused at a limit is told to wait, in milliseconds.
     private static var busyRetryAfter: UInt32 { 1000 }
 
-    private let options: ServerOptions
-    private let log: Log
+    let options: ServerOptions
+    let log: Log
+    private let title = ProcessTitle.own
     private let makeHandler: () -> ConnectionHandler
     private let signals: Held<SignalDescriptor>
     private let listener: Held<Descriptor>
-    private let address: SocketAddress
-    private let socketFile: UInt64?
+    let address: SocketAddress
+    private let socketFile: SocketFile?
+    let orders: Orders
+    /// Set for as long as `run` lasts: what it serves asks this parent.
+    private(set) var look: Look!
     private let tokenFile: TokenFile?
     private let rules: AddressRules
     private let refusals = Refusals()
     /// Given up for a moment where accept lacks a descriptor, so that one client can be accepted and told.
     private var spare = try? Descriptor.event()
-    private var children: [ProcessID: Record] = [:]
-    private var slots: Slots
+    private(set) var children: [ProcessID: Record] = [:]
+    var slots: Slots
     private var connections: UInt64 = 0
     private var pause = AcceptPause()
     private var troubleLines = LineRate()
     private var refusalLines: [Code: LineRate] = [:]
-    private var shutdown: Shutdown
+    var shutdown: Shutdown
     /// While the server drains: how long clients that are already on their way in are waited for.
     private var listensUntil: Instant?
 
     init(
         _ options: ServerOptions, listener: consuming Descriptor, address: SocketAddress,
-        signals: consuming SignalDescriptor, slots: Slots, tokenFile: TokenFile?, log: Log,
+        signals: consuming SignalDescriptor, slots: Slots, orders: Orders, tokenFile: TokenFile?, log: Log,
         _ makeHandler: @escaping () -> ConnectionHandler
     ) {
         self.options = options
         self.listener = Held(listener)
         self.signals = Held(signals)
         self.slots = slots
+        self.orders = orders
         self.address = address
         self.tokenFile = tokenFile
         self.log = log
         self.makeHandler = makeHandler
         rules = AddressRules(allow: options.allow, deny: options.deny)
         shutdown = Shutdown(grace: options.grace)
-        socketFile = address.unixPath.flatMap(fileNumber)
+        socketFile = address.unixPath.flatMap { SocketFile(at: $0) }
     }
 
-    func run() {
+    /// Serves until it is told to end; `listeners` are where an operator asks.
+    func run(_ listeners: consuming Look.Listeners) {
+        look = Look(
+            listeners, at: .now, control: { [unowned self] in answer($0) }, metrics: { [unowned self] in metrics() })
+        defer { look.end() }
         while shutdown.isServing || !children.isEmpty || refusals.deadline != nil || listensUntil != nil {
             let now = Instant.now
             let mayAccept = shutdown.isServing ? !pause.isOn(at: now) : listensUntil != nil
             var entries = [
                 PollEntry(signals.number ?? -1), PollEntry(mayAccept ? listener.number ?? -1 : -1),
             ]
-            entries += refusals.entries
+            let refused = refusals.entries
+            entries += refused
+            entries += look.entries
             wait(for: &entries, from: now)
             let woke = Instant.now
             while let signal = signals.next() {
                 if signal != Signal.childEnded { take(shutdown.signalled(at: woke), at: woke) }
             }
-            refusals.woke(entries[2...], at: woke)
+            refusals.woke(entries[2..<2 + refused.count], at: woke)
             let step = shutdown.woke(at: woke)
             if step == .leave { break }
             take(step, at: woke)
             reapAll(at: woke)
+            look.woke(entries[(2 + refused.count)...], at: woke)
             if !shutdown.isServing { refuseLatecomers(at: woke) } else if entries[1].isReadable { acceptSome() }
         }
         log.write(.info, "stopped", [("connections", .number(connections))])
     }
 
     private func wait(for entries: inout [PollEntry], from now: Instant) {
-        let own = earlier(earlier(shutdown.deadline, refusals.deadline), earlier(pause.until, listensUntil))
+        let end = earlier(shutdown.deadline, listensUntil)
+        let own = earlier(earlier(end, refusals.deadline), earlier(pause.until, look.deadline))
         do {
             try poll(&entries, until: earlier(own, now + Parent.sweepEvery))
         } catch {
@@ -132,18 +145,21 @@ final class Parent<ConnectionHandler: Handler> {
         }
         tokenFile?.refresh(log)
         let slot = slots.take()
+        orders.clear(slot)
         do throws(SystemError) {
             switch try forkProcess() {
             case .child:
-                becomeChild(accepted.connection, peer: peer, acceptedAt: now, slot: slots[slot])
+                becomeChild(accepted.connection, peer: peer, acceptedAt: now, slot: slot)
             case .parent(let pid):
                 connections += 1
+                look.totals.accept()
                 children[pid] = Record(connection: connections, peer: peer, acceptedAt: now, slot: slot)
                 pause.forked()
             }
         } catch {
             slots.giveBack(slot)
             pause.forkFailed(at: now)
+            look.count(fork: error)
             reportTrouble("fork failed", error, at: now)
             refuse(accepted.connection, .busy, "the server cannot start a process now", at: now)
         }
@@ -151,6 +167,7 @@ final class Parent<ConnectionHandler: Handler> {
 
     private func refuse(_ connection: consuming Descriptor, _ code: Code, _ text: String, at now: Instant) {
         // Who is not let in need not try again at all.
+        look.totals.refuse(code)
         let retryAfter = code == .unauthorized ? 0 : Parent.busyRetryAfter
         refusals.refuse(connection, Close(code, text, retryAfter: retryAfter), at: now)
     }
@@ -167,10 +184,12 @@ final class Parent<ConnectionHandler: Handler> {
 
     private func acceptFailed(_ error: SystemError, at now: Instant) {
         pause.acceptFailed(at: now)
+        look.count(accept: error)
         reportTrouble("accept failed", error, at: now)
         guard error.isOutOfDescriptors else { return }
         spare = nil
         if let accepted = try? listener.accept() {
+            look.totals.refuse(.busy)
             // Closed at once: the descriptor is the spare one, which the next client in need will get.
             _ = try? accepted.connection.send(
                 Close(.busy, "the server is out of descriptors", retryAfter: Parent.busyRetryAfter).refusal[...])
@@ -185,18 +204,20 @@ final class Parent<ConnectionHandler: Handler> {
 
     /// What follows runs in the new process alone. All that is the parent's is closed before anything else.
     private func becomeChild(
-        _ connection: consuming Descriptor, peer: SocketAddress, acceptedAt: Instant, slot: Slots.Slot
+        _ connection: consuming Descriptor, peer: SocketAddress, acceptedAt: Instant, slot: Int
     ) -> Never {
         listener.close()
         signals.close()
         refusals.closeAll()
+        look.closeAll()
         spare = nil
         limitChild()
         do {
             let id = connections + 1
             try Child(
                 connection, peer: peer, id: id, acceptedAt: acceptedAt, options: options, tokens: tokenFile?.tokens,
-                log: log, slot: slot, worker: worker(for: id, peer.description)
+                log: log, slot: slots[slot], orders: orders[slot], title: title,
+                worker: worker(for: id, peer.description)
             ).run()
         } catch {
             log.write(.error, "child failed", [("text", .text("\(error)"))])
@@ -231,6 +252,7 @@ final class Parent<ConnectionHandler: Handler> {
             guard let record = children.removeValue(forKey: ended.pid) else { continue }
             let slot = slots[record.slot]
             if ended.status != 0 || !slot.isFinished { report(ended, of: record, slot, at: now) }
+            look.totals.reap(Figures(slot))
             slots.giveBack(record.slot)
         }
     }
@@ -266,11 +288,14 @@ final class Parent<ConnectionHandler: Handler> {
         }
     }
 
+    /// What a first SIGTERM does.
+    func stop(at now: Instant) { take(shutdown.signalled(at: now), at: now) }
+
     /// Closing a listener resets the clients that are queued on it, and those whose handshake is half done. So no new
     /// ones are let in, and the listener is kept until the others have come and been told.
     private func stopListening(at now: Instant) {
-        if let path = address.unixPath {
-            if let socketFile, fileNumber(at: path) == socketFile { removeFile(at: path) }
+        if address.isUnix {
+            socketFile?.remove()
             listensUntil = now
         } else {
             listener.dropNewHandshakes()

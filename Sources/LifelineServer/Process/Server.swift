@@ -46,6 +46,8 @@ public struct Server: ~Copyable {
     private let listener: Descriptor
     private let signals: SignalDescriptor
     private let slots: Slots
+    private let orders: Orders
+    private let look: Look.Listeners
     private let tokenFile: TokenFile?
     private let account: Account?
     /// Where it listens, with the port that the system chose.
@@ -72,10 +74,15 @@ public struct Server: ~Copyable {
             try SignalDescriptor([Signal.terminate, Signal.interrupt, Signal.childEnded])
         }
         let slots = try Server.explained(address) { () throws(SystemError) in try Slots(options.maxConnections) }
+        let orders = try Server.explained(address) { () throws(SystemError) in
+            try Orders(most: options.maxConnections, level: options.logLevel)
+        }
         let listener = try Server.explained(address) { () throws(SystemError) in
             try Server.listen(at: address, backlog: options.backlog)
         }
+        var look = Look.Listeners()
         do throws(StartError) {
+            try look.open(options, owner: account)
             if let account {
                 try account.become()
                 // What root could read may be closed to this user, and then no change of it could be read either.
@@ -86,6 +93,7 @@ public struct Server: ~Copyable {
             try Server.explained(address) { () throws(SystemError) in try forbidNewPrivileges() }
         } catch {
             if let path = address.unixPath { removeFile(at: path) }
+            look.controlFile?.remove()
             throw error
         }
         self.options = options
@@ -94,10 +102,12 @@ public struct Server: ~Copyable {
         self.address = listener.localAddress
         self.listener = listener
         self.slots = slots
+        self.orders = orders
+        self.look = look
         self.signals = signals
     }
 
-    private static func explained<Value: ~Copyable>(
+    static func explained<Value: ~Copyable>(
         _ address: SocketAddress, _ start: () throws(SystemError) -> Value
     ) throws(StartError) -> Value {
         do {
@@ -108,13 +118,15 @@ public struct Server: ~Copyable {
     }
 
     /// A Unix socket's file outlives a server that was killed; one that nobody listens on any more is replaced.
-    private static func listen(at address: SocketAddress, backlog: Int32) throws(SystemError) -> Descriptor {
+    static func listen(
+        at address: SocketAddress, backlog: Int32, forOwnerAlone: Bool = false
+    ) throws(SystemError) -> Descriptor {
         do throws(SystemError) {
-            return try .listening(at: address, backlog: backlog)
+            return try .listening(at: address, backlog: backlog, forOwnerAlone: forOwnerAlone)
         } catch {
             guard let path = address.unixPath, error.isAddressInUse, isAbandonedSocket(at: address) else { throw error }
             removeFile(at: path)
-            return try .listening(at: address, backlog: backlog)
+            return try .listening(at: address, backlog: backlog, forOwnerAlone: forOwnerAlone)
         }
     }
 
@@ -122,16 +134,18 @@ public struct Server: ~Copyable {
     ///
     /// `makeHandler` is called in the child, once for each connection.
     public consuming func run<ConnectionHandler: Handler>(_ makeHandler: @escaping () -> ConnectionHandler) {
-        let log = Log(level: options.logLevel, format: options.logFormat)
+        let log = Log(level: options.logLevel, format: options.logFormat, orders: orders)
         var fields: [Log.Field] = [("address", .text(address.description)), ("pid", .number(UInt64(processID)))]
         if let account {
             fields += [("user", .number(UInt64(account.user))), ("group", .number(UInt64(account.group)))]
         }
+        if let control = options.control { fields.append(("control", .text(control))) }
+        if let metrics = look.metricsAddress { fields.append(("metrics", .text(metrics.description))) }
         log.write(.info, "listening", fields)
         tokenFile?.checkPermissions(log)
         Parent(
-            options, listener: listener, address: address, signals: signals, slots: slots, tokenFile: tokenFile,
-            log: log, makeHandler
-        ).run()
+            options, listener: listener, address: address, signals: signals, slots: slots, orders: orders,
+            tokenFile: tokenFile, log: log, makeHandler
+        ).run(look)
     }
 }
