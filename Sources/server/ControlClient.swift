@@ -42,12 +42,12 @@ struct ControlClient {
             throw trouble(error)
         }
         guard let answer = whole else {
-            throw Trouble(
-                status: .noPermission, text: "the server at \(path) says nothing: only its owner and root may ask")
+            throw Trouble(status: .protocolError, text: "the server at \(path) did not answer in time, or not as one")
         }
         guard answer.verdict.isTrue("ok") else {
+            let statuses: [String: ExitStatus] = ["bad_request": .usage, "forbidden": .noPermission]
             throw Trouble(
-                status: answer.verdict.text("error") == "bad_request" ? .usage : .unavailable,
+                status: statuses[answer.verdict.text("error") ?? ""] ?? .unavailable,
                 text: answer.verdict.text("text") ?? "the server refuses")
         }
         return answer

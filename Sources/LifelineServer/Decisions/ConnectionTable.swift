@@ -21,8 +21,8 @@ package struct ConnectionTable: Sendable {
     /// The rows that are wanted, in the order that is wanted.
     package func rows(of all: [JSONObject]) -> [JSONObject] {
         let wanted = all.filter { row in
-            (peer.map { (row.text("peer") ?? "").contains($0) } ?? true)
-                && (name.map { (row.text("name") ?? "").contains($0) } ?? true)
+            (peer.map { Text.holds(row.text("peer"), $0) } ?? true)
+                && (name.map { Text.holds(row.text("name"), $0) } ?? true)
                 && (state.map { row.text("state") == $0 } ?? true)
         }
         // Rows with the same value stay in the order of their ids.

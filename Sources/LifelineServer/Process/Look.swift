@@ -62,7 +62,7 @@ final class Look {
         startedAt = now
         controlFile = listeners.controlFile
         if let listener = listeners.control.take() {
-            self.control = Visitors(listener, mayAsk: Look.isOwnerOrRoot) { bytes in
+            self.control = Visitors(listener, refusal: Look.refusal(of:)) { bytes in
                 do throws(ControlRequest.Mistake) {
                     return try ControlRequest(bytes).map(control)
                 } catch {
@@ -78,9 +78,10 @@ final class Look {
     }
 
     /// The file's mode says the same; this holds where the file was opened to others.
-    private static func isOwnerOrRoot(_ connection: borrowing Descriptor) -> Bool {
-        guard let user = connection.peerUser else { return false }
-        return user == 0 || user == ownUser
+    private static func refusal(of connection: borrowing Descriptor) -> Visitors.Answer? {
+        let user = connection.peerUser
+        guard user != 0, user != ownUser else { return nil }
+        return Visitors.Answer(bytes: ControlAnswer.failed("forbidden", "only the server's owner and root may ask"))
     }
 
     var deadline: Instant? { earlier(control?.deadline, metrics?.deadline) }

@@ -32,6 +32,12 @@ final class Visitors {
             self.connection = connection
             self.until = until
         }
+
+        func begin(_ answer: Answer) {
+            request = []
+            unsent = answer.bytes[...]
+            stage = .answered(answer)
+        }
     }
 
     /// Of more than these the oldest are closed.
@@ -44,20 +50,20 @@ final class Visitors {
     private static let writesAtOnce = 4
 
     private var listener: Descriptor?
-    private let mayAsk: (borrowing Descriptor) -> Bool
+    private let refusal: (borrowing Descriptor) -> Answer?
     private let answer: ([UInt8]) -> Answer?
     private var visitors: [Visitor] = []
     private var pausedUntil: Instant?
     private var buffer = [UInt8](repeating: 0, count: 4096)
 
-    /// Serves `listener`, which is owned from now on. Whoever `mayAsk` denies is closed at once; `answer` is given what
-    /// has come, and says nil where that is not a whole request, which it refuses when it is too long.
+    /// Serves `listener`, which is owned from now on. Whoever may not ask is told the `refusal`; `answer` is given what has
+    /// come, and says nil where that is not a whole request, which it refuses when it is too long.
     init(
-        _ listener: consuming Descriptor, mayAsk: @escaping (borrowing Descriptor) -> Bool = { _ in true },
+        _ listener: consuming Descriptor, refusal: @escaping (borrowing Descriptor) -> Answer? = { _ in nil },
         answer: @escaping ([UInt8]) -> Answer?
     ) {
         self.listener = consume listener
-        self.mayAsk = mayAsk
+        self.refusal = refusal
         self.answer = answer
     }
 
@@ -95,9 +101,11 @@ final class Visitors {
         for _ in 0..<Visitors.most {
             do throws(SystemError) {
                 guard let accepted = try listener?.accept() ?? nil else { return }
-                guard mayAsk(accepted.connection) else { continue }
                 if visitors.count == Visitors.most { visitors.removeFirst() }
-                visitors.append(Visitor(accepted.connection, until: now + Visitors.patience))
+                let refusal = refusal(accepted.connection)
+                let visitor = Visitor(accepted.connection, until: now + Visitors.patience)
+                if let refusal { visitor.begin(refusal) }
+                visitors.append(visitor)
             } catch {
                 if error.isConnectionGone { continue }
                 pausedUntil = now + Visitors.pause
@@ -125,14 +133,12 @@ final class Visitors {
         case .bytes(let count):
             visitor.request += buffer[..<count]
             guard let answer = answer(visitor.request) else { return }
-            visitor.request = []
-            visitor.unsent = answer.bytes[...]
+            visitor.begin(answer)
             try send(answer, to: visitor, at: now)
         }
     }
 
     private func send(_ answer: Answer, to visitor: Visitor, at now: Instant) throws(SystemError) {
-        visitor.stage = .answered(answer)
         for _ in 0..<Visitors.writesAtOnce {
             if visitor.unsent.isEmpty {
                 guard let more = answer.more() else {
