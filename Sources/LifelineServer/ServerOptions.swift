@@ -52,6 +52,8 @@ public struct ServerOptions: Sendable {
     public var control: String?
     /// An address and a port, such as `127.0.0.1:9100`, where Prometheus finds metrics; nil: nowhere.
     public var metrics: String?
+    /// Whether the title of a connection's process, which `ps` shows, says its peer and state: 4 KiB of memory for each.
+    public var showsTitles = true
     /// What is logged on standard error.
     public var logLevel = LogLevel.info
     /// The form of the lines of the log.

@@ -32,12 +32,14 @@ public struct ProcessTitle: @unchecked Sendable {
         self.start = start
     }
 
-    /// Shows `text`, as far as there is room. Called again, `from` is where the texts begin to differ.
-    public func set(_ text: [UInt8], from: Int = 0) {
+    /// Shows `text` behind the first `offset` bytes of what is shown, as far as there is room.
+    public func set(_ text: String, behind offset: Int = 0) {
+        var end = offset
+        for byte in text.utf8 where end < size - 1 {
+            start[end] = byte
+            end += 1
+        }
         // The kernel shows all of the arguments' memory while its last byte is 0, and else what comes before the first 0.
-        let most = min(text.count, size - 1)
-        guard from < most else { return }
-        for index in from..<most { start[index] = text[index] }
-        for index in most..<max(arguments, most + 1) { start[index] = 0 }
+        for index in end..<max(arguments, end + 1) where index < size { start[index] = 0 }
     }
 }

@@ -120,6 +120,10 @@ struct Settings {
             Flag("--metrics", "ADDRESS:PORT", "serve metrics for Prometheus there, at /metrics (nowhere)") {
                 $0.options.metrics = $1
             },
+            Flag("--no-titles", "do not say peer and state in the titles of processes: 4 KiB less for each connection")
+            {
+                $0.options.showsTitles = false
+            },
             Flag("--log-level", "LEVEL", "error, warning, info or debug (info)") { settings, text throws(UsageError) in
                 settings.options.logLevel = try Value.choice(text, of: LogLevel.self)
             },

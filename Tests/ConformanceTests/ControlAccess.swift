@@ -116,6 +116,24 @@ extension Live.Control {
         }
     }
 
+    @Test("A connection's process has no descriptor of the control socket, of metrics, or of who asks there")
+    func inherited() throws {
+        try withOperator("--metrics", "127.0.0.1:0") { server, user in
+            let askers = [
+                try RawPeer.connect(to: .unix(user.control)), try RawPeer.connect(to: Scraper(server).address),
+            ]
+            let taken = eventually {
+                ProcessFiles.descriptors(of: server.pid).filter { $0.value.hasPrefix("socket:") }.count == 5
+            }
+            #expect(taken, "three listeners and two who ask")
+            let peer = try server.open()
+            let child = try server.onlyChild()
+            #expect(ProcessFiles.descriptors(of: child).filter { $0.value.hasPrefix("socket:") }.count == 1)
+            for asker in askers { asker.close() }
+            peer.close()
+        }
+    }
+
     // MARK: status --pidfile
 
     @Test("'server status --pidfile' asks the lock, whatever stands in the file")

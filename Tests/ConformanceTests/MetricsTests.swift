@@ -183,5 +183,21 @@ extension Live.Metrics {
             try peer.takeClose()
             #expect(title(server.pid) == parent)
         }
+        try withServer("--no-titles") { server in
+            let peer = try server.open()
+            #expect(try title(server.onlyChild()) == title(server.pid))
+            peer.close()
+        }
+    }
+
+    @Test("A title that is longer than the arguments takes the room of the environment")
+    func shortTitle() throws {
+        // Its arguments have eleven bytes then, and the title goes on where the environment was.
+        try withServer(prefix: ["/bin/bash", "-c", "exec -a s \"$0\" \"$@\""]) { server in
+            let peer = try server.open()
+            let child = try server.onlyChild()
+            #expect(eventually { title(child) == "lifeline: 127.0.0.1:\(peer.localPort) idle" })
+            peer.close()
+        }
     }
 }

@@ -432,7 +432,8 @@ struct ServerConnection {
     /// An operator ends this connection: at once, whatever is unanswered (section 8, KICKED).
     mutating func kick(at now: Instant) {
         guard departure == nil else {
-            departure?.giveUp()
+            // Last words that are not taken are not waited for.
+            if departure?.isFlushing ?? false { departure?.giveUp() }
             return
         }
         drop(Violation(.kicked, "an operator ended this connection"), at: now)

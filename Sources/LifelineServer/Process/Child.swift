@@ -206,7 +206,8 @@ final class Child {
         if connection.hello != nil { worker.closed(connection.ending) }
     }
 
-    /// SIGTERM: an operator ends this connection, or the server ends: the requests that have come are answered, then the client is sent away.
+    /// SIGTERM: an operator ends this connection. Or it ends politely: the requests that have come are answered, then the
+    /// client is sent away.
     private func terminate(at now: Instant) {
         guard !orders.isKicked else { return connection.kick(at: now) }
         var reads = 0

@@ -30,7 +30,7 @@ final class Parent<ConnectionHandler: Handler> {
 
     let options: ServerOptions
     let log: Log
-    private let title = ProcessTitle.own
+    private let title: ProcessTitle?
     private let makeHandler: () -> ConnectionHandler
     private let signals: Held<SignalDescriptor>
     private let listener: Held<Descriptor>
@@ -64,6 +64,7 @@ final class Parent<ConnectionHandler: Handler> {
         self.signals = Held(signals)
         self.slots = slots
         self.orders = orders
+        title = options.showsTitles ? ProcessTitle.own : nil
         self.address = address
         self.tokenFile = tokenFile
         self.log = log

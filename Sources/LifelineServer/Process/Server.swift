@@ -56,7 +56,7 @@ public struct Server: ~Copyable {
     /// Listens, and then becomes `ServerOptions.user`; from now on connections are queued, SIGTERM, SIGINT and SIGCHLD
     /// wait for `run`, and no program that is started here gets new privileges (PR_SET_NO_NEW_PRIVS in prctl(2)).
     ///
-    /// Throws what is wrong with the address, the token file or the user, or what the system refused (socket(2),
+    /// Throws what is wrong with an address, the token file or the user, or what the system refused (socket(2),
     /// bind(2), listen(2), setuid(2)).
     public init(_ options: ServerOptions) throws(StartError) {
         guard let address = SocketAddress(host: options.host, port: options.port) else {
