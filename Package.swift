@@ -43,6 +43,10 @@ let package = Package(
         .target(name: "RawWire"),
         .executableTarget(
             name: "conformance", dependencies: ["RawWire", "Posix", "Arguments"], linkerSettings: fullyStatic),
+        // A server for the tests, with a handler that does what it is asked: block, stream, break.
+        .executableTarget(
+            name: "handlers", dependencies: ["LifelineServer", "Posix", "Arguments"], path: "Tests/handlers",
+            linkerSettings: fullyStatic),
         // The pure modules are tested with bytes and instants alone: no socket, no clock, no sleep.
         .testTarget(name: "FramingTests", dependencies: ["Framing", "RawWire"]),
         .testTarget(name: "LivenessTests", dependencies: ["Liveness", "Framing", "RawWire"]),
@@ -53,6 +57,7 @@ let package = Package(
         // Judges the built commands by their bytes alone: it depends on them to have them built, and shares no encoder,
         // decoder or constant with them.
         .testTarget(
-            name: "ConformanceTests", dependencies: ["server", "client", "conformance", "LifelineClient", "RawWire"]),
+            name: "ConformanceTests",
+            dependencies: ["server", "client", "conformance", "handlers", "LifelineClient", "RawWire"]),
     ]
 )

@@ -5,6 +5,8 @@ public struct Flag<Settings>: Sendable {
     let value: String?
     let help: String
     let apply: @Sendable (inout Settings, String) throws(UsageError) -> Void
+    /// What takes this flag's value and all that is typed behind it; nil for a flag that takes one value or none.
+    var applyRest: (@Sendable (inout Settings, [String]) throws(UsageError) -> Void)?
 
     /// A flag with a value, `--timeout DURATION` or `--timeout=DURATION`.
     public init(
@@ -23,6 +25,18 @@ public struct Flag<Settings>: Sendable {
         value = nil
         self.help = help
         self.apply = { (settings: inout Settings, _) throws(UsageError) in apply(&settings) }
+    }
+}
+
+extension Flag {
+    /// A flag that takes the whole rest of the command line, `--exec COMMAND ...`, flags or not: at least one word.
+    public static func rest(
+        _ name: String, _ value: String, _ help: String,
+        apply: @escaping @Sendable (inout Settings, [String]) throws(UsageError) -> Void
+    ) -> Flag {
+        var flag = Flag(name, value, help) { _, _ throws(UsageError) in }
+        flag.applyRest = apply
+        return flag
     }
 }
 
@@ -94,7 +108,12 @@ public struct Command<Settings>: Sendable {
             throw UsageError("\(flag.name) needs a value: \(flag.name) \(value)")
         }
         do {
-            try flag.apply(&settings, given)
+            if let applyRest = flag.applyRest {
+                try applyRest(&settings, [given] + rest)
+                rest = []
+            } else {
+                try flag.apply(&settings, given)
+            }
         } catch {
             throw UsageError("\(flag.name): \(error)")
         }

@@ -9,8 +9,10 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,6 +21,13 @@ int cposix_accept(int listener, struct sockaddr *address, socklen_t *length) {
 }
 
 int cposix_stream_socket(int family) { return socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); }
+
+int cposix_datagram_socket(void) { return socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); }
+
+void *cposix_share(size_t size) {
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
 
 int cposix_drop_new_handshakes(int listener) {
     // A filter sees a segment from its TCP header on; byte 13 holds the flags, and 0x02 is SYN.
@@ -94,6 +103,56 @@ int cposix_window_size(int descriptor, int *rows, int *columns) {
     return 0;
 }
 
+// What runs between vfork and exec runs in the caller's memory, while the caller waits: system calls alone, and nothing
+// of the caller's is written but its errno. So starting costs the same however large the caller is.
+static int become(
+    pid_t parent, const char *path, char *const arguments[], char *const environment[], const int streams[3]) {
+    // sigaction(2) without the C library, which refuses the two signals that it keeps for itself, though they may be
+    // ignored here as any other: zeros are SIG_DFL, and the last argument the kernel's size of a mask.
+    static const char standard[64];
+    for (int signal = 1; signal < NSIG; signal++) syscall(SYS_rt_sigaction, signal, standard, NULL, 8);
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return errno;
+    if (getppid() != parent) _exit(0);  // It died before it could be watched.
+    if (setpgid(0, 0) != 0) return errno;
+    for (int number = 0; number < 3; number++) {
+        if (dup2(streams[number], number) < 0) return errno;
+    }
+    closefrom(3);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    execve(path, arguments, environment);
+    return errno;
+}
+
+pid_t cposix_start(
+    const char *path, char *const arguments[], char *const environment[], int input, int output, int errors) {
+    const int streams[3] = {input, output, errors};
+    const pid_t parent = getpid();
+    volatile int failure = 0;
+    pid_t pid = vfork();
+    if (pid == 0) {
+        failure = become(parent, path, arguments, environment, streams);
+        _exit(127);
+    }
+    if (pid > 0 && failure != 0) {
+        while (waitpid(pid, NULL, 0) == -1 && errno == EINTR) continue;
+        errno = failure;
+        return -1;
+    }
+    return pid;
+}
+
+int cposix_adopt_orphans(void) { return prctl(PR_SET_CHILD_SUBREAPER, 1); }
+
+pid_t cposix_ended_child(void) {
+    siginfo_t info = {0};
+    while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == -1) {
+        if (errno != EINTR) return -1;
+    }
+    return info.si_pid;
+}
+
 void cposix_use_one_heap(void) { mallopt(M_ARENA_MAX, 1); }
 
 const char *cposix_error_text(int code, char *buffer, size_t size) { return strerror_r(code, buffer, size); }
@@ -101,3 +160,58 @@ const char *cposix_error_text(int code, char *buffer, size_t size) { return stre
 const char *cposix_error_name(int code) { return strerrorname_np(code); }
 
 const char *cposix_signal_name(int signal) { return sigabbrev_np(signal); }
+
+#if __has_feature(thread_sanitizer)
+// The standard library is not instrumented, so ThreadSanitizer would report what some of its functions order. They are
+// replaced by themselves, plus what the sanitizer has to know; so nothing is suppressed.
+#include <dlfcn.h>
+
+void __tsan_acquire(void *address);
+void __tsan_release(void *address);
+
+// A lock of Synchronization.Mutex that is contended goes through the kernel. `self` is the word that it consists of.
+#define SWIFT __attribute__((swiftcall))
+#define SELF __attribute__((swift_context)) void *self
+#define LOCK "$s15Synchronization12_MutexHandleV9_lockSlowyys6UInt32VF"
+#define UNLOCK "$s15Synchronization12_MutexHandleV11_unlockSlowyyF"
+
+SWIFT void cposix_lock_slow(unsigned state, SELF) __asm__(LOCK);
+SWIFT void cposix_unlock_slow(SELF) __asm__(UNLOCK);
+
+SWIFT void cposix_lock_slow(unsigned state, SELF) {
+    typedef SWIFT void function(unsigned, SELF);
+    ((function *)dlsym(RTLD_NEXT, LOCK))(state, self);
+    __tsan_acquire(self);
+}
+
+SWIFT void cposix_unlock_slow(SELF) {
+    typedef SWIFT void function(SELF);
+    __tsan_release(self);
+    ((function *)dlsym(RTLD_NEXT, UNLOCK))(self);
+}
+
+// Who resumes a continuation releases its task, which acquires that in the executor alone: not where it was resumed
+// before it waited, or just then, and goes on at once. Of the first the beginning of the wait tells, of the second this
+// call at its end, with the task current.
+#define ASYNC __attribute__((swiftasynccall))
+
+__attribute__((weak)) void *swift_task_getCurrent(void);
+
+static void acquire_task(void) {
+    void *task = swift_task_getCurrent ? swift_task_getCurrent() : NULL;
+    if (task) __tsan_acquire(task);
+}
+
+__attribute__((disable_sanitizer_instrumentation)) ASYNC void swift_continuation_await(void *context) {
+    typedef ASYNC void function(void *);
+    acquire_task();
+    function *next = (function *)dlsym(RTLD_NEXT, "swift_continuation_await");
+    __attribute__((musttail)) return next(context);
+}
+
+void swift_task_enterThreadLocalContext(void *context) {
+    typedef void function(void *);
+    acquire_task();
+    ((function *)dlsym(RTLD_NEXT, "swift_task_enterThreadLocalContext"))(context);
+}
+#endif

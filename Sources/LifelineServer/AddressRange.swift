@@ -17,6 +17,16 @@ public struct AddressRange: Equatable, Sendable, CustomStringConvertible {
     /// As it was written.
     public let description: String
 
+    /// This machine.
+    static let loopbackV4 = AddressRange(first: 0xFFFF_7F00_0000, shared: 104, "127.0.0.0/8")
+    static let loopbackV6 = AddressRange(first: 1, shared: 128, "::1")
+
+    private init(first: UInt128, shared: Int, _ description: String) {
+        self.first = first
+        self.shared = shared
+        self.description = description
+    }
+
     /// Reads a range; bits behind its length must be 0, so that no range is taken for another.
     public init(_ text: String) throws(Mistake) {
         let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
@@ -51,5 +61,12 @@ public struct AddressRange: Equatable, Sendable, CustomStringConvertible {
         (address ^ first) >> UInt128(128 - shared) == 0 && AddressRange.isV4(address) == AddressRange.isV4(first)
     }
 
-    private static func isV4(_ address: UInt128) -> Bool { address >> 32 == 0xFFFF }
+    /// Whether an address is in both.
+    func overlaps(_ source: Source) -> Bool {
+        (source.first ^ first) >> UInt128(128 - min(shared, Int(source.shared))) == 0
+            && AddressRange.isV4(source.first) == AddressRange.isV4(first)
+    }
+
+    /// Whether the number is that of an address of IPv4.
+    static func isV4(_ address: UInt128) -> Bool { address >> 32 == 0xFFFF }
 }

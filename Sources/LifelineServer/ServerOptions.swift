@@ -23,6 +23,17 @@ public struct ServerOptions: Sendable {
     public var handlerTimeout: Duration?
     /// Connections beyond so many are refused with CLOSE(BUSY).
     public var maxConnections = 10_000
+    /// Of one source so many; clients of a Unix socket have none.
+    public var maxPerSource: Int?
+    /// What is one source.
+    public var sourcePrefix = SourcePrefix()
+    /// Connections in a second, at least 1; after a pause as many may come at once.
+    public var maxRate: Int?
+    /// Connections that are before their HELLO.
+    public var maxHandshakes: HandshakeLimit?
+    /// A source of which handshakes fail again and again is refused for a while, unless it is here: by default this
+    /// machine, where a proxy may stand for everybody.
+    public var exempt = [AddressRange.loopbackV4, .loopbackV6]
     /// A file of tokens, one of which a client must bring: each a line, with or without the name of whom it stands for
     /// behind it; it is read again when it has changed. Nil: everybody may connect (section 4.12).
     public var tokenFile: String?
@@ -36,8 +47,8 @@ public struct ServerOptions: Sendable {
     public var user: String?
     /// The group that it becomes, and no other; nil: the user's own.
     public var group: String?
-    /// The most memory of the process of one connection: bytes of its address space, of which a bare one takes some 20
-    /// MiB (RLIMIT_AS in setrlimit(2)). What goes over it ends that connection alone.
+    /// The most memory of the process of one connection: bytes of its address space, of which the `server` command
+    /// takes 8 MiB itself (RLIMIT_AS in setrlimit(2)). What goes over it ends that connection alone.
     public var maxMemory: UInt64?
     /// The most processor time of one connection in all its life, in whole seconds, rounded up (RLIMIT_CPU).
     public var maxCPU: Duration?
@@ -54,10 +65,18 @@ public struct ServerOptions: Sendable {
     public var metrics: String?
     /// Whether the title of a connection's process, which `ps` shows, says its peer and state: 4 KiB of memory for each.
     public var showsTitles = true
-    /// What is logged on standard error.
+    /// A file for the parent's process number, locked for as long as it lives; removed at its end.
+    public var pidfile: String?
+    /// A descriptor that is told in one line where the server listens once it does, and is then closed.
+    public var readyDescriptor: Int32?
+    /// Where the log goes.
+    public var log = LogDestination.standardError
+    /// What is logged.
     public var logLevel = LogLevel.info
     /// The form of the lines of the log.
     public var logFormat = LogFormat.text
+    /// So many warnings of one reason are logged in five seconds before they are summed up; 0 logs all of them.
+    public var logFlood = 20
 
     /// The defaults.
     public init() {}
@@ -81,4 +100,24 @@ public enum LogLevel: String, CaseIterable, Comparable, Sendable {
 /// The form of a line of the log.
 public enum LogFormat: String, CaseIterable, Sendable {
     case text, json
+}
+
+/// Where the lines of the log go.
+public enum LogDestination: Equatable, Sendable {
+    case standardError
+    /// Appended to the file at this path, which is opened anew at SIGUSR1.
+    case file(String)
+    /// Datagrams to the daemon of syslog(3) that listens at this path, as a rule /dev/log.
+    case syslog(String)
+}
+
+extension LogDestination: CustomStringConvertible {
+    /// For people.
+    public var description: String {
+        switch self {
+        case .standardError: "on standard error"
+        case .file(let path): path
+        case .syslog(let path): "syslog:\(path)"
+        }
+    }
 }

@@ -10,16 +10,29 @@ extension Instant {
     }
 }
 
-/// The wall clock in UTC, for logs alone.
+/// The wall clock, for logs alone.
 public struct WallTime: Sendable {
     public let year: Int32, month: Int32, day: Int32, hour: Int32, minute: Int32, second: Int32, millisecond: Int32
 
-    /// The time now.
-    public static var now: WallTime {
+    /// A time, in whatever place.
+    public init(
+        year: Int32, month: Int32, day: Int32, hour: Int32, minute: Int32, second: Int32, millisecond: Int32
+    ) {
+        (self.year, self.month, self.day) = (year, month, day)
+        (self.hour, self.minute, self.second) = (hour, minute, second)
+        self.millisecond = millisecond
+    }
+
+    /// The time now in UTC.
+    public static var now: WallTime { now { gmtime_r($0, $1) } }
+    /// The time now where this machine stands (TZ, /etc/localtime).
+    public static var local: WallTime { now { localtime_r($0, $1) } }
+
+    private static func now(_ divide: (UnsafePointer<time_t>, UnsafeMutablePointer<tm>) -> Void) -> WallTime {
         var time = timespec()
         clock_gettime(CLOCK_REALTIME, &time)
         var parts = tm()
-        gmtime_r(&time.tv_sec, &parts)
+        divide(&time.tv_sec, &parts)
         return WallTime(
             year: parts.tm_year + 1900, month: parts.tm_mon + 1, day: parts.tm_mday, hour: parts.tm_hour,
             minute: parts.tm_min, second: parts.tm_sec, millisecond: Int32(time.tv_nsec / 1_000_000))

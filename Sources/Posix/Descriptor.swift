@@ -11,6 +11,20 @@ public struct Descriptor: ~Copyable, Sendable {
 
     deinit { close(number) }
 
+    /// Whether `number` is open (F_GETFD in fcntl(2)).
+    public static func isOpen(_ number: Int32) -> Bool { fcntl(number, F_GETFD) != -1 }
+
+    /// Keeps it from the programs that this process becomes or starts (FD_CLOEXEC in fcntl(2)).
+    public func closeOnExec() { _ = fcntl(number, F_SETFD, FD_CLOEXEC) }
+
+    /// Makes standard input, output and error /dev/null (dup2(2)).
+    public static func discardStandardStreams() throws(SystemError) {
+        let null = open("/dev/null", O_RDWR | O_CLOEXEC)
+        guard null >= 0 else { throw SystemError("open") }
+        let owned = Descriptor(owning: null)
+        for number: Int32 in 0...2 { dup2(owned.number, number) }
+    }
+
     /// Sees to it that standard input, output and error are open, so that no socket takes one of their numbers and is
     /// written to by mistake: a missing one becomes /dev/null (open(2)).
     public static func openMissingStandardDescriptors() {
@@ -27,7 +41,7 @@ public enum Transfer: Equatable, Sendable {
     case bytes(Int)
     /// Nothing can be moved now.
     case wouldBlock
-    /// End of stream; of a read only.
+    /// End of stream; of a write only where it goes to a pipe that nobody reads.
     case end
 }
 
@@ -55,6 +69,28 @@ extension Descriptor {
         throw SystemError("send")
     }
 
+    /// read(2) into `buffer` of a pipe's end that does not block.
+    public func readPipe(into buffer: inout [UInt8]) throws(SystemError) -> Transfer {
+        let count = buffer.withUnsafeMutableBytes { bytes in
+            retryingInterrupted { Glibc.read(number, bytes.baseAddress, bytes.count) }
+        }
+        if count > 0 { return .bytes(count) }
+        if count == 0 { return .end }
+        if errno == EAGAIN { return .wouldBlock }
+        throw SystemError("read")
+    }
+
+    /// write(2) of `bytes` to a pipe's end that does not block; `end` where nobody reads it any more (EPIPE).
+    public func writePipe(_ bytes: ArraySlice<UInt8>) throws(SystemError) -> Transfer {
+        let count = bytes.withUnsafeBytes { bytes in
+            retryingInterrupted { Glibc.write(number, bytes.baseAddress, bytes.count) }
+        }
+        if count >= 0 { return .bytes(count) }
+        if errno == EAGAIN { return .wouldBlock }
+        if errno == EPIPE { return .end }
+        throw SystemError("write")
+    }
+
     /// shutdown(2) of the writing side: the peer reads end of stream after what was sent.
     public func shutdownWriting() { Glibc.shutdown(number, Int32(SHUT_WR)) }
 
@@ -64,13 +100,35 @@ extension Descriptor {
     /// The peer of an eventfd(2) waits in poll(2): this wakes it up.
     public func wakeUp() {
         var one: UInt64 = 1
-        _ = write(number, &one, 8)
+        _ = Glibc.write(number, &one, 8)
     }
 
     /// Clears what `wakeUp` set.
     public func clearWakeUps() {
         var count: UInt64 = 0
-        _ = read(number, &count, 8)
+        _ = Glibc.read(number, &count, 8)
+    }
+
+    /// Writes `bytes`, waiting where it must (write(2)).
+    public func write(_ bytes: [UInt8]) throws(SystemError) {
+        var left = bytes[...]
+        while !left.isEmpty {
+            let count = left.withUnsafeBytes { bytes in
+                retryingInterrupted { Glibc.write(number, bytes.baseAddress, bytes.count) }
+            }
+            guard count >= 0 else { throw SystemError("write") }
+            left = left.dropFirst(count)
+        }
+    }
+
+    /// Waits for bytes, at most `most`; none is the end (read(2)).
+    public func read(most: Int) throws(SystemError) -> [UInt8] {
+        var buffer = [UInt8](repeating: 0, count: most)
+        let count = buffer.withUnsafeMutableBytes { buffer in
+            retryingInterrupted { Glibc.read(number, buffer.baseAddress, buffer.count) }
+        }
+        guard count >= 0 else { throw SystemError("read") }
+        return Array(buffer.prefix(count))
     }
 
     /// An eventfd(2), to wake a thread up that waits in poll(2).
@@ -79,4 +137,25 @@ extension Descriptor {
         guard number >= 0 else { throw SystemError("eventfd") }
         return Descriptor(owning: number)
     }
+}
+
+/// Both ends of a pipe(2), CLOEXEC.
+public struct Pipe: ~Copyable {
+    let reading: Descriptor
+    let writing: Descriptor
+
+    /// pipe(2).
+    public init() throws(SystemError) {
+        var ends: [Int32] = [-1, -1]
+        guard pipe(&ends) == 0 else { throw SystemError("pipe") }
+        reading = Descriptor(owning: ends[0])
+        writing = Descriptor(owning: ends[1])
+        reading.closeOnExec()
+        writing.closeOnExec()
+    }
+
+    /// One end; the other is closed in this process.
+    public consuming func onlyReading() -> Descriptor { reading }
+    /// One end; the other is closed in this process.
+    public consuming func onlyWriting() -> Descriptor { writing }
 }

@@ -18,6 +18,11 @@ public func contents(ofFile path: String, most: Int) throws(SystemError) -> [UIn
     return bytes
 }
 
+/// `path` from the root on, where `directory` is what it was relative to (path_resolution(7)).
+public func absolute(_ path: String, in directory: String) -> String {
+    path.hasPrefix("/") ? path : directory.hasSuffix("/") ? directory + path : "\(directory)/\(path)"
+}
+
 /// Writes `bytes` to the file at `path`, in place of what was in it (open(2), write(2)).
 public func writeFile(at path: String, _ bytes: [UInt8]) throws(SystemError) {
     let number = retryingInterrupted { open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666) }

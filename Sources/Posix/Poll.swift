@@ -12,6 +12,8 @@ public struct PollEntry: Sendable {
 
     /// Bytes, the end or an error can be read.
     public var isReadable: Bool { entry.revents & Int16(POLLIN | POLLHUP | POLLERR) != 0 }
+    /// Somebody closed the descriptor: it would be ready for ever.
+    var isInvalid: Bool { entry.revents & Int16(POLLNVAL) != 0 }
     /// Bytes or an error can be written.
     public var isWritable: Bool { entry.revents & Int16(POLLOUT | POLLHUP | POLLERR) != 0 }
 }
@@ -28,7 +30,10 @@ public func poll(_ entries: inout [PollEntry], until deadline: Instant?) throws(
                 bytes.assumingMemoryBound(to: pollfd.self).baseAddress, nfds_t(bytes.count / MemoryLayout<pollfd>.size),
                 milliseconds(until: deadline))
         }
-        if ready >= 0 { return Int(ready) }
+        if ready >= 0 {
+            precondition(!entries.contains { $0.isInvalid }, "poll of a descriptor that is closed")
+            return Int(ready)
+        }
         guard errno == EINTR else { throw SystemError("poll") }
     }
 }

@@ -8,13 +8,24 @@ public enum ProcessLimit: Sendable {
     case processorTime
     /// Descriptors (RLIMIT_NOFILE): open(2) fails with EMFILE.
     case files
+    /// Processes and threads of the user, all together, which binds everybody but root (RLIMIT_NPROC): fork(2) fails
+    /// with EAGAIN.
+    case processes
 
     private var resource: Int32 {
         switch self {
         case .memory: Int32(RLIMIT_AS.rawValue)
         case .processorTime: Int32(RLIMIT_CPU.rawValue)
         case .files: Int32(RLIMIT_NOFILE.rawValue)
+        case .processes: Int32(__RLIMIT_NPROC.rawValue)
         }
+    }
+
+    /// What binds this process now; nil for no limit.
+    public var current: UInt64? {
+        var limit = rlimit()
+        getrlimit(resource, &limit)
+        return limit.rlim_cur == rlim_t.max ? nil : UInt64(limit.rlim_cur)
     }
 
     /// Sets the limit of this process to `most`, for ever; one that is lower already stays.

@@ -41,10 +41,10 @@ public struct Ended: Sendable {
     public let signal: Int32?
 }
 
-/// Reaps one child that has ended; nil where none waits (waitpid(2)).
-public func reap() -> Ended? {
+/// Reaps one child that has ended, any or the one named; nil where none waits (waitpid(2)).
+public func reap(_ child: ProcessID = -1) -> Ended? {
     var status: Int32 = 0
-    let pid = retryingInterrupted { waitpid(-1, &status, WNOHANG) }
+    let pid = retryingInterrupted { waitpid(child, &status, WNOHANG) }
     guard pid > 0 else { return nil }
     let signal = cposix_exit_signal(status)
     return Ended(
@@ -63,6 +63,3 @@ public func exitProcess(_ status: Int32) -> Never { _exit(status) }
 
 /// getpid(2).
 public var processID: ProcessID { getpid() }
-
-/// getenv(3).
-public func environmentVariable(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }

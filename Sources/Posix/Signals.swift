@@ -11,6 +11,8 @@ public enum Signal {
     public static let kill = SIGKILL
     /// Asks a process to end.
     public static let terminate = SIGTERM
+    /// Asks a process to open its log anew.
+    public static let reopen = SIGUSR1
     /// A child has ended, or several.
     public static let childEnded = SIGCHLD
     /// The limit of processor time is reached.

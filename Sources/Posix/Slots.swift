@@ -2,7 +2,7 @@ import CPosix
 import Liveness
 
 /// Shared memory with a slot for each child: written by the child without a system call, and read by the parent, which
-/// shows it, and counts it when the child is dead. It is never trusted.
+/// shows it, counts the handshakes that go on, and adds up what the dead have done. It is never trusted.
 public struct Slots {
     /// One child's.
     public struct Slot {
@@ -17,6 +17,11 @@ public struct Slots {
         public var isFinished: Bool {
             get { pointer.pointee.finished != 0 }
             nonmutating set { pointer.pointee.finished = newValue ? 1 : 0 }
+        }
+        /// Whether the client has said HELLO.
+        public var hasGreeted: Bool {
+            get { pointer.pointee.greeted != 0 }
+            nonmutating set { pointer.pointee.greeted = newValue ? 1 : 0 }
         }
         /// The bytes of the child's address space when it crashed, or 0.
         public var crashSize: UInt64 { pointer.pointee.crash_size }

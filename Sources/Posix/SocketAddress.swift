@@ -27,14 +27,19 @@ public struct SocketAddress: Sendable {
         self.init(numeric: String(host), port: port)
     }
 
-    private init?(unixPath path: String) {
+    /// With `mayBeAbstract` a path that begins with `@` is the name of a socket without a file.
+    init?(unixPath path: String, mayBeAbstract: Bool = false) {
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
-        let bytes = Array(path.utf8)
+        var bytes = Array(path.utf8)
         // One byte is left for the zero that ends it.
         guard !bytes.isEmpty, bytes.count < MemoryLayout.size(ofValue: address.sun_path) else { return nil }
+        let isAbstract = mayBeAbstract && path.hasPrefix("@")
+        if isAbstract { bytes[0] = 0 }
         withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
         set(address)
+        // An abstract name ends where the address does, and zeros behind it would be part of it.
+        if isAbstract { length = socklen_t(MemoryLayout<sa_family_t>.size + bytes.count) }
     }
 
     private init?(numeric host: String, port: UInt16) {
@@ -126,23 +131,32 @@ public struct SocketAddress: Sendable {
     }
 }
 
+extension SocketAddress {
+    /// The IP address as text, without brackets; a client of IPv4 on a listener for both is shown as what it is.
+    public var host: String? {
+        switch family {
+        case AF_INET: text(of: load(as: sockaddr_in.self).sin_addr)
+        case AF_INET6: ipText
+        default: nil
+        }
+    }
+
+    /// The port; nil for a Unix path.
+    public var port: UInt16? {
+        switch family {
+        case AF_INET: UInt16(bigEndian: load(as: sockaddr_in.self).sin_port)
+        case AF_INET6: UInt16(bigEndian: load(as: sockaddr_in6.self).sin6_port)
+        default: nil
+        }
+    }
+}
+
 extension SocketAddress: CustomStringConvertible {
     /// `127.0.0.1:7400`, `[::1]:7400`, `unix:/path`, or `unix` for an unnamed Unix socket.
     public var description: String {
-        switch family {
-        case AF_INET:
-            let address = load(as: sockaddr_in.self)
-            return "\(text(of: address.sin_addr)):\(UInt16(bigEndian: address.sin_port))"
-        case AF_INET6:
-            let port = UInt16(bigEndian: load(as: sockaddr_in6.self).sin6_port)
-            let text = ipText
-            return text.contains(":") ? "[\(text)]:\(port)" : "\(text):\(port)"
-        case AF_UNIX:
-            let path = unixPath ?? ""
-            return path.isEmpty ? "unix" : "unix:\(path)"
-        default:
-            return "family \(family)"
-        }
+        if let host, let port { return host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+        guard let unixPath else { return "family \(family)" }
+        return unixPath.isEmpty ? "unix" : "unix:\(unixPath)"
     }
 
     /// An address of IPv6; one of IPv4 on a listener for both is shown as what it is.

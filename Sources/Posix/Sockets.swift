@@ -33,6 +33,27 @@ extension Descriptor {
         return listener
     }
 
+    /// Whether `number` is a TCP or Unix stream socket that listens (SO_ACCEPTCONN, SO_TYPE and SO_DOMAIN in socket(7)).
+    public static func isListeningStream(_ number: Int32) -> Bool {
+        func get(_ option: Int32) -> Int32? {
+            var value: Int32 = 0
+            var length = socklen_t(MemoryLayout<Int32>.size)
+            return getsockopt(number, SOL_SOCKET, option, &value, &length) == 0 ? value : nil
+        }
+        guard get(SO_ACCEPTCONN) == 1, get(SO_TYPE) == Int32(SOCK_STREAM.rawValue), let family = get(SO_DOMAIN) else {
+            return false
+        }
+        return [AF_INET, AF_INET6, AF_UNIX].contains(family)
+    }
+
+    /// Gives a listener that was handed over what one of our own has from the start: CLOEXEC, accept(2) that does not
+    /// block, and TCP_NODELAY.
+    public func prepareHandedOverListener() {
+        closeOnExec()
+        _ = fcntl(number, F_SETFL, fcntl(number, F_GETFL) | O_NONBLOCK)
+        if !localAddress.isUnix { set(Int32(IPPROTO_TCP), TCP_NODELAY, 1) }
+    }
+
     /// A socket on its way to `address`; it is writable once it is connected or has failed (connect(2)).
     public static func connecting(to address: SocketAddress) throws(SystemError) -> Descriptor {
         let socket = try stream(address.family)

@@ -54,28 +54,3 @@ public enum StandardInput {
     /// Whether a person types it (isatty(3)).
     public static var isTerminal: Bool { isatty(0) == 1 }
 }
-
-/// A stream that lines of a log are written to: each in one write(2), and never waiting for a reader.
-public struct LogOutput: Sendable {
-    private let number: Int32
-    /// A file or /dev/null takes every write at once; a pipe, a terminal or a socket may be full.
-    private let mayBlock: Bool
-
-    /// The log on `stream`, whatever that is connected to.
-    public init(_ stream: StandardStream) {
-        number = stream.rawValue
-        var status = stat()
-        mayBlock = fstat(number, &status) != 0 || status.st_mode & S_IFMT != S_IFREG
-    }
-
-    /// Writes `line`, at most 4096 bytes long (PIPE_BUF, which poll(2) promises room for); false where it is lost.
-    public func write(_ line: [UInt8]) -> Bool {
-        if mayBlock {
-            var entry = pollfd(fd: number, events: Int16(POLLOUT), revents: 0)
-            guard Glibc.poll(&entry, 1, 0) == 1, entry.revents & Int16(POLLOUT) != 0 else { return false }
-        }
-        return line.withUnsafeBytes { bytes in
-            retryingInterrupted { Glibc.write(number, bytes.baseAddress, bytes.count) } == bytes.count
-        }
-    }
-}

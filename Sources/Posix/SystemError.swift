@@ -43,12 +43,20 @@ func retryingInterrupted<Result: SignedInteger>(_ body: () -> Result) -> Result 
 extension SystemError {
     /// bind(2): another socket has the address (EADDRINUSE).
     public var isAddressInUse: Bool { code == EADDRINUSE }
+    /// Another process holds the lock of a file (EAGAIN of fcntl(2)).
+    public var isHeld: Bool { self == .held }
+    /// What `isHeld` asks for.
+    public static let held = SystemError("fcntl", EAGAIN)
+    /// A file cannot be made, because of where it would lie (open(2)).
+    public var isNoPlaceForFile: Bool { call == "open" && [ENOENT, ENOTDIR, EISDIR, EROFS, ELOOP].contains(code) }
     /// The permission is missing (EACCES, EPERM).
     public var isPermissionDenied: Bool { code == EACCES || code == EPERM }
     /// connect(2) to a Unix socket: there is no such file, or nobody listens on it (ENOENT, ECONNREFUSED).
     public var isNobodyThere: Bool { code == ENOENT || code == ECONNREFUSED }
     /// write(2): nobody reads (EPIPE).
     public var isBrokenPipe: Bool { code == EPIPE }
+    /// A file, or a folder on the way to it, is not there (ENOENT, ENOTDIR).
+    public var isNotFound: Bool { code == ENOENT || code == ENOTDIR }
     /// A connection that ended, or a network that failed, before accept(2) returned it: as if it had never come.
     public var isConnectionGone: Bool {
         [

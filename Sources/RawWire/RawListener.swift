@@ -3,7 +3,7 @@ import Glibc
 /// A server of raw bytes, for tests of a client: it accepts, and the test says the rest.
 package final class RawListener {
     package let address: Address
-    private let descriptor: Int32
+    package let descriptor: Int32
     private var isClosed = false
 
     /// Listens on 127.0.0.1 and `port`; 0 lets the system choose.

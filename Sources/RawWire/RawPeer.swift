@@ -68,12 +68,18 @@ package final class RawPeer {
 
     deinit { close() }
 
-    /// Connects; `receiveBuffer` is SO_RCVBUF, for a peer that is to be a slow reader soon.
-    package static func connect(to address: Address, receiveBuffer: Int32? = nil) throws -> RawPeer {
+    /// Connects; `receiveBuffer` is SO_RCVBUF, for a peer that is to be a slow reader soon, and `source` the address that
+    /// it comes from, where that is not left to the system.
+    package static func connect(
+        to address: Address, from source: Address? = nil, receiveBuffer: Int32? = nil
+    ) throws -> RawPeer {
         let descriptor = socket(address.family, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw systemError("socket") }
         let peer = RawPeer(OpenDescriptors.add(descriptor))
         if var receiveBuffer { setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &receiveBuffer, 4) }
+        if let source, source.withSockaddr({ Glibc.bind(descriptor, $0, $1) }) != 0 {
+            throw systemError("bind to \(source)")
+        }
         guard address.withSockaddr({ Glibc.connect(descriptor, $0, $1) }) == 0 else {
             throw systemError("connect to \(address)")
         }

@@ -6,7 +6,7 @@ extension Report {
         let rows = outcomes.map { outcome in
             let state = outcome.verdict.isSkipped ? "skipped" : outcome.verdict.isPassed ? "passed" : "failed"
             return """
-                <details class="\(state)"><summary><b>\(outcome.id)</b> <i>\(outcome.requirement) \
+                <details class="\(state)"\(state == "failed" ? " open" : "")><summary><b>\(outcome.id)</b> <i>\(outcome.requirement) \
                 \(outcome.level.rawValue)</i> <span>\(escaped(outcome.sentence))</span> \
                 <em>\(outcome.behaviourWord)</em> <em>\(outcome.closingWord)</em> \
                 <small>\(short(outcome.verdict.took))</small></summary>
@@ -18,7 +18,8 @@ extension Report {
             <html lang="en"><meta charset="utf-8"><title>Lifeline conformance: \(escaped(subject))</title>
             <style>
             body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; }
-            summary { display: grid; grid-template-columns: 4.5rem 8.5rem 1fr 5rem 6rem 5rem; gap: .5rem; cursor: pointer; }
+            summary, header { display: grid; grid-template-columns: 4.5rem 8.5rem 1fr 5rem 6rem 5rem; gap: .5rem; cursor: pointer; }
+            header { position: sticky; top: 0; padding: .3rem .6rem .3rem calc(.6rem + 5px); background: #fff; }
             details { border-left: 5px solid #2a8a4a; padding: .15rem .6rem; margin: 1px 0; background: #f6f8f6; }
             details.failed { border-color: #c0392b; background: #fbeeec; }
             details.skipped { border-color: #999; color: #777; }
@@ -29,7 +30,9 @@ extension Report {
             <h1>Lifeline conformance</h1>
             <p>\(escaped(subject)): <b>\(passed.count)</b> passed, <b>\(failed.count)</b> failed,
             <b>\(skipped.count)</b> skipped, in \(short(took)). Behaviour and the way of closing are judged apart.
-            Open a case to see what went over the wire.</p>
+            Open a case to see what went over the wire; those that failed are open.</p>
+            <header><b>Case</b> <i>Requirement</i> <span>What it proves</span> <em>Behaviour</em> <em>Closing</em> \
+            <small>Time</small></header>
             \(rows.joined(separator: "\n"))
             </html>
 
@@ -66,9 +69,9 @@ extension Report {
             let time = String(repeating: " ", count: max(0, 9 - short(entry.at).count)) + short(entry.at)
             let shown = entry.ending.map { "\($0)" } ?? hex(entry.bytes.prefix(96))
             let rest = entry.bytes.count > 96 ? " ... (\(entry.bytes.count) bytes)" : ""
-            let label = names.isEmpty ? "" : "  \(escaped(names.joined(separator: ", ")))"
+            let label = names.isEmpty ? "" : " \(escaped(names.joined(separator: ", "))):"
             lines.append(
-                "<span class=\"\(isSent ? "sent" : "received")\">\(time) \(arrow) \(shown)\(rest)\(label)</span>")
+                "<span class=\"\(isSent ? "sent" : "received")\">\(time) \(arrow)\(label)  \(shown)\(rest)</span>")
             if lines.count == Report.mostLines {
                 lines.append("(\(trace.count - lines.count) more)")
                 break

@@ -51,8 +51,8 @@ struct Ctl {
               drop ID           end this connection with CLOSE(KICKED)
               drain             end the server as SIGTERM does
               reload            read the configuration again
-              penalties         addresses that are kept out
-              lift ADDRESS      let this address in again
+              penalties         what sources owe for handshakes that failed, and how long they are refused
+              lift RANGE        forgive the sources of this range of addresses, such as 192.0.2.0/24
               log-level LEVEL   log error, warning, info or debug from now on, in the connections that live too
 
             Exit status: 0 when it is done, 64 for a wrong command line, 69 where no server answers or it cannot do
@@ -65,11 +65,13 @@ struct Ctl {
         var ctl = Ctl()
         do throws(any Error) {
             switch try command.parse(arguments, into: &ctl) {
-            case .help: say(withoutEnd(command.help))
-            case .version: say("server (Lifeline) \(lifelineVersion)")
+            case .help: try say(withoutEnd(command.help))
+            case .version: try say("server (Lifeline) \(lifelineVersion)")
             case .run: try ctl.run()
             }
         } catch let error as ControlClient.Trouble {
+            fail(error.status, error.text)
+        } catch let error as Failed {
             fail(error.status, error.text)
         } catch {
             fail(.usage, "\(error)")
@@ -85,12 +87,12 @@ struct Ctl {
         guard request == .connections else {
             guard !isWatched else { throw UsageError("--watch goes with connections alone") }
             let answer = try client.ask(request)
-            return show(isJSON ? jsonLines(answer) : lines(answer, to: request))
+            return try show(isJSON ? jsonLines(answer) : lines(answer, to: request))
         }
         ignoreBrokenPipes()
         if isWatched { try Watch(self, client).run() }
         let answer = try client.ask(request)
-        show(isJSON ? json(answer) : ConnectionTable.lines(table.rows(of: answer.rows)))
+        try show(isJSON ? json(answer) : ConnectionTable.lines(table.rows(of: answer.rows)))
     }
 
     /// The rows that are wanted.
@@ -100,8 +102,8 @@ struct Ctl {
         answer.rows.isEmpty ? [answer.verdict.line] : answer.rows.map(\.line)
     }
 
-    private func show(_ lines: [String]) {
-        if !lines.isEmpty { say(lines.joined(separator: "\n")) }
+    private func show(_ lines: [String]) throws(Failed) {
+        if !lines.isEmpty { try say(lines.joined(separator: "\n")) }
     }
 
     private func lines(_ answer: ControlClient.Answer, to request: ControlRequest) -> [String] {

@@ -5,7 +5,20 @@ import LifelineServer
 /// What the command line of `server` sets.
 struct Settings {
     var options = ServerOptions()
-    var handler = BuiltInHandler.echo
+    private var namedHandler: BuiltInHandler?
+    private var command: [String] = []
+    private var isPerRequest: Bool?
+    private var framing: ProgramFraming?
+    private var isForShell = false
+    private var programGrace: Duration?
+
+    var service = Service()
+
+    /// Whether the system's limits are looked at, and nothing is served.
+    var checks = false
+    private var exempt: [AddressRange] = []
+
+    var handler: BuiltInHandler { namedHandler ?? .echo }
 
     /// The longest duration that fits the wire, where durations are 32 bits of milliseconds.
     private static let longest = Duration.milliseconds(UInt32.max)
@@ -18,10 +31,77 @@ struct Settings {
                 "--max-queued \(options.maxQueued) is below --max-message \(options.maxMessage): "
                     + "raise it, or no message of the full length could ever be served")
         }
+        if command.isEmpty {
+            let aboutPrograms: [(String, Bool)] = [
+                ("--exec-per", isPerRequest != nil), ("--exec-framing", framing != nil), ("--shell", isForShell),
+                ("--exec-grace", programGrace != nil),
+            ]
+            if let (flag, _) = aboutPrograms.first(where: \.1) {
+                throw UsageError("\(flag) says how a program is used: name it with --exec COMMAND, behind all flags")
+            }
+        } else if let namedHandler {
+            throw UsageError(
+                "--handler \(namedHandler.rawValue) and --exec exclude each other: one of them answers the requests")
+        }
+        if isForShell, command.count > 1 {
+            throw UsageError(
+                "with --shell the command is one word, which the shell takes apart: --exec '\(command.joined(separator: " "))'"
+            )
+        }
+        switch (isPerRequest, framing) {
+        case (true?, .line?), (true?, .length?):
+            throw UsageError(
+                "--exec-per request takes --exec-framing raw, which is its default: a program that has one request "
+                    + "needs no line or length to tell it from the next")
+        case (false?, .raw?), (nil, .raw?):
+            throw UsageError(
+                "--exec-framing raw needs --exec-per request: on a connection's standard input no request could be told "
+                    + "from the next; use line or length")
+        default: break
+        }
+        try checkService()
+    }
+
+    /// What `--exec` names; nil where a built-in handler answers.
+    func program() throws(StartError) -> Program? {
+        guard !command.isEmpty else { return nil }
+        var program = try Program(isForShell ? ["/bin/sh", "-c"] + command : command)
+        program.framing = framing ?? (isPerRequest ?? false ? .raw : .line)
+        if let programGrace { program.grace = programGrace }
+        return program
+    }
+
+    /// What one program serves.
+    private enum Scope: String, CaseIterable {
+        case connection, request
     }
 
     private static func range(_ text: String) throws(UsageError) -> AddressRange {
         do { return try AddressRange(text) } catch { throw UsageError(error.description) }
+    }
+
+    private static func prefix(_ text: String) throws(UsageError) -> SourcePrefix {
+        let parts = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+        guard parts.count == 2, let v4 = try? Value.integer(parts[0], in: 1...32),
+            let v6 = try? Value.integer(parts[1], in: 1...128)
+        else {
+            throw UsageError("'\(text)' is not two numbers of bits like 32,64: of IPv4 up to 32, of IPv6 up to 128")
+        }
+        return SourcePrefix(v4: v4, v6: v6)
+    }
+
+    private static func handshakes(_ text: String) throws(UsageError) -> HandshakeLimit {
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+        let numbers = parts.compactMap { try? Value.integer(String($0), in: 1...4_000_000) }
+        switch (numbers.count == parts.count, numbers.count) {
+        case (true, 1): return HandshakeLimit(numbers[0])
+        case (true, 3) where numbers[1] <= 100 && numbers[0] <= numbers[2]:
+            return HandshakeLimit(start: numbers[0], rate: numbers[1], full: numbers[2])
+        default:
+            throw UsageError(
+                "'\(text)' is neither a number like 100 nor START:RATE:FULL like 10:30:100, with a RATE up to 100 and a "
+                    + "FULL that is not below START")
+        }
     }
 
     static let command = Command<Settings>(
@@ -50,11 +130,68 @@ struct Settings {
                 "what answers requests: echo (the same bytes back), ack (\"ok\"),\ncount (\"This is server send message:N\") (echo)"
             ) {
                 settings, text throws(UsageError) in
-                settings.handler = try Value.choice(text, of: BuiltInHandler.self)
+                settings.namedHandler = try Value.choice(text, of: BuiltInHandler.self)
+            },
+            .rest(
+                "--exec", "COMMAND ...",
+                "what answers requests: a program, with all that follows as its arguments; last of the flags"
+            ) {
+                settings, words throws(UsageError) in
+                guard !words[0].isEmpty else { throw UsageError("'' is not the name of a program") }
+                settings.command = words
+            },
+            Flag("--exec-per", "WHAT", "connection: a program for each; request: one for each of those (connection)") {
+                settings, text throws(UsageError) in
+                settings.isPerRequest = try Value.choice(text, of: Scope.self) == .request
+            },
+            Flag(
+                "--exec-framing", "FRAMING",
+                "line: a request is a line, and a line its answer; length: a u32 and\nso many bytes, both ways; "
+                    + "raw: standard input and output (line;\nwith --exec-per request raw)"
+            ) {
+                settings, text throws(UsageError) in
+                settings.framing = try Value.choice(text, of: ProgramFraming.self)
+            },
+            Flag("--shell", "COMMAND is one word, for /bin/sh -c") { $0.isForShell = true },
+            Flag("--handler-timeout", "DURATION", "fail a request that is not answered by then (no limit)") {
+                settings, text throws(UsageError) in
+                settings.options.handlerTimeout = try Value.duration(text, in: .milliseconds(1)...longest)
+            },
+            Flag("--exec-grace", "DURATION", "from the end of input to SIGTERM, and from that to SIGKILL (2)") {
+                settings, text throws(UsageError) in
+                settings.programGrace = try Value.duration(text, in: .zero...longest)
             },
             Flag("--max-connections", "N", "refuse connections beyond so many with BUSY (10000)") {
                 settings, text throws(UsageError) in
                 settings.options.maxConnections = try Value.integer(text, in: 1...4_000_000)
+            },
+            Flag("--max-per-source", "N", "of one source so many; clients of a Unix socket have none (no limit)") {
+                settings, text throws(UsageError) in
+                settings.options.maxPerSource = try Value.integer(text, in: 1...4_000_000)
+            },
+            Flag(
+                "--source-prefix", "V4,V6",
+                "addresses that share so many first bits are one source, of IPv4 and of IPv6\n(32,64)"
+            ) { settings, text throws(UsageError) in
+                settings.options.sourcePrefix = try prefix(text)
+            },
+            Flag("--max-rate", "N", "connections that are let in within a second (no limit)") {
+                settings, text throws(UsageError) in
+                settings.options.maxRate = try Value.integer(text, in: 1...1_000_000)
+            },
+            Flag(
+                "--max-handshakes", "N|START:RATE:FULL",
+                "connections that are before their HELLO: from START on RATE percent are\nrefused at random, more and more up to FULL; N is N:100:N (no limit)"
+            ) { settings, text throws(UsageError) in
+                settings.options.maxHandshakes = try handshakes(text)
+            },
+            Flag(
+                "--exempt", "RANGE",
+                "never refuse these addresses because handshakes of them have failed; may be\ngiven several times (127.0.0.0/8 and ::1)"
+            ) { settings, text throws(UsageError) in
+                // The first one takes the place of the default.
+                settings.exempt.append(try range(text))
+                settings.options.exempt = settings.exempt
             },
             Flag(
                 "--token-file", "PATH",
@@ -124,14 +261,18 @@ struct Settings {
             {
                 $0.options.showsTitles = false
             },
+            Flag(
+                "--check",
+                "do not serve: print which limit of this system stops this configuration first,\nand at how many connections; run it as and where the server will run"
+            ) { $0.checks = true },
             Flag("--log-level", "LEVEL", "error, warning, info or debug (info)") { settings, text throws(UsageError) in
                 settings.options.logLevel = try Value.choice(text, of: LogLevel.self)
             },
-            Flag("--log-format", "FORMAT", "text or json, a line an event on standard error (text)") {
+            Flag("--log-format", "FORMAT", "text or json, a line an event (text)") {
                 settings, text throws(UsageError) in
                 settings.options.logFormat = try Value.choice(text, of: LogFormat.self)
             },
-        ],
+        ] + serviceFlags,
         notes: """
             server ctl asks and orders a server that runs, and server status says whether one does: see
             server ctl --help and server status --help.
@@ -140,12 +281,18 @@ struct Settings {
 
             When it accepts, it prints "listening on HOST:PORT" on standard output. SIGTERM or SIGINT: it stops
             listening, its children answer what they have and send their clients away; a second signal, or the end of
-            --grace, ends what is left. SIGTERM to a child ends that connection alone.
+            --grace, ends what is left. SIGTERM to a child ends that connection alone. SIGUSR1 opens the log FILE anew.
 
-            The file of a Unix socket stays behind where --user may not remove it; the next start replaces it.
+            With --daemon the command returns when the daemon listens, or with the daemon's error and status. Under
+            systemd it says when it is ready, what it does and that it is alive, and takes over a socket.
+
+            No program that it starts gets privileges that it does not have itself (no_new_privs). The file of a Unix socket
+            stays behind where --user may not remove it; the next start replaces it.
 
             Exit status: 0 after a shutdown, 64 for a wrong command line, 66 where the token file cannot be read, 67 for
-            an unknown user or group, 69 where the address is in use, 71 where the system refuses, 74 where standard
-            output cannot be written, 77 without permission, 78 where the token file is wrong.
+            an unknown user or group, 69 where the address is in use, the program is not there or another server holds the
+            pidfile, 70 where a daemon ends before it listens, 71 where the system refuses, or --check finds that it would,
+            73 where a file cannot be made, 74 where standard output cannot be written, 77 without permission, 78 where the
+            token file is wrong.
             """)
 }

@@ -31,40 +31,43 @@ struct StatusCommand {
     /// Does what the arguments ask for, and leaves.
     static func run(_ arguments: [String]) -> Never {
         var settings = StatusCommand()
-        do throws(UsageError) {
+        do throws(any Error) {
             switch try command.parse(arguments, into: &settings) {
-            case .help: say(String(command.help.dropLast()))
-            case .version: say("server (Lifeline) \(lifelineVersion)")
-            case .run: exitProcess(settings.run())
+            case .help: try say(String(command.help.dropLast()))
+            case .version: try say("server (Lifeline) \(lifelineVersion)")
+            case .run: exitProcess(try settings.run())
             }
+        } catch let error as Failed {
+            fail(error.status, error.text)
         } catch {
-            fail(.usage, error.description)
+            fail(.usage, "\(error)")
         }
         exitProcess(ExitStatus.ok.rawValue)
     }
 
-    private func run() -> Int32 {
+    private func run() throws(Failed) -> Int32 {
         if let pidfile {
-            guard let pid = holder(of: pidfile) else { return isNot("nobody holds the lock of \(pidfile)") }
+            guard let pid = holder(of: pidfile) else { return try isNot("nobody holds the lock of \(pidfile)") }
             guard path != nil else {
-                say(pid > 0 ? "running, pid \(pid)" : "running")
+                try say(pid > 0 ? "running, pid \(pid)" : "running")
                 return 0
             }
         }
+        let status: JSONObject
         do throws(ControlClient.Trouble) {
-            let status = try ControlClient(path: path ?? ControlClient.defaultPath).ask(.status).verdict
-            func word(_ key: String) -> String { status.words.first { $0.key == key }?.value ?? "?" }
-            let words = "\(word("state")) on \(word("address")), pid \(word("pid")), \(word("connections")) connections"
-            say(isJSON ? status.line : "running: \(words)")
-            return 0
+            status = try ControlClient(path: path ?? ControlClient.defaultPath).ask(.status).verdict
         } catch {
             guard error.isNobody else { fail(error.status, error.text) }
-            return isNot(error.text)
+            return try isNot(error.text)
         }
+        func word(_ key: String) -> String { status.words.first { $0.key == key }?.value ?? "?" }
+        let words = "\(word("state")) on \(word("address")), pid \(word("pid")), \(word("connections")) connections"
+        try say(isJSON ? status.line : "running: \(words)")
+        return 0
     }
 
-    private func isNot(_ reason: String) -> Int32 {
-        say("not running: \(reason)")
+    private func isNot(_ reason: String) throws(Failed) -> Int32 {
+        try say("not running: \(reason)")
         return StatusCommand.notRunning
     }
 

@@ -74,6 +74,28 @@ struct CommandTests {
         #expect(try settings(plain, ["--"]) == Settings())
     }
 
+    @Test("A flag for the rest of the line takes all that is behind it, flags or not, and needs a word at least")
+    func rest() throws {
+        let command = Command<Settings>(
+            "tool", summary: "Does it.",
+            flags: flags + [
+                .rest("--run", "COMMAND ...", "run it") { settings, words throws(UsageError) in
+                    guard words[0] != "bad" else { throw UsageError("'bad' is bad") }
+                    settings.operands = words
+                }
+            ])
+        #expect(
+            try settings(command, ["--port", "2", "--run", "a", "--port", "3", "--help", "--"])
+                == Settings(port: 2, operands: ["a", "--port", "3", "--help", "--"]))
+        #expect(try settings(command, ["--run=a b", "c"]) == Settings(operands: ["a b", "c"]))
+        for (arguments, message) in [
+            (["--run"], "--run needs a value: --run COMMAND ..."), (["--run", "bad", "x"], "--run: 'bad' is bad"),
+        ] {
+            var settings = Settings()
+            #expect(error { () throws(UsageError) in _ = try command.parse(arguments, into: &settings) } == message)
+        }
+    }
+
     @Test("--help and --version come first where they stand first")
     func helpAndVersion() throws {
         for (arguments, request) in [

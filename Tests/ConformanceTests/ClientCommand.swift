@@ -82,6 +82,8 @@ extension Live {
                     #expect(client.output.textSoFar == "one\n\n  two \(long)\nthree\r\nlast\n")
                     #expect(client.errors.textSoFar == "")
                 }
+                // A child writes its line after the last byte that the client waits for.
+                try server.waitForChildren(0)
                 let closed = server.log.textSoFar.split(separator: "\n").count { $0.contains(" closed ") }
                 #expect(closed == (mode == "short" ? 5 : 1), "\(server.log.textSoFar)")
             }

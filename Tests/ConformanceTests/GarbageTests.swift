@@ -7,30 +7,10 @@ extension Live {
 }
 
 extension Live.Garbage {
-    enum Kind: String, CaseIterable {
-        case noise, noiseAfterPreface, noiseAfterHello, nearlyFrames, oneByteChanged, cutShort
-
-        fileprivate func bytes(_ random: inout Seeded) -> [UInt8] {
-            let opening = RawFrame.preface + RawFrame.hello().bytes
-            var conversation = random.conversation()
-            let place = Int.random(in: 0..<conversation.count, using: &random)
-            let count = Int.random(in: 1..<200, using: &random)
-            switch self {
-            case .noise: return random.bytes(count)
-            case .noiseAfterPreface: return RawFrame.preface + random.bytes(count)
-            case .noiseAfterHello: return opening + random.bytes(count)
-            case .nearlyFrames: return opening + (0..<10).flatMap { _ in random.frame() }
-            case .oneByteChanged: conversation[place] ^= 1 << UInt8.random(in: 0..<8, using: &random)
-            case .cutShort: conversation.removeSubrange(place...)
-            }
-            return conversation
-        }
-    }
-
     @Test(
         "7.1-1, 8-1 400 connections of each kind of garbage each end with CLOSE and the end of the stream; no child dies of it",
-        arguments: Kind.allCases)
-    func garbage(_ kind: Kind) throws {
+        arguments: RawGarbage.allCases)
+    func garbage(_ kind: RawGarbage) throws {
         var random = Seeded(kind.rawValue.utf8.reduce(0) { $0 &* 31 &+ UInt64($1) })
         try withServer("--log-level", "warning") { server in
             for _ in 0..<8 {
@@ -61,7 +41,7 @@ extension Live.Garbage {
         try withServer("--log-level", "error") { server in
             for _ in 0..<300 {
                 let peer = try server.connect()
-                try peer.send(Kind.allCases.randomElement(using: &random)!.bytes(&random))
+                try peer.send(RawGarbage.allCases.randomElement(using: &random)!.bytes(&random))
                 peer.reset()
             }
             try server.waitForChildren(0, within: .seconds(20))

@@ -119,9 +119,8 @@ extension Live.Logs {
         try withServer("--log-format", "json", "--log-level", "debug") { server in
             let peers = try (0..<200).map { _ in try server.connect() }
             for peer in peers {
-                try peer.send(
-                    RawFrame.preface + RawFrame.hello(options: RawFrame.name(String(repeating: "x", count: 64))).bytes)
-                peer.shutdownWriting()
+                let name = RawFrame.name(String(repeating: "x", count: 64))
+                try peer.send(RawFrame.preface + RawFrame.hello(options: name).bytes + RawFrame.close().bytes)
             }
             try readAll(peers, within: .seconds(20))
             try server.waitForChildren(0)

@@ -87,7 +87,9 @@ extension Live.Metrics {
                 #expect(try peer.takeClose().code == .busy)
             }
             let all = try scraper.samples()
-            #expect(all["connections_refused_total{reason=\"BUSY\"}"] == 3 && all["connections_accepted_total"] == 1)
+            #expect(
+                all["connections_refused_total{reason=\"BUSY\",limit=\"max-connections\"}"] == 3
+                    && all["connections_accepted_total"] == 1)
             first.close()
         }
     }
@@ -102,7 +104,9 @@ extension Live.Metrics {
             #expect(try peer.takeClose().code == .busy)
             let all = try scraper.samples()
             #expect(all["forks_failed_total{errno=\"EAGAIN\"}"] == 1 && all["connections_accepted_total"] == 0)
-            #expect(all["connections_refused_total{reason=\"BUSY\"}"] == 1 && all["connections_live"] == 0)
+            #expect(
+                all["connections_refused_total{reason=\"BUSY\",limit=\"processes\"}"] == 1
+                    && all["connections_live"] == 0)
         }
     }
 

@@ -33,16 +33,6 @@ struct DecisionTests {
 
     private func isOn(_ pause: inout AcceptPause, _ moment: Double) -> Bool { pause.isOn(at: at(moment)) }
 
-    @Test("One line in five seconds goes through, with the count of all since the last")
-    func lineRate() {
-        var rate = LineRate()
-        var lines: [[UInt64]] = []
-        for (moment, times) in [(0.0, 3), (4999.999, 4), (5000, 1), (9999, 1), (10_000, 2)] {
-            lines.append((0..<times).compactMap { _ in rate.happened(at: at(moment)) })
-        }
-        #expect(lines == [[1], [], [7], [], [2]])
-    }
-
     @Test("The first signal drains, the second kills, the third changes nothing")
     func signals() {
         var shutdown = Shutdown(grace: .seconds(10))

@@ -4,7 +4,9 @@ import Testing
 
 @Suite("The lines of the log")
 struct LogTests {
-    private let log = Log(level: .error, format: .text)
+    private let log: Log
+
+    init() throws { log = try Log(level: .error, format: .text) }
 
     /// The line without its time.
     private func text(_ fields: [Log.Field]) -> Substring { log.text(.info, "closed", fields).dropFirst(25) }

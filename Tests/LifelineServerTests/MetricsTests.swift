@@ -6,9 +6,12 @@ import Testing
 
 @Suite("What is counted, and how Prometheus reads it")
 struct MetricsTests {
-    private func samples(_ totals: Totals, living: [Figures] = []) -> [String: String] {
+    private func samples(
+        _ totals: Totals, living: [Figures] = [], refused: [Admission.Reason: UInt64] = [:]
+    ) -> [String: String] {
         var all: [String: String] = [:]
-        for line in totals.metrics(living: living, uptime: .seconds(3), version: "1").split(separator: "\n")
+        let text = totals.metrics(living: living, refused: refused, uptime: .seconds(3), version: "1")
+        for line in text.split(separator: "\n")
         where !line.hasPrefix("#") {
             let space = line.lastIndex(of: " ")!
             all[String(line[..<space].dropFirst("lifeline_".count))] = String(line[line.index(after: space)...])
@@ -105,14 +108,11 @@ struct MetricsTests {
     @Test("Refusals, and what the system refused, are counted by reason")
     func refusals() {
         var totals = Totals()
-        totals.refuse(.busy)
-        totals.refuse(.busy)
-        totals.refuse(.unauthorized)
         totals.forkFailed("EAGAIN")
         totals.acceptFailed("EMFILE")
-        let all = samples(totals)
-        #expect(all["connections_refused_total{reason=\"BUSY\"}"] == "2")
-        #expect(all["connections_refused_total{reason=\"UNAUTHORIZED\"}"] == "1")
+        let all = samples(totals, refused: [.rate: 2, .address: 1])
+        #expect(all["connections_refused_total{reason=\"BUSY\",limit=\"max-rate\"}"] == "2")
+        #expect(all["connections_refused_total{reason=\"UNAUTHORIZED\",limit=\"address\"}"] == "1")
         #expect(
             all["forks_failed_total{errno=\"EAGAIN\"}"] == "1" && all["accepts_failed_total{errno=\"EMFILE\"}"] == "1")
     }
@@ -130,12 +130,13 @@ struct MetricsTests {
     @Test("Every family has HELP and TYPE before its samples, and counters end in _total")
     func form() {
         var totals = Totals()
-        totals.refuse(.busy)
         totals.reap(Figures())
         totals.forkFailed("EAGAIN")
         var types: [String: String] = [:]
         var helped: Set<String> = []
-        for line in totals.metrics(living: [Figures()], uptime: .zero, version: "1").split(separator: "\n") {
+        for line in totals.metrics(living: [Figures()], refused: [.rate: 1], uptime: .zero, version: "1")
+            .split(separator: "\n")
+        {
             let words = line.split(separator: " ")
             switch words[0...1] {
             case ["#", "HELP"]: helped.insert(String(words[2]))

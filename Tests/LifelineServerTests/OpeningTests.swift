@@ -108,4 +108,42 @@ struct OpeningTests {
             #expect(conversation.said() == ["LIFELINE", "CLOSE SHUTTING_DOWN last 0"])
         }
     }
+
+    @Test("A handshake has failed where something other than HELLO came, or nothing in time; a look is no failure")
+    func failed() throws {
+        func failed(_ talk: (inout Conversation) -> Void) -> Bool {
+            var conversation = Conversation()
+            talk(&conversation)
+            return conversation.connection.hasFailedHandshake
+        }
+        #expect(failed { $0.receive(text("GET / HTTP/1.1")) })
+        #expect(failed { $0.receive(preface, ping(1)) })
+        #expect(failed { $0.receive(preface, raw(0x01, [2] + zeros(19))) })
+        #expect(failed { $0.wake(at: at(10_000)) })
+        #expect(
+            failed {
+                $0.receive(preface)
+                $0.endOfStream()
+            })
+        #expect(
+            failed {
+                $0.receive(preface)
+                $0.connection.broke("reset")
+            })
+        var stranger = Conversation(tokens: try Tokens(parsing: text("x")))
+        stranger.receive(hello())
+        #expect(stranger.said() == ["LIFELINE", "CLOSE UNAUTHORIZED last 0"])
+        #expect(stranger.connection.hasFailedHandshake)
+
+        #expect(!failed { $0.endOfStream() })
+        #expect(!failed { $0.connection.broke("reset") })
+        #expect(!failed { $0.terminate() })
+        #expect(
+            !failed {
+                $0.receive(preface)
+                $0.terminate()
+            })
+        #expect(!failed { $0.receive(hello()) })
+        #expect(!failed { $0.receive(hello(), raw(0x77)) })
+    }
 }

@@ -56,7 +56,7 @@ struct SlotTests {
         #expect(row.line.utf8.count < 1000 && ConnectionTable.lines([row]).count == 2)
         var totals = Totals()
         for _ in 0..<100 { totals.reap(Figures(slot)) }
-        #expect(!totals.metrics(living: [figures], uptime: .zero, version: "").isEmpty)
+        #expect(!totals.metrics(living: [figures], refused: [:], uptime: .zero, version: "").isEmpty)
         #expect(totals.closed.keys.allSatisfy { $0.reason == "OTHER" })
     }
 

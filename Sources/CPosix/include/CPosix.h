@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stddef.h>
 #include <sys/socket.h>
+#include <sys/types.h>
 
 /// accept4(2) with SOCK_CLOEXEC and SOCK_NONBLOCK.
 int cposix_accept(int listener, struct sockaddr *address, socklen_t *length);
@@ -16,6 +17,12 @@ int cposix_stream_socket(int family);
 /// Lets a TCP listener answer no SYN any more, while handshakes that have begun still end (SO_ATTACH_FILTER in
 /// socket(7)).
 int cposix_drop_new_handshakes(int listener);
+
+/// socket(2) for datagrams between processes of this machine, with SOCK_CLOEXEC and SOCK_NONBLOCK.
+int cposix_datagram_socket(void);
+
+/// mmap(2) of `size` zeroed bytes that this process and those that it forks share, or NULL with errno.
+void *cposix_share(size_t size);
 
 /// signalfd(2) with SFD_CLOEXEC and SFD_NONBLOCK.
 int cposix_signalfd(const sigset_t *signals);
@@ -60,14 +67,27 @@ int cposix_no_new_privileges(void);
 int cposix_exit_status(int status);
 int cposix_exit_signal(int status);
 
+/// Starts the program at `path` as the leader of a process group of its own, with these three descriptors (above 2) as
+/// its standard streams and no other, no signal blocked or ignored, and SIGKILL at the death of the caller
+/// (PR_SET_PDEATHSIG in prctl(2)). It is started when this returns; -1 with errno where that failed.
+pid_t cposix_start(
+    const char *path, char *const arguments[], char *const environment[], int input, int output, int errors);
+
+/// From now on, who loses its parent below this process becomes its child (PR_SET_CHILD_SUBREAPER in prctl(2)).
+int cposix_adopt_orphans(void);
+
+/// A child that has ended and is not reaped, which stays so (waitid(2), WNOWAIT): its number, 0 where all of them are
+/// alive, or -1 where there is no child.
+pid_t cposix_ended_child(void);
+
 /// How many counts a slot's histogram of round trips has.
 #define CPOSIX_BUCKETS 16
 /// The most bytes of a client's name.
 #define CPOSIX_NAME 64
 
 /// What a child and its parent share, in memory mapped before the fork. The child writes it without a system call, the
-/// parent reads it, to show it and to count it when the child is dead. The first line of the cache is written at each
-/// turn of the child's loop, the others seldom.
+/// parent reads it: to show it, to know who has had its HELLO, and to count it when the child is dead. The first line
+/// of the cache is written at each turn of the child's loop, the others seldom.
 struct cposix_slot {
     /// When something was heard of the client last, in units of 2^30 attoseconds of the monotonic clock, or 0.
     unsigned long long heard_at;
@@ -91,11 +111,13 @@ struct cposix_slot {
     /// How late a silent client was dropped, plus one; 0 where it was not.
     unsigned long long lateness;
     unsigned int round_trips[CPOSIX_BUCKETS];
+    /// Whether the client has said HELLO.
+    unsigned int greeted;
     /// How many bytes of `name` count.
     unsigned int name_length;
     unsigned char name[CPOSIX_NAME];
     /// Fills the last line: no two children write the same one. Swift takes no alignment above 16.
-    unsigned char unused[36];
+    unsigned char unused[32];
 };
 /// `count` slots of zeros, shared with every process forked from now on (mmap(2)); NULL with errno.
 struct cposix_slot *cposix_make_slots(size_t count);

@@ -25,20 +25,3 @@ struct AcceptPause {
         return until != nil
     }
 }
-
-/// Lets one line in five seconds through, with the count of all since the last.
-struct LineRate {
-    private static let every = Duration.seconds(5)
-
-    private var last: Instant?
-    private var count: UInt64 = 0
-
-    /// Something worth a line happened; how often it did since the last line, if one may be written now.
-    mutating func happened(at now: Instant) -> UInt64? {
-        count += 1
-        if let last, now - last < LineRate.every { return nil }
-        last = now
-        defer { count = 0 }
-        return count
-    }
-}

@@ -13,7 +13,7 @@ package enum ControlRequest: Equatable, Sendable {
     case drain
     case reload
     case penalties
-    /// Ends the penalty of this address.
+    /// Forgives the sources of this range of addresses.
     case lift(String)
     case logLevel(LogLevel)
 
@@ -101,7 +101,7 @@ package enum ControlRequest: Equatable, Sendable {
                 error: "bad_request",
                 text:
                     "'\(Text.plain(([command] + arguments).joined(separator: " "), most: 80))' is no command: expected "
-                    + "status, connections, drop ID, drain, reload, penalties, lift ADDRESS or log-level LEVEL")
+                    + "status, connections, drop ID, drain, reload, penalties, lift RANGE or log-level LEVEL")
         }
     }
 }
@@ -131,6 +131,15 @@ enum ControlAnswer {
         object.add("error", error)
         object.add("text", text)
         return line(object)
+    }
+
+    /// The row of what a source owes.
+    static func row(_ debt: Penalties.Debt) -> JSONObject {
+        var row = JSONObject()
+        row.add("source", debt.source.description)
+        row.add("left", debt.left)
+        row.add("refused", debt.refused)
+        return row
     }
 
     static func line(_ object: JSONObject) -> [UInt8] { Array((object.line + "\n").utf8) }

@@ -486,6 +486,17 @@ struct ServerConnection {
         return roundTrips
     }
 
+    /// Whether the client has failed the handshake, or has not even begun it in time. One that connects and leaves has
+    /// looked whether somebody is there.
+    var hasFailedHandshake: Bool {
+        guard hello == nil else { return false }
+        switch ending {
+        case .closed(.shuttingDown, _, _): return false
+        case .closed(.handshakeTimeout, _, _): return true
+        case .closed, .lost: return bytesIn > 0
+        }
+    }
+
     /// Requests above it were not processed: of a short connection the one that has its ending, else the highest that
     /// the handler was given.
     var lastID: UInt32 { max(shortID, work.lastID) }

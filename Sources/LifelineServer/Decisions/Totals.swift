@@ -20,7 +20,6 @@ struct Totals {
     }
 
     private(set) var accepted: UInt64 = 0
-    private(set) var refused: [String: UInt64] = [:]
     private(set) var closed: [Cause: UInt64] = [:]
     private(set) var forksFailed: [String: UInt64] = [:]
     private(set) var acceptsFailed: [String: UInt64] = [:]
@@ -29,8 +28,6 @@ struct Totals {
 
     /// A connection was given a process.
     mutating func accept() { accepted += 1 }
-    /// A connection was refused with this code.
-    mutating func refuse(_ code: Code) { refused[Cause.name(of: code), default: 0] += 1 }
     /// fork(2) failed, for a reason such as EAGAIN.
     mutating func forkFailed(_ reason: String) { forksFailed[reason, default: 0] += 1 }
     /// accept(2) failed.
@@ -53,7 +50,9 @@ struct Totals {
     }
 
     /// The text that Prometheus reads (its text-based format, version 0.0.4).
-    func metrics(living: some Collection<Figures>, uptime: Duration, version: String) -> String {
+    func metrics(
+        living: some Collection<Figures>, refused: [Admission.Reason: UInt64], uptime: Duration, version: String
+    ) -> String {
         var text = MetricsText()
         let work = work(with: living)
         text.family("info", .gauge, "The server that says this.", [([("version", version)], 1)])
@@ -61,8 +60,11 @@ struct Totals {
         text.gauge("connections_live", "Connections that have a process now.", "\(living.count)")
         text.counter("connections_accepted_total", "Connections that were given a process.", accepted)
         text.family(
-            "connections_refused_total", .counter, "Connections that were refused without a process, by code.",
-            refused.sorted { $0.key < $1.key }.map { ([("reason", $0.key)], $0.value) })
+            "connections_refused_total", .counter,
+            "Connections that were refused without a process, by code and limit.",
+            refused.sorted { $0.key.rawValue < $1.key.rawValue }.map { reason, count in
+                ([("reason", reason.code.description), ("limit", reason.rawValue)], count)
+            })
         text.family(
             "connections_closed_total", .counter,
             "Connections of which the process has ended, by the code of CLOSE (LOST: without CLOSE, DIED: the process "

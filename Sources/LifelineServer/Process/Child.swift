@@ -12,6 +12,8 @@ final class Child {
     private static var bufferSize: Int { 65536 }
     /// After so many writes in a row the client's bytes get their turn.
     private static var writesAtOnce: Int { 8 }
+    /// The exit status where the client has failed the handshake: the child's word counts against its own client alone.
+    static let failedHandshake: Int32 = 3
     /// How many reads a shutdown waits for, at most, to find the requests that have already come.
     private static var lastReads: Int { 64 }
 
@@ -39,9 +41,10 @@ final class Child {
 
     init(
         _ socket: consuming Descriptor, peer: SocketAddress, id: UInt64, acceptedAt: Instant, options: ServerOptions,
-        tokens: Tokens?, log: Log, slot: Slots.Slot, orders: Orders.Own, title: ProcessTitle?, worker: any Worker
+        handshakeTimeout: Duration, tokens: Tokens?, log: Log, slot: Slots.Slot, orders: Orders.Own,
+        title: ProcessTitle?, worker: any Worker
     ) throws(SystemError) {
-        signals = try SignalDescriptor([Signal.terminate, Signal.call])
+        signals = try SignalDescriptor([Signal.terminate, Signal.reopen, Signal.call, Signal.childEnded])
         lastWords = LastWords(
             Close(.handlerFailed, "the handler crashed").frame, numberAt: Close.lastIDOffset, to: socket, slot: slot)
         self.socket = socket
@@ -55,8 +58,9 @@ final class Child {
         self.title = ChildTitle(title, peer: peer.description)
         self.worker = worker
         connection = ServerConnection(
-            id: id, terms: options.terms, handshakeTimeout: options.handshakeTimeout, acceptedAt: acceptedAt,
-            tokens: tokens, width: worker.width, handlerTimeout: options.handlerTimeout)
+            id: id, terms: options.terms, handshakeTimeout: handshakeTimeout, acceptedAt: acceptedAt,
+            tokens: tokens, width: worker.width,
+            handlerTimeout: worker.judgesTime ? nil : options.handlerTimeout)
         buffer = Array(unsafeUninitializedCapacity: Child.bufferSize) { $1 = Child.bufferSize }
     }
 
@@ -107,7 +111,11 @@ final class Child {
 
     private func takeSignals(at now: Instant) {
         while let signal = signals.next() {
-            if signal == Signal.terminate { terminate(at: now) } else { worker.signalled(signal, at: now) }
+            switch signal {
+            case Signal.terminate: terminate(at: now)
+            case Signal.reopen: log.reopen()
+            default: worker.signalled(signal, at: now)
+            }
         }
     }
 
@@ -145,6 +153,7 @@ final class Child {
         switch event {
         case .opened(let hello):
             if let name = hello.options.name { slot.name = Array(name.utf8) }
+            slot.hasGreeted = true
             report(.debug, "opened")
             worker.opened(hello, tokenName: connection.tokenName)
         case .request(let id, let bytes):
@@ -218,7 +227,7 @@ final class Child {
 
     private func report(_ level: LogLevel, _ event: String) {
         log.write(
-            level, event,
+            level, event, reason: hasReported ? connection.ending.kind : "",
             {
                 var fields: [Log.Field] = [
                     ("connection", .number(id)), ("pid", .number(UInt64(processID))),
@@ -248,7 +257,7 @@ final class Child {
         worker.giveUp()
         show()
         slot.isFinished = true
-        exitProcess(0)
+        exitProcess(connection.hasFailedHandshake ? Child.failedHandshake : 0)
     }
 }
 
@@ -259,6 +268,11 @@ extension Ending {
         case .closed(let code, _, _): code.description
         case .lost: "LOST"
         }
+    }
+
+    /// The name for the log's flood of one reason, of which a client can make no new ones.
+    var kind: String {
+        if case .closed(let code, _, _) = self, Code.internal.rawValue < code.rawValue { "unknown code" } else { name }
     }
 
     var text: String {

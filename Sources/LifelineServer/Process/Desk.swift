@@ -101,22 +101,18 @@ final class Desk: Sendable {
         state.wait { $0.jobs.isEmpty ? nil : $0.jobs.removeFirst() }!
     }
 
-    func make(_ product: Product) { call(state.withLock { Desk.add(product, to: &$0) }) }
+    func make(_ products: Product...) { call(state.withLock { Desk.add(products, to: &$0) }) }
 
     /// What a handler makes last of something: its answer, and that it has come back, with one call of the loop.
-    func finish(with product: Product?) {
-        call(
-            state.withLock { state in
-                if let product { _ = Desk.add(product, to: &state) }
-                return Desk.add(.finished, to: &state)
-            })
+    func finish(with product: Product? = nil) {
+        if let product { make(product, .finished) } else { make(.finished) }
     }
 
     func send(_ message: ArraySlice<UInt8>) -> Bool {
         let isFirst: Bool? = state.withLock { state in
             guard let room = state.messageRoom, message.count <= room else { return nil }
             state.messageRoom = room - message.count
-            return Desk.add(.message(message), to: &state)
+            return Desk.add([.message(message)], to: &state)
         }
         guard let isFirst else { return false }
         call(isFirst)
@@ -130,7 +126,7 @@ final class Desk: Sendable {
                 guard state.isOpen, !isCancelled() else { return .some(nil) }
                 guard state.partRoom > 0 else { return nil }
                 state.partRoom -= bytes.count
-                return Desk.add(.part(id, bytes, isLast: false), to: &state)
+                return Desk.add([.part(id, bytes, isLast: false)], to: &state)
             } ?? nil
         guard let isFirst else { return false }
         call(isFirst)
@@ -144,8 +140,9 @@ final class Desk: Sendable {
     /// Wakes whoever waits for room, to see that its request was cancelled.
     func notify() { state.notify() }
 
-    private static func add(_ product: Product, to state: inout State) -> Bool {
-        state.products.append(product)
+    /// Whether the loop has to be called for them.
+    private static func add(_ products: [Product], to state: inout State) -> Bool {
+        state.products += products
         defer { state.isCalled = true }
         return !state.isCalled
     }

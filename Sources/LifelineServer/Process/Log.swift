@@ -1,10 +1,12 @@
+import Liveness
 import Posix
+import Synchronization
 
-/// The log on standard error: a line an event, each one write(2) of at most 4096 bytes, so that lines of many
-/// processes never mix.
+/// The log of all processes of a server: a line an event, each one write(2) of at most 4096 bytes, so that lines of
+/// many processes never mix.
 ///
-/// A log that cannot be written to loses lines, never a connection: they are counted, and the next line that can be
-/// written says how many.
+/// A log that cannot be written to loses lines, never a connection: they are counted, and a line says how many once it
+/// can be written to again. A flood of one reason is summed up.
 final class Log {
     enum Value {
         /// Not to be trusted: it is escaped.
@@ -18,27 +20,118 @@ final class Log {
     /// A value is cut off here; with what a line carries otherwise it stays within 4096 bytes.
     private static let longestValue = 2500
 
+    /// What all processes of the server have in common.
+    private struct Shared: ~Copyable {
+        /// Lines that could not be written, and have not been told of.
+        let lost: Atomic<UInt64>
+        /// The last line in the file has no end.
+        let isTorn: Atomic<Bool>
+    }
+
     private let level: LogLevel
     /// Where an operator says another level, while the server runs.
     private let orders: Orders?
     private let format: LogFormat
+    private let destination: LogDestination
+    private let floodLines: UInt64
     private let output: LogOutput
-    private var lost: UInt64 = 0
+    private let shared: UnsafeMutablePointer<Shared>
+    private let flood: Flood
 
-    init(level: LogLevel, format: LogFormat, orders: Orders? = nil) {
+    /// Opens the log; throws what the system says about the file or the socket.
+    init(
+        level: LogLevel, format: LogFormat, destination: LogDestination = .standardError, floodLines: Int = 20,
+        orders: Orders? = nil
+    ) throws(SystemError) {
         self.level = level
         self.orders = orders
         self.format = format
-        output = LogOutput(.error)
+        self.destination = destination
+        self.floodLines = floodLines == 0 ? .max : UInt64(floodLines)
+        output = try Log.open(destination)
+        shared = try sharedMemory(of: 1, Shared.self)
+        flood = Flood(in: try sharedMemory(of: Flood.places, Flood.Place.self))
+    }
+
+    private static func open(_ destination: LogDestination) throws(SystemError) -> LogOutput {
+        switch destination {
+        case .standardError: .standardError()
+        case .file(let path): try .file(at: path)
+        case .syslog(let path): try .syslog(at: path)
+        }
+    }
+
+    /// Opens the file anew, which may have been renamed since. Where that fails the old one is written to.
+    func reopen() {
+        do {
+            try output.reopen()
+            shared.pointee.isTorn.store(false, ordering: .relaxed)
+        } catch {
+            write(.error, "log not reopened", [("pid", .number(UInt64(processID))), ("text", .text("\(error)"))])
+        }
     }
 
     /// Writes one line if `level` is logged; `fields` are made only then.
-    func write(_ level: LogLevel, _ event: String, _ fields: @autoclosure () -> [Field]) {
+    ///
+    /// A warning or an error is one of a kind, its event and `reason`: a flood of one kind is summed up after
+    /// `floodLines` lines, or after `most`. The reason must be one of a few, and no one else's words.
+    func write(
+        _ level: LogLevel, _ event: String, reason: String = "", most: UInt64? = nil,
+        _ fields: @autoclosure () -> [Field]
+    ) {
         guard level <= (orders?.logLevel ?? self.level) else { return }
-        var all = fields()
-        if lost > 0 { all.append(("lost_lines", .number(lost))) }
-        let line = format == .json ? json(level, event, all) : text(level, event, all)
-        if output.write(Array(line.utf8)) { lost = 0 } else { lost += 1 }
+        if level <= .warning {
+            let kind = "\(level.rawValue),\(event),\(reason)"
+            let verdict = flood.happened(kind, most: floodLines == .max ? .max : most ?? floodLines, at: .now)
+            if verdict.before > 0 { tell(Flood.Sum(kind: kind, count: verdict.before)) }
+            guard verdict.mayPass else { return }
+        }
+        put(level, event, fields())
+    }
+
+    /// Tells the sums of floods that are over (with `all` of those that go on too), and of lines that were lost.
+    func sweep(at now: Instant, all: Bool = false) {
+        for sum in flood.sums(at: now, all: all) { tell(sum) }
+        tellLost()
+    }
+
+    private func tell(_ sum: Flood.Sum) {
+        let parts = sum.kind.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+        var fields: [Field] = [("of", .text(parts[1]))]
+        if !parts[2].isEmpty { fields.append(("reason", .text(parts[2]))) }
+        fields.append(("count", .number(sum.count)))
+        fields.append(("text", .text("suppressed \(sum.count) in \(Flood.window.components.seconds) s")))
+        put(LogLevel(rawValue: parts[0]) ?? .warning, "suppressed", fields)
+    }
+
+    private func tellLost() {
+        let lost = shared.pointee.lost.exchange(0, ordering: .relaxed)
+        guard lost > 0 else { return }
+        let line = line(.warning, "lines lost", [("count", .number(lost)), ("text", .text("the log took no lines"))])
+        // Of itself it says nothing when it is lost.
+        if !send(line) { shared.pointee.lost.add(lost, ordering: .relaxed) }
+    }
+
+    private func put(_ level: LogLevel, _ event: String, _ fields: [Field]) {
+        let line = line(level, event, fields)
+        tellLost()
+        if !send(line) { shared.pointee.lost.add(1, ordering: .relaxed) }
+    }
+
+    /// Whether the whole line was written.
+    private func send(_ line: String) -> Bool {
+        let wasTorn = shared.pointee.isTorn.exchange(false, ordering: .relaxed)
+        let written = output.write(Array((wasTorn ? "\n" + line : line).utf8))
+        if written == .torn || wasTorn && written == .lost { shared.pointee.isTorn.store(true, ordering: .relaxed) }
+        return written == .whole
+    }
+
+    private func line(_ level: LogLevel, _ event: String, _ fields: [Field]) -> String {
+        let line = format == .json ? json(level, event, fields) : text(level, event, fields)
+        guard case .syslog = destination else { return line }
+        // The time and the end of the line are syslog's own matter.
+        let bare = format == .json ? line.dropLast() : line.dropFirst(timestamp.utf8.count + 1).dropLast()
+        return SyslogHeader(level, of: processID, at: .local).text + bare
     }
 
     private var timestamp: String {

@@ -25,9 +25,7 @@ final class Look {
                     .badOptions,
                     "--metrics '\(text)' is not an address and a port, such as 127.0.0.1:9100 or [::1]:9100")
             }
-            let listener = try Server.explained(address) { () throws(SystemError) in
-                try Server.listen(at: address, backlog: Look.backlog)
-            }
+            let listener = try Listening.listen(on: address, backlog: Look.backlog)
             metricsAddress = listener.localAddress
             metrics = consume listener
         }
@@ -36,13 +34,13 @@ final class Look {
             guard let address = SocketAddress(host: "unix:\(path)", port: 0) else {
                 throw StartError(.badOptions, "--control '\(path)' is not the path of a Unix socket: 1 to 107 bytes")
             }
-            control = try Server.explained(address) { () throws(SystemError) in
-                try Server.listen(at: address, backlog: Look.backlog, forOwnerAlone: true)
-            }
+            control = try Listening.listen(on: address, backlog: Look.backlog, forOwnerAlone: true)
             controlFile = SocketFile(at: path)
             guard let owner else { return }
-            try Server.explained(address) { () throws(SystemError) in
+            do throws(SystemError) {
                 try giveFile(at: path, to: owner.user, group: owner.group)
+            } catch {
+                throw StartError(.refused, "cannot give \(path) to --user: \(error.text) (\(error.call))", cause: error)
             }
         }
     }

@@ -11,7 +11,10 @@ import Posix
 /// is reaped, `run` returns.
 ///
 /// Nothing that a client does, and no failure of accept or fork, ends it.
-final class Parent<ConnectionHandler: Handler> {
+final class Parent {
+    /// Makes what works on a connection's requests, in its child: of the socket, the connection's number and its peer.
+    typealias WorkerMaker = (borrowing Descriptor, UInt64, SocketAddress) -> any Worker
+
     struct Record {
         let connection: UInt64
         let peer: SocketAddress
@@ -25,22 +28,25 @@ final class Parent<ConnectionHandler: Handler> {
     private static var sweepEvery: Duration { .seconds(5) }
     /// A handshake that had begun when the drain did is given so long to end: more than a round trip.
     private static var lastHandshakes: Duration { .milliseconds(250) }
-    /// What a client that is refused at a limit is told to wait, in milliseconds.
-    private static var busyRetryAfter: UInt32 { 1000 }
 
     let options: ServerOptions
     let log: Log
-    private let title: ProcessTitle?
-    private let makeHandler: () -> ConnectionHandler
+    private let makeWorker: WorkerMaker
+    /// What programs leave behind, where there are any.
+    private let orphans: Orphans?
     private let signals: Held<SignalDescriptor>
     private let listener: Held<Descriptor>
     let address: SocketAddress
+    /// A supervisor has the listener too.
+    private let isHandedOver: Bool
     private let socketFile: SocketFile?
+    private let pidfile: Held<Pidfile>
+    private let supervisor: Supervisor
     let orders: Orders
+    private let title: ProcessTitle?
     /// Set for as long as `run` lasts: what it serves asks this parent.
     private(set) var look: Look!
     private let tokenFile: TokenFile?
-    private let rules: AddressRules
     private let refusals = Refusals()
     /// Given up for a moment where accept lacks a descriptor, so that one client can be accepted and told.
     private var spare = try? Descriptor.event()
@@ -48,28 +54,33 @@ final class Parent<ConnectionHandler: Handler> {
     var slots: Slots
     private var connections: UInt64 = 0
     private var pause = AcceptPause()
-    private var troubleLines = LineRate()
-    private var refusalLines: [Code: LineRate] = [:]
+    var admission: Admission
+    private var random = SystemRandomNumberGenerator()
+    private var nextSweep = Instant.now
     var shutdown: Shutdown
     /// While the server drains: how long clients that are already on their way in are waited for.
     private var listensUntil: Instant?
 
     init(
-        _ options: ServerOptions, listener: consuming Descriptor, address: SocketAddress,
-        signals: consuming SignalDescriptor, slots: Slots, orders: Orders, tokenFile: TokenFile?, log: Log,
-        _ makeHandler: @escaping () -> ConnectionHandler
+        _ options: ServerOptions, _ listening: consuming Listening, _ signals: consuming SignalDescriptor,
+        _ pidfile: consuming Pidfile?, _ supervisor: Supervisor, slots: Slots, orders: Orders,
+        tokenFile: TokenFile?, orphans: Orphans?, log: Log, _ makeWorker: @escaping WorkerMaker
     ) {
         self.options = options
-        self.listener = Held(listener)
+        address = listening.address
+        isHandedOver = listening.isHandedOver
+        listener = Held(listening.socket)
         self.signals = Held(signals)
+        self.pidfile = Held(pidfile)
+        self.supervisor = supervisor
         self.slots = slots
         self.orders = orders
         title = options.showsTitles ? ProcessTitle.own : nil
-        self.address = address
         self.tokenFile = tokenFile
         self.log = log
-        self.makeHandler = makeHandler
-        rules = AddressRules(allow: options.allow, deny: options.deny)
+        self.makeWorker = makeWorker
+        self.orphans = orphans
+        admission = Admission(options)
         shutdown = Shutdown(grace: options.grace)
         socketFile = address.unixPath.flatMap { SocketFile(at: $0) }
     }
@@ -79,7 +90,9 @@ final class Parent<ConnectionHandler: Handler> {
         look = Look(
             listeners, at: .now, control: { [unowned self] in answer($0) }, metrics: { [unowned self] in metrics() })
         defer { look.end() }
-        while shutdown.isServing || !children.isEmpty || refusals.deadline != nil || listensUntil != nil {
+        while shutdown.isServing || !children.isEmpty || refusals.deadline != nil || listensUntil != nil
+            || orphans?.deadline != nil
+        {
             let now = Instant.now
             let mayAccept = shutdown.isServing ? !pause.isOn(at: now) : listensUntil != nil
             var entries = [
@@ -90,9 +103,7 @@ final class Parent<ConnectionHandler: Handler> {
             entries += look.entries
             wait(for: &entries, from: now)
             let woke = Instant.now
-            while let signal = signals.next() {
-                if signal != Signal.childEnded { take(shutdown.signalled(at: woke), at: woke) }
-            }
+            while let signal = signals.next() { take(signal, at: woke) }
             refusals.woke(entries[2..<2 + refused.count], at: woke)
             let step = shutdown.woke(at: woke)
             if step == .leave { break }
@@ -100,13 +111,44 @@ final class Parent<ConnectionHandler: Handler> {
             reapAll(at: woke)
             look.woke(entries[(2 + refused.count)...], at: woke)
             if !shutdown.isServing { refuseLatecomers(at: woke) } else if entries[1].isReadable { acceptSome() }
+            if mayAccept, !entries[1].isReadable { supervisor.accepted() }
+            supervisor.turned(at: woke)
+            sweep(at: woke)
         }
-        log.write(.info, "stopped", [("connections", .number(connections))])
+        log.sweep(at: .now, all: true)
+        log.write(
+            .info, "stopped",
+            [("connections", .number(connections))]
+                + admission.refused.sorted { $0.key.rawValue < $1.key.rawValue }
+                .map { ("refused_\($0.field)", .number($1)) })
+        pidfile.close()
+    }
+
+    /// What is done every now and then, however often the loop comes round.
+    private func sweep(at now: Instant) {
+        guard nextSweep <= now else { return }
+        nextSweep = now + .seconds(1)
+        log.sweep(at: now)
+        if spare == nil { spare = try? Descriptor.event() }
+        if shutdown.isServing { supervisor.tellServing(children.count) }
+    }
+
+    private func take(_ signal: Int32, at now: Instant) {
+        switch signal {
+        case Signal.childEnded:
+            break
+        case Signal.reopen:
+            log.reopen()
+            for pid in children.keys { sendSignal(Signal.reopen, to: pid) }
+        default:
+            take(shutdown.signalled(at: now), at: now)
+        }
     }
 
     private func wait(for entries: inout [PollEntry], from now: Instant) {
-        let end = earlier(shutdown.deadline, listensUntil)
-        let own = earlier(earlier(end, refusals.deadline), earlier(pause.until, look.deadline))
+        let end = earlier(earlier(shutdown.deadline, listensUntil), orphans?.deadline)
+        let own = earlier(
+            earlier(earlier(end, refusals.deadline), earlier(pause.until, supervisor.deadline)), look.deadline)
         do {
             try poll(&entries, until: earlier(own, now + Parent.sweepEvery))
         } catch {
@@ -122,7 +164,9 @@ final class Parent<ConnectionHandler: Handler> {
             let now = Instant.now
             guard !pause.isOn(at: now) else { return }
             do throws(SystemError) {
-                guard let accepted = try listener.accept() else { return }
+                let accepted = try listener.accept()
+                supervisor.accepted()
+                guard let accepted else { return }
                 serve(accepted, at: now)
             } catch {
                 if error.isConnectionGone { continue }
@@ -134,14 +178,10 @@ final class Parent<ConnectionHandler: Handler> {
 
     private func serve(_ accepted: consuming Accepted, at now: Instant) {
         let peer = accepted.peer
-        if let reason = rules.refusal(of: peer.ipNumber) {
-            reportRefusal(.unauthorized, peer, reason, at: now)
-            refuse(accepted.connection, .unauthorized, "clients of this address are not let in", at: now)
-            return
-        }
-        guard children.count < options.maxConnections else {
-            reportRefusal(.busy, peer, "--max-connections \(options.maxConnections) is reached", at: now)
-            refuse(accepted.connection, .busy, "the server has as many connections as it may", at: now)
+        let refusal = admission.judge(peer.ipNumber, at: now, using: &random) { slots[$0].hasGreeted }
+        if let refusal {
+            report(refusal, of: peer)
+            refuse(accepted.connection, refusal, at: now)
             return
         }
         tokenFile?.refresh(log)
@@ -155,52 +195,47 @@ final class Parent<ConnectionHandler: Handler> {
                 connections += 1
                 look.totals.accept()
                 children[pid] = Record(connection: connections, peer: peer, acceptedAt: now, slot: slot)
+                admission.began(peer.ipNumber, slot: slot)
                 pause.forked()
             }
         } catch {
             slots.giveBack(slot)
             pause.forkFailed(at: now)
             look.count(fork: error)
-            reportTrouble("fork failed", error, at: now)
-            refuse(accepted.connection, .busy, "the server cannot start a process now", at: now)
+            reportTrouble("fork failed", error)
+            refuse(accepted.connection, admission.refuse(.processes, using: &random), at: now)
         }
     }
 
-    private func refuse(_ connection: consuming Descriptor, _ code: Code, _ text: String, at now: Instant) {
-        // Who is not let in need not try again at all.
-        look.totals.refuse(code)
-        let retryAfter = code == .unauthorized ? 0 : Parent.busyRetryAfter
-        refusals.refuse(connection, Close(code, text, retryAfter: retryAfter), at: now)
+    private func refuse(_ connection: consuming Descriptor, _ refusal: Admission.Refusal, at now: Instant) {
+        refusals.refuse(connection, refusal.close, at: now)
     }
 
-    private func reportRefusal(_ code: Code, _ peer: SocketAddress, _ text: String, at now: Instant) {
-        guard let count = refusalLines[code, default: LineRate()].happened(at: now) else { return }
+    private func report(_ refusal: Admission.Refusal, of peer: SocketAddress) {
         log.write(
-            .warning, "refused",
+            .warning, "refused", reason: refusal.reason.rawValue, most: 1,
             [
-                ("reason", .text("\(code)")), ("peer", .text(peer.description)), ("count", .number(count)),
-                ("text", .text(text)),
+                ("reason", .text("\(refusal.reason.code)")), ("limit", .text(refusal.reason.rawValue)),
+                ("peer", .text(peer.description)), ("text", .text(refusal.detail)),
             ])
     }
 
     private func acceptFailed(_ error: SystemError, at now: Instant) {
         pause.acceptFailed(at: now)
         look.count(accept: error)
-        reportTrouble("accept failed", error, at: now)
+        supervisor.acceptFailed(at: now)
+        reportTrouble("accept failed", error)
         guard error.isOutOfDescriptors else { return }
         spare = nil
         if let accepted = try? listener.accept() {
-            look.totals.refuse(.busy)
             // Closed at once: the descriptor is the spare one, which the next client in need will get.
-            _ = try? accepted.connection.send(
-                Close(.busy, "the server is out of descriptors", retryAfter: Parent.busyRetryAfter).refusal[...])
+            _ = try? accepted.connection.send(admission.refuse(.descriptors, using: &random).close.refusal[...])
         }
         spare = try? Descriptor.event()
     }
 
-    private func reportTrouble(_ event: String, _ error: SystemError, at now: Instant) {
-        guard let count = troubleLines.happened(at: now) else { return }
-        log.write(.error, event, [("text", .text("\(error)")), ("count", .number(count))])
+    private func reportTrouble(_ event: String, _ error: SystemError) {
+        log.write(.error, event, reason: error.text, most: 1, [("text", .text("\(error)"))])
     }
 
     /// What follows runs in the new process alone. All that is the parent's is closed before anything else.
@@ -209,29 +244,29 @@ final class Parent<ConnectionHandler: Handler> {
     ) -> Never {
         listener.close()
         signals.close()
+        pidfile.close()
+        supervisor.close()
         refusals.closeAll()
         look.closeAll()
         spare = nil
         limitChild()
         do {
             let id = connections + 1
+            let worker = makeWorker(connection, id, peer)
             try Child(
-                connection, peer: peer, id: id, acceptedAt: acceptedAt, options: options, tokens: tokenFile?.tokens,
-                log: log, slot: slots[slot], orders: orders[slot], title: title,
-                worker: worker(for: id, peer.description)
+                connection, peer: peer, id: id, acceptedAt: acceptedAt, options: options,
+                handshakeTimeout: admission.handshakeTimeout, tokens: tokenFile?.tokens, log: log,
+                slot: slots[slot], orders: orders[slot], title: title, worker: worker
             ).run()
         } catch {
-            log.write(.error, "child failed", [("text", .text("\(error)"))])
+            log.write(
+                .error, "child failed",
+                [
+                    ("connection", .number(connections + 1)), ("pid", .number(UInt64(processID))),
+                    ("peer", .text(peer.description)), ("text", .text("\(error)")),
+                ])
             exitProcess(1)
         }
-    }
-
-    private func worker(for id: UInt64, _ peer: String) -> any Worker {
-        let handler = makeHandler()
-        let makeConnection: ConnectionMaker = { hello, tokenName, desk in
-            Connection(id: id, peer: peer, options: hello.options, tokenName: tokenName, desk: desk)
-        }
-        return handler.answersAtOnce ? LoopWorker(handler, makeConnection) : ThreadWorker(handler, makeConnection)
     }
 
     private func limitChild() {
@@ -250,12 +285,18 @@ final class Parent<ConnectionHandler: Handler> {
 
     private func reapAll(at now: Instant) {
         while let ended = reap() {
+            orphans?.reaped(ended)
             guard let record = children.removeValue(forKey: ended.pid) else { continue }
             let slot = slots[record.slot]
-            if ended.status != 0 || !slot.isFinished { report(ended, of: record, slot, at: now) }
+            let isProper = slot.isFinished && (ended.status == 0 || ended.status == Child.failedHandshake)
+            if !isProper { report(ended, of: record, slot, at: now) }
+            admission.ended(
+                record.peer.ipNumber, slot: record.slot,
+                failedHandshake: isProper && ended.status == Child.failedHandshake, at: now)
             look.totals.reap(Figures(slot))
             slots.giveBack(record.slot)
         }
+        orphans?.kill(allBut: children.keys, at: now)
     }
 
     /// A child that did not come to its proper end: something killed it, or its handler did.
@@ -279,6 +320,8 @@ final class Parent<ConnectionHandler: Handler> {
             break
         case .drain:
             log.write(.info, "draining", [("children", .number(UInt64(children.count)))])
+            supervisor.tell(.stopping(connections: children.count))
+            supervisor.accepted()  // No one waits for it any more, whatever it did.
             stopListening(at: now)
             for pid in children.keys { sendSignal(Signal.terminate, to: pid) }
         case .kill:
@@ -294,7 +337,10 @@ final class Parent<ConnectionHandler: Handler> {
 
     /// Closing a listener resets the clients that are queued on it, and those whose handshake is half done. So no new
     /// ones are let in, and the listener is kept until the others have come and been told.
+    ///
+    /// One that a supervisor has too is let go of at once: who is queued on it waits for the next server.
     private func stopListening(at now: Instant) {
+        guard !isHandedOver else { return listener.close() }
         if address.isUnix {
             socketFile?.remove()
             listensUntil = now
@@ -308,7 +354,7 @@ final class Parent<ConnectionHandler: Handler> {
     private func refuseLatecomers(at now: Instant) {
         guard let listensUntil else { return }
         while let accepted = try? listener.accept() {
-            refuse(accepted.connection, .shuttingDown, "the server is shutting down", at: now)
+            refuse(accepted.connection, admission.refuse(.shutdown, using: &random), at: now)
         }
         guard listensUntil <= now else { return }
         listener.close()
@@ -320,7 +366,7 @@ final class Parent<ConnectionHandler: Handler> {
 private final class Held<Value: ~Copyable> {
     fileprivate var value: Value?
 
-    init(_ value: consuming Value) { self.value = consume value }
+    init(_ value: consuming Value?) { self.value = consume value }
 
     func close() { value = nil }
 }

@@ -21,7 +21,8 @@ extension Parent {
     }
 
     func metrics() -> String {
-        look.totals.metrics(living: figures, uptime: .now - look.startedAt, version: lifelineVersion)
+        look.totals.metrics(
+            living: figures, refused: admission.refused, uptime: .now - look.startedAt, version: lifelineVersion)
     }
 
     private var figures: [Figures] { children.values.map { Figures(slots[$0.slot]) } }
@@ -38,7 +39,7 @@ extension Parent {
             status.add("connections", children.count)
             status.add("max_connections", options.maxConnections)
             status.add("accepted", look.totals.accepted)
-            status.add("refused", look.totals.refused.values.reduce(0, +))
+            status.add("refused", admission.refused.values.reduce(0, +))
             status.add("closed", look.totals.closed.values.reduce(0, +))
             status.add("requests", work.requests)
             status.add("in_flight", work.inFlight)
@@ -108,18 +109,35 @@ extension Parent {
         }
     }
 
-    // MARK: What other parts of the server will fill
+    /// What sources owe for handshakes that failed, the greatest debts first.
+    private func penalties() -> Visitors.Answer {
+        var left = admission.penalties.debts(at: .now)[...]
+        let count = left.count
+        var isOver = false
+        return Visitors.Answer(bytes: []) {
+            guard left.isEmpty else {
+                defer { left = left.dropFirst(Parent.rowsAtOnce) }
+                return left.prefix(Parent.rowsAtOnce).flatMap { ControlAnswer.line(ControlAnswer.row($0)) }
+            }
+            defer { isOver = true }
+            return isOver ? nil : ControlAnswer.done { $0.add("penalties", count) }
+        }
+    }
+
+    private func lift(_ text: String) -> [UInt8] {
+        do throws(AddressRange.Mistake) {
+            let count = admission.lift(try AddressRange(text), at: .now)
+            log.write(.info, "penalties lifted", [("range", .text(text)), ("count", .number(UInt64(count)))])
+            return ControlAnswer.done { $0.add("lifted", count) }
+        } catch {
+            return ControlAnswer.failed("bad_request", Text.plain(error.description, most: 200))
+        }
+    }
+
+    // MARK: What another part of the server will fill
 
     private func reload() -> [UInt8] {
         ControlAnswer.failed(
             "nothing_to_reload", "this server has no configuration file; token files are read by themselves")
-    }
-
-    private func penalties() -> Visitors.Answer {
-        Visitors.Answer(bytes: ControlAnswer.done { $0.add("penalties", 0) })
-    }
-
-    private func lift(_ address: String) -> [UInt8] {
-        ControlAnswer.failed("unknown_penalty", "there is no penalty for \(Text.plain(address, most: 80))")
     }
 }

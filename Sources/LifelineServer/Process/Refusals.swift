@@ -16,7 +16,7 @@ final class Refusals {
     }
 
     /// Of more than these the oldest are closed early: a flood costs the parent no more descriptors than this.
-    private static let most = 128
+    static let most = 128
 
     private var leaving: [Leaving] = []
     private var buffer = [UInt8](repeating: 0, count: 4096)

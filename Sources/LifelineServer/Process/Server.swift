@@ -10,10 +10,16 @@ public struct StartError: Error, CustomStringConvertible, Sendable {
         case badOptions
         /// The system does not let it listen.
         case cannotListen
+        /// The log or the pidfile cannot be made, or another server holds the pidfile.
+        case cannotOpen
+        /// The system refuses something else.
+        case refused
         /// The token file cannot be read.
         case noFile
         /// The token file is not one.
         case badFile
+        /// A program is not there, or cannot be executed.
+        case noProgram
         /// There is no such user or group.
         case noUser
         /// The system does not let it become that user.
@@ -43,43 +49,40 @@ public struct StartError: Error, CustomStringConvertible, Sendable {
 /// the child for ever. So neither `async` nor Dispatch may have been used before.
 public struct Server: ~Copyable {
     private let options: ServerOptions
-    private let listener: Descriptor
+    private let listening: Listening
     private let signals: SignalDescriptor
+    private let log: Log
+    private let pidfile: Pidfile?
+    private let supervisor: Supervisor
     private let slots: Slots
     private let orders: Orders
     private let look: Look.Listeners
     private let tokenFile: TokenFile?
     private let account: Account?
     /// Where it listens, with the port that the system chose.
-    public let address: SocketAddress
+    public var address: SocketAddress { listening.address }
 
-    /// Listens, and then becomes `ServerOptions.user`; from now on connections are queued, SIGTERM, SIGINT and SIGCHLD
-    /// wait for `run`, and no program that is started here gets new privileges (PR_SET_NO_NEW_PRIVS in prctl(2)).
+    /// Listens, and then becomes `ServerOptions.user`; from now on connections are queued, SIGTERM, SIGINT, SIGUSR1 and
+    /// SIGCHLD wait for `run`, and no program that is started here gets new privileges (PR_SET_NO_NEW_PRIVS in prctl(2)).
     ///
-    /// Throws what is wrong with an address, the token file or the user, or what the system refused (socket(2),
-    /// bind(2), listen(2), setuid(2)).
+    /// The pidfile is locked first, then the log is opened. A socket that a supervisor hands over (sd_listen_fds(3))
+    /// takes the place of host and port. Throws what is wrong with an option, or what the system refused.
     public init(_ options: ServerOptions) throws(StartError) {
-        guard let address = SocketAddress(host: options.host, port: options.port) else {
-            throw StartError(
-                .badOptions,
-                "'\(options.host)' is not an address to listen on: expected a numeric IPv4 or IPv6 "
-                    + "address such as 127.0.0.1 or ::, or unix:/path (names are not resolved)")
-        }
+        try options.checkReadyDescriptor()
         Descriptor.openMissingStandardDescriptors()
         let account = try Account.named(in: options)
         var tokenFile = try options.tokenFile.map { path throws(StartError) in try TokenFile(path) }
         ignoreBrokenPipes()
         watchCrashes()
-        let signals = try Server.explained(address) { () throws(SystemError) in
-            try SignalDescriptor([Signal.terminate, Signal.interrupt, Signal.childEnded])
-        }
-        let slots = try Server.explained(address) { () throws(SystemError) in try Slots(options.maxConnections) }
-        let orders = try Server.explained(address) { () throws(SystemError) in
+        let path = options.pidfile
+        let pidfile = path == nil ? nil : try Pidfile(at: path!)
+        let orders = try Server.needing("shared memory") { () throws(SystemError) in
             try Orders(most: options.maxConnections, level: options.logLevel)
         }
-        let listener = try Server.explained(address) { () throws(SystemError) in
-            try Server.listen(at: address, backlog: options.backlog)
-        }
+        let log = try Server.openLog(options, orders)
+        let listening = try Listening(options)
+        let signals = try Server.signals()
+        let slots = try Server.needing("shared memory") { () throws(SystemError) in try Slots(options.maxConnections) }
         var look = Look.Listeners()
         do throws(StartError) {
             try look.open(options, owner: account)
@@ -90,43 +93,50 @@ public struct Server: ~Copyable {
                     try TokenFile(path, ownGroup: account.group)
                 }
             }
-            try Server.explained(address) { () throws(SystemError) in try forbidNewPrivileges() }
+            try Server.needing("no_new_privs") { () throws(SystemError) in try forbidNewPrivileges() }
         } catch {
-            if let path = address.unixPath { removeFile(at: path) }
+            listening.removeFile()
             look.controlFile?.remove()
             throw error
         }
+        self.listening = listening
+        self.signals = signals
+        self.slots = slots
+        self.log = log
+        self.pidfile = pidfile
+        supervisor = Supervisor()
         self.options = options
         self.account = account
         self.tokenFile = tokenFile
-        self.address = listener.localAddress
-        self.listener = listener
-        self.slots = slots
         self.orders = orders
         self.look = look
-        self.signals = signals
     }
 
-    static func explained<Value: ~Copyable>(
-        _ address: SocketAddress, _ start: () throws(SystemError) -> Value
-    ) throws(StartError) -> Value {
-        do {
-            return try start()
+    private static func openLog(_ options: ServerOptions, _ orders: Orders) throws(StartError) -> Log {
+        do throws(SystemError) {
+            return try Log(
+                level: options.logLevel, format: options.logFormat, destination: options.log,
+                floodLines: options.logFlood, orders: orders)
         } catch {
-            throw StartError(.cannotListen, "cannot listen on \(address): \(error.text) (\(error.call))", cause: error)
+            throw StartError(
+                .cannotOpen, "cannot open the log \(options.log): \(error.text) (\(error.call))", cause: error)
         }
     }
 
-    /// A Unix socket's file outlives a server that was killed; one that nobody listens on any more is replaced.
-    static func listen(
-        at address: SocketAddress, backlog: Int32, forOwnerAlone: Bool = false
-    ) throws(SystemError) -> Descriptor {
+    private static func signals() throws(StartError) -> SignalDescriptor {
+        try needing("signals") { () throws(SystemError) in
+            try SignalDescriptor([Signal.terminate, Signal.interrupt, Signal.childEnded, Signal.reopen])
+        }
+    }
+
+    /// What the system gives every process as a rule.
+    private static func needing<Value: ~Copyable>(
+        _ what: String, _ ask: () throws(SystemError) -> Value
+    ) throws(StartError) -> Value {
         do throws(SystemError) {
-            return try .listening(at: address, backlog: backlog, forOwnerAlone: forOwnerAlone)
+            return try ask()
         } catch {
-            guard let path = address.unixPath, error.isAddressInUse, isAbandonedSocket(at: address) else { throw error }
-            removeFile(at: path)
-            return try .listening(at: address, backlog: backlog, forOwnerAlone: forOwnerAlone)
+            throw StartError(.refused, "cannot have \(what): \(error.text) (\(error.call))", cause: error)
         }
     }
 
@@ -134,8 +144,34 @@ public struct Server: ~Copyable {
     ///
     /// `makeHandler` is called in the child, once for each connection.
     public consuming func run<ConnectionHandler: Handler>(_ makeHandler: @escaping () -> ConnectionHandler) {
-        let log = Log(level: options.logLevel, format: options.logFormat, orders: orders)
-        var fields: [Log.Field] = [("address", .text(address.description)), ("pid", .number(UInt64(processID)))]
+        run(orphans: nil) { _ in
+            { _, id, peer in
+                let handler = makeHandler()
+                let connection: ConnectionMaker = { hello, tokenName, desk in
+                    Connection(
+                        id: id, peer: peer.description, options: hello.options, tokenName: tokenName, desk: desk)
+                }
+                return handler.answersAtOnce ? LoopWorker(handler, connection) : ThreadWorker(handler, connection)
+            }
+        }
+    }
+
+    /// Serves until SIGTERM or SIGINT with programs in place of a handler, and returns when every child and all that
+    /// the programs started has ended.
+    public consuming func run(_ program: Program) {
+        let timeout = options.handlerTimeout
+        let server = processID
+        run(orphans: Orphans()) { log in
+            { socket, id, peer in
+                let setting = ProgramSetting(server: server, connection: id, peer: peer, local: socket.localAddress)
+                return ProgramWorker(program, setting, timeout: timeout, log: log)
+            }
+        }
+    }
+
+    private consuming func run(orphans: Orphans?, _ makeWorker: (Log) -> Parent.WorkerMaker) {
+        let address = address.description
+        var fields: [Log.Field] = [("address", .text(address)), ("pid", .number(UInt64(processID)))]
         if let account {
             fields += [("user", .number(UInt64(account.user))), ("group", .number(UInt64(account.group)))]
         }
@@ -143,9 +179,32 @@ public struct Server: ~Copyable {
         if let metrics = look.metricsAddress { fields.append(("metrics", .text(metrics.description))) }
         log.write(.info, "listening", fields)
         tokenFile?.checkPermissions(log)
+        tellReady(address)
         Parent(
-            options, listener: listener, address: address, signals: signals, slots: slots, orders: orders,
-            tokenFile: tokenFile, log: log, makeHandler
+            options, listening, signals, pidfile, supervisor, slots: slots, orders: orders,
+            tokenFile: tokenFile, orphans: orphans, log: log, makeWorker(log)
         ).run(look)
+    }
+
+    private func tellReady(_ address: String) {
+        supervisor.tell(.ready(address: address))
+        guard let number = options.readyDescriptor else { return }
+        do throws(SystemError) {
+            try Descriptor(owning: number).write(Array("listening on \(address)\n".utf8))
+        } catch {
+            log.write(.warning, "not announced", [("text", .text("--ready-fd \(number): \(error)"))])
+        }
+    }
+}
+
+extension ServerOptions {
+    /// Throws where nobody has handed the descriptor over that is to be told. `Server` does so; a program that opens
+    /// others before, one of which may get the number, does it first.
+    public func checkReadyDescriptor() throws(StartError) {
+        guard let number = readyDescriptor, !Descriptor.isOpen(number) else { return }
+        throw StartError(
+            .badOptions,
+            "--ready-fd \(number) is not open: whoever starts the server hands it over, as in "
+                + "server --ready-fd \(number) \(number)>ready")
     }
 }

@@ -81,12 +81,12 @@ private func serve<ConnectionHandler: Handler>(_ handler: inout ConnectionHandle
         switch desk.next() {
         case .opened(let connection):
             handler.opened(connection)
-            desk.finish(with: nil)
+            desk.finish()
         case .request(let request):
             desk.finish(with: answer(of: &handler, to: request, desk))
         case .message(let message):
             handler.received(message)
-            desk.finish(with: nil)
+            desk.finish()
         case .closed(let ending):
             handler.closed(ending)
             return desk.make(.over)

@@ -9,6 +9,8 @@ import Posix
 protocol Worker: AnyObject {
     /// How many requests and messages it is given at a time.
     var width: Int { get }
+    /// Whether it ends by itself what takes too long (`ServerOptions.handlerTimeout`), and not the connection.
+    var judgesTime: Bool { get }
 
     /// The handshake is done; `tokenName` is whom the client's token stands for.
     func opened(_ hello: Hello, tokenName: String?)
@@ -32,4 +34,8 @@ protocol Worker: AnyObject {
     var isOver: Bool { get }
     /// The time to end is over: what still runs is ended now.
     func giveUp()
+}
+
+extension Worker {
+    var judgesTime: Bool { false }
 }

@@ -98,7 +98,7 @@ extension Case<ServerBench> {
 
     private static let garbage = numbered(
         "9.1",
-        Garbage.allCases.flatMap { kind in
+        RawGarbage.allCases.flatMap { kind in
             (1...4).map { seed in
                 .of(
                     ["9-1", "7.1-1", "9-3", "8-1"][seed - 1],
@@ -111,7 +111,7 @@ extension Case<ServerBench> {
         [
             .of("9-1", "Garbage that is reset while it is on its way ends nothing but itself") { bench in
                 var random = Seeded(7)
-                for kind in Garbage.allCases {
+                for kind in RawGarbage.allCases {
                     for _ in 0..<10 {
                         let peer = try bench.connect()
                         try? bench.send(kind.bytes(&random), on: peer)

@@ -20,6 +20,15 @@ enum ProcessFiles {
         return all
     }
 
+    /// The processes that were started with `word` as one of their arguments and without `other`; those that have ended
+    /// have no arguments any more.
+    static func processes(with word: String, without other: String) -> [pid_t] {
+        entries("/proc").compactMap { pid_t($0) }.filter { pid in
+            guard let line = text("/proc/\(pid)/cmdline")?.split(separator: "\0") else { return false }
+            return line.contains { $0 == word } && !line.contains { $0 == other }
+        }
+    }
+
     /// VmRSS in bytes.
     static func residentMemory(of pid: pid_t) -> Int? {
         guard let status = text("/proc/\(pid)/status"),
@@ -81,7 +90,7 @@ enum ProcessFiles {
         }
     }
 
-    private static func entries(_ path: String) -> [String] {
+    static func entries(_ path: String) -> [String] {
         guard let directory = opendir(path) else { return [] }
         defer { closedir(directory) }
         var names: [String] = []

@@ -20,11 +20,11 @@ final class ServerProcess {
 
     /// Starts it with `--port 0` and waits until it listens.
     init(
-        _ arguments: [String] = [], prefix: [String] = [], input: Spawned.Stream = .null,
+        _ arguments: [String] = [], command: String = "server", prefix: [String] = [], input: Spawned.Stream = .null,
         errors: Spawned.Stream = .pipe
     ) throws {
         process = try Spawned(
-            "server", ["--port", "0"] + arguments, prefix: prefix, input: input, errors: errors)
+            command, ["--port", "0"] + arguments, prefix: prefix, input: input, errors: errors)
         let greeting = "listening on "
         let line: String
         do { line = try process.output.line(within: .seconds(10)) } catch {
@@ -125,21 +125,24 @@ final class ServerProcess {
 
 /// As the other, with arguments of a list.
 func withServer(
-    _ arguments: String..., prefix: [String] = [], input: Spawned.Stream = .null, errors: Spawned.Stream = .pipe,
-    sourceLocation: SourceLocation = #_sourceLocation, _ body: (ServerProcess) throws -> Void
+    _ arguments: String..., command: String = "server", prefix: [String] = [], input: Spawned.Stream = .null,
+    errors: Spawned.Stream = .pipe, sourceLocation: SourceLocation = #_sourceLocation,
+    _ body: (ServerProcess) throws -> Void
 ) throws {
     try withServer(
-        arguments, prefix: prefix, input: input, errors: errors, sourceLocation: sourceLocation, body)
+        arguments, command: command, prefix: prefix, input: input, errors: errors, sourceLocation: sourceLocation, body)
 }
 
 /// Runs `body` with a server of its own, and checks afterwards that the server leaves nothing behind.
 func withServer(
-    _ arguments: [String], prefix: [String] = [], input: Spawned.Stream = .null, errors: Spawned.Stream = .pipe,
-    sourceLocation: SourceLocation = #_sourceLocation, _ body: (ServerProcess) throws -> Void
+    _ arguments: [String], command: String = "server", prefix: [String] = [], input: Spawned.Stream = .null,
+    errors: Spawned.Stream = .pipe, sourceLocation: SourceLocation = #_sourceLocation,
+    _ body: (ServerProcess) throws -> Void
 ) throws {
     let before = OpenDescriptors.count
     do {
-        let server = try ServerProcess(arguments, prefix: prefix, input: input, errors: errors)
+        let server = try ServerProcess(
+            arguments, command: command, prefix: prefix, input: input, errors: errors)
         do {
             try body(server)
             try server.finish(sourceLocation)

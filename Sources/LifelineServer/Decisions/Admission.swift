@@ -1,0 +1,175 @@
+import Framing
+import Liveness
+
+/// Who gets a process, and why another does not. It counts what the parent itself has forked and reaped, and believes
+/// children in one thing alone: which of them have had their HELLO.
+struct Admission {
+    /// Why a client is refused, by the name that the log has for it.
+    enum Reason: String, CaseIterable {
+        case address
+        case penalty
+        case connections = "max-connections"
+        case perSource = "max-per-source"
+        case handshakes = "max-handshakes"
+        case rate = "max-rate"
+        case processes
+        case descriptors
+        case shutdown
+    }
+
+    /// What a client that is refused is told, and the log.
+    struct Refusal: Equatable {
+        let reason: Reason
+        /// For the log: what the client need not know.
+        let detail: String
+        /// In milliseconds, as CLOSE has it.
+        let retryAfter: UInt32
+
+        var close: Close { Close(reason.code, reason.text, retryAfter: retryAfter) }
+    }
+
+    /// Nobody is told to wait for longer than a minute, and a little for chance: a debt may be forgiven before.
+    private static let longestWait = Duration.seconds(60)
+    private static let shortestWait = Duration.seconds(1)
+
+    private let options: ServerOptions
+    private let rules: AddressRules
+    private var rate: Rate?
+    private(set) var penalties = Penalties()
+    private(set) var connections = 0
+    private var perSource: [Source: Int] = [:]
+    /// The slots of children that have not had their HELLO when they were asked last.
+    private var greeting: Set<Int> = []
+    /// How many clients were refused, by reason.
+    private(set) var refused: [Reason: UInt64] = [:]
+
+    init(_ options: ServerOptions) {
+        self.options = options
+        rules = AddressRules(allow: options.allow, deny: options.deny)
+        rate = options.maxRate.map { Rate(perSecond: $0) }
+    }
+
+    // MARK: Clients that come
+
+    /// Why a client of this address (nil: of a Unix socket) does not get a process; nil where it does.
+    ///
+    /// `hasGreeted` tells whether the child with a slot has had its HELLO. It is asked only where the handshakes begun
+    /// since the last time could be too many.
+    mutating func judge(
+        _ address: UInt128?, at now: Instant, using random: inout some RandomNumberGenerator,
+        hasGreeted: (Int) -> Bool
+    ) -> Refusal? {
+        if let detail = rules.refusal(of: address) { return refuse(.address, detail, using: &random) }
+        let source = address.map(options.sourcePrefix.source)
+        if let address, let source, let left = penalties.refused(source, at: now), !isExempt(address) {
+            let detail = "too many handshakes of \(source) have failed"
+            return refuse(.penalty, detail, wait: left, using: &random)
+        }
+        guard connections < options.maxConnections else {
+            return refuse(.connections, "--max-connections \(options.maxConnections) is reached", using: &random)
+        }
+        if let most = options.maxPerSource, let source, perSource[source, default: 0] >= most {
+            return refuse(.perSource, "--max-per-source \(most) is reached by \(source)", using: &random)
+        }
+        if let limit = options.maxHandshakes {
+            let percentage = limit.refusedPercentage(at: handshakes(from: limit.start, hasGreeted))
+            if percentage > 0, Int.random(in: 0..<100, using: &random) < percentage {
+                let detail = "--max-handshakes \(limit): \(greeting.count) clients have not said HELLO"
+                return refuse(.handshakes, detail, using: &random)
+            }
+        }
+        // The last: only who would be let in pays for it.
+        if let wait = rate?.take(at: now) {
+            return refuse(.rate, "--max-rate \(options.maxRate ?? 0) is reached", wait: wait, using: &random)
+        }
+        return nil
+    }
+
+    /// Refuses a client for a reason that is not judged here too; it is counted.
+    mutating func refuse(
+        _ reason: Reason, _ detail: String = "", wait: Duration = .zero,
+        using random: inout some RandomNumberGenerator
+    ) -> Refusal {
+        refused[reason, default: 0] += 1
+        // Who is not let in need not try again at all.
+        guard reason != .address else { return Refusal(reason: reason, detail: detail, retryAfter: 0) }
+        let wait = min(max(wait, Admission.shortestWait), Admission.longestWait)
+        // Who was refused together shall not come back together.
+        let spread = max(Admission.shortestWait, wait / 4)
+        let milliseconds = UInt32((wait / .milliseconds(1)).rounded(.up))
+        let chance = UInt32.random(in: 0...UInt32(spread / .milliseconds(1)), using: &random)
+        return Refusal(reason: reason, detail: detail, retryAfter: milliseconds + chance)
+    }
+
+    private func isExempt(_ address: UInt128) -> Bool { options.exempt.contains { $0.contains(address) } }
+
+    private mutating func handshakes(from start: Int, _ hasGreeted: (Int) -> Bool) -> Int {
+        if greeting.count >= start { greeting = greeting.filter { !hasGreeted($0) } }
+        return greeting.count
+    }
+
+    // MARK: Children
+
+    /// A child was forked for a client of this address.
+    mutating func began(_ address: UInt128?, slot: Int) {
+        connections += 1
+        if options.maxPerSource != nil, let address {
+            perSource[options.sourcePrefix.source(of: address), default: 0] += 1
+        }
+        if options.maxHandshakes != nil { greeting.insert(slot) }
+    }
+
+    /// It was reaped.
+    mutating func ended(_ address: UInt128?, slot: Int, failedHandshake: Bool, at now: Instant) {
+        connections -= 1
+        greeting.remove(slot)
+        guard let address else { return }
+        let source = options.sourcePrefix.source(of: address)
+        if let count = perSource[source] { perSource[source] = count > 1 ? count - 1 : nil }
+        if failedHandshake, !isExempt(address) { penalties.failed(source, at: now) }
+    }
+
+    /// Forgives all sources that have an address of the range; how many owed something.
+    mutating func lift(_ range: AddressRange, at now: Instant) -> Int { penalties.lift(range, at: now) }
+
+    // MARK: Pressure
+
+    /// How long the next client may take for its handshake: while three quarters of the connections or more are taken,
+    /// the less the fewer are left, down to a tenth of `--handshake-timeout`, but not below a second.
+    var handshakeTimeout: Duration {
+        let whole = options.handshakeTimeout
+        let left = Double(options.maxConnections - connections) / (Double(options.maxConnections) / 4)
+        guard left < 1 else { return whole }
+        let least = min(whole, max(whole / 10, .seconds(1)))
+        return least + (whole - least) * max(0, left)
+    }
+}
+
+extension Admission.Reason {
+    /// Its name as the others of a line of the log are written.
+    var field: String { String(rawValue.map { $0 == "-" ? "_" : $0 }) }
+
+    /// What CLOSE says.
+    var code: Code {
+        switch self {
+        case .address: .unauthorized
+        case .shutdown: .shuttingDown
+        default: .busy
+        }
+    }
+
+    /// The sentence in CLOSE.
+    var text: String {
+        switch self {
+        case .address: "clients of this address are not let in"
+        case .penalty: "too many handshakes of this address have failed"
+        case .connections: "the server has as many connections as it may"
+        case .perSource: "this address has as many connections as it may"
+        case .handshakes: "too many clients have not said HELLO"
+        case .rate: "too many clients come at once"
+        case .processes: "the server cannot start a process now"
+        case .descriptors: "the server is out of descriptors"
+        case .shutdown: "the server is shutting down"
+        }
+    }
+}

@@ -1,0 +1,238 @@
+import Framing
+import Liveness
+import Posix
+
+/// Carries out what `ProgramDialogue` decides: the program is a child of the connection's child, and talks with it
+/// through three pipes that never block us.
+///
+/// When a program has ended, its process group is killed, and whoever left the group: they have become children of this
+/// process, which has no others.
+final class ProgramWorker: Worker {
+    /// After so many reads of a stream in a row the others get their turn.
+    private static let readsAtOnce = 4
+    /// What is killed at the very end is waited for so long.
+    private static let lastPatience = Duration.seconds(1)
+
+    private let program: Program
+    private let setting: ProgramSetting
+    private let timeout: Duration?
+    private let log: Log
+    /// What the client calls itself, and what its token is called.
+    private var names: (own: String?, token: String?)
+    private var dialogue: ProgramDialogue?
+    private var running: RunningProgram?
+    /// Whether what waited for the client has room now, so that there is nothing to wait for.
+    private var mayGoOn = false
+    private var buffer = [UInt8](repeating: 0, count: 65536)
+
+    init(_ program: Program, _ setting: ProgramSetting, timeout: Duration?, log: Log) {
+        self.program = program
+        self.setting = setting
+        self.timeout = timeout
+        self.log = log
+        adoptOrphans()
+    }
+
+    var width: Int { 1 }
+    var judgesTime: Bool { true }
+    var deadline: Instant? { mayGoOn ? Instant(sinceStart: .zero) : dialogue?.deadline }
+    var isOver: Bool { dialogue?.isOver ?? true }
+
+    func opened(_ hello: Hello, tokenName: String?) {
+        names = (hello.options.name, tokenName)
+        dialogue = ProgramDialogue(
+            program.framing, grace: program.grace, timeout: timeout, mostAccepted: hello.maxMessage)
+    }
+
+    func take(_ request: Request) { dialogue?.take(request.id, request.bytes, at: .now) }
+    func take(message: ArraySlice<UInt8>) { dialogue?.take(message: message, at: .now) }
+    func cancel(_ id: UInt32) { dialogue?.cancel(id, at: .now) }
+
+    func closed(_ ending: Ending) {
+        dialogue?.closed(at: .now)
+        write(at: .now)
+    }
+
+    func entries(for connection: borrowing ServerConnection) -> [PollEntry] {
+        mayGoOn = dialogue?.steps.first.map { hasRoom(for: $0, on: connection) } ?? false
+        guard let dialogue, let running else { return [] }
+        return running.entries(
+            reading: dialogue.wantsOutput, complaints: !dialogue.errorsHaveEnded, writing: !dialogue.unwritten.isEmpty)
+    }
+
+    func work(_ entries: ArraySlice<PollEntry>, on connection: inout ServerConnection, at now: Instant) {
+        dialogue?.woke(at: now)
+        carryOut(on: &connection, at: now)
+        let entries = Array(entries)
+        if let running, entries.count == 3 {
+            if entries[1].isReadable { readErrors(of: running, at: now) }
+            if entries[0].isReadable { readOutput(of: running, on: &connection, at: now) }
+        }
+        // What is left in the pipes of a program that is gone, and their end, need not be waited for.
+        if let running, dialogue?.isCollected ?? false {
+            readErrors(of: running, at: now)
+            readOutput(of: running, on: &connection, at: now)
+        }
+        carryOut(on: &connection, at: now)
+        write(at: now)
+        carryOut(on: &connection, at: now)
+    }
+
+    // MARK: Its streams
+
+    private func readOutput(of running: RunningProgram, on connection: inout ServerConnection, at now: Instant) {
+        for _ in 0..<ProgramWorker.readsAtOnce {
+            guard let dialogue, dialogue.wantsOutput else { return }
+            switch running.readOutput(into: &buffer) {
+            case .bytes(let count): self.dialogue?.received(buffer[..<count], at: now)
+            case .wouldBlock where !dialogue.isCollected: return
+            case .wouldBlock, .end: self.dialogue?.outputEnded(at: now)
+            }
+            carryOut(on: &connection, at: now)
+        }
+    }
+
+    private func readErrors(of running: RunningProgram, at now: Instant) {
+        for _ in 0..<ProgramWorker.readsAtOnce {
+            guard let dialogue, !dialogue.errorsHaveEnded else { return }
+            switch running.readErrors(into: &buffer) {
+            case .bytes(let count): self.dialogue?.complained(buffer[..<count], at: now)
+            case .wouldBlock where !dialogue.isCollected: return
+            case .wouldBlock, .end: self.dialogue?.complaintsEnded(at: now)
+            }
+        }
+    }
+
+    private func write(at now: Instant) {
+        guard let running, running.hasInput else { return }
+        while let bytes = dialogue?.unwritten, !bytes.isEmpty {
+            switch running.write(bytes) {
+            case .bytes(let count): dialogue?.wrote(count)
+            case .wouldBlock: return
+            case .end: dialogue?.inputBroke(at: now)
+            }
+        }
+        if dialogue?.inputIsOver ?? true { running.endInput() }
+    }
+
+    // MARK: Steps
+
+    private func carryOut(on connection: inout ServerConnection, at now: Instant) {
+        while let step = dialogue?.steps.first, hasRoom(for: step, on: connection) {
+            _ = dialogue?.takeStep()
+            switch step {
+            case .start(let request): start(for: request, at: now)
+            case .end(.terminate): running?.send(Signal.terminate)
+            case .end(.kill): running?.send(Signal.kill)
+            case .end(.giveUp): log.write(.error, "program cannot be killed", fields)
+            case .end(.endInput): break
+            case .answer(let id, let bytes): connection.answer(id, bytes[...])
+            case .part(let id, let bytes, let isLast):
+                connection.answer(id, part: bytes[...], isLast: isLast, at: now)
+            case .fail(let id, let failure): connection.fail(id, failure)
+            case .message(let bytes):
+                if !connection.send(bytes[...]) { dialogue?.messageWasRefused() }
+            case .finished: connection.finished()
+            case .close(let violation): connection.stop(violation)
+            case .log(let note): write(note)
+            }
+        }
+    }
+
+    /// A slow client makes the program wait, for as long as it takes anything at all.
+    private func hasRoom(for step: ProgramDialogue.Step, on connection: borrowing ServerConnection) -> Bool {
+        guard connection.departure == nil, !connection.outbox.isEmpty else { return true }
+        switch step {
+        case .part(let id, let bytes, _): return bytes.isEmpty || connection.room(for: id) > 0
+        case .message(let bytes): return connection.messageRoom.map { bytes.count <= $0 } ?? true
+        default: return true
+        }
+    }
+
+    // MARK: Its life
+
+    private func start(for request: UInt32?, at now: Instant) {
+        do {
+            running = RunningProgram(
+                try program.file.start(
+                    adding: setting.variables(name: names.own, tokenName: names.token, request: request),
+                    removing: ProgramSetting.replaced))
+            dialogue?.started(at: now)
+            log.write(.debug, "program started", fields)
+        } catch {
+            log.write(.error, "program failed", fields + [("text", .text("\(program.file.path): \(error.text)"))])
+            dialogue?.startFailed(error.text)
+        }
+    }
+
+    func signalled(_ signal: Int32, at now: Instant) {
+        if signal == Signal.childEnded { reapAll(at: now) }
+    }
+
+    private func reapAll(at now: Instant) {
+        while true {
+            switch Children.now {
+            case .none:
+                if running?.isReaped ?? false { dialogue?.collected(at: now) }
+                return
+            case .alive:
+                // While a program runs, what it has lost is its own affair; then it is ours.
+                guard running?.isReaped ?? false else { return }
+                for orphan in childProcesses() { sendSignal(Signal.kill, to: orphan) }
+                return
+            case .ended(let pid):
+                if let running, running.pid == pid, !running.isReaped {
+                    guard let ended = running.reap() else { return }
+                    dialogue?.exited(
+                        ended.signal.map { .signal(signalName($0)) } ?? .status(ended.status ?? 0), at: now)
+                } else {
+                    _ = reap(pid)
+                }
+            }
+        }
+    }
+
+    /// What still runs is killed now, and waited for as long as a kill takes.
+    func giveUp() {
+        guard Children.now != .none, let signals = try? SignalDescriptor([Signal.childEnded]) else { return }
+        let deadline = Instant.now + ProgramWorker.lastPatience
+        running?.send(Signal.kill)
+        while Children.now != .none, .now < deadline {
+            reapAll(at: .now)
+            if running == nil { for orphan in childProcesses() { sendSignal(Signal.kill, to: orphan) } }
+            guard Children.now == .alive else { continue }
+            var entries = [PollEntry(signals.number)]
+            _ = try? poll(&entries, until: deadline)
+            while signals.next() != nil {}
+        }
+    }
+
+    // MARK: The log
+
+    private var fields: [Log.Field] {
+        var fields: [Log.Field] = [("connection", .number(setting.connection))]
+        if let running { fields.append(("pid", .number(UInt64(running.pid)))) }
+        return fields
+    }
+
+    private func write(_ note: ProgramDialogue.Note) {
+        switch note {
+        case .line(let line):
+            let skipped: [Log.Field] = line.skipped > 0 ? [("skipped", .number(line.skipped))] : []
+            log.write(.info, "program", fields + skipped + [("text", .text(line.text))])
+        case .ended(let exit, let request, let wasAsked, let skipped):
+            var all = fields
+            if let request { all.append(("request", .number(UInt64(request)))) }
+            switch exit {
+            case .status(let status): all.append(("status", .number(UInt64(status))))
+            case .signal(let signal): all.append(("signal", .text(signal)))
+            case .hung: break
+            }
+            if skipped > 0 { all.append(("skipped", .number(skipped))) }
+            log.write(wasAsked || exit == .status(0) ? .debug : .warning, "program ended", all)
+            running = nil
+        case .discarded(let what):
+            log.write(.warning, "discarded", reason: "\(what)", most: 1, fields + [("text", .text(what.rawValue))])
+        }
+    }
+}

@@ -1,0 +1,126 @@
+import Posix
+
+extension Capacity {
+    /// The memory of an idle connection that has said HELLO: what the system had less with a thousand of them, with the
+    /// kernel's part, of the release build on x86-64.
+    private static let memoryOfConnection: UInt64 = 256 << 10
+    /// The descriptors of a parent without connections, and more than a bare child has.
+    private static let ownFiles: UInt64 = 16
+
+    /// Reads the limits of this system, this process and its control groups, as a server with these options would meet
+    /// them if it were started here and now; nothing is changed, and nothing listens.
+    ///
+    /// Throws where the user that the server shall become is not known.
+    public init<ConnectionHandler: Handler>(
+        of options: ServerOptions, _ makeHandler: () -> ConnectionHandler
+    ) throws(StartError) {
+        // A socket, and a descriptor for signals.
+        try self.init(options, files: 2, tasks: makeHandler().answersAtOnce ? 1 : 2)
+    }
+
+    /// The same with a program in place of a handler.
+    public init(of options: ServerOptions, _ program: Program) throws(StartError) {
+        // Three pipes more, and one process, if it starts no others.
+        try self.init(options, files: 8, tasks: 2)
+    }
+
+    private init(_ options: ServerOptions, files: UInt64, tasks: UInt64) throws(StartError) {
+        let user = try Account.named(in: options)?.user ?? SystemFigures.user
+        let isUnix = options.host.hasPrefix("unix:")
+        wanted = UInt64(options.maxConnections)
+        bounds =
+            Capacity.files(each: files) + Capacity.tasks(of: user, each: tasks) + Capacity.memory()
+            + (isUnix ? [] : Capacity.tracked())
+        remarks = Capacity.remarks(options)
+    }
+
+    /// The parent keeps no descriptor of a connection, so a process's own limit has to be enough only once.
+    private static func files(each: UInt64) -> [Bound] {
+        let own = ProcessLimit.files.current
+        return [
+            Bound(
+                name: "RLIMIT_NOFILE", limit: own, used: ownFiles, each: 0, remedy: "ulimit -n, LimitNOFILE="),
+            Bound(
+                name: "fs.file-max", limit: SystemFigures.number("/proc/sys/fs/file-max"),
+                used: SystemFigures.number("/proc/sys/fs/file-nr") ?? 0, each: each, remedy: "sysctl fs.file-max"),
+        ]
+    }
+
+    private static func tasks(of user: UInt32, each: UInt64) -> [Bound] {
+        let tasks = SystemFigures.tasks
+        // This process stands for the parent, where it has the same user.
+        let ofUser = SystemFigures.tasks(of: user) + (user == SystemFigures.user ? 0 : 1)
+        let own = Bound(
+            name: "RLIMIT_NPROC" + (user == 0 ? " (not of root)" : ""),
+            limit: user == 0 ? nil : ProcessLimit.processes.current, used: ofUser, each: each,
+            remedy: "ulimit -u, LimitNPROC=")
+        let all = ["pid_max", "threads-max"].map { name in
+            Bound(
+                name: "kernel.\(name)", limit: SystemFigures.number("/proc/sys/kernel/\(name)"), used: tasks,
+                each: each, remedy: "sysctl kernel.\(name)")
+        }
+        let groups = limits(of: "pids", max: ["pids.max", "pids.max"]).map { group, limit in
+            Bound(
+                name: "pids.max of \(group.directory)", limit: limit,
+                used: SystemFigures.number(group.directory + "/pids.current") ?? 0, each: each,
+                remedy: "TasksMax=")
+        }
+        return [own] + all + groups
+    }
+
+    private static func memory() -> [Bound] {
+        let available = Bound(
+            name: "available memory",
+            limit: SystemFigures.number("/proc/meminfo", key: "MemAvailable").map { $0 << 10 }, used: 0,
+            each: memoryOfConnection, remedy: "more memory", isBytes: true)
+        let groups = limits(of: "memory", max: ["memory.max", "memory.limit_in_bytes"]).map { group, limit in
+            let used = SystemFigures.number(
+                group.directory + (group.isUnified ? "/memory.current" : "/memory.usage_in_bytes"))
+            // Files that are cached make room.
+            let cached = SystemFigures.number(
+                group.directory + "/memory.stat", key: group.isUnified ? "inactive_file" : "total_inactive_file")
+            return Bound(
+                name: "memory of \(group.directory)", limit: limit, used: (used ?? 0) - min(used ?? 0, cached ?? 0),
+                each: memoryOfConnection, remedy: "MemoryMax=", isBytes: true)
+        }
+        return [available] + groups
+    }
+
+    /// The control groups with a limit, which is in another file in each version; version 1 has a huge one for none.
+    private static func limits(of controller: String, max files: [String]) -> [(ControlGroup, UInt64)] {
+        ControlGroup.all(for: controller, in: SystemFigures.text("/proc/self/cgroup") ?? "").compactMap { group in
+            guard let limit = SystemFigures.number("\(group.directory)/\(files[group.isUnified ? 0 : 1])"),
+                limit < 1 << 62
+            else { return nil }
+            return (group, limit)
+        }
+    }
+
+    /// A firewall that knows connections knows these too.
+    private static func tracked() -> [Bound] {
+        let path = "/proc/sys/net/netfilter/nf_conntrack_"
+        guard let limit = SystemFigures.number(path + "max") else { return [] }
+        return [
+            Bound(
+                name: "net.netfilter.nf_conntrack_max", limit: limit, used: SystemFigures.number(path + "count") ?? 0,
+                each: 1, remedy: "sysctl net.netfilter.nf_conntrack_max")
+        ]
+    }
+
+    private static func remarks(_ options: ServerOptions) -> [String] {
+        var remarks = [
+            "The memory is that of an idle connection; what a handler keeps, or a program takes, comes on top."
+        ]
+        if let most = SystemFigures.number("/proc/sys/net/core/somaxconn"), most < UInt64(options.backlog) {
+            remarks.append(
+                "--backlog \(options.backlog) is cut to \(most): no more can wait to be accepted "
+                    + "(sysctl net.core.somaxconn).")
+        }
+        if let own = ProcessLimit.files.current, own >= ownFiles, own < ownFiles + UInt64(Refusals.most) {
+            remarks.append(
+                "RLIMIT_NOFILE \(own) is little: below \(Int(ownFiles) + Refusals.most), clients that are refused may "
+                    + "hold up others for a moment.")
+        }
+        return remarks
+    }
+}

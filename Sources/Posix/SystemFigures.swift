@@ -1,0 +1,48 @@
+import Glibc
+
+/// What the kernel tells of itself in /proc and /sys, for a person who asks (proc(5), cgroups(7)).
+public enum SystemFigures {
+    /// The text of a small file; nil where it cannot be read.
+    public static func text(_ path: String) -> String? {
+        guard let bytes = try? contents(ofFile: path, most: 1 << 20) else { return nil }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// The number that a file begins with; nil where it has none, such as `max`.
+    public static func number(_ path: String) -> UInt64? { text(path).flatMap(leadingNumber) }
+
+    /// The number behind `key`, in a file with a key and a number on each line.
+    public static func number(_ path: String, key: String) -> UInt64? {
+        let line = text(path)?.split(separator: "\n").first { $0.split { $0 == " " || $0 == ":" }.first == key[...] }
+        return line.flatMap { leadingNumber($0.dropFirst(key.count).drop { !("0"..."9").contains($0) }) }
+    }
+
+    private static func leadingNumber(_ text: some StringProtocol) -> UInt64? {
+        UInt64(text.prefix { ("0"..."9").contains($0) })
+    }
+
+    /// How many processes and threads there are, of all users.
+    public static var tasks: UInt64 {
+        guard let load = text("/proc/loadavg")?.split(separator: " "), load.count > 3 else { return 0 }
+        return load[3].split(separator: "/").last.flatMap { UInt64($0) } ?? 0
+    }
+
+    /// How many of them belong to `user`, as far as /proc shows them.
+    public static func tasks(of user: UInt32) -> UInt64 {
+        guard let directory = opendir("/proc") else { return 0 }
+        defer { closedir(directory) }
+        var sum: UInt64 = 0
+        while let entry = readdir(directory) {
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) {
+                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            guard UInt32(name) != nil else { continue }
+            let status = "/proc/\(name)/status"
+            if number(status, key: "Uid") == UInt64(user) { sum += number(status, key: "Threads") ?? 0 }
+        }
+        return sum
+    }
+
+    /// The user that this process runs as (getuid(2)).
+    public static var user: UInt32 { getuid() }
+}

@@ -1,0 +1,132 @@
+import Arguments
+import Glibc
+import LifelineServer
+import Posix
+
+// A server for the tests, whose handler does what a request asks for: blocks, streams, speaks unasked, or breaks.
+
+/// Says on standard error what the tests wait for.
+func tell(_ text: String) { try? StandardStream.error.write("handler: \(text)\n".utf8) }
+
+final class Kept: @unchecked Sendable {
+    var blocks: [[UInt8]] = []
+}
+
+struct Obedient: Handler {
+    let answersAtOnce: Bool
+    private var connection: Connection?
+    private var count = 0
+    private let kept = Kept()
+
+    init(answersAtOnce: Bool) { self.answersAtOnce = answersAtOnce }
+
+    mutating func opened(_ connection: Connection) { self.connection = connection }
+
+    mutating func received(_ message: ArraySlice<UInt8>) {
+        tell("received \(String(decoding: message, as: UTF8.self))")
+    }
+
+    mutating func closed(_ ending: Ending) { tell("closed \(ending)") }
+
+    mutating func respond(to request: Request) throws(Failure) -> Response {
+        let words = request.text.split(separator: " ").map(String.init)
+        let number = words.count > 1 ? Int(words[1]) ?? 0 : 0
+        request.onCancel { tell("cancelled \(request.id)") }
+        switch words.first {
+        case "sleep":
+            // Not to be interrupted: a library's call that blocks.
+            usleep(UInt32(number) * 1000)
+            tell("woke \(request.id)")
+        case "wait":
+            tell("began \(request.id)")
+            tell("waited \(request.id) \(request.wait(for: .milliseconds(number)))")
+        case "fail": throw Failure(.handlerFailed, "as you wish", retryAfter: UInt32(number))
+        case "parts":
+            return Response { parts throws(Failure) in
+                let part = [UInt8](repeating: 0x70, count: Int(words[2])!)
+                for _ in 0..<number { try parts.send(part) }
+                tell("sent all")
+            }
+        case "half":
+            return Response { parts throws(Failure) in
+                try parts.send("half")
+                throw Failure(.handlerFailed, "no more")
+            }
+        case "say":
+            for index in 0..<number { connection?.send("said \(index)") }
+        case "tick":
+            let connection = connection
+            connection?.inBackground {
+                var ticks = 0
+                while connection!.wait(for: .milliseconds(number)) {
+                    connection!.send("tick \(ticks)")
+                    ticks += 1
+                }
+                tell("the clock stopped")
+            }
+        case "count":
+            count += 1
+            return Response("\(count)")
+        case "trap": preconditionFailure("as you wish")
+        case "null": return Response([UnsafePointer<UInt8>(bitPattern: UInt(number))!.pointee])
+        case "overflow": return Response("\(deep(number))")
+        case "exit": exit(Int32(number))
+        case "abort": abort()
+        case "print": _ = write(1, "printed\n", 8)
+        case "close": close(Int32(number))
+        case "spin": while true { count &+= 1 }
+        case "allocate":
+            while true { kept.blocks.append([UInt8](repeating: 1, count: number)) }
+        default: break
+        }
+        return Response(request.bytes)
+    }
+}
+
+@inline(never)
+func deep(_ number: Int) -> Int { number < 0 ? 0 : 1 + deep(number + 1) }
+
+struct Settings {
+    var options = ServerOptions()
+    var answersAtOnce = false
+
+    static let command = Command<Settings>(
+        "handlers", summary: "Serves requests that say what is to be done.",
+        flags: [
+            Flag("--port", "PORT", "where to listen") { settings, text throws(UsageError) in
+                settings.options.port = try Value.integer(text, in: 0...UInt16.max)
+            },
+            duration("--timeout", \.timeout), duration("--grace", \.grace),
+            Flag("--handler-timeout", "DURATION", "the time of a request") { settings, text throws(UsageError) in
+                settings.options.handlerTimeout = try Value.duration(text, in: .zero ... .seconds(3600))
+            },
+            Flag("--max-memory", "BYTES", "RLIMIT_AS") { settings, text throws(UsageError) in
+                settings.options.maxMemory = UInt64(try Value.size(text, in: 1...UInt32.max))
+            },
+            Flag("--max-cpu", "DURATION", "RLIMIT_CPU") { settings, text throws(UsageError) in
+                settings.options.maxCPU = try Value.duration(text, in: .zero ... .seconds(3600))
+            },
+            Flag("--at-once", "answers in the loop") { $0.answersAtOnce = true },
+        ])
+
+    private static func duration(
+        _ name: String, _ path: WritableKeyPath<ServerOptions, Duration> & Sendable
+    ) -> Flag<Settings> {
+        Flag(name, "DURATION", "as of server") { settings, text throws(UsageError) in
+            settings.options[keyPath: path] = try Value.duration(text, in: .zero ... .seconds(3600))
+        }
+    }
+}
+
+var settings = Settings()
+do {
+    _ = try Settings.command.parse(Array(CommandLine.arguments.dropFirst()), into: &settings)
+    let answersAtOnce = settings.answersAtOnce
+    let server = try Server(settings.options)
+    try StandardStream.output.write("listening on \(server.address)\n".utf8)
+    server.run { Obedient(answersAtOnce: answersAtOnce) }
+} catch {
+    tell("\(error)")
+    exitProcess(1)
+}
+exitProcess(0)
