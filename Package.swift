@@ -58,6 +58,6 @@ let package = Package(
         // decoder or constant with them.
         .testTarget(
             name: "ConformanceTests",
-            dependencies: ["server", "client", "conformance", "handlers", "LifelineClient", "RawWire"]),
+            dependencies: ["server", "client", "conformance", "handlers", "LifelineClient", "Posix", "RawWire"]),
     ]
 )

@@ -7,6 +7,11 @@ public struct Flag<Settings>: Sendable {
     let apply: @Sendable (inout Settings, String) throws(UsageError) -> Void
     /// What takes this flag's value and all that is typed behind it; nil for a flag that takes one value or none.
     var applyRest: (@Sendable (inout Settings, [String]) throws(UsageError) -> Void)?
+    /// Whether it may stand in a configuration file more than once.
+    private(set) var repeats = false
+    private(set) var mayStandInFile = true
+    /// All that the value can be, where that is a few words.
+    private(set) var choices: [String] = []
 
     /// A flag with a value, `--timeout DURATION` or `--timeout=DURATION`.
     public init(
@@ -29,6 +34,32 @@ public struct Flag<Settings>: Sendable {
 }
 
 extension Flag {
+    /// A flag whose value is one of the names of `Choice`.
+    public static func choice<Choice: CaseIterable & RawRepresentable<String> & Sendable>(
+        _ name: String, _ value: String, _ help: String,
+        apply: @escaping @Sendable (inout Settings, Choice) -> Void
+    ) -> Flag {
+        var flag = Flag(name, value, help) { settings, text throws(UsageError) in
+            apply(&settings, try Value.choice(text, of: Choice.self))
+        }
+        flag.choices = Choice.allCases.map(\.rawValue)
+        return flag
+    }
+
+    /// The same flag, which may stand in a configuration file more than once: each adds to the others.
+    public var repeated: Flag {
+        var flag = self
+        flag.repeats = true
+        return flag
+    }
+
+    /// The same flag, which means nothing in a configuration file.
+    public var onlyTyped: Flag {
+        var flag = self
+        flag.mayStandInFile = false
+        return flag
+    }
+
     /// A flag that takes the whole rest of the command line, `--exec COMMAND ...`, flags or not: at least one word.
     public static func rest(
         _ name: String, _ value: String, _ help: String,
@@ -43,14 +74,16 @@ extension Flag {
 /// A command as it is typed: its flags, its operands and its `--help`.
 public struct Command<Settings>: Sendable {
     /// What the arguments ask for.
-    public enum Request: Sendable {
+    public enum Request: Equatable, Sendable {
         case run, help, version
+        /// For those who install it: `--generate`, of which `--help` does not speak.
+        case generate(Generated)
     }
 
-    private let name: String
-    private let operands: String
-    private let summary: String
-    private let flags: [Flag<Settings>]
+    let name: String
+    let operands: String
+    let summary: String
+    let flags: [Flag<Settings>]
     private let notes: String
     private let addOperand: (@Sendable (inout Settings, String) -> Void)?
 
@@ -72,6 +105,14 @@ public struct Command<Settings>: Sendable {
 
     /// Reads `arguments` (without the command's own name) into `settings`; throws what was typed wrongly.
     public func parse(_ arguments: [String], into settings: inout Settings) throws(UsageError) -> Request {
+        var given: Set<String> = []
+        return try parse(arguments, into: &settings, given: &given)
+    }
+
+    /// The same, and puts the names of the flags that were typed into `given`.
+    public func parse(
+        _ arguments: [String], into settings: inout Settings, given: inout Set<String>
+    ) throws(UsageError) -> Request {
         var rest = arguments[...]
         var onlyOperands = false
         while let argument = rest.popFirst() {
@@ -86,8 +127,10 @@ public struct Command<Settings>: Sendable {
                 return .help
             } else if argument == "--version" {
                 return .version
+            } else if argument == "--generate" {
+                return .generate(try Value.choice(rest.popFirst() ?? "", of: Generated.self))
             } else {
-                try parse(flag: argument, &rest, into: &settings)
+                given.insert(try parse(flag: argument, &rest, into: &settings))
             }
         }
         return .run
@@ -95,14 +138,15 @@ public struct Command<Settings>: Sendable {
 
     private func parse(
         flag argument: String, _ rest: inout ArraySlice<String>, into settings: inout Settings
-    ) throws(UsageError) {
+    ) throws(UsageError) -> String {
         let parts = argument.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
         guard let flag = flags.first(where: { $0.name == parts[0] }) else {
             throw UsageError("\(parts[0]) is not a flag of \(name)\(suggestion(for: parts[0])); see \(name) --help")
         }
         guard let value = flag.value else {
             guard parts.count == 1 else { throw UsageError("\(flag.name) takes no value") }
-            return try flag.apply(&settings, "")
+            try flag.apply(&settings, "")
+            return flag.name
         }
         guard let given = parts.count == 2 ? parts[1] : rest.popFirst() else {
             throw UsageError("\(flag.name) needs a value: \(flag.name) \(value)")
@@ -117,12 +161,18 @@ public struct Command<Settings>: Sendable {
         } catch {
             throw UsageError("\(flag.name): \(error)")
         }
+        return flag.name
     }
 
     private func suggestion(for typed: String) -> String {
+        nearest(to: typed).map { " (did you mean \($0)?)" } ?? ""
+    }
+
+    /// The flag that somebody may have meant.
+    func nearest(to typed: String) -> String? {
         let nearest = flags.map { (flag: $0, distance: editDistance($0.name, typed)) }.min { $0.distance < $1.distance }
-        guard let nearest, nearest.distance <= 3 else { return "" }
-        return " (did you mean \(nearest.flag.name)?)"
+        guard let nearest, nearest.distance <= 3 else { return nil }
+        return nearest.flag.name
     }
 
     /// The text of `--help`.

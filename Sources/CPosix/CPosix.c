@@ -161,6 +161,8 @@ const char *cposix_error_name(int code) { return strerrorname_np(code); }
 
 const char *cposix_signal_name(int signal) { return sigabbrev_np(signal); }
 
+int cposix_is_sanitized(void) { return __has_feature(address_sanitizer) || __has_feature(thread_sanitizer); }
+
 #if __has_feature(thread_sanitizer)
 // The standard library is not instrumented, so ThreadSanitizer would report what some of its functions order. They are
 // replaced by themselves, plus what the sanitizer has to know; so nothing is suppressed.

@@ -330,8 +330,9 @@ public struct Outbox: Sendable {
         isClosed = true
     }
 
-    /// Puts CLOSE behind the frame that has been begun and discards the rest (a drop, section 7.5).
-    public mutating func cutOff(_ close: Close) {
+    /// Puts CLOSE, and GOAWAY before it where there is one, behind the frame that has been begun and discards the rest (a
+    /// drop, section 7.5).
+    public mutating func cutOff(_ close: Close, behind goAway: GoAway? = nil) {
         guard !isClosed else { return }
         waiting.removeAll()
         marks.removeAll()
@@ -343,6 +344,7 @@ public struct Outbox: Sendable {
         advanceBoundary(stopBefore: nil)
         staged.removeSubrange(boundary...)
         greetForClose()
+        goAway?.append(to: &staged)
         close.append(to: &staged)
         isClosed = true
     }

@@ -56,8 +56,11 @@ public struct ServerOptions: Sendable {
     public var maxFiles: UInt64?
     /// How many connections may wait to be accepted (listen(2)).
     public var backlog: Int32 = 4096
-    /// How long a shutdown waits for children that still work before it kills them, and a child for its handler when its
-    /// connection is over.
+    /// Over how long a shutdown sends its clients away, one by one in an order of chance; what is left then is closed.
+    /// Each is told to come back when all have gone, at an instant of its own. Zero: all at once (Protocol.md, 7.4).
+    public var drain = Duration.zero
+    /// How long a shutdown waits, after `drain`, for children that still work before it kills them, and a child for its
+    /// handler when its connection is over.
     public var grace = Duration.seconds(10)
     /// A path where an operator asks and orders, with `server ctl`: a Unix socket for this user and root alone. Nil: none.
     public var control: String?

@@ -61,5 +61,8 @@ public func sendSignal(_ signal: Int32, to pid: ProcessID) -> Bool {
 /// Ends the process at once: no buffers are flushed a second time, no handlers run (_exit(2)).
 public func exitProcess(_ status: Int32) -> Never { _exit(status) }
 
+/// Whether AddressSanitizer or ThreadSanitizer is built in, under which every fork and exit of a process is slow.
+package let isSanitized = cposix_is_sanitized() != 0
+
 /// getpid(2).
 public var processID: ProcessID { getpid() }

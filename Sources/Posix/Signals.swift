@@ -9,6 +9,10 @@ public enum Signal {
     public static let call = SIGURG
     /// Ends a process at once; it cannot be refused.
     public static let kill = SIGKILL
+    /// Asks a process to end at once (Ctrl-\ in a terminal).
+    public static let quit = SIGQUIT
+    /// Asks a process to read its configuration again.
+    public static let reload = SIGHUP
     /// Asks a process to end.
     public static let terminate = SIGTERM
     /// Asks a process to open its log anew.

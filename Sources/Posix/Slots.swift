@@ -143,20 +143,21 @@ extension Slots.Slot {
 /// What the parent tells all children, without a system call and without trusting them: it writes, and they can only
 /// read.
 public struct Board: @unchecked Sendable {
-    private let written: UnsafeMutablePointer<UInt8>
-    private let read: UnsafePointer<UInt8>
+    private let written: UnsafeMutablePointer<UInt32>
+    private let read: UnsafePointer<UInt32>
 
-    /// A board of `size` bytes, of zeros (mmap(2)). Children see it from their fork on.
-    public init(_ size: Int) throws(SystemError) {
+    /// A board of `count` numbers, all of them 0 (mmap(2)). Children see it from their fork on.
+    public init(_ count: Int) throws(SystemError) {
         var written: UnsafeMutableRawPointer?
         var read: UnsafeRawPointer?
+        let size = count * MemoryLayout<UInt32>.stride
         guard cposix_make_board(size, &written, &read) == 0 else { throw SystemError("mmap") }
-        self.written = written!.assumingMemoryBound(to: UInt8.self)
-        self.read = read!.assumingMemoryBound(to: UInt8.self)
+        self.written = written!.bindMemory(to: UInt32.self, capacity: count)
+        self.read = read!.bindMemory(to: UInt32.self, capacity: count)
     }
 
-    /// The byte at `index`. Only the process that made the board may write it.
-    public subscript(index: Int) -> UInt8 {
+    /// The number at `index`. Only the process that made the board may write it.
+    public subscript(index: Int) -> UInt32 {
         get { read[index] }
         nonmutating set { written[index] = newValue }
     }

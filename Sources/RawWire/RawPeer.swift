@@ -47,6 +47,8 @@ package final class RawPeer {
 
     package let descriptor: Int32
     private var isClosed = false
+    /// Whether this side has ended its stream.
+    package private(set) var hasEnded = false
     /// What has come and has not been taken.
     package private(set) var unread: ArraySlice<UInt8> = []
     /// How the stream has ended, if it has.
@@ -133,7 +135,10 @@ package final class RawPeer {
     }
 
     /// Ends the stream of this side; the other may go on.
-    package func shutdownWriting() { shutdown(descriptor, Int32(SHUT_WR)) }
+    package func shutdownWriting() {
+        shutdown(descriptor, Int32(SHUT_WR))
+        hasEnded = true
+    }
 
     package func close() {
         // Once: by now the number may belong to somebody else.

@@ -52,9 +52,9 @@ struct Settings {
         "client", operands: "[MESSAGE ...]",
         summary: "Sends messages to a Lifeline server and prints its replies, a line each.",
         flags: [
-            Flag("--mode", "MODE", "long: one connection for all messages; short: one for each (long)") {
-                settings, text throws(UsageError) in
-                settings.mode = try Value.choice(text, of: Mode.self)
+            .choice("--mode", "MODE", "long: one connection for all messages; short: one for each (long)") {
+                (settings, mode: Mode) in
+                settings.mode = mode
             },
             Flag("--host", "HOST", "a name, an address, or unix:/path (127.0.0.1)") { $0.host = $1 },
             Flag("--port", "PORT", "the server's port (7400)") { settings, text throws(UsageError) in

@@ -13,6 +13,8 @@ do throws(UsageError) {
     switch try Settings.command.parse(Array(CommandLine.arguments.dropFirst()), into: &settings) {
     case .help: console.write(Array("\(Settings.command.help)\n".utf8))
     case .version: console.write(Array("client (Lifeline) \(lifelineVersion)\n".utf8))
+    case .generate(let what):
+        console.write(Array("\(Settings.command.generated(what, for: "lifeline-client"))\n".utf8))
     case .run:
         try settings.check()
         settings.options.connectTimeout = settings.timeout

@@ -54,7 +54,8 @@ final class ServerBench: Bench {
         while true {
             let frame = try peer.takeFrame(within: limit)
             guard frame.type == .ping else { return frame }
-            try peer.send(.pong(to: frame))
+            // A server may look whether a client that has ended its stream is still there: it waits for no PONG.
+            if !peer.hasEnded { try peer.send(.pong(to: frame)) }
         }
     }
 

@@ -113,6 +113,7 @@ do {
     switch try Settings.command.parse(Array(CommandLine.arguments.dropFirst()), into: &settings) {
     case .help: say(Settings.command.help)
     case .version: say("conformance (Lifeline)\n")
+    case .generate(let what): say(Settings.command.generated(what, for: "conformance") + "\n")
     case .run:
         switch try settings.subject() {
         case (.server, let rest): try judgeServer(at: rest, settings)

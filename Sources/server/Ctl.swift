@@ -50,10 +50,11 @@ struct Ctl {
                                 last round trip, unanswered requests, requests, bytes in and out
               drop ID           end this connection with CLOSE(KICKED)
               drain             end the server as SIGTERM does
-              reload            read the configuration again
+              reload            read the configuration again, as SIGHUP does; 69 where it is wrong
               penalties         what sources owe for handshakes that failed, and how long they are refused
               lift RANGE        forgive the sources of this range of addresses, such as 192.0.2.0/24
-              log-level LEVEL   log error, warning, info or debug from now on, in the connections that live too
+              log-level LEVEL   log error, warning, info or debug from now on, in the connections that live too, until the
+                                configuration is read again
 
             Exit status: 0 when it is done, 64 for a wrong command line, 69 where no server answers or it cannot do
             it, 77 for anybody but the server's owner and root.
@@ -67,6 +68,7 @@ struct Ctl {
             switch try command.parse(arguments, into: &ctl) {
             case .help: try say(withoutEnd(command.help))
             case .version: try say("server (Lifeline) \(lifelineVersion)")
+            case .generate: throw UsageError("--generate is not a flag of server ctl")
             case .run: try ctl.run()
             }
         } catch let error as ControlClient.Trouble {
@@ -116,6 +118,8 @@ struct Ctl {
                 (verdict.isTrue("began") ? "draining" : "draining already")
                     + ", \(word("connections")) connections left"
             ]
+        case .reload:
+            return ["reloaded"] + (verdict.text("kept").map { ["a restart alone changes \($0)"] } ?? [])
         case .logLevel: return ["the log level is \(word("log_level")), and was \(word("before"))"]
         default:
             let rows = answer.rows.map { row in row.words.map { "\($0.key)=\($0.value)" }.joined(separator: " ") }

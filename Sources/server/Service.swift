@@ -9,6 +9,8 @@ struct Service {
     var directory: String?
     /// nil leaves what was inherited; for a daemon it is 022.
     var creationMask: UInt32?
+
+    var leavesDirectory: Bool { isDaemon || directory != nil }
 }
 
 extension Settings {
@@ -64,14 +66,18 @@ extension Settings {
         }
     }
 
-    /// Goes where the process shall work; relative paths still mean what they meant where the command was typed.
-    mutating func enterDirectory() throws(SystemError) {
+    /// Goes where the process shall work.
+    func enterDirectory() throws(SystemError) {
         if let mask = service.creationMask ?? (service.isDaemon ? 0o022 : nil) { setFileCreationMask(mask) }
-        guard let directory = service.directory ?? (service.isDaemon ? "/" : nil) else { return }
-        let start = try currentDirectory()
+        if service.leavesDirectory { try changeDirectory(to: service.directory ?? "/") }
+    }
+
+    /// Relative paths mean what they meant in the directory `start`, where the command was typed.
+    mutating func resolvePaths(in start: String) {
         func resolved(_ path: String) -> String { absolute(path, in: start) }
         options.pidfile = options.pidfile.map(resolved)
         options.tokenFile = options.tokenFile.map(resolved)
+        options.control = options.control.map(resolved)
         if options.host.hasPrefix("unix:"), options.host != "unix:" {
             options.host = "unix:" + resolved(String(options.host.dropFirst("unix:".count)))
         }
@@ -80,6 +86,5 @@ extension Settings {
         case .syslog(let path): options.log = .syslog(resolved(path))
         case .standardError: break
         }
-        try changeDirectory(to: directory)
     }
 }

@@ -2,8 +2,10 @@ import Arguments
 import Framing
 import LifelineServer
 
-/// What the command line of `server` sets.
+/// What the command line of `server` and its configuration file set.
 struct Settings {
+    /// The configuration file.
+    var file: String?
     var options = ServerOptions()
     private var namedHandler: BuiltInHandler?
     private var command: [String] = []
@@ -109,6 +111,10 @@ struct Settings {
         summary: "Serves the Lifeline protocol: a process for every connection, kept by its heartbeat.",
         flags: [
             Flag(
+                "--config", "FILE",
+                "read flags from FILE, a line each, name value; flags that are typed win;\nread again at SIGHUP"
+            ) { $0.file = $1 }.onlyTyped,
+            Flag(
                 "--host", "ADDRESS",
                 "where to listen: a numeric IPv4 or IPv6 address, :: for all of both,\nor unix:/path (127.0.0.1)"
             ) {
@@ -125,13 +131,10 @@ struct Settings {
                 settings, text throws(UsageError) in
                 settings.options.handshakeTimeout = try Value.duration(text, in: .milliseconds(1)...longest)
             },
-            Flag(
+            .choice(
                 "--handler", "NAME",
                 "what answers requests: echo (the same bytes back), ack (\"ok\"),\ncount (\"This is server send message:N\") (echo)"
-            ) {
-                settings, text throws(UsageError) in
-                settings.namedHandler = try Value.choice(text, of: BuiltInHandler.self)
-            },
+            ) { (settings, handler: BuiltInHandler) in settings.namedHandler = handler },
             .rest(
                 "--exec", "COMMAND ...",
                 "what answers requests: a program, with all that follows as its arguments; last of the flags"
@@ -140,18 +143,14 @@ struct Settings {
                 guard !words[0].isEmpty else { throw UsageError("'' is not the name of a program") }
                 settings.command = words
             },
-            Flag("--exec-per", "WHAT", "connection: a program for each; request: one for each of those (connection)") {
-                settings, text throws(UsageError) in
-                settings.isPerRequest = try Value.choice(text, of: Scope.self) == .request
-            },
-            Flag(
+            .choice(
+                "--exec-per", "WHAT", "connection: a program for each; request: one for each of those (connection)"
+            ) { (settings, scope: Scope) in settings.isPerRequest = scope == .request },
+            .choice(
                 "--exec-framing", "FRAMING",
                 "line: a request is a line, and a line its answer; length: a u32 and\nso many bytes, both ways; "
                     + "raw: standard input and output (line;\nwith --exec-per request raw)"
-            ) {
-                settings, text throws(UsageError) in
-                settings.framing = try Value.choice(text, of: ProgramFraming.self)
-            },
+            ) { (settings, framing: ProgramFraming) in settings.framing = framing },
             Flag("--shell", "COMMAND is one word, for /bin/sh -c") { $0.isForShell = true },
             Flag("--handler-timeout", "DURATION", "fail a request that is not answered by then (no limit)") {
                 settings, text throws(UsageError) in
@@ -192,7 +191,7 @@ struct Settings {
                 // The first one takes the place of the default.
                 settings.exempt.append(try range(text))
                 settings.options.exempt = settings.exempt
-            },
+            }.repeated,
             Flag(
                 "--token-file", "PATH",
                 "let in whoever brings a TOKEN of this file: one a line, with or without a\nname behind it; read again when it changes"
@@ -202,11 +201,11 @@ struct Settings {
                 "let in clients of these addresses alone: 10.0.0.0/8, 2001:db8::/32 or one\naddress; may be given several times (all)"
             ) { settings, text throws(UsageError) in
                 settings.options.allow.append(try range(text))
-            },
+            }.repeated,
             Flag("--deny", "RANGE", "refuse clients of these addresses, whatever --allow says; also several times") {
                 settings, text throws(UsageError) in
                 settings.options.deny.append(try range(text))
-            },
+            }.repeated,
             Flag("--user", "NAME", "become this user, a name or a number, once it listens; needs root") {
                 $0.options.user = $1
             },
@@ -247,7 +246,13 @@ struct Settings {
                 settings, text throws(UsageError) in
                 settings.options.backlog = try Value.integer(text, in: 1...Int32.max)
             },
-            Flag("--grace", "DURATION", "how long a shutdown waits before it kills what is left (10)") {
+            Flag(
+                "--drain", "DURATION",
+                "over how long a shutdown sends its clients away, each with a time of its\nown to come back (0)"
+            ) { settings, text throws(UsageError) in
+                settings.options.drain = try Value.duration(text, in: .zero...longest)
+            },
+            Flag("--grace", "DURATION", "how long it waits after that before it kills what is left (10)") {
                 settings, text throws(UsageError) in
                 settings.options.grace = try Value.duration(text, in: .zero...longest)
             },
@@ -264,13 +269,12 @@ struct Settings {
             Flag(
                 "--check",
                 "do not serve: print which limit of this system stops this configuration first,\nand at how many connections; run it as and where the server will run"
-            ) { $0.checks = true },
-            Flag("--log-level", "LEVEL", "error, warning, info or debug (info)") { settings, text throws(UsageError) in
-                settings.options.logLevel = try Value.choice(text, of: LogLevel.self)
+            ) { $0.checks = true }.onlyTyped,
+            .choice("--log-level", "LEVEL", "error, warning, info or debug (info)") { (settings, level: LogLevel) in
+                settings.options.logLevel = level
             },
-            Flag("--log-format", "FORMAT", "text or json, a line an event (text)") {
-                settings, text throws(UsageError) in
-                settings.options.logFormat = try Value.choice(text, of: LogFormat.self)
+            .choice("--log-format", "FORMAT", "text or json, a line an event (text)") { (settings, format: LogFormat) in
+                settings.options.logFormat = format
             },
         ] + serviceFlags,
         notes: """
@@ -280,8 +284,12 @@ struct Settings {
             A DURATION reads 30, 2.5, 500ms, 2m or 1h; BYTES read 16384, 16k, 1m or 2g.
 
             When it accepts, it prints "listening on HOST:PORT" on standard output. SIGTERM or SIGINT: it stops
-            listening, its children answer what they have and send their clients away; a second signal, or the end of
-            --grace, ends what is left. SIGTERM to a child ends that connection alone. SIGUSR1 opens the log FILE anew.
+            listening, its children answer what they have and send their clients away, over the time of --drain; a
+            second signal, or the end of --grace, ends what is left. SIGQUIT: the same at once, without answers. SIGTERM
+            to a child ends that connection alone. SIGUSR1 opens the log FILE anew.
+
+            SIGHUP: the configuration and the token file are read again, for the connections that come from then on; an
+            error keeps all as it was, and the log says so, as it does of what a restart alone can change.
 
             With --daemon the command returns when the daemon listens, or with the daemon's error and status. Under
             systemd it says when it is ready, what it does and that it is alive, and takes over a socket.
@@ -289,10 +297,11 @@ struct Settings {
             No program that it starts gets privileges that it does not have itself (no_new_privs). The file of a Unix socket
             stays behind where --user may not remove it; the next start replaces it.
 
-            Exit status: 0 after a shutdown, 64 for a wrong command line, 66 where the token file cannot be read, 67 for
-            an unknown user or group, 69 where the address is in use, the program is not there or another server holds the
-            pidfile, 70 where a daemon ends before it listens, 71 where the system refuses, or --check finds that it would,
-            73 where a file cannot be made, 74 where standard output cannot be written, 77 without permission, 78 where the
+            Exit status: 0 after a shutdown, 64 for a wrong command line, 66 where the configuration or the token file
+            cannot be read, 67 for an unknown user or group, 69 where the address is in use, the program is not there or
+            another server holds the pidfile, 70 where a daemon ends before it listens, 71 where the system refuses, or
+            --check finds that it would, 73 where a file cannot be made, 74 where standard output cannot be written, 77
+            without permission, 78 where the configuration or the
             token file is wrong.
             """)
 }

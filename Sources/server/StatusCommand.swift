@@ -35,6 +35,7 @@ struct StatusCommand {
             switch try command.parse(arguments, into: &settings) {
             case .help: try say(String(command.help.dropLast()))
             case .version: try say("server (Lifeline) \(lifelineVersion)")
+            case .generate: throw UsageError("--generate is not a flag of server status")
             case .run: exitProcess(try settings.run())
             }
         } catch let error as Failed {

@@ -49,9 +49,14 @@ struct Failed: Error {
 }
 
 /// Serves until it is told to end. In the daemon `daemon` is the way to whoever typed the command.
-func serve(_ settings: Settings, _ program: Program?, _ daemon: Daemon?) throws(Failed) {
+func serve(
+    _ settings: Settings, _ program: Program?, _ arguments: [String], _ daemon: Daemon?
+) throws(Failed) {
     var settings = settings
+    var start: String?
     do throws(SystemError) {
+        if settings.service.leavesDirectory { start = try currentDirectory() }
+        if let start { settings.resolvePaths(in: start) }
         try settings.enterDirectory()
     } catch {
         let directory = settings.service.directory ?? "/"
@@ -60,18 +65,20 @@ func serve(_ settings: Settings, _ program: Program?, _ daemon: Daemon?) throws(
             "cannot work in \(directory): \(error.text) (\(error.call))")
     }
     let server: Server
-    do throws(StartError) { server = try Server(settings.options) } catch { throw Failed(error) }
+    do throws(StartError) { server = try Server(settings.options) } catch { throw settings.failed(error) }
     // Once more, for who it is now: --user may not execute what root may.
-    do throws(StartError) { try program?.check() } catch { throw Failed(error) }
+    do throws(StartError) { try program?.check() } catch { throw settings.failed(error) }
     try say("listening on \(server.address)")
     do throws(SystemError) {
         guard try daemon?.isReady() ?? true else { return }
     } catch {
         throw Failed(.osError, "cannot let go of the terminal: \(error.text) (\(error.call))")
     }
-    if let program { return server.run(program) }
+    let service = settings.service
+    let reload = { () throws(ReloadError) in try Settings.readAgain(arguments, in: start, running: service) }
+    if let program { return server.run(reload: reload, program) }
     let kind = settings.handler
-    server.run { BuiltIn(kind) }
+    server.run(reload: reload) { BuiltIn(kind) }
 }
 
 /// Says what the system's limits mean for the settings.
@@ -91,13 +98,13 @@ func check(_ settings: Settings) throws(Failed) {
     if !capacity.isEnough { exitProcess(ExitStatus.osError.rawValue) }
 }
 
-func run(_ settings: Settings) {
+func run(_ settings: Settings, _ arguments: [String]) {
     let program: Program?
     do throws(StartError) {
         try settings.options.checkReadyDescriptor()
         program = try settings.program()
     } catch {
-        let failed = Failed(error)
+        let failed = settings.failed(error)
         fail(failed.status, failed.text)
     }
     // Before anything is opened: a socket with the number of standard error would be written to.
@@ -110,27 +117,29 @@ func run(_ settings: Settings) {
         fail(.osError, "cannot go to the background: \(error.text) (\(error.call))")
     }
     do throws(Failed) {
-        try serve(settings, program, daemon)
+        try serve(settings, program, arguments, daemon)
     } catch {
         daemon?.fail(error.status, error.text)
         fail(error.status, error.text)
     }
 }
 
-switch CommandLine.arguments.dropFirst().first {
-case "ctl": Ctl.run(Array(CommandLine.arguments.dropFirst(2)))
-case "status": StatusCommand.run(Array(CommandLine.arguments.dropFirst(2)))
+let arguments = Array(CommandLine.arguments.dropFirst())
+switch arguments.first {
+case "ctl": Ctl.run(Array(arguments.dropFirst()))
+case "status": StatusCommand.run(Array(arguments.dropFirst()))
 default: break
 }
 
 var settings = Settings()
 do {
-    switch try Settings.command.parse(Array(CommandLine.arguments.dropFirst()), into: &settings) {
+    switch try Settings.command.parse(arguments, into: &settings) {
     case .help: try say(Settings.command.help)
     case .version: try say("server (Lifeline) \(lifelineVersion)")
+    case .generate(let what): try say(Settings.command.generated(what, for: "lifeline-server"))
     case .run:
-        try settings.check()
-        if settings.checks { try check(settings) } else { run(settings) }
+        settings = try Settings.read(arguments)
+        if settings.checks { try check(settings) } else { run(settings, arguments) }
     }
 } catch let error as Failed {
     fail(error.status, error.text)

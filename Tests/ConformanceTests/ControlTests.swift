@@ -182,6 +182,19 @@ extension Live.Control {
         }
     }
 
+    @Test("'ctl drain' takes the time of --drain, in which 'ctl drop ID' still ends who was sent away, with KICKED")
+    func dropInDrain() throws {
+        try withOperator("--drain", "60", "--exec", "cat") { server, user in
+            let peer = try server.open()
+            #expect(try user.ctl("drain").contains("draining, 1 connection"))
+            try server.log.line(with: " draining ", "over=60.000s")
+            try user.ctl("drop", "1")
+            #expect(try peer.frames(upTo: .close).last?.notice?.code == .kicked)
+            peer.close()
+            #expect(try server.process.wait() == .status(0))
+        }
+    }
+
     @Test("'ctl log-level' reaches the parent, new connections, and those that live")
     func logLevel() throws {
         try withOperator("--log-level", "error") { server, user in
@@ -224,10 +237,26 @@ extension Live.Control {
         }
     }
 
+    @Test("'ctl reload' does what SIGHUP does, and says what came of it")
+    func reload() throws {
+        let file = try TemporaryFile(Array("handler ack\nlog-level warning\n".utf8))
+        try withOperator("--config", file.path) { server, user in
+            try file.replace("handler echo\nlog-level debug\n")
+            #expect(try user.ctl("reload") == "reloaded\n")
+            try server.log.line(with: " reloaded")
+            let peer = try server.open()
+            try server.log.line(with: " debug opened ")
+            peer.close()
+            try file.replace("handler echo\nbacklog 9\nmetrics 127.0.0.1:1\n")
+            #expect(try user.ctl("reload") == "reloaded\na restart alone changes --backlog,--metrics\n")
+            try file.replace("handler echo\ntimeout soon\n")
+            #expect(try user.ctl("reload", status: 69).contains("\(file.path):2: timeout: 'soon'"))
+        }
+    }
+
     @Test("What the server does not have is refused with a reason, and an unknown command with a list")
     func others() throws {
         try withOperator { server, user throws in
-            #expect(try user.ctl("reload", status: 69).contains("configuration file"))
             #expect(try user.ctl("lift", "nowhere", status: 64).contains("nowhere"))
             #expect(try user.ctl("quark", status: 64).contains("drop ID"))
             #expect(try user.ctl(status: 64).contains("a command is missing"))

@@ -157,6 +157,18 @@ extension Live.Metrics {
         }
     }
 
+    @Test("A connection that SIGQUIT ends, of a program, is counted by the code that its client was told")
+    func quit() throws {
+        try withMetrics("--exec", "cat") { server, scraper in
+            let peer = try server.open()
+            kill(try server.onlyChild(), SIGQUIT)
+            #expect(try peer.frames(upTo: .close).map(\.type) == [.goAway, .close])
+            peer.close()
+            let all = try samples(scraper, closed: 1)
+            #expect(all["connections_closed_total{reason=\"SHUTTING_DOWN\",by=\"server\"}"] == 1)
+        }
+    }
+
     // MARK: Titles
 
     private func title(_ pid: pid_t) -> String {
@@ -164,11 +176,13 @@ extension Live.Metrics {
         return String(bytes.split(separator: "\0").joined(separator: " "))
     }
 
-    @Test("The title of a child says its peer and its state; that of the parent stays")
-    func titles() throws {
-        try withServer { server in
+    @Test(
+        "The title of a child says its peer and its state, whatever answers; that of the parent stays",
+        arguments: [["--handler", "echo"], ["--exec", "cat"]])
+    func titles(_ handler: [String]) throws {
+        try withServer(handler) { server in
             let parent = title(server.pid)
-            #expect(parent.hasSuffix("--port 0"))
+            #expect(parent.hasSuffix(handler.joined(separator: " ")))
             let peer = try server.connect()
             let child = try server.onlyChild()
             func expect(_ state: String) {

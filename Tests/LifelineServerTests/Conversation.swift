@@ -119,8 +119,20 @@ struct Conversation {
         settle()
     }
 
+    private static let farewell = GoAway(.shuttingDown, "bye", retryAfter: 1, spread: 2000)
+
     mutating func terminate() {
-        connection.terminate(GoAway(.shuttingDown, "bye", retryAfter: 1, spread: 2000), at: now)
+        connection.terminate(Conversation.farewell, retryAfter: 700, at: now)
+        settle()
+    }
+
+    mutating func sendAway() {
+        connection.sendAway(Conversation.farewell)
+        settle()
+    }
+
+    mutating func quit() {
+        connection.quit(Conversation.farewell, retryAfter: 700, at: now)
         settle()
     }
 
@@ -158,6 +170,17 @@ struct Conversation {
             read += 12 + length
         }
         return lines
+    }
+
+    /// The retry_after of the CLOSE that was said last.
+    var retryAfter: UInt32? {
+        var start = 8
+        var found: UInt32?
+        while sent.count - start >= 12 {
+            if sent[start + 4] == 0x0B { found = UInt32(number(start + 20, 4)) }
+            start += 12 + Int(number(start, 4))
+        }
+        return found
     }
 
     private func number(_ offset: Int, _ width: Int) -> UInt64 {

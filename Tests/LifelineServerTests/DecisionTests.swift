@@ -33,30 +33,6 @@ struct DecisionTests {
 
     private func isOn(_ pause: inout AcceptPause, _ moment: Double) -> Bool { pause.isOn(at: at(moment)) }
 
-    @Test("The first signal drains, the second kills, the third changes nothing")
-    func signals() {
-        var shutdown = Shutdown(grace: .seconds(10))
-        #expect(shutdown.isServing && shutdown.deadline == nil)
-        #expect(shutdown.woke(at: at(1_000_000)) == .none)
-        #expect(shutdown.signalled(at: at(0)) == .drain)
-        #expect(!shutdown.isServing && shutdown.deadline == at(10_000))
-        #expect(shutdown.signalled(at: at(4000)) == .kill)
-        #expect(shutdown.deadline == at(9000))
-        #expect(shutdown.signalled(at: at(4001)) == .none)
-        #expect(shutdown.woke(at: at(8999)) == .none)
-        #expect(shutdown.woke(at: at(9000)) == .leave)
-    }
-
-    @Test("The end of the grace kills, never earlier; five seconds later it leaves")
-    func grace() {
-        var shutdown = Shutdown(grace: .seconds(10))
-        #expect(shutdown.signalled(at: at(500)) == .drain)
-        #expect(shutdown.woke(at: at(10_499)) == .none)
-        #expect(shutdown.woke(at: at(10_500)) == .kill)
-        #expect(shutdown.woke(at: at(15_499)) == .none)
-        #expect(shutdown.woke(at: at(15_500)) == .leave)
-    }
-
     @Test("A level is logged with all that are graver")
     func levels() {
         #expect(LogLevel.allCases == LogLevel.allCases.sorted())

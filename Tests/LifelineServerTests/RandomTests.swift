@@ -50,7 +50,8 @@ struct RandomTests {
                 case 0 where !hasEnded:
                     conversation.endOfStream(at: moment)
                     hasEnded = true
-                case 1: conversation.terminate()
+                case 0: conversation.sendAway()
+                case 1: if moment > at(1000) { conversation.quit() } else { conversation.terminate() }
                 case 2, 3: conversation.takes.toggle()
                 case 4...8:
                     conversation.answer(UInt32.random(in: 1...max(1, nextID), using: &random), "answer")

@@ -60,7 +60,7 @@ struct SlotTests {
         #expect(totals.closed.keys.allSatisfy { $0.reason == "OTHER" })
     }
 
-    @Test("The parent's orders: a level for all, and one child kicked at a time")
+    @Test("The parent's orders: a level for all, and an order for one child at a time, of which a kick is the last")
     func orders() throws {
         let orders = try Orders(most: 5000, level: .warning)
         #expect(orders.logLevel == .warning)
@@ -68,9 +68,13 @@ struct SlotTests {
             orders.logLevel = level
             #expect(orders.logLevel == level)
         }
-        orders.kick(4999)
-        #expect(orders[4999].isKicked && !orders[4998].isKicked && !orders[0].isKicked)
+        for order in [Orders.Order.sendAway(retryAfter: .max), .end, .sendAway(retryAfter: 0), .kick] {
+            orders.give(order, to: 4999)
+            #expect(orders[4999].order == order && orders[4998].order == nil && orders[0].order == nil)
+        }
+        orders.give(.end, to: 4999)
+        #expect(orders[4999].order == .kick)
         orders.clear(4999)
-        #expect(!orders[4999].isKicked && orders.logLevel == .debug)
+        #expect(orders[4999].order == nil && orders.logLevel == .debug)
     }
 }

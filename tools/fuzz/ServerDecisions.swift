@@ -49,7 +49,7 @@ private struct ServerRun: Run {
             hasEnded = true
             connection.endOfStream(at: now)
         case 11 where script.byte() < 64:
-            connection.terminate(GoAway(.shuttingDown, "bye", spread: 2000), at: now)
+            connection.terminate(GoAway(.shuttingDown, "bye", spread: 2000), retryAfter: 700, at: now)
         case 12:
             guard !pending.isEmpty else { break }
             answer(pending.remove(at: Int(script.byte()) % pending.count), Int(script.byte()))

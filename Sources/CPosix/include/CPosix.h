@@ -146,4 +146,7 @@ const char *cposix_error_name(int code);
 /// sigabbrev_np(3): "KILL" for 9, or NULL.
 const char *cposix_signal_name(int signal);
 
+/// 1 where AddressSanitizer or ThreadSanitizer is built in.
+int cposix_is_sanitized(void);
+
 #endif

@@ -23,7 +23,7 @@ struct Admission {
         /// For the log: what the client need not know.
         let detail: String
         /// In milliseconds, as CLOSE has it.
-        let retryAfter: UInt32
+        var retryAfter: UInt32
 
         var close: Close { Close(reason.code, reason.text, retryAfter: retryAfter) }
     }
@@ -32,8 +32,8 @@ struct Admission {
     private static let longestWait = Duration.seconds(60)
     private static let shortestWait = Duration.seconds(1)
 
-    private let options: ServerOptions
-    private let rules: AddressRules
+    private var options: ServerOptions
+    private var rules: AddressRules
     private var rate: Rate?
     private(set) var penalties = Penalties()
     private(set) var connections = 0
@@ -47,6 +47,18 @@ struct Admission {
         self.options = options
         rules = AddressRules(allow: options.allow, deny: options.deny)
         rate = options.maxRate.map { Rate(perSecond: $0) }
+    }
+
+    /// Judges by other options from now on; `children` are all that there are, which may not have been counted until
+    /// now, or not in this way.
+    mutating func take(_ options: ServerOptions, children: [(address: UInt128?, slot: Int)]) {
+        if options.maxRate != self.options.maxRate { rate = options.maxRate.map { Rate(perSecond: $0) } }
+        self.options = options
+        rules = AddressRules(allow: options.allow, deny: options.deny)
+        perSource = [:]
+        greeting = options.maxHandshakes == nil ? [] : Set(children.map(\.slot))
+        guard options.maxPerSource != nil else { return }
+        for case (let address?, _) in children { perSource[options.sourcePrefix.source(of: address), default: 0] += 1 }
     }
 
     // MARK: Clients that come

@@ -22,9 +22,6 @@ struct ServerConnection {
     /// So much of a response that is sent in parts may wait for the client; then the handler waits too.
     private static let mostStreamed = 65536
 
-    /// Clients that are sent away come back within so many milliseconds, each at a random instant.
-    static let comeBackSpread: UInt32 = 2000
-
     private let id: UInt64
     private let terms: Terms
     /// Who may connect; nil where everybody may.
@@ -55,6 +52,10 @@ struct ServerConnection {
     private var waitsForIncoming = false
     /// How this connection will be closed once nothing is unanswered.
     private var closing: Violation?
+    /// What the client was told, or will be behind WELCOME, when it was sent away.
+    private var goAway: GoAway?
+    /// The retry_after of a CLOSE that no GOAWAY precedes (section 7.7).
+    private var retryAfter: UInt32 = 0
 
     /// Set once CLOSE is queued.
     private(set) var departure: Departure?
@@ -193,6 +194,7 @@ struct ServerConnection {
             let welcome = negotiate(hello, with: terms, connection: id)
             self.hello = hello
             outbox.greet(welcome, maxFrame: hello.maxFrame)
+            if let goAway, !hello.short { outbox.goAway(goAway) }
             liveness.welcomed(Heartbeat(welcome), at: now)
             return .opened(hello)
         case .ping(let nonce):
@@ -417,14 +419,24 @@ struct ServerConnection {
 
     // MARK: The end
 
-    /// The server ends: what has come is answered, then the client is sent away (section 7.4).
-    mutating func terminate(_ goAway: GoAway, at now: Instant) {
+    /// The server will end: the client is sent away, and is served until it has gone (7.4-1). A short one goes with its
+    /// answer, and one that waits for WELCOME is told behind it.
+    mutating func sendAway(_ goAway: GoAway) {
+        guard departure == nil else { return }
+        self.goAway = goAway
+        if let hello, !hello.short { outbox.goAway(goAway) }
+    }
+
+    /// The server ends: what has come is answered, then the connection is closed (section 7.4). A long client that has
+    /// not been sent away is told `goAway`, one that gets no GOAWAY the same `retryAfter` in CLOSE.
+    mutating func terminate(_ goAway: GoAway, retryAfter: UInt32, at now: Instant) {
         guard departure == nil else { return }
         let violation = Violation(goAway.code, goAway.text)
+        if isShort || hello == nil { self.retryAfter = retryAfter }
         guard hello != nil else { return drop(violation, at: now) }
         // Its answer ends a short connection by itself.
         if isShort, !work.isEmpty { return }
-        if !isShort { outbox.goAway(goAway) }
+        if !isShort, self.goAway == nil { outbox.goAway(goAway) }
         waitsForIncoming = false
         close(violation)
     }
@@ -437,6 +449,15 @@ struct ServerConnection {
             return
         }
         drop(Violation(.kicked, "an operator ended this connection"), at: now)
+    }
+
+    /// The server ends at once: nothing is answered any more. The client is told as `terminate` tells it, as far as the
+    /// kernel takes that now.
+    mutating func quit(_ goAway: GoAway, retryAfter: UInt32, at now: Instant) {
+        guard departure == nil else { return }
+        let getsGoAway = hello != nil && !isShort && self.goAway == nil
+        if isShort || hello == nil { self.retryAfter = retryAfter }
+        drop(Violation(goAway.code, goAway.text), behind: getsGoAway ? goAway : nil, at: now)
     }
 
     /// The handler has no more to give: what it has answered is sent, and the connection closed.
@@ -460,15 +481,17 @@ struct ServerConnection {
         guard !waitsForIncoming || incoming == nil else { return }
         // A sentence is owed to the client only where something is wrong.
         let text = closing.code == .normal ? "" : closing.text
-        outbox.close(Close(closing.code, text, lastID: lastID))
+        outbox.close(Close(closing.code, text, lastID: lastID, retryAfter: retryAfter(for: closing.code)))
         leave(.orderly(peerIsDone: hasEnded))
     }
 
     /// Ends the connection at once for a reason that is the client's (section 7.5).
-    private mutating func drop(_ violation: Violation, at now: Instant) {
+    private mutating func drop(_ violation: Violation, behind goAway: GoAway? = nil, at now: Instant) {
         isDeaf = true
         ending = .closed(violation.code, violation.text, by: .server)
-        outbox.cutOff(Close(violation.code, violation.text, lastID: lastID))
+        let close = Close(
+            violation.code, violation.text, lastID: lastID, retryAfter: retryAfter(for: violation.code))
+        outbox.cutOff(close, behind: goAway)
         leave(.drop(at: now, peerIsDone: hasEnded))
     }
 
@@ -485,6 +508,8 @@ struct ServerConnection {
         defer { roundTrips = [] }
         return roundTrips
     }
+
+    private func retryAfter(for code: Code) -> UInt32 { code == .shuttingDown ? retryAfter : 0 }
 
     /// Whether the client has failed the handshake, or has not even begun it in time. One that connects and leaves has
     /// looked whether somebody is there.

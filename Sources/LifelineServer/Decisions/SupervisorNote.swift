@@ -2,6 +2,8 @@
 enum SupervisorNote {
     case ready(address: String)
     case serving(connections: Int)
+    /// The configuration is read again; READY follows. The instant is CLOCK_MONOTONIC's.
+    case reloading(at: Duration)
     case stopping(connections: Int)
     case alive
 
@@ -9,6 +11,7 @@ enum SupervisorNote {
         switch self {
         case .ready(let address): "READY=1\nSTATUS=listening on \(address)"
         case .serving(let connections): "STATUS=serving \(count(connections))"
+        case .reloading(let time): "RELOADING=1\nMONOTONIC_USEC=\(Int(time / .microseconds(1)))"
         case .stopping(let connections): "STOPPING=1\nSTATUS=stopping, \(count(connections)) left"
         case .alive: "WATCHDOG=1"
         }

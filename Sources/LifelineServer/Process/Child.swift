@@ -16,6 +16,7 @@ final class Child {
     static let failedHandshake: Int32 = 3
     /// How many reads a shutdown waits for, at most, to find the requests that have already come.
     private static var lastReads: Int { 64 }
+    private static var farewell: String { "the server is shutting down" }
 
     private let socket: Descriptor
     private let signals: SignalDescriptor
@@ -38,13 +39,17 @@ final class Child {
     private var hasSaidEnd = false
     /// When the worker is given up, once the connection is over.
     private var leaveBy: Instant?
+    /// When the client that was sent away may come back.
+    private var comeBack: Instant?
 
     init(
         _ socket: consuming Descriptor, peer: SocketAddress, id: UInt64, acceptedAt: Instant, options: ServerOptions,
         handshakeTimeout: Duration, tokens: Tokens?, log: Log, slot: Slots.Slot, orders: Orders.Own,
         title: ProcessTitle?, worker: any Worker
     ) throws(SystemError) {
-        signals = try SignalDescriptor([Signal.terminate, Signal.reopen, Signal.call, Signal.childEnded])
+        signals = try SignalDescriptor([
+            Signal.terminate, Signal.quit, Signal.reopen, Signal.call, Signal.childEnded,
+        ])
         lastWords = LastWords(
             Close(.handlerFailed, "the handler crashed").frame, numberAt: Close.lastIDOffset, to: socket, slot: slot)
         self.socket = socket
@@ -113,6 +118,7 @@ final class Child {
         while let signal = signals.next() {
             switch signal {
             case Signal.terminate: terminate(at: now)
+            case Signal.quit: quit(at: now)
             case Signal.reopen: log.reopen()
             default: worker.signalled(signal, at: now)
             }
@@ -205,24 +211,60 @@ final class Child {
         guard let departure = connection.departure, !departure.isFlushing else { return }
         if !hasReported {
             socket.shutdownWriting()
-            hasReported = true
-            slot.lateness = connection.lateness
-            slot.ending = Cause.numbers(of: connection.ending)
-            report(connection.ending.level, "closed")
+            reportEnd()
         }
         guard !hasSaidEnd, connection.hasGivenAll else { return }
         hasSaidEnd = true
         if connection.hello != nil { worker.closed(connection.ending) }
     }
 
-    /// SIGTERM: an operator ends this connection. Or it ends politely: the requests that have come are answered, then the
-    /// client is sent away.
+    /// The end, in the log and for who counts it.
+    private func reportEnd() {
+        guard !hasReported else { return }
+        hasReported = true
+        slot.lateness = connection.lateness
+        slot.ending = Cause.numbers(of: connection.ending)
+        report(connection.ending.level, "closed")
+    }
+
+    /// SIGTERM: an operator ends this connection. Or the requests that have come are answered, then the client is sent
+    /// away: while the server drains it goes by itself, else the connection is closed.
     private func terminate(at now: Instant) {
-        guard !orders.isKicked else { return connection.kick(at: now) }
+        let order = orders.order
+        guard order != .kick else { return connection.kick(at: now) }
+        readWhatHasCome(at: now)
+        if case .sendAway(let milliseconds) = order, comeBack == nil {
+            comeBack = now + .milliseconds(milliseconds)
+            return connection.sendAway(GoAway(.shuttingDown, Child.farewell, retryAfter: milliseconds))
+        }
+        let (goAway, retryAfter) = lastWords(at: now)
+        connection.terminate(goAway, retryAfter: retryAfter, at: now)
+    }
+
+    /// SIGQUIT: the client is told so if the kernel takes it, and nobody is waited for.
+    private func quit(at now: Instant) -> Never {
+        let (goAway, retryAfter) = lastWords(at: now)
+        connection.quit(goAway, retryAfter: retryAfter, at: now)
+        write(at: now)
+        reportEnd()
+        // With unread bytes the socket would be reset, and what was just said be lost.
+        readWhatHasCome(at: now)
+        leave()
+    }
+
+    private func readWhatHasCome(at now: Instant) {
         var reads = 0
         while reads < Child.lastReads, mayRead, read(at: now) { reads += 1 }
-        connection.terminate(
-            GoAway(.shuttingDown, "the server is shutting down", spread: ServerConnection.comeBackSpread), at: now)
+    }
+
+    /// What a client is told that was not sent away before: it comes back at an instant of chance. The retry_after is
+    /// for those that get CLOSE alone, which has no spread.
+    private func lastWords(at now: Instant) -> (GoAway, retryAfter: UInt32) {
+        let spread = milliseconds(from: now, to: now + Drain.leastReturn)
+        return (
+            GoAway(.shuttingDown, Child.farewell, spread: spread),
+            comeBack.map { milliseconds(from: now, to: $0) } ?? .random(in: 0...spread)
+        )
     }
 
     private func report(_ level: LogLevel, _ event: String) {
@@ -254,6 +296,10 @@ final class Child {
         if leaveBy == nil { leaveBy = now + grace }
         let isDone = (hasSaidEnd && (connection.hello == nil || worker.isOver)) || connection.isStuck
         guard isDone || leaveBy! <= now else { return socket.shutdown() }
+        leave()
+    }
+
+    private func leave() -> Never {
         worker.giveUp()
         show()
         slot.isFinished = true

@@ -28,12 +28,12 @@ final class Log {
         let isTorn: Atomic<Bool>
     }
 
-    private let level: LogLevel
-    /// Where an operator says another level, while the server runs.
+    private var level: LogLevel
+    /// What says another level to all processes, while the server runs.
     private let orders: Orders?
-    private let format: LogFormat
+    private var format: LogFormat
     private let destination: LogDestination
-    private let floodLines: UInt64
+    private var floodLines: UInt64
     private let output: LogOutput
     private let shared: UnsafeMutablePointer<Shared>
     private let flood: Flood
@@ -47,10 +47,20 @@ final class Log {
         self.orders = orders
         self.format = format
         self.destination = destination
-        self.floodLines = floodLines == 0 ? .max : UInt64(floodLines)
+        self.floodLines = Log.flood(floodLines)
         output = try Log.open(destination)
         shared = try sharedMemory(of: 1, Shared.self)
         flood = Flood(in: try sharedMemory(of: Flood.places, Flood.Place.self))
+    }
+
+    private static func flood(_ lines: Int) -> UInt64 { lines == 0 ? .max : UInt64(lines) }
+
+    /// From now on this much is logged, in this form, by this process and those that are forked from it later.
+    func set(_ options: ServerOptions) {
+        level = options.logLevel
+        orders?.logLevel = options.logLevel
+        format = options.logFormat
+        floodLines = Log.flood(options.logFlood)
     }
 
     private static func open(_ destination: LogDestination) throws(SystemError) -> LogOutput {

@@ -6,9 +6,9 @@ import Posix
 ///
 /// Its life: it polls the listener, its signals, and the connections that it refuses. For each connection it forks a
 /// child, closes its own copy, and keeps a line about it until it is reaped. The first SIGTERM or SIGINT drains: the
-/// clients queued on the listener are told that the server is shutting down, the listener is closed, every child is
-/// told, and the parent only reaps. A second signal, or the end of the grace, kills what is left. When the last child
-/// is reaped, `run` returns.
+/// clients queued on the listener are told that the server is shutting down, the listener is closed, the children are
+/// told one by one, and the parent only reaps. A second signal, or the end of the grace, kills what is left; SIGQUIT
+/// waits for nothing. When the last child is reaped, `run` returns.
 ///
 /// Nothing that a client does, and no failure of accept or fork, ends it.
 final class Parent {
@@ -29,11 +29,12 @@ final class Parent {
     /// A handshake that had begun when the drain did is given so long to end: more than a round trip.
     private static var lastHandshakes: Duration { .milliseconds(250) }
 
-    let options: ServerOptions
+    private(set) var options: ServerOptions
     let log: Log
-    private let makeWorker: WorkerMaker
+    private var makeWorker: WorkerMaker
+    private let readAgain: Reloader?
     /// What programs leave behind, where there are any.
-    private let orphans: Orphans?
+    private var orphans: Orphans?
     private let signals: Held<SignalDescriptor>
     private let listener: Held<Descriptor>
     let address: SocketAddress
@@ -43,10 +44,12 @@ final class Parent {
     private let pidfile: Held<Pidfile>
     private let supervisor: Supervisor
     let orders: Orders
-    private let title: ProcessTitle?
+    private var title: ProcessTitle?
     /// Set for as long as `run` lasts: what it serves asks this parent.
     private(set) var look: Look!
-    private let tokenFile: TokenFile?
+    private(set) var tokenFile: TokenFile?
+    /// The group that the server has become.
+    private let ownGroup: UInt32?
     private let refusals = Refusals()
     /// Given up for a moment where accept lacks a descriptor, so that one client can be accepted and told.
     private var spare = try? Descriptor.event()
@@ -57,14 +60,16 @@ final class Parent {
     var admission: Admission
     private var random = SystemRandomNumberGenerator()
     private var nextSweep = Instant.now
-    var shutdown: Shutdown
+    private(set) var shutdown: Shutdown
+    /// Set when the server drains: who is sent away when.
+    private var drain: Drain?
     /// While the server drains: how long clients that are already on their way in are waited for.
     private var listensUntil: Instant?
 
     init(
         _ options: ServerOptions, _ listening: consuming Listening, _ signals: consuming SignalDescriptor,
         _ pidfile: consuming Pidfile?, _ supervisor: Supervisor, slots: Slots, orders: Orders,
-        tokenFile: TokenFile?, orphans: Orphans?, log: Log, _ makeWorker: @escaping WorkerMaker
+        tokenFile: TokenFile?, ownGroup: UInt32?, log: Log, _ source: WorkerSource, reload readAgain: Reloader?
     ) {
         self.options = options
         address = listening.address
@@ -77,11 +82,13 @@ final class Parent {
         self.orders = orders
         title = options.showsTitles ? ProcessTitle.own : nil
         self.tokenFile = tokenFile
+        self.ownGroup = ownGroup
+        self.readAgain = readAgain
         self.log = log
-        self.makeWorker = makeWorker
-        self.orphans = orphans
+        makeWorker = source.make(log, options)
+        orphans = source.leavesOrphans ? Orphans() : nil
         admission = Admission(options)
-        shutdown = Shutdown(grace: options.grace)
+        shutdown = Shutdown(drain: options.drain, grace: options.grace)
         socketFile = address.unixPath.flatMap { SocketFile(at: $0) }
     }
 
@@ -90,8 +97,8 @@ final class Parent {
         look = Look(
             listeners, at: .now, control: { [unowned self] in answer($0) }, metrics: { [unowned self] in metrics() })
         defer { look.end() }
-        while shutdown.isServing || !children.isEmpty || refusals.deadline != nil || listensUntil != nil
-            || orphans?.deadline != nil
+        while shutdown.isServing || !children.isEmpty || orphans?.deadline != nil
+            || (!shutdown.isAtOnce && (refusals.deadline != nil || listensUntil != nil))
         {
             let now = Instant.now
             let mayAccept = shutdown.isServing ? !pause.isOn(at: now) : listensUntil != nil
@@ -108,6 +115,7 @@ final class Parent {
             let step = shutdown.woke(at: woke)
             if step == .leave { break }
             take(step, at: woke)
+            sendAway(at: woke)
             reapAll(at: woke)
             look.woke(entries[(2 + refused.count)...], at: woke)
             if !shutdown.isServing { refuseLatecomers(at: woke) } else if entries[1].isReadable { acceptSome() }
@@ -115,6 +123,7 @@ final class Parent {
             supervisor.turned(at: woke)
             sweep(at: woke)
         }
+        refusals.leaveAll()
         log.sweep(at: .now, all: true)
         log.write(
             .info, "stopped",
@@ -135,20 +144,24 @@ final class Parent {
 
     private func take(_ signal: Int32, at now: Instant) {
         switch signal {
-        case Signal.childEnded:
-            break
+        case Signal.terminate, Signal.interrupt:
+            take(shutdown.signalled(at: now), at: now)
+        case Signal.quit:
+            take(shutdown.quit(at: now), at: now)
+        case Signal.reload:
+            reload()
         case Signal.reopen:
             log.reopen()
             for pid in children.keys { sendSignal(Signal.reopen, to: pid) }
         default:
-            take(shutdown.signalled(at: now), at: now)
+            break
         }
     }
 
     private func wait(for entries: inout [PollEntry], from now: Instant) {
-        let end = earlier(earlier(shutdown.deadline, listensUntil), orphans?.deadline)
-        let own = earlier(
-            earlier(earlier(end, refusals.deadline), earlier(pause.until, supervisor.deadline)), look.deadline)
+        let end = earlier(earlier(shutdown.deadline, drain?.deadline), earlier(listensUntil, orphans?.deadline))
+        let others = earlier(earlier(refusals.deadline, supervisor.deadline), look.deadline)
+        let own = earlier(earlier(end, others), pause.until)
         do {
             try poll(&entries, until: earlier(own, now + Parent.sweepEvery))
         } catch {
@@ -312,6 +325,58 @@ final class Parent {
         log.write(.warning, "child died", fields)
     }
 
+    // MARK: Configuration
+
+    /// Takes over what the configuration says now, all of it or, where anything is wrong, nothing. Returns the flags
+    /// that a restart alone changes.
+    @discardableResult
+    func reload() -> Result<[String], ReloadError> {
+        let result: Result<[String], ReloadError>
+        supervisor.tell(.reloading(at: Instant.now.sinceStart))
+        do throws(ReloadError) {
+            guard shutdown.isServing else { throw ReloadError("the server is shutting down") }
+            let reloaded = try readAgain?()
+            let (options, kept) = (reloaded?.options ?? options).takenOver(by: self.options)
+            let tokenFile: TokenFile?
+            do throws(StartError) {
+                tokenFile = try options.tokenFile.map { path throws(StartError) in
+                    try TokenFile(path, ownGroup: ownGroup)
+                }
+            } catch {
+                throw ReloadError(error.description)
+            }
+            self.options = options
+            self.tokenFile = tokenFile
+            if let source = reloaded?.source {
+                makeWorker = source.make(log, options)
+                if source.leavesOrphans, orphans == nil { orphans = Orphans() }
+            }
+            admission.take(options, children: children.values.map { ($0.peer.ipNumber, $0.slot) })
+            shutdown = Shutdown(drain: options.drain, grace: options.grace)
+            title = options.showsTitles ? ProcessTitle.own : nil
+            log.set(options)
+            let all = kept + (reloaded?.alsoKept ?? [])
+            reportReload(kept: all)
+            result = .success(all)
+        } catch {
+            result = .failure(error)
+            log.write(.error, "not reloaded", [("text", .text("\(error); the configuration stays as it was"))])
+        }
+        if shutdown.isServing { supervisor.tell(.ready(address: address.description)) }
+        return result
+    }
+
+    private func reportReload(kept: [String]) {
+        var fields: [Log.Field] = []
+        if let tokens = tokenFile?.tokens.count { fields.append(("tokens", .number(UInt64(tokens)))) }
+        if !kept.isEmpty {
+            fields.append(("kept", .text(kept.joined(separator: ","))))
+            fields.append(("text", .text("a restart changes these; until then they stay as they were")))
+        }
+        log.write(kept.isEmpty ? .info : .warning, "reloaded", fields)
+        tokenFile?.checkPermissions(log)
+    }
+
     // MARK: The end
 
     private func take(_ step: Shutdown.Step, at now: Instant) {
@@ -319,11 +384,21 @@ final class Parent {
         case .none, .leave:
             break
         case .drain:
-            log.write(.info, "draining", [("children", .number(UInt64(children.count)))])
+            report("draining", [("over", .seconds(options.drain))])
+            let sent = options.drain > .zero ? Array(children.keys) : []
+            drain = Drain(of: sent, over: options.drain, from: now) { .random(in: 0..<1) }
             supervisor.tell(.stopping(connections: children.count))
             supervisor.accepted()  // No one waits for it any more, whatever it did.
             stopListening(at: now)
-            for pid in children.keys { sendSignal(Signal.terminate, to: pid) }
+        case .end:
+            if options.drain > .zero { report("drained") }
+            for pid in children.keys { order(.end, to: pid) }
+        case .quit:
+            report("quitting")
+            supervisor.tell(.stopping(connections: children.count))
+            drain = Drain(of: [], over: .zero, from: now) { 0 }
+            for pid in children.keys { sendSignal(Signal.quit, to: pid) }
+            stopListening(at: now, waits: false)
         case .kill:
             log.write(.warning, "killing", [("children", .number(UInt64(children.count)))])
             for pid in children.keys { sendSignal(Signal.kill, to: pid) }
@@ -335,18 +410,36 @@ final class Parent {
     /// What a first SIGTERM does.
     func stop(at now: Instant) { take(shutdown.signalled(at: now), at: now) }
 
+    private func report(_ event: String, _ fields: [Log.Field] = []) {
+        log.write(.info, event, [("children", .number(UInt64(children.count)))] + fields)
+    }
+
+    /// Says farewell to those whose turn in the drain has come.
+    private func sendAway(at now: Instant) {
+        while let farewell = drain?.next(at: now) {
+            order(.sendAway(retryAfter: farewell.retryAfter), to: farewell.child)
+        }
+    }
+
+    /// Of signals that wait the kernel keeps one, so what it was sent for stands where the child reads it.
+    func order(_ order: Orders.Order, to pid: ProcessID) {
+        guard let record = children[pid] else { return }
+        orders.give(order, to: record.slot)
+        sendSignal(Signal.terminate, to: pid)
+    }
+
     /// Closing a listener resets the clients that are queued on it, and those whose handshake is half done. So no new
     /// ones are let in, and the listener is kept until the others have come and been told.
     ///
     /// One that a supervisor has too is let go of at once: who is queued on it waits for the next server.
-    private func stopListening(at now: Instant) {
+    private func stopListening(at now: Instant, waits: Bool = true) {
         guard !isHandedOver else { return listener.close() }
         if address.isUnix {
             socketFile?.remove()
             listensUntil = now
         } else {
             listener.dropNewHandshakes()
-            listensUntil = now + Parent.lastHandshakes
+            listensUntil = waits ? now + Parent.lastHandshakes : now
         }
         refuseLatecomers(at: now)
     }
@@ -354,30 +447,12 @@ final class Parent {
     private func refuseLatecomers(at now: Instant) {
         guard let listensUntil else { return }
         while let accepted = try? listener.accept() {
-            refuse(accepted.connection, admission.refuse(.shutdown, using: &random), at: now)
+            var refusal = admission.refuse(.shutdown, using: &random)
+            if let drain { refusal.retryAfter = drain.retryAfter(at: now) { .random(in: 0..<1) } }
+            refuse(accepted.connection, refusal, at: now)
         }
         guard listensUntil <= now else { return }
         listener.close()
         self.listensUntil = nil
     }
-}
-
-/// Something that is held until it is closed: a property of a class cannot be consumed, only emptied.
-private final class Held<Value: ~Copyable> {
-    fileprivate var value: Value?
-
-    init(_ value: consuming Value?) { self.value = consume value }
-
-    func close() { value = nil }
-}
-
-extension Held where Value == Descriptor {
-    var number: Int32? { value?.number }
-    func accept() throws(SystemError) -> Accepted? { try value?.accept() ?? nil }
-    func dropNewHandshakes() { value?.dropNewHandshakes() }
-}
-
-extension Held where Value == SignalDescriptor {
-    var number: Int32? { value?.number }
-    func next() -> Int32? { value?.next() }
 }

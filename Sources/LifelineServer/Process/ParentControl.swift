@@ -12,8 +12,8 @@ extension Parent {
         case .connections: connectionRows()
         case .status: Visitors.Answer(bytes: status())
         case .drop(let id): Visitors.Answer(bytes: drop(id))
-        case .drain: Visitors.Answer(bytes: drain())
-        case .reload: Visitors.Answer(bytes: reload())
+        case .drain: Visitors.Answer(bytes: beginDrain())
+        case .reload: Visitors.Answer(bytes: readConfiguration())
         case .penalties: penalties()
         case .lift(let address): Visitors.Answer(bytes: lift(address))
         case .logLevel(let level): Visitors.Answer(bytes: setLogLevel(level))
@@ -77,8 +77,7 @@ extension Parent {
         guard let (pid, record) = children.first(where: { $0.value.connection == id }) else {
             return ControlAnswer.failed("unknown_connection", "there is no connection \(id)")
         }
-        orders.kick(record.slot)
-        sendSignal(Signal.terminate, to: pid)
+        order(.kick, to: pid)
         log.write(
             .info, "kicked",
             [("connection", .number(id)), ("pid", .number(UInt64(pid))), ("peer", .text(record.peer.description))])
@@ -89,13 +88,25 @@ extension Parent {
         }
     }
 
-    private func drain() -> [UInt8] {
+    private func beginDrain() -> [UInt8] {
         let isFirst = shutdown.isServing
         // What a second SIGTERM would do, to kill what is left, is not asked for.
         if isFirst { stop(at: .now) }
         return ControlAnswer.done {
             $0.add("connections", children.count)
             $0.add("began", isFirst)
+        }
+    }
+
+    private func readConfiguration() -> [UInt8] {
+        switch reload() {
+        case .success(let kept):
+            ControlAnswer.done {
+                if let tokens = tokenFile?.tokens.count { $0.add("tokens", tokens) }
+                $0.add("kept", kept.isEmpty ? nil : kept.joined(separator: ","))
+            }
+        case .failure(let error):
+            ControlAnswer.failed("not_reloaded", "\(error); the configuration stays as it was")
         }
     }
 
@@ -132,12 +143,5 @@ extension Parent {
         } catch {
             return ControlAnswer.failed("bad_request", Text.plain(error.description, most: 200))
         }
-    }
-
-    // MARK: What another part of the server will fill
-
-    private func reload() -> [UInt8] {
-        ControlAnswer.failed(
-            "nothing_to_reload", "this server has no configuration file; token files are read by themselves")
     }
 }

@@ -43,6 +43,12 @@ final class Refusals {
         leaving.removeAll { leaving in leaving.until <= now || ended.contains { $0 === leaving } }
     }
 
+    /// Discards what has come, so that closing does not reset, and closes all without waiting for more.
+    func leaveAll() {
+        for leaving in leaving { _ = try? leaving.connection.receive(into: &buffer) }
+        closeAll()
+    }
+
     /// Closes all at once.
     func closeAll() { leaving = [] }
 }

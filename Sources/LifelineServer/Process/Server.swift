@@ -62,8 +62,9 @@ public struct Server: ~Copyable {
     /// Where it listens, with the port that the system chose.
     public var address: SocketAddress { listening.address }
 
-    /// Listens, and then becomes `ServerOptions.user`; from now on connections are queued, SIGTERM, SIGINT, SIGUSR1 and
-    /// SIGCHLD wait for `run`, and no program that is started here gets new privileges (PR_SET_NO_NEW_PRIVS in prctl(2)).
+    /// Listens, and then becomes `ServerOptions.user`; from now on connections are queued, SIGTERM, SIGINT, SIGQUIT,
+    /// SIGHUP, SIGUSR1 and SIGCHLD wait for `run`, and no program that is started here gets new privileges
+    /// (PR_SET_NO_NEW_PRIVS in prctl(2)).
     ///
     /// The pidfile is locked first, then the log is opened. A socket that a supervisor hands over (sd_listen_fds(3))
     /// takes the place of host and port. Throws what is wrong with an option, or what the system refused.
@@ -125,7 +126,9 @@ public struct Server: ~Copyable {
 
     private static func signals() throws(StartError) -> SignalDescriptor {
         try needing("signals") { () throws(SystemError) in
-            try SignalDescriptor([Signal.terminate, Signal.interrupt, Signal.childEnded, Signal.reopen])
+            try SignalDescriptor([
+                Signal.terminate, Signal.interrupt, Signal.quit, Signal.reload, Signal.reopen, Signal.childEnded,
+            ])
         }
     }
 
@@ -140,36 +143,24 @@ public struct Server: ~Copyable {
         }
     }
 
-    /// Serves until SIGTERM or SIGINT, and returns when every child has ended.
+    /// Serves until SIGTERM, SIGINT or SIGQUIT, and returns when every child has ended.
     ///
-    /// `makeHandler` is called in the child, once for each connection.
-    public consuming func run<ConnectionHandler: Handler>(_ makeHandler: @escaping () -> ConnectionHandler) {
-        run(orphans: nil) { _ in
-            { _, id, peer in
-                let handler = makeHandler()
-                let connection: ConnectionMaker = { hello, tokenName, desk in
-                    Connection(
-                        id: id, peer: peer.description, options: hello.options, tokenName: tokenName, desk: desk)
-                }
-                return handler.answersAtOnce ? LoopWorker(handler, connection) : ThreadWorker(handler, connection)
-            }
-        }
+    /// `makeHandler` is called in the child, once for each connection. `reload` is called at SIGHUP, in the parent, which
+    /// must not grow a thread by it; what it returns holds for the connections that are accepted afterwards. An error is
+    /// logged, and everything stays as it was. Without it SIGHUP reads the token file again.
+    public consuming func run<ConnectionHandler: Handler>(
+        reload: (() throws(ReloadError) -> Reloaded)? = nil, _ makeHandler: @escaping () -> ConnectionHandler
+    ) {
+        run(WorkerSource(makeHandler), reload)
     }
 
-    /// Serves until SIGTERM or SIGINT with programs in place of a handler, and returns when every child and all that
-    /// the programs started has ended.
-    public consuming func run(_ program: Program) {
-        let timeout = options.handlerTimeout
-        let server = processID
-        run(orphans: Orphans()) { log in
-            { socket, id, peer in
-                let setting = ProgramSetting(server: server, connection: id, peer: peer, local: socket.localAddress)
-                return ProgramWorker(program, setting, timeout: timeout, log: log)
-            }
-        }
+    /// Serves until SIGTERM, SIGINT or SIGQUIT with programs in place of a handler, and returns when every child and all
+    /// that the programs started has ended. `reload` is as above.
+    public consuming func run(reload: (() throws(ReloadError) -> Reloaded)? = nil, _ program: Program) {
+        run(WorkerSource(program), reload)
     }
 
-    private consuming func run(orphans: Orphans?, _ makeWorker: (Log) -> Parent.WorkerMaker) {
+    private consuming func run(_ source: WorkerSource, _ reload: Reloader?) {
         let address = address.description
         var fields: [Log.Field] = [("address", .text(address)), ("pid", .number(UInt64(processID)))]
         if let account {
@@ -181,8 +172,8 @@ public struct Server: ~Copyable {
         tokenFile?.checkPermissions(log)
         tellReady(address)
         Parent(
-            options, listening, signals, pidfile, supervisor, slots: slots, orders: orders,
-            tokenFile: tokenFile, orphans: orphans, log: log, makeWorker(log)
+            options, listening, signals, pidfile, supervisor, slots: slots, orders: orders, tokenFile: tokenFile,
+            ownGroup: account?.group, log: log, source, reload: reload
         ).run(look)
     }
 

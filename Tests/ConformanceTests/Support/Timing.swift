@@ -1,3 +1,4 @@
+import let Posix.isSanitized
 import Testing
 import RawWire
 
@@ -22,7 +23,7 @@ func expectBetween(
 /// The latest instant of what is promised for `time`: a tenth more, and 50 ms for the way and the machine; ten times as
 /// much where a sanitizer makes every fork and exit of a process slow.
 func withSlack(_ time: Duration) -> Duration {
-    time + time / 10 + .milliseconds(Sanitizer.isPresent ? 500 : 50)
+    time + time / 10 + .milliseconds(isSanitized ? 500 : 50)
 }
 
 /// Runs `body` again, up to three times, where it throws: for a client that has to be in time itself, which a starved

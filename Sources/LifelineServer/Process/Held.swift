@@ -1,0 +1,21 @@
+import Posix
+
+/// Something that is held until it is closed: a property of a class cannot be consumed, only emptied.
+final class Held<Value: ~Copyable> {
+    fileprivate var value: Value?
+
+    init(_ value: consuming Value?) { self.value = consume value }
+
+    func close() { value = nil }
+}
+
+extension Held where Value == Descriptor {
+    var number: Int32? { value?.number }
+    func accept() throws(SystemError) -> Accepted? { try value?.accept() ?? nil }
+    func dropNewHandshakes() { value?.dropNewHandshakes() }
+}
+
+extension Held where Value == SignalDescriptor {
+    var number: Int32? { value?.number }
+    func next() -> Int32? { value?.next() }
+}

@@ -1,0 +1,60 @@
+import Posix
+
+/// What works for the connections of a server: handlers or programs.
+struct WorkerSource {
+    /// Whether children may leave processes behind.
+    let leavesOrphans: Bool
+    let make: (Log, ServerOptions) -> Parent.WorkerMaker
+
+    init<ConnectionHandler: Handler>(_ makeHandler: @escaping () -> ConnectionHandler) {
+        leavesOrphans = false
+        make = { _, _ in
+            { _, id, peer in
+                let handler = makeHandler()
+                let connection: ConnectionMaker = { hello, tokenName, desk in
+                    Connection(
+                        id: id, peer: peer.description, options: hello.options, tokenName: tokenName, desk: desk)
+                }
+                return handler.answersAtOnce ? LoopWorker(handler, connection) : ThreadWorker(handler, connection)
+            }
+        }
+    }
+
+    init(_ program: Program) {
+        leavesOrphans = true
+        let server = processID
+        make = { log, options in
+            { socket, id, peer in
+                let setting = ProgramSetting(server: server, connection: id, peer: peer, local: socket.localAddress)
+                return ProgramWorker(program, setting, timeout: options.handlerTimeout, log: log)
+            }
+        }
+    }
+}
+
+/// What reads the configuration again.
+typealias Reloader = () throws(ReloadError) -> Reloaded
+
+/// What SIGHUP is to change: the options of connections that come from now on, and what answers their requests.
+public struct Reloaded {
+    let options: ServerOptions
+    let alsoKept: [String]
+    let source: WorkerSource
+
+    /// `alsoKept` are names of settings outside `options` that have changed and cannot while the server runs; they are
+    /// logged beside those that `options` has.
+    public init<ConnectionHandler: Handler>(
+        _ options: ServerOptions, alsoKept: [String] = [], _ makeHandler: @escaping () -> ConnectionHandler
+    ) {
+        self.options = options
+        self.alsoKept = alsoKept
+        source = WorkerSource(makeHandler)
+    }
+
+    /// The same with programs in place of a handler.
+    public init(_ options: ServerOptions, alsoKept: [String] = [], _ program: Program) {
+        self.options = options
+        self.alsoKept = alsoKept
+        source = WorkerSource(program)
+    }
+}
