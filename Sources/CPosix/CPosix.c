@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -86,6 +87,22 @@ int cposix_exit_status(int status) { return WIFEXITED(status) ? WEXITSTATUS(stat
 
 int cposix_exit_signal(int status) { return WIFSIGNALED(status) ? WTERMSIG(status) : 0; }
 
+int cposix_peer_user(int socket, unsigned int *user) {
+    struct ucred credentials;
+    socklen_t length = sizeof credentials;
+    if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0) return -1;
+    *user = credentials.uid;
+    return 0;
+}
+
+int cposix_window_size(int descriptor, int *rows, int *columns) {
+    struct winsize size;
+    if (ioctl(descriptor, TIOCGWINSZ, &size) != 0) return -1;
+    *rows = size.ws_row;
+    *columns = size.ws_col;
+    return 0;
+}
+
 // What runs between vfork and exec runs in the caller's memory, while the caller waits: system calls alone, and nothing
 // of the caller's is written but its errno. So starting costs the same however large the caller is.
 static int become(
@@ -139,6 +156,8 @@ pid_t cposix_ended_child(void) {
 void cposix_use_one_heap(void) { mallopt(M_ARENA_MAX, 1); }
 
 const char *cposix_error_text(int code, char *buffer, size_t size) { return strerror_r(code, buffer, size); }
+
+const char *cposix_error_name(int code) { return strerrorname_np(code); }
 
 const char *cposix_signal_name(int signal) { return sigabbrev_np(signal); }
 

@@ -88,9 +88,3 @@ void cposix_set_last_words(int may_speak, size_t offset, unsigned int number) {
     }
     process.may_speak = may_speak;
 }
-
-struct cposix_slot *cposix_make_slots(size_t count) {
-    void *slots = mmap(
-        NULL, count * sizeof(struct cposix_slot), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return slots == MAP_FAILED ? NULL : slots;
-}

@@ -62,6 +62,12 @@ public struct ServerOptions: Sendable {
     /// How long a shutdown waits, after `drain`, for children that still work before it kills them, and a child for its
     /// handler when its connection is over.
     public var grace = Duration.seconds(10)
+    /// A path where an operator asks and orders, with `server ctl`: a Unix socket for this user and root alone. Nil: none.
+    public var control: String?
+    /// An address and a port, such as `127.0.0.1:9100`, where Prometheus finds metrics; nil: nowhere.
+    public var metrics: String?
+    /// Whether the title of a connection's process, which `ps` shows, says its peer and state: 4 KiB of memory for each.
+    public var showsTitles = true
     /// A file for the parent's process number, locked for as long as it lives; removed at its end.
     public var pidfile: String?
     /// A descriptor that is told in one line where the server listens once it does, and is then closed.

@@ -71,9 +71,17 @@ public struct ServerLiveness: Sendable {
         guard bucket?.take(at: now) ?? true else { throw .flood }
     }
 
-    /// A PONG came; throws where its nonce answers no PING.
-    public mutating func ponged(_ nonce: UInt64, at now: Instant) throws(Violation) {
-        if let time = try ledger.answered(nonce, at: now) { roundTrip = time }
+    /// A PONG came; throws where its nonce answers no PING. The round trip that it proves.
+    @discardableResult
+    public mutating func ponged(_ nonce: UInt64, at now: Instant) throws(Violation) -> Duration? {
+        let time = try ledger.answered(nonce, at: now)
+        if let time { roundTrip = time }
+        return time
+    }
+
+    /// How long after dead_after it is that nothing was heard; nil before the handshake.
+    public func lateness(at now: Instant) -> Duration? {
+        watch.map { now - ($0.lastHeard + $0.heartbeat.deadAfter) }
     }
 
     /// When `verdict` has to be asked for next; nil for never.

@@ -65,3 +65,19 @@ public struct FileState: Equatable, Sendable {
         changed = .seconds(status.st_ctim.tv_sec) + .nanoseconds(status.st_ctim.tv_nsec)
     }
 }
+
+/// The process that has locked the file at `path` for writing, 0 where the system does not tell which; nil where none
+/// has, or there is no file (F_GETLK in fcntl(2)).
+public func lockHolder(ofFile path: String) throws(SystemError) -> ProcessID? {
+    let number = retryingInterrupted { open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) }
+    guard number >= 0 else {
+        if errno == ENOENT { return nil }
+        throw SystemError("open")
+    }
+    let file = Descriptor(owning: number)
+    var lock = flock()
+    lock.l_type = Int16(F_WRLCK)
+    lock.l_whence = Int16(SEEK_SET)
+    guard fcntl(file.number, F_GETLK, &lock) == 0 else { throw SystemError("fcntl") }
+    return lock.l_type == Int16(F_UNLCK) ? nil : max(0, lock.l_pid)
+}

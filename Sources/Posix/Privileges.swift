@@ -21,3 +21,11 @@ public func become(user: UInt32, group: UInt32) throws(SystemError) {
 public func forbidNewPrivileges() throws(SystemError) {
     guard cposix_no_new_privileges() == 0 else { throw SystemError("prctl") }
 }
+
+/// geteuid(2).
+public var ownUser: UInt32 { geteuid() }
+
+/// Makes the file at `path` another user's (chown(2)).
+public func giveFile(at path: String, to user: UInt32, group: UInt32) throws(SystemError) {
+    guard chown(path, user, group) == 0 else { throw SystemError("chown") }
+}

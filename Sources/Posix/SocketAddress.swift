@@ -17,6 +17,16 @@ public struct SocketAddress: Sendable {
         }
     }
 
+    /// Reads an address and a port in one, `127.0.0.1:9100` or `[::1]:9100`; nil where it is neither.
+    public init?(hostAndPort text: String) {
+        guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]) else {
+            return nil
+        }
+        let host = text[..<colon]
+        guard !host.contains(":") || host.hasPrefix("[") else { return nil }
+        self.init(numeric: String(host), port: port)
+    }
+
     /// With `mayBeAbstract` a path that begins with `@` is the name of a socket without a file.
     init?(unixPath path: String, mayBeAbstract: Bool = false) {
         var address = sockaddr_un()

@@ -13,15 +13,22 @@ extension Descriptor {
     /// A socket that listens at `address` with CLOEXEC and without blocking (socket(2), bind(2), listen(2)).
     ///
     /// Connections inherit TCP_NODELAY from it, so that no frame waits for an acknowledgement and no call is spent on
-    /// each of them. An IPv6 wildcard takes IPv4 too.
-    public static func listening(at address: SocketAddress, backlog: Int32) throws(SystemError) -> Descriptor {
+    /// each of them. An IPv6 wildcard takes IPv4 too. The file of a Unix socket can be `forOwnerAlone`: others may not
+    /// connect (umask(2)).
+    public static func listening(
+        at address: SocketAddress, backlog: Int32, forOwnerAlone: Bool = false
+    ) throws(SystemError) -> Descriptor {
         let listener = try stream(address.family)
         if !address.isUnix {
             listener.set(SOL_SOCKET, SO_REUSEADDR, 1)
             listener.set(Int32(IPPROTO_TCP), TCP_NODELAY, 1)
         }
         if address.family == AF_INET6 { listener.set(Int32(IPPROTO_IPV6), IPV6_V6ONLY, 0) }
-        guard address.withSockaddr({ bind(listener.number, $0, $1) }) == 0 else { throw SystemError("bind") }
+        let mask = forOwnerAlone ? umask(0o177) : nil
+        let bound = address.withSockaddr { bind(listener.number, $0, $1) }
+        // umask(2) cannot fail, and leaves errno alone.
+        if let mask { umask(mask) }
+        guard bound == 0 else { throw SystemError("bind") }
         guard Glibc.listen(listener.number, backlog) == 0 else { throw SystemError("listen") }
         return listener
     }
@@ -92,6 +99,12 @@ extension Descriptor {
     /// client that knocks gets no answer, and knocks again a second later (SO_ATTACH_FILTER in socket(7)).
     public func dropNewHandshakes() { _ = cposix_drop_new_handshakes(number) }
 
+    /// The user of the process at the other end of a Unix socket (SO_PEERCRED in unix(7)).
+    public var peerUser: UInt32? {
+        var user: UInt32 = 0
+        return cposix_peer_user(number, &user) == 0 ? user : nil
+    }
+
     /// The address that the socket is bound to (getsockname(2)).
     public var localAddress: SocketAddress {
         SocketAddress { address, length in getsockname(number, address, length) }
@@ -108,6 +121,24 @@ public func isAbandonedSocket(at address: SocketAddress) -> Bool {
         return false
     } catch {
         return error.code == ECONNREFUSED
+    }
+}
+
+/// The file of a Unix socket, as long as it is the same.
+public struct SocketFile: Sendable {
+    private let path: String
+    private let number: UInt64
+
+    /// The file that is at `path` now.
+    public init?(at path: String) {
+        guard let number = fileNumber(at: path) else { return nil }
+        self.path = path
+        self.number = number
+    }
+
+    /// Removes it, where another has not taken its place.
+    public func remove() {
+        if fileNumber(at: path) == number { removeFile(at: path) }
     }
 }
 

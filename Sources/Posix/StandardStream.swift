@@ -1,3 +1,4 @@
+import CPosix
 import Glibc
 
 /// Standard output or error, written without a buffer of our own, so that nothing appears twice after a fork.
@@ -25,6 +26,12 @@ public enum StandardStream: Int32, Sendable {
 
     /// Whether a person reads it (isatty(3)).
     public var isTerminal: Bool { isatty(rawValue) == 1 }
+    /// How much a terminal shows; nil where it is none (TIOCGWINSZ in ioctl_tty(2)).
+    public var windowSize: (rows: Int, columns: Int)? {
+        var (rows, columns): (Int32, Int32) = (0, 0)
+        guard cposix_window_size(rawValue, &rows, &columns) == 0, rows > 0, columns > 0 else { return nil }
+        return (Int(rows), Int(columns))
+    }
     /// Whether it is there at all; ask before anything else is opened (F_GETFD in fcntl(2)).
     public var isOpen: Bool { fcntl(rawValue, F_GETFD) != -1 }
 }

@@ -20,6 +20,9 @@ extension SystemError: CustomStringConvertible {
     /// For people: `bind: Address already in use`.
     public var description: String { "\(call): \(text)" }
 
+    /// `EAGAIN`, or the number where it has no name.
+    public var name: String { cposix_error_name(code).map { String(cString: $0) } ?? "\(code)" }
+
     /// The text of errno alone.
     public var text: String {
         withUnsafeTemporaryAllocation(of: CChar.self, capacity: 256) { buffer in
@@ -48,6 +51,10 @@ extension SystemError {
     public var isNoPlaceForFile: Bool { call == "open" && [ENOENT, ENOTDIR, EISDIR, EROFS, ELOOP].contains(code) }
     /// The permission is missing (EACCES, EPERM).
     public var isPermissionDenied: Bool { code == EACCES || code == EPERM }
+    /// connect(2) to a Unix socket: there is no such file, or nobody listens on it (ENOENT, ECONNREFUSED).
+    public var isNobodyThere: Bool { code == ENOENT || code == ECONNREFUSED }
+    /// write(2): nobody reads (EPIPE).
+    public var isBrokenPipe: Bool { code == EPIPE }
     /// A file, or a folder on the way to it, is not there (ENOENT, ENOTDIR).
     public var isNotFound: Bool { code == ENOENT || code == ENOTDIR }
     /// A connection that ended, or a network that failed, before accept(2) returned it: as if it had never come.

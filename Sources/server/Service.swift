@@ -77,6 +77,7 @@ extension Settings {
         func resolved(_ path: String) -> String { absolute(path, in: start) }
         options.pidfile = options.pidfile.map(resolved)
         options.tokenFile = options.tokenFile.map(resolved)
+        options.control = options.control.map(resolved)
         if options.host.hasPrefix("unix:"), options.host != "unix:" {
             options.host = "unix:" + resolved(String(options.host.dropFirst("unix:".count)))
         }

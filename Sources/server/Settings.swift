@@ -256,6 +256,16 @@ struct Settings {
                 settings, text throws(UsageError) in
                 settings.options.grace = try Value.duration(text, in: .zero...longest)
             },
+            Flag("--control", "PATH", "listen for server ctl and server status at PATH (nowhere)") {
+                $0.options.control = $1
+            },
+            Flag("--metrics", "ADDRESS:PORT", "serve metrics for Prometheus there, at /metrics (nowhere)") {
+                $0.options.metrics = $1
+            },
+            Flag("--no-titles", "do not say peer and state in the titles of processes: 4 KiB less for each connection")
+            {
+                $0.options.showsTitles = false
+            },
             Flag(
                 "--check",
                 "do not serve: print which limit of this system stops this configuration first,\nand at how many connections; run it as and where the server will run"
@@ -268,6 +278,9 @@ struct Settings {
             },
         ] + serviceFlags,
         notes: """
+            server ctl asks and orders a server that runs, and server status says whether one does: see
+            server ctl --help and server status --help.
+
             A DURATION reads 30, 2.5, 500ms, 2m or 1h; BYTES read 16384, 16k, 1m or 2g.
 
             When it accepts, it prints "listening on HOST:PORT" on standard output. SIGTERM or SIGINT: it stops

@@ -125,6 +125,12 @@ func run(_ settings: Settings, _ arguments: [String]) {
 }
 
 let arguments = Array(CommandLine.arguments.dropFirst())
+switch arguments.first {
+case "ctl": Ctl.run(Array(arguments.dropFirst()))
+case "status": StatusCommand.run(Array(arguments.dropFirst()))
+default: break
+}
+
 var settings = Settings()
 do {
     switch try Settings.command.parse(arguments, into: &settings) {

@@ -18,6 +18,8 @@ struct ReloadTests {
         new.pidfile = "p"
         new.readyDescriptor = 3
         new.log = .file("l")
+        new.control = "c"
+        new.metrics = "[::1]:1"
         let fixed = new
         new.timeout = .seconds(1)
         new.drain = .seconds(2)
@@ -27,18 +29,19 @@ struct ReloadTests {
         new.tokenFile = "t"
         new.logLevel = .debug
         new.logFlood = 1
+        new.showsTitles = false
         new.deny = [try AddressRange("10.0.0.0/8")]
         let (options, kept) = new.takenOver(by: running)
         #expect(
             kept == [
                 "--host", "--port", "--backlog", "--user", "--group", "--max-connections", "--pidfile", "--ready-fd",
-                "--log",
+                "--log", "--control", "--metrics",
             ])
         #expect(fixed.takenOver(by: running).kept == kept)
         #expect(options.takenOver(by: running).kept == [])
         #expect(options.timeout == .seconds(1) && options.drain == .seconds(2) && options.grace == .seconds(3))
         #expect(options.maxFrame == 512 && options.maxMemory == 1 << 30 && options.tokenFile == "t")
-        #expect(options.logLevel == .debug && options.logFlood == 1 && options.deny.count == 1)
+        #expect(options.logLevel == .debug && options.logFlood == 1 && !options.showsTitles && options.deny.count == 1)
     }
 
     @Test("A supervisor is told when a reload began, on the clock of sd_notify(3)")

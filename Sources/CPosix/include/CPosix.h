@@ -50,6 +50,16 @@ int cposix_epoll_wait(int epoll, struct cposix_event *events, int timeout);
 /// pthread_setname_np(3) of the calling thread.
 void cposix_name_thread(const char *name);
 
+/// The user at the other end of a connection of a Unix socket (SO_PEERCRED in unix(7)); 0, or -1 with errno.
+int cposix_peer_user(int socket, unsigned int *user);
+
+/// The rows and columns of the terminal on `descriptor` (TIOCGWINSZ in ioctl_tty(2)); 0, or -1 with errno.
+int cposix_window_size(int descriptor, int *rows, int *columns);
+
+/// Frees the memory that `ps` shows for a title: what the environment holds is copied elsewhere. `start` is the first
+/// byte of the arguments (proc(5)). Returns how many bytes there are, or 0 where it is not known.
+size_t cposix_take_title(char *start, size_t arguments);
+
 /// prctl(2) with PR_SET_NO_NEW_PRIVS.
 int cposix_no_new_privileges(void);
 
@@ -70,24 +80,51 @@ int cposix_adopt_orphans(void);
 /// alive, or -1 where there is no child.
 pid_t cposix_ended_child(void);
 
-/// What a child and its parent share, in memory mapped before the fork. The child writes it, the parent reads it: when
-/// the child is dead, and whether it has had its HELLO.
+/// How many counts a slot's histogram of round trips has.
+#define CPOSIX_BUCKETS 16
+/// The most bytes of a client's name.
+#define CPOSIX_NAME 64
+
+/// What a child and its parent share, in memory mapped before the fork. The child writes it without a system call, the
+/// parent reads it: to show it, to know who has had its HELLO, and to count it when the child is dead. The first line
+/// of the cache is written at each turn of the child's loop, the others seldom.
 struct cposix_slot {
+    /// When something was heard of the client last, in units of 2^30 attoseconds of the monotonic clock, or 0.
+    unsigned long long heard_at;
+    /// Requests that have their ending, and bytes.
+    unsigned long long requests, bytes_in, bytes_out;
+    /// Requests without an ending.
+    unsigned int in_flight;
+    /// The number of its state.
+    unsigned int state;
     /// The request that the handler works on, or 0.
     unsigned int request;
     /// Whether the child came to its proper end.
     unsigned int finished;
-    /// Whether the client has said HELLO.
-    unsigned int greeted;
-    /// What the parent last sent the child a SIGTERM for: 0 nothing, 1 to send its client away, 2 to end.
-    unsigned int order;
-    /// When its client may come back, in milliseconds from that signal.
-    unsigned int retry_after;
     /// The bytes of its address space when it crashed, or 0.
     unsigned long long crash_size;
+    /// One more than the number of the reason why the connection ended, or 0; and which side said it.
+    unsigned int ending, ended_by;
+
+    /// The last round trip, or 0, and the sum of all, in units of 2^30 attoseconds; each counted in its bucket.
+    unsigned long long round_trip, round_trips_sum;
+    /// How late a silent client was dropped, plus one; 0 where it was not.
+    unsigned long long lateness;
+    unsigned int round_trips[CPOSIX_BUCKETS];
+    /// Whether the client has said HELLO.
+    unsigned int greeted;
+    /// How many bytes of `name` count.
+    unsigned int name_length;
+    unsigned char name[CPOSIX_NAME];
+    /// Fills the last line: no two children write the same one. Swift takes no alignment above 16.
+    unsigned char unused[32];
 };
 /// `count` slots of zeros, shared with every process forked from now on (mmap(2)); NULL with errno.
 struct cposix_slot *cposix_make_slots(size_t count);
+
+/// Memory that this process writes and those forked from it can only read (mmap(2), mremap(2), madvise(2)): `size` bytes
+/// of zeros, for writing at `*written`, for reading at `*read`. 0, or -1 with errno.
+int cposix_make_board(size_t size, void **written, const void **read);
 
 /// From now on a crash (SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS) of this process and of those forked
 /// from it first says its last words, then ends the process as it would have.
@@ -104,6 +141,8 @@ void cposix_use_one_heap(void);
 
 /// The thread-safe strerror_r(3), its GNU form.
 const char *cposix_error_text(int code, char *buffer, size_t size);
+/// strerrorname_np(3): "EAGAIN" for 11, or NULL.
+const char *cposix_error_name(int code);
 /// sigabbrev_np(3): "KILL" for 9, or NULL.
 const char *cposix_signal_name(int signal);
 

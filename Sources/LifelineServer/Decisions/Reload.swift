@@ -27,6 +27,8 @@ extension ServerOptions {
         keep(\.pidfile, "--pidfile")
         keep(\.readyDescriptor, "--ready-fd")
         keep(\.log, "--log")
+        keep(\.control, "--control")
+        keep(\.metrics, "--metrics")
         return (options, kept)
     }
 }

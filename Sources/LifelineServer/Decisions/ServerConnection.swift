@@ -63,6 +63,10 @@ struct ServerConnection {
     private(set) var ending = Ending.closed(.normal, "", by: .server)
     private(set) var requestsServed: UInt64 = 0
     private(set) var bytesIn: UInt64 = 0
+    /// The round trips that were proved and not taken yet.
+    private var roundTrips: [Duration] = []
+    /// How long after dead_after a client was dropped for its silence.
+    private(set) var lateness: Duration?
 
     /// `width` is how many requests and messages the handler is given at a time, and `handlerTimeout` how long one
     /// request may take it where that is one at a time.
@@ -93,7 +97,9 @@ struct ServerConnection {
         case (.fine, _): break
         case (.ping(let nonce), nil): outbox.ping(nonce)
         case (.ping, .some): break
-        case (.drop(let violation), nil): drop(violation, at: now)
+        case (.drop(let violation), nil):
+            if violation.code == .silent { lateness = liveness.lateness(at: now) }
+            drop(violation, at: now)
         case (.drop(let violation), .some(let leaving)):
             // Only a client that does not read the last words can still be dropped: a slow reader, or one that has not
             // even said HELLO in time. A drop has a time of its own.
@@ -195,7 +201,7 @@ struct ServerConnection {
             try liveness.pay(at: now)
             outbox.answer(with: pong(nonce, at: now))
         case .pong(let pong):
-            try liveness.ponged(pong.nonce, at: now)
+            if let time = try liveness.ponged(pong.nonce, at: now) { roundTrips.append(time) }
         case .part(let part):
             return part.type == .request
                 ? try takeRequest(part, of: buffer, at: now) : try takeMessage(part, of: buffer, at: now)
@@ -214,7 +220,7 @@ struct ServerConnection {
     }
 
     private var isShort: Bool { hello?.short ?? false }
-    private var inFlight: Int { work.count + (incoming == nil ? 0 : 1) + outbox.count }
+    var inFlight: Int { work.count + (incoming == nil ? 0 : 1) + outbox.count }
     private var queued: Int { work.bytes + (incoming?.bytes ?? 0) + outbox.cost }
 
     private func pong(_ nonce: UInt64, at now: Instant) -> Pong {
@@ -435,6 +441,16 @@ struct ServerConnection {
         close(violation)
     }
 
+    /// An operator ends this connection: at once, whatever is unanswered (section 8, KICKED).
+    mutating func kick(at now: Instant) {
+        guard departure == nil else {
+            // Last words that are not taken are not waited for.
+            if departure?.isFlushing ?? false { departure?.giveUp() }
+            return
+        }
+        drop(Violation(.kicked, "an operator ended this connection"), at: now)
+    }
+
     /// The server ends at once: nothing is answered any more. The client is told as `terminate` tells it, as far as the
     /// kernel takes that now.
     mutating func quit(_ goAway: GoAway, retryAfter: UInt32, at now: Instant) {
@@ -477,6 +493,20 @@ struct ServerConnection {
             violation.code, violation.text, lastID: lastID, retryAfter: retryAfter(for: violation.code))
         outbox.cutOff(close, behind: goAway)
         leave(.drop(at: now, peerIsDone: hasEnded))
+    }
+
+    /// What it does, to be shown.
+    var state: ConnectionState {
+        if departure != nil { return .closing }
+        guard hello != nil else { return .greeting }
+        return inFlight > 0 ? .working : .idle
+    }
+
+    /// The round trips that were proved since this was asked last.
+    mutating func takeRoundTrips() -> [Duration] {
+        guard !roundTrips.isEmpty else { return [] }
+        defer { roundTrips = [] }
+        return roundTrips
     }
 
     private func retryAfter(for code: Code) -> UInt32 { code == .shuttingDown ? retryAfter : 0 }

@@ -26,6 +26,8 @@ final class Child {
     private let grace: Duration
     private let log: Log
     private let slot: Slots.Slot
+    private let orders: Orders.Own
+    private var title: ChildTitle
     private let lastWords: LastWords
     private let worker: any Worker
     private var connection: ServerConnection
@@ -42,7 +44,8 @@ final class Child {
 
     init(
         _ socket: consuming Descriptor, peer: SocketAddress, id: UInt64, acceptedAt: Instant, options: ServerOptions,
-        handshakeTimeout: Duration, tokens: Tokens?, log: Log, slot: Slots.Slot, worker: any Worker
+        handshakeTimeout: Duration, tokens: Tokens?, log: Log, slot: Slots.Slot, orders: Orders.Own,
+        title: ProcessTitle?, worker: any Worker
     ) throws(SystemError) {
         signals = try SignalDescriptor([
             Signal.terminate, Signal.quit, Signal.reopen, Signal.call, Signal.childEnded,
@@ -56,6 +59,8 @@ final class Child {
         grace = options.grace
         self.log = log
         self.slot = slot
+        self.orders = orders
+        self.title = ChildTitle(title, peer: peer.description)
         self.worker = worker
         connection = ServerConnection(
             id: id, terms: options.terms, handshakeTimeout: handshakeTimeout, acceptedAt: acceptedAt,
@@ -71,6 +76,7 @@ final class Child {
         while true {
             serve([], at: now)
             write(at: now)
+            show()
             if connection.departure?.isOver ?? false { end(at: now) }
             var entries = [PollEntry(signals.number), socketEntry]
             entries += worker.entries(for: connection)
@@ -98,6 +104,16 @@ final class Child {
         PollEntry(leaveBy == nil ? socket.number : -1, reading: mayRead, writing: isBlocked)
     }
 
+    /// What an operator sees of this connection: a few stores, once a turn.
+    private func show() {
+        let state = connection.state
+        slot.count(
+            requests: connection.requestsServed, bytesIn: connection.bytesIn, bytesOut: connection.outbox.sent,
+            inFlight: UInt32(clamping: connection.inFlight), state: state.rawValue)
+        title.show(state)
+        for time in connection.takeRoundTrips() { slot.addRoundTrip(time, bucket: Histogram.bucket(of: time)) }
+    }
+
     private func takeSignals(at now: Instant) {
         while let signal = signals.next() {
             switch signal {
@@ -122,6 +138,7 @@ final class Child {
                 return false
             case .bytes(let count):
                 connection.received(count, at: now)
+                slot.heardAt = now
             }
         } catch {
             mayRead = false
@@ -141,6 +158,7 @@ final class Child {
     private func give(_ event: ServerConnection.Event, at now: Instant) {
         switch event {
         case .opened(let hello):
+            if let name = hello.options.name { slot.name = Array(name.utf8) }
             slot.hasGreeted = true
             report(.debug, "opened")
             worker.opened(hello, tokenName: connection.tokenName)
@@ -193,19 +211,29 @@ final class Child {
         guard let departure = connection.departure, !departure.isFlushing else { return }
         if !hasReported {
             socket.shutdownWriting()
-            hasReported = true
-            report(connection.ending.level, "closed")
+            reportEnd()
         }
         guard !hasSaidEnd, connection.hasGivenAll else { return }
         hasSaidEnd = true
         if connection.hello != nil { worker.closed(connection.ending) }
     }
 
-    /// SIGTERM: the requests that have come are answered, then the client is sent away. While the server drains it goes
-    /// by itself; else the connection is closed.
+    /// The end, in the log and for who counts it.
+    private func reportEnd() {
+        guard !hasReported else { return }
+        hasReported = true
+        slot.lateness = connection.lateness
+        slot.ending = Cause.numbers(of: connection.ending)
+        report(connection.ending.level, "closed")
+    }
+
+    /// SIGTERM: an operator ends this connection. Or the requests that have come are answered, then the client is sent
+    /// away: while the server drains it goes by itself, else the connection is closed.
     private func terminate(at now: Instant) {
+        let order = orders.order
+        guard order != .kick else { return connection.kick(at: now) }
         readWhatHasCome(at: now)
-        if case .sendAway(let milliseconds) = slot.order, comeBack == nil {
+        if case .sendAway(let milliseconds) = order, comeBack == nil {
             comeBack = now + .milliseconds(milliseconds)
             return connection.sendAway(GoAway(.shuttingDown, Child.farewell, retryAfter: milliseconds))
         }
@@ -218,10 +246,7 @@ final class Child {
         let (goAway, retryAfter) = lastWords(at: now)
         connection.quit(goAway, retryAfter: retryAfter, at: now)
         write(at: now)
-        if !hasReported {
-            hasReported = true
-            report(connection.ending.level, "closed")
-        }
+        reportEnd()
         // With unread bytes the socket would be reset, and what was just said be lost.
         readWhatHasCome(at: now)
         leave()
@@ -276,6 +301,7 @@ final class Child {
 
     private func leave() -> Never {
         worker.giveUp()
+        show()
         slot.isFinished = true
         exitProcess(connection.hasFailedHandshake ? Child.failedHandshake : 0)
     }

@@ -50,8 +50,15 @@ struct Listening: ~Copyable {
                 "'\(options.host)' is not an address to listen on: expected a numeric IPv4 or IPv6 "
                     + "address such as 127.0.0.1 or ::, or unix:/path (names are not resolved)")
         }
+        return try listen(on: address, backlog: options.backlog)
+    }
+
+    /// Listens at `address`; throws why that cannot be.
+    static func listen(
+        on address: SocketAddress, backlog: Int32, forOwnerAlone: Bool = false
+    ) throws(StartError) -> Descriptor {
         do throws(SystemError) {
-            return try listen(at: address, backlog: options.backlog)
+            return try listen(at: address, backlog: backlog, forOwnerAlone: forOwnerAlone)
         } catch {
             throw StartError(.cannotListen, "cannot listen on \(address): \(error.text) (\(error.call))", cause: error)
         }
@@ -63,13 +70,15 @@ struct Listening: ~Copyable {
     }
 
     /// A Unix socket's file outlives a server that was killed; one that nobody listens on any more is replaced.
-    private static func listen(at address: SocketAddress, backlog: Int32) throws(SystemError) -> Descriptor {
+    private static func listen(
+        at address: SocketAddress, backlog: Int32, forOwnerAlone: Bool
+    ) throws(SystemError) -> Descriptor {
         do throws(SystemError) {
-            return try .listening(at: address, backlog: backlog)
+            return try .listening(at: address, backlog: backlog, forOwnerAlone: forOwnerAlone)
         } catch {
             guard let path = address.unixPath, error.isAddressInUse, isAbandonedSocket(at: address) else { throw error }
             Posix.removeFile(at: path)
-            return try .listening(at: address, backlog: backlog)
+            return try .listening(at: address, backlog: backlog, forOwnerAlone: forOwnerAlone)
         }
     }
 }

@@ -29,6 +29,8 @@ final class Log {
     }
 
     private var level: LogLevel
+    /// What says another level to all processes, while the server runs.
+    private let orders: Orders?
     private var format: LogFormat
     private let destination: LogDestination
     private var floodLines: UInt64
@@ -38,9 +40,11 @@ final class Log {
 
     /// Opens the log; throws what the system says about the file or the socket.
     init(
-        level: LogLevel, format: LogFormat, destination: LogDestination = .standardError, floodLines: Int = 20
+        level: LogLevel, format: LogFormat, destination: LogDestination = .standardError, floodLines: Int = 20,
+        orders: Orders? = nil
     ) throws(SystemError) {
         self.level = level
+        self.orders = orders
         self.format = format
         self.destination = destination
         self.floodLines = Log.flood(floodLines)
@@ -54,6 +58,7 @@ final class Log {
     /// From now on this much is logged, in this form, by this process and those that are forked from it later.
     func set(_ options: ServerOptions) {
         level = options.logLevel
+        orders?.logLevel = options.logLevel
         format = options.logFormat
         floodLines = Log.flood(options.logFlood)
     }
@@ -84,7 +89,7 @@ final class Log {
         _ level: LogLevel, _ event: String, reason: String = "", most: UInt64? = nil,
         _ fields: @autoclosure () -> [Field]
     ) {
-        guard level <= self.level else { return }
+        guard level <= (orders?.logLevel ?? self.level) else { return }
         if level <= .warning {
             let kind = "\(level.rawValue),\(event),\(reason)"
             let verdict = flood.happened(kind, most: floodLines == .max ? .max : most ?? floodLines, at: .now)
@@ -154,11 +159,11 @@ final class Log {
         for (key, value) in fields {
             switch value {
             case .text(let text):
-                let escaped = escape(text) { "\\u{\(String($0.value, radix: 16))}" }
+                let escaped = Text.plain(text, most: Log.longestValue)
                 let isPlain = !escaped.isEmpty && !escaped.utf8.contains { $0 == 0x20 || $0 == 0x22 || $0 == 0x5C }
                 line += isPlain ? " \(key)=\(escaped)" : " \(key)=\"\(escaped)\""
             case .number(let number): line += " \(key)=\(number)"
-            case .seconds(let duration): line += " \(key)=\(seconds(duration))s"
+            case .seconds(let duration): line += " \(key)=\(Text.seconds(duration))s"
             }
         }
         return line + "\n"
@@ -168,35 +173,11 @@ final class Log {
         var line = "{\"time\":\"\(timestamp)\",\"level\":\"\(level.rawValue)\",\"event\":\"\(event)\""
         for (key, value) in fields {
             switch value {
-            case .text(let text):
-                line +=
-                    ",\"\(key)\":\""
-                    + escape(text) { scalar in
-                        String(scalar).utf16.map { "\\u" + String(0x10000 + Int($0), radix: 16).dropFirst() }.joined()
-                    } + "\""
+            case .text(let text): line += ",\"\(key)\":\"\(Text.json(text, most: Log.longestValue))\""
             case .number(let number): line += ",\"\(key)\":\(number)"
-            case .seconds(let duration): line += ",\"\(key)\":\(seconds(duration))"
+            case .seconds(let duration): line += ",\"\(key)\":\(Text.seconds(duration))"
             }
         }
         return line + "}\n"
-    }
-
-    /// Printable ASCII as it is, with quotes and backslashes escaped, all else as `other` writes it.
-    private func escape(_ text: String, other: (Unicode.Scalar) -> String) -> String {
-        var escaped = ""
-        for scalar in text.unicodeScalars where escaped.utf8.count < Log.longestValue {
-            switch scalar {
-            case "\"", "\\": escaped += "\\\(scalar)"
-            case " "..."~": escaped.unicodeScalars.append(scalar)
-            default: escaped += other(scalar)
-            }
-        }
-        return escaped
-    }
-
-    /// `1.002`: seconds with milliseconds.
-    private func seconds(_ duration: Duration) -> String {
-        let milliseconds = Int(duration / .milliseconds(1))
-        return "\(milliseconds / 1000)." + String(1000 + milliseconds % 1000).dropFirst()
     }
 }

@@ -15,7 +15,7 @@ final class Parent {
     /// Makes what works on a connection's requests, in its child: of the socket, the connection's number and its peer.
     typealias WorkerMaker = (borrowing Descriptor, UInt64, SocketAddress) -> any Worker
 
-    private struct Record {
+    struct Record {
         let connection: UInt64
         let peer: SocketAddress
         let acceptedAt: Instant
@@ -29,34 +29,38 @@ final class Parent {
     /// A handshake that had begun when the drain did is given so long to end: more than a round trip.
     private static var lastHandshakes: Duration { .milliseconds(250) }
 
-    private var options: ServerOptions
-    private let log: Log
+    private(set) var options: ServerOptions
+    let log: Log
     private var makeWorker: WorkerMaker
     private let readAgain: Reloader?
     /// What programs leave behind, where there are any.
     private var orphans: Orphans?
     private let signals: Held<SignalDescriptor>
     private let listener: Held<Descriptor>
-    private let address: SocketAddress
+    let address: SocketAddress
     /// A supervisor has the listener too.
     private let isHandedOver: Bool
-    private let socketFile: UInt64?
+    private let socketFile: SocketFile?
     private let pidfile: Held<Pidfile>
     private let supervisor: Supervisor
-    private var tokenFile: TokenFile?
+    let orders: Orders
+    private var title: ProcessTitle?
+    /// Set for as long as `run` lasts: what it serves asks this parent.
+    private(set) var look: Look!
+    private(set) var tokenFile: TokenFile?
     /// The group that the server has become.
     private let ownGroup: UInt32?
     private let refusals = Refusals()
     /// Given up for a moment where accept lacks a descriptor, so that one client can be accepted and told.
     private var spare = try? Descriptor.event()
-    private var children: [ProcessID: Record] = [:]
-    private var slots: Slots
+    private(set) var children: [ProcessID: Record] = [:]
+    var slots: Slots
     private var connections: UInt64 = 0
     private var pause = AcceptPause()
-    private var admission: Admission
+    var admission: Admission
     private var random = SystemRandomNumberGenerator()
     private var nextSweep = Instant.now
-    private var shutdown: Shutdown
+    private(set) var shutdown: Shutdown
     /// Set when the server drains: who is sent away when.
     private var drain: Drain?
     /// While the server drains: how long clients that are already on their way in are waited for.
@@ -64,8 +68,8 @@ final class Parent {
 
     init(
         _ options: ServerOptions, _ listening: consuming Listening, _ signals: consuming SignalDescriptor,
-        _ pidfile: consuming Pidfile?, _ supervisor: Supervisor, slots: Slots, tokenFile: TokenFile?,
-        ownGroup: UInt32?, log: Log, _ source: WorkerSource, reload readAgain: Reloader?
+        _ pidfile: consuming Pidfile?, _ supervisor: Supervisor, slots: Slots, orders: Orders,
+        tokenFile: TokenFile?, ownGroup: UInt32?, log: Log, _ source: WorkerSource, reload readAgain: Reloader?
     ) {
         self.options = options
         address = listening.address
@@ -75,6 +79,8 @@ final class Parent {
         self.pidfile = Held(pidfile)
         self.supervisor = supervisor
         self.slots = slots
+        self.orders = orders
+        title = options.showsTitles ? ProcessTitle.own : nil
         self.tokenFile = tokenFile
         self.ownGroup = ownGroup
         self.readAgain = readAgain
@@ -83,10 +89,14 @@ final class Parent {
         orphans = source.leavesOrphans ? Orphans() : nil
         admission = Admission(options)
         shutdown = Shutdown(drain: options.drain, grace: options.grace)
-        socketFile = address.unixPath.flatMap(fileNumber)
+        socketFile = address.unixPath.flatMap { SocketFile(at: $0) }
     }
 
-    func run() {
+    /// Serves until it is told to end; `listeners` are where an operator asks.
+    func run(_ listeners: consuming Look.Listeners) {
+        look = Look(
+            listeners, at: .now, control: { [unowned self] in answer($0) }, metrics: { [unowned self] in metrics() })
+        defer { look.end() }
         while shutdown.isServing || !children.isEmpty || orphans?.deadline != nil
             || (!shutdown.isAtOnce && (refusals.deadline != nil || listensUntil != nil))
         {
@@ -95,16 +105,19 @@ final class Parent {
             var entries = [
                 PollEntry(signals.number ?? -1), PollEntry(mayAccept ? listener.number ?? -1 : -1),
             ]
-            entries += refusals.entries
+            let refused = refusals.entries
+            entries += refused
+            entries += look.entries
             wait(for: &entries, from: now)
             let woke = Instant.now
             while let signal = signals.next() { take(signal, at: woke) }
-            refusals.woke(entries[2...], at: woke)
+            refusals.woke(entries[2..<2 + refused.count], at: woke)
             let step = shutdown.woke(at: woke)
             if step == .leave { break }
             take(step, at: woke)
             sendAway(at: woke)
             reapAll(at: woke)
+            look.woke(entries[(2 + refused.count)...], at: woke)
             if !shutdown.isServing { refuseLatecomers(at: woke) } else if entries[1].isReadable { acceptSome() }
             if mayAccept, !entries[1].isReadable { supervisor.accepted() }
             supervisor.turned(at: woke)
@@ -147,7 +160,8 @@ final class Parent {
 
     private func wait(for entries: inout [PollEntry], from now: Instant) {
         let end = earlier(earlier(shutdown.deadline, drain?.deadline), earlier(listensUntil, orphans?.deadline))
-        let own = earlier(earlier(end, refusals.deadline), earlier(pause.until, supervisor.deadline))
+        let others = earlier(earlier(refusals.deadline, supervisor.deadline), look.deadline)
+        let own = earlier(earlier(end, others), pause.until)
         do {
             try poll(&entries, until: earlier(own, now + Parent.sweepEvery))
         } catch {
@@ -185,12 +199,14 @@ final class Parent {
         }
         tokenFile?.refresh(log)
         let slot = slots.take()
+        orders.clear(slot)
         do throws(SystemError) {
             switch try forkProcess() {
             case .child:
-                becomeChild(accepted.connection, peer: peer, acceptedAt: now, slot: slots[slot])
+                becomeChild(accepted.connection, peer: peer, acceptedAt: now, slot: slot)
             case .parent(let pid):
                 connections += 1
+                look.totals.accept()
                 children[pid] = Record(connection: connections, peer: peer, acceptedAt: now, slot: slot)
                 admission.began(peer.ipNumber, slot: slot)
                 pause.forked()
@@ -198,6 +214,7 @@ final class Parent {
         } catch {
             slots.giveBack(slot)
             pause.forkFailed(at: now)
+            look.count(fork: error)
             reportTrouble("fork failed", error)
             refuse(accepted.connection, admission.refuse(.processes, using: &random), at: now)
         }
@@ -218,6 +235,7 @@ final class Parent {
 
     private func acceptFailed(_ error: SystemError, at now: Instant) {
         pause.acceptFailed(at: now)
+        look.count(accept: error)
         supervisor.acceptFailed(at: now)
         reportTrouble("accept failed", error)
         guard error.isOutOfDescriptors else { return }
@@ -235,13 +253,14 @@ final class Parent {
 
     /// What follows runs in the new process alone. All that is the parent's is closed before anything else.
     private func becomeChild(
-        _ connection: consuming Descriptor, peer: SocketAddress, acceptedAt: Instant, slot: Slots.Slot
+        _ connection: consuming Descriptor, peer: SocketAddress, acceptedAt: Instant, slot: Int
     ) -> Never {
         listener.close()
         signals.close()
         pidfile.close()
         supervisor.close()
         refusals.closeAll()
+        look.closeAll()
         spare = nil
         limitChild()
         do {
@@ -249,8 +268,8 @@ final class Parent {
             let worker = makeWorker(connection, id, peer)
             try Child(
                 connection, peer: peer, id: id, acceptedAt: acceptedAt, options: options,
-                handshakeTimeout: admission.handshakeTimeout, tokens: tokenFile?.tokens, log: log, slot: slot,
-                worker: worker
+                handshakeTimeout: admission.handshakeTimeout, tokens: tokenFile?.tokens, log: log,
+                slot: slots[slot], orders: orders[slot], title: title, worker: worker
             ).run()
         } catch {
             log.write(
@@ -287,6 +306,7 @@ final class Parent {
             admission.ended(
                 record.peer.ipNumber, slot: record.slot,
                 failedHandshake: isProper && ended.status == Child.failedHandshake, at: now)
+            look.totals.reap(Figures(slot))
             slots.giveBack(record.slot)
         }
         orphans?.kill(allBut: children.keys, at: now)
@@ -307,8 +327,11 @@ final class Parent {
 
     // MARK: Configuration
 
-    /// Takes over what the configuration says now, all of it or, where anything is wrong, nothing.
-    private func reload() {
+    /// Takes over what the configuration says now, all of it or, where anything is wrong, nothing. Returns the flags
+    /// that a restart alone changes.
+    @discardableResult
+    func reload() -> Result<[String], ReloadError> {
+        let result: Result<[String], ReloadError>
         supervisor.tell(.reloading(at: Instant.now.sinceStart))
         do throws(ReloadError) {
             guard shutdown.isServing else { throw ReloadError("the server is shutting down") }
@@ -330,12 +353,17 @@ final class Parent {
             }
             admission.take(options, children: children.values.map { ($0.peer.ipNumber, $0.slot) })
             shutdown = Shutdown(drain: options.drain, grace: options.grace)
+            title = options.showsTitles ? ProcessTitle.own : nil
             log.set(options)
-            reportReload(kept: kept + (reloaded?.alsoKept ?? []))
+            let all = kept + (reloaded?.alsoKept ?? [])
+            reportReload(kept: all)
+            result = .success(all)
         } catch {
+            result = .failure(error)
             log.write(.error, "not reloaded", [("text", .text("\(error); the configuration stays as it was"))])
         }
         if shutdown.isServing { supervisor.tell(.ready(address: address.description)) }
+        return result
     }
 
     private func reportReload(kept: [String]) {
@@ -379,6 +407,9 @@ final class Parent {
         }
     }
 
+    /// What a first SIGTERM does.
+    func stop(at now: Instant) { take(shutdown.signalled(at: now), at: now) }
+
     private func report(_ event: String, _ fields: [Log.Field] = []) {
         log.write(.info, event, [("children", .number(UInt64(children.count)))] + fields)
     }
@@ -390,10 +421,10 @@ final class Parent {
         }
     }
 
-    /// Of signals that wait the kernel keeps one, so what it was sent for stands in the child's slot.
-    private func order(_ order: Slots.Order, to pid: ProcessID) {
+    /// Of signals that wait the kernel keeps one, so what it was sent for stands where the child reads it.
+    func order(_ order: Orders.Order, to pid: ProcessID) {
         guard let record = children[pid] else { return }
-        slots[record.slot].order = order
+        orders.give(order, to: record.slot)
         sendSignal(Signal.terminate, to: pid)
     }
 
@@ -403,8 +434,8 @@ final class Parent {
     /// One that a supervisor has too is let go of at once: who is queued on it waits for the next server.
     private func stopListening(at now: Instant, waits: Bool = true) {
         guard !isHandedOver else { return listener.close() }
-        if let path = address.unixPath {
-            if let socketFile, fileNumber(at: path) == socketFile { removeFile(at: path) }
+        if address.isUnix {
+            socketFile?.remove()
             listensUntil = now
         } else {
             listener.dropNewHandshakes()

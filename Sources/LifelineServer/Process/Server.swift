@@ -55,6 +55,8 @@ public struct Server: ~Copyable {
     private let pidfile: Pidfile?
     private let supervisor: Supervisor
     private let slots: Slots
+    private let orders: Orders
+    private let look: Look.Listeners
     private let tokenFile: TokenFile?
     private let account: Account?
     /// Where it listens, with the port that the system chose.
@@ -75,11 +77,16 @@ public struct Server: ~Copyable {
         watchCrashes()
         let path = options.pidfile
         let pidfile = path == nil ? nil : try Pidfile(at: path!)
-        let log = try Server.openLog(options)
+        let orders = try Server.needing("shared memory") { () throws(SystemError) in
+            try Orders(most: options.maxConnections, level: options.logLevel)
+        }
+        let log = try Server.openLog(options, orders)
         let listening = try Listening(options)
         let signals = try Server.signals()
         let slots = try Server.needing("shared memory") { () throws(SystemError) in try Slots(options.maxConnections) }
+        var look = Look.Listeners()
         do throws(StartError) {
+            try look.open(options, owner: account)
             if let account {
                 try account.become()
                 // What root could read may be closed to this user, and then no change of it could be read either.
@@ -90,6 +97,7 @@ public struct Server: ~Copyable {
             try Server.needing("no_new_privs") { () throws(SystemError) in try forbidNewPrivileges() }
         } catch {
             listening.removeFile()
+            look.controlFile?.remove()
             throw error
         }
         self.listening = listening
@@ -101,13 +109,15 @@ public struct Server: ~Copyable {
         self.options = options
         self.account = account
         self.tokenFile = tokenFile
+        self.orders = orders
+        self.look = look
     }
 
-    private static func openLog(_ options: ServerOptions) throws(StartError) -> Log {
+    private static func openLog(_ options: ServerOptions, _ orders: Orders) throws(StartError) -> Log {
         do throws(SystemError) {
             return try Log(
                 level: options.logLevel, format: options.logFormat, destination: options.log,
-                floodLines: options.logFlood)
+                floodLines: options.logFlood, orders: orders)
         } catch {
             throw StartError(
                 .cannotOpen, "cannot open the log \(options.log): \(error.text) (\(error.call))", cause: error)
@@ -156,13 +166,15 @@ public struct Server: ~Copyable {
         if let account {
             fields += [("user", .number(UInt64(account.user))), ("group", .number(UInt64(account.group)))]
         }
+        if let control = options.control { fields.append(("control", .text(control))) }
+        if let metrics = look.metricsAddress { fields.append(("metrics", .text(metrics.description))) }
         log.write(.info, "listening", fields)
         tokenFile?.checkPermissions(log)
         tellReady(address)
         Parent(
-            options, listening, signals, pidfile, supervisor, slots: slots, tokenFile: tokenFile,
+            options, listening, signals, pidfile, supervisor, slots: slots, orders: orders, tokenFile: tokenFile,
             ownGroup: account?.group, log: log, source, reload: reload
-        ).run()
+        ).run(look)
     }
 
     private func tellReady(_ address: String) {

@@ -1,0 +1,48 @@
+// Memory that a parent and its children share, and the memory that holds a process's title.
+#define _GNU_SOURCE
+#include "CPosix.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+_Static_assert(sizeof(struct cposix_slot) % 64 == 0, "a slot is whole lines of the cache");
+
+static void *shared(size_t size) {
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+struct cposix_slot *cposix_make_slots(size_t count) { return shared(count * sizeof(struct cposix_slot)); }
+
+int cposix_make_board(size_t size, void **written, const void **read) {
+    void *memory = shared(size);
+    if (!memory) return -1;
+    // An old size of 0 maps the same memory a second time.
+    void *view = mremap(memory, 0, size, MREMAP_MAYMOVE);
+    if (view == MAP_FAILED) return -1;
+    if (mprotect(view, size, PROT_READ) != 0 || madvise(memory, size, MADV_DONTFORK) != 0) return -1;
+    *written = memory;
+    *read = view;
+    return 0;
+}
+
+size_t cposix_take_title(char *start, size_t arguments) {
+    // The environment stands behind the arguments; what of it lies elsewhere was set later, and stays there.
+    char *end = start + arguments;
+    size_t count = 0;
+    while (environ && environ[count]) count++;
+    char **copies = calloc(count + 1, sizeof *copies);
+    if (!copies) return 0;
+    for (size_t index = 0; index < count; index++) {
+        char *variable = environ[index];
+        copies[index] = variable;
+        if (variable != end) continue;
+        end += strlen(variable) + 1;
+        copies[index] = strdup(variable);
+        if (!copies[index]) return 0;
+    }
+    environ = copies;
+    return (size_t)(end - start);
+}

@@ -1,0 +1,166 @@
+import Liveness
+
+/// What an operator asks a server, on its control socket.
+///
+/// A request is one line, `lifeline 1 COMMAND [ARGUMENT]`; 1 is the version of all this. The answer is lines of JSON,
+/// each an object without others in it: the rows that the command has, and last the verdict, with `"ok":true`, or with
+/// `"ok":false`, an `error` for programs and a `text` for people. Then the server closes. An answer without a verdict
+/// is broken. New members may come at any time; a new meaning gets a new version.
+package enum ControlRequest: Equatable, Sendable {
+    case status
+    case connections
+    case drop(UInt64)
+    case drain
+    case reload
+    case penalties
+    /// Forgives the sources of this range of addresses.
+    case lift(String)
+    case logLevel(LogLevel)
+
+    static let version = 1
+    /// A longer line than this is refused, in bytes.
+    static let longest = 4096
+
+    /// Why a request cannot be read.
+    struct Mistake: Error, Equatable {
+        let error: String
+        let text: String
+    }
+
+    /// The line that asks it.
+    package var line: String { "lifeline \(ControlRequest.version) \(words)\n" }
+
+    private var words: String {
+        switch self {
+        case .status: "status"
+        case .connections: "connections"
+        case .drop(let id): "drop \(id)"
+        case .drain: "drain"
+        case .reload: "reload"
+        case .penalties: "penalties"
+        case .lift(let address): "lift \(address)"
+        case .logLevel(let level): "log-level \(level.rawValue)"
+        }
+    }
+
+    /// Reads the bytes that have come; nil where the line has not ended.
+    init?(_ bytes: [UInt8]) throws(Mistake) {
+        guard let end = bytes.firstIndex(of: 0x0A) else {
+            guard bytes.count < ControlRequest.longest else {
+                throw Mistake(error: "bad_request", text: "a request is one line of at most 4096 bytes")
+            }
+            return nil
+        }
+        let line = String(decoding: bytes[..<end], as: UTF8.self)
+        let words = line.split { $0 == " " || $0 == "\r" }.map(String.init)
+        guard words.count >= 3, words[0] == "lifeline" else {
+            throw Mistake(
+                error: "bad_request", text: "expected 'lifeline 1 COMMAND', got '\(Text.plain(line, most: 80))'")
+        }
+        guard words[1] == "\(ControlRequest.version)" else {
+            throw Mistake(
+                error: "bad_version", text: "version 1 is spoken here, not '\(Text.plain(words[1], most: 80))'")
+        }
+        try self.init(words[2], Array(words[3...]))
+    }
+
+    /// Reads a command and its arguments, as a person types them too.
+    package init(words: [String]) throws(ControlMistake) {
+        do throws(Mistake) {
+            try self.init(words.first ?? "", Array(words.dropFirst()))
+        } catch {
+            throw ControlMistake(description: error.text)
+        }
+    }
+
+    private init(_ command: String, _ arguments: [String]) throws(Mistake) {
+        switch (command, arguments.count) {
+        case ("status", 0): self = .status
+        case ("connections", 0): self = .connections
+        case ("drain", 0): self = .drain
+        case ("reload", 0): self = .reload
+        case ("penalties", 0): self = .penalties
+        case ("lift", 1): self = .lift(arguments[0])
+        case ("drop", 1):
+            guard let id = UInt64(arguments[0]), id > 0 else {
+                throw Mistake(
+                    error: "bad_request",
+                    text: "'\(Text.plain(arguments[0], most: 80))' is not the number of a connection: see 'connections'"
+                )
+            }
+            self = .drop(id)
+        case ("log-level", 1):
+            guard let level = LogLevel(rawValue: arguments[0]) else {
+                throw Mistake(
+                    error: "bad_request",
+                    text: "'\(Text.plain(arguments[0], most: 80))' is not a level: error, warning, info or debug")
+            }
+            self = .logLevel(level)
+        default:
+            throw Mistake(
+                error: "bad_request",
+                text:
+                    "'\(Text.plain(([command] + arguments).joined(separator: " "), most: 80))' is no command: expected "
+                    + "status, connections, drop ID, drain, reload, penalties, lift RANGE or log-level LEVEL")
+        }
+    }
+}
+
+/// A command that was typed wrongly.
+package struct ControlMistake: Error, CustomStringConvertible {
+    /// What was wrong, and what is expected.
+    package let description: String
+}
+
+/// How a server answers on its control socket.
+enum ControlAnswer {
+    /// The last line where all is well, with more members of `fill`.
+    static func done(_ fill: (inout JSONObject) -> Void = { _ in }) -> [UInt8] {
+        var object = JSONObject()
+        object.add("lifeline", ControlRequest.version)
+        object.add("ok", true)
+        fill(&object)
+        return line(object)
+    }
+
+    /// The last line where it is not.
+    static func failed(_ error: String, _ text: String) -> [UInt8] {
+        var object = JSONObject()
+        object.add("lifeline", ControlRequest.version)
+        object.add("ok", false)
+        object.add("error", error)
+        object.add("text", text)
+        return line(object)
+    }
+
+    /// The row of what a source owes.
+    static func row(_ debt: Penalties.Debt) -> JSONObject {
+        var row = JSONObject()
+        row.add("source", debt.source.description)
+        row.add("left", debt.left)
+        row.add("refused", debt.refused)
+        return row
+    }
+
+    static func line(_ object: JSONObject) -> [UInt8] { Array((object.line + "\n").utf8) }
+
+    /// The row of a connection. What the parent knows itself is sure; `figures` are what its child says.
+    static func row(
+        id: UInt64, pid: Int32, peer: String, acceptedAt: Instant, _ figures: Figures, at now: Instant
+    ) -> JSONObject {
+        var row = JSONObject()
+        row.add("id", id)
+        row.add("pid", pid)
+        row.add("peer", peer)
+        row.add("name", figures.name)
+        row.add("state", figures.state.name)
+        row.add("age", now - acceptedAt)
+        row.add("heard", figures.heardAt.map { max(.zero, now - $0) })
+        row.add("round_trip", figures.roundTrip, decimals: 6)
+        row.add("in_flight", figures.inFlight)
+        row.add("requests", figures.requests)
+        row.add("bytes_in", figures.bytesIn)
+        row.add("bytes_out", figures.bytesOut)
+        return row
+    }
+}

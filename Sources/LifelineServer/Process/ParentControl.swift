@@ -1,0 +1,147 @@
+import Framing
+import Liveness
+import Posix
+
+/// What the parent answers an operator, and what it does for one.
+extension Parent {
+    /// So many rows are made at a time.
+    private static var rowsAtOnce: Int { 128 }
+
+    func answer(_ request: ControlRequest) -> Visitors.Answer {
+        switch request {
+        case .connections: connectionRows()
+        case .status: Visitors.Answer(bytes: status())
+        case .drop(let id): Visitors.Answer(bytes: drop(id))
+        case .drain: Visitors.Answer(bytes: beginDrain())
+        case .reload: Visitors.Answer(bytes: readConfiguration())
+        case .penalties: penalties()
+        case .lift(let address): Visitors.Answer(bytes: lift(address))
+        case .logLevel(let level): Visitors.Answer(bytes: setLogLevel(level))
+        }
+    }
+
+    func metrics() -> String {
+        look.totals.metrics(
+            living: figures, refused: admission.refused, uptime: .now - look.startedAt, version: lifelineVersion)
+    }
+
+    private var figures: [Figures] { children.values.map { Figures(slots[$0.slot]) } }
+
+    private func status() -> [UInt8] {
+        let now = Instant.now
+        let work = look.totals.work(with: figures)
+        return ControlAnswer.done { status in
+            status.add("state", shutdown.isServing ? "serving" : "draining")
+            status.add("pid", processID)
+            status.add("version", lifelineVersion)
+            status.add("address", address.description)
+            status.add("uptime", now - look.startedAt)
+            status.add("connections", children.count)
+            status.add("max_connections", options.maxConnections)
+            status.add("accepted", look.totals.accepted)
+            status.add("refused", admission.refused.values.reduce(0, +))
+            status.add("closed", look.totals.closed.values.reduce(0, +))
+            status.add("requests", work.requests)
+            status.add("in_flight", work.inFlight)
+            status.add("bytes_in", work.bytesIn)
+            status.add("bytes_out", work.bytesOut)
+            status.add("log_level", orders.logLevel.rawValue)
+        }
+    }
+
+    /// A row for each connection, by id. They are made as they are read: a connection that has ended by then has none.
+    private func connectionRows() -> Visitors.Answer {
+        var left = children.map { (id: $0.value.connection, pid: $0.key) }.sorted { $0.id < $1.id }[...]
+        var count: Int? = 0
+        return Visitors.Answer(bytes: []) { [self] in
+            guard !left.isEmpty else {
+                defer { count = nil }
+                return count.map { count in ControlAnswer.done { $0.add("connections", count) } }
+            }
+            let now = Instant.now
+            var rows: [UInt8] = []
+            for (id, pid) in left.prefix(Parent.rowsAtOnce) {
+                guard let record = children[pid], record.connection == id else { continue }
+                rows += ControlAnswer.line(
+                    ControlAnswer.row(
+                        id: id, pid: pid, peer: record.peer.description, acceptedAt: record.acceptedAt,
+                        Figures(slots[record.slot]), at: now))
+                count? += 1
+            }
+            left = left.dropFirst(Parent.rowsAtOnce)
+            return rows
+        }
+    }
+
+    private func drop(_ id: UInt64) -> [UInt8] {
+        guard let (pid, record) = children.first(where: { $0.value.connection == id }) else {
+            return ControlAnswer.failed("unknown_connection", "there is no connection \(id)")
+        }
+        order(.kick, to: pid)
+        log.write(
+            .info, "kicked",
+            [("connection", .number(id)), ("pid", .number(UInt64(pid))), ("peer", .text(record.peer.description))])
+        return ControlAnswer.done {
+            $0.add("id", id)
+            $0.add("pid", pid)
+            $0.add("peer", record.peer.description)
+        }
+    }
+
+    private func beginDrain() -> [UInt8] {
+        let isFirst = shutdown.isServing
+        // What a second SIGTERM would do, to kill what is left, is not asked for.
+        if isFirst { stop(at: .now) }
+        return ControlAnswer.done {
+            $0.add("connections", children.count)
+            $0.add("began", isFirst)
+        }
+    }
+
+    private func readConfiguration() -> [UInt8] {
+        switch reload() {
+        case .success(let kept):
+            ControlAnswer.done {
+                if let tokens = tokenFile?.tokens.count { $0.add("tokens", tokens) }
+                $0.add("kept", kept.isEmpty ? nil : kept.joined(separator: ","))
+            }
+        case .failure(let error):
+            ControlAnswer.failed("not_reloaded", "\(error); the configuration stays as it was")
+        }
+    }
+
+    private func setLogLevel(_ level: LogLevel) -> [UInt8] {
+        let before = orders.logLevel
+        orders.logLevel = level
+        log.write(.info, "log level", [("level", .text(level.rawValue)), ("before", .text(before.rawValue))])
+        return ControlAnswer.done {
+            $0.add("log_level", level.rawValue)
+            $0.add("before", before.rawValue)
+        }
+    }
+
+    /// What sources owe for handshakes that failed, the greatest debts first.
+    private func penalties() -> Visitors.Answer {
+        var left = admission.penalties.debts(at: .now)[...]
+        let count = left.count
+        var isOver = false
+        return Visitors.Answer(bytes: []) {
+            guard left.isEmpty else {
+                defer { left = left.dropFirst(Parent.rowsAtOnce) }
+                return left.prefix(Parent.rowsAtOnce).flatMap { ControlAnswer.line(ControlAnswer.row($0)) }
+            }
+            defer { isOver = true }
+            return isOver ? nil : ControlAnswer.done { $0.add("penalties", count) }
+        }
+    }
+
+    private func lift(_ text: String) -> [UInt8] {
+        do throws(AddressRange.Mistake) {
+            let count = admission.lift(try AddressRange(text), at: .now)
+            log.write(.info, "penalties lifted", [("range", .text(text)), ("count", .number(UInt64(count)))])
+            return ControlAnswer.done { $0.add("lifted", count) }
+        } catch {
+            return ControlAnswer.failed("bad_request", Text.plain(error.description, most: 200))
+        }
+    }
+}

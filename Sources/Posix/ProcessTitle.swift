@@ -1,0 +1,45 @@
+import CPosix
+import Glibc
+
+/// The text that `ps` shows for this process: the memory of its arguments, and of the environment behind them.
+///
+/// It costs no system call to change; a process that was forked gets a copy of the page (4 KiB) when it first does.
+public struct ProcessTitle: @unchecked Sendable {
+    /// This process's; nil where /proc does not say where it is. What the arguments and the environment hold is copied
+    /// elsewhere first, so ask before any process is forked that changes it.
+    public static let own = ProcessTitle()
+
+    private let start: UnsafeMutablePointer<UInt8>
+    private let arguments: Int
+    private let size: Int
+
+    private init?() {
+        // The start and the end of the arguments are the fields 48 and 49; the second may hold anything (proc(5)).
+        guard let stat = try? contents(ofFile: "/proc/self/stat", most: 4096), let end = stat.lastIndex(of: 0x29) else {
+            return nil
+        }
+        let fields = stat[(end + 1)...].split { $0 == 0x20 || $0 == 0x0A }.map { String(decoding: $0, as: UTF8.self) }
+        guard fields.count > 46, let from = UInt(fields[45]), let to = UInt(fields[46]), to > from,
+            let start = UnsafeMutablePointer<UInt8>(bitPattern: from)
+        else { return nil }
+        // Read now, they are kept.
+        _ = CommandLine.arguments
+        arguments = Int(to - from)
+        size = start.withMemoryRebound(to: CChar.self, capacity: arguments) { [arguments] in
+            cposix_take_title($0, arguments)
+        }
+        guard size > 0 else { return nil }
+        self.start = start
+    }
+
+    /// Shows `text` behind the first `offset` bytes of what is shown, as far as there is room.
+    public func set(_ text: String, behind offset: Int = 0) {
+        var end = offset
+        for byte in text.utf8 where end < size - 1 {
+            start[end] = byte
+            end += 1
+        }
+        // The kernel shows all of the arguments' memory while its last byte is 0, and else what comes before the first 0.
+        for index in end..<max(arguments, end + 1) where index < size { start[index] = 0 }
+    }
+}

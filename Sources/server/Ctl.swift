@@ -1,0 +1,133 @@
+import Arguments
+import Framing
+import LifelineServer
+import Posix
+
+/// `server ctl`: an operator asks and orders a running server.
+struct Ctl {
+    var path = ControlClient.defaultPath
+    var words: [String] = []
+    var table = ConnectionTable()
+    var isJSON = false
+    var isWatched = false
+
+    static let command = Command<Ctl>(
+        "server ctl", operands: "COMMAND",
+        summary: "Asks and orders a running server, on its control socket.",
+        flags: [
+            Flag(
+                "--control", "PATH",
+                "the control socket that the server was started with\n(\(ControlClient.defaultPath))"
+            ) {
+                $0.path = $1
+            },
+            Flag("--json", "a line of JSON for each connection, or for the answer") { $0.isJSON = true },
+            Flag("--watch", "connections: again each second, until Ctrl-C") { $0.isWatched = true },
+            Flag(
+                "--sort", "KEY",
+                "connections: by id, pid, peer, name, state, age, heard, rtt, in-flight, requests\nor bytes; the most first (id)"
+            ) { ctl, text throws(UsageError) in
+                ctl.table.order = try Value.choice(text, of: ConnectionTable.Order.self)
+            },
+            Flag("--peer", "TEXT", "connections: only those with this in their address") { $0.table.peer = $1 },
+            Flag("--name", "TEXT", "connections: only those with this in what they call themselves") {
+                $0.table.name = $1
+            },
+            Flag(
+                "--state", "STATE", "connections: only those that are \(ConnectionTable.states.joined(separator: ", "))"
+            ) {
+                ctl, text throws(UsageError) in
+                guard ConnectionTable.states.contains(text) else {
+                    throw UsageError("'\(text)' is not one of \(ConnectionTable.states.joined(separator: ", "))")
+                }
+                ctl.table.state = text
+            },
+        ],
+        notes: """
+            Commands:
+              status            how the server is, and what it has done
+              connections       who is connected: id, process, peer, name, state, age, when it was heard last, the
+                                last round trip, unanswered requests, requests, bytes in and out
+              drop ID           end this connection with CLOSE(KICKED)
+              drain             end the server as SIGTERM does
+              reload            read the configuration again, as SIGHUP does; 69 where it is wrong
+              penalties         what sources owe for handshakes that failed, and how long they are refused
+              lift RANGE        forgive the sources of this range of addresses, such as 192.0.2.0/24
+              log-level LEVEL   log error, warning, info or debug from now on, in the connections that live too, until the
+                                configuration is read again
+
+            Exit status: 0 when it is done, 64 for a wrong command line, 69 where no server answers or it cannot do
+            it, 77 for anybody but the server's owner and root.
+            """,
+        addOperand: { $0.words.append($1) })
+
+    /// Does what the arguments ask for, and leaves.
+    static func run(_ arguments: [String]) -> Never {
+        var ctl = Ctl()
+        do throws(any Error) {
+            switch try command.parse(arguments, into: &ctl) {
+            case .help: try say(withoutEnd(command.help))
+            case .version: try say("server (Lifeline) \(lifelineVersion)")
+            case .generate: throw UsageError("--generate is not a flag of server ctl")
+            case .run: try ctl.run()
+            }
+        } catch let error as ControlClient.Trouble {
+            fail(error.status, error.text)
+        } catch let error as Failed {
+            fail(error.status, error.text)
+        } catch {
+            fail(.usage, "\(error)")
+        }
+        exitProcess(ExitStatus.ok.rawValue)
+    }
+
+    private func run() throws {
+        guard !words.isEmpty else { throw UsageError("a command is missing; see server ctl --help") }
+        let request: ControlRequest
+        do { request = try ControlRequest(words: words) } catch { throw UsageError("\(error); see server ctl --help") }
+        let client = ControlClient(path: path)
+        guard request == .connections else {
+            guard !isWatched else { throw UsageError("--watch goes with connections alone") }
+            let answer = try client.ask(request)
+            return try show(isJSON ? jsonLines(answer) : lines(answer, to: request))
+        }
+        ignoreBrokenPipes()
+        if isWatched { try Watch(self, client).run() }
+        let answer = try client.ask(request)
+        try show(isJSON ? json(answer) : ConnectionTable.lines(table.rows(of: answer.rows)))
+    }
+
+    /// The rows that are wanted.
+    func json(_ answer: ControlClient.Answer) -> [String] { table.rows(of: answer.rows).map(\.line) }
+
+    private func jsonLines(_ answer: ControlClient.Answer) -> [String] {
+        answer.rows.isEmpty ? [answer.verdict.line] : answer.rows.map(\.line)
+    }
+
+    private func show(_ lines: [String]) throws(Failed) {
+        if !lines.isEmpty { try say(lines.joined(separator: "\n")) }
+    }
+
+    private func lines(_ answer: ControlClient.Answer, to request: ControlRequest) -> [String] {
+        let verdict = answer.verdict
+        func word(_ key: String) -> String { verdict.words.first { $0.key == key }?.value ?? "?" }
+        switch request {
+        case .drop: return ["connection \(word("id")) of \(word("peer")) is dropped (pid \(word("pid")))"]
+        case .drain:
+            return [
+                (verdict.isTrue("began") ? "draining" : "draining already")
+                    + ", \(word("connections")) connections left"
+            ]
+        case .reload:
+            return ["reloaded"] + (verdict.text("kept").map { ["a restart alone changes \($0)"] } ?? [])
+        case .logLevel: return ["the log level is \(word("log_level")), and was \(word("before"))"]
+        default:
+            let rows = answer.rows.map { row in row.words.map { "\($0.key)=\($0.value)" }.joined(separator: " ") }
+            let members = verdict.words.filter { !["lifeline", "ok"].contains($0.key) }
+            return rows + members.map { "\($0.key): \($0.value)" }
+        }
+    }
+}
+
+/// `say` ends its line itself.
+private func withoutEnd(_ text: String) -> String { text.hasSuffix("\n") ? String(text.dropLast()) : text }

@@ -1,0 +1,80 @@
+import Liveness
+import Testing
+
+@testable import LifelineServer
+@testable import Posix
+
+@Suite("The memory that a child and its parent share")
+struct SlotTests {
+    @Test("What a child shows is what the parent sees; instants to two nanoseconds")
+    func shown() throws {
+        var slots = try Slots(3)
+        let slot = slots[slots.take()]
+        #expect(slot.heardAt == nil && slot.roundTrip == nil && slot.lateness == nil && slot.ending == nil)
+        let now = Instant(sinceStart: .nanoseconds(123_456_789_012_345_678))
+        slot.heardAt = now
+        slot.count(requests: 1, bytesIn: 2, bytesOut: 3, inFlight: 4, state: ConnectionState.working.rawValue)
+        for time in [Duration.milliseconds(3), .seconds(40), .zero] {
+            slot.addRoundTrip(time, bucket: Histogram.bucket(of: time))
+        }
+        slot.name = Array("till 7".utf8)
+        slot.ending = Cause.numbers(of: .closed(.silent, "", by: .server))
+        slot.lateness = .zero
+        let figures = Figures(slot)
+        #expect(now - figures.heardAt! < .nanoseconds(2) && figures.heardAt! <= now)
+        #expect((figures.requests, figures.bytesIn, figures.bytesOut, figures.inFlight) == (1, 2, 3, 4))
+        #expect(figures.state == .working && figures.name == "till 7")
+        #expect(figures.cause == Cause(reason: 7, by: 1) && figures.lateness == .zero)
+        #expect(figures.roundTrips.counts[0] == 1 && figures.roundTrips.counts[3] == 1)
+        #expect(figures.roundTrips.counts.last == 1 && figures.roundTrips.counts.reduce(0, +) == 3)
+        #expect(figures.roundTrip! < .nanoseconds(2), "the last, and not none")
+    }
+
+    @Test("A slot that is taken again is empty, and its neighbour's is another")
+    func again() throws {
+        var slots = try Slots(2)
+        let (one, other) = (slots.take(), slots.take())
+        slots[one].name = Array(repeating: 0x61, count: 100)
+        slots[other].heardAt = at(1)
+        #expect(slots[one].name.count == 64 && slots[other].name.isEmpty && slots[one].heardAt == nil)
+        slots.giveBack(one)
+        #expect(slots.take() == one && slots[one].name.isEmpty)
+    }
+
+    @Test(
+        "Whatever a child writes there, the parent shows it, counts it and goes on",
+        arguments: [0x80, 0xFF, 0x01, 0x7F])
+    func garbage(_ byte: UInt8) throws {
+        var slots = try Slots(1)
+        let slot = slots[slots.take()]
+        let memory = UnsafeMutableRawPointer(slot.pointer)
+        memory.initializeMemory(
+            as: UInt8.self, repeating: byte, count: MemoryLayout.size(ofValue: slot.pointer.pointee))
+        let figures = Figures(slot)
+        let row = ControlAnswer.row(id: 1, pid: 1, peer: "p", acceptedAt: at(0), figures, at: at(1))
+        #expect(JSONObject(line: row.line.utf8) == row)
+        #expect(row.line.utf8.count < 1000 && ConnectionTable.lines([row]).count == 2)
+        var totals = Totals()
+        for _ in 0..<100 { totals.reap(Figures(slot)) }
+        #expect(!totals.metrics(living: [figures], refused: [:], uptime: .zero, version: "").isEmpty)
+        #expect(totals.closed.keys.allSatisfy { $0.reason == "OTHER" })
+    }
+
+    @Test("The parent's orders: a level for all, and an order for one child at a time, of which a kick is the last")
+    func orders() throws {
+        let orders = try Orders(most: 5000, level: .warning)
+        #expect(orders.logLevel == .warning)
+        for level in LogLevel.allCases {
+            orders.logLevel = level
+            #expect(orders.logLevel == level)
+        }
+        for order in [Orders.Order.sendAway(retryAfter: .max), .end, .sendAway(retryAfter: 0), .kick] {
+            orders.give(order, to: 4999)
+            #expect(orders[4999].order == order && orders[4998].order == nil && orders[0].order == nil)
+        }
+        orders.give(.end, to: 4999)
+        #expect(orders[4999].order == .kick)
+        orders.clear(4999)
+        #expect(orders[4999].order == nil && orders.logLevel == .debug)
+    }
+}
