@@ -90,8 +90,9 @@ final class ClientBench: Bench {
 
     /// The next frame that is no PING of the client and not to be skipped; its PINGs are answered.
     func next(on peer: RawPeer, within limit: Duration = RawPeer.patience) throws -> RawFrame {
+        let deadline = SuspendingClock.now + limit
         while true {
-            let frame = try peer.takeFrame(within: limit)
+            let frame = try peer.takeFrame(within: max(.zero, SuspendingClock.now.duration(to: deadline)))
             judge(frame)
             if frame.type == .ping { try peer.send(.pong(to: frame)) }
             if frame.type != .ping, frame.isKnown { return frame }

@@ -51,8 +51,10 @@ final class ServerBench: Bench {
 
     /// The next frame that is no PING of the server; its PINGs are answered.
     func next(on peer: RawPeer, within limit: Duration = RawPeer.patience) throws -> RawFrame {
+        // PINGs come for as long as they are answered: the limit is for the frame that is waited for.
+        let deadline = SuspendingClock.now + limit
         while true {
-            let frame = try peer.takeFrame(within: limit)
+            let frame = try peer.takeFrame(within: max(.zero, SuspendingClock.now.duration(to: deadline)))
             guard frame.type == .ping else { return frame }
             // A server may look whether a client that has ended its stream is still there: it waits for no PONG.
             if !peer.hasEnded { try peer.send(.pong(to: frame)) }
