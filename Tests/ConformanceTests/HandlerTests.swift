@@ -187,7 +187,7 @@ extension Live.Handlers {
             for tick in 0..<5 { #expect(try peer.take(.message).payload == Array("tick \(tick)".utf8)) }
             try peer.send(.close())
             _ = try peer.frames(upTo: .close)
-            try server.log.line(with: "the clock stopped")
+            try server.waitForChildren(0)
         }
     }
 

@@ -62,7 +62,6 @@ struct Obedient: Handler {
                     connection!.send("tick \(ticks)")
                     ticks += 1
                 }
-                tell("the clock stopped")
             }
         case "count":
             count += 1
