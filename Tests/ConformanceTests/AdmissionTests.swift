@@ -324,7 +324,9 @@ extension Live.Admission {
         }
     }
 
-    @Test("Limits bind every child, and not the parent; a part of a second of processor time is a whole one")
+    @Test(
+        "Limits bind every child, and not the parent; a part of a second of processor time is a whole one",
+        .boundsMemory)
     func limited() throws {
         try withServer("--max-memory", "64m", "--max-cpu", "2500ms", "--max-files", "20") { server in
             let peer = try server.open()
@@ -366,7 +368,7 @@ extension Live.Admission {
         }
     }
 
-    @Test("A connection that asks for more than --max-memory ends alone")
+    @Test("A connection that asks for more than --max-memory ends alone", .boundsMemory)
     func memory() throws {
         let flags = ["--max-memory", "48m", "--max-message", "100m", "--max-queued", "100m", "--timeout", "60"]
         try withServer(flags) { server in

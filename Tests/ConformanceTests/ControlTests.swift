@@ -145,7 +145,7 @@ extension Live.Control {
                 #expect(try peer.take(.response).id == 1)
             }
             peers[1].close()
-            try server.waitForChildren(2)
+            try withExtendedLifetime(peers) { try server.waitForChildren(2) }
             #expect(try user.ctl("drop", "2", status: 69).contains("there is no connection 2"))
             // The place in shared memory is another connection's now, and the order is not for it.
             let next = try server.open()

@@ -135,7 +135,9 @@ extension Live.Handlers {
         }
     }
 
-    @Test("A response in parts for a client that reads slowly: its child's memory stays bounded, heartbeats go on")
+    @Test(
+        "A response in parts for a client that reads slowly: its child's memory stays bounded, heartbeats go on",
+        .boundsMemory)
     func stream() throws {
         try withServer(command: "handlers") { server in
             let peer = try server.open(.hello(maxMessage: 1 << 30), receiveBuffer: 65536)
@@ -274,7 +276,7 @@ extension Live.Handlers {
         }
     }
 
-    @Test("A handler that allocates without end dies of --max-memory, which the log names")
+    @Test("A handler that allocates without end dies of --max-memory, which the log names", .boundsMemory)
     func memory() throws {
         try withServer("--max-memory", "300m", command: "handlers") { server in
             let other = try server.open()

@@ -34,3 +34,10 @@ func withPunctualClient(_ body: () throws -> Void) throws {
     }
     try body()
 }
+
+extension Trait where Self == ConditionTrait {
+    /// A test that bounds the memory or the address space of a process: a sanitizer takes more of both than any bound.
+    static var boundsMemory: Self {
+        .disabled(if: isSanitized, "a sanitizer keeps freed memory, and needs terabytes of address space")
+    }
+}
