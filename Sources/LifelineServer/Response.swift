@@ -34,7 +34,7 @@ public final class Parts {
     }
 
     private let way: Way
-    private(set) var collected: [UInt8] = []
+    private var collected: [UInt8] = []
 
     init(to desk: Desk, for request: Request) { way = .desk(desk, request) }
     init(collecting longest: Int) { way = .memory(longest: longest) }
@@ -56,6 +56,14 @@ public final class Parts {
                 throw Failure(.messageTooLarge, "the response has more than \(longest) bytes")
             }
             collected += bytes
+        }
+    }
+
+    /// What ends the response of `request` when all of it has been sent: its last part, or the whole of it.
+    func last(of request: Request) -> Desk.Product {
+        switch way {
+        case .desk: .part(request.id, [], isLast: true)
+        case .memory: .response(request.id, collected[...])
         }
     }
 

@@ -178,14 +178,10 @@ extension Live.CommandLineOfServer {
 
     @Test("A log that nobody reads costs lines, not connections; the next that can be written says how many")
     func unreadLog() throws {
-        var ends: [Int32] = [0, 0]
-        try #require(pipe(&ends) == 0)
-        for end in ends { _ = fcntl(OpenDescriptors.add(end), F_SETFD, FD_CLOEXEC) }
-        defer { for end in ends { OpenDescriptors.close(end) } }
-        // F_SETPIPE_SZ: the least that a pipe can hold.
-        _ = fcntl(ends[1], 1031, 4096)
+        let pipe = try SmallPipe()
+        defer { pipe.close() }
         let server = try ServerProcess(
-            ["--log-level", "debug"], errors: .descriptor(ends[1]))
+            ["--log-level", "debug"], errors: .descriptor(pipe.writeEnd))
         for _ in 0..<20 { try expectService(server) }
         // The parent writes too, and must not hang.
         let peer = try server.open()
@@ -194,10 +190,10 @@ extension Live.CommandLineOfServer {
         try server.waitForChildren(0)
         peer.close()
         var buffer = [UInt8](repeating: 0, count: 65536)
-        #expect(read(ends[0], &buffer, buffer.count) > 0)
+        #expect(read(pipe.readEnd, &buffer, buffer.count) > 0)
         server.process.kill(SIGTERM)
         #expect(try server.process.wait() == .status(0))
-        let count = read(ends[0], &buffer, buffer.count)
+        let count = read(pipe.readEnd, &buffer, buffer.count)
         #expect(String(decoding: buffer.prefix(max(0, count)), as: UTF8.self).contains(" lines lost count="))
     }
 }

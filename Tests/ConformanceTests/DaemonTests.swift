@@ -118,16 +118,12 @@ extension Live.DaemonOfServer {
     func killedStarter() throws {
         let directory = try TemporaryDirectory()
         // A full pipe for standard output holds the daemon where it announces itself.
-        var ends: [Int32] = [0, 0]
-        try #require(pipe(&ends) == 0)
-        for end in ends { _ = fcntl(OpenDescriptors.add(end), F_SETFD, FD_CLOEXEC) }
-        defer { for end in ends { OpenDescriptors.close(end) } }
-        let size = Int(fcntl(ends[1], 1031, 4096))
-        let filling = [UInt8](repeating: 0x78, count: size)
-        try #require(write(ends[1], filling, size) == size)
+        let pipe = try SmallPipe()
+        defer { pipe.close() }
+        try pipe.fill()
         let command = try Spawned(
             "server", ["--daemon", "--port", "0", "--log", directory.file("log"), "--pidfile", directory.file("pid")],
-            output: .descriptor(ends[1]))
+            output: .descriptor(pipe.writeEnd))
         var pid: pid_t = 0
         #expect(
             eventually {
@@ -137,8 +133,8 @@ extension Live.DaemonOfServer {
         try command.wait()
         #expect(!hasGone(pid))
         defer { if !hasGone(pid) { kill(pid, SIGKILL) } }
-        var buffer = [UInt8](repeating: 0, count: size)
-        try #require(read(ends[0], &buffer, size) == size)
+        var buffer = [UInt8](repeating: 0, count: pipe.capacity)
+        try #require(read(pipe.readEnd, &buffer, buffer.count) == buffer.count)
         #expect(eventually { hasGone(pid) })
         #expect(!directory.names.contains("pid"))
     }
@@ -146,15 +142,12 @@ extension Live.DaemonOfServer {
     @Test("A daemon that dies before it listens is told of, with status 70")
     func diedEarly() throws {
         let directory = try TemporaryDirectory()
-        var ends: [Int32] = [0, 0]
-        try #require(pipe(&ends) == 0)
-        for end in ends { _ = fcntl(OpenDescriptors.add(end), F_SETFD, FD_CLOEXEC) }
-        defer { for end in ends { OpenDescriptors.close(end) } }
-        let size = Int(fcntl(ends[1], 1031, 4096))
-        try #require(write(ends[1], [UInt8](repeating: 0x78, count: size), size) == size)
+        let pipe = try SmallPipe()
+        defer { pipe.close() }
+        try pipe.fill()
         let command = try Spawned(
             "server", ["--daemon", "--port", "0", "--log", directory.file("log"), "--pidfile", directory.file("pid")],
-            output: .descriptor(ends[1]))
+            output: .descriptor(pipe.writeEnd))
         var pid: pid_t = 0
         #expect(
             eventually {

@@ -334,12 +334,9 @@ extension Live.LogDestinations {
 
     @Test("Many processes on a pipe that nobody reads lose lines, and none of them waits for room")
     func unreadPipe() throws {
-        var ends: [Int32] = [0, 0]
-        try #require(pipe(&ends) == 0)
-        for end in ends { _ = fcntl(OpenDescriptors.add(end), F_SETFD, FD_CLOEXEC) }
-        defer { for end in ends { OpenDescriptors.close(end) } }
-        _ = fcntl(ends[1], 1031, 4096)
-        let server = try ServerProcess(["--log-level", "debug", "--timeout", "5"], errors: .descriptor(ends[1]))
+        let pipe = try SmallPipe()
+        defer { pipe.close() }
+        let server = try ServerProcess(["--log-level", "debug", "--timeout", "5"], errors: .descriptor(pipe.writeEnd))
         // poll(2) promises the same room to all who ask, and two who do so at the same instant are no event to wait for.
         // So it is looked whether the server writes through a description of its own, which does not block.
         let own = ProcessFiles.descriptors(of: server.pid).filter {
@@ -353,7 +350,7 @@ extension Live.LogDestinations {
         // All of them come to write at the same time, with room for the lines of a few.
         var buffer = [UInt8](repeating: 0, count: 65536)
         for _ in 0..<5 {
-            while waitUntilReady(ends[0], POLLIN, until: .now) { _ = read(ends[0], &buffer, buffer.count) }
+            while waitUntilReady(pipe.readEnd, POLLIN, until: .now) { _ = read(pipe.readEnd, &buffer, buffer.count) }
             let peers = try (0..<50).map { _ in try server.connect() }
             for peer in peers {
                 try peer.send(RawFrame.preface + RawFrame.short.bytes + RawFrame.request(1).bytes)
@@ -368,7 +365,7 @@ extension Live.LogDestinations {
             try server.waitForChildren(0, within: .seconds(20))
         }
         // The flag is not set on what others share: the pipe of the test still blocks.
-        #expect(fcntl(ends[1], F_GETFL) & O_NONBLOCK == 0)
+        #expect(fcntl(pipe.writeEnd, F_GETFL) & O_NONBLOCK == 0)
         server.process.kill(SIGTERM)
         #expect(try server.process.wait() == .status(0))
     }

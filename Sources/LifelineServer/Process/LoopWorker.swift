@@ -31,22 +31,8 @@ final class LoopWorker<ConnectionHandler: Handler>: Worker {
     }
 
     func take(_ request: Request) {
-        answers.append(answer(to: request))
+        answers.append(handler.answer(to: request) { Parts(collecting: longest) })
         answers.append(.finished)
-    }
-
-    private func answer(to request: Request) -> Desk.Product {
-        do throws(Failure) {
-            switch try handler.respond(to: request).body {
-            case .bytes(let bytes): return .response(request.id, bytes)
-            case .parts(let write):
-                let parts = Parts(collecting: longest)
-                try write(parts)
-                return .response(request.id, parts.collected[...])
-            }
-        } catch {
-            return .failure(request.id, error)
-        }
     }
 
     func take(message: ArraySlice<UInt8>) {

@@ -83,7 +83,7 @@ private func serve<ConnectionHandler: Handler>(_ handler: inout ConnectionHandle
             handler.opened(connection)
             desk.finish()
         case .request(let request):
-            desk.finish(with: answer(of: &handler, to: request, desk))
+            desk.finish(with: handler.answer(to: request) { Parts(to: desk, for: request) })
         case .message(let message):
             handler.received(message)
             desk.finish()
@@ -91,20 +91,5 @@ private func serve<ConnectionHandler: Handler>(_ handler: inout ConnectionHandle
             handler.closed(ending)
             return desk.make(.over)
         }
-    }
-}
-
-private func answer<ConnectionHandler: Handler>(
-    of handler: inout ConnectionHandler, to request: Request, _ desk: Desk
-) -> Desk.Product {
-    do throws(Failure) {
-        switch try handler.respond(to: request).body {
-        case .bytes(let bytes): return .response(request.id, bytes)
-        case .parts(let write):
-            try write(Parts(to: desk, for: request))
-            return .part(request.id, [], isLast: true)
-        }
-    } catch {
-        return .failure(request.id, error)
     }
 }

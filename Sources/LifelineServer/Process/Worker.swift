@@ -39,3 +39,20 @@ protocol Worker: AnyObject {
 extension Worker {
     var judgesTime: Bool { false }
 }
+
+extension Handler {
+    /// What it makes of `request`; `parts` is the way out for a response that it sends in parts.
+    mutating func answer(to request: Request, parts: () -> Parts) -> Desk.Product {
+        do throws(Failure) {
+            switch try respond(to: request).body {
+            case .bytes(let bytes): return .response(request.id, bytes)
+            case .parts(let write):
+                let parts = parts()
+                try write(parts)
+                return parts.last(of: request)
+            }
+        } catch {
+            return .failure(request.id, error)
+        }
+    }
+}
