@@ -175,7 +175,8 @@ public struct Server: ~Copyable {
         tokenFile?.checkPermissions(log)
         tellReady(address)
         Parent(
-            options, listening, signals, childSignals: childSignals, pidfile, supervisor, slots: slots, orders: orders, tokenFile: tokenFile,
+            options, listening, signals, childSignals: childSignals, pidfile, supervisor, slots: slots, orders: orders,
+            tokenFile: tokenFile,
             ownGroup: account?.group, log: log, source, reload: reload
         ).run(look)
     }
