@@ -30,13 +30,15 @@ let package = Package(
         // The two sides.
         .target(name: "LifelineServer", dependencies: ["Framing", "Liveness", "Posix"]),
         .target(name: "LifelineClient", dependencies: ["Framing", "Liveness", "Posix"]),
+        // Many connections for a measurement, from one thread.
+        .target(name: "LoadGenerator", dependencies: ["Framing", "Posix"]),
         // The commands.
         .target(name: "Arguments"),
         .executableTarget(
             name: "server", dependencies: ["LifelineServer", "Framing", "Posix", "Arguments"],
             linkerSettings: fullyStatic),
         .executableTarget(
-            name: "client", dependencies: ["LifelineClient", "Framing", "Liveness", "Posix", "Arguments"],
+            name: "client", dependencies: ["LifelineClient", "LoadGenerator", "Framing", "Liveness", "Posix", "Arguments"],
             linkerSettings: staticRuntime),
         // Raw bytes and sockets with deadlines, for whoever judges an implementation: it shares no encoder, decoder or
         // constant with Framing.

@@ -53,6 +53,8 @@ extension SystemError {
     public var isPermissionDenied: Bool { code == EACCES || code == EPERM }
     /// connect(2) to a Unix socket: there is no such file, or nobody listens on it (ENOENT, ECONNREFUSED).
     public var isNobodyThere: Bool { code == ENOENT || code == ECONNREFUSED }
+    /// The peer has thrown the connection away (ECONNRESET, or EPIPE behind it).
+    public var isReset: Bool { code == ECONNRESET || code == EPIPE }
     /// write(2): nobody reads (EPIPE).
     public var isBrokenPipe: Bool { code == EPIPE }
     /// A file, or a folder on the way to it, is not there (ENOENT, ENOTDIR).

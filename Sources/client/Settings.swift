@@ -37,7 +37,7 @@ struct Settings {
         }
     }
 
-    private static func token(inFile path: String) throws(UsageError) -> [UInt8] {
+    static func token(inFile path: String) throws(UsageError) -> [UInt8] {
         do throws(SystemError) {
             var token = try contents(ofFile: path, most: Limits.tokenLength + 1)
             if token.last == UInt8(ascii: "\n") { token.removeLast() }
