@@ -71,7 +71,7 @@ def _prepare(name, pool, say):
         missing = [flag for flag in ("--pool", "--pool-reuse") if not re.search(rf"^\s+{flag}\s", help_text, re.M)]
         if missing:
             raise CannotRun(f"this server has no {' and no '.join(missing)}")
-        return Opponent(name, server + ["--pool", str(pool[0]), "--pool-reuse", str(pool[1])])
+        return Opponent(name, server + ["--pool", pool[0], "--pool-reuse", pool[1]])
     if name == "c":
         return Opponent(name, [os.path.join(BUILT, "forking"), "--port", "0", "--max-connections", "50000"])
     if name == "swiftnio":

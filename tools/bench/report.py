@@ -19,14 +19,13 @@ def ratios(results, row, ours, against, metric):
     """Of each round in which both were measured."""
     of = results.get(row, {})
     pairs = zip(of.get(ours, {}).get("rounds", []), of.get(against, {}).get("rounds", []))
-    return [a[metric] / b[metric] for a, b in pairs if a and b and b[metric] > 0]
+    return [a[metric] / b[metric] for a, b in pairs if a and b and a[metric] > 0 and b[metric] > 0]
 
 
 def comparisons(rows, results):
     """Each ratio with its target, and each target that is about a figure alone."""
     lines = []
     for row in rows:
-        measured = results.get(row.name, {})
         for metric in row.metrics:
             wanted = {(t.ours, t.against): t for t in row.targets if t.metric == metric.name}
             for ours in (OURS, POOL):
@@ -45,8 +44,6 @@ def comparisons(rows, results):
                         continue
                     theirs = median(results, row.name, against, metric.name)
                     lines.append(Comparison(row, metric, ours, against, own, theirs, values, target))
-        if not measured:
-            continue
     return lines
 
 
@@ -99,7 +96,7 @@ def text(rows, results, left_out, facts):
         lines.append("  ".join(c.rjust(w) if i in right else c.ljust(w)
                                for i, (c, w) in enumerate(zip(shown, widths))).rstrip())
     lines.append("")
-    lines.append("A ratio is the median over the rounds of (who / against); the spread is the least and the most of them.")
+    lines.append("A ratio (who / against) is the median over the rounds, its spread the least and the most of them.")
     lines += [f"{name}: {value}" for name, value in facts.items()]
     lines += notes(results, left_out)
     return "\n".join(lines)
@@ -168,7 +165,7 @@ def svg(rows, results, facts):
 
 def _ticks(least, most):
     """Steps of a scale on which twice is as far as half."""
-    known = [0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 20, 50, 100]
+    known = [0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 20, 50, 100]
     return [t for t in known if least <= t <= most]
 
 
@@ -191,8 +188,7 @@ def _panel(parts, title, panel, y):
         key = (each.row.name, each.ours, each.metric.name)
         if key != previous:
             y += GROUP if previous else 0
-            name = each.row.title if len(each.row.metrics) < 2 or each.metric is each.row.metrics[0] and each.metric.more \
-                else f"{each.row.title}: {each.metric.unit}"
+            name = each.row.title if each.metric.more else f"{each.row.title}: {each.metric.unit}"
             if each.ours == POOL:
                 name += ", pool"
             body.append(f'<text x="{LEFT - 10}" y="{y + 10}" text-anchor="end">{escape(name)}</text>')

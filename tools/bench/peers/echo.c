@@ -23,7 +23,8 @@ int main(int count, char **arguments) {
     for (int i = 1; i < count; i++) {
         const char *flag = arguments[i], *value = arguments[i + 1];
         if (!strcmp(flag, "--timeout")) terms.timeout = number(flag, value, 100, 86400000), i++;
-        else if (!strcmp(flag, "--handshake-timeout")) terms.handshake_timeout = number(flag, value, 100, 86400000), i++;
+        else if (!strcmp(flag, "--handshake-timeout"))
+            terms.handshake_timeout = number(flag, value, 100, 86400000), i++;
         else if (!strcmp(flag, "--log")) log = 2;
         else return fprintf(stderr, "echo: %s is no flag: see the first lines of echo.c\n", flag), 64;
     }

@@ -101,7 +101,8 @@ int main(int count, char **arguments) {
         const char *flag = arguments[i], *value = arguments[i + 1];
         if (!strcmp(flag, "--port")) port = number(flag, value, 0, 65535), i++;
         else if (!strcmp(flag, "--timeout")) terms.timeout = number(flag, value, 100, 86400000), i++;
-        else if (!strcmp(flag, "--handshake-timeout")) terms.handshake_timeout = number(flag, value, 100, 86400000), i++;
+        else if (!strcmp(flag, "--handshake-timeout"))
+            terms.handshake_timeout = number(flag, value, 100, 86400000), i++;
         else if (!strcmp(flag, "--max-connections")) limit = number(flag, value, 1, 1000000), i++;
         else if (!strcmp(flag, "--backlog")) backlog = number(flag, value, 1, 65535), i++;
         else if (!strcmp(flag, "--quiet")) log = -1;
@@ -123,7 +124,7 @@ int main(int count, char **arguments) {
     printf("listening on 127.0.0.1:%d\n", ntohs(address.sin_port));
     fflush(stdout);
 
-    /* Signals come while ppoll(2) waits and at no other time, in the parent and, as they inherit it, in the children. */
+    /* Signals come while ppoll(2) waits and at no other time: in the parent, and in the children, which inherit it. */
     struct sigaction action = {.sa_handler = on_signal};
     sigset_t blocked, open;
     sigemptyset(&blocked);

@@ -188,7 +188,8 @@ final class Conversation: ChannelInboundHandler {
 
     private func judgeWords(_ payload: ByteBuffer, zeroAt place: Int) throws {
         let start = payload.readerIndex
-        guard payload.getInteger(at: start + place, as: UInt16.self) == 0 else { throw Ending.violation("zero is not 0") }
+        let zero = payload.getInteger(at: start + place, as: UInt16.self)
+        guard zero == 0 else { throw Ending.violation("zero is not 0") }
         let text = payload.getSlice(at: start + 12, length: payload.readableBytes - 12)!
         guard String(validating: text.readableBytesView, as: UTF8.self) != nil else {
             throw Ending.violation("a text is not UTF-8")

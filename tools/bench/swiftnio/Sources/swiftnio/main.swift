@@ -42,7 +42,8 @@ func log(_ text: String) {
     clock_gettime(CLOCK_REALTIME, &time)
     gmtime_r(&time.tv_sec, &date)
     func two(_ number: Int32) -> String { number < 10 ? "0\(number)" : "\(number)" }
-    let stamp = "\(date.tm_year + 1900)-\(two(date.tm_mon + 1))-\(two(date.tm_mday))T"
+    let stamp =
+        "\(date.tm_year + 1900)-\(two(date.tm_mon + 1))-\(two(date.tm_mday))T"
         + "\(two(date.tm_hour)):\(two(date.tm_min)):\(two(date.tm_sec)).\(time.tv_nsec / 1_000_000)Z"
     var line = stamp + " " + text + "\n"
     line.withUTF8 { _ = write(2, $0.baseAddress, $0.count) }
