@@ -38,7 +38,8 @@ let package = Package(
             name: "server", dependencies: ["LifelineServer", "Framing", "Posix", "Arguments"],
             linkerSettings: fullyStatic),
         .executableTarget(
-            name: "client", dependencies: ["LifelineClient", "LoadGenerator", "Framing", "Liveness", "Posix", "Arguments"],
+            name: "client",
+            dependencies: ["LifelineClient", "LoadGenerator", "Framing", "Liveness", "Posix", "Arguments"],
             linkerSettings: staticRuntime),
         // Raw bytes and sockets with deadlines, for whoever judges an implementation: it shares no encoder, decoder or
         // constant with Framing.
@@ -55,6 +56,7 @@ let package = Package(
         .testTarget(
             name: "LifelineServerTests", dependencies: ["LifelineServer", "Framing", "Liveness", "Posix", "RawWire"]),
         .testTarget(name: "LifelineClientTests", dependencies: ["LifelineClient", "Framing", "Liveness", "Posix"]),
+        .testTarget(name: "LoadGeneratorTests", dependencies: ["LoadGenerator", "Framing"]),
         .testTarget(name: "ArgumentsTests", dependencies: ["Arguments"]),
         // Judges the built commands by their bytes alone: it depends on them to have them built, and shares no encoder,
         // decoder or constant with them.

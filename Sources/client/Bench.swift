@@ -134,7 +134,8 @@ struct Bench {
         }
         for flag in ["--rate", "--requests", "--size", "--verify"]
         where (options.inFlight == 0 || options.isSilent) && given.contains(flag) {
-            throw UsageError("\(flag) is about requests, and \(options.isSilent ? "--silent" : "--in-flight 0") sends none")
+            throw UsageError(
+                "\(flag) is about requests, and \(options.isSilent ? "--silent" : "--in-flight 0") sends none")
         }
     }
 
