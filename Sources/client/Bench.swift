@@ -115,7 +115,9 @@ struct Bench {
             switch try command.parse(arguments, into: &bench, given: &given) {
             case .help: console.write(Array("\(command.help)\n".utf8))
             case .version: console.write(Array("client (Lifeline) \(lifelineVersion)\n".utf8))
-            case .generate: throw UsageError("--generate is not a flag of client bench")
+            case .generate(let what):
+                guard what == .options else { throw UsageError("--generate of client bench makes options alone") }
+                console.write(Array("\(command.generated(what, for: "lifeline-client-bench"))\n".utf8))
             case .run:
                 try bench.check(given)
                 bench.run()

@@ -6,7 +6,7 @@ import Testing
 @Suite("One connection of the load") struct ConversationTests {
     @Test("HELLO goes alone; from WELCOME on there are as many requests as wanted, and an answer makes room for one")
     func window() throws {
-        let exchange = Exchange { $0.inFlight = 3 }
+        let exchange = Exchange { $0.inFlight = 4 }
         guard case .hello(let hello)? = try exchange.frames().first else { throw Wrong() }
         #expect(!hello.short && exchange.conversation.phase == .greeting)
         #expect(try exchange.frames().isEmpty)
@@ -14,11 +14,11 @@ import Testing
         exchange.welcome()
         #expect(exchange.conversation.phase == .open && exchange.tally.isConnected == 1)
         #expect(exchange.tally.handshakes.most == .milliseconds(5))
-        #expect(try exchange.requests() == [1, 2, 3])
+        #expect(try exchange.requests() == [1, 2, 3, 4])
         exchange.pass(.milliseconds(7))
         exchange.answer(2, Array(repeating: 0, count: 32))
         #expect(exchange.tally.latencies.most == .milliseconds(7) && exchange.tally.answered == 1)
-        #expect(exchange.conversation.inFlight == 2)
+        #expect(exchange.conversation.inFlight == 3)
         // Places are found by the id: one that is taken is left out.
         #expect(try exchange.requests() == [6])
     }
@@ -42,12 +42,16 @@ import Testing
             _ = try exchange.frames()
             exchange.welcome(pieces: pieces)
             var bytes: [UInt32: [UInt8]] = [:]
-            var frames = try exchange.framesWithBytes(&bytes)
-            for id: UInt32 in [2, 1, 3, 4] {
-                #expect(bytes[id]?.count == size)
-                exchange.answer(id, bytes[id] ?? [], pieces: pieces)
+            _ = try exchange.framesWithBytes(&bytes)
+            for step in 0..<4 {
+                // Now the newest first, now the oldest.
+                let (id, request) = try #require(
+                    step % 2 == 0 ? bytes.max { $0.key < $1.key } : bytes.min { $0.key < $1.key })
+                #expect(request.count == size)
+                bytes[id] = nil
+                exchange.answer(id, request, pieces: pieces)
                 exchange.hear(pieces: pieces) { $0.ping(7) }
-                frames = try exchange.framesWithBytes(&bytes)
+                let frames = try exchange.framesWithBytes(&bytes)
                 #expect(frames.contains(.pong(Pong(nonce: 7))))
             }
             #expect(exchange.tally.answered == 4 && exchange.conversation.phase == .open)
@@ -150,7 +154,8 @@ import Testing
     func close() throws {
         let exchange = try Exchange.opened { $0.inFlight = 3 }
         exchange.hear { $0.close(Close(.handlerFailed, lastID: 1)) }
-        #expect(exchange.conversation.phase == .over && exchange.conversation.takeFarewell())
+        let answers = exchange.conversation.takeFarewell()
+        #expect(exchange.conversation.phase == .over && answers)
         #expect(
             exchange.tally.failings == [
                 .lost(.closed(.handlerFailed)): 1, .refused(.closed(.handlerFailed)): 2,
@@ -198,7 +203,8 @@ import Testing
         #expect(try exchange.frames().isEmpty)
         exchange.hear { $0.close(Close(.normal, lastID: 1)) }
         #expect(exchange.conversation.phase == .over && exchange.conversation.ending == .closed(.normal))
-        #expect(!exchange.conversation.takeFarewell())
+        let answers = exchange.conversation.takeFarewell()
+        #expect(!answers)
         #expect(exchange.tally.latencies.most == .milliseconds(5) && exchange.tally.failings.isEmpty)
     }
 

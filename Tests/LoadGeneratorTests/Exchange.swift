@@ -14,8 +14,6 @@ final class Exchange {
     /// What the other end says goes out of here.
     private var outbox = Outbox()
     private var decoder: FrameDecoder
-    private var sent: [UInt8] = []
-    private var offset = 0
 
     init(_ change: (inout LoadOptions) -> Void = { _ in }) {
         var options = LoadOptions()
@@ -42,9 +40,9 @@ final class Exchange {
             buffer.clear()
             conversation.fill(&buffer, &load, script, &tally, at: now)
             guard buffer.count > 0 else { return found }
-            sent = Array(buffer.bytes)
+            let sent = Array(buffer.bytes)
             conversation.sent(sent.count, waits: false, at: now)
-            offset = 0
+            var offset = 0
             while let frame = try decoder.next(in: sent.span, at: &offset) {
                 if case .part(let part) = frame { body(part, Array(sent[part.range])) }
                 found.append(frame)

@@ -44,7 +44,9 @@ public struct LoadReport: Sendable {
 
     /// How long was measured.
     var measured: Nanoseconds { max(Nanoseconds(1), tally.measuredUntil - tally.measuredFrom) }
-    var perSecond: Double { Double(tally.answered) / measured.seconds }
+    /// Of a number of requests that was asked for, those; else all that were answered while it was measured.
+    var answered: UInt64 { options.requests == nil ? tally.answered : tally.latencies.count }
+    var perSecond: Double { Double(answered) / measured.seconds }
     /// Of one core.
     var processorShare: Double { processorTime.seconds / measured.seconds }
 
@@ -76,7 +78,7 @@ public struct LoadReport: Sendable {
         if !beats {
             row(
                 "requests",
-                "\(Words.grouped(tally.answered)) answered in \(Words.fixed(measured.seconds, 2)) s: "
+                "\(Words.grouped(answered)) answered in \(Words.fixed(measured.seconds, 2)) s: "
                     + "\(Words.grouped(Int(perSecond))) a second, "
                     + "\(Words.fixed(perSecond * Double(options.size) / 1e6, 2)) MB/s each way")
             if leftOver > 0 {

@@ -22,7 +22,7 @@ extension LoadReport {
             ("target", string(target)), ("settings", object(settings)), ("interrupted", "\(isInterrupted)"),
             ("connected", "\(tally.handshakes.count)"), ("connect_seconds", number(connectTime.seconds)),
             ("handshake", times(tally.handshakes)), ("measured_seconds", number(measured.seconds)),
-            ("answered", "\(tally.answered)"), ("requests_per_second", number(perSecond)),
+            ("answered", "\(answered)"), ("requests_per_second", number(perSecond)),
             ("never_sent", "\(leftOver)"), ("latency", times(tally.latencies)), ("failed", "\(tally.failed)"),
             ("requests_by_outcome", object(tally.outcomes.map { ($0.name, "\($0.count)") })),
             ("connections_by_ending", object(endings.map { ($0.name, "\($0.count)") })),

@@ -37,6 +37,7 @@ public struct Generator: ~Copyable {
     var stage = Stage.connecting
     let started: Nanoseconds
     var connectTime = Nanoseconds.zero
+    var warmUpUntil = Nanoseconds.zero
     /// Connections that were tried, and of these those whose first attempt failed.
     var opened = 0
     var failedAtFirst = 0
@@ -147,7 +148,7 @@ public struct Generator: ~Copyable {
             if let rate = options.connectRate, opened < options.connections {
                 next = min(next, started + .seconds(Double(opened) / rate))
             }
-        case .warmUp: next = min(next, tally.measuredFrom)
+        case .warmUp: next = min(next, warmUpUntil)
         case .measuring:
             next = min(next, tally.measuredUntil)
             if options.churn > 0 { next = min(next, instantOfCut(cuts)) }
@@ -162,7 +163,7 @@ public struct Generator: ~Copyable {
         while let index = wheel.popExpired(at: now) { woke(index, at: now) }
         switch stage {
         case .connecting: connectMore(at: now)
-        case .warmUp: if now >= tally.measuredFrom { measure(at: now) }
+        case .warmUp: if now >= warmUpUntil { measure(at: now) }
         case .measuring:
             if now >= tally.measuredUntil || isAllDone { finish(at: now, within: script.timeout + .seconds(2)) }
             while options.churn > 0, load.isOn || options.inFlight == 0, instantOfCut(cuts) <= now { cut(at: now) }
@@ -216,7 +217,7 @@ public struct Generator: ~Copyable {
 
     mutating func start(at now: Nanoseconds) {
         stage = .warmUp
-        tally.measuredFrom = now + Nanoseconds(options.warmUp)
+        warmUpUntil = now + Nanoseconds(options.warmUp)
         load.isOn = options.inFlight > 0 && !options.isSilent
         load.start = now
         for index in 0..<options.connections {
@@ -232,7 +233,7 @@ public struct Generator: ~Copyable {
 
     mutating func measure(at now: Nanoseconds) {
         stage = .measuring
-        // From now on, exactly: what was due before is not counted, nor what this loop was late for.
+        // From now on, exactly: what was due before is not counted.
         tally.measuredFrom = now
         tally.measuredUntil = now + Nanoseconds(options.duration)
         nextTick = now + .seconds(1)
