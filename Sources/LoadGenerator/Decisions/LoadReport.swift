@@ -97,7 +97,7 @@ public struct LoadReport: Sendable {
             lines += tally.latencies.chart()
             lines.append("")
         }
-        if let slowest = tally.seconds.filter({ $0.answered > 0 }).min(by: { $0.answered < $1.answered }), !beats {
+        if tally.seconds.count > 1, !beats, let slowest = tally.seconds.min(by: { $0.answered < $1.answered }) {
             row("worst second", "\(Words.grouped(slowest.answered)) answered, p99 \(Words.time(slowest.p99))")
         }
         if options.isSilent { row("drops", drops) }

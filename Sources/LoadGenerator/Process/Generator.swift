@@ -247,7 +247,8 @@ public struct Generator: ~Copyable {
         tally.measuredUntil = min(tally.measuredUntil, now)
         if tally.measuredFrom > now { tally.measuredFrom = now }
         processorTimeUsed = Nanoseconds(processorTime()) - processorTimeBefore
-        if now > nextTick - .seconds(0.5) { tally.seconds.append(tally.nextInterval()) }
+        // What is left of a second is none.
+        if now > nextTick - .milliseconds(10) { tally.seconds.append(tally.nextInterval()) }
         load.isOn = false
         stage = .finishing(until: now + bound)
         for index in 0..<options.connections {
