@@ -4,7 +4,10 @@ import PackageDescription
 // The parent forks, so the server is built without Foundation and fully static in release: a small image forks fast.
 // Unsafe flags stand on the executables alone; the libraries stay free of them, so that other packages can use them.
 let fullyStatic: [LinkerSetting] = [
-    .unsafeFlags(["-static-executable"], .when(platforms: [.linux], configuration: .release))
+    // Segments begin on huge pages, which the code is moved to.
+    .unsafeFlags(
+        ["-static-executable", "-Xlinker", "-z", "-Xlinker", "max-page-size=0x200000"],
+        .when(platforms: [.linux], configuration: .release))
 ]
 // The client never forks and resolves host names, which needs the C library of the machine it runs on.
 let staticRuntime: [LinkerSetting] = [
@@ -38,7 +41,8 @@ let package = Package(
             name: "server", dependencies: ["LifelineServer", "Framing", "Posix", "Arguments"],
             linkerSettings: fullyStatic),
         .executableTarget(
-            name: "client", dependencies: ["LifelineClient", "LoadGenerator", "Framing", "Liveness", "Posix", "Arguments"],
+            name: "client",
+            dependencies: ["LifelineClient", "LoadGenerator", "Framing", "Liveness", "Posix", "Arguments"],
             linkerSettings: staticRuntime),
         // Raw bytes and sockets with deadlines, for whoever judges an implementation: it shares no encoder, decoder or
         // constant with Framing.
@@ -55,6 +59,7 @@ let package = Package(
         .testTarget(
             name: "LifelineServerTests", dependencies: ["LifelineServer", "Framing", "Liveness", "Posix", "RawWire"]),
         .testTarget(name: "LifelineClientTests", dependencies: ["LifelineClient", "Framing", "Liveness", "Posix"]),
+        .testTarget(name: "LoadGeneratorTests", dependencies: ["LoadGenerator", "Framing"]),
         .testTarget(name: "ArgumentsTests", dependencies: ["Arguments"]),
         // Judges the built commands by their bytes alone: it depends on them to have them built, and shares no encoder,
         // decoder or constant with them.

@@ -1,4 +1,3 @@
-import CPosix
 import Glibc
 import Liveness
 
@@ -54,7 +53,3 @@ public struct WallTime: Sendable {
             minute: parts.tm_min, second: parts.tm_sec, millisecond: Int32(time.tv_nsec / 1_000_000))
     }
 }
-
-/// Lets the waits of this thread end within a nanosecond of their time, not within 50 us (PR_SET_TIMERSLACK in
-/// prctl(2)): for who measures, not for who saves power.
-public func wakePrecisely() { cposix_wake_precisely() }

@@ -115,7 +115,9 @@ struct Bench {
             switch try command.parse(arguments, into: &bench, given: &given) {
             case .help: console.write(Array("\(command.help)\n".utf8))
             case .version: console.write(Array("client (Lifeline) \(lifelineVersion)\n".utf8))
-            case .generate: throw UsageError("--generate is not a flag of client bench")
+            case .generate(let what):
+                guard what == .options else { throw UsageError("--generate of client bench makes options alone") }
+                console.write(Array("\(command.generated(what, for: "lifeline-client-bench"))\n".utf8))
             case .run:
                 try bench.check(given)
                 bench.run()
@@ -134,7 +136,8 @@ struct Bench {
         }
         for flag in ["--rate", "--requests", "--size", "--verify"]
         where (options.inFlight == 0 || options.isSilent) && given.contains(flag) {
-            throw UsageError("\(flag) is about requests, and \(options.isSilent ? "--silent" : "--in-flight 0") sends none")
+            throw UsageError(
+                "\(flag) is about requests, and \(options.isSilent ? "--silent" : "--in-flight 0") sends none")
         }
     }
 

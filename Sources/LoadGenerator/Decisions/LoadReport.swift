@@ -44,7 +44,9 @@ public struct LoadReport: Sendable {
 
     /// How long was measured.
     var measured: Nanoseconds { max(Nanoseconds(1), tally.measuredUntil - tally.measuredFrom) }
-    var perSecond: Double { Double(tally.answered) / measured.seconds }
+    /// Of a number of requests that was asked for, those; else all that were answered while it was measured.
+    var answered: UInt64 { options.requests == nil ? tally.answered : tally.latencies.count }
+    var perSecond: Double { Double(answered) / measured.seconds }
     /// Of one core.
     var processorShare: Double { processorTime.seconds / measured.seconds }
 
@@ -76,7 +78,7 @@ public struct LoadReport: Sendable {
         if !beats {
             row(
                 "requests",
-                "\(Words.grouped(tally.answered)) answered in \(Words.fixed(measured.seconds, 2)) s: "
+                "\(Words.grouped(answered)) answered in \(Words.fixed(measured.seconds, 2)) s: "
                     + "\(Words.grouped(Int(perSecond))) a second, "
                     + "\(Words.fixed(perSecond * Double(options.size) / 1e6, 2)) MB/s each way")
             if leftOver > 0 {
@@ -95,7 +97,7 @@ public struct LoadReport: Sendable {
             lines += tally.latencies.chart()
             lines.append("")
         }
-        if let slowest = tally.seconds.filter({ $0.answered > 0 }).min(by: { $0.answered < $1.answered }), !beats {
+        if tally.seconds.count > 1, !beats, let slowest = tally.seconds.min(by: { $0.answered < $1.answered }) {
             row("worst second", "\(Words.grouped(slowest.answered)) answered, p99 \(Words.time(slowest.p99))")
         }
         if options.isSilent { row("drops", drops) }
@@ -105,10 +107,12 @@ public struct LoadReport: Sendable {
                 "\(Words.grouped(tally.cutByReset)) reset and \(Words.grouped(tally.cutByClose)) closed; "
                     + "\(Words.grouped(tally.returns.count)) came back: \(quantiles(tally.returns))")
         }
-        if !options.isShort { row("heartbeats", "\(tally.pongs) proved by PONG, \(tally.pings) of the server answered") }
+        if !options.isShort {
+            row("heartbeats", "\(tally.pongs) proved by PONG, \(tally.pings) of the server answered")
+        }
         for (name, count) in tally.outcomes { row("request", "\(Words.grouped(count)) \(name)") }
         for (name, count, _) in endings { row("connection", "\(Words.grouped(count)) \(name)") }
-        if tally.failed == 0, !beats { row("errors", "none") }
+        if verdict == .fine { row("errors", "none") }
         row("generator", "took \(Words.fixed(processorShare * 100, 0)) % of a core")
         if processorShare > 0.95 {
             row("", "it had no time left: these figures may be its own, not the server's")
@@ -119,21 +123,25 @@ public struct LoadReport: Sendable {
     private var heading: String {
         let load =
             options.isSilent
-            ? "silent" : options.inFlight == 0 ? "only heartbeats" : "\(options.size) bytes, \(options.inFlight) in flight"
+            ? "silent"
+            : options.inFlight == 0 ? "only heartbeats" : "\(options.size) bytes, \(options.inFlight) in flight"
         let loop = options.rate.map { "\(Words.grouped(Int($0))) requests a second" }
         return "\(target), \(options.isShort ? "short" : "long"), \(Words.grouped(options.connections)) connections, "
             + "\(load)\(loop.map { ", " + $0 } ?? "")\(isInterrupted ? " (interrupted)" : "")"
     }
 
     private var drops: String {
-        "\(Words.grouped(tally.lateness.count)) with SILENT, after dead_after by \(quantiles(tally.lateness)); "
-            + "\(Words.grouped(tally.early)) early"
+        "\(Words.grouped(tally.lateness.count)) with SILENT, \(Words.grouped(tally.early)) early; later than dead_after "
+            + "behind the last byte sent by \(quantiles(tally.lateness)); behind WELCOME by "
+            + quantiles(tally.latenessOfServer)
     }
 
     /// The ends of connections that tell something.
-    private var endings: [(name: String, count: UInt64, isOrderly: Bool)] {
-        tally.endings.filter { $0.key != .finished && $0.key != .cut && !(options.isShort && $0.key == .closed(.normal)) }
-            .map { ($0.key.text, $0.value, $0.key.isOrderly) }.sorted { ($1.count, $0.name) < ($0.count, $1.name) }
+    var endings: [(name: String, count: UInt64, isOrderly: Bool)] {
+        tally.endings.filter {
+            $0.key != .finished && $0.key != .cut && !(options.isShort && $0.key == .closed(.normal))
+        }
+        .map { ($0.key.text, $0.value, $0.key.isOrderly) }.sorted { ($1.count, $0.name) < ($0.count, $1.name) }
     }
 
     private func quantiles(_ times: Histogram) -> String {
@@ -141,76 +149,11 @@ public struct LoadReport: Sendable {
         return "p50 \(Words.time(times.quantile(0.5))), p99 \(Words.time(times.quantile(0.99))), "
             + "max \(Words.time(times.most))"
     }
-
-    // MARK: For programs
-
-    /// The same as one JSON object; times are in seconds.
-    public var json: String {
-        func number(_ value: Double) -> String { Words.fixed(value, 9) }
-        func string(_ text: String) -> String { JSONText.quoted(text) }
-        func object(_ members: [(String, String)]) -> String {
-            "{" + members.map { "\(string($0.0)): \($0.1)" }.joined(separator: ", ") + "}"
-        }
-        func times(_ histogram: Histogram) -> String {
-            object(
-                [("count", "\(histogram.count)"), ("mean", number(histogram.mean.seconds))]
-                    + [("min", number(histogram.count == 0 ? 0 : histogram.least.seconds))]
-                    + LoadReport.shares.map { ($0.name, number(histogram.quantile($0.share).seconds)) })
-        }
-        let settings: [(String, String)] = [
-            ("mode", string(options.isShort ? "short" : "long")), ("connections", "\(options.connections)"),
-            ("size", "\(options.size)"), ("in_flight", "\(options.isSilent ? 0 : options.inFlight)"),
-            ("rate", options.rate.map(number) ?? "null"), ("churn", number(options.churn)),
-            ("silent", "\(options.isSilent)"), ("sources", "\(sources)"),
-        ]
-        let members: [(String, String)] = [
-            ("target", string(target)), ("settings", object(settings)), ("interrupted", "\(isInterrupted)"),
-            ("connected", "\(tally.handshakes.count)"), ("connect_seconds", number(connectTime.seconds)),
-            ("handshake", times(tally.handshakes)), ("measured_seconds", number(measured.seconds)),
-            ("answered", "\(tally.answered)"), ("requests_per_second", number(perSecond)),
-            ("never_sent", "\(leftOver)"), ("latency", times(tally.latencies)), ("failed", "\(tally.failed)"),
-            ("requests_by_outcome", object(tally.outcomes.map { ($0.name, "\($0.count)") })),
-            ("connections_by_ending", object(endings.map { ($0.name, "\($0.count)") })),
-            ("cut_by_reset", "\(tally.cutByReset)"), ("cut_by_close", "\(tally.cutByClose)"),
-            ("returned", times(tally.returns)), ("drop_lateness", times(tally.lateness)),
-            ("dropped_early", "\(tally.early)"), ("pongs", "\(tally.pongs)"), ("pings_answered", "\(tally.pings)"),
-            (
-                "seconds",
-                "["
-                    + tally.seconds.map { second in
-                        object([
-                            ("answered", "\(second.answered)"), ("connected", "\(second.connected)"),
-                            ("p50", number(second.median.seconds)), ("p99", number(second.p99.seconds)),
-                            ("max", number(second.most.seconds)), ("failed", "\(second.failed)"),
-                        ])
-                    }.joined(separator: ", ") + "]"
-            ),
-            ("generator_cores", number(processorShare)),
-        ]
-        return object(members)
-    }
 }
 
 extension Tally {
     /// The outcomes of requests that were not answered, the most first.
     var outcomes: [(name: String, count: UInt64)] {
         failings.map { ($0.key.text, $0.value) }.sorted { ($1.count, $0.name) < ($0.count, $1.name) }
-    }
-}
-
-enum JSONText {
-    /// A string of JSON (RFC 8259, section 7).
-    static func quoted(_ text: String) -> String {
-        var result = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"", "\\": result += "\\\(scalar)"
-            case _ where scalar.value < 0x20:
-                let digits = String(scalar.value, radix: 16)
-                result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result + "\""
     }
 }

@@ -15,7 +15,8 @@ struct SendBuffer: ~Copyable {
     /// A header; `type` is type and flags.
     @inline(__always)
     mutating func add(header type: UInt16, id: UInt32 = 0, length: Int) {
-        memory.storeBytes(of: (UInt64(length) << 32 | UInt64(type) << 16).bigEndian, toByteOffset: count, as: UInt64.self)
+        memory.storeBytes(
+            of: (UInt64(length) << 32 | UInt64(type) << 16).bigEndian, toByteOffset: count, as: UInt64.self)
         memory.storeBytes(of: id.bigEndian, toByteOffset: count + 8, as: UInt32.self)
         count += 12
     }

@@ -9,10 +9,10 @@ struct Tally: Sendable {
     var returns = Histogram()
     /// `--silent`: from dead_after after the last byte until CLOSE(SILENT).
     var lateness = Histogram()
+    /// The same, counted from WELCOME: what of it is the server's.
+    var latenessOfServer = Histogram()
     /// `--silent`: before that.
     var early: UInt64 = 0
-    /// How much later than due this side sent what it could have sent.
-    var delays = Histogram()
 
     /// Answered while it was measured, whenever they were due.
     var answered: UInt64 = 0

@@ -18,7 +18,8 @@ enum Words {
         let sign = number < 0 && scaled > 0 ? "-" : ""
         guard digits > 0 else { return sign + String(Int(scaled)) }
         let fraction = String(Int(scaled) % Int(factor))
-        return sign + "\(Int(scaled) / Int(factor))." + String(repeating: "0", count: digits - fraction.count) + fraction
+        return sign + "\(Int(scaled) / Int(factor))." + String(repeating: "0", count: digits - fraction.count)
+            + fraction
     }
 
     /// Three digits and a unit: `48.2 us`, `1.03 ms`, `2.50 s`.

@@ -9,50 +9,53 @@ extension Nanoseconds {
 /// The loop: all connections, on one thread.
 public struct Generator: ~Copyable {
     /// Connections that are being made at once, where no rate is asked for: fewer than any backlog.
-    private static let mostConnecting = 128
-    private static let signalKey = UInt64.max
+    static let mostConnecting = 128
+    static let signalKey = UInt64.max
 
-    private enum Stage {
+    enum Stage {
         case connecting, warmUp, measuring
         case finishing(until: Nanoseconds)
         case over
     }
 
-    private let options: LoadOptions
-    private let address: SocketAddress
-    private let sources: [SocketAddress]
-    private let script: Script
-    private var load: Load
-    private var tally = Tally()
-    private var events: EventPoll
-    private var buffer = SendBuffer()
-    private var wheel: Wheel
-    private var chance: Chance
-    private let signals: SignalDescriptor
-    private let input = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 18, alignment: 4096)
-    private let conversations: UnsafeMutablePointer<Conversation>
-    private let lines: UnsafeMutablePointer<Line>
-    private let slots: UnsafeMutablePointer<Slot>
+    let options: LoadOptions
+    let address: SocketAddress
+    let sources: [SocketAddress]
+    let script: Script
+    var load: Load
+    var tally = Tally()
+    var events: EventPoll
+    var buffer = SendBuffer()
+    var wheel: Wheel
+    var chance: Chance
+    let signals: SignalDescriptor
+    let input = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 18, alignment: 4096)
+    let conversations: UnsafeMutablePointer<Conversation>
+    let lines: UnsafeMutablePointer<Line>
+    let slots: UnsafeMutablePointer<Slot>
 
-    private var stage = Stage.connecting
-    private let started: Nanoseconds
-    private var connectTime = Nanoseconds.zero
+    var stage = Stage.connecting
+    let started: Nanoseconds
+    var connectTime = Nanoseconds.zero
+    var warmUpUntil = Nanoseconds.zero
     /// Connections that were tried, and of these those whose first attempt failed.
-    private var opened = 0
-    private var failedAtFirst = 0
-    private var lastFailure: Ending?
+    var opened = 0
+    var failedAtFirst = 0
+    var lastFailure: Ending?
     /// Connections that do not come back.
-    private var gone = 0
-    private var nextSource = 0
+    var gone = 0
+    var nextSource = 0
     /// Where a SHORT connection may be made, in an open loop.
-    private var idle: [Int] = []
-    private var cuts: UInt64 = 0
-    private var nextTick: Nanoseconds
-    private var isInterrupted = false
-    private var processorTimeBefore = Nanoseconds.zero
-    private var processorTimeUsed = Nanoseconds.zero
-    private var error: LoadError?
-    private var hadTooFew: UInt32?
+    var idle: [Int] = []
+    /// SHORT connections that are begun at once.
+    var again: [Int] = []
+    var cuts: UInt64 = 0
+    var nextTick: Nanoseconds
+    var isInterrupted = false
+    var processorTimeBefore = Nanoseconds.zero
+    var processorTimeUsed = Nanoseconds.zero
+    var error: LoadError?
+    var hadTooFew: UInt32?
 
     /// Sets everything up; throws where the system has too little for so many connections.
     public static func prepared(_ options: LoadOptions, to address: SocketAddress) throws(LoadError) -> Generator {
@@ -123,7 +126,7 @@ public struct Generator: ~Copyable {
         return report()
     }
 
-    private mutating func wait(until deadline: Nanoseconds) {
+    mutating func wait(until deadline: Nanoseconds) {
         let count: Int
         do throws(SystemError) {
             count = try events.wait(nanoseconds: (deadline - .now).count)
@@ -138,14 +141,14 @@ public struct Generator: ~Copyable {
     }
 
     /// When `step` has something to do, if nothing comes before.
-    private func nextDeadline(at now: Nanoseconds) -> Nanoseconds {
+    func nextDeadline(at now: Nanoseconds) -> Nanoseconds {
         var next = min(wheel.nextExpiry, nextTick)
         switch stage {
         case .connecting:
             if let rate = options.connectRate, opened < options.connections {
                 next = min(next, started + .seconds(Double(opened) / rate))
             }
-        case .warmUp: next = min(next, tally.measuredFrom)
+        case .warmUp: next = min(next, warmUpUntil)
         case .measuring:
             next = min(next, tally.measuredUntil)
             if options.churn > 0 { next = min(next, instantOfCut(cuts)) }
@@ -156,11 +159,11 @@ public struct Generator: ~Copyable {
         return next
     }
 
-    private mutating func step(at now: Nanoseconds, _ progress: (Progress) -> Void) {
+    mutating func step(at now: Nanoseconds, _ progress: (Progress) -> Void) {
         while let index = wheel.popExpired(at: now) { woke(index, at: now) }
         switch stage {
         case .connecting: connectMore(at: now)
-        case .warmUp: if now >= tally.measuredFrom { measure(at: now) }
+        case .warmUp: if now >= warmUpUntil { measure(at: now) }
         case .measuring:
             if now >= tally.measuredUntil || isAllDone { finish(at: now, within: script.timeout + .seconds(2)) }
             while options.churn > 0, load.isOn || options.inFlight == 0, instantOfCut(cuts) <= now { cut(at: now) }
@@ -179,7 +182,7 @@ public struct Generator: ~Copyable {
         }
     }
 
-    private var stageName: String {
+    var stageName: String {
         switch stage {
         case .connecting: "connecting"
         case .warmUp: "warming up"
@@ -189,13 +192,13 @@ public struct Generator: ~Copyable {
     }
 
     /// Whether no request is to be sent any more, or there is nobody left to send one.
-    private var isAllDone: Bool {
+    var isAllDone: Bool {
         if gone == options.connections { return true }
         guard load.budget == 0 else { return false }
         return (0..<options.connections).allSatisfy { conversations[$0].inFlight == 0 }
     }
 
-    private mutating func connectMore(at now: Nanoseconds) {
+    mutating func connectMore(at now: Nanoseconds) {
         while opened < options.connections {
             if let rate = options.connectRate {
                 guard started + .seconds(Double(opened) / rate) <= now else { break }
@@ -212,9 +215,9 @@ public struct Generator: ~Copyable {
         start(at: now)
     }
 
-    private mutating func start(at now: Nanoseconds) {
+    mutating func start(at now: Nanoseconds) {
         stage = .warmUp
-        tally.measuredFrom = now + Nanoseconds(options.warmUp)
+        warmUpUntil = now + Nanoseconds(options.warmUp)
         load.isOn = options.inFlight > 0 && !options.isSilent
         load.start = now
         for index in 0..<options.connections {
@@ -228,9 +231,9 @@ public struct Generator: ~Copyable {
         }
     }
 
-    private mutating func measure(at now: Nanoseconds) {
+    mutating func measure(at now: Nanoseconds) {
         stage = .measuring
-        // From now on, exactly: what was due before is not counted, nor what this loop was late for.
+        // From now on, exactly: what was due before is not counted.
         tally.measuredFrom = now
         tally.measuredUntil = now + Nanoseconds(options.duration)
         nextTick = now + .seconds(1)
@@ -240,11 +243,12 @@ public struct Generator: ~Copyable {
     }
 
     /// Nothing new is begun; what is unanswered may still be answered.
-    private mutating func finish(at now: Nanoseconds, within bound: Nanoseconds) {
+    mutating func finish(at now: Nanoseconds, within bound: Nanoseconds) {
         tally.measuredUntil = min(tally.measuredUntil, now)
         if tally.measuredFrom > now { tally.measuredFrom = now }
         processorTimeUsed = Nanoseconds(processorTime()) - processorTimeBefore
-        if now > nextTick - .seconds(0.5) { tally.seconds.append(tally.nextInterval()) }
+        // What is left of a second is none.
+        if now > nextTick - .milliseconds(10) { tally.seconds.append(tally.nextInterval()) }
         load.isOn = false
         stage = .finishing(until: now + bound)
         for index in 0..<options.connections {
@@ -262,7 +266,7 @@ public struct Generator: ~Copyable {
         }
     }
 
-    private mutating func end(at now: Nanoseconds) {
+    mutating func end(at now: Nanoseconds) {
         for index in 0..<options.connections where conversations[index].phase != .away {
             conversations[index].end(.timeout, &tally, script)
             finish(index, at: now)
@@ -270,7 +274,7 @@ public struct Generator: ~Copyable {
         stage = .over
     }
 
-    private mutating func fail(with ending: Ending?) {
+    mutating func fail(with ending: Ending?) {
         let text = ending?.text ?? "nothing"
         error =
             switch ending {
@@ -285,7 +289,7 @@ public struct Generator: ~Copyable {
 
     // MARK: Load
 
-    private mutating func arrive(at now: Nanoseconds) {
+    mutating func arrive(at now: Nanoseconds) {
         // Not all of a backlog at once: what has come is read in between.
         for _ in 0..<256 {
             guard load.instant(of: load.due) <= now, load.budget > 0 else { break }
@@ -302,12 +306,12 @@ public struct Generator: ~Copyable {
         }
     }
 
-    private func instantOfCut(_ number: UInt64) -> Nanoseconds {
+    func instantOfCut(_ number: UInt64) -> Nanoseconds {
         tally.measuredFrom + .seconds(Double(number) / (options.churn / 100 * Double(options.connections)))
     }
 
     /// Cuts a connection: half of them by a reset, half by an end of stream without CLOSE.
-    private mutating func cut(at now: Nanoseconds) {
+    mutating func cut(at now: Nanoseconds) {
         cuts += 1
         let start = Int(chance.next() % UInt64(options.connections))
         for step in 0..<options.connections {
@@ -324,184 +328,12 @@ public struct Generator: ~Copyable {
         }
     }
 
-    // MARK: Connections
-
-    private mutating func connect(_ index: Int, due: Nanoseconds, at now: Nanoseconds) {
-        conversations[index].connect(due: due, random: chance.share(), at: now)
-        if options.isShort { load.budget -= 1 }
-        let source = sources.isEmpty ? nil : sources[nextSource]
-        nextSource = nextSource + 1 < sources.count ? nextSource + 1 : 0
-        do throws(SystemError) {
-            lines[index].open(try .connecting(to: address, from: source))
-            flush(index, at: now, isNew: true)
-            guard let number = lines[index].socket?.number else { return }
-            try events.add(
-                number, key: lines[index].key(index), reading: true, writing: lines[index].waitsToWrite)
-            wheel.set(index, conversations[index].deadline(script, at: now))
-        } catch {
-            conversations[index].end(.unreachable(error: error.name), &tally, script)
-            finish(index, at: now)
-        }
-    }
-
-    private mutating func ready(_ event: ReadyEvent) {
-        if event.key == Generator.signalKey { return interrupted() }
-        let index = Int(truncatingIfNeeded: event.key & 0xFFFF_FFFF)
-        guard lines[index].generation == UInt32(truncatingIfNeeded: event.key >> 32) else { return }
-        if conversations[index].phase == .connecting, event.isWritable {
-            do throws(SystemError) {
-                try lines[index].socket?.checkConnected()
-                conversations[index].connected()
-            } catch {
-                conversations[index].end(.unreachable(error: error.name), &tally, script)
-                return finish(index, at: .now)
-            }
-        }
-        guard event.isReadable else { return flush(index, at: .now) }
-        do throws(SystemError) {
-            let result = try lines[index].socket?.receive(into: input) ?? .wouldBlock
-            let now = Nanoseconds.now
-            switch result {
-            case .bytes(let count):
-                let before = conversations[index].phase
-                conversations[index].receive(
-                    UnsafeRawBufferPointer(rebasing: input[..<count]), script, &tally, at: now)
-                if conversations[index].phase != before { turned(index, at: now) }
-            case .end: conversations[index].streamEnded(&tally, script)
-            case .wouldBlock: break
-            }
-            flush(index, at: now)
-        } catch {
-            conversations[index].end(error.isReset ? .reset : .broken(error: error.name), &tally, script)
-            finish(index, at: .now)
-        }
-    }
-
-    /// The connection has come to another phase by what it read.
-    private mutating func turned(_ index: Int, at now: Nanoseconds) {
-        wheel.set(index, conversations[index].deadline(script, at: now))
-        guard conversations[index].phase == .open else { return }
-        if options.size > Int(conversations[index].maxMessage) {
-            error = LoadError(
-                kind: .options,
-                text: "the server takes messages of at most \(conversations[index].maxMessage) bytes; take a --size of that")
-        }
-        if Int(conversations[index].maxInFlight) < options.inFlight { hadTooFew = conversations[index].maxInFlight }
-        if case .finishing = stage, !options.isShort { conversations[index].leave() }
-    }
-
-    private mutating func woke(_ index: Int, at now: Nanoseconds) {
-        if conversations[index].phase == .away {
-            if case .finishing = stage { return }
-            guard !options.isShort || load.isOn else { return }
-            return connect(index, due: now, at: now)
-        }
-        conversations[index].woke(
-            script, &tally, asked: wheel.deadline(of: index), random: chance.share(), at: now)
-        wheel.set(index, conversations[index].deadline(script, at: now))
-        flush(index, at: now)
-    }
-
-    /// Writes what there is to write, as far as the kernel takes it, and closes what is over.
-    private mutating func flush(_ index: Int, at now: Nanoseconds, isNew: Bool = false) {
-        do throws(SystemError) {
-            while conversations[index].phase != .over, conversations[index].phase != .away {
-                if lines[index].hasPending {
-                    if conversations[index].phase == .connecting, !isNew { break }
-                    let result = try lines[index].sendPending()
-                    let count = if case .bytes(let count) = result { count } else { 0 }
-                    conversations[index].sent(count, waits: lines[index].hasPending, at: now)
-                    if lines[index].hasPending { break }
-                    continue
-                }
-                buffer.clear()
-                conversations[index].fill(&buffer, &load, script, &tally, at: now)
-                guard buffer.count > 0 else { break }
-                let result = try lines[index].socket?.send(buffer.bytes) ?? .wouldBlock
-                let count = if case .bytes(let count) = result { count } else { 0 }
-                let waits = count < buffer.count
-                if waits { lines[index].keep(UnsafeRawBufferPointer(rebasing: buffer.bytes[count...])) }
-                conversations[index].sent(count, waits: waits, at: now)
-                if waits { break }
-            }
-        } catch {
-            let isConnecting = conversations[index].phase == .connecting
-            conversations[index].end(
-                isConnecting ? .unreachable(error: error.name) : error.isReset ? .reset : .broken(error: error.name),
-                &tally, script)
-        }
-        let phase = conversations[index].phase
-        if phase == .over { return finish(index, at: now) }
-        guard phase != .away else { return }
-        if phase == .closing, !lines[index].hasPending, !lines[index].isShut {
-            lines[index].socket?.shutdownWriting()
-            lines[index].isShut = true
-            wheel.set(index, conversations[index].deadline(script, at: now))
-        }
-        if lines[index].hasPending != lines[index].waitsToWrite {
-            lines[index].waitsToWrite.toggle()
-            if !isNew, let number = lines[index].socket?.number {
-                events.change(
-                    number, key: lines[index].key(index), reading: true, writing: lines[index].waitsToWrite)
-            }
-        }
-    }
-
-    /// The connection is over: closes its socket, and decides whether and when it comes back.
-    private mutating func finish(_ index: Int, at now: Nanoseconds) {
-        if conversations[index].takeFarewell() { _ = try? lines[index].socket?.send(Close(.normal).frame[...]) }
-        lines[index].socket = nil
-        lines[index].generation &+= 1
-        wheel.remove(index)
-        let ending = conversations[index].ending ?? .finished
-        tally.end(ending)
-        let isFirst = !conversations[index].isReturning && !conversations[index].wasOpen
-        conversations[index].closed(at: now)
-        if isFirst, !options.isShort {
-            failedAtFirst += 1
-            lastFailure = ending
-        }
-        if tally.everConnected == 0, !isBusy(ending) { return fail(with: ending) }
-        if case .finishing = stage { return }
-        let isServers = !ending.isOwn && !options.isShort
-        if options.isSilent || conversations[index].isUnwanted || (isServers && !options.comesBack) {
-            gone += 1
-            return
-        }
-        if ending == .cut || (options.isShort && ending == .closed(.normal)) {
-            conversations[index].attempts = 0
-            guard options.isShort else { return connect(index, due: now, at: now) }
-            // Not from here: each would begin inside the end of the one before.
-            if load.isOpenLoop { idle.append(index) } else { again.append(index) }
-            return
-        }
-        wheel.set(index, now + conversations[index].pause(&chance))
-    }
-
-    private func isBusy(_ ending: Ending) -> Bool {
-        switch ending {
-        case .refused(.busy), .refused(.shuttingDown), .finished: true
-        default: false
-        }
-    }
-
-    /// SHORT connections that are begun at once.
-    private var again: [Int] = []
-
-    private mutating func interrupted() {
-        while signals.next() != nil {
-            if isInterrupted { stage = .over }
-            isInterrupted = true
-        }
-        if case .over = stage { return }
-        finish(at: .now, within: .seconds(1))
-    }
-
     // MARK: The result
 
-    private func report() -> LoadReport {
+    func report() -> LoadReport {
         var waiting = load.due - load.taken
         if !options.isShort { waiting = (0..<options.connections).reduce(0) { $0 + UInt64(conversations[$1].waiting) } }
+        if load.budget == 0 { waiting = 0 }
         return LoadReport(
             options: options, target: "\(address)", tally: tally, connectTime: connectTime,
             processorTime: processorTimeUsed, leftOver: waiting, serversWindow: hadTooFew, isInterrupted: isInterrupted,
