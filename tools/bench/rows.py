@@ -286,7 +286,7 @@ def all_rows():
          Metric("tables", "KiB page tables", False, 1, has_ratio=False)], measure_memory,
         [Target(OURS, "private", "c", most=1.25), Target(OURS, "private", None, most=48)]))
     rows.append(Row(
-        "beating", "20,000 connections that beat every 10 s", [OURS, "c", "swiftnio"],
+        "beating", "20,000 that beat every 10 s", [OURS, "c", "swiftnio"],
         [Metric("cores", "% of a core", False, 2)], measure_beating, [Target(OURS, "cores", None, most=10)]))
     rows.append(Row(
         "drops", "1,000 silent at once, dropped late by", [OURS, "c", "swiftnio"],
