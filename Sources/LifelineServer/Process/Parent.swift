@@ -100,8 +100,7 @@ final class Parent {
         look = Look(
             listeners, at: .now, control: { [unowned self] in answer($0) }, metrics: { [unowned self] in metrics() })
         defer { look.end() }
-        Rehearsal(options, log: log, orders: orders[0]).run(in: &slots)
-        moveCodeToHugePages()
+        // Nothing of what lasts is made any more.
         fillHeap()
         while shutdown.isServing || !children.isEmpty || orphans?.deadline != nil
             || (!shutdown.isAtOnce && (refusals.deadline != nil || listensUntil != nil))
@@ -272,7 +271,7 @@ final class Parent {
         let id = connections + 1
         let worker = makeWorker(connection, id, peer)
         let child = Child(
-            connection, peer: peer, id: id, acceptedAt: acceptedAt, options: options,
+            connection, peer: peer, id: id, acceptedAt: acceptedAt, service: options.service,
             handshakeTimeout: admission.handshakeTimeout, tokens: tokenFile?.tokens, log: log,
             slot: slots[slot], orders: orders[slot], title: title, worker: worker, signals: childSignals)
         exitProcess(child.run())

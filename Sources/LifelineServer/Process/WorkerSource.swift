@@ -4,16 +4,14 @@ import Posix
 struct WorkerSource {
     /// Whether children may leave processes behind.
     let leavesOrphans: Bool
-    /// What `make` makes. A generic type is made by Swift's runtime when it is first named: here, before any child is.
-    private let workers: [any Worker.Type]
     let make: (Log, ServerOptions) -> Parent.WorkerMaker
 
     init<ConnectionHandler: Handler>(_ makeHandler: @escaping () -> ConnectionHandler) {
         leavesOrphans = false
-        workers = [LoopWorker<ConnectionHandler>.self, ThreadWorker<ConnectionHandler>.self]
         make = { _, _ in
             { _, id, peer in
-                let handler = makeHandler()
+                // The workers are not generic: the runtime would have to make their types in each child anew.
+                let handler: any Handler = makeHandler()
                 let connection: ConnectionMaker = { hello, tokenName, desk in
                     Connection(
                         id: id, peer: peer.description, options: hello.options, tokenName: tokenName, desk: desk)
@@ -25,7 +23,6 @@ struct WorkerSource {
 
     init(_ program: Program) {
         leavesOrphans = true
-        workers = []
         let server = processID
         make = { log, options in
             { socket, id, peer in
