@@ -139,7 +139,7 @@ def svg(rows, results, facts):
     panels = [("Requests a second, Lifeline / other: more is better", [e for e in lines if e.metric.more]),
               ("Time, memory, processor, Lifeline / other: less is better", [e for e in lines if not e.metric.more])]
     shown = sorted({each.against for each in lines}, key=list(COLOURS).index)
-    x = LEFT
+    x = 80
     parts.append(f'<text class="small" x="16" y="{y + 9}">against</text>')
     for name in shown:
         parts.append(f'<rect x="{x}" y="{y}" width="11" height="11" rx="2" fill="{COLOURS[name]}"/>'
