@@ -114,7 +114,7 @@ struct Ctl {
         case .drain:
             return [
                 (verdict.isTrue("began") ? "draining" : "draining already")
-                    + ", \(word("connections")) connections left"
+                    + ", \(counted(word("connections"))) left"
             ]
         case .reload:
             return ["reloaded"] + (verdict.text("kept").map { ["a restart alone changes \($0)"] } ?? [])
@@ -126,6 +126,9 @@ struct Ctl {
         }
     }
 }
+
+/// How many connections there are, as a person says it.
+func counted(_ connections: String) -> String { connections == "1" ? "1 connection" : "\(connections) connections" }
 
 /// `say` ends its line itself.
 private func withoutEnd(_ text: String) -> String { text.hasSuffix("\n") ? String(text.dropLast()) : text }
