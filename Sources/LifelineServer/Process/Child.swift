@@ -8,7 +8,11 @@ import Posix
 /// When the connection is over, the process stays until its worker is: for as long as the handler takes to come back,
 /// but no longer than the grace.
 final class Child {
-    /// Larger than a frame, so that a frame of the default size comes in one call.
+    /// A heartbeat, or a few small requests, which is all that most connections ever send at a time. It shares its page
+    /// of memory with what else the child has.
+    private static var firstBufferSize: Int { 1024 }
+    /// What a client gets that has filled the first: larger than a frame, so that one of the default size comes in one
+    /// call.
     private static var bufferSize: Int { 65536 }
     /// After so many writes in a row the client's bytes get their turn.
     private static var writesAtOnce: Int { 8 }
@@ -19,7 +23,7 @@ final class Child {
     private static var farewell: String { "the server is shutting down" }
 
     private let socket: Descriptor
-    private let signals: SignalDescriptor
+    private let signals: Held<SignalDescriptor>
     private let peer: SocketAddress
     private let id: UInt64
     private let acceptedAt: Instant
@@ -31,10 +35,12 @@ final class Child {
     private let lastWords: LastWords
     private let worker: any Worker
     private var connection: ServerConnection
-    private var buffer: [UInt8]
+    private var buffer = [UInt8](repeating: 0, count: Child.firstBufferSize)
     private var mayRead = true
     private var isBlocked = false
     private var hasReported = false
+    /// Whether a signal told it to end.
+    private var isTold = false
     /// Whether the worker was told of the end.
     private var hasSaidEnd = false
     /// When the worker is given up, once the connection is over.
@@ -45,11 +51,9 @@ final class Child {
     init(
         _ socket: consuming Descriptor, peer: SocketAddress, id: UInt64, acceptedAt: Instant, options: ServerOptions,
         handshakeTimeout: Duration, tokens: Tokens?, log: Log, slot: Slots.Slot, orders: Orders.Own,
-        title: ProcessTitle?, worker: any Worker
-    ) throws(SystemError) {
-        signals = try SignalDescriptor([
-            Signal.terminate, Signal.quit, Signal.reopen, Signal.call, Signal.childEnded,
-        ])
+        title: ProcessTitle?, worker: any Worker, signals: Held<SignalDescriptor>
+    ) {
+        self.signals = signals
         lastWords = LastWords(
             Close(.handlerFailed, "the handler crashed").frame, numberAt: Close.lastIDOffset, to: socket, slot: slot)
         self.socket = socket
@@ -66,10 +70,16 @@ final class Child {
             id: id, terms: options.terms, handshakeTimeout: handshakeTimeout, acceptedAt: acceptedAt,
             tokens: tokens, width: worker.width,
             handlerTimeout: worker.judgesTime ? nil : options.handlerTimeout)
-        buffer = Array(unsafeUninitializedCapacity: Child.bufferSize) { $1 = Child.bufferSize }
     }
 
-    func run() -> Never {
+    /// What every child reads its signals from, which are blocked from now on. It is opened once, before the first fork:
+    /// each process reads its own from it (signalfd(2)).
+    static func signals() throws(SystemError) -> SignalDescriptor {
+        try SignalDescriptor([Signal.terminate, Signal.quit, Signal.reopen, Signal.call, Signal.childEnded])
+    }
+
+    /// Serves the connection until it is over, and returns the status to leave with.
+    func run() -> Int32 {
         // What the client sent at once is there by now as a rule, so the first wait is saved.
         var now = Instant.now
         read(at: now)
@@ -77,8 +87,8 @@ final class Child {
             serve([], at: now)
             write(at: now)
             show()
-            if connection.departure?.isOver ?? false { end(at: now) }
-            var entries = [PollEntry(signals.number), socketEntry]
+            if connection.departure?.isOver ?? false, mayLeave(at: now) { return leave() }
+            var entries = [PollEntry(signals.number ?? -1), socketEntry]
             entries += worker.entries(for: connection)
             do {
                 try poll(&entries, until: earlier(leaveBy ?? connection.deadline, worker.deadline))
@@ -90,7 +100,7 @@ final class Child {
             if entries[1].isReadable {
                 if mayRead { read(at: now) } else { connection.broke("the client is gone") }
             }
-            if entries[0].isReadable { takeSignals(at: now) }
+            if entries[0].isReadable, !takeSignals(at: now) { return leave() }
             serve(entries[2...], at: now)
             // poll(2) announces room only when a third of the send buffer is free. A slow reader may have made less of
             // it, and is judged by what the kernel takes, so that is tried first.
@@ -114,20 +124,25 @@ final class Child {
         for time in connection.takeRoundTrips() { slot.addRoundTrip(time, bucket: Histogram.bucket(of: time)) }
     }
 
-    private func takeSignals(at now: Instant) {
+    /// False where one says that it is over.
+    private func takeSignals(at now: Instant) -> Bool {
         while let signal = signals.next() {
             switch signal {
             case Signal.terminate: terminate(at: now)
-            case Signal.quit: quit(at: now)
+            case Signal.quit:
+                quit(at: now)
+                return false
             case Signal.reopen: log.reopen()
             default: worker.signalled(signal, at: now)
             }
         }
+        return true
     }
 
     /// One read, and all that it brings; false where nothing came.
     @discardableResult
     private func read(at now: Instant) -> Bool {
+        let isFull: Bool
         do throws(SystemError) {
             switch try socket.receive(into: &buffer) {
             case .wouldBlock:
@@ -139,6 +154,7 @@ final class Child {
             case .bytes(let count):
                 connection.received(count, at: now)
                 slot.heardAt = now
+                isFull = count == buffer.count
             }
         } catch {
             mayRead = false
@@ -146,6 +162,9 @@ final class Child {
             return false
         }
         while let event = connection.next(in: buffer, at: now) { give(event, at: now) }
+        if isFull, buffer.count < Child.bufferSize {
+            buffer = Array(unsafeUninitializedCapacity: Child.bufferSize) { $1 = Child.bufferSize }
+        }
         return true
     }
 
@@ -232,6 +251,7 @@ final class Child {
     /// SIGTERM: an operator ends this connection. Or the requests that have come are answered, then the client is sent
     /// away: while the server drains it goes by itself, else the connection is closed.
     private func terminate(at now: Instant) {
+        isTold = true
         let order = orders.order
         guard order != .kick else { return connection.kick(at: now) }
         readWhatHasCome(at: now)
@@ -244,14 +264,14 @@ final class Child {
     }
 
     /// SIGQUIT: the client is told so if the kernel takes it, and nobody is waited for.
-    private func quit(at now: Instant) -> Never {
+    private func quit(at now: Instant) {
+        isTold = true
         let (goAway, retryAfter) = lastWords(at: now)
         connection.quit(goAway, retryAfter: retryAfter, at: now)
         write(at: now)
         reportEnd()
         // With unread bytes the socket would be reset, and what was just said be lost.
         readWhatHasCome(at: now)
-        leave()
     }
 
     private func readWhatHasCome(at now: Instant) {
@@ -293,19 +313,24 @@ final class Child {
     }
 
     /// The connection is over; the process is when the worker is.
-    private func end(at now: Instant) {
+    private func mayLeave(at now: Instant) -> Bool {
         sayEnd()
         if leaveBy == nil { leaveBy = now + grace }
-        let isDone = (hasSaidEnd && (connection.hello == nil || worker.isOver)) || connection.isStuck
-        guard isDone || leaveBy! <= now else { return socket.shutdown() }
-        leave()
+        if isDone || connection.isStuck || leaveBy! <= now { return true }
+        socket.shutdown()
+        return false
     }
 
-    private func leave() -> Never {
+    private var isDone: Bool { hasSaidEnd && (connection.hello == nil || worker.isOver) }
+
+    /// Whether nothing is left of this connection, so that the process may serve another.
+    var hasLeftNothing: Bool { isDone && !connection.isStuck && !isTold && !connection.hasFailedHandshake }
+
+    private func leave() -> Int32 {
         worker.giveUp()
         show()
         slot.isFinished = true
-        exitProcess(connection.hasFailedHandshake ? Child.failedHandshake : 0)
+        return connection.hasFailedHandshake ? Child.failedHandshake : 0
     }
 }
 

@@ -36,6 +36,7 @@ final class Parent {
     /// What programs leave behind, where there are any.
     private var orphans: Orphans?
     private let signals: Held<SignalDescriptor>
+    private let childSignals: Held<SignalDescriptor>
     private let listener: Held<Descriptor>
     let address: SocketAddress
     /// A supervisor has the listener too.
@@ -68,6 +69,7 @@ final class Parent {
 
     init(
         _ options: ServerOptions, _ listening: consuming Listening, _ signals: consuming SignalDescriptor,
+        childSignals: consuming SignalDescriptor,
         _ pidfile: consuming Pidfile?, _ supervisor: Supervisor, slots: Slots, orders: Orders,
         tokenFile: TokenFile?, ownGroup: UInt32?, log: Log, _ source: WorkerSource, reload readAgain: Reloader?
     ) {
@@ -76,6 +78,7 @@ final class Parent {
         isHandedOver = listening.isHandedOver
         listener = Held(listening.socket)
         self.signals = Held(signals)
+        self.childSignals = Held(childSignals)
         self.pidfile = Held(pidfile)
         self.supervisor = supervisor
         self.slots = slots
@@ -97,6 +100,9 @@ final class Parent {
         look = Look(
             listeners, at: .now, control: { [unowned self] in answer($0) }, metrics: { [unowned self] in metrics() })
         defer { look.end() }
+        Rehearsal(options, log: log, orders: orders[0]).run(in: &slots)
+        moveCodeToHugePages()
+        fillHeap()
         while shutdown.isServing || !children.isEmpty || orphans?.deadline != nil
             || (!shutdown.isAtOnce && (refusals.deadline != nil || listensUntil != nil))
         {
@@ -263,23 +269,13 @@ final class Parent {
         look.closeAll()
         spare = nil
         limitChild()
-        do {
-            let id = connections + 1
-            let worker = makeWorker(connection, id, peer)
-            try Child(
-                connection, peer: peer, id: id, acceptedAt: acceptedAt, options: options,
-                handshakeTimeout: admission.handshakeTimeout, tokens: tokenFile?.tokens, log: log,
-                slot: slots[slot], orders: orders[slot], title: title, worker: worker
-            ).run()
-        } catch {
-            log.write(
-                .error, "child failed",
-                [
-                    ("connection", .number(connections + 1)), ("pid", .number(UInt64(processID))),
-                    ("peer", .text(peer.description)), ("text", .text("\(error)")),
-                ])
-            exitProcess(1)
-        }
+        let id = connections + 1
+        let worker = makeWorker(connection, id, peer)
+        let child = Child(
+            connection, peer: peer, id: id, acceptedAt: acceptedAt, options: options,
+            handshakeTimeout: admission.handshakeTimeout, tokens: tokenFile?.tokens, log: log,
+            slot: slots[slot], orders: orders[slot], title: title, worker: worker, signals: childSignals)
+        exitProcess(child.run())
     }
 
     private func limitChild() {

@@ -4,10 +4,13 @@ import Posix
 struct WorkerSource {
     /// Whether children may leave processes behind.
     let leavesOrphans: Bool
+    /// What `make` makes. A generic type is made by Swift's runtime when it is first named: here, before any child is.
+    private let workers: [any Worker.Type]
     let make: (Log, ServerOptions) -> Parent.WorkerMaker
 
     init<ConnectionHandler: Handler>(_ makeHandler: @escaping () -> ConnectionHandler) {
         leavesOrphans = false
+        workers = [LoopWorker<ConnectionHandler>.self, ThreadWorker<ConnectionHandler>.self]
         make = { _, _ in
             { _, id, peer in
                 let handler = makeHandler()
@@ -22,6 +25,7 @@ struct WorkerSource {
 
     init(_ program: Program) {
         leavesOrphans = true
+        workers = []
         let server = processID
         make = { log, options in
             { socket, id, peer in
