@@ -104,10 +104,9 @@ struct Settings {
             },
             Flag("--verbose", "tell of heartbeats and connections on standard error") { $0.isVerbose = true },
         ],
+        subcommands: [Bench.command.shape],
         notes: """
-            A DURATION reads 30, 2.5, 500ms, 2m or 1h.
-
-            client bench loads a server and measures it; see client bench --help. A message "bench" goes behind --.
+            A DURATION reads 30, 2.5, 500ms, 2m or 1h. A message "bench" goes behind --.
 
             Without MESSAGE each line of standard input is one; in a terminal "quit" or Ctrl-D ends it. Replies come in the
             order of the messages. When the server goes away, a message that it certainly did not process is sent again;

@@ -35,6 +35,7 @@ struct Obedient: Handler {
         switch words.first {
         case "sleep":
             // Not to be interrupted: a library's call that blocks.
+            tell("began \(request.id)")
             usleep(UInt32(number) * 1000)
             tell("woke \(request.id)")
         case "wait":
@@ -105,6 +106,8 @@ struct Settings {
             Flag("--max-cpu", "DURATION", "RLIMIT_CPU") { settings, text throws(UsageError) in
                 settings.options.maxCPU = try Value.duration(text, in: .zero ... .seconds(3600))
             },
+            Flag("--control", "PATH", "as of server") { $0.options.control = $1 },
+            Flag("--metrics", "ADDRESS:PORT", "as of server") { $0.options.metrics = $1 },
             Flag("--at-once", "answers in the loop") { $0.answersAtOnce = true },
         ])
 
