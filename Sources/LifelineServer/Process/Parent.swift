@@ -26,30 +26,28 @@ final class Parent {
     private static var acceptedAtOnce: Int { 64 }
     /// Children are looked for this often even if no signal says that one has ended.
     private static var sweepEvery: Duration { .seconds(5) }
-    /// A handshake that had begun when the drain did is given so long to end: more than a round trip.
-    private static var lastHandshakes: Duration { .milliseconds(250) }
 
-    private(set) var options: ServerOptions
+    var options: ServerOptions
     let log: Log
-    private var makeWorker: WorkerMaker
-    private let readAgain: Reloader?
+    var makeWorker: WorkerMaker
+    let readAgain: Reloader?
     /// What programs leave behind, where there are any.
-    private var orphans: Orphans?
+    var orphans: Orphans?
     private let signals: Held<SignalDescriptor>
-    private let listener: Held<Descriptor>
+    let listener: Held<Descriptor>
     let address: SocketAddress
     /// A supervisor has the listener too.
-    private let isHandedOver: Bool
-    private let socketFile: SocketFile?
+    let isHandedOver: Bool
+    let socketFile: SocketFile?
     private let pidfile: Held<Pidfile>
-    private let supervisor: Supervisor
+    let supervisor: Supervisor
     let orders: Orders
-    private var title: ProcessTitle?
+    var title: ProcessTitle?
     /// Set for as long as `run` lasts: what it serves asks this parent.
     private(set) var look: Look!
-    private(set) var tokenFile: TokenFile?
+    var tokenFile: TokenFile?
     /// The group that the server has become.
-    private let ownGroup: UInt32?
+    let ownGroup: UInt32?
     private let refusals = Refusals()
     /// Given up for a moment where accept lacks a descriptor, so that one client can be accepted and told.
     private var spare = try? Descriptor.event()
@@ -58,13 +56,13 @@ final class Parent {
     private var connections: UInt64 = 0
     private var pause = AcceptPause()
     var admission: Admission
-    private var random = SystemRandomNumberGenerator()
+    var random = SystemRandomNumberGenerator()
     private var nextSweep = Instant.now
-    private(set) var shutdown: Shutdown
+    var shutdown: Shutdown
     /// Set when the server drains: who is sent away when.
-    private var drain: Drain?
+    var drain: Drain?
     /// While the server drains: how long clients that are already on their way in are waited for.
-    private var listensUntil: Instant?
+    var listensUntil: Instant?
 
     init(
         _ options: ServerOptions, _ listening: consuming Listening, _ signals: consuming SignalDescriptor,
@@ -220,7 +218,7 @@ final class Parent {
         }
     }
 
-    private func refuse(_ connection: consuming Descriptor, _ refusal: Admission.Refusal, at now: Instant) {
+    func refuse(_ connection: consuming Descriptor, _ refusal: Admission.Refusal, at now: Instant) {
         refusals.refuse(connection, refusal.close, at: now)
     }
 
@@ -323,136 +321,5 @@ final class Parent {
         if let limit = limit(thatEnded: ended, slot) { fields.append(("limit", .text(limit))) }
         fields.append(("age", .seconds(now - record.acceptedAt)))
         log.write(.warning, "child died", fields)
-    }
-
-    // MARK: Configuration
-
-    /// Takes over what the configuration says now, all of it or, where anything is wrong, nothing. Returns the flags
-    /// that a restart alone changes.
-    @discardableResult
-    func reload() -> Result<[String], ReloadError> {
-        let result: Result<[String], ReloadError>
-        supervisor.tell(.reloading(at: Instant.now.sinceStart))
-        do throws(ReloadError) {
-            guard shutdown.isServing else { throw ReloadError("the server is shutting down") }
-            let reloaded = try readAgain?()
-            let (options, kept) = (reloaded?.options ?? options).takenOver(by: self.options)
-            let tokenFile: TokenFile?
-            do throws(StartError) {
-                tokenFile = try options.tokenFile.map { path throws(StartError) in
-                    try TokenFile(path, ownGroup: ownGroup)
-                }
-            } catch {
-                throw ReloadError(error.description)
-            }
-            self.options = options
-            self.tokenFile = tokenFile
-            if let source = reloaded?.source {
-                makeWorker = source.make(log, options)
-                if source.leavesOrphans, orphans == nil { orphans = Orphans() }
-            }
-            admission.take(options, children: children.values.map { ($0.peer.ipNumber, $0.slot) })
-            shutdown = Shutdown(drain: options.drain, grace: options.grace)
-            title = options.showsTitles ? ProcessTitle.own : nil
-            log.set(options)
-            let all = kept + (reloaded?.alsoKept ?? [])
-            reportReload(kept: all)
-            result = .success(all)
-        } catch {
-            result = .failure(error)
-            log.write(.error, "not reloaded", [("text", .text("\(error); the configuration stays as it was"))])
-        }
-        if shutdown.isServing { supervisor.tell(.ready(address: address.description)) }
-        return result
-    }
-
-    private func reportReload(kept: [String]) {
-        var fields: [Log.Field] = []
-        if let tokens = tokenFile?.tokens.count { fields.append(("tokens", .number(UInt64(tokens)))) }
-        if !kept.isEmpty {
-            fields.append(("kept", .text(kept.joined(separator: ","))))
-            fields.append(("text", .text("a restart changes these; until then they stay as they were")))
-        }
-        log.write(kept.isEmpty ? .info : .warning, "reloaded", fields)
-        tokenFile?.checkPermissions(log)
-    }
-
-    // MARK: The end
-
-    private func take(_ step: Shutdown.Step, at now: Instant) {
-        switch step {
-        case .none, .leave:
-            break
-        case .drain:
-            report("draining", [("over", .seconds(options.drain))])
-            let sent = options.drain > .zero ? Array(children.keys) : []
-            drain = Drain(of: sent, over: options.drain, from: now) { .random(in: 0..<1) }
-            supervisor.tell(.stopping(connections: children.count))
-            supervisor.accepted()  // No one waits for it any more, whatever it did.
-            stopListening(at: now)
-        case .end:
-            if options.drain > .zero { report("drained") }
-            for pid in children.keys { order(.end, to: pid) }
-        case .quit:
-            report("quitting")
-            supervisor.tell(.stopping(connections: children.count))
-            drain = Drain(of: [], over: .zero, from: now) { 0 }
-            for pid in children.keys { sendSignal(Signal.quit, to: pid) }
-            stopListening(at: now, waits: false)
-        case .kill:
-            log.write(.warning, "killing", [("children", .number(UInt64(children.count)))])
-            for pid in children.keys { sendSignal(Signal.kill, to: pid) }
-            listener.close()
-            listensUntil = nil
-        }
-    }
-
-    /// What a first SIGTERM does.
-    func stop(at now: Instant) { take(shutdown.signalled(at: now), at: now) }
-
-    private func report(_ event: String, _ fields: [Log.Field] = []) {
-        log.write(.info, event, [("children", .number(UInt64(children.count)))] + fields)
-    }
-
-    /// Says farewell to those whose turn in the drain has come.
-    private func sendAway(at now: Instant) {
-        while let farewell = drain?.next(at: now) {
-            order(.sendAway(retryAfter: farewell.retryAfter), to: farewell.child)
-        }
-    }
-
-    /// Of signals that wait the kernel keeps one, so what it was sent for stands where the child reads it.
-    func order(_ order: Orders.Order, to pid: ProcessID) {
-        guard let record = children[pid] else { return }
-        orders.give(order, to: record.slot)
-        sendSignal(Signal.terminate, to: pid)
-    }
-
-    /// Closing a listener resets the clients that are queued on it, and those whose handshake is half done. So no new
-    /// ones are let in, and the listener is kept until the others have come and been told.
-    ///
-    /// One that a supervisor has too is let go of at once: who is queued on it waits for the next server.
-    private func stopListening(at now: Instant, waits: Bool = true) {
-        guard !isHandedOver else { return listener.close() }
-        if address.isUnix {
-            socketFile?.remove()
-            listensUntil = now
-        } else {
-            listener.dropNewHandshakes()
-            listensUntil = waits ? now + Parent.lastHandshakes : now
-        }
-        refuseLatecomers(at: now)
-    }
-
-    private func refuseLatecomers(at now: Instant) {
-        guard let listensUntil else { return }
-        while let accepted = try? listener.accept() {
-            var refusal = admission.refuse(.shutdown, using: &random)
-            if let drain { refusal.retryAfter = drain.retryAfter(at: now) { .random(in: 0..<1) } }
-            refuse(accepted.connection, refusal, at: now)
-        }
-        guard listensUntil <= now else { return }
-        listener.close()
-        self.listensUntil = nil
     }
 }
