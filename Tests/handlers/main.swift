@@ -123,7 +123,7 @@ do {
     let answersAtOnce = settings.answersAtOnce
     let server = try Server(settings.options)
     try StandardStream.output.write("listening on \(server.address)\n".utf8)
-    server.run { Obedient(answersAtOnce: answersAtOnce) }
+    try server.run { Obedient(answersAtOnce: answersAtOnce) }
 } catch {
     tell("\(error)")
     exitProcess(1)

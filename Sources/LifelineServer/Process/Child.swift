@@ -19,7 +19,7 @@ final class Child {
     private static var farewell: String { "the server is shutting down" }
 
     private let socket: Descriptor
-    private let signals: SignalDescriptor
+    private let signals: Held<SignalDescriptor>
     private let peer: SocketAddress
     private let id: UInt64
     private let acceptedAt: Instant
@@ -35,6 +35,8 @@ final class Child {
     private var mayRead = true
     private var isBlocked = false
     private var hasReported = false
+    /// Whether a signal told it to end.
+    private var isTold = false
     /// Whether the worker was told of the end.
     private var hasSaidEnd = false
     /// When the worker is given up, once the connection is over.
@@ -45,11 +47,9 @@ final class Child {
     init(
         _ socket: consuming Descriptor, peer: SocketAddress, id: UInt64, acceptedAt: Instant, options: ServerOptions,
         handshakeTimeout: Duration, tokens: Tokens?, log: Log, slot: Slots.Slot, orders: Orders.Own,
-        title: ProcessTitle?, worker: any Worker
+        title: ProcessTitle?, worker: any Worker, signals: Held<SignalDescriptor>? = nil
     ) throws(SystemError) {
-        signals = try SignalDescriptor([
-            Signal.terminate, Signal.quit, Signal.reopen, Signal.call, Signal.childEnded,
-        ])
+        self.signals = if let signals { signals } else { Held(try Child.signals()) }
         lastWords = LastWords(
             Close(.handlerFailed, "the handler crashed").frame, numberAt: Close.lastIDOffset, to: socket, slot: slot)
         self.socket = socket
@@ -69,7 +69,13 @@ final class Child {
         buffer = Array(unsafeUninitializedCapacity: Child.bufferSize) { $1 = Child.bufferSize }
     }
 
-    func run() -> Never {
+    /// The signals that a child reads, blocked from now on.
+    static func signals() throws(SystemError) -> SignalDescriptor {
+        try SignalDescriptor([Signal.terminate, Signal.quit, Signal.reopen, Signal.call, Signal.childEnded])
+    }
+
+    /// Serves the connection until it is over, and returns the status to leave with.
+    func run() -> Int32 {
         // What the client sent at once is there by now as a rule, so the first wait is saved.
         var now = Instant.now
         read(at: now)
@@ -77,8 +83,8 @@ final class Child {
             serve([], at: now)
             write(at: now)
             show()
-            if connection.departure?.isOver ?? false { end(at: now) }
-            var entries = [PollEntry(signals.number), socketEntry]
+            if connection.departure?.isOver ?? false, mayLeave(at: now) { return leave() }
+            var entries = [PollEntry(signals.number ?? -1), socketEntry]
             entries += worker.entries(for: connection)
             do {
                 try poll(&entries, until: earlier(leaveBy ?? connection.deadline, worker.deadline))
@@ -90,7 +96,7 @@ final class Child {
             if entries[1].isReadable {
                 if mayRead { read(at: now) } else { connection.broke("the client is gone") }
             }
-            if entries[0].isReadable { takeSignals(at: now) }
+            if entries[0].isReadable, !takeSignals(at: now) { return leave() }
             serve(entries[2...], at: now)
             // poll(2) announces room only when a third of the send buffer is free. A slow reader may have made less of
             // it, and is judged by what the kernel takes, so that is tried first.
@@ -114,15 +120,19 @@ final class Child {
         for time in connection.takeRoundTrips() { slot.addRoundTrip(time, bucket: Histogram.bucket(of: time)) }
     }
 
-    private func takeSignals(at now: Instant) {
+    /// False where one says that it is over.
+    private func takeSignals(at now: Instant) -> Bool {
         while let signal = signals.next() {
             switch signal {
             case Signal.terminate: terminate(at: now)
-            case Signal.quit: quit(at: now)
+            case Signal.quit:
+                quit(at: now)
+                return false
             case Signal.reopen: log.reopen()
             default: worker.signalled(signal, at: now)
             }
         }
+        return true
     }
 
     /// One read, and all that it brings; false where nothing came.
@@ -230,6 +240,7 @@ final class Child {
     /// SIGTERM: an operator ends this connection. Or the requests that have come are answered, then the client is sent
     /// away: while the server drains it goes by itself, else the connection is closed.
     private func terminate(at now: Instant) {
+        isTold = true
         let order = orders.order
         guard order != .kick else { return connection.kick(at: now) }
         readWhatHasCome(at: now)
@@ -242,14 +253,14 @@ final class Child {
     }
 
     /// SIGQUIT: the client is told so if the kernel takes it, and nobody is waited for.
-    private func quit(at now: Instant) -> Never {
+    private func quit(at now: Instant) {
+        isTold = true
         let (goAway, retryAfter) = lastWords(at: now)
         connection.quit(goAway, retryAfter: retryAfter, at: now)
         write(at: now)
         reportEnd()
         // With unread bytes the socket would be reset, and what was just said be lost.
         readWhatHasCome(at: now)
-        leave()
     }
 
     private func readWhatHasCome(at now: Instant) {
@@ -291,19 +302,24 @@ final class Child {
     }
 
     /// The connection is over; the process is when the worker is.
-    private func end(at now: Instant) {
+    private func mayLeave(at now: Instant) -> Bool {
         sayEnd()
         if leaveBy == nil { leaveBy = now + grace }
-        let isDone = (hasSaidEnd && (connection.hello == nil || worker.isOver)) || connection.isStuck
-        guard isDone || leaveBy! <= now else { return socket.shutdown() }
-        leave()
+        if isDone || connection.isStuck || leaveBy! <= now { return true }
+        socket.shutdown()
+        return false
     }
 
-    private func leave() -> Never {
+    private var isDone: Bool { hasSaidEnd && (connection.hello == nil || worker.isOver) }
+
+    /// Whether nothing is left of this connection, so that the process may serve another.
+    var hasLeftNothing: Bool { isDone && !connection.isStuck && !isTold && !connection.hasFailedHandshake }
+
+    private func leave() -> Int32 {
         worker.giveUp()
         show()
         slot.isFinished = true
-        exitProcess(connection.hasFailedHandshake ? Child.failedHandshake : 0)
+        return connection.hasFailedHandshake ? Child.failedHandshake : 0
     }
 }
 

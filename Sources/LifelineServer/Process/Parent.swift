@@ -51,13 +51,17 @@ final class Parent {
     private let refusals = Refusals()
     /// Given up for a moment where accept lacks a descriptor, so that one client can be accepted and told.
     private var spare = try? Descriptor.event()
-    private(set) var children: [ProcessID: Record] = [:]
+    var children: [ProcessID: Record] = [:]
     var slots: Slots
-    private var connections: UInt64 = 0
+    /// Those that were forked ahead, with `--pool`.
+    let crew: Crew?
+    private(set) var connections: UInt64 = 0
     private var pause = AcceptPause()
     var admission: Admission
     var random = SystemRandomNumberGenerator()
     private var nextSweep = Instant.now
+    /// A child has ended, or an orphan is to be looked for.
+    private var mayHaveEnded = false
     var shutdown: Shutdown
     /// Set when the server drains: who is sent away when.
     var drain: Drain?
@@ -66,7 +70,7 @@ final class Parent {
 
     init(
         _ options: ServerOptions, _ listening: consuming Listening, _ signals: consuming SignalDescriptor,
-        _ pidfile: consuming Pidfile?, _ supervisor: Supervisor, slots: Slots, orders: Orders,
+        _ pidfile: consuming Pidfile?, _ supervisor: Supervisor, slots: Slots, crew: Crew?, orders: Orders,
         tokenFile: TokenFile?, ownGroup: UInt32?, log: Log, _ source: WorkerSource, reload readAgain: Reloader?
     ) {
         self.options = options
@@ -77,6 +81,7 @@ final class Parent {
         self.pidfile = Held(pidfile)
         self.supervisor = supervisor
         self.slots = slots
+        self.crew = crew
         self.orders = orders
         title = options.showsTitles ? ProcessTitle.own : nil
         self.tokenFile = tokenFile
@@ -95,9 +100,10 @@ final class Parent {
         look = Look(
             listeners, at: .now, control: { [unowned self] in answer($0) }, metrics: { [unowned self] in metrics() })
         defer { look.end() }
-        while shutdown.isServing || !children.isEmpty || orphans?.deadline != nil
+        while shutdown.isServing || hasChildren || orphans?.deadline != nil
             || (!shutdown.isAtOnce && (refusals.deadline != nil || listensUntil != nil))
         {
+            let isShort = forkAhead()
             let now = Instant.now
             let mayAccept = shutdown.isServing ? !pause.isOn(at: now) : listensUntil != nil
             var entries = [
@@ -106,15 +112,16 @@ final class Parent {
             let refused = refusals.entries
             entries += refused
             entries += look.entries
-            wait(for: &entries, from: now)
+            wait(for: &entries, from: now, until: isShort ? now : nil)
             let woke = Instant.now
-            while let signal = signals.next() { take(signal, at: woke) }
+            collect(at: woke)
+            if entries[0].isReadable { while let signal = signals.next() { take(signal, at: woke) } }
             refusals.woke(entries[2..<2 + refused.count], at: woke)
             let step = shutdown.woke(at: woke)
             if step == .leave { break }
             take(step, at: woke)
             sendAway(at: woke)
-            reapAll(at: woke)
+            if mayHaveEnded || !shutdown.isServing || nextSweep <= woke { reapAll(at: woke) }
             look.woke(entries[(2 + refused.count)...], at: woke)
             if !shutdown.isServing { refuseLatecomers(at: woke) } else if entries[1].isReadable { acceptSome() }
             if mayAccept, !entries[1].isReadable { supervisor.accepted() }
@@ -136,6 +143,7 @@ final class Parent {
         guard nextSweep <= now else { return }
         nextSweep = now + .seconds(1)
         log.sweep(at: now)
+        crew?.sweep(at: now)
         if spare == nil { spare = try? Descriptor.event() }
         if shutdown.isServing { supervisor.tellServing(children.count) }
     }
@@ -150,16 +158,18 @@ final class Parent {
             reload()
         case Signal.reopen:
             log.reopen()
-            for pid in children.keys { sendSignal(Signal.reopen, to: pid) }
+            for pid in processes { sendSignal(Signal.reopen, to: pid) }
+        case Signal.childEnded:
+            mayHaveEnded = true
         default:
             break
         }
     }
 
-    private func wait(for entries: inout [PollEntry], from now: Instant) {
+    private func wait(for entries: inout [PollEntry], from now: Instant, until soon: Instant?) {
         let end = earlier(earlier(shutdown.deadline, drain?.deadline), earlier(listensUntil, orphans?.deadline))
         let others = earlier(earlier(refusals.deadline, supervisor.deadline), look.deadline)
-        let own = earlier(earlier(end, others), pause.until)
+        let own = earlier(earlier(earlier(end, others), earlier(pause.until, crew?.pausedUntil)), soon)
         do {
             try poll(&entries, until: earlier(own, now + Parent.sweepEvery))
         } catch {
@@ -189,24 +199,23 @@ final class Parent {
 
     private func serve(_ accepted: consuming Accepted, at now: Instant) {
         let peer = accepted.peer
+        collect(at: now)
         let refusal = admission.judge(peer.ipNumber, at: now, using: &random) { slots[$0].hasGreeted }
         if let refusal {
             report(refusal, of: peer)
             refuse(accepted.connection, refusal, at: now)
             return
         }
-        tokenFile?.refresh(log)
-        let slot = slots.take()
-        orders.clear(slot)
+        // Who was forked ahead has inherited the tokens that there were.
+        if tokenFile?.refresh(log) ?? false { crew?.letAllGo() }
+        if handOver(accepted.connection, of: peer, at: now) { return }
+        let slot = takeSlot()
         do throws(SystemError) {
             switch try forkProcess() {
             case .child:
                 becomeChild(accepted.connection, peer: peer, acceptedAt: now, slot: slot)
             case .parent(let pid):
-                connections += 1
-                look.totals.accept()
-                children[pid] = Record(connection: connections, peer: peer, acceptedAt: now, slot: slot)
-                admission.began(peer.ipNumber, slot: slot)
+                began(pid, slot, peer: peer, at: now)
                 pause.forked()
             }
         } catch {
@@ -217,6 +226,30 @@ final class Parent {
             refuse(accepted.connection, admission.refuse(.processes, using: &random), at: now)
         }
     }
+
+    func takeSlot() -> Int {
+        let slot = slots.take()
+        orders.clear(slot)
+        return slot
+    }
+
+    /// A child has the next connection.
+    func began(_ pid: ProcessID, _ slot: Int, peer: SocketAddress, at now: Instant) {
+        connections += 1
+        look.totals.accept()
+        children[pid] = Record(connection: connections, peer: peer, acceptedAt: now, slot: slot)
+        admission.began(peer.ipNumber, slot: slot)
+    }
+
+    /// A connection is over: what its child has shown of it is counted now.
+    func ended(_ record: Record, failedHandshake: Bool, at now: Instant) {
+        admission.ended(record.peer.ipNumber, slot: record.slot, failedHandshake: failedHandshake, at: now)
+        look.totals.reap(Figures(slots[record.slot]))
+    }
+
+    /// The children's processes, with or without a connection.
+    var processes: [ProcessID] { children.keys + (crew?.waitingProcesses ?? []) }
+    private var hasChildren: Bool { !children.isEmpty || !(crew?.isEmpty ?? true) }
 
     func refuse(_ connection: consuming Descriptor, _ refusal: Admission.Refusal, at now: Instant) {
         refusals.refuse(connection, refusal.close, at: now)
@@ -245,39 +278,55 @@ final class Parent {
         spare = try? Descriptor.event()
     }
 
-    private func reportTrouble(_ event: String, _ error: SystemError) {
+    func reportTrouble(_ event: String, _ error: SystemError) {
         log.write(.error, event, reason: error.text, most: 1, [("text", .text("\(error)"))])
     }
 
-    /// What follows runs in the new process alone. All that is the parent's is closed before anything else.
+    /// What follows runs in the new process alone.
     private func becomeChild(
         _ connection: consuming Descriptor, peer: SocketAddress, acceptedAt: Instant, slot: Int
     ) -> Never {
+        closeOwn()
+        let words = PoolChild.Words(
+            connection: connections + 1, peer: peer, acceptedAt: acceptedAt,
+            handshakeTimeout: admission.handshakeTimeout)
+        do {
+            exitProcess(try child(connection, words, slot: slot).run())
+        } catch {
+            failChild(error, [("connection", .number(connections + 1)), ("peer", .text(peer.description))])
+        }
+    }
+
+    /// In a new child: all that is the parent's is closed before anything else.
+    func closeOwn() {
         listener.close()
         signals.close()
         pidfile.close()
         supervisor.close()
         refusals.closeAll()
         look.closeAll()
+        crew?.closeAll()
         spare = nil
         limitChild()
-        do {
-            let id = connections + 1
-            let worker = makeWorker(connection, id, peer)
-            try Child(
-                connection, peer: peer, id: id, acceptedAt: acceptedAt, options: options,
-                handshakeTimeout: admission.handshakeTimeout, tokens: tokenFile?.tokens, log: log,
-                slot: slots[slot], orders: orders[slot], title: title, worker: worker
-            ).run()
-        } catch {
-            log.write(
-                .error, "child failed",
-                [
-                    ("connection", .number(connections + 1)), ("pid", .number(UInt64(processID))),
-                    ("peer", .text(peer.description)), ("text", .text("\(error)")),
-                ])
-            exitProcess(1)
-        }
+    }
+
+    /// In a child: what serves a connection there.
+    func child(
+        _ connection: consuming Descriptor, _ words: PoolChild.Words, slot: Int,
+        signals: Held<SignalDescriptor>? = nil
+    ) throws(SystemError) -> Child {
+        let worker = makeWorker(connection, words.connection, words.peer)
+        return try Child(
+            connection, peer: words.peer, id: words.connection, acceptedAt: words.acceptedAt, options: options,
+            handshakeTimeout: words.handshakeTimeout, tokens: tokenFile?.tokens, log: log, slot: slots[slot],
+            orders: orders[slot], title: title, worker: worker, signals: signals)
+    }
+
+    /// In a child that cannot go on.
+    func failChild(_ error: SystemError, _ fields: [Log.Field]) -> Never {
+        log.write(
+            .error, "child failed", [("pid", .number(UInt64(processID)))] + fields + [("text", .text("\(error)"))])
+        exitProcess(1)
     }
 
     private func limitChild() {
@@ -295,19 +344,23 @@ final class Parent {
     }
 
     private func reapAll(at now: Instant) {
+        mayHaveEnded = false
         while let ended = reap() {
             orphans?.reaped(ended)
-            guard let record = children.removeValue(forKey: ended.pid) else { continue }
+            let member = crew?.remove(ended.pid, at: now)
+            guard let record = children.removeValue(forKey: ended.pid) else {
+                if let member { leftPool(member, ended, at: now) }
+                continue
+            }
             let slot = slots[record.slot]
-            let isProper = slot.isFinished && (ended.status == 0 || ended.status == Child.failedHandshake)
+            let isDone = member?.isDone ?? false
+            let isProper = slot.isFinished && (isDone || ended.status == 0 || ended.status == Child.failedHandshake)
             if !isProper { report(ended, of: record, slot, at: now) }
-            admission.ended(
-                record.peer.ipNumber, slot: record.slot,
-                failedHandshake: isProper && ended.status == Child.failedHandshake, at: now)
-            look.totals.reap(Figures(slot))
+            self.ended(
+                record, failedHandshake: isProper && !isDone && ended.status == Child.failedHandshake, at: now)
             slots.giveBack(record.slot)
         }
-        orphans?.kill(allBut: children.keys, at: now)
+        orphans?.kill(allBut: { children[$0] != nil || crew?.contains($0) ?? false }, at: now)
     }
 
     /// A child that did not come to its proper end: something killed it, or its handler did.

@@ -12,6 +12,7 @@ extension Parent {
         case .none, .leave:
             break
         case .drain:
+            crew?.letAllGo()
             report("draining", [("over", .seconds(options.drain))])
             let sent = options.drain > .zero ? Array(children.keys) : []
             drain = Drain(of: sent, over: options.drain, from: now) { .random(in: 0..<1) }
@@ -22,6 +23,7 @@ extension Parent {
             if options.drain > .zero { report("drained") }
             for pid in children.keys { order(.end, to: pid) }
         case .quit:
+            crew?.letAllGo()
             report("quitting")
             supervisor.tell(.stopping(connections: children.count))
             drain = Drain(of: [], over: .zero, from: now) { 0 }
@@ -29,7 +31,7 @@ extension Parent {
             stopListening(at: now, waits: false)
         case .kill:
             log.write(.warning, "killing", [("children", .number(UInt64(children.count)))])
-            for pid in children.keys { sendSignal(Signal.kill, to: pid) }
+            for pid in processes { sendSignal(Signal.kill, to: pid) }
             listener.close()
             listensUntil = nil
         }
@@ -52,6 +54,8 @@ extension Parent {
     /// Of signals that wait the kernel keeps one, so what it was sent for stands where the child reads it.
     func order(_ order: Orders.Order, to pid: ProcessID) {
         guard let record = children[pid] else { return }
+        // The signal is for this connection, and may come late.
+        crew?.letGo(pid)
         orders.give(order, to: record.slot)
         sendSignal(Signal.terminate, to: pid)
     }

@@ -15,6 +15,7 @@ extension Parent {
             let (options, kept) = (reloaded?.options ?? options).takenOver(by: self.options)
             let tokenFile: TokenFile?
             do throws(StartError) {
+                try options.checkPool(for: reloaded?.source)
                 tokenFile = try options.tokenFile.map { path throws(StartError) in
                     try TokenFile(path, ownGroup: ownGroup)
                 }
@@ -27,6 +28,7 @@ extension Parent {
                 makeWorker = source.make(log, options)
                 if source.leavesOrphans, orphans == nil { orphans = Orphans() }
             }
+            crew?.letAllGo()
             admission.take(options, children: children.values.map { ($0.peer.ipNumber, $0.slot) })
             shutdown = Shutdown(drain: options.drain, grace: options.grace)
             title = options.showsTitles ? ProcessTitle.own : nil

@@ -1,0 +1,76 @@
+import Liveness
+import Posix
+
+/// A process that was forked ahead: it waits for a connection, serves it as any child does, and then ends or, where it may
+/// serve several, waits for the next.
+///
+/// While it waits it ends when the parent closes the channel or dies, and at SIGTERM and SIGQUIT.
+final class PoolChild {
+    /// What a child that was forked for a connection inherits, of one that comes later.
+    struct Words: BitwiseCopyable {
+        let connection: UInt64
+        let peer: SocketAddress
+        let acceptedAt: Instant
+        let handshakeTimeout: Duration
+    }
+
+    private let channel: Descriptor
+    private let signals: Held<SignalDescriptor>
+    private let most: Int
+    private let log: Log
+    private let title: ProcessTitle?
+    private let descriptors: Held<DescriptorCount>
+    private let descriptorsAtStart: Int
+
+    /// `most` is how many connections it serves, one after another.
+    init(_ channel: consuming Descriptor, most: Int, log: Log, title: ProcessTitle?) throws(SystemError) {
+        self.channel = channel
+        self.most = most
+        self.log = log
+        self.title = title
+        signals = Held(try Child.signals())
+        descriptors = Held(most > 1 ? try DescriptorCount() : nil)
+        descriptorsAtStart = descriptors.now
+    }
+
+    /// `serve` serves a connection to its end, closes it, and returns the exit status, and whether this process may serve
+    /// another; `isDone` tells the parent that it does.
+    func run(
+        serve: (consuming Descriptor, Words, Held<SignalDescriptor>) throws(SystemError) -> (Int32, mayServeMore: Bool),
+        isDone: () -> Void
+    ) throws(SystemError) -> Never {
+        var served = 0
+        while true {
+            title?.set("lifeline: waiting")
+            guard case .descriptor(let connection, let words) = try next() else { exitProcess(0) }
+            let (status, mayServeMore) = try serve(connection, words, signals)
+            served += 1
+            guard mayServeMore, served < most, isAsAtStart else { exitProcess(status) }
+            isDone()
+        }
+    }
+
+    /// Whether no connection has left a descriptor or a thread behind.
+    private var isAsAtStart: Bool { descriptors.now <= descriptorsAtStart && Connection.threads == 0 }
+
+    /// The next connection; nothing or the end where this process is to leave.
+    private func next() throws(SystemError) -> Descriptor.Given<Words> {
+        while true {
+            var entries = [PollEntry(signals.number ?? -1), PollEntry(channel.number)]
+            try poll(&entries, until: nil)
+            if entries[1].isReadable { return try channel.take(Words.self) }
+            while let signal = signals.next() {
+                switch signal {
+                case Signal.terminate, Signal.quit:
+                    // A connection may be on its way. Nothing is given any more from here on, and if one was, the signal
+                    // is for it.
+                    channel.refuseMore()
+                    sendSignal(signal, to: processID)
+                    return try channel.take(Words.self)
+                case Signal.reopen: log.reopen()
+                default: break
+                }
+            }
+        }
+    }
+}
