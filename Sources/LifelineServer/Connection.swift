@@ -56,8 +56,7 @@ public final class Connection: Sendable {
         living.add(1, ordering: .relaxed)
         do {
             try startThread(named: "background") {
-                prepareForCrash()
-                body()
+                preparedForCrash(body)
                 living.subtract(1, ordering: .releasing)
             }
             return true

@@ -22,42 +22,36 @@ public struct Channel: ~Copyable {
     public consuming func onlyTaking() -> Descriptor { taking }
 }
 
-extension Descriptor {
-    /// What came through a channel.
-    public enum Given<Words: BitwiseCopyable>: ~Copyable {
-        /// A descriptor, which is owned, and what was said of it.
-        case descriptor(Descriptor, Words)
-        /// Nothing waits.
-        case nothing
-        /// Nobody can give anything any more.
-        case end
-    }
+/// What came through a channel.
+public enum Given: ~Copyable {
+    /// A descriptor, which is owned.
+    case descriptor(Descriptor)
+    /// Nothing waits.
+    case nothing
+    /// Nobody can give anything any more.
+    case end
+}
 
+extension Descriptor {
     /// Gives a copy of `descriptor` away through this end of a channel, with `words` about it, and never waits (sendmsg(2),
     /// SCM_RIGHTS in unix(7)). False where the other end is gone or full, or too many descriptors are on their way.
-    public func give<Words: BitwiseCopyable>(_ descriptor: borrowing Descriptor, _ words: Words) -> Bool {
+    public func give(_ descriptor: borrowing Descriptor, _ words: UnsafeRawBufferPointer) -> Bool {
         let (channel, given) = (number, descriptor.number)
-        return withUnsafeBytes(of: words) { words in
-            retryingInterrupted { cposix_send_descriptor(channel, given, words.baseAddress, words.count) } == 0
-        }
+        return retryingInterrupted { cposix_send_descriptor(channel, given, words.baseAddress, words.count) } == 0
     }
 
-    /// The next descriptor that was given, with CLOEXEC (recvmsg(2)). One that there is no room for in this process
-    /// (RLIMIT_NOFILE) is thrown as EMFILE, and lost.
-    public func take<Words: BitwiseCopyable>(_: Words.Type) throws(SystemError) -> Given<Words> {
+    /// The next descriptor that was given, with CLOEXEC, and what was said of it, which fills `words` (recvmsg(2)). One
+    /// that there is no room for in this process (RLIMIT_NOFILE) is thrown as EMFILE, and lost.
+    public func take(into words: UnsafeMutableRawBufferPointer) throws(SystemError) -> Given {
         var given: Int32 = -1
-        let (count, words) = withUnsafeTemporaryAllocation(of: Words.self, capacity: 1) { words in
-            let size = MemoryLayout<Words>.size
-            let count = retryingInterrupted { cposix_receive_descriptor(number, &given, words.baseAddress, size) }
-            return (count, count == size ? words[0] : nil)
-        }
+        let count = retryingInterrupted { cposix_receive_descriptor(number, &given, words.baseAddress, words.count) }
         if count < 0, errno == EAGAIN { return .nothing }
         guard count >= 0 else { throw SystemError("recvmsg") }
         guard count > 0 else { return .end }
         guard given >= 0 else { throw SystemError("recvmsg", EMFILE) }
         let descriptor = Descriptor(owning: given)
-        guard let words else { throw SystemError("recvmsg", EPROTO) }
-        return .descriptor(descriptor, words)
+        guard count == words.count else { throw SystemError("recvmsg", EPROTO) }
+        return .descriptor(descriptor)
     }
 
     /// Lets nobody give anything any more; what was given can still be taken (SHUT_RD in shutdown(2)).

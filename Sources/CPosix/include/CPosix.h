@@ -139,6 +139,8 @@ int cposix_make_board(size_t size, void **written, const void **read);
 void cposix_watch_crashes(void);
 /// The same for the calling thread, which needs a stack of its own for it (sigaltstack(2)).
 void cposix_watch_crashes_of_thread(void);
+/// Gives that stack back: the thread is about to end.
+void cposix_forget_crashes_of_thread(void);
 /// The last words of this process, at most 128 bytes, the socket that they go to, and its slot.
 void cposix_prepare_last_words(int socket, const unsigned char *words, size_t length, struct cposix_slot *slot);
 /// Whether the last words may be said now, and the 32-bit big-endian number in them at `offset`.

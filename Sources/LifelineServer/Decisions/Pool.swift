@@ -93,7 +93,7 @@ struct Pool {
         return max(0, min(unneeded, waiting - wanted))
     }
 
-    /// A child has served a connection: whatever killed others is over.
+    /// A child has got a connection: whatever killed others is over.
     mutating func served() { pause = Pool.shortestPause }
 
     /// A child died that had nothing to do, or could not be forked: the next ones have time, twice as long each time.

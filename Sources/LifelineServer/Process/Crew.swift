@@ -21,7 +21,7 @@ final class Crew {
 
         fileprivate func give(_ connection: borrowing Descriptor, _ words: PoolChild.Words) -> Bool {
             switch channel {
-            case .some(let channel): channel.give(connection, words)
+            case .some(let channel): withUnsafeBytes(of: words) { channel.give(connection, $0) }
             case nil: false
             }
         }
@@ -63,7 +63,7 @@ final class Crew {
     var waitingCount: Int { waiting.count }
     /// How many wait or may come back.
     var count: Int { waiting.count + busy.count }
-    var waitingProcesses: [ProcessID] { waiting.map(\.pid) }
+    var processes: Dictionary<ProcessID, Member>.Keys { members.keys }
     func contains(_ pid: ProcessID) -> Bool { members[pid] != nil }
 
     func add(_ pid: ProcessID, slot: Int, _ channel: consuming Descriptor) {
@@ -99,9 +99,14 @@ final class Crew {
     }
 
     /// Gives the connection to a member that has waited; false where it cannot take it, and is let go.
-    func give(_ connection: borrowing Descriptor, _ words: PoolChild.Words, to member: Member, at now: Instant) -> Bool {
+    func give(
+        _ connection: borrowing Descriptor, _ words: PoolChild.Words, to member: Member, at now: Instant
+    ) -> Bool {
         let isGiven = member.give(connection, words)
-        if isGiven { given += 1 }
+        if isGiven {
+            given += 1
+            pool.served()
+        }
         if isGiven, comeBack {
             member.busySince = now
             busy[member.pid] = member
@@ -148,9 +153,7 @@ final class Crew {
         busy[pid] = nil
         let index = waiting.firstIndex { $0.pid == pid }
         if let index { waiting.remove(at: index) }
-        let isDone = done.take(member.slot)
-        if isDone { pool.served() }
-        return Reaped(slot: member.slot, isDone: isDone, hasWaited: index != nil)
+        return Reaped(slot: member.slot, isDone: done.take(member.slot), hasWaited: index != nil)
     }
 
     /// In a child: what is the parent's is closed.

@@ -248,7 +248,7 @@ final class Parent {
     }
 
     /// The children's processes, with or without a connection.
-    var processes: [ProcessID] { children.keys + (crew?.waitingProcesses ?? []) }
+    var processes: [ProcessID] { children.keys + (crew?.processes.filter { children[$0] == nil } ?? []) }
     private var hasChildren: Bool { !children.isEmpty || !(crew?.isEmpty ?? true) }
 
     func refuse(_ connection: consuming Descriptor, _ refusal: Admission.Refusal, at now: Instant) {
@@ -348,19 +348,25 @@ final class Parent {
         while let ended = reap() {
             orphans?.reaped(ended)
             let member = crew?.remove(ended.pid, at: now)
-            guard let record = children.removeValue(forKey: ended.pid) else {
-                if let member { leftPool(member, ended, at: now) }
+            let record = children.removeValue(forKey: ended.pid)
+            if let member, member.isDone || record == nil {
+                if let record { self.ended(record, failedHandshake: false, at: now) }
+                leftPool(member, ended, at: now)
                 continue
             }
+            guard let record else { continue }
             let slot = slots[record.slot]
-            let isDone = member?.isDone ?? false
-            let isProper = slot.isFinished && (isDone || ended.status == 0 || ended.status == Child.failedHandshake)
+            let isProper = slot.isFinished && (ended.status == 0 || ended.status == Child.failedHandshake)
             if !isProper { report(ended, of: record, slot, at: now) }
-            self.ended(
-                record, failedHandshake: isProper && !isDone && ended.status == Child.failedHandshake, at: now)
+            self.ended(record, failedHandshake: isProper && ended.status == Child.failedHandshake, at: now)
             slots.giveBack(record.slot)
         }
         orphans?.kill(allBut: { children[$0] != nil || crew?.contains($0) ?? false }, at: now)
+    }
+
+    /// How a process ended, for the log.
+    func how(_ ended: Ended) -> Log.Field {
+        ended.signal.map { ("signal", .text(signalName($0))) } ?? ("status", .number(UInt64(ended.status ?? 0)))
     }
 
     /// A child that did not come to its proper end: something killed it, or its handler did.
@@ -368,7 +374,7 @@ final class Parent {
         var fields: [Log.Field] = [
             ("connection", .number(record.connection)), ("pid", .number(UInt64(ended.pid))),
             ("peer", .text(record.peer.description)),
-            ended.signal.map { ("signal", .text(signalName($0))) } ?? ("status", .number(UInt64(ended.status ?? 0))),
+            how(ended),
         ]
         if slot.request > 0 { fields.append(("request", .number(UInt64(slot.request)))) }
         if let limit = limit(thatEnded: ended, slot) { fields.append(("limit", .text(limit))) }

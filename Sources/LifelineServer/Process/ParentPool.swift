@@ -59,7 +59,8 @@ extension Parent {
     private func becomePoolChild(_ channel: consuming Descriptor, slot: Int) -> Never {
         closeOwn()
         do throws(SystemError) {
-            try PoolChild(channel, most: options.poolReuse, log: log, title: title).run { connection, words, signals throws(SystemError) in
+            try PoolChild(channel, most: options.poolReuse, log: log, title: title).run {
+                connection, words, signals throws(SystemError) in
                 let child = try child(connection, words, slot: slot, signals: signals)
                 return (child.run(), child.hasLeftNothing)
             } isDone: {
@@ -76,11 +77,6 @@ extension Parent {
         // Who was let go has left as it should.
         if member.hasWaited { crew?.failed(at: now) }
         guard ended.status != 0 else { return }
-        log.write(
-            .warning, "waiting child died",
-            [
-                ("pid", .number(UInt64(ended.pid))),
-                ended.signal.map { ("signal", .text(signalName($0))) } ?? ("status", .number(UInt64(ended.status ?? 0))),
-            ])
+        log.write(.warning, "waiting child died", [("pid", .number(UInt64(ended.pid))), how(ended)])
     }
 }

@@ -12,6 +12,11 @@ final class PoolChild {
         let peer: SocketAddress
         let acceptedAt: Instant
         let handshakeTimeout: Duration
+
+        /// What is overwritten when a connection comes.
+        fileprivate static let none = Words(
+            connection: 0, peer: SocketAddress(host: "::", port: 0)!, acceptedAt: Instant(sinceStart: .zero),
+            handshakeTimeout: .zero)
     }
 
     private let channel: Descriptor
@@ -42,7 +47,8 @@ final class PoolChild {
         var served = 0
         while true {
             title?.set("lifeline: waiting")
-            guard case .descriptor(let connection, let words) = try next() else { exitProcess(0) }
+            var words = Words.none
+            guard case .descriptor(let connection) = try next(&words) else { exitProcess(0) }
             let (status, mayServeMore) = try serve(connection, words, signals)
             served += 1
             guard mayServeMore, served < most, isAsAtStart else { exitProcess(status) }
@@ -53,12 +59,16 @@ final class PoolChild {
     /// Whether no connection has left a descriptor or a thread behind.
     private var isAsAtStart: Bool { descriptors.now <= descriptorsAtStart && Connection.threads == 0 }
 
+    private func take(_ words: inout Words) throws(SystemError) -> Given {
+        try withUnsafeMutableBytes(of: &words) { bytes throws(SystemError) in try channel.take(into: bytes) }
+    }
+
     /// The next connection; nothing or the end where this process is to leave.
-    private func next() throws(SystemError) -> Descriptor.Given<Words> {
+    private func next(_ words: inout Words) throws(SystemError) -> Given {
         while true {
             var entries = [PollEntry(signals.number ?? -1), PollEntry(channel.number)]
             try poll(&entries, until: nil)
-            if entries[1].isReadable { return try channel.take(Words.self) }
+            if entries[1].isReadable { return try take(&words) }
             while let signal = signals.next() {
                 switch signal {
                 case Signal.terminate, Signal.quit:
@@ -66,7 +76,7 @@ final class PoolChild {
                     // is for it.
                     channel.refuseMore()
                     sendSignal(signal, to: processID)
-                    return try channel.take(Words.self)
+                    return try take(&words)
                 case Signal.reopen: log.reopen()
                 default: break
                 }

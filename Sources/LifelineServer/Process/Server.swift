@@ -165,7 +165,9 @@ public struct Server: ~Copyable {
 
     /// Serves until SIGTERM, SIGINT or SIGQUIT with programs in place of a handler, and returns when every child and all
     /// that the programs started has ended. `reload` is as above.
-    public consuming func run(reload: (() throws(ReloadError) -> Reloaded)? = nil, _ program: Program) throws(StartError) {
+    public consuming func run(
+        reload: (() throws(ReloadError) -> Reloaded)? = nil, _ program: Program
+    ) throws(StartError) {
         try run(WorkerSource(program), reload)
     }
 

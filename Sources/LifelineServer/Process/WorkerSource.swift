@@ -11,7 +11,8 @@ struct WorkerSource {
     init<ConnectionHandler: Handler>(_ makeHandler: @escaping () -> ConnectionHandler) {
         leavesOrphans = false
         againstReuse =
-            ConnectionHandler.mayBeReused ? nil : "the handler does not say that its process may serve several connections"
+            ConnectionHandler.mayBeReused
+            ? nil : "the handler does not say that its process may serve several connections"
         make = { _, _ in
             { _, id, peer in
                 let handler = makeHandler()
