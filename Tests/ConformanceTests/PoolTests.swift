@@ -96,7 +96,7 @@ extension Live.Pool {
             let child = server.waiting[0]
             let peer = try server.connect()
             try peer.send(Array("GET / HTTP/1.1\r\n\r\n".utf8))
-            _ = try peer.frames(upTo: .close)
+            while peer.ending == nil, try peer.read(until: .now + RawPeer.patience) {}
             peer.close()
             #expect(eventually { hasGone(child) })
         }
@@ -126,11 +126,17 @@ extension Live.Pool {
         try withServer("--pool", "2:2", "--pool-reuse", "\(reuse)", "--metrics", "127.0.0.1:0") { server in
             let scraper = try Scraper(server)
             try server.waitForWaiting(2)
-            let before = server.waiting
             let other = try server.open()
             let peer = try server.open()
-            let child = try #require(
-                before.first { ProcessFiles.text("/proc/\($0)/cmdline")?.contains(":\(peer.localPort) ") ?? false })
+            var found: pid_t?
+            let isFound = eventually {
+                found = server.children.first { child in
+                    ProcessFiles.text("/proc/\(child)/cmdline")?.contains(":\(peer.localPort) ") ?? false
+                }
+                return found != nil
+            }
+            try #require(isFound)
+            let child = found!
             kill(child, SIGKILL)
             _ = try? peer.takeFrame()
             #expect(peer.ending != nil)
@@ -247,7 +253,7 @@ extension Live.Pool {
         let directory = try TemporaryDirectory()
         try directory.write("tokens", "one\n")
         chmod(directory.file("tokens"), 0o600)
-        try withServer("--pool", "2", "--pool-reuse", "100", "--token-file", directory.file("tokens")) { server in
+        try withServer("--pool", "2:2", "--pool-reuse", "100", "--token-file", directory.file("tokens")) { server in
             func isLetIn(_ token: String) throws -> Bool {
                 try server.waitForWaiting(2)
                 let peer = try server.connect()
@@ -278,7 +284,7 @@ extension Live.Pool {
             let peer = try server.open()
             try directory.write("conf", "pool 9\npool-reuse 100\nhandler ack\n")
             server.process.kill(SIGHUP)
-            try server.log.line(with: " reloaded ")
+            try server.log.line(with: "info reloaded")
             #expect(eventually { server.waiting.count == 2 && server.waiting.allSatisfy { !before.contains($0) } })
             let other = try server.open()
             try other.send(.request(1, "x"))

@@ -77,8 +77,8 @@ final class Crew {
 
     /// How many should wait.
     var wanted: Int { pool.wanted }
-    /// Until when none is forked, because others have died or could not be.
-    var pausedUntil: Instant? { pool.pausedUntil }
+    /// When those are to be let go that are busy, or others forked; nil where nothing is to be done.
+    func deadline(sweep: Instant) -> Instant? { earlier(pool.pausedUntil, busy.isEmpty ? nil : sweep) }
     /// How many are to be forked.
     func missing(at now: Instant) -> Int { pool.missing(waiting: waiting.count, all: count, at: now) }
     func failed(at now: Instant) { pool.failed(at: now) }

@@ -169,7 +169,7 @@ final class Parent {
     private func wait(for entries: inout [PollEntry], from now: Instant, until soon: Instant?) {
         let end = earlier(earlier(shutdown.deadline, drain?.deadline), earlier(listensUntil, orphans?.deadline))
         let others = earlier(earlier(refusals.deadline, supervisor.deadline), look.deadline)
-        let own = earlier(earlier(earlier(end, others), earlier(pause.until, crew?.pausedUntil)), soon)
+        let own = earlier(earlier(earlier(end, others), earlier(pause.until, crew?.deadline(sweep: nextSweep))), soon)
         do {
             try poll(&entries, until: earlier(own, now + Parent.sweepEvery))
         } catch {
