@@ -318,6 +318,8 @@ final class Child {
     private func leave() -> Int32 {
         worker.giveUp()
         show()
+        // Its number may soon be another connection's.
+        lastWords.set(mayBeSaid: false, number: 0)
         slot.isFinished = true
         return connection.hasFailedHandshake ? Child.failedHandshake : 0
     }

@@ -121,7 +121,7 @@ final class Parent {
             if step == .leave { break }
             take(step, at: woke)
             sendAway(at: woke)
-            if mayHaveEnded || !shutdown.isServing || nextSweep <= woke { reapAll(at: woke) }
+            if mayHaveEnded || orphans != nil || !shutdown.isServing || nextSweep <= woke { reapAll(at: woke) }
             look.woke(entries[(2 + refused.count)...], at: woke)
             if !shutdown.isServing { refuseLatecomers(at: woke) } else if entries[1].isReadable { acceptSome() }
             if mayAccept, !entries[1].isReadable { supervisor.accepted() }
