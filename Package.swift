@@ -4,7 +4,10 @@ import PackageDescription
 // The parent forks, so the server is built without Foundation and fully static in release: a small image forks fast.
 // Unsafe flags stand on the executables alone; the libraries stay free of them, so that other packages can use them.
 let fullyStatic: [LinkerSetting] = [
-    .unsafeFlags(["-static-executable"], .when(platforms: [.linux], configuration: .release))
+    // Segments begin on huge pages, which the code is moved to.
+    .unsafeFlags(
+        ["-static-executable", "-Xlinker", "-z", "-Xlinker", "max-page-size=0x200000"],
+        .when(platforms: [.linux], configuration: .release))
 ]
 // The client never forks and resolves host names, which needs the C library of the machine it runs on.
 let staticRuntime: [LinkerSetting] = [

@@ -155,6 +155,22 @@ pid_t cposix_ended_child(void) {
 
 void cposix_use_one_heap(void) { mallopt(M_ARENA_MAX, 1); }
 
+int cposix_fork(void) { return _Fork(); }
+
+void cposix_fill_heap(void) {
+    enum { largest = 120000, most = 1 << 20 };
+    size_t filled = 0;
+    // No hole is as large as this, and still malloc(3) takes it from the heap: it lies at the end, and marks it.
+    const char *end = malloc(largest);
+    for (size_t size = largest / 2; size >= 24 && filled < most; size = size > 1032 ? size / 2 : size - 16) {
+        const char *piece;
+        do {
+            piece = malloc(size);
+            filled += size;
+        } while (piece && piece < end && filled < most);
+    }
+}
+
 const char *cposix_error_text(int code, char *buffer, size_t size) { return strerror_r(code, buffer, size); }
 
 const char *cposix_error_name(int code) { return strerrorname_np(code); }

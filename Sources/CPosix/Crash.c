@@ -12,13 +12,18 @@
 
 enum { stack_size = 16384, most_reads = 64 };
 
-static struct {
+struct words {
     int socket;
     unsigned char last_words[128];
     size_t length;
     volatile int may_speak;
     struct cposix_slot *volatile slot;
-} process = {.socket = -1};
+};
+
+// Of the thread that watches first, for the whole process. It lies with what is that thread's own because a child writes
+// to that page of memory in any case, and so to none besides.
+static __thread struct words own = {.socket = -1};
+static struct words *process = &(struct words){.socket = -1};
 
 static unsigned long long address_space(void) {
     char text[32];
@@ -33,15 +38,15 @@ static unsigned long long address_space(void) {
 }
 
 static void crashed(int signal) {
-    if (process.slot) process.slot->crash_size = address_space();
-    if (process.socket >= 0 && process.may_speak) {
-        process.may_speak = 0;
-        send(process.socket, process.last_words, process.length, MSG_DONTWAIT | MSG_NOSIGNAL);
-        shutdown(process.socket, SHUT_WR);
+    if (process->slot) process->slot->crash_size = address_space();
+    if (process->socket >= 0 && process->may_speak) {
+        process->may_speak = 0;
+        send(process->socket, process->last_words, process->length, MSG_DONTWAIT | MSG_NOSIGNAL);
+        shutdown(process->socket, SHUT_WR);
         // What has come and is not read would make the system send a reset, which takes the last words with it.
         char unread[4096];
         for (int reads = 0; reads < most_reads; reads++) {
-            if (recv(process.socket, unread, sizeof unread, MSG_DONTWAIT) <= 0) break;
+            if (recv(process->socket, unread, sizeof unread, MSG_DONTWAIT) <= 0) break;
         }
     }
     // The handler is reset: on return the signal ends the process as if nobody had listened.
@@ -52,6 +57,7 @@ static const int crashes[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP,
 static const size_t crash_count = sizeof crashes / sizeof crashes[0];
 
 void cposix_watch_crashes(void) {
+    process = &own;
     struct sigaction action = {.sa_handler = crashed, .sa_flags = SA_ONSTACK | SA_RESETHAND};
     sigemptyset(&action.sa_mask);
     for (size_t index = 0; index < crash_count; index++) sigaction(crashes[index], &action, NULL);
@@ -81,17 +87,23 @@ void cposix_forget_crashes_of_thread(void) {
 
 void cposix_prepare_last_words(
     int socket, const unsigned char *words, size_t length, struct cposix_slot *slot) {
-    process.slot = slot;
-    if (length > sizeof process.last_words) return;
-    memcpy(process.last_words, words, length);
-    process.length = length;
-    process.socket = socket;
+    process->slot = slot;
+    if (length > sizeof process->last_words) return;
+    memcpy(process->last_words, words, length);
+    process->length = length;
+    process->socket = socket;
+}
+
+void cposix_forget_last_words(void) {
+    process->may_speak = 0;
+    process->socket = -1;
+    process->slot = NULL;
 }
 
 void cposix_set_last_words(int may_speak, size_t offset, unsigned int number) {
-    process.may_speak = 0;
+    process->may_speak = 0;
     for (int byte = 0; byte < 4; byte++) {
-        process.last_words[offset + (size_t)byte] = (unsigned char)(number >> (24 - 8 * byte));
+        process->last_words[offset + (size_t)byte] = (unsigned char)(number >> (24 - 8 * byte));
     }
-    process.may_speak = may_speak;
+    process->may_speak = may_speak;
 }

@@ -4,7 +4,7 @@
 /// frame of a gigabyte.
 public enum Preface {
     /// `LIFELINE` in ASCII.
-    public static let bytes: [UInt8] = Array("LIFELINE".utf8)
+    public static let bytes: [UInt8] = [0x4C, 0x49, 0x46, 0x45, 0x4C, 0x49, 0x4E, 0x45]
 
     /// What `bytes`, the first that a peer sent, look like: for the log and for the text of CLOSE(BAD_PREFACE).
     static func recognise(_ bytes: [UInt8]) -> String {

@@ -1,27 +1,28 @@
 /// First in, first out, in one array. What leaves the front is released at once; its place is cleared away when half
-/// of the array is such places, so that both ends cost the same however long the queue is.
+/// of the array is such places, so that both ends cost the same however long the queue is. It is compiled where it is
+/// used, for the type that it holds: generic code that is called through the runtime costs many times as much.
 public struct Queue<Element: Sendable>: Sendable {
-    private var slots: [Element?] = []
-    private var head = 0
+    @usableFromInline var slots: [Element?] = []
+    @usableFromInline var head = 0
 
     /// An empty queue.
-    public init() {}
+    @inlinable public init() {}
 
     /// Whether nothing waits.
-    public var isEmpty: Bool { head == slots.count }
+    @inlinable public var isEmpty: Bool { head == slots.count }
     /// How many elements wait.
-    public var count: Int { slots.count - head }
+    @inlinable public var count: Int { slots.count - head }
     /// What leaves next.
-    public var first: Element? { isEmpty ? nil : slots[head] }
+    @inlinable public var first: Element? { isEmpty ? nil : slots[head] }
 
     /// Puts `element` behind all others.
-    public mutating func append(_ element: Element) { slots.append(element) }
+    @inlinable public mutating func append(_ element: Element) { slots.append(element) }
 
     /// Puts `element` in the place of the first.
-    public mutating func replaceFirst(with element: Element) { slots[head] = element }
+    @inlinable public mutating func replaceFirst(with element: Element) { slots[head] = element }
 
     /// Puts what `change` makes of it in the place of the first element for which it makes something; false for none.
-    public mutating func replaceFirst(_ change: (Element) -> Element?) -> Bool {
+    @inlinable public mutating func replaceFirst(_ change: (Element) -> Element?) -> Bool {
         for index in head..<slots.count {
             guard let element = slots[index], let changed = change(element) else { continue }
             slots[index] = changed
@@ -31,7 +32,7 @@ public struct Queue<Element: Sendable>: Sendable {
     }
 
     /// Lets go of the first.
-    public mutating func removeFirst() {
+    @inlinable public mutating func removeFirst() {
         slots[head] = nil
         head += 1
         if head == slots.count {
@@ -44,18 +45,19 @@ public struct Queue<Element: Sendable>: Sendable {
     }
 
     /// Lets go of all.
-    public mutating func removeAll() {
+    @inlinable public mutating func removeAll() {
         slots = []
         head = 0
     }
 
     /// Whether `condition` holds for one of them.
-    public func contains(where condition: (Element) -> Bool) -> Bool {
+    @inlinable public func contains(where condition: (Element) -> Bool) -> Bool {
         slots[head...].contains { $0.map(condition) ?? false }
     }
 
     /// Takes out what `condition` names, and returns it.
-    public mutating func remove(where condition: (Element) -> Bool) -> [Element] {
+    @inlinable public mutating func remove(where condition: (Element) -> Bool) -> [Element] {
+        guard !isEmpty else { return [] }
         let elements = slots[head...].compactMap { $0 }
         slots = elements.filter { !condition($0) }
         head = 0

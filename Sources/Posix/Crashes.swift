@@ -28,6 +28,9 @@ public struct LastWords {
         cposix_prepare_last_words(socket.number, words, words.count, slot.pointer)
     }
 
+    /// A crash of this process says nothing any more; the socket and the slot are not needed for it.
+    public static func forget() { cposix_forget_last_words() }
+
     /// Whether they may be said now, and the number.
     public func set(mayBeSaid: Bool, number: UInt32) { cposix_set_last_words(mayBeSaid ? 1 : 0, offset, number) }
 }

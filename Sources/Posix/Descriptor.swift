@@ -159,3 +159,21 @@ public struct Pipe: ~Copyable {
     /// One end; the other is closed in this process.
     public consuming func onlyWriting() -> Descriptor { writing }
 }
+
+/// Two stream sockets that are connected with each other, CLOEXEC.
+@frozen public struct SocketPair: ~Copyable {
+    /// Owned: taking it out of here takes it over.
+    public let one: Descriptor
+    /// Owned as well.
+    public let other: Descriptor
+
+    /// socketpair(2).
+    public init() throws(SystemError) {
+        var ends: [Int32] = [-1, -1]
+        guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &ends) == 0 else { throw SystemError("socketpair") }
+        one = Descriptor(owning: ends[0])
+        other = Descriptor(owning: ends[1])
+        one.closeOnExec()
+        other.closeOnExec()
+    }
+}

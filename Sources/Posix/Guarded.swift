@@ -5,12 +5,12 @@ import Liveness
 ///
 /// It is for a process that has no more to fork: a lock that is held during a fork stays locked in the child.
 public final class Guarded<Value>: @unchecked Sendable {
-    private var value: Value
-    private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
-    private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+    @usableFromInline var value: Value
+    @usableFromInline let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+    @usableFromInline let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
 
     /// Guards `value`, which nobody else may hold.
-    public init(_ value: Value) {
+    @inlinable public init(_ value: Value) {
         self.value = value
         pthread_mutex_init(mutex, nil)
         var attributes = pthread_condattr_t()
@@ -20,7 +20,7 @@ public final class Guarded<Value>: @unchecked Sendable {
         pthread_condattr_destroy(&attributes)
     }
 
-    deinit {
+    @inlinable deinit {
         pthread_cond_destroy(condition)
         pthread_mutex_destroy(mutex)
         condition.deallocate()
@@ -28,18 +28,18 @@ public final class Guarded<Value>: @unchecked Sendable {
     }
 
     /// Runs `body` while no other thread is at the value. It must return soon, and not come back here.
-    public func withLock<Result>(_ body: (inout Value) -> Result) -> Result {
+    @inlinable public func withLock<Result>(_ body: (inout Value) -> Result) -> Result {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
         return body(&value)
     }
 
     /// Wakes every thread that waits, to look again.
-    public func notify() { pthread_cond_broadcast(condition) }
+    @inlinable public func notify() { pthread_cond_broadcast(condition) }
 
     /// Waits until `body`, which is asked now and after each `notify`, makes something of the value; nil when `deadline`
     /// has come before that.
-    public func wait<Result>(until deadline: Instant? = nil, _ body: (inout Value) -> Result?) -> Result? {
+    @inlinable public func wait<Result>(until deadline: Instant? = nil, _ body: (inout Value) -> Result?) -> Result? {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
         while true {

@@ -21,6 +21,8 @@ public final class LogOutput {
         case polled
         /// A stream socket, as the journal gives.
         case socket
+        /// Nobody reads it.
+        case nowhere
     }
 
     private let number: Int32
@@ -37,6 +39,9 @@ public final class LogOutput {
         self.way = way
         if isOurs { descriptor = Descriptor(owning: number) }
     }
+
+    /// Takes every line and keeps none.
+    public static func nowhere() -> LogOutput { LogOutput(-1, isOurs: false, .nowhere) }
 
     /// Standard error, whatever that is connected to.
     ///
@@ -94,6 +99,7 @@ public final class LogOutput {
 
     /// Writes `line`, at most 4096 bytes long: PIPE_BUF, of which a pipe takes all or nothing.
     public func write(_ line: [UInt8]) -> Written {
+        if way == .nowhere { return .whole }
         if let isSent = syslog?.send(line) { return isSent ? .whole : .lost }
         if way == .polled {
             var entry = pollfd(fd: number, events: Int16(POLLOUT), revents: 0)

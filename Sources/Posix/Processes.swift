@@ -19,7 +19,9 @@ public func forkProcess() throws(SystemError) -> Forked {
     precondition(
         threads == 1,
         "fork with \(threads) threads: no async, Task or Dispatch may run in the parent of connections")
-    let pid = fork()
+    // Not fork(2) of the C library, which locks and unlocks what other threads might hold: here are none, and each lock
+    // is a page that parent and child no longer share.
+    let pid = cposix_fork()
     guard pid >= 0 else { throw SystemError("fork") }
     return pid == 0 ? .child : .parent(child: pid)
 }
@@ -30,6 +32,14 @@ private func threadCount() -> Int {
     guard stat("/proc/self/task", &status) == 0 else { return 1 }  // Without /proc the rule cannot be checked.
     return Int(status.st_nlink) - 2
 }
+
+/// Puts the program's code on huge pages, so that children that are forked from now on share it without a page fault;
+/// where the system does not give them it stays where it is. Before any thread is started.
+public func moveCodeToHugePages() { _ = cposix_move_code_to_huge_pages() }
+
+/// What is allocated from now on, here and in children that are forked, lies together: the holes between what was
+/// allocated before are filled up, at the price of as much memory of this process (at most 1 MiB).
+public func fillHeap() { cposix_fill_heap() }
 
 /// A child that has ended.
 public struct Ended: Sendable {

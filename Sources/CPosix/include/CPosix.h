@@ -143,11 +143,22 @@ void cposix_watch_crashes_of_thread(void);
 void cposix_forget_crashes_of_thread(void);
 /// The last words of this process, at most 128 bytes, the socket that they go to, and its slot.
 void cposix_prepare_last_words(int socket, const unsigned char *words, size_t length, struct cposix_slot *slot);
+/// This process has none any more.
+void cposix_forget_last_words(void);
 /// Whether the last words may be said now, and the 32-bit big-endian number in them at `offset`.
 void cposix_set_last_words(int may_speak, size_t offset, unsigned int number);
 
 /// One heap for all threads (mallopt(3), M_ARENA_MAX): a second one would reserve 64 MiB of address space.
 void cposix_use_one_heap(void);
+/// _Fork(3): fork(2) without handlers of pthread_atfork(3), and without the locks of the C library.
+int cposix_fork(void);
+
+/// Allocates what is free between what is allocated, for good: what comes next lies together.
+void cposix_fill_heap(void);
+
+/// Puts the code of the program on huge pages, as far as it fills them; returns the bytes, or 0 where it stays where it
+/// is. The process has one thread (madvise(2), MADV_COLLAPSE; mremap(2)).
+size_t cposix_move_code_to_huge_pages(void);
 
 /// The thread-safe strerror_r(3), its GNU form.
 const char *cposix_error_text(int code, char *buffer, size_t size);

@@ -8,7 +8,11 @@ import Posix
 /// When the connection is over, the process stays until its worker is: for as long as the handler takes to come back,
 /// but no longer than the grace.
 final class Child {
-    /// Larger than a frame, so that a frame of the default size comes in one call.
+    /// A heartbeat, or a few small requests, which is all that most connections ever send at a time. It shares its page
+    /// of memory with what else the child has.
+    private static var firstBufferSize: Int { 1024 }
+    /// What a client gets that has filled the first: larger than a frame, so that one of the default size comes in one
+    /// call.
     private static var bufferSize: Int { 65536 }
     /// After so many writes in a row the client's bytes get their turn.
     private static var writesAtOnce: Int { 8 }
@@ -31,7 +35,7 @@ final class Child {
     private let lastWords: LastWords
     private let worker: any Worker
     private var connection: ServerConnection
-    private var buffer: [UInt8]
+    private var buffer = [UInt8](repeating: 0, count: Child.firstBufferSize)
     private var mayRead = true
     private var isBlocked = false
     private var hasReported = false
@@ -47,9 +51,9 @@ final class Child {
     init(
         _ socket: consuming Descriptor, peer: SocketAddress, id: UInt64, acceptedAt: Instant, options: ServerOptions,
         handshakeTimeout: Duration, tokens: Tokens?, log: Log, slot: Slots.Slot, orders: Orders.Own,
-        title: ProcessTitle?, worker: any Worker, signals: Held<SignalDescriptor>? = nil
-    ) throws(SystemError) {
-        self.signals = if let signals { signals } else { Held(try Child.signals()) }
+        title: ProcessTitle?, worker: any Worker, signals: Held<SignalDescriptor>
+    ) {
+        self.signals = signals
         lastWords = LastWords(
             Close(.handlerFailed, "the handler crashed").frame, numberAt: Close.lastIDOffset, to: socket, slot: slot)
         self.socket = socket
@@ -66,10 +70,10 @@ final class Child {
             id: id, terms: options.terms, handshakeTimeout: handshakeTimeout, acceptedAt: acceptedAt,
             tokens: tokens, width: worker.width,
             handlerTimeout: worker.judgesTime ? nil : options.handlerTimeout)
-        buffer = Array(unsafeUninitializedCapacity: Child.bufferSize) { $1 = Child.bufferSize }
     }
 
-    /// The signals that a child reads, blocked from now on.
+    /// What every child reads its signals from, which are blocked from now on. It is opened once, before the first fork:
+    /// each process reads its own from it (signalfd(2)).
     static func signals() throws(SystemError) -> SignalDescriptor {
         try SignalDescriptor([Signal.terminate, Signal.quit, Signal.reopen, Signal.call, Signal.childEnded])
     }
@@ -138,6 +142,7 @@ final class Child {
     /// One read, and all that it brings; false where nothing came.
     @discardableResult
     private func read(at now: Instant) -> Bool {
+        let isFull: Bool
         do throws(SystemError) {
             switch try socket.receive(into: &buffer) {
             case .wouldBlock:
@@ -149,6 +154,7 @@ final class Child {
             case .bytes(let count):
                 connection.received(count, at: now)
                 slot.heardAt = now
+                isFull = count == buffer.count
             }
         } catch {
             mayRead = false
@@ -156,6 +162,9 @@ final class Child {
             return false
         }
         while let event = connection.next(in: buffer, at: now) { give(event, at: now) }
+        if isFull, buffer.count < Child.bufferSize {
+            buffer = Array(unsafeUninitializedCapacity: Child.bufferSize) { $1 = Child.bufferSize }
+        }
         return true
     }
 

@@ -53,6 +53,20 @@ final class Log {
         flood = Flood(in: try sharedMemory(of: Flood.places, Flood.Place.self))
     }
 
+    /// A log that makes the lines of `log`, and writes none of them.
+    init(muting log: Log) {
+        level = log.level
+        orders = log.orders
+        format = log.format
+        destination = log.destination
+        floodLines = log.floodLines
+        output = .nowhere()
+        // What the log has lost is still to be told.
+        shared = .allocate(capacity: 1)
+        shared.initialize(to: Shared(lost: Atomic(0), isTorn: Atomic(false)))
+        flood = log.flood
+    }
+
     private static func flood(_ lines: Int) -> UInt64 { lines == 0 ? .max : UInt64(lines) }
 
     /// From now on this much is logged, in this form, by this process and those that are forked from it later.

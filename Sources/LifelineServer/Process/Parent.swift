@@ -34,6 +34,7 @@ final class Parent {
     /// What programs leave behind, where there are any.
     var orphans: Orphans?
     private let signals: Held<SignalDescriptor>
+    let childSignals: Held<SignalDescriptor>
     let listener: Held<Descriptor>
     let address: SocketAddress
     /// A supervisor has the listener too.
@@ -70,7 +71,8 @@ final class Parent {
 
     init(
         _ options: ServerOptions, _ listening: consuming Listening, _ signals: consuming SignalDescriptor,
-        _ pidfile: consuming Pidfile?, _ supervisor: Supervisor, slots: Slots, crew: Crew?, orders: Orders,
+        childSignals: consuming SignalDescriptor, _ pidfile: consuming Pidfile?, _ supervisor: Supervisor, slots: Slots,
+        crew: Crew?, orders: Orders,
         tokenFile: TokenFile?, ownGroup: UInt32?, log: Log, _ source: WorkerSource, reload readAgain: Reloader?
     ) {
         self.options = options
@@ -78,6 +80,7 @@ final class Parent {
         isHandedOver = listening.isHandedOver
         listener = Held(listening.socket)
         self.signals = Held(signals)
+        self.childSignals = Held(childSignals)
         self.pidfile = Held(pidfile)
         self.supervisor = supervisor
         self.slots = slots
@@ -100,6 +103,9 @@ final class Parent {
         look = Look(
             listeners, at: .now, control: { [unowned self] in answer($0) }, metrics: { [unowned self] in metrics() })
         defer { look.end() }
+        Rehearsal(options, log: log, orders: orders[0]).run(in: &slots)
+        moveCodeToHugePages()
+        fillHeap()
         while shutdown.isServing || hasChildren || orphans?.deadline != nil
             || (!shutdown.isAtOnce && (refusals.deadline != nil || listensUntil != nil))
         {
@@ -290,11 +296,7 @@ final class Parent {
         let words = PoolChild.Words(
             connection: connections + 1, peer: peer, acceptedAt: acceptedAt,
             handshakeTimeout: admission.handshakeTimeout)
-        do {
-            exitProcess(try child(connection, words, slot: slot).run())
-        } catch {
-            failChild(error, [("connection", .number(connections + 1)), ("peer", .text(peer.description))])
-        }
+        exitProcess(child(connection, words, slot: slot).run())
     }
 
     /// In a new child: all that is the parent's is closed before anything else.
@@ -311,22 +313,12 @@ final class Parent {
     }
 
     /// In a child: what serves a connection there.
-    func child(
-        _ connection: consuming Descriptor, _ words: PoolChild.Words, slot: Int,
-        signals: Held<SignalDescriptor>? = nil
-    ) throws(SystemError) -> Child {
+    func child(_ connection: consuming Descriptor, _ words: PoolChild.Words, slot: Int) -> Child {
         let worker = makeWorker(connection, words.connection, words.peer)
-        return try Child(
+        return Child(
             connection, peer: words.peer, id: words.connection, acceptedAt: words.acceptedAt, options: options,
             handshakeTimeout: words.handshakeTimeout, tokens: tokenFile?.tokens, log: log, slot: slots[slot],
-            orders: orders[slot], title: title, worker: worker, signals: signals)
-    }
-
-    /// In a child that cannot go on.
-    func failChild(_ error: SystemError, _ fields: [Log.Field]) -> Never {
-        log.write(
-            .error, "child failed", [("pid", .number(UInt64(processID)))] + fields + [("text", .text("\(error)"))])
-        exitProcess(1)
+            orders: orders[slot], title: title, worker: worker, signals: childSignals)
     }
 
     private func limitChild() {

@@ -59,15 +59,17 @@ extension Parent {
     private func becomePoolChild(_ channel: consuming Descriptor, slot: Int) -> Never {
         closeOwn()
         do throws(SystemError) {
-            try PoolChild(channel, most: options.poolReuse, log: log, title: title).run {
-                connection, words, signals throws(SystemError) in
-                let child = try child(connection, words, slot: slot, signals: signals)
+            try PoolChild(channel, signals: childSignals, most: options.poolReuse, log: log, title: title).run {
+                connection, words in
+                let child = child(connection, words, slot: slot)
                 return (child.run(), child.hasLeftNothing)
             } isDone: {
                 crew?.markDone(slot)
             }
         } catch {
-            failChild(error, [])
+            log.write(
+                .error, "child failed", [("pid", .number(UInt64(processID))), ("text", .text("\(error)"))])
+            exitProcess(1)
         }
     }
 

@@ -28,12 +28,14 @@ final class PoolChild {
     private let descriptorsAtStart: Int
 
     /// `most` is how many connections it serves, one after another.
-    init(_ channel: consuming Descriptor, most: Int, log: Log, title: ProcessTitle?) throws(SystemError) {
+    init(
+        _ channel: consuming Descriptor, signals: Held<SignalDescriptor>, most: Int, log: Log, title: ProcessTitle?
+    ) throws(SystemError) {
         self.channel = channel
         self.most = most
         self.log = log
         self.title = title
-        signals = Held(try Child.signals())
+        self.signals = signals
         descriptors = Held(most > 1 ? try DescriptorCount() : nil)
         descriptorsAtStart = descriptors.now
     }
@@ -41,7 +43,7 @@ final class PoolChild {
     /// `serve` serves a connection to its end, closes it, and returns the exit status, and whether this process may serve
     /// another; `isDone` tells the parent that it does.
     func run(
-        serve: (consuming Descriptor, Words, Held<SignalDescriptor>) throws(SystemError) -> (Int32, mayServeMore: Bool),
+        serve: (consuming Descriptor, Words) -> (Int32, mayServeMore: Bool),
         isDone: () -> Void
     ) throws(SystemError) -> Never {
         var served = 0
@@ -49,7 +51,7 @@ final class PoolChild {
             title?.set("lifeline: waiting")
             var words = Words.none
             guard case .descriptor(let connection) = try next(&words) else { exitProcess(0) }
-            let (status, mayServeMore) = try serve(connection, words, signals)
+            let (status, mayServeMore) = serve(connection, words)
             served += 1
             guard mayServeMore, served < most, isAsAtStart else { exitProcess(status) }
             isDone()

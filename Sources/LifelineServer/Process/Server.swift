@@ -51,6 +51,7 @@ public struct Server: ~Copyable {
     private let options: ServerOptions
     private let listening: Listening
     private let signals: SignalDescriptor
+    private let childSignals: SignalDescriptor
     private let log: Log
     private let pidfile: Pidfile?
     private let supervisor: Supervisor
@@ -84,6 +85,7 @@ public struct Server: ~Copyable {
         let log = try Server.openLog(options, orders)
         let listening = try Listening(options)
         let signals = try Server.signals()
+        let childSignals = try Server.needing("signals") { () throws(SystemError) in try Child.signals() }
         let slots = try Server.needing("shared memory") { () throws(SystemError) in try Slots(options.mostChildren) }
         let crew = try Server.needing("shared memory") { () throws(SystemError) in
             try options.pool.map { size throws(SystemError) in
@@ -108,6 +110,7 @@ public struct Server: ~Copyable {
         }
         self.listening = listening
         self.signals = signals
+        self.childSignals = childSignals
         self.slots = slots
         self.crew = crew
         self.log = log
@@ -190,8 +193,8 @@ public struct Server: ~Copyable {
         tokenFile?.checkPermissions(log)
         tellReady(address)
         Parent(
-            options, listening, signals, pidfile, supervisor, slots: slots, crew: crew, orders: orders,
-            tokenFile: tokenFile, ownGroup: account?.group, log: log, source, reload: reload
+            options, listening, signals, childSignals: childSignals, pidfile, supervisor, slots: slots, crew: crew,
+            orders: orders, tokenFile: tokenFile, ownGroup: account?.group, log: log, source, reload: reload
         ).run(look)
     }
 
