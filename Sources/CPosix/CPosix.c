@@ -5,6 +5,7 @@
 #include <linux/filter.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -12,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/single_threaded.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -155,6 +157,8 @@ pid_t cposix_ended_child(void) {
 
 void cposix_use_one_heap(void) { mallopt(M_ARENA_MAX, 1); }
 
+int cposix_never_had_threads(void) { return __libc_single_threaded != 0; }
+
 int cposix_fork(void) { return _Fork(); }
 
 void cposix_fill_heap(void) {
@@ -169,6 +173,10 @@ void cposix_fill_heap(void) {
             filled += size;
         } while (piece && piece < end && filled < most);
     }
+    // What comes next begins on a page.
+    const size_t page = 4096, header = sizeof(size_t);
+    const size_t left = page - (uintptr_t)malloc(page) % page;
+    if (left > 4 * header) end = malloc(left - 2 * header);
 }
 
 const char *cposix_error_text(int code, char *buffer, size_t size) { return strerror_r(code, buffer, size); }

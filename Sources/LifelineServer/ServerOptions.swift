@@ -89,6 +89,9 @@ public struct ServerOptions: Sendable {
     /// The defaults.
     public init() {}
 
+    /// What a child goes by.
+    var service: Child.Service { Child.Service(terms: terms, grace: grace, handlerTimeout: handlerTimeout) }
+
     var terms: Terms {
         Terms(
             timeout: UInt32(clamping: Int(timeout / .milliseconds(1))), maxFrame: maxFrame, maxMessage: maxMessage,

@@ -15,7 +15,8 @@ public enum Forked: Sendable {
 /// A second thread might hold a lock (malloc's, the runtime's) that the child would wait for in vain, so with one this
 /// traps: it is a mistake in the program, and later it would be a hang that nobody can explain.
 public func forkProcess() throws(SystemError) -> Forked {
-    let threads = threadCount()
+    // The C library knows, without a call, of a process that has never had another.
+    let threads = cposix_never_had_threads() == 1 ? 1 : threadCount()
     precondition(
         threads == 1,
         "fork with \(threads) threads: no async, Task or Dispatch may run in the parent of connections")

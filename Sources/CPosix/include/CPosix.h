@@ -150,6 +150,9 @@ void cposix_set_last_words(int may_speak, size_t offset, unsigned int number);
 
 /// One heap for all threads (mallopt(3), M_ARENA_MAX): a second one would reserve 64 MiB of address space.
 void cposix_use_one_heap(void);
+/// 1 where this process has one thread, and has always had one (__libc_single_threaded); 0 where nobody knows.
+int cposix_never_had_threads(void);
+
 /// _Fork(3): fork(2) without handlers of pthread_atfork(3), and without the locks of the C library.
 int cposix_fork(void);
 

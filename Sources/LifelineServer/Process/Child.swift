@@ -22,6 +22,14 @@ final class Child {
     private static var lastReads: Int { 64 }
     private static var farewell: String { "the server is shutting down" }
 
+    /// What of the options a child goes by. The options themselves own arrays, of which each copy writes into memory that
+    /// parent and child share until then.
+    struct Service {
+        let terms: Terms
+        let grace: Duration
+        let handlerTimeout: Duration?
+    }
+
     private let socket: Descriptor
     private let signals: Held<SignalDescriptor>
     private let peer: SocketAddress
@@ -35,7 +43,7 @@ final class Child {
     private let lastWords: LastWords
     private let worker: any Worker
     private var connection: ServerConnection
-    private var buffer = [UInt8](repeating: 0, count: Child.firstBufferSize)
+    private var buffer: [UInt8] = []
     private var mayRead = true
     private var isBlocked = false
     private var hasReported = false
@@ -51,7 +59,7 @@ final class Child {
     private var comeBack: Instant?
 
     init(
-        _ socket: consuming Descriptor, peer: SocketAddress, id: UInt64, acceptedAt: Instant, options: ServerOptions,
+        _ socket: consuming Descriptor, peer: SocketAddress, id: UInt64, acceptedAt: Instant, service: Service,
         handshakeTimeout: Duration, tokens: Tokens?, log: Log, slot: Slots.Slot, orders: Orders.Own,
         title: ProcessTitle?, worker: any Worker, signals: Held<SignalDescriptor>
     ) {
@@ -62,16 +70,17 @@ final class Child {
         self.peer = peer
         self.id = id
         self.acceptedAt = acceptedAt
-        grace = options.grace
+        grace = service.grace
         self.log = log
         self.slot = slot
         self.orders = orders
         self.title = ChildTitle(title, peer: peer.description)
         self.worker = worker
         connection = ServerConnection(
-            id: id, terms: options.terms, handshakeTimeout: handshakeTimeout, acceptedAt: acceptedAt,
+            id: id, terms: service.terms, handshakeTimeout: handshakeTimeout, acceptedAt: acceptedAt,
             tokens: tokens, width: worker.width,
-            handlerTimeout: worker.judgesTime ? nil : options.handlerTimeout)
+            handlerTimeout: worker.judgesTime ? nil : service.handlerTimeout)
+        buffer.append(contentsOf: repeatElement(0, count: Child.firstBufferSize))
     }
 
     /// What every child reads its signals from, which are blocked from now on. It is opened once, before the first fork:

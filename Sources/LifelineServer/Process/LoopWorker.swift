@@ -3,14 +3,14 @@ import Liveness
 import Posix
 
 /// Calls a handler that answers at once, in the child's loop.
-final class LoopWorker<ConnectionHandler: Handler>: Worker {
-    private var handler: ConnectionHandler
+final class LoopWorker: Worker {
+    private var handler: any Handler
     private let makeConnection: ConnectionMaker
     private let desk = Desk()
     private var longest = 0
     private var answers: [Desk.Product] = []
 
-    init(_ handler: ConnectionHandler, _ makeConnection: @escaping ConnectionMaker) {
+    init(_ handler: any Handler, _ makeConnection: @escaping ConnectionMaker) {
         self.handler = handler
         self.makeConnection = makeConnection
     }

@@ -103,8 +103,7 @@ final class Parent {
         look = Look(
             listeners, at: .now, control: { [unowned self] in answer($0) }, metrics: { [unowned self] in metrics() })
         defer { look.end() }
-        Rehearsal(options, log: log, orders: orders[0]).run(in: &slots)
-        moveCodeToHugePages()
+        // Nothing of what lasts is made any more.
         fillHeap()
         while shutdown.isServing || hasChildren || orphans?.deadline != nil
             || (!shutdown.isAtOnce && (refusals.deadline != nil || listensUntil != nil))
@@ -316,7 +315,7 @@ final class Parent {
     func child(_ connection: consuming Descriptor, _ words: PoolChild.Words, slot: Int) -> Child {
         let worker = makeWorker(connection, words.connection, words.peer)
         return Child(
-            connection, peer: words.peer, id: words.connection, acceptedAt: words.acceptedAt, options: options,
+            connection, peer: words.peer, id: words.connection, acceptedAt: words.acceptedAt, service: options.service,
             handshakeTimeout: words.handshakeTimeout, tokens: tokenFile?.tokens, log: log, slot: slots[slot],
             orders: orders[slot], title: title, worker: worker, signals: childSignals)
     }

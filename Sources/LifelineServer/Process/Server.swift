@@ -55,7 +55,7 @@ public struct Server: ~Copyable {
     private let log: Log
     private let pidfile: Pidfile?
     private let supervisor: Supervisor
-    private let slots: Slots
+    private var slots: Slots
     private let crew: Crew?
     private let orders: Orders
     private let look: Look.Listeners
@@ -191,11 +191,18 @@ public struct Server: ~Copyable {
         if let metrics = look.metricsAddress { fields.append(("metrics", .text(metrics.description))) }
         log.write(.info, "listening", fields)
         tokenFile?.checkPermissions(log)
+        prepareForChildren()
         tellReady(address)
         Parent(
             options, listening, signals, childSignals: childSignals, pidfile, supervisor, slots: slots, crew: crew,
             orders: orders, tokenFile: tokenFile, ownGroup: account?.group, log: log, source, reload: reload
         ).run(look)
+    }
+
+    /// Makes children cheap: what each would make for itself is made here.
+    private mutating func prepareForChildren() {
+        Rehearsal(options, log: log, orders: orders[0]).run(in: &slots)
+        moveCodeToHugePages()
     }
 
     private func tellReady(_ address: String) {

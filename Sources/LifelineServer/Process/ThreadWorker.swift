@@ -3,10 +3,10 @@ import Liveness
 import Posix
 
 /// Calls a handler on a thread of its own, so that it may block while the child's loop answers heartbeats.
-final class ThreadWorker<ConnectionHandler: Handler>: Worker {
+final class ThreadWorker: Worker {
     /// What goes over to the thread, and is never touched here again.
     private struct Moved: @unchecked Sendable {
-        var handler: ConnectionHandler
+        var handler: any Handler
     }
 
     private let handler: Moved
@@ -17,7 +17,7 @@ final class ThreadWorker<ConnectionHandler: Handler>: Worker {
     private var request: UInt32?
     private(set) var isOver = false
 
-    init(_ handler: ConnectionHandler, _ makeConnection: @escaping ConnectionMaker) {
+    init(_ handler: any Handler, _ makeConnection: @escaping ConnectionMaker) {
         self.handler = Moved(handler: handler)
         self.makeConnection = makeConnection
     }
@@ -77,7 +77,7 @@ final class ThreadWorker<ConnectionHandler: Handler>: Worker {
 }
 
 /// The life of the handler's thread.
-private func serve<ConnectionHandler: Handler>(_ handler: inout ConnectionHandler, _ desk: Desk) {
+private func serve(_ handler: inout some Handler, _ desk: Desk) {
     while true {
         switch desk.next() {
         case .opened(let connection):

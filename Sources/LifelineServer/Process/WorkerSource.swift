@@ -6,8 +6,6 @@ struct WorkerSource {
     let leavesOrphans: Bool
     /// Why a child serves one connection alone; nil where it may serve several.
     let againstReuse: String?
-    /// What `make` makes. A generic type is made by Swift's runtime when it is first named: here, before any child is.
-    private let workers: [any Worker.Type]
     let make: (Log, ServerOptions) -> Parent.WorkerMaker
 
     init<ConnectionHandler: Handler>(_ makeHandler: @escaping () -> ConnectionHandler) {
@@ -15,10 +13,10 @@ struct WorkerSource {
         againstReuse =
             ConnectionHandler.mayBeReused
             ? nil : "the handler does not say that its process may serve several connections"
-        workers = [LoopWorker<ConnectionHandler>.self, ThreadWorker<ConnectionHandler>.self]
         make = { _, _ in
             { _, id, peer in
-                let handler = makeHandler()
+                // The workers are not generic: the runtime would have to make their types in each child anew.
+                let handler: any Handler = makeHandler()
                 let connection: ConnectionMaker = { hello, tokenName, desk in
                     Connection(
                         id: id, peer: peer.description, options: hello.options, tokenName: tokenName, desk: desk)
@@ -31,7 +29,6 @@ struct WorkerSource {
     init(_ program: Program) {
         leavesOrphans = true
         againstReuse = "a program has its connection's process beside it, which ends with it"
-        workers = []
         let server = processID
         make = { log, options in
             { socket, id, peer in
