@@ -78,6 +78,13 @@ void cposix_watch_crashes_of_thread(void) {
     sigaltstack(&alternate, NULL);
 }
 
+void cposix_forget_crashes_of_thread(void) {
+    stack_t none = {.ss_flags = SS_DISABLE}, alternate;
+    if (sigaltstack(&none, &alternate) == 0 && !(alternate.ss_flags & SS_DISABLE)) {
+        munmap(alternate.ss_sp, alternate.ss_size);
+    }
+}
+
 void cposix_prepare_last_words(
     int socket, const unsigned char *words, size_t length, struct cposix_slot *slot) {
     process->slot = slot;

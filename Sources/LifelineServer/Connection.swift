@@ -1,6 +1,7 @@
 import Framing
 import Liveness
 import Posix
+import Synchronization
 
 /// Makes the connection of a handler: who said HELLO, whom the token stands for, and the desk for what is sent.
 typealias ConnectionMaker = (Hello, String?, Desk) -> Connection
@@ -52,14 +53,21 @@ public final class Connection: Sendable {
     /// it should return soon when `isOpen` is false. False where the system has no thread to give (pthread_create(3)).
     @discardableResult
     public func inBackground(_ body: @escaping @Sendable () -> Void) -> Bool {
+        living.add(1, ordering: .relaxed)
         do {
             try startThread(named: "background") {
-                prepareForCrash()
-                body()
+                preparedForCrash(body)
+                living.subtract(1, ordering: .releasing)
             }
             return true
         } catch {
+            living.subtract(1, ordering: .relaxed)
             return false
         }
     }
+
+    /// How many threads of `inBackground` there are in this process.
+    static var threads: Int { living.load(ordering: .acquiring) }
 }
+
+private let living = Atomic<Int>(0)

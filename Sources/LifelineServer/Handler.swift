@@ -14,6 +14,11 @@ public protocol Handler: SendableMetatype {
     /// saves the hand-over to a thread; while one runs, this connection's heartbeats wait.
     var answersAtOnce: Bool { get }
 
+    /// Whether a connection leaves nothing behind in its process that the next one could meet: no global state that it
+    /// changes, no file, no thread. Then a process may serve several, one after another, each with a handler of its own
+    /// (`ServerOptions.poolReuse`).
+    static var mayBeReused: Bool { get }
+
     /// The handshake is done; `connection` may be kept, to send messages at any time.
     mutating func opened(_ connection: Connection)
 
@@ -31,6 +36,8 @@ public protocol Handler: SendableMetatype {
 extension Handler {
     /// False: a thread of its own.
     public var answersAtOnce: Bool { false }
+    /// False: a process for each connection.
+    public static var mayBeReused: Bool { false }
     /// Does nothing.
     public mutating func opened(_ connection: Connection) {}
     /// Does nothing.

@@ -54,6 +54,11 @@ public struct ServerOptions: Sendable {
     public var maxCPU: Duration?
     /// The most descriptors of the process of one connection; it needs a few itself (RLIMIT_NOFILE).
     public var maxFiles: UInt64?
+    /// How many children are forked ahead, to wait for connections; nil: each is forked when its client has come.
+    public var pool: PoolSize?
+    /// How many connections a child of the pool serves, one after another; more than one need a handler that says that
+    /// this may be (`Handler.mayBeReused`), and no `maxCPU`.
+    public var poolReuse = 1
     /// How many connections may wait to be accepted (listen(2)).
     public var backlog: Int32 = 4096
     /// Over how long a shutdown sends its clients away, one by one in an order of chance; what is left then is closed.

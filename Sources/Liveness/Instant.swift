@@ -1,5 +1,5 @@
 /// A point on a monotonic clock; always an argument of the rules in this module, which never read a clock.
-public struct Instant: Comparable, Hashable, Sendable {
+public struct Instant: Comparable, Hashable, BitwiseCopyable, Sendable {
     /// The time since the clock's own beginning.
     public let sinceStart: Duration
 

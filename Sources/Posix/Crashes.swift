@@ -8,8 +8,13 @@ public func watchCrashes() {
     cposix_use_one_heap()
 }
 
-/// The calling thread can say the process's last words even when its stack is full (sigaltstack(2)).
-public func prepareForCrash() { cposix_watch_crashes_of_thread() }
+/// Runs `body`, all that the calling thread does: meanwhile the thread can say the process's last words even when its
+/// stack is full (sigaltstack(2)).
+public func preparedForCrash(_ body: () -> Void) {
+    cposix_watch_crashes_of_thread()
+    body()
+    cposix_forget_crashes_of_thread()
+}
 
 /// What the kernel sends for a process that crashes: bytes with a number in them.
 public struct LastWords {

@@ -75,5 +75,8 @@ public func exitProcess(_ status: Int32) -> Never { _exit(status) }
 /// Whether AddressSanitizer or ThreadSanitizer is built in, under which every fork and exit of a process is slow.
 package let isSanitized = cposix_is_sanitized() != 0
 
+/// Lets others have a turn that wait for a processor (sched_yield(2)).
+public func yieldProcessor() { sched_yield() }
+
 /// getpid(2).
 public var processID: ProcessID { getpid() }

@@ -44,9 +44,12 @@ public struct Slots {
     public mutating func take() -> Int {
         let index = free.popLast() ?? used
         used = max(used, index + 1)
-        slots[index] = cposix_slot()
+        clear(index)
         return index
     }
+
+    /// Empties a slot that is taken, whose child writes nothing now.
+    public func clear(_ index: Int) { slots[index] = cposix_slot() }
 
     /// Gives a slot back.
     public mutating func giveBack(_ index: Int) { free.append(index) }

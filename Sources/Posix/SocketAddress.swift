@@ -1,7 +1,7 @@
 import Glibc
 
 /// The address of one end of a stream socket: IPv4, IPv6 or a Unix path (ip(7), ipv6(7), unix(7)).
-public struct SocketAddress: Sendable {
+public struct SocketAddress: BitwiseCopyable, Sendable {
     private var storage = sockaddr_storage()
     private var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
 

@@ -17,6 +17,8 @@ struct BuiltIn: Handler {
     private var answered: UInt64 = 0
 
     let answersAtOnce = true
+    /// All that a connection changes is in its own value of this.
+    static let mayBeReused = true
 
     init(_ kind: BuiltInHandler) { self.kind = kind }
 

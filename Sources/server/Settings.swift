@@ -61,7 +61,25 @@ struct Settings {
                     + "from the next; use line or length")
         default: break
         }
+        try checkPool()
         try checkService()
+    }
+
+    private func checkPool() throws(UsageError) {
+        guard options.poolReuse > 1 else { return }
+        guard options.pool != nil else {
+            throw UsageError("--pool-reuse says what the processes of the pool do: give --pool N too")
+        }
+        guard command.isEmpty else {
+            throw UsageError(
+                "--pool-reuse and --exec exclude each other: a program has its connection's process beside it, which ends "
+                    + "with it")
+        }
+        guard options.maxCPU == nil else {
+            throw UsageError(
+                "--pool-reuse and --max-cpu exclude each other: the system counts the processor time of a process in "
+                    + "all its life, not that of each connection")
+        }
     }
 
     /// What `--exec` names; nil where a built-in handler answers.
@@ -103,6 +121,18 @@ struct Settings {
             throw UsageError(
                 "'\(text)' is neither a number like 100 nor START:RATE:FULL like 10:30:100, with a RATE up to 100 and a "
                     + "FULL that is not below START")
+        }
+    }
+
+    private static func pool(_ text: String) throws(UsageError) -> PoolSize {
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+        let numbers = parts.compactMap { try? Value.integer(String($0), in: 1...100_000) }
+        switch (numbers.count == parts.count, numbers.count) {
+        case (true, 1): return PoolSize(numbers[0])
+        case (true, 2) where numbers[0] <= numbers[1]: return PoolSize(least: numbers[0], most: numbers[1])
+        default:
+            throw UsageError(
+                "'\(text)' is neither a number like 4 nor MIN:MAX like 4:32, with a MAX that is not below MIN")
         }
     }
 
@@ -241,6 +271,18 @@ struct Settings {
             Flag("--max-files", "N", "open files of one connection's process, 16 or more (no limit)") {
                 settings, text throws(UsageError) in
                 settings.options.maxFiles = try Value.integer(text, in: 16...(1 << 30))
+            },
+            Flag(
+                "--pool", "N|MIN:MAX",
+                "processes forked ahead, which wait for connections: MIN, and up to MAX while\nmany come; N is N:8N (none)"
+            ) { settings, text throws(UsageError) in
+                settings.options.pool = try pool(text)
+            },
+            Flag(
+                "--pool-reuse", "K",
+                "connections that a process of the pool serves, one after another, where the\nhandler allows it (1)"
+            ) { settings, text throws(UsageError) in
+                settings.options.poolReuse = try Value.integer(text, in: 1...1_000_000_000)
             },
             Flag("--backlog", "N", "connections that may wait to be accepted (4096)") {
                 settings, text throws(UsageError) in

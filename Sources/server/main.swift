@@ -76,9 +76,13 @@ func serve(
     }
     let service = settings.service
     let reload = { () throws(ReloadError) in try Settings.readAgain(arguments, in: start, running: service) }
-    if let program { return server.run(reload: reload, program) }
     let kind = settings.handler
-    server.run(reload: reload) { BuiltIn(kind) }
+    do throws(StartError) {
+        if let program { return try server.run(reload: reload, program) }
+        try server.run(reload: reload) { BuiltIn(kind) }
+    } catch {
+        throw settings.failed(error)
+    }
 }
 
 /// Says what the system's limits mean for the settings.

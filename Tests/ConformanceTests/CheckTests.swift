@@ -42,6 +42,17 @@ extension Live.Check {
         #expect(try !check("--host", "unix:/tmp/never").1.contains("nf_conntrack_max"))
     }
 
+    @Test("Processes that wait are counted with what is used, at their most")
+    func pool() throws {
+        let prefix = ["/usr/bin/prlimit", "--nofile=200:200"]
+        let (without, with) = (
+            try check("--max-connections", "1", prefix: prefix).1,
+            try check("--max-connections", "1", "--pool", "4:100", prefix: prefix).1
+        )
+        #expect(try row("RLIMIT_NOFILE", without)[1] == "16" && row("RLIMIT_NOFILE", with)[1] == "116")
+        #expect(try row("available memory", with)[2] == "25" && row("available memory", with)[3] == "MiB")
+    }
+
     @Test("What does not fit ends with status 71, the limit that stops it, and where to raise it")
     func doesNotFit() throws {
         let (exit, text) = try check(

@@ -8,9 +8,11 @@ extension Live {
         /// tried alone, where only a real fault fails again.
         static let arguments = ["--scale", "0.2", "--jobs", "4", "--again", "2"]
 
-        @Test("Our server passes every case for servers", arguments: [[], ["--chop", "1"]])
-        func server(_ chop: [String]) throws {
-            try withServer("--handshake-timeout", "2") { server in
+        @Test(
+            "Our server passes every case for servers",
+            arguments: [([], []), (["--chop", "1"], []), ([], ["--pool", "4", "--pool-reuse", "1000"])])
+        func server(_ chop: [String], _ pool: [String]) throws {
+            try withServer(["--handshake-timeout", "2"] + pool) { server in
                 let suite = try Spawned(
                     "conformance",
                     ["server", "\(server.address)", "--handshake-timeout", "2"] + ConformanceSuite.arguments + chop)

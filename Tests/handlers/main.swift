@@ -13,6 +13,7 @@ final class Kept: @unchecked Sendable {
 }
 
 struct Obedient: Handler {
+    static let mayBeReused = true
     let answersAtOnce: Bool
     private var connection: Connection?
     private var count = 0
@@ -74,6 +75,8 @@ struct Obedient: Handler {
         case "abort": abort()
         case "print": _ = write(1, "printed\n", 8)
         case "close": close(Int32(number))
+        case "leak": _ = open("/dev/null", O_RDONLY)
+        case "linger": connection?.inBackground { sleep(UInt32(number)) }
         case "spin": while true { count &+= 1 }
         case "allocate":
             while true { kept.blocks.append([UInt8](repeating: 1, count: number)) }
@@ -83,12 +86,18 @@ struct Obedient: Handler {
     }
 }
 
+/// It does not say that its process may serve others after its connection.
+struct Lonely: Handler {
+    func respond(to request: Request) -> Response { Response(request.bytes) }
+}
+
 @inline(never)
 func deep(_ number: Int) -> Int { number < 0 ? 0 : 1 + deep(number + 1) }
 
 struct Settings {
     var options = ServerOptions()
     var answersAtOnce = false
+    var isLonely = false
 
     static let command = Command<Settings>(
         "handlers", summary: "Serves requests that say what is to be done.",
@@ -108,6 +117,11 @@ struct Settings {
             },
             Flag("--control", "PATH", "as of server") { $0.options.control = $1 },
             Flag("--metrics", "ADDRESS:PORT", "as of server") { $0.options.metrics = $1 },
+            Flag("--pool-reuse", "K", "one child waits, and serves so many") { settings, text throws(UsageError) in
+                settings.options.pool = PoolSize(least: 1, most: 1)
+                settings.options.poolReuse = try Value.integer(text, in: 1...1000)
+            },
+            Flag("--lonely", "does not say that its process may serve others") { $0.isLonely = true },
             Flag("--at-once", "answers in the loop") { $0.answersAtOnce = true },
         ])
 
@@ -126,7 +140,11 @@ do {
     let answersAtOnce = settings.answersAtOnce
     let server = try Server(settings.options)
     try StandardStream.output.write("listening on \(server.address)\n".utf8)
-    server.run { Obedient(answersAtOnce: answersAtOnce) }
+    if settings.isLonely {
+        try server.run { Lonely() }
+    } else {
+        try server.run { Obedient(answersAtOnce: answersAtOnce) }
+    }
 } catch {
     tell("\(error)")
     exitProcess(1)

@@ -32,6 +32,14 @@ int cposix_read_signal(int descriptor);
 /// eventfd(2) with EFD_CLOEXEC and EFD_NONBLOCK.
 int cposix_eventfd(void);
 
+/// socketpair(2): two ends that take whole messages, with SOCK_CLOEXEC.
+int cposix_channel(int ends[2]);
+/// sendmsg(2) of `words` and a copy of `descriptor` (SCM_RIGHTS in unix(7)), without blocking; 0, or -1 with errno.
+int cposix_send_descriptor(int channel, int descriptor, const void *words, size_t length);
+/// recvmsg(2) of what the other end sent, without blocking: the bytes of `words`, 0 at the end, or -1 with errno.
+/// `*descriptor` is the caller's from now on, with CLOEXEC; -1 where none came.
+ssize_t cposix_receive_descriptor(int channel, int *descriptor, void *words, size_t length);
+
 /// One event of epoll_wait(2), without the packing that Swift does not know.
 struct cposix_event {
     unsigned long long key;
@@ -139,6 +147,8 @@ int cposix_make_board(size_t size, void **written, const void **read);
 void cposix_watch_crashes(void);
 /// The same for the calling thread, which needs a stack of its own for it (sigaltstack(2)).
 void cposix_watch_crashes_of_thread(void);
+/// Gives that stack back: the thread is about to end.
+void cposix_forget_crashes_of_thread(void);
 /// The last words of this process, at most 128 bytes, the socket that they go to, and its slot.
 void cposix_prepare_last_words(int socket, const unsigned char *words, size_t length, struct cposix_slot *slot);
 /// This process has none any more.

@@ -24,6 +24,8 @@ extension ServerOptions {
         keep(\.user, "--user")
         keep(\.group, "--group")
         keep(\.maxConnections, "--max-connections")
+        keep(\.pool, "--pool")
+        keep(\.poolReuse, "--pool-reuse")
         keep(\.pidfile, "--pidfile")
         keep(\.readyDescriptor, "--ready-fd")
         keep(\.log, "--log")

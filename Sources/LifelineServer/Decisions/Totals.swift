@@ -51,7 +51,8 @@ struct Totals {
 
     /// The text that Prometheus reads (its text-based format, version 0.0.4).
     func metrics(
-        living: some Collection<Figures>, refused: [Admission.Reason: UInt64], uptime: Duration, version: String
+        living: some Collection<Figures>, pool: (waiting: Int, served: UInt64)? = nil,
+        refused: [Admission.Reason: UInt64], uptime: Duration, version: String
     ) -> String {
         var text = MetricsText()
         let work = work(with: living)
@@ -70,6 +71,10 @@ struct Totals {
             "Connections of which the process has ended, by the code of CLOSE (LOST: without CLOSE, DIED: the process "
                 + "ended before its connection), and the side that said it.",
             closed.sorted { $0.key < $1.key }.map { ([("reason", $0.key.reason), ("by", $0.key.by)], $0.value) })
+        if let pool {
+            text.gauge("pool_waiting", "Processes that wait for a connection.", "\(pool.waiting)")
+            text.counter("pool_served_total", "Connections that were given to a process that waited.", pool.served)
+        }
         text.family(
             "forks_failed_total", .counter, "Processes that could not be made, by errno.",
             forksFailed.sorted { $0.key < $1.key }.map { ([("errno", $0.key)], $0.value) })

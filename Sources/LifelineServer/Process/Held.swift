@@ -19,3 +19,7 @@ extension Held where Value == SignalDescriptor {
     var number: Int32? { value?.number }
     func next() -> Int32? { value?.next() }
 }
+
+extension Held where Value == DescriptorCount {
+    var now: Int { value?.now ?? 0 }
+}

@@ -29,14 +29,14 @@ final class Orphans {
         if killed.isEmpty { deadline = nil }
     }
 
-    func kill(allBut children: Dictionary<ProcessID, some Any>.Keys, at now: Instant) {
+    func kill(allBut isChild: (ProcessID) -> Bool, at now: Instant) {
         if let deadline, deadline <= now {
             killed = []
             self.deadline = nil
         }
         guard mayExist else { return }
         mayExist = false
-        for pid in childProcesses() where !children.contains(pid) && !killed.contains(pid) {
+        for pid in childProcesses() where !isChild(pid) && !killed.contains(pid) {
             guard !mayBeStrangers || wasStarted(pid, with: mark) else { continue }
             sendSignal(Signal.kill, to: pid)
             killed.insert(pid)

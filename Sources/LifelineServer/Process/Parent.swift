@@ -26,51 +26,53 @@ final class Parent {
     private static var acceptedAtOnce: Int { 64 }
     /// Children are looked for this often even if no signal says that one has ended.
     private static var sweepEvery: Duration { .seconds(5) }
-    /// A handshake that had begun when the drain did is given so long to end: more than a round trip.
-    private static var lastHandshakes: Duration { .milliseconds(250) }
 
-    private(set) var options: ServerOptions
+    var options: ServerOptions
     let log: Log
-    private var makeWorker: WorkerMaker
-    private let readAgain: Reloader?
+    var makeWorker: WorkerMaker
+    let readAgain: Reloader?
     /// What programs leave behind, where there are any.
-    private var orphans: Orphans?
+    var orphans: Orphans?
     private let signals: Held<SignalDescriptor>
-    private let childSignals: Held<SignalDescriptor>
-    private let listener: Held<Descriptor>
+    let childSignals: Held<SignalDescriptor>
+    let listener: Held<Descriptor>
     let address: SocketAddress
     /// A supervisor has the listener too.
-    private let isHandedOver: Bool
-    private let socketFile: SocketFile?
+    let isHandedOver: Bool
+    let socketFile: SocketFile?
     private let pidfile: Held<Pidfile>
-    private let supervisor: Supervisor
+    let supervisor: Supervisor
     let orders: Orders
-    private var title: ProcessTitle?
+    var title: ProcessTitle?
     /// Set for as long as `run` lasts: what it serves asks this parent.
     private(set) var look: Look!
-    private(set) var tokenFile: TokenFile?
+    var tokenFile: TokenFile?
     /// The group that the server has become.
-    private let ownGroup: UInt32?
+    let ownGroup: UInt32?
     private let refusals = Refusals()
     /// Given up for a moment where accept lacks a descriptor, so that one client can be accepted and told.
     private var spare = try? Descriptor.event()
-    private(set) var children: [ProcessID: Record] = [:]
+    var children: [ProcessID: Record] = [:]
     var slots: Slots
-    private var connections: UInt64 = 0
+    /// Those that were forked ahead, with `--pool`.
+    let crew: Crew?
+    private(set) var connections: UInt64 = 0
     private var pause = AcceptPause()
     var admission: Admission
-    private var random = SystemRandomNumberGenerator()
+    var random = SystemRandomNumberGenerator()
     private var nextSweep = Instant.now
-    private(set) var shutdown: Shutdown
+    /// A child has ended, or an orphan is to be looked for.
+    private var mayHaveEnded = false
+    var shutdown: Shutdown
     /// Set when the server drains: who is sent away when.
-    private var drain: Drain?
+    var drain: Drain?
     /// While the server drains: how long clients that are already on their way in are waited for.
-    private var listensUntil: Instant?
+    var listensUntil: Instant?
 
     init(
         _ options: ServerOptions, _ listening: consuming Listening, _ signals: consuming SignalDescriptor,
-        childSignals: consuming SignalDescriptor,
-        _ pidfile: consuming Pidfile?, _ supervisor: Supervisor, slots: Slots, orders: Orders,
+        childSignals: consuming SignalDescriptor, _ pidfile: consuming Pidfile?, _ supervisor: Supervisor, slots: Slots,
+        crew: Crew?, orders: Orders,
         tokenFile: TokenFile?, ownGroup: UInt32?, log: Log, _ source: WorkerSource, reload readAgain: Reloader?
     ) {
         self.options = options
@@ -82,6 +84,7 @@ final class Parent {
         self.pidfile = Held(pidfile)
         self.supervisor = supervisor
         self.slots = slots
+        self.crew = crew
         self.orders = orders
         title = options.showsTitles ? ProcessTitle.own : nil
         self.tokenFile = tokenFile
@@ -102,9 +105,10 @@ final class Parent {
         defer { look.end() }
         // Nothing of what lasts is made any more.
         fillHeap()
-        while shutdown.isServing || !children.isEmpty || orphans?.deadline != nil
+        while shutdown.isServing || hasChildren || orphans?.deadline != nil
             || (!shutdown.isAtOnce && (refusals.deadline != nil || listensUntil != nil))
         {
+            let isShort = forkAhead()
             let now = Instant.now
             let mayAccept = shutdown.isServing ? !pause.isOn(at: now) : listensUntil != nil
             var entries = [
@@ -113,15 +117,16 @@ final class Parent {
             let refused = refusals.entries
             entries += refused
             entries += look.entries
-            wait(for: &entries, from: now)
+            wait(for: &entries, from: now, until: isShort ? now : nil)
             let woke = Instant.now
-            while let signal = signals.next() { take(signal, at: woke) }
+            collect(at: woke)
+            if entries[0].isReadable { while let signal = signals.next() { take(signal, at: woke) } }
             refusals.woke(entries[2..<2 + refused.count], at: woke)
             let step = shutdown.woke(at: woke)
             if step == .leave { break }
             take(step, at: woke)
             sendAway(at: woke)
-            reapAll(at: woke)
+            if mayHaveEnded || orphans != nil || !shutdown.isServing || nextSweep <= woke { reapAll(at: woke) }
             look.woke(entries[(2 + refused.count)...], at: woke)
             if !shutdown.isServing { refuseLatecomers(at: woke) } else if entries[1].isReadable { acceptSome() }
             if mayAccept, !entries[1].isReadable { supervisor.accepted() }
@@ -143,6 +148,7 @@ final class Parent {
         guard nextSweep <= now else { return }
         nextSweep = now + .seconds(1)
         log.sweep(at: now)
+        crew?.sweep(at: now)
         if spare == nil { spare = try? Descriptor.event() }
         if shutdown.isServing { supervisor.tellServing(children.count) }
     }
@@ -157,16 +163,18 @@ final class Parent {
             reload()
         case Signal.reopen:
             log.reopen()
-            for pid in children.keys { sendSignal(Signal.reopen, to: pid) }
+            for pid in processes { sendSignal(Signal.reopen, to: pid) }
+        case Signal.childEnded:
+            mayHaveEnded = true
         default:
             break
         }
     }
 
-    private func wait(for entries: inout [PollEntry], from now: Instant) {
+    private func wait(for entries: inout [PollEntry], from now: Instant, until soon: Instant?) {
         let end = earlier(earlier(shutdown.deadline, drain?.deadline), earlier(listensUntil, orphans?.deadline))
         let others = earlier(earlier(refusals.deadline, supervisor.deadline), look.deadline)
-        let own = earlier(earlier(end, others), pause.until)
+        let own = earlier(earlier(earlier(end, others), earlier(pause.until, crew?.deadline(sweep: nextSweep))), soon)
         do {
             try poll(&entries, until: earlier(own, now + Parent.sweepEvery))
         } catch {
@@ -196,24 +204,23 @@ final class Parent {
 
     private func serve(_ accepted: consuming Accepted, at now: Instant) {
         let peer = accepted.peer
+        collect(at: now)
         let refusal = admission.judge(peer.ipNumber, at: now, using: &random) { slots[$0].hasGreeted }
         if let refusal {
             report(refusal, of: peer)
             refuse(accepted.connection, refusal, at: now)
             return
         }
-        tokenFile?.refresh(log)
-        let slot = slots.take()
-        orders.clear(slot)
+        // Who was forked ahead has inherited the tokens that there were.
+        if tokenFile?.refresh(log) ?? false { crew?.letAllGo() }
+        if handOver(accepted.connection, of: peer, at: now) { return }
+        let slot = takeSlot()
         do throws(SystemError) {
             switch try forkProcess() {
             case .child:
                 becomeChild(accepted.connection, peer: peer, acceptedAt: now, slot: slot)
             case .parent(let pid):
-                connections += 1
-                look.totals.accept()
-                children[pid] = Record(connection: connections, peer: peer, acceptedAt: now, slot: slot)
-                admission.began(peer.ipNumber, slot: slot)
+                began(pid, slot, peer: peer, at: now)
                 pause.forked()
             }
         } catch {
@@ -225,7 +232,31 @@ final class Parent {
         }
     }
 
-    private func refuse(_ connection: consuming Descriptor, _ refusal: Admission.Refusal, at now: Instant) {
+    func takeSlot() -> Int {
+        let slot = slots.take()
+        orders.clear(slot)
+        return slot
+    }
+
+    /// A child has the next connection.
+    func began(_ pid: ProcessID, _ slot: Int, peer: SocketAddress, at now: Instant) {
+        connections += 1
+        look.totals.accept()
+        children[pid] = Record(connection: connections, peer: peer, acceptedAt: now, slot: slot)
+        admission.began(peer.ipNumber, slot: slot)
+    }
+
+    /// A connection is over: what its child has shown of it is counted now.
+    func ended(_ record: Record, failedHandshake: Bool, at now: Instant) {
+        admission.ended(record.peer.ipNumber, slot: record.slot, failedHandshake: failedHandshake, at: now)
+        look.totals.reap(Figures(slots[record.slot]))
+    }
+
+    /// The children's processes, with or without a connection.
+    var processes: [ProcessID] { children.keys + (crew?.processes.filter { children[$0] == nil } ?? []) }
+    private var hasChildren: Bool { !children.isEmpty || !(crew?.isEmpty ?? true) }
+
+    func refuse(_ connection: consuming Descriptor, _ refusal: Admission.Refusal, at now: Instant) {
         refusals.refuse(connection, refusal.close, at: now)
     }
 
@@ -252,29 +283,41 @@ final class Parent {
         spare = try? Descriptor.event()
     }
 
-    private func reportTrouble(_ event: String, _ error: SystemError) {
+    func reportTrouble(_ event: String, _ error: SystemError) {
         log.write(.error, event, reason: error.text, most: 1, [("text", .text("\(error)"))])
     }
 
-    /// What follows runs in the new process alone. All that is the parent's is closed before anything else.
+    /// What follows runs in the new process alone.
     private func becomeChild(
         _ connection: consuming Descriptor, peer: SocketAddress, acceptedAt: Instant, slot: Int
     ) -> Never {
+        closeOwn()
+        let words = PoolChild.Words(
+            connection: connections + 1, peer: peer, acceptedAt: acceptedAt,
+            handshakeTimeout: admission.handshakeTimeout)
+        exitProcess(child(connection, words, slot: slot).run())
+    }
+
+    /// In a new child: all that is the parent's is closed before anything else.
+    func closeOwn() {
         listener.close()
         signals.close()
         pidfile.close()
         supervisor.close()
         refusals.closeAll()
         look.closeAll()
+        crew?.closeAll()
         spare = nil
         limitChild()
-        let id = connections + 1
-        let worker = makeWorker(connection, id, peer)
-        let child = Child(
-            connection, peer: peer, id: id, acceptedAt: acceptedAt, service: options.service,
-            handshakeTimeout: admission.handshakeTimeout, tokens: tokenFile?.tokens, log: log,
-            slot: slots[slot], orders: orders[slot], title: title, worker: worker, signals: childSignals)
-        exitProcess(child.run())
+    }
+
+    /// In a child: what serves a connection there.
+    func child(_ connection: consuming Descriptor, _ words: PoolChild.Words, slot: Int) -> Child {
+        let worker = makeWorker(connection, words.connection, words.peer)
+        return Child(
+            connection, peer: words.peer, id: words.connection, acceptedAt: words.acceptedAt, service: options.service,
+            handshakeTimeout: words.handshakeTimeout, tokens: tokenFile?.tokens, log: log, slot: slots[slot],
+            orders: orders[slot], title: title, worker: worker, signals: childSignals)
     }
 
     private func limitChild() {
@@ -292,19 +335,29 @@ final class Parent {
     }
 
     private func reapAll(at now: Instant) {
+        mayHaveEnded = false
         while let ended = reap() {
             orphans?.reaped(ended)
-            guard let record = children.removeValue(forKey: ended.pid) else { continue }
+            let member = crew?.remove(ended.pid, at: now)
+            let record = children.removeValue(forKey: ended.pid)
+            if let member, member.isDone || record == nil {
+                if let record { self.ended(record, failedHandshake: false, at: now) }
+                leftPool(member, ended, at: now)
+                continue
+            }
+            guard let record else { continue }
             let slot = slots[record.slot]
             let isProper = slot.isFinished && (ended.status == 0 || ended.status == Child.failedHandshake)
             if !isProper { report(ended, of: record, slot, at: now) }
-            admission.ended(
-                record.peer.ipNumber, slot: record.slot,
-                failedHandshake: isProper && ended.status == Child.failedHandshake, at: now)
-            look.totals.reap(Figures(slot))
+            self.ended(record, failedHandshake: isProper && ended.status == Child.failedHandshake, at: now)
             slots.giveBack(record.slot)
         }
-        orphans?.kill(allBut: children.keys, at: now)
+        orphans?.kill(allBut: { children[$0] != nil || crew?.contains($0) ?? false }, at: now)
+    }
+
+    /// How a process ended, for the log.
+    func how(_ ended: Ended) -> Log.Field {
+        ended.signal.map { ("signal", .text(signalName($0))) } ?? ("status", .number(UInt64(ended.status ?? 0)))
     }
 
     /// A child that did not come to its proper end: something killed it, or its handler did.
@@ -312,142 +365,11 @@ final class Parent {
         var fields: [Log.Field] = [
             ("connection", .number(record.connection)), ("pid", .number(UInt64(ended.pid))),
             ("peer", .text(record.peer.description)),
-            ended.signal.map { ("signal", .text(signalName($0))) } ?? ("status", .number(UInt64(ended.status ?? 0))),
+            how(ended),
         ]
         if slot.request > 0 { fields.append(("request", .number(UInt64(slot.request)))) }
         if let limit = limit(thatEnded: ended, slot) { fields.append(("limit", .text(limit))) }
         fields.append(("age", .seconds(now - record.acceptedAt)))
         log.write(.warning, "child died", fields)
-    }
-
-    // MARK: Configuration
-
-    /// Takes over what the configuration says now, all of it or, where anything is wrong, nothing. Returns the flags
-    /// that a restart alone changes.
-    @discardableResult
-    func reload() -> Result<[String], ReloadError> {
-        let result: Result<[String], ReloadError>
-        supervisor.tell(.reloading(at: Instant.now.sinceStart))
-        do throws(ReloadError) {
-            guard shutdown.isServing else { throw ReloadError("the server is shutting down") }
-            let reloaded = try readAgain?()
-            let (options, kept) = (reloaded?.options ?? options).takenOver(by: self.options)
-            let tokenFile: TokenFile?
-            do throws(StartError) {
-                tokenFile = try options.tokenFile.map { path throws(StartError) in
-                    try TokenFile(path, ownGroup: ownGroup)
-                }
-            } catch {
-                throw ReloadError(error.description)
-            }
-            self.options = options
-            self.tokenFile = tokenFile
-            if let source = reloaded?.source {
-                makeWorker = source.make(log, options)
-                if source.leavesOrphans, orphans == nil { orphans = Orphans() }
-            }
-            admission.take(options, children: children.values.map { ($0.peer.ipNumber, $0.slot) })
-            shutdown = Shutdown(drain: options.drain, grace: options.grace)
-            title = options.showsTitles ? ProcessTitle.own : nil
-            log.set(options)
-            let all = kept + (reloaded?.alsoKept ?? [])
-            reportReload(kept: all)
-            result = .success(all)
-        } catch {
-            result = .failure(error)
-            log.write(.error, "not reloaded", [("text", .text("\(error); the configuration stays as it was"))])
-        }
-        if shutdown.isServing { supervisor.tell(.ready(address: address.description)) }
-        return result
-    }
-
-    private func reportReload(kept: [String]) {
-        var fields: [Log.Field] = []
-        if let tokens = tokenFile?.tokens.count { fields.append(("tokens", .number(UInt64(tokens)))) }
-        if !kept.isEmpty {
-            fields.append(("kept", .text(kept.joined(separator: ","))))
-            fields.append(("text", .text("a restart changes these; until then they stay as they were")))
-        }
-        log.write(kept.isEmpty ? .info : .warning, "reloaded", fields)
-        tokenFile?.checkPermissions(log)
-    }
-
-    // MARK: The end
-
-    private func take(_ step: Shutdown.Step, at now: Instant) {
-        switch step {
-        case .none, .leave:
-            break
-        case .drain:
-            report("draining", [("over", .seconds(options.drain))])
-            let sent = options.drain > .zero ? Array(children.keys) : []
-            drain = Drain(of: sent, over: options.drain, from: now) { .random(in: 0..<1) }
-            supervisor.tell(.stopping(connections: children.count))
-            supervisor.accepted()  // No one waits for it any more, whatever it did.
-            stopListening(at: now)
-        case .end:
-            if options.drain > .zero { report("drained") }
-            for pid in children.keys { order(.end, to: pid) }
-        case .quit:
-            report("quitting")
-            supervisor.tell(.stopping(connections: children.count))
-            drain = Drain(of: [], over: .zero, from: now) { 0 }
-            for pid in children.keys { sendSignal(Signal.quit, to: pid) }
-            stopListening(at: now, waits: false)
-        case .kill:
-            log.write(.warning, "killing", [("children", .number(UInt64(children.count)))])
-            for pid in children.keys { sendSignal(Signal.kill, to: pid) }
-            listener.close()
-            listensUntil = nil
-        }
-    }
-
-    /// What a first SIGTERM does.
-    func stop(at now: Instant) { take(shutdown.signalled(at: now), at: now) }
-
-    private func report(_ event: String, _ fields: [Log.Field] = []) {
-        log.write(.info, event, [("children", .number(UInt64(children.count)))] + fields)
-    }
-
-    /// Says farewell to those whose turn in the drain has come.
-    private func sendAway(at now: Instant) {
-        while let farewell = drain?.next(at: now) {
-            order(.sendAway(retryAfter: farewell.retryAfter), to: farewell.child)
-        }
-    }
-
-    /// Of signals that wait the kernel keeps one, so what it was sent for stands where the child reads it.
-    func order(_ order: Orders.Order, to pid: ProcessID) {
-        guard let record = children[pid] else { return }
-        orders.give(order, to: record.slot)
-        sendSignal(Signal.terminate, to: pid)
-    }
-
-    /// Closing a listener resets the clients that are queued on it, and those whose handshake is half done. So no new
-    /// ones are let in, and the listener is kept until the others have come and been told.
-    ///
-    /// One that a supervisor has too is let go of at once: who is queued on it waits for the next server.
-    private func stopListening(at now: Instant, waits: Bool = true) {
-        guard !isHandedOver else { return listener.close() }
-        if address.isUnix {
-            socketFile?.remove()
-            listensUntil = now
-        } else {
-            listener.dropNewHandshakes()
-            listensUntil = waits ? now + Parent.lastHandshakes : now
-        }
-        refuseLatecomers(at: now)
-    }
-
-    private func refuseLatecomers(at now: Instant) {
-        guard let listensUntil else { return }
-        while let accepted = try? listener.accept() {
-            var refusal = admission.refuse(.shutdown, using: &random)
-            if let drain { refusal.retryAfter = drain.retryAfter(at: now) { .random(in: 0..<1) } }
-            refuse(accepted.connection, refusal, at: now)
-        }
-        guard listensUntil <= now else { return }
-        listener.close()
-        self.listensUntil = nil
     }
 }

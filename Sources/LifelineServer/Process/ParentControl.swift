@@ -22,7 +22,8 @@ extension Parent {
 
     func metrics() -> String {
         look.totals.metrics(
-            living: figures, refused: admission.refused, uptime: .now - look.startedAt, version: lifelineVersion)
+            living: figures, pool: crew.map { ($0.waitingCount, $0.given) }, refused: admission.refused,
+            uptime: .now - look.startedAt, version: lifelineVersion)
     }
 
     private var figures: [Figures] { children.values.map { Figures(slots[$0.slot]) } }
@@ -45,6 +46,11 @@ extension Parent {
             status.add("in_flight", work.inFlight)
             status.add("bytes_in", work.bytesIn)
             status.add("bytes_out", work.bytesOut)
+            if let crew {
+                status.add("pool_waiting", crew.waitingCount)
+                status.add("pool_wanted", crew.wanted)
+                status.add("pool_served", crew.given)
+            }
             status.add("log_level", orders.logLevel.rawValue)
         }
     }

@@ -56,6 +56,7 @@ public struct Server: ~Copyable {
     private let pidfile: Pidfile?
     private let supervisor: Supervisor
     private var slots: Slots
+    private let crew: Crew?
     private let orders: Orders
     private let look: Look.Listeners
     private let tokenFile: TokenFile?
@@ -79,13 +80,18 @@ public struct Server: ~Copyable {
         let path = options.pidfile
         let pidfile = path == nil ? nil : try Pidfile(at: path!)
         let orders = try Server.needing("shared memory") { () throws(SystemError) in
-            try Orders(most: options.maxConnections, level: options.logLevel)
+            try Orders(most: options.mostChildren, level: options.logLevel)
         }
         let log = try Server.openLog(options, orders)
         let listening = try Listening(options)
         let signals = try Server.signals()
         let childSignals = try Server.needing("signals") { () throws(SystemError) in try Child.signals() }
-        let slots = try Server.needing("shared memory") { () throws(SystemError) in try Slots(options.maxConnections) }
+        let slots = try Server.needing("shared memory") { () throws(SystemError) in try Slots(options.mostChildren) }
+        let crew = try Server.needing("shared memory") { () throws(SystemError) in
+            try options.pool.map { size throws(SystemError) in
+                try Crew(size, reuse: options.poolReuse, slots: options.mostChildren, at: .now)
+            }
+        }
         var look = Look.Listeners()
         do throws(StartError) {
             try look.open(options, owner: account)
@@ -106,6 +112,7 @@ public struct Server: ~Copyable {
         self.signals = signals
         self.childSignals = childSignals
         self.slots = slots
+        self.crew = crew
         self.log = log
         self.pidfile = pidfile
         supervisor = Supervisor()
@@ -151,19 +158,30 @@ public struct Server: ~Copyable {
     /// `makeHandler` is called in the child, once for each connection. `reload` is called at SIGHUP, in the parent, which
     /// must not grow a thread by it; what it returns holds for the connections that are accepted afterwards. An error is
     /// logged, and everything stays as it was. Without it SIGHUP reads the token file again.
+    ///
+    /// Throws where `ServerOptions.poolReuse` is not possible with this handler, before anything is served.
     public consuming func run<ConnectionHandler: Handler>(
         reload: (() throws(ReloadError) -> Reloaded)? = nil, _ makeHandler: @escaping () -> ConnectionHandler
-    ) {
-        run(WorkerSource(makeHandler), reload)
+    ) throws(StartError) {
+        try run(WorkerSource(makeHandler), reload)
     }
 
     /// Serves until SIGTERM, SIGINT or SIGQUIT with programs in place of a handler, and returns when every child and all
     /// that the programs started has ended. `reload` is as above.
-    public consuming func run(reload: (() throws(ReloadError) -> Reloaded)? = nil, _ program: Program) {
-        run(WorkerSource(program), reload)
+    public consuming func run(
+        reload: (() throws(ReloadError) -> Reloaded)? = nil, _ program: Program
+    ) throws(StartError) {
+        try run(WorkerSource(program), reload)
     }
 
-    private consuming func run(_ source: WorkerSource, _ reload: Reloader?) {
+    private consuming func run(_ source: WorkerSource, _ reload: Reloader?) throws(StartError) {
+        do throws(StartError) {
+            try options.checkPool(for: source)
+        } catch {
+            listening.removeFile()
+            look.controlFile?.remove()
+            throw error
+        }
         let address = address.description
         var fields: [Log.Field] = [("address", .text(address)), ("pid", .number(UInt64(processID)))]
         if let account {
@@ -176,8 +194,8 @@ public struct Server: ~Copyable {
         prepareForChildren()
         tellReady(address)
         Parent(
-            options, listening, signals, childSignals: childSignals, pidfile, supervisor, slots: slots, orders: orders,
-            tokenFile: tokenFile, ownGroup: account?.group, log: log, source, reload: reload
+            options, listening, signals, childSignals: childSignals, pidfile, supervisor, slots: slots, crew: crew,
+            orders: orders, tokenFile: tokenFile, ownGroup: account?.group, log: log, source, reload: reload
         ).run(look)
     }
 
@@ -208,4 +226,7 @@ extension ServerOptions {
             "--ready-fd \(number) is not open: whoever starts the server hands it over, as in "
                 + "server --ready-fd \(number) \(number)>ready")
     }
+
+    /// How many processes there may be for connections: with one, or waiting for one.
+    var mostChildren: Int { maxConnections + (pool?.most ?? 0) }
 }

@@ -28,28 +28,32 @@ extension Capacity {
         let user = try Account.named(in: options)?.user ?? SystemFigures.user
         let isUnix = options.host.hasPrefix("unix:")
         wanted = UInt64(options.maxConnections)
+        let waiting = UInt64(options.pool?.most ?? 0)
         bounds =
-            Capacity.files(each: files) + Capacity.tasks(of: user, each: tasks) + Capacity.memory()
+            Capacity.files(each: files, waiting: waiting) + Capacity.tasks(of: user, each: tasks, waiting: waiting)
+            + Capacity.memory(waiting: waiting)
             + (isUnix ? [] : Capacity.tracked())
         remarks = Capacity.remarks(options)
     }
 
-    /// The parent keeps no descriptor of a connection, so a process's own limit has to be enough only once.
-    private static func files(each: UInt64) -> [Bound] {
+    /// The parent keeps no descriptor of a connection, so a process's own limit has to be enough only once. Of a child
+    /// that waits it keeps one; the child has the other end, and as many others as a connection at most.
+    private static func files(each: UInt64, waiting: UInt64) -> [Bound] {
         let own = ProcessLimit.files.current
         return [
             Bound(
-                name: "RLIMIT_NOFILE", limit: own, used: ownFiles, each: 0, remedy: "ulimit -n, LimitNOFILE="),
+                name: "RLIMIT_NOFILE", limit: own, used: ownFiles + waiting, each: 0, remedy: "ulimit -n, LimitNOFILE="),
             Bound(
                 name: "fs.file-max", limit: SystemFigures.number("/proc/sys/fs/file-max"),
-                used: SystemFigures.number("/proc/sys/fs/file-nr") ?? 0, each: each, remedy: "sysctl fs.file-max"),
+                used: (SystemFigures.number("/proc/sys/fs/file-nr") ?? 0) + waiting * (2 + each), each: each,
+                remedy: "sysctl fs.file-max"),
         ]
     }
 
-    private static func tasks(of user: UInt32, each: UInt64) -> [Bound] {
-        let tasks = SystemFigures.tasks
+    private static func tasks(of user: UInt32, each: UInt64, waiting: UInt64) -> [Bound] {
+        let tasks = SystemFigures.tasks + waiting
         // This process stands for the parent, where it has the same user.
-        let ofUser = SystemFigures.tasks(of: user) + (user == SystemFigures.user ? 0 : 1)
+        let ofUser = SystemFigures.tasks(of: user) + (user == SystemFigures.user ? 0 : 1) + waiting
         let own = Bound(
             name: "RLIMIT_NPROC" + (user == 0 ? " (not of root)" : ""),
             limit: user == 0 ? nil : ProcessLimit.processes.current, used: ofUser, each: each,
@@ -62,16 +66,17 @@ extension Capacity {
         let groups = limits(of: "pids", max: ["pids.max", "pids.max"]).map { group, limit in
             Bound(
                 name: "pids.max of \(group.directory)", limit: limit,
-                used: SystemFigures.number(group.directory + "/pids.current") ?? 0, each: each,
+                used: (SystemFigures.number(group.directory + "/pids.current") ?? 0) + waiting, each: each,
                 remedy: "TasksMax=")
         }
         return [own] + all + groups
     }
 
-    private static func memory() -> [Bound] {
+    private static func memory(waiting: UInt64) -> [Bound] {
         let available = Bound(
             name: "available memory",
-            limit: SystemFigures.number("/proc/meminfo", key: "MemAvailable").map { $0 << 10 }, used: 0,
+            limit: SystemFigures.number("/proc/meminfo", key: "MemAvailable").map { $0 << 10 },
+            used: waiting * memoryOfConnection,
             each: memoryOfConnection, remedy: "more memory", isBytes: true)
         let groups = limits(of: "memory", max: ["memory.max", "memory.limit_in_bytes"]).map { group, limit in
             let used = SystemFigures.number(
@@ -80,7 +85,8 @@ extension Capacity {
             let cached = SystemFigures.number(
                 group.directory + "/memory.stat", key: group.isUnified ? "inactive_file" : "total_inactive_file")
             return Bound(
-                name: "memory of \(group.directory)", limit: limit, used: (used ?? 0) - min(used ?? 0, cached ?? 0),
+                name: "memory of \(group.directory)", limit: limit,
+                used: (used ?? 0) - min(used ?? 0, cached ?? 0) + waiting * memoryOfConnection,
                 each: memoryOfConnection, remedy: "MemoryMax=", isBytes: true)
         }
         return [available] + groups

@@ -32,9 +32,10 @@ final class ThreadWorker: Worker {
             let moved = handler
             let desk = desk
             try startThread(named: "handler") {
-                prepareForCrash()
-                var handler = moved.handler
-                serve(&handler, desk)
+                preparedForCrash {
+                    var handler = moved.handler
+                    serve(&handler, desk)
+                }
             }
             desk.put(.opened(makeConnection(hello, tokenName, desk)))
         } catch {

@@ -60,19 +60,21 @@ final class TokenFile {
     }
 
     /// Reads the file again if it has changed. One that cannot be used is told once, and the tokens stay as they were:
-    /// a slip of the pen neither lets everybody in nor shuts everybody out.
-    func refresh(_ log: Log) {
+    /// a slip of the pen neither lets everybody in nor shuts everybody out. Returns whether the tokens are others now.
+    func refresh(_ log: Log) -> Bool {
         let now = try? FileState(ofFile: path)
-        guard now != state else { return }
+        guard now != state else { return false }
         state = now
         do throws(Trouble) {
             (state, tokens) = try TokenFile.read(path)
             log.write(.info, "token file read", [("path", .text(path)), ("tokens", .number(UInt64(tokens.count)))])
             checkPermissions(log)
+            return true
         } catch {
             log.write(
                 .error, "token file not read",
                 [("path", .text(path)), ("text", .text("\(error.text); the tokens stay as they were"))])
+            return false
         }
     }
 }

@@ -4,10 +4,15 @@ import Posix
 struct WorkerSource {
     /// Whether children may leave processes behind.
     let leavesOrphans: Bool
+    /// Why a child serves one connection alone; nil where it may serve several.
+    let againstReuse: String?
     let make: (Log, ServerOptions) -> Parent.WorkerMaker
 
     init<ConnectionHandler: Handler>(_ makeHandler: @escaping () -> ConnectionHandler) {
         leavesOrphans = false
+        againstReuse =
+            ConnectionHandler.mayBeReused
+            ? nil : "the handler does not say that its process may serve several connections"
         make = { _, _ in
             { _, id, peer in
                 // The workers are not generic: the runtime would have to make their types in each child anew.
@@ -23,6 +28,7 @@ struct WorkerSource {
 
     init(_ program: Program) {
         leavesOrphans = true
+        againstReuse = "a program has its connection's process beside it, which ends with it"
         let server = processID
         make = { log, options in
             { socket, id, peer in

@@ -13,6 +13,8 @@ final class ServerProcess {
     /// Where it listens.
     let address: Address
     private let descriptorsAtStart: [Int32: String]
+    /// Children that were forked ahead, and wait, when nothing happens.
+    private let poolAtStart: Int
 
     var pid: pid_t { process.pid }
     var log: PipeReader { process.errors }
@@ -36,7 +38,17 @@ final class ServerProcess {
         self.address = address
         // It is all set up when it sleeps for the first time.
         _ = eventually { [pid = process.pid] in ProcessFiles.state(of: pid) == "S" }
+        poolAtStart = ServerProcess.pool(in: arguments)
+        if poolAtStart > 0 {
+            let pool = poolAtStart
+            _ = eventually { [pid = process.pid] in ProcessFiles.children(of: pid).count == pool }
+        }
         descriptorsAtStart = ProcessFiles.descriptors(of: process.pid)
+    }
+
+    private static func pool(in arguments: [String]) -> Int {
+        guard let index = arguments.firstIndex(of: "--pool") else { return arguments.contains("--pool-reuse") ? 1 : 0 }
+        return Int(arguments[index + 1].prefix { $0 != ":" }) ?? 0
     }
 
     // MARK: Connections
@@ -91,16 +103,33 @@ final class ServerProcess {
         }
     }
 
+    /// Whether the child was forked ahead, and has no connection.
+    func isWaiting(_ child: pid_t) -> Bool {
+        ProcessFiles.text("/proc/\(child)/cmdline")?.hasPrefix("lifeline: waiting") ?? false
+    }
+
+    var waiting: [pid_t] { children.filter(isWaiting) }
+
+    func waitForWaiting(_ count: Int, within limit: Duration = RawPeer.patience) throws {
+        guard eventually(within: limit, { waiting.count == count }) else {
+            throw Unexpected("expected \(count) waiting children within \(limit), there are \(waiting)")
+        }
+    }
+
     // MARK: The end
 
     /// What must hold after every test: no child, zombie or descriptor is left, SIGTERM ends the server with status
     /// 0, and nothing listens any more.
     fileprivate func finish(_ sourceLocation: SourceLocation) throws {
         if process.exit == nil {
-            try waitForChildren(0)
+            if poolAtStart == 0 { try waitForChildren(0) }
             var now: [Int32: String] = [:]
             let isTidy = eventually {
-                now = ProcessFiles.descriptors(of: pid); return now == descriptorsAtStart
+                now = ProcessFiles.descriptors(of: pid)
+                guard poolAtStart > 0 else { return now == descriptorsAtStart }
+                // One for each child that waits: there may be more of them now, and no other child.
+                return children.allSatisfy(isWaiting) && children.count >= poolAtStart
+                    && now.count - descriptorsAtStart.count == children.count - poolAtStart
             }
             #expect(
                 isTidy, "descriptors at the start \(descriptorsAtStart), now \(now)", sourceLocation: sourceLocation)

@@ -1,0 +1,163 @@
+import Liveness
+import Posix
+
+/// The children that were forked ahead, as the parent knows them: those that wait, and those that serve a connection and
+/// may come back to wait.
+///
+/// A child that is let go loses its channel: it leaves by itself, at once or when its connection is over.
+final class Crew {
+    final class Member {
+        let pid: ProcessID
+        let slot: Int
+        fileprivate var channel: Descriptor?
+        /// When it got its connection; nil while it waits.
+        fileprivate(set) var busySince: Instant?
+
+        fileprivate init(_ pid: ProcessID, slot: Int, _ channel: consuming Descriptor) {
+            self.pid = pid
+            self.slot = slot
+            self.channel = consume channel
+        }
+
+        fileprivate func give(_ connection: borrowing Descriptor, _ words: PoolChild.Words) -> Bool {
+            switch channel {
+            case .some(let channel): withUnsafeBytes(of: words) { channel.give(connection, $0) }
+            case nil: false
+            }
+        }
+    }
+
+    /// What is known of one that was reaped.
+    struct Reaped {
+        let slot: Int
+        /// It was done with its last connection, which the parent did not know yet.
+        let isDone: Bool
+        /// It should have waited.
+        let hasWaited: Bool
+    }
+
+    /// What a connection that lasts for longer saves by a child that comes back is nothing, and its channel is a
+    /// descriptor of the parent's.
+    private static let longestStay = Duration.seconds(1)
+
+    private var members: [ProcessID: Member] = [:]
+    private var bySlot: [Int: Member] = [:]
+    /// The one that waited last is the next: its memory is in the caches.
+    private var waiting: [Member] = []
+    /// Those with a channel that serve a connection.
+    private var busy: [ProcessID: Member] = [:]
+    private let comeBack: Bool
+    private var done: DoneMarks
+    private var pool: Pool
+    /// How many connections were given to them.
+    private(set) var given: UInt64 = 0
+
+    /// `reuse` is how many connections each of them serves, and `slots` how many there are for all children.
+    init(_ size: PoolSize, reuse: Int, slots: Int, at now: Instant) throws(SystemError) {
+        comeBack = reuse > 1
+        done = try DoneMarks(slots)
+        pool = Pool(size, at: now)
+    }
+
+    var isEmpty: Bool { members.isEmpty }
+    var waitingCount: Int { waiting.count }
+    /// How many wait or may come back.
+    var count: Int { waiting.count + busy.count }
+    var processes: Dictionary<ProcessID, Member>.Keys { members.keys }
+    func contains(_ pid: ProcessID) -> Bool { members[pid] != nil }
+
+    func add(_ pid: ProcessID, slot: Int, _ channel: consuming Descriptor) {
+        let member = Member(pid, slot: slot, channel)
+        members[pid] = member
+        bySlot[slot] = member
+        waiting.append(member)
+    }
+
+    // MARK: How many
+
+    /// How many should wait.
+    var wanted: Int { pool.wanted }
+    /// When those are to be let go that are busy, or others forked; nil where nothing is to be done.
+    func deadline(sweep: Instant) -> Instant? { earlier(pool.pausedUntil, busy.isEmpty ? nil : sweep) }
+    /// How many are to be forked.
+    func missing(at now: Instant) -> Int { pool.missing(waiting: waiting.count, all: count, at: now) }
+    func failed(at now: Instant) { pool.failed(at: now) }
+
+    /// Lets those go that are not needed, or are at one connection for long.
+    func sweep(at now: Instant) {
+        for (pid, member) in busy where now - (member.busySince ?? now) > Crew.longestStay { letGo(pid) }
+        letGo(waiting: pool.surplus(waiting: waiting.count, at: now))
+    }
+
+    // MARK: Connections
+
+    /// One that waits and is to get a connection.
+    func next() -> Member? {
+        let member = waiting.popLast()
+        pool.took(waiting: waiting.count, ranOut: member == nil)
+        return member
+    }
+
+    /// Gives the connection to a member that has waited; false where it cannot take it, and is let go.
+    func give(
+        _ connection: borrowing Descriptor, _ words: PoolChild.Words, to member: Member, at now: Instant
+    ) -> Bool {
+        let isGiven = member.give(connection, words)
+        if isGiven {
+            given += 1
+            pool.served()
+        }
+        if isGiven, comeBack {
+            member.busySince = now
+            busy[member.pid] = member
+        } else {
+            member.channel = nil
+        }
+        return isGiven
+    }
+
+    /// Tells `body` of each child that is done with its connection since the last time. It waits, where it may.
+    func collect(_ body: (ProcessID) -> Void) {
+        done.takeAll { slot in
+            guard let member = bySlot[slot] else { return }
+            if busy.removeValue(forKey: member.pid) != nil {
+                member.busySince = nil
+                waiting.append(member)
+            }
+            body(member.pid)
+        }
+    }
+
+    /// In a child: it is done with its connection.
+    func markDone(_ slot: Int) { done.make(slot) }
+
+    /// A member that serves a connection shall serve no other.
+    func letGo(_ pid: ProcessID) { busy.removeValue(forKey: pid)?.channel = nil }
+
+    /// So many of those that wait shall leave, those first that have waited longest.
+    func letGo(waiting count: Int) {
+        for member in waiting.prefix(count) { member.channel = nil }
+        waiting.removeFirst(min(count, waiting.count))
+    }
+
+    /// All shall leave, those that serve a connection when it is over.
+    func letAllGo() {
+        letGo(waiting: waiting.count)
+        for pid in Array(busy.keys) { letGo(pid) }
+    }
+
+    /// A process was reaped, and is one of them no more; nil where it never was.
+    func remove(_ pid: ProcessID, at now: Instant) -> Reaped? {
+        guard let member = members.removeValue(forKey: pid) else { return nil }
+        bySlot[member.slot] = nil
+        busy[pid] = nil
+        let index = waiting.firstIndex { $0.pid == pid }
+        if let index { waiting.remove(at: index) }
+        return Reaped(slot: member.slot, isDone: done.take(member.slot), hasWaited: index != nil)
+    }
+
+    /// In a child: what is the parent's is closed.
+    func closeAll() {
+        for member in members.values { member.channel = nil }
+    }
+}

@@ -1,0 +1,57 @@
+import Liveness
+import Posix
+
+/// What SIGHUP does.
+extension Parent {
+    /// Takes over what the configuration says now, all of it or, where anything is wrong, nothing. Returns the flags
+    /// that a restart alone changes.
+    @discardableResult
+    func reload() -> Result<[String], ReloadError> {
+        let result: Result<[String], ReloadError>
+        supervisor.tell(.reloading(at: Instant.now.sinceStart))
+        do throws(ReloadError) {
+            guard shutdown.isServing else { throw ReloadError("the server is shutting down") }
+            let reloaded = try readAgain?()
+            let (options, kept) = (reloaded?.options ?? options).takenOver(by: self.options)
+            let tokenFile: TokenFile?
+            do throws(StartError) {
+                try options.checkPool(for: reloaded?.source)
+                tokenFile = try options.tokenFile.map { path throws(StartError) in
+                    try TokenFile(path, ownGroup: ownGroup)
+                }
+            } catch {
+                throw ReloadError(error.description)
+            }
+            self.options = options
+            self.tokenFile = tokenFile
+            if let source = reloaded?.source {
+                makeWorker = source.make(log, options)
+                if source.leavesOrphans, orphans == nil { orphans = Orphans() }
+            }
+            crew?.letAllGo()
+            admission.take(options, children: children.values.map { ($0.peer.ipNumber, $0.slot) })
+            shutdown = Shutdown(drain: options.drain, grace: options.grace)
+            title = options.showsTitles ? ProcessTitle.own : nil
+            log.set(options)
+            let all = kept + (reloaded?.alsoKept ?? [])
+            reportReload(kept: all)
+            result = .success(all)
+        } catch {
+            result = .failure(error)
+            log.write(.error, "not reloaded", [("text", .text("\(error); the configuration stays as it was"))])
+        }
+        if shutdown.isServing { supervisor.tell(.ready(address: address.description)) }
+        return result
+    }
+
+    private func reportReload(kept: [String]) {
+        var fields: [Log.Field] = []
+        if let tokens = tokenFile?.tokens.count { fields.append(("tokens", .number(UInt64(tokens)))) }
+        if !kept.isEmpty {
+            fields.append(("kept", .text(kept.joined(separator: ","))))
+            fields.append(("text", .text("a restart changes these; until then they stay as they were")))
+        }
+        log.write(kept.isEmpty ? .info : .warning, "reloaded", fields)
+        tokenFile?.checkPermissions(log)
+    }
+}
