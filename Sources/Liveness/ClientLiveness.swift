@@ -112,7 +112,7 @@ public struct ClientLiveness: Sendable {
 
     private var lateAt: Instant? {
         guard let watch, let unprovenSince else { return nil }
-        return unprovenSince + watch.heartbeat.deadAfter / 2
+        return unprovenSince + watch.heartbeat.half
     }
 
     private var deadAt: Instant? {

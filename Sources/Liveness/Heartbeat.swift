@@ -6,6 +6,12 @@ public struct Heartbeat: Equatable, Sendable {
     public let pingEvery: Duration
     /// A side that has heard nothing for this long drops the other.
     public let deadAfter: Duration
+    /// Half of `deadAfter`: a server that has heard nothing for this long asks (section 5.3), and a client says that an
+    /// answer is late. Reckoned once, for to divide a duration is to divide 128 bits.
+    let half: Duration
+    /// A side that woke later than this after the instant that it had asked for was itself stopped or starved, and
+    /// grants a new dead_after before it drops anyone (section 5.11).
+    let ownLateness: Duration
 
     /// The times that a WELCOME puts in force.
     public init(_ welcome: Welcome) {
@@ -16,11 +22,9 @@ public struct Heartbeat: Equatable, Sendable {
     public init(pingEvery: Duration, deadAfter: Duration) {
         self.pingEvery = pingEvery
         self.deadAfter = deadAfter
+        half = deadAfter / 2
+        ownLateness = deadAfter / 10 + .milliseconds(50)
     }
-
-    /// A side that woke later than this after the instant that it had asked for was itself stopped or starved, and
-    /// grants a new dead_after before it drops anyone (section 5.11).
-    var ownLateness: Duration { deadAfter / 10 + .milliseconds(50) }
 }
 
 /// The rule against floods of frames that cost the receiver more than the sender (section 5.10): a bucket that holds

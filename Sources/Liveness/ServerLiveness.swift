@@ -92,7 +92,7 @@ public struct ServerLiveness: Sendable {
 
     private var pingAt: Instant? {
         guard let watch, watch.mayBeHeard, !pinged else { return nil }
-        return watch.lastHeard + watch.heartbeat.deadAfter / 2
+        return watch.lastHeard + watch.heartbeat.half
     }
 
     /// What is due at `now`, after all that had arrived by then was told.

@@ -31,6 +31,10 @@ struct ServerConnection: ~Copyable {
     private var assembler = MessageAssembler()
     private(set) var outbox = Outbox()
     private(set) var hello: Hello?
+    /// What of it is asked for with each request: the whole owns memory, which every look at it would count.
+    private(set) var hasGreeted = false
+    private var isShort = false
+    private var longestAnswer = 0
     /// Whom the client's TOKEN stands for, where that has a name.
     private(set) var tokenName: String?
 
@@ -193,6 +197,9 @@ struct ServerConnection: ~Copyable {
             tokenName = try tokens?.name(of: hello.options.token)
             let welcome = negotiate(hello, with: terms, connection: id)
             self.hello = hello
+            hasGreeted = true
+            isShort = hello.short
+            longestAnswer = Int(hello.maxMessage)
             outbox.greet(welcome, maxFrame: hello.maxFrame)
             if let goAway, !hello.short { outbox.goAway(goAway) }
             liveness.welcomed(Heartbeat(welcome), at: now)
@@ -219,7 +226,6 @@ struct ServerConnection: ~Copyable {
         return nil
     }
 
-    private var isShort: Bool { hello?.short ?? false }
     var inFlight: Int { work.count + (incoming == nil ? 0 : 1) + outbox.count }
     private var queued: Int { work.bytes + (incoming?.bytes ?? 0) + outbox.cost }
 
@@ -336,8 +342,8 @@ struct ServerConnection: ~Copyable {
 
     /// The handler's response to the request `id`.
     mutating func answer(_ id: UInt32, _ bytes: ArraySlice<UInt8>) {
-        guard let hello, let asked = work[id] else { return }
-        guard bytes.count <= Int(hello.maxMessage) else { return fail(id, tooLarge(bytes.count, hello)) }
+        guard let asked = work[id] else { return }
+        guard bytes.count <= longestAnswer else { return fail(id, tooLarge(bytes.count)) }
         work.end(id)
         outbox.send(.response, id: id, bytes, cost: max(asked.bytes, bytes.count))
         answered(id)
@@ -345,9 +351,9 @@ struct ServerConnection: ~Copyable {
 
     /// A part of the response to the request `id`; the one that `isLast` ends it, and may be empty.
     mutating func answer(_ id: UInt32, part: ArraySlice<UInt8>, isLast: Bool, at now: Instant) {
-        guard let hello, let asked = work[id] else { return }
+        guard let asked = work[id] else { return }
         let length = asked.sent + part.count
-        guard length <= Int(hello.maxMessage) else { return end(id, tooLarge(length, hello)) }
+        guard length <= longestAnswer else { return end(id, tooLarge(length)) }
         work.sent(part.count, of: id, at: now)
         if isLast { work.end(id) }
         guard isLast || !part.isEmpty else { return }
@@ -360,12 +366,12 @@ struct ServerConnection: ~Copyable {
 
     /// How many bytes a message may have now; nil where none can be sent at all, now or later.
     var messageRoom: Int? {
-        guard let hello, !hello.short, departure == nil else { return nil }
-        return min(Int(hello.maxMessage), max(0, Int(terms.maxQueued) - queued))
+        guard hasGreeted, !isShort, departure == nil else { return nil }
+        return min(longestAnswer, max(0, Int(terms.maxQueued) - queued))
     }
 
-    private func tooLarge(_ count: Int, _ hello: Hello) -> Failure {
-        Failure(.messageTooLarge, "the response has \(count) bytes; \(hello.maxMessage) are accepted")
+    private func tooLarge(_ count: Int) -> Failure {
+        Failure(.messageTooLarge, "the response has \(count) bytes; \(longestAnswer) are accepted")
     }
 
     /// The handler's word that the request `id` has no response, or no more of one that it sends in parts.
@@ -424,7 +430,7 @@ struct ServerConnection: ~Copyable {
     mutating func sendAway(_ goAway: GoAway) {
         guard departure == nil else { return }
         self.goAway = goAway
-        if let hello, !hello.short { outbox.goAway(goAway) }
+        if hasGreeted, !isShort { outbox.goAway(goAway) }
     }
 
     /// The server ends: what has come is answered, then the connection is closed (section 7.4). A long client that has
@@ -432,8 +438,8 @@ struct ServerConnection: ~Copyable {
     mutating func terminate(_ goAway: GoAway, retryAfter: UInt32, at now: Instant) {
         guard departure == nil else { return }
         let violation = Violation(goAway.code, goAway.text)
-        if isShort || hello == nil { self.retryAfter = retryAfter }
-        guard hello != nil else { return drop(violation, at: now) }
+        if isShort || !hasGreeted { self.retryAfter = retryAfter }
+        guard hasGreeted else { return drop(violation, at: now) }
         // Its answer ends a short connection by itself.
         if isShort, !work.isEmpty { return }
         if !isShort, self.goAway == nil { outbox.goAway(goAway) }
@@ -455,8 +461,8 @@ struct ServerConnection: ~Copyable {
     /// kernel takes that now.
     mutating func quit(_ goAway: GoAway, retryAfter: UInt32, at now: Instant) {
         guard departure == nil else { return }
-        let getsGoAway = hello != nil && !isShort && self.goAway == nil
-        if isShort || hello == nil { self.retryAfter = retryAfter }
+        let getsGoAway = hasGreeted && !isShort && self.goAway == nil
+        if isShort || !hasGreeted { self.retryAfter = retryAfter }
         drop(Violation(goAway.code, goAway.text), behind: getsGoAway ? goAway : nil, at: now)
     }
 
@@ -498,7 +504,7 @@ struct ServerConnection: ~Copyable {
     /// What it does, to be shown.
     var state: ConnectionState {
         if departure != nil { return .closing }
-        guard hello != nil else { return .greeting }
+        guard hasGreeted else { return .greeting }
         return inFlight > 0 ? .working : .idle
     }
 
@@ -514,7 +520,7 @@ struct ServerConnection: ~Copyable {
     /// Whether the client has failed the handshake, or has not even begun it in time. One that connects and leaves has
     /// looked whether somebody is there.
     var hasFailedHandshake: Bool {
-        guard hello == nil else { return false }
+        guard !hasGreeted else { return false }
         switch ending {
         case .closed(.shuttingDown, _, _): return false
         case .closed(.handshakeTimeout, _, _): return true

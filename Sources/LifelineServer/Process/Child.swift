@@ -7,7 +7,7 @@ import Posix
 ///
 /// When the connection is over, the process stays until its worker is: for as long as the handler takes to come back,
 /// but no longer than the grace.
-final class Child {
+struct Child: ~Copyable {
     /// A heartbeat, or a few small requests, which is all that most connections ever send at a time. It shares its page
     /// of memory with what else the child has.
     private static var firstBufferSize: Int { 1024 }
@@ -90,7 +90,7 @@ final class Child {
     }
 
     /// Serves the connection until it is over, and returns the status to leave with.
-    func run() -> Int32 {
+    mutating func run() -> Int32 {
         // What the client sent at once is there by now as a rule, so the first wait is saved.
         var now = Instant.now
         read(at: now)
@@ -140,7 +140,7 @@ final class Child {
     }
 
     /// What an operator sees of this connection: a few stores, once a turn.
-    private func show() {
+    private mutating func show() {
         let state = connection.state
         slot.count(
             requests: connection.requestsServed, bytesIn: connection.bytesIn, bytesOut: connection.outbox.sent,
@@ -150,7 +150,7 @@ final class Child {
     }
 
     /// False where one says that it is over.
-    private func takeSignals(at now: Instant) -> Bool {
+    private mutating func takeSignals(at now: Instant) -> Bool {
         while let signal = signals.next() {
             switch signal {
             case Signal.terminate: terminate(at: now)
@@ -166,7 +166,7 @@ final class Child {
 
     /// One read, and all that it brings; false where nothing came.
     @discardableResult
-    private func read(at now: Instant) -> Bool {
+    private mutating func read(at now: Instant) -> Bool {
         let isFull: Bool
         do throws(SystemError) {
             switch try socket.receive(into: &buffer) {
@@ -194,13 +194,13 @@ final class Child {
     }
 
     /// Fetches what the worker has made, and gives it what is next.
-    private func serve(_ entries: ArraySlice<PollEntry>, at now: Instant) {
+    private mutating func serve(_ entries: ArraySlice<PollEntry>, at now: Instant) {
         worker.work(entries, on: &connection, at: now)
         while let event = connection.next(at: now) { give(event, at: now) }
         if !connection.isWorking { slot.request = 0 }
     }
 
-    private func give(_ event: ServerConnection.Event, at now: Instant) {
+    private mutating func give(_ event: ServerConnection.Event, at now: Instant) {
         switch event {
         case .opened(let hello):
             if let name = hello.options.name { slot.name = Array(name.utf8) }
@@ -220,12 +220,12 @@ final class Child {
     }
 
     /// The kernel may say them where a whole frame was the last thing sent.
-    private func prepareLastWords() {
-        let mayBeSaid = connection.hello != nil && connection.departure == nil && connection.outbox.isEmpty
+    private mutating func prepareLastWords() {
+        let mayBeSaid = connection.hasGreeted && connection.departure == nil && connection.outbox.isEmpty
         lastWords.set(mayBeSaid: mayBeSaid, number: connection.lastID)
     }
 
-    private func write(at now: Instant) {
+    private mutating func write(at now: Instant) {
         isBlocked = false
         guard !connection.outbox.isEmpty else { return sayEnd() }
         lastWords.set(mayBeSaid: false, number: 0)
@@ -253,7 +253,7 @@ final class Child {
     }
 
     /// Once CLOSE is written, or nothing can be any more.
-    private func sayEnd() {
+    private mutating func sayEnd() {
         guard let departure = connection.departure, !departure.isFlushing else { return }
         if !hasReported {
             socket.shutdownWriting()
@@ -261,11 +261,11 @@ final class Child {
         }
         guard !hasSaidEnd, connection.hasGivenAll else { return }
         hasSaidEnd = true
-        if connection.hello != nil { worker.closed(connection.ending) }
+        if connection.hasGreeted { worker.closed(connection.ending) }
     }
 
     /// The end, in the log and for who counts it.
-    private func reportEnd() {
+    private mutating func reportEnd() {
         guard !hasReported else { return }
         hasReported = true
         slot.lateness = connection.lateness
@@ -275,7 +275,7 @@ final class Child {
 
     /// SIGTERM: an operator ends this connection. Or the requests that have come are answered, then the client is sent
     /// away: while the server drains it goes by itself, else the connection is closed.
-    private func terminate(at now: Instant) {
+    private mutating func terminate(at now: Instant) {
         isTold = true
         let order = orders.order
         guard order != .kick else { return connection.kick(at: now) }
@@ -289,7 +289,7 @@ final class Child {
     }
 
     /// SIGQUIT: the client is told so if the kernel takes it, and nobody is waited for.
-    private func quit(at now: Instant) {
+    private mutating func quit(at now: Instant) {
         isTold = true
         let (goAway, retryAfter) = lastWords(at: now)
         connection.quit(goAway, retryAfter: retryAfter, at: now)
@@ -299,7 +299,7 @@ final class Child {
         readWhatHasCome(at: now)
     }
 
-    private func readWhatHasCome(at now: Instant) {
+    private mutating func readWhatHasCome(at now: Instant) {
         var reads = 0
         while reads < Child.lastReads, mayRead, read(at: now) { reads += 1 }
     }
@@ -314,7 +314,7 @@ final class Child {
         )
     }
 
-    private func report(_ level: LogLevel, _ event: String) {
+    private mutating func report(_ level: LogLevel, _ event: String) {
         log.write(
             level, event, reason: hasReported ? connection.ending.kind : "",
             {
@@ -338,7 +338,7 @@ final class Child {
     }
 
     /// The connection is over; the process is when the worker is.
-    private func mayLeave(at now: Instant) -> Bool {
+    private mutating func mayLeave(at now: Instant) -> Bool {
         sayEnd()
         if leaveBy == nil { leaveBy = now + grace }
         if isDone || connection.isStuck || leaveBy! <= now { return true }
@@ -346,12 +346,12 @@ final class Child {
         return false
     }
 
-    private var isDone: Bool { hasSaidEnd && (connection.hello == nil || worker.isOver) }
+    private var isDone: Bool { hasSaidEnd && (!connection.hasGreeted || worker.isOver) }
 
     /// Whether nothing is left of this connection, so that the process may serve another.
     var hasLeftNothing: Bool { isDone && !connection.isStuck && !isTold && !connection.hasFailedHandshake }
 
-    private func leave() -> Int32 {
+    private mutating func leave() -> Int32 {
         worker.giveUp()
         show()
         // Its number may soon be another connection's.

@@ -295,7 +295,8 @@ final class Parent {
         let words = PoolChild.Words(
             connection: connections + 1, peer: peer, acceptedAt: acceptedAt,
             handshakeTimeout: admission.handshakeTimeout)
-        exitProcess(child(connection, words, slot: slot).run())
+        var child = child(connection, words, slot: slot)
+        exitProcess(child.run())
     }
 
     /// In a new child: all that is the parent's is closed before anything else.

@@ -61,7 +61,7 @@ extension Parent {
         do throws(SystemError) {
             try PoolChild(channel, signals: childSignals, most: options.poolReuse, log: log, title: title).run {
                 connection, words in
-                let child = child(connection, words, slot: slot)
+                var child = child(connection, words, slot: slot)
                 return (child.run(), child.hasLeftNothing)
             } isDone: {
                 crew?.markDone(slot)

@@ -34,7 +34,7 @@ struct Rehearsal {
         let pair = try SocketPair()
         _ = try pair.other.send(conversation(short: short)[...])
         pair.other.shutdownWriting()
-        let child = Child(
+        var child = Child(
             pair.one, peer: peer, id: 0, acceptedAt: .now, service: options.service,
             handshakeTimeout: options.handshakeTimeout, tokens: nil, log: log, slot: slot, orders: orders, title: nil,
             worker: LoopWorker(Rehearsed()) { hello, tokenName, desk in
