@@ -33,13 +33,16 @@ let package = Package(
         // The two sides.
         .target(name: "LifelineServer", dependencies: ["Framing", "Liveness", "Posix"]),
         .target(name: "LifelineClient", dependencies: ["Framing", "Liveness", "Posix"]),
+        // Many connections for a measurement, from one thread.
+        .target(name: "LoadGenerator", dependencies: ["Framing", "Posix"]),
         // The commands.
         .target(name: "Arguments"),
         .executableTarget(
             name: "server", dependencies: ["LifelineServer", "Framing", "Posix", "Arguments"],
             linkerSettings: fullyStatic),
         .executableTarget(
-            name: "client", dependencies: ["LifelineClient", "Framing", "Liveness", "Posix", "Arguments"],
+            name: "client",
+            dependencies: ["LifelineClient", "LoadGenerator", "Framing", "Liveness", "Posix", "Arguments"],
             linkerSettings: staticRuntime),
         // Raw bytes and sockets with deadlines, for whoever judges an implementation: it shares no encoder, decoder or
         // constant with Framing.
@@ -56,6 +59,7 @@ let package = Package(
         .testTarget(
             name: "LifelineServerTests", dependencies: ["LifelineServer", "Framing", "Liveness", "Posix", "RawWire"]),
         .testTarget(name: "LifelineClientTests", dependencies: ["LifelineClient", "Framing", "Liveness", "Posix"]),
+        .testTarget(name: "LoadGeneratorTests", dependencies: ["LoadGenerator", "Framing"]),
         .testTarget(name: "ArgumentsTests", dependencies: ["Arguments"]),
         // Judges the built commands by their bytes alone: it depends on them to have them built, and shares no encoder,
         // decoder or constant with them.

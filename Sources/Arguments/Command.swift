@@ -1,34 +1,25 @@
-/// One flag of a command: its name, what it says in `--help`, and what it does to the settings.
+/// One flag of a command: what it looks like, and what it does to the settings.
 public struct Flag<Settings>: Sendable {
-    let name: String
-    /// What stands for the value in `--help`; nil for a flag without one.
-    let value: String?
-    let help: String
+    private(set) var shape: FlagShape
     let apply: @Sendable (inout Settings, String) throws(UsageError) -> Void
     /// What takes this flag's value and all that is typed behind it; nil for a flag that takes one value or none.
     var applyRest: (@Sendable (inout Settings, [String]) throws(UsageError) -> Void)?
-    /// Whether it may stand in a configuration file more than once.
-    private(set) var repeats = false
-    private(set) var mayStandInFile = true
-    /// All that the value can be, where that is a few words.
-    private(set) var choices: [String] = []
+
+    var name: String { shape.name }
+    var value: String? { shape.value }
 
     /// A flag with a value, `--timeout DURATION` or `--timeout=DURATION`.
     public init(
         _ name: String, _ value: String, _ help: String,
         apply: @escaping @Sendable (inout Settings, String) throws(UsageError) -> Void
     ) {
-        self.name = name
-        self.value = value
-        self.help = help
+        shape = FlagShape(name: name, value: value, help: help)
         self.apply = apply
     }
 
     /// A flag without a value.
     public init(_ name: String, _ help: String, apply: @escaping @Sendable (inout Settings) -> Void) {
-        self.name = name
-        value = nil
-        self.help = help
+        shape = FlagShape(name: name, help: help)
         self.apply = { (settings: inout Settings, _) throws(UsageError) in apply(&settings) }
     }
 }
@@ -42,21 +33,33 @@ extension Flag {
         var flag = Flag(name, value, help) { settings, text throws(UsageError) in
             apply(&settings, try Value.choice(text, of: Choice.self))
         }
-        flag.choices = Choice.allCases.map(\.rawValue)
+        flag.shape.choices = Choice.allCases.map(\.rawValue)
+        return flag
+    }
+
+    /// A flag whose value is one of `choices`.
+    public static func choice(
+        _ name: String, _ value: String, _ help: String, of choices: [String],
+        apply: @escaping @Sendable (inout Settings, String) -> Void
+    ) -> Flag {
+        var flag = Flag(name, value, help) { settings, text throws(UsageError) in
+            apply(&settings, try Value.choice(text, of: choices))
+        }
+        flag.shape.choices = choices
         return flag
     }
 
     /// The same flag, which may stand in a configuration file more than once: each adds to the others.
     public var repeated: Flag {
         var flag = self
-        flag.repeats = true
+        flag.shape.repeats = true
         return flag
     }
 
     /// The same flag, which means nothing in a configuration file.
     public var onlyTyped: Flag {
         var flag = self
-        flag.mayStandInFile = false
+        flag.shape.mayStandInFile = false
         return flag
     }
 
@@ -81,24 +84,31 @@ public struct Command<Settings>: Sendable {
     }
 
     let name: String
-    let operands: String
-    let summary: String
     let flags: [Flag<Settings>]
+    private let operands: String
+    private let summary: String
+    private let verbs: [Verb]
+    private let subcommands: [CommandShape]
     private let notes: String
     private let addOperand: (@Sendable (inout Settings, String) -> Void)?
 
     /// - Parameters:
     ///   - operands: what stands for the operands in `--help`; `addOperand` takes each of them, and where it is nil
     ///     there may be none.
-    ///   - notes: paragraphs for the end of `--help`.
+    ///   - verbs: what the first operand can be, where that is one of a few words.
+    ///   - subcommands: those of which the last word of the name, directly behind this command, takes its place.
+    ///   - notes: paragraphs for the end of `--help`; a line that begins with a blank stays a line of its own.
     public init(
-        _ name: String, operands: String = "", summary: String, flags: [Flag<Settings>], notes: String = "",
+        _ name: String, operands: String = "", summary: String, flags: [Flag<Settings>], verbs: [Verb] = [],
+        subcommands: [CommandShape] = [], notes: String = "",
         addOperand: (@Sendable (inout Settings, String) -> Void)? = nil
     ) {
         self.name = name
         self.operands = operands
         self.summary = summary
         self.flags = flags
+        self.verbs = verbs
+        self.subcommands = subcommands
         self.notes = notes
         self.addOperand = addOperand
     }
@@ -117,6 +127,9 @@ public struct Command<Settings>: Sendable {
         var onlyOperands = false
         while let argument = rest.popFirst() {
             if onlyOperands || !argument.hasPrefix("-") || argument == "-" {
+                if !onlyOperands, let subcommand = subcommands.first(where: { $0.word == argument }) {
+                    throw UsageError("\(argument) stands directly behind \(name); see \(subcommand.name) --help")
+                }
                 guard let addOperand else {
                     throw UsageError("'\(argument)' is not expected: \(name) takes flags alone; see \(name) --help")
                 }
@@ -175,20 +188,20 @@ public struct Command<Settings>: Sendable {
         return nearest.flag.name
     }
 
+    /// What of it is shown: in `--help`, and in what is `generated`.
+    public var shape: CommandShape {
+        CommandShape(
+            name: name, operands: operands, summary: summary, flags: flags.map(\.shape) + CommandShape.own,
+            verbs: verbs,
+            subcommands: subcommands, notes: notes)
+    }
+
     /// The text of `--help`.
-    public var help: String {
-        let own =
-            flags.map { ($0.name + ($0.value.map { " " + $0 } ?? ""), $0.help) } + [
-                ("--help", "print this and leave"), ("--version", "print the version and leave"),
-            ]
-        let width = (own.map(\.0.count).max() ?? 0) + 2
-        let lines = own.map { left, help in
-            // A help text of several lines goes on below its first.
-            "  " + left + String(repeating: " ", count: width - left.count)
-                + help.split(separator: "\n").joined(separator: "\n" + String(repeating: " ", count: width + 2))
-        }
-        return "\(summary)\n\nUsage: \(name) [flags]\(operands.isEmpty ? "" : " " + operands)\n\n"
-            + lines.joined(separator: "\n") + "\n" + (notes.isEmpty ? "" : "\n" + notes + "\n")
+    public var help: String { shape.help }
+
+    /// Makes `what`; `installed` is the name that the command is installed as.
+    public func generated(_ what: Generated, for installed: String) -> String {
+        shape.generated(what, for: installed)
     }
 }
 

@@ -13,7 +13,7 @@ extension Command {
                 guard let line = String(validating: bytes, as: UTF8.self) else { throw UsageError("it is not UTF-8") }
                 guard let (name, value) = words(of: line) else { continue }
                 let flag = try flag(inFile: name)
-                if let first = lines.updateValue(index + 1, forKey: name), !flag.repeats {
+                if let first = lines.updateValue(index + 1, forKey: name), !flag.shape.repeats {
                     throw UsageError("\(name) stands in line \(first) already; it has one value")
                 }
                 var ignored = settings
@@ -73,7 +73,7 @@ extension Command {
 
     private func flag(inFile name: String) throws(UsageError) -> Flag<Settings> {
         if let flag = flags.first(where: { $0.name == "--" + name }) {
-            guard flag.mayStandInFile else { throw UsageError("\(name) may stand on the command line alone") }
+            guard flag.shape.mayStandInFile else { throw UsageError("\(name) may stand on the command line alone") }
             return flag
         }
         guard !name.hasPrefix("-") else {

@@ -54,11 +54,18 @@ public enum Value {
     public static func choice<Choice: CaseIterable & RawRepresentable<String>>(
         _ text: String, of choices: Choice.Type
     ) throws(UsageError) -> Choice {
-        guard let choice = Choice(rawValue: text) else {
-            let names = choices.allCases.map(\.rawValue).joined(separator: ", ")
-            throw UsageError("'\(text)' is not one of \(names)")
-        }
+        guard let choice = Choice(rawValue: text) else { throw notOne(text, of: choices.allCases.map(\.rawValue)) }
         return choice
+    }
+
+    /// One of `choices`.
+    static func choice(_ text: String, of choices: [String]) throws(UsageError) -> String {
+        guard choices.contains(text) else { throw notOne(text, of: choices) }
+        return text
+    }
+
+    private static func notOne(_ text: String, of choices: [String]) -> UsageError {
+        UsageError("'\(text)' is not one of \(choices.joined(separator: ", "))")
     }
 
     /// A duration as `duration` reads it.

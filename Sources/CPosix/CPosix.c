@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdint.h>
 #include <string.h>
+#include <netinet/in.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -70,15 +71,40 @@ int cposix_epoll_change(int epoll, int descriptor, unsigned long long key, int r
     return control(epoll, EPOLL_CTL_MOD, descriptor, key, reading, writing);
 }
 
-int cposix_epoll_wait(int epoll, struct cposix_event *events, int timeout) {
-    struct epoll_event ready[CPOSIX_EVENTS];
-    int count = epoll_wait(epoll, ready, CPOSIX_EVENTS, timeout);
+static int translate(const struct epoll_event *ready, int count, struct cposix_event *events) {
     for (int index = 0; index < count; index++) {
         events[index].key = ready[index].data.u64;
         events[index].readable = (ready[index].events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0;
         events[index].writable = (ready[index].events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
     }
     return count;
+}
+
+int cposix_epoll_wait(int epoll, struct cposix_event *events, int timeout) {
+    struct epoll_event ready[CPOSIX_EVENTS];
+    return translate(ready, epoll_wait(epoll, ready, CPOSIX_EVENTS, timeout), events);
+}
+
+int cposix_epoll_wait_precisely(int epoll, struct cposix_event *events, long long timeout) {
+#ifdef SYS_epoll_pwait2
+    static int is_missing;
+    if (!is_missing) {
+        struct epoll_event ready[CPOSIX_EVENTS];
+        struct timespec wait = {.tv_sec = timeout / 1000000000, .tv_nsec = timeout % 1000000000};
+        int count = (int)syscall(SYS_epoll_pwait2, epoll, ready, CPOSIX_EVENTS, &wait, NULL, 0);
+        if (count >= 0 || errno != ENOSYS) return translate(ready, count, events);
+        is_missing = 1;
+    }
+#endif
+    long long milliseconds = (timeout + 999999) / 1000000;
+    return cposix_epoll_wait(epoll, events, milliseconds > 1000000000 ? 1000000000 : (int)milliseconds);
+}
+
+void cposix_wake_precisely(void) { prctl(PR_SET_TIMERSLACK, 1UL); }
+
+void cposix_bind_without_port(int socket) {
+    int on = 1;
+    setsockopt(socket, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
 }
 
 void cposix_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }

@@ -17,12 +17,15 @@ static void *shared(size_t size) {
 struct cposix_slot *cposix_make_slots(size_t count) { return shared(count * sizeof(struct cposix_slot)); }
 
 int cposix_make_board(size_t size, void **written, const void **read) {
-    void *memory = shared(size);
-    if (!memory) return -1;
-    // An old size of 0 maps the same memory a second time.
-    void *view = mremap(memory, 0, size, MREMAP_MAYMOVE);
-    if (view == MAP_FAILED) return -1;
-    if (mprotect(view, size, PROT_READ) != 0 || madvise(memory, size, MADV_DONTFORK) != 0) return -1;
+    const int file = memfd_create("board", MFD_CLOEXEC);
+    if (file < 0) return -1;
+    void *memory = MAP_FAILED, *view = MAP_FAILED;
+    if (ftruncate(file, (off_t)size) == 0) {
+        memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, file, 0);
+        view = mmap(NULL, size, PROT_READ, MAP_SHARED, file, 0);
+    }
+    close(file);
+    if (memory == MAP_FAILED || view == MAP_FAILED || madvise(memory, size, MADV_DONTFORK) != 0) return -1;
     *written = memory;
     *read = view;
     return 0;

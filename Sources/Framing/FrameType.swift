@@ -53,15 +53,15 @@ public enum Side: Sendable {
 }
 
 /// What the header of each type may say: one row a type, so that a rule stands in one place (Protocol.md, section 4).
-struct FrameRule {
+package struct FrameRule {
     /// The side that may send it; nil is both.
-    let sender: Side?
+    package let sender: Side?
     /// Whether the id is a request's (not 0) or must be 0.
-    let carriesID: Bool
+    package let carriesID: Bool
     /// Whether the payload is (a chunk of) a message, of any length up to the receiver's max_frame.
-    let isMessage: Bool
+    package let isMessage: Bool
     /// The payload lengths allowed; for a message the upper bound is the receiver's max_frame instead.
-    let lengths: ClosedRange<UInt32>
+    package let lengths: ClosedRange<UInt32>
 
     private init(_ sender: Side?, id: Bool = false, message: Bool = false, _ lengths: ClosedRange<UInt32>) {
         self.sender = sender
@@ -70,7 +70,7 @@ struct FrameRule {
         self.lengths = lengths
     }
 
-    static func of(_ type: FrameType) -> FrameRule {
+    package static func of(_ type: FrameType) -> FrameRule {
         switch type {
         case .hello: FrameRule(.client, Hello.leastLength...Limits.handshakeLength)
         case .welcome: FrameRule(.server, Welcome.leastLength...Limits.handshakeLength)

@@ -99,7 +99,7 @@ public struct Welcome: Equatable, Sendable {
         self.options = options
     }
 
-    init(reading payload: Span<UInt8>) throws(Violation) {
+    package init(reading payload: Span<UInt8>) throws(Violation) {
         try Version.check(major: payload[0])
         guard payload[1] <= Version.minor else { throw .breach("WELCOME's minor version is above HELLO's") }
         guard payload.bigEndian(at: 2, as: UInt16.self) == 0 else { throw .breach("WELCOME has an unknown flag") }

@@ -57,7 +57,7 @@ public struct Failure: Error, Equatable, Sendable {
         self.text = text
     }
 
-    init(reading payload: Span<UInt8>) throws(Violation) {
+    package init(reading payload: Span<UInt8>) throws(Violation) {
         code = Code(rawValue: payload.bigEndian(at: 0))
         try payload.requireZero(at: 2, of: "FAILURE")
         retryAfter = payload.bigEndian(at: 4)
@@ -97,7 +97,7 @@ public struct GoAway: Equatable, Sendable {
         self.text = text
     }
 
-    init(reading payload: Span<UInt8>) throws(Violation) {
+    package init(reading payload: Span<UInt8>) throws(Violation) {
         code = Code(rawValue: payload.bigEndian(at: 0))
         try payload.requireZero(at: 2, of: "GOAWAY")
         retryAfter = payload.bigEndian(at: 4)
@@ -139,7 +139,7 @@ public struct Close: Equatable, Sendable {
         self.text = text
     }
 
-    init(reading payload: Span<UInt8>) throws(Violation) {
+    package init(reading payload: Span<UInt8>) throws(Violation) {
         lastID = payload.bigEndian(at: 0)
         code = Code(rawValue: payload.bigEndian(at: 4))
         try payload.requireZero(at: 6, of: "CLOSE")

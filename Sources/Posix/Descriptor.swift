@@ -48,9 +48,19 @@ public enum Transfer: Equatable, Sendable {
 extension Descriptor {
     /// recv(2) into `buffer`, without blocking.
     public func receive(into buffer: inout [UInt8]) throws(SystemError) -> Transfer {
-        let count = buffer.withUnsafeMutableBytes { bytes in
-            retryingInterrupted { recv(number, bytes.baseAddress, bytes.count, Int32(MSG_DONTWAIT)) }
-        }
+        try received(buffer.withUnsafeMutableBytes { receive($0) })
+    }
+
+    /// The same into memory of the caller.
+    public func receive(into memory: UnsafeMutableRawBufferPointer) throws(SystemError) -> Transfer {
+        try received(receive(memory))
+    }
+
+    private func receive(_ bytes: UnsafeMutableRawBufferPointer) -> Int {
+        retryingInterrupted { recv(number, bytes.baseAddress, bytes.count, Int32(MSG_DONTWAIT)) }
+    }
+
+    private func received(_ count: Int) throws(SystemError) -> Transfer {
         if count > 0 { return .bytes(count) }
         if count == 0 { return .end }
         if errno == EAGAIN { return .wouldBlock }
@@ -60,10 +70,18 @@ extension Descriptor {
     /// send(2) of `bytes`, without blocking and without SIGPIPE. With `endFollows` they wait for `shutdownWriting`, so
     /// that the end of the stream goes in the same segment (MSG_MORE).
     public func send(_ bytes: ArraySlice<UInt8>, endFollows: Bool = false) throws(SystemError) -> Transfer {
-        let flags = Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL) | (endFollows ? Int32(MSG_MORE) : 0)
-        let count = bytes.withUnsafeBytes { bytes in
-            retryingInterrupted { Glibc.send(number, bytes.baseAddress, bytes.count, flags) }
-        }
+        try sent(bytes.withUnsafeBytes { send($0, endFollows ? Int32(MSG_MORE) : 0) })
+    }
+
+    /// The same from memory of the caller.
+    public func send(_ memory: UnsafeRawBufferPointer) throws(SystemError) -> Transfer { try sent(send(memory, 0)) }
+
+    private func send(_ bytes: UnsafeRawBufferPointer, _ flags: Int32) -> Int {
+        let flags = Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL) | flags
+        return retryingInterrupted { Glibc.send(number, bytes.baseAddress, bytes.count, flags) }
+    }
+
+    private func sent(_ count: Int) throws(SystemError) -> Transfer {
         if count >= 0 { return .bytes(count) }
         if errno == EAGAIN { return .wouldBlock }
         throw SystemError("send")

@@ -45,8 +45,26 @@ public struct EventPoll: ~Copyable {
             cposix_epoll_wait(descriptor.number, &events, milliseconds(until: deadline))
         }
         guard count >= 0 else { throw SystemError("epoll_wait") }
-        for event in events.prefix(Int(count)) {
-            body(ReadyEvent(key: event.key, isReadable: event.readable != 0, isWritable: event.writable != 0))
+        for index in 0..<Int(count) { body(self[index]) }
+    }
+
+    /// Waits until something is ready, at most for so many nanoseconds, and returns how many events there are
+    /// (epoll_pwait2(2); whole milliseconds before Linux 5.11).
+    public mutating func wait(nanoseconds: Int64) throws(SystemError) -> Int {
+        let count = retryingInterrupted {
+            cposix_epoll_wait_precisely(descriptor.number, &events, max(0, nanoseconds))
         }
+        guard count >= 0 else { throw SystemError("epoll_pwait2") }
+        return Int(count)
+    }
+
+    /// An event of the last `wait`.
+    public subscript(index: Int) -> ReadyEvent {
+        let event = events[index]
+        return ReadyEvent(key: event.key, isReadable: event.readable != 0, isWritable: event.writable != 0)
     }
 }
+
+/// Lets the waits of this thread end within a nanosecond of their time, not within 50 us (PR_SET_TIMERSLACK in
+/// prctl(2)): for who measures, not for who saves power.
+public func wakePrecisely() { cposix_wake_precisely() }

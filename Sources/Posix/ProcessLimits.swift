@@ -28,6 +28,16 @@ public enum ProcessLimit: Sendable {
         return limit.rlim_cur == rlim_t.max ? nil : UInt64(limit.rlim_cur)
     }
 
+    /// Lifts what binds this process to the most that it may have (the hard limit), and returns that; nil for no limit.
+    @discardableResult
+    public func raise() -> UInt64? {
+        var limit = rlimit()
+        getrlimit(resource, &limit)
+        limit.rlim_cur = limit.rlim_max
+        setrlimit(resource, &limit)
+        return current
+    }
+
     /// Sets the limit of this process to `most`, for ever; one that is lower already stays.
     public func lower(to most: UInt64) {
         let most = rlim_t(most)

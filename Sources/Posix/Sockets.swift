@@ -54,9 +54,17 @@ extension Descriptor {
         if !localAddress.isUnix { set(Int32(IPPROTO_TCP), TCP_NODELAY, 1) }
     }
 
-    /// A socket on its way to `address`; it is writable once it is connected or has failed (connect(2)).
-    public static func connecting(to address: SocketAddress) throws(SystemError) -> Descriptor {
+    /// A socket on its way to `address`, from the address `source` and any port of it, where one is given; it is
+    /// writable once it is connected or has failed (bind(2), connect(2)).
+    public static func connecting(
+        to address: SocketAddress, from source: SocketAddress? = nil
+    ) throws(SystemError) -> Descriptor {
         let socket = try stream(address.family)
+        if let source {
+            // With the port chosen by connect(2), one of the same number can serve for each address of a server.
+            cposix_bind_without_port(socket.number)
+            guard source.withSockaddr({ bind(socket.number, $0, $1) }) == 0 else { throw SystemError("bind") }
+        }
         if !address.isUnix { socket.set(Int32(IPPROTO_TCP), TCP_NODELAY, 1) }
         let result = address.withSockaddr { address, length in
             retryingInterrupted { connect(socket.number, address, length) }
@@ -74,6 +82,12 @@ extension Descriptor {
     private func set(_ level: Int32, _ option: Int32, _ value: Int32) {
         var value = value
         setsockopt(number, level, option, &value, socklen_t(MemoryLayout<Int32>.size))
+    }
+
+    /// Lets the socket end in a reset when it is closed, and what waits in it be lost (SO_LINGER in socket(7)).
+    public func resetWhenClosed() {
+        var value = linger(l_onoff: 1, l_linger: 0)
+        setsockopt(number, SOL_SOCKET, SO_LINGER, &value, socklen_t(MemoryLayout<linger>.size))
     }
 
     /// How `connecting` ended: throws what went wrong (SO_ERROR in socket(7)).

@@ -53,6 +53,10 @@ extension SystemError {
     public var isPermissionDenied: Bool { code == EACCES || code == EPERM }
     /// connect(2) to a Unix socket: there is no such file, or nobody listens on it (ENOENT, ECONNREFUSED).
     public var isNobodyThere: Bool { code == ENOENT || code == ECONNREFUSED }
+    /// connect(2) to a Unix socket whose listener has no more room (EAGAIN).
+    public var isBacklogFull: Bool { call == "connect" && code == EAGAIN }
+    /// The peer has thrown the connection away (ECONNRESET, or EPIPE behind it).
+    public var isReset: Bool { code == ECONNRESET || code == EPIPE }
     /// write(2): nobody reads (EPIPE).
     public var isBrokenPipe: Bool { code == EPIPE }
     /// A file, or a folder on the way to it, is not there (ENOENT, ENOTDIR).

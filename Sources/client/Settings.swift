@@ -37,7 +37,7 @@ struct Settings {
         }
     }
 
-    private static func token(inFile path: String) throws(UsageError) -> [UInt8] {
+    static func token(inFile path: String) throws(UsageError) -> [UInt8] {
         do throws(SystemError) {
             var token = try contents(ofFile: path, most: Limits.tokenLength + 1)
             if token.last == UInt8(ascii: "\n") { token.removeLast() }
@@ -104,8 +104,9 @@ struct Settings {
             },
             Flag("--verbose", "tell of heartbeats and connections on standard error") { $0.isVerbose = true },
         ],
+        subcommands: [Bench.command.shape],
         notes: """
-            A DURATION reads 30, 2.5, 500ms, 2m or 1h.
+            A DURATION reads 30, 2.5, 500ms, 2m or 1h. A message "bench" goes behind --.
 
             Without MESSAGE each line of standard input is one; in a terminal "quit" or Ctrl-D ends it. Replies come in the
             order of the messages. When the server goes away, a message that it certainly did not process is sent again;

@@ -8,9 +8,12 @@ guard StandardStream.output.isOpen else { console.fail(.ioError, "standard outpu
 Descriptor.openMissingStandardDescriptors()
 ignoreBrokenPipes()
 
+let arguments = Array(CommandLine.arguments.dropFirst())
+if arguments.first == "bench" { Bench.run(Array(arguments.dropFirst())) }
+
 var settings = Settings()
 do throws(UsageError) {
-    switch try Settings.command.parse(Array(CommandLine.arguments.dropFirst()), into: &settings) {
+    switch try Settings.command.parse(arguments, into: &settings) {
     case .help: console.write(Array("\(Settings.command.help)\n".utf8))
     case .version: console.write(Array("client (Lifeline) \(lifelineVersion)\n".utf8))
     case .generate(let what):

@@ -23,39 +23,37 @@ struct Ctl {
             },
             Flag("--json", "a line of JSON for each connection, or for the answer") { $0.isJSON = true },
             Flag("--watch", "connections: again each second, until Ctrl-C") { $0.isWatched = true },
-            Flag(
+            .choice(
                 "--sort", "KEY",
                 "connections: by id, pid, peer, name, state, age, heard, rtt, in-flight, requests\nor bytes; the most first (id)"
-            ) { ctl, text throws(UsageError) in
-                ctl.table.order = try Value.choice(text, of: ConnectionTable.Order.self)
-            },
+            ) { (ctl, order: ConnectionTable.Order) in ctl.table.order = order },
             Flag("--peer", "TEXT", "connections: only those with this in their address") { $0.table.peer = $1 },
             Flag("--name", "TEXT", "connections: only those with this in what they call themselves") {
                 $0.table.name = $1
             },
-            Flag(
-                "--state", "STATE", "connections: only those that are \(ConnectionTable.states.joined(separator: ", "))"
-            ) {
-                ctl, text throws(UsageError) in
-                guard ConnectionTable.states.contains(text) else {
-                    throw UsageError("'\(text)' is not one of \(ConnectionTable.states.joined(separator: ", "))")
-                }
-                ctl.table.state = text
-            },
+            .choice(
+                "--state", "STATE",
+                "connections: only those that are \(ConnectionTable.states.joined(separator: ", "))",
+                of: ConnectionTable.states
+            ) { $0.table.state = $1 },
+        ],
+        verbs: [
+            Verb("status", "how the server is, and what it has done"),
+            Verb(
+                "connections",
+                "who is connected: id, process, peer, name, state, age, when it was heard last, the\nlast round trip, "
+                    + "unanswered requests, requests, bytes in and out"),
+            Verb("drop", "ID", "end this connection with CLOSE(KICKED)"),
+            Verb("drain", "end the server as SIGTERM does"),
+            Verb("reload", "read the configuration again, as SIGHUP does; 69 where it is wrong"),
+            Verb("penalties", "what sources owe for handshakes that failed, and how long they are refused"),
+            Verb("lift", "RANGE", "forgive the sources of this range of addresses, such as 192.0.2.0/24"),
+            Verb(
+                "log-level", "LEVEL",
+                "log error, warning, info or debug from now on, in the connections that live too, until the\n"
+                    + "configuration is read again", choices: LogLevel.allCases.map(\.rawValue)),
         ],
         notes: """
-            Commands:
-              status            how the server is, and what it has done
-              connections       who is connected: id, process, peer, name, state, age, when it was heard last, the
-                                last round trip, unanswered requests, requests, bytes in and out
-              drop ID           end this connection with CLOSE(KICKED)
-              drain             end the server as SIGTERM does
-              reload            read the configuration again, as SIGHUP does; 69 where it is wrong
-              penalties         what sources owe for handshakes that failed, and how long they are refused
-              lift RANGE        forgive the sources of this range of addresses, such as 192.0.2.0/24
-              log-level LEVEL   log error, warning, info or debug from now on, in the connections that live too, until the
-                                configuration is read again
-
             Exit status: 0 when it is done, 64 for a wrong command line, 69 where no server answers or it cannot do
             it, 77 for anybody but the server's owner and root.
             """,
@@ -116,7 +114,7 @@ struct Ctl {
         case .drain:
             return [
                 (verdict.isTrue("began") ? "draining" : "draining already")
-                    + ", \(word("connections")) connections left"
+                    + ", \(counted(word("connections"))) left"
             ]
         case .reload:
             return ["reloaded"] + (verdict.text("kept").map { ["a restart alone changes \($0)"] } ?? [])
@@ -128,6 +126,9 @@ struct Ctl {
         }
     }
 }
+
+/// How many connections there are, as a person says it.
+func counted(_ connections: String) -> String { connections == "1" ? "1 connection" : "\(connections) connections" }
 
 /// `say` ends its line itself.
 private func withoutEnd(_ text: String) -> String { text.hasSuffix("\n") ? String(text.dropLast()) : text }

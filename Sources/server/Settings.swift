@@ -319,10 +319,8 @@ struct Settings {
                 settings.options.logFormat = format
             },
         ] + serviceFlags,
+        subcommands: [Ctl.command.shape, StatusCommand.command.shape],
         notes: """
-            server ctl asks and orders a server that runs, and server status says whether one does: see
-            server ctl --help and server status --help.
-
             A DURATION reads 30, 2.5, 500ms, 2m or 1h; BYTES read 16384, 16k, 1m or 2g.
 
             When it accepts, it prints "listening on HOST:PORT" on standard output. SIGTERM or SIGINT: it stops

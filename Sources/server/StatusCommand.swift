@@ -62,7 +62,7 @@ struct StatusCommand {
             return try isNot(error.text)
         }
         func word(_ key: String) -> String { status.words.first { $0.key == key }?.value ?? "?" }
-        let words = "\(word("state")) on \(word("address")), pid \(word("pid")), \(word("connections")) connections"
+        let words = "\(word("state")) on \(word("address")), pid \(word("pid")), \(counted(word("connections")))"
         try say(isJSON ? status.line : "running: \(words)")
         return 0
     }

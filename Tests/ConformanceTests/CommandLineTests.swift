@@ -65,6 +65,22 @@ extension Live.CommandLineOfServer {
         #expect(version.output.linesSoFar.count == 1)
     }
 
+    @Test("Each command that the help of server ctl names is one")
+    func commandsOfControl() throws {
+        let help = try Spawned("server", ["ctl", "--help"])
+        #expect(try help.wait() == .status(0))
+        _ = help.output.waitForEnd()
+        let commands = help.output.linesSoFar.drop { $0 != "Commands:" }.dropFirst().prefix { !$0.isEmpty }
+            .filter { !$0.hasPrefix("   ") }.map { $0.dropFirst(2).prefix { $0 != " " }.description }
+        #expect(commands.count == 8)
+        let operands = ["drop": "1", "lift": "192.0.2.0/24", "log-level": "info"]
+        for command in commands {
+            let words = [command] + (operands[command].map { [$0] } ?? [])
+            let ctl = try Spawned("server", ["ctl", "--control", "/nonexistent"] + words)
+            #expect(try ctl.wait() == .status(69), "\(command): nobody is asked, for there is no server")
+        }
+    }
+
     @Test(
         "Durations read 2.5, 500ms, 2m and 1h",
         arguments: [("2.5", 2500), ("500ms", 500), ("2m", 120_000), ("1h", 3_600_000), ("3s", 3000)]

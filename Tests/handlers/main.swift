@@ -36,6 +36,7 @@ struct Obedient: Handler {
         switch words.first {
         case "sleep":
             // Not to be interrupted: a library's call that blocks.
+            tell("began \(request.id)")
             usleep(UInt32(number) * 1000)
             tell("woke \(request.id)")
         case "wait":
@@ -119,6 +120,8 @@ struct Settings {
                 settings.options.poolReuse = try Value.integer(text, in: 1...1000)
             },
             Flag("--lonely", "does not say that its process may serve others") { $0.isLonely = true },
+            Flag("--control", "PATH", "as of server") { $0.options.control = $1 },
+            Flag("--metrics", "ADDRESS:PORT", "as of server") { $0.options.metrics = $1 },
             Flag("--at-once", "answers in the loop") { $0.answersAtOnce = true },
         ])
 

@@ -54,6 +54,14 @@ int cposix_epoll_change(int epoll, int descriptor, unsigned long long key, int r
 /// epoll_wait(2) for at most CPOSIX_EVENTS events.
 #define CPOSIX_EVENTS 64
 int cposix_epoll_wait(int epoll, struct cposix_event *events, int timeout);
+/// The same with a timeout in nanoseconds (epoll_pwait2(2)).
+int cposix_epoll_wait_precisely(int epoll, struct cposix_event *events, long long timeout);
+
+/// Lets waits end within a nanosecond of their time, not within 50 us (PR_SET_TIMERSLACK in prctl(2)).
+void cposix_wake_precisely(void);
+
+/// Takes the address for connect(2) and leaves the port to it (IP_BIND_ADDRESS_NO_PORT in ip(7)).
+void cposix_bind_without_port(int socket);
 
 /// pthread_setname_np(3) of the calling thread.
 void cposix_name_thread(const char *name);

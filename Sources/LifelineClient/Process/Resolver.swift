@@ -40,3 +40,12 @@ func resolve(_ endpoint: Endpoint) -> Result<[SocketAddress], ConnectionError> {
     return addresses.isEmpty
         ? .failure(ConnectionError(.unknownHost, "\(endpoint.host): no address")) : .success(addresses)
 }
+
+/// The addresses of `host`, as the commands take it; waits for the name servers.
+package func addresses(ofHost host: String, port: UInt16) throws(ConnectionError) -> [SocketAddress] {
+    if let address = SocketAddress(host: host, port: port) { return [address] }
+    guard !host.hasPrefix("unix:") else {
+        throw ConnectionError(.unknownHost, "\(host) is no path of a Unix socket")
+    }
+    return try resolve(Endpoint(host: host, port: port)).get()
+}

@@ -197,6 +197,7 @@ final class Child {
     private func serve(_ entries: ArraySlice<PollEntry>, at now: Instant) {
         worker.work(entries, on: &connection, at: now)
         while let event = connection.next(at: now) { give(event, at: now) }
+        if !connection.isWorking { slot.request = 0 }
     }
 
     private func give(_ event: ServerConnection.Event, at now: Instant) {
@@ -210,11 +211,12 @@ final class Child {
             slot.request = id
             prepareLastWords()
             worker.take(Request(id: id, bytes: bytes))
-        case .message(let message): worker.take(message: message)
+        case .message(let message):
+            slot.request = 0
+            worker.take(message: message)
         case .cancelled(let id): worker.cancel(id)
         }
         worker.work([], on: &connection, at: now)
-        if !connection.isWorking { slot.request = 0 }
     }
 
     /// The kernel may say them where a whole frame was the last thing sent.

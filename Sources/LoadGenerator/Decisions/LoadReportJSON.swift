@@ -1,0 +1,64 @@
+extension LoadReport {
+    /// The same as one JSON object; times are in seconds.
+    public var json: String {
+        func number(_ value: Double) -> String { Words.fixed(value, 9) }
+        func string(_ text: String) -> String { JSONText.quoted(text) }
+        func object(_ members: [(String, String)]) -> String {
+            "{" + members.map { "\(string($0.0)): \($0.1)" }.joined(separator: ", ") + "}"
+        }
+        func times(_ histogram: Histogram) -> String {
+            object(
+                [("count", "\(histogram.count)"), ("mean", number(histogram.mean.seconds))]
+                    + [("min", number(histogram.count == 0 ? 0 : histogram.least.seconds))]
+                    + LoadReport.shares.map { ($0.name, number(histogram.quantile($0.share).seconds)) })
+        }
+        let settings: [(String, String)] = [
+            ("mode", string(options.isShort ? "short" : "long")), ("connections", "\(options.connections)"),
+            ("size", "\(options.size)"), ("in_flight", "\(options.isSilent ? 0 : options.inFlight)"),
+            ("rate", options.rate.map(number) ?? "null"), ("churn", number(options.churn)),
+            ("silent", "\(options.isSilent)"), ("sources", "\(sources)"),
+        ]
+        let members: [(String, String)] = [
+            ("target", string(target)), ("settings", object(settings)), ("interrupted", "\(isInterrupted)"),
+            ("connected", "\(tally.handshakes.count)"), ("connect_seconds", number(connectTime.seconds)),
+            ("handshake", times(tally.handshakes)), ("measured_seconds", number(measured.seconds)),
+            ("answered", "\(answered)"), ("requests_per_second", number(perSecond)),
+            ("never_sent", "\(leftOver)"), ("latency", times(tally.latencies)), ("failed", "\(tally.failed)"),
+            ("requests_by_outcome", object(tally.outcomes.map { ($0.name, "\($0.count)") })),
+            ("connections_by_ending", object(endings.map { ($0.name, "\($0.count)") })),
+            ("cut_by_reset", "\(tally.cutByReset)"), ("cut_by_close", "\(tally.cutByClose)"),
+            ("returned", times(tally.returns)), ("drop_lateness", times(tally.lateness)),
+            ("dropped_early", "\(tally.early)"), ("pongs", "\(tally.pongs)"), ("pings_answered", "\(tally.pings)"),
+            (
+                "seconds",
+                "["
+                    + tally.seconds.map { second in
+                        object([
+                            ("answered", "\(second.answered)"), ("connected", "\(second.connected)"),
+                            ("p50", number(second.median.seconds)), ("p99", number(second.p99.seconds)),
+                            ("max", number(second.most.seconds)), ("failed", "\(second.failed)"),
+                        ])
+                    }.joined(separator: ", ") + "]"
+            ),
+            ("generator_cores", number(processorShare)),
+        ]
+        return object(members)
+    }
+}
+
+enum JSONText {
+    /// A string of JSON (RFC 8259, section 7).
+    static func quoted(_ text: String) -> String {
+        var result = "\""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "\"", "\\": result += "\\\(scalar)"
+            case _ where scalar.value < 0x20:
+                let digits = String(scalar.value, radix: 16)
+                result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+            default: result.unicodeScalars.append(scalar)
+            }
+        }
+        return result + "\""
+    }
+}
