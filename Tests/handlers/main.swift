@@ -115,13 +115,13 @@ struct Settings {
             Flag("--max-cpu", "DURATION", "RLIMIT_CPU") { settings, text throws(UsageError) in
                 settings.options.maxCPU = try Value.duration(text, in: .zero ... .seconds(3600))
             },
-            Flag("--control", "PATH", "as of server") { $0.options.control = $1 },
-            Flag("--metrics", "ADDRESS:PORT", "as of server") { $0.options.metrics = $1 },
             Flag("--pool-reuse", "K", "one child waits, and serves so many") { settings, text throws(UsageError) in
                 settings.options.pool = PoolSize(least: 1, most: 1)
                 settings.options.poolReuse = try Value.integer(text, in: 1...1000)
             },
             Flag("--lonely", "does not say that its process may serve others") { $0.isLonely = true },
+            Flag("--control", "PATH", "as of server") { $0.options.control = $1 },
+            Flag("--metrics", "ADDRESS:PORT", "as of server") { $0.options.metrics = $1 },
             Flag("--at-once", "answers in the loop") { $0.answersAtOnce = true },
         ])
 

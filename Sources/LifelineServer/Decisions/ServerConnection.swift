@@ -6,7 +6,7 @@ import Liveness
 /// The loop that carries it out tells it what the clock and the socket say (`woke`, `received`, `endOfStream`,
 /// `wrote`), takes its events one by one (`next`), tells it what the handler answers (`answer`, `fail`, `finished`),
 /// sends `outbox`, and sleeps until `deadline`. It ends when `departure` is over.
-struct ServerConnection: ~Copyable {
+struct ServerConnection {
     /// What the loop has to bring to the handler.
     enum Event: Sendable {
         case opened(Hello)
