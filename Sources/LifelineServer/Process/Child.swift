@@ -49,8 +49,9 @@ struct Child: ~Copyable {
     private var hasReported = false
     /// Whether a signal told it to end.
     private var isTold = false
-    /// Whether the client was given a turn, once CLOSE was written.
-    private var hasYielded = false
+    /// Whether something was written since others have last had a turn.
+    private var hasWritten = false
+    private var turns = Turns()
     /// Whether the worker was told of the end.
     private var hasSaidEnd = false
     /// When the worker is given up, once the connection is over.
@@ -99,12 +100,14 @@ struct Child: ~Copyable {
             write(at: now)
             show()
             if connection.departure?.isOver ?? false, mayLeave(at: now) { return leave() }
-            if isLeft, !hasYielded {
-                hasYielded = true
+            if mayYield() {
                 yieldProcessor()
                 now = .now
-                read(at: now)
-                continue
+                connection.woke(at: now)
+                let isThere = read(at: now)
+                connection.judge(at: now)
+                turns.found(isThere)
+                if isThere || !mayRead { continue }
             }
             var entries = [PollEntry(signals.number ?? -1), socketEntry]
             entries += worker.entries(for: connection)
@@ -127,11 +130,11 @@ struct Child: ~Copyable {
         }
     }
 
-    /// Only the client's end is waited for. On a busy machine it is there as soon as others have had their turn, and no
-    /// wait and no waking up are needed for it.
-    private var isLeft: Bool {
-        guard let departure = connection.departure else { return false }
-        return leaveBy == nil && mayRead && !departure.isFlushing
+    /// Whether others get a turn before the client is waited for: it was told something, and may answer, or end, meanwhile.
+    private mutating func mayYield() -> Bool {
+        guard hasWritten, !isBlocked, mayRead, leaveBy == nil else { return false }
+        hasWritten = false
+        return turns.mayYield()
     }
 
     /// A client that ended its stream is still waited for: poll(2) says when it is gone altogether.
@@ -239,7 +242,9 @@ struct Child: ~Copyable {
             writes += 1
             do throws(SystemError) {
                 switch try socket.send(connection.outbox.unsent, endFollows: connection.outbox.endsWithClose) {
-                case .bytes(let count): connection.wrote(count, at: now)
+                case .bytes(let count):
+                    hasWritten = true
+                    connection.wrote(count, at: now)
                 case .wouldBlock, .end:
                     connection.wrote(0, at: now)
                     isBlocked = true
