@@ -5,6 +5,8 @@ import Glibc
 public struct DatagramSocket: ~Copyable {
     private let descriptor: Descriptor
     private let path: String
+    /// Borrowed.
+    public var number: Int32 { descriptor.number }
 
     /// Connects to the socket at `path`; one that begins with `@` is abstract and has no file. ENOENT and ECONNREFUSED
     /// say that nobody listens there.

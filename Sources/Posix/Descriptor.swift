@@ -157,6 +157,9 @@ extension Descriptor {
     }
 }
 
+/// Closes a descriptor in a new child, of which the owner stays behind in its parent; -1 is none.
+public func closeInChild(_ number: Int32) { if number >= 0 { Glibc.close(number) } }
+
 /// Both ends of a pipe(2), CLOEXEC.
 public struct Pipe: ~Copyable {
     let reading: Descriptor

@@ -19,6 +19,8 @@ public struct LockedFile: ~Copyable {
 
     private let descriptor: Descriptor
     private let path: String
+    /// Of its descriptor; borrowed.
+    public var descriptorNumber: Int32 { descriptor.number }
     private let owner = processID
 
     /// Opens the file at `path`, which is made where it is not there, and locks it.

@@ -156,8 +156,6 @@ final class Crew {
         return Reaped(slot: member.slot, isDone: done.take(member.slot), hasWaited: index != nil)
     }
 
-    /// In a child: what is the parent's is closed.
-    func closeAll() {
-        for member in members.values { member.channel = nil }
-    }
+    /// The parent's ends of all channels.
+    var numbers: [Int32] { members.values.compactMap { $0.channel?.number } }
 }

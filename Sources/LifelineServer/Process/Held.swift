@@ -15,6 +15,10 @@ extension Held where Value == Descriptor {
     func dropNewHandshakes() { value?.dropNewHandshakes() }
 }
 
+extension Held where Value == Pidfile {
+    var number: Int32? { value?.number }
+}
+
 extension Held where Value == SignalDescriptor {
     var number: Int32? { value?.number }
     func next() -> Int32? { value?.next() }

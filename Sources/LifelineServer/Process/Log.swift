@@ -61,10 +61,13 @@ final class Log {
         destination = log.destination
         floodLines = log.floodLines
         output = .nowhere()
-        // What the log has lost is still to be told.
+        // What the log has lost is still to be told, and its floods are no business of this one.
         shared = .allocate(capacity: 1)
         shared.initialize(to: Shared(lost: Atomic(0), isTorn: Atomic(false)))
-        flood = log.flood
+        let places = UnsafeMutableRawPointer.allocate(
+            byteCount: Flood.places * MemoryLayout<Flood.Place>.stride, alignment: MemoryLayout<Flood.Place>.alignment)
+        places.initializeMemory(as: UInt8.self, repeating: 0, count: Flood.places * MemoryLayout<Flood.Place>.stride)
+        flood = Flood(in: places.assumingMemoryBound(to: Flood.Place.self))
     }
 
     private static func flood(_ lines: Int) -> UInt64 { lines == 0 ? .max : UInt64(lines) }

@@ -96,15 +96,12 @@ final class Look {
         metrics?.woke(entries.dropFirst(count), at: now)
     }
 
-    /// In a child: what is the parent's is closed.
-    func closeAll() {
-        control?.closeAll()
-        metrics?.closeAll()
-    }
+    var numbers: [Int32] { (control?.numbers ?? []) + (metrics?.numbers ?? []) }
 
     /// The server ends.
     func end() {
-        closeAll()
+        control?.closeAll()
+        metrics?.closeAll()
         controlFile?.remove()
     }
 

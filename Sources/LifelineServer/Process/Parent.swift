@@ -27,7 +27,8 @@ final class Parent {
     /// Children are looked for this often even if no signal says that one has ended.
     private static var sweepEvery: Duration { .seconds(5) }
 
-    var options: ServerOptions
+    var options: ServerOptions { didSet { service = options.service } }
+    private var service: Child.Service
     let log: Log
     var makeWorker: WorkerMaker
     let readAgain: Reloader?
@@ -76,6 +77,7 @@ final class Parent {
         tokenFile: TokenFile?, ownGroup: UInt32?, log: Log, _ source: WorkerSource, reload readAgain: Reloader?
     ) {
         self.options = options
+        service = options.service
         address = listening.address
         isHandedOver = listening.isHandedOver
         listener = Held(listening.socket)
@@ -215,10 +217,12 @@ final class Parent {
         if tokenFile?.refresh(log) ?? false { crew?.letAllGo() }
         if handOver(accepted.connection, of: peer, at: now) { return }
         let slot = takeSlot()
+        let words = words(for: peer, at: now)
+        let descriptors = ownDescriptors
         do throws(SystemError) {
             switch try forkProcess() {
             case .child:
-                becomeChild(accepted.connection, peer: peer, acceptedAt: now, slot: slot)
+                becomeChild(accepted.connection, words, slot: slot, closing: descriptors)
             case .parent(let pid):
                 began(pid, slot, peer: peer, at: now)
                 pause.forked()
@@ -230,6 +234,12 @@ final class Parent {
             reportTrouble("fork failed", error)
             refuse(accepted.connection, admission.refuse(.processes, using: &random), at: now)
         }
+    }
+
+    /// What the child of the next connection is told.
+    func words(for peer: SocketAddress, at now: Instant) -> PoolChild.Words {
+        PoolChild.Words(
+            connection: connections + 1, peer: peer, acceptedAt: now, handshakeTimeout: admission.handshakeTimeout)
     }
 
     func takeSlot() -> Int {
@@ -289,26 +299,26 @@ final class Parent {
 
     /// What follows runs in the new process alone.
     private func becomeChild(
-        _ connection: consuming Descriptor, peer: SocketAddress, acceptedAt: Instant, slot: Int
+        _ connection: consuming Descriptor, _ words: PoolChild.Words, slot: Int, closing descriptors: [Int32]
     ) -> Never {
-        closeOwn()
-        let words = PoolChild.Words(
-            connection: connections + 1, peer: peer, acceptedAt: acceptedAt,
-            handshakeTimeout: admission.handshakeTimeout)
+        begin(closing: descriptors)
         var child = child(connection, words, slot: slot)
         exitProcess(child.run())
     }
 
-    /// In a new child: all that is the parent's is closed before anything else.
-    func closeOwn() {
-        listener.close()
-        signals.close()
-        pidfile.close()
-        supervisor.close()
-        refusals.closeAll()
-        look.closeAll()
-        crew?.closeAll()
-        spare = nil
+    /// The descriptors that no child is to have.
+    var ownDescriptors: [Int32] {
+        var numbers = refusals.numbers + look.numbers + (crew?.numbers ?? [])
+        for number in [listener.number, signals.number, pidfile.number, supervisor.number, spare?.number] {
+            if let number { numbers.append(number) }
+        }
+        return numbers
+    }
+
+    /// In a new child, before anything else: all that is the parent's is closed. Whoever owns it does not hear of it, and
+    /// is not asked again: to forget it would be to write, in each of their pages, what parent and child share until then.
+    func begin(closing descriptors: [Int32]) {
+        for number in descriptors { closeInChild(number) }
         limitChild()
     }
 
@@ -316,7 +326,7 @@ final class Parent {
     func child(_ connection: consuming Descriptor, _ words: PoolChild.Words, slot: Int) -> Child {
         let worker = makeWorker(connection, words.connection, words.peer)
         return Child(
-            connection, peer: words.peer, id: words.connection, acceptedAt: words.acceptedAt, service: options.service,
+            connection, peer: words.peer, id: words.connection, acceptedAt: words.acceptedAt, service: service,
             handshakeTimeout: words.handshakeTimeout, tokens: tokenFile?.tokens, log: log, slot: slots[slot],
             orders: orders[slot], title: title, worker: worker, signals: childSignals)
     }

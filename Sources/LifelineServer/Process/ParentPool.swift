@@ -13,10 +13,7 @@ extension Parent {
         while let member = crew.next() {
             slots.clear(member.slot)
             orders.clear(member.slot)
-            let words = PoolChild.Words(
-                connection: connections + 1, peer: peer, acceptedAt: now,
-                handshakeTimeout: admission.handshakeTimeout)
-            guard crew.give(connection, words, to: member, at: now) else { continue }
+            guard crew.give(connection, words(for: peer, at: now), to: member, at: now) else { continue }
             began(member.pid, member.slot, peer: peer, at: now)
             return true
         }
@@ -38,10 +35,11 @@ extension Parent {
             let now = Instant.now
             guard crew.missing(at: now) > 0 else { return false }
             let slot = takeSlot()
+            let descriptors = ownDescriptors
             do throws(SystemError) {
                 let channel = try Channel()
                 switch try forkProcess() {
-                case .child: becomePoolChild(channel.onlyTaking(), slot: slot)
+                case .child: becomePoolChild(channel.onlyTaking(), slot: slot, closing: descriptors)
                 case .parent(let pid): crew.add(pid, slot: slot, channel.onlyGiving())
                 }
             } catch {
@@ -56,8 +54,10 @@ extension Parent {
     }
 
     /// What follows runs in the new process alone.
-    private func becomePoolChild(_ channel: consuming Descriptor, slot: Int) -> Never {
-        closeOwn()
+    private func becomePoolChild(
+        _ channel: consuming Descriptor, slot: Int, closing descriptors: [Int32]
+    ) -> Never {
+        begin(closing: descriptors)
         do throws(SystemError) {
             try PoolChild(channel, signals: childSignals, most: options.poolReuse, log: log, title: title).run {
                 connection, words in

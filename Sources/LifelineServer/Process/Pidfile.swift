@@ -7,6 +7,7 @@ struct Pidfile: ~Copyable {
     private static let longest = 32
 
     private let file: LockedFile
+    var number: Int32 { file.descriptorNumber }
 
     /// Locks the file at `path` and writes this process's number; throws who has it, or what is wrong with it.
     init(at path: String) throws(StartError) {

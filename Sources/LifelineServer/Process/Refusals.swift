@@ -46,9 +46,8 @@ final class Refusals {
     /// Discards what has come, so that closing does not reset, and closes all without waiting for more.
     func leaveAll() {
         for leaving in leaving { _ = try? leaving.connection.receive(into: &buffer) }
-        closeAll()
+        leaving = []
     }
 
-    /// Closes all at once.
-    func closeAll() { leaving = [] }
+    var numbers: [Int32] { leaving.map { $0.connection.number } }
 }

@@ -8,15 +8,26 @@ import Posix
 /// first time. In a child that would be some hundred microseconds and a private copy of each page that it writes, for
 /// every connection anew. What the parent has used before it forks is there in all children, and shared.
 struct Rehearsal {
-    private var options: ServerOptions
+    /// What a client says.
+    private enum Part: CaseIterable {
+        /// A request, and it is over.
+        case short
+        /// All that a client may say, and CLOSE.
+        case long
+        /// What no client may say: it is dropped, with a warning.
+        case wrong
+    }
+
+    private let service: Child.Service
     private let log: Log
     private let orders: Orders.Own
 
     init(_ options: ServerOptions, log: Log, orders: Orders.Own) {
-        self.options = options
-        // Whoever comes too late to play their part is not waited for.
-        self.options.timeout = .milliseconds(100)
-        self.options.grace = .zero
+        var options = options
+        // Nobody is waited for.
+        options.timeout = .milliseconds(100)
+        options.grace = .zero
+        service = options.service
         self.log = Log(muting: log)
         self.orders = orders
     }
@@ -24,38 +35,71 @@ struct Rehearsal {
     /// Needs a slot for a moment. What the system refuses here it will refuse, and say, where it matters.
     func run(in slots: inout Slots) {
         let slot = slots.take()
-        for short in [false, true] { try? serve(short: short, slots[slot]) }
+        for part in Part.allCases { try? serve(part, slots[slot]) }
         LastWords.forget()
         slots.giveBack(slot)
+        waitForSilence()
     }
 
-    private func serve(short: Bool, _ slot: Slots.Slot) throws(SystemError) {
+    private func serve(_ part: Part, _ slot: Slots.Slot) throws(SystemError) {
         guard let peer = SocketAddress(host: "127.0.0.1", port: 1) else { return }
         let pair = try SocketPair()
-        _ = try pair.other.send(conversation(short: short)[...])
+        _ = try pair.other.send(conversation(part)[...])
         pair.other.shutdownWriting()
+        let worker = LoopWorker(Rehearsed()) { hello, tokenName, desk in
+            Connection(id: 0, peer: peer.description, options: hello.options, tokenName: tokenName, desk: desk)
+        }
         var child = Child(
-            pair.one, peer: peer, id: 0, acceptedAt: .now, service: options.service,
-            handshakeTimeout: options.handshakeTimeout, tokens: nil, log: log, slot: slot, orders: orders, title: nil,
-            worker: LoopWorker(Rehearsed()) { hello, tokenName, desk in
-                Connection(
-                    id: 0, peer: peer.description, options: hello.options, tokenName: tokenName, desk: desk)
-            }, signals: Held(try SignalDescriptor([])))
+            pair.one, peer: peer, id: 0, acceptedAt: .now, service: service, handshakeTimeout: .seconds(1), tokens: nil,
+            log: log, slot: slot, orders: orders, title: nil, worker: worker, signals: Held(try SignalDescriptor([])))
         _ = child.run()
     }
 
     /// All that a client says, in one piece.
-    private func conversation(short: Bool) -> [UInt8] {
+    private func conversation(_ part: Part) -> [UInt8] {
         var client = Outbox()
-        client.greet(Hello(short: short))
+        client.greet(Hello(short: part == .short))
         client.setMaxFrame(Limits.defaultMaxFrame)
         client.send(.request, id: 1, [0], cost: 1)
-        if !short {
+        switch part {
+        case .short: break
+        case .long:
             client.ping(1)
             client.send(.message, [0], cost: 1)
             client.close(Close(.normal))
+        case .wrong:
+            client.send(.request, id: 1, [0], cost: 1)
         }
         return Array(client.unsent)
+    }
+
+    /// The client is asked by the server and answers, is asked again, and so on; no time passes meanwhile.
+    private func waitForSilence() {
+        var now = Instant.now
+        var connection = ServerConnection(
+            id: 0, terms: service.terms, handshakeTimeout: .seconds(1), acceptedAt: now)
+        var client = Outbox()
+        client.greet(Hello())
+        client.setMaxFrame(Limits.defaultMaxFrame)
+        for _ in 0..<3 {
+            let bytes = Array(client.unsent)
+            if !bytes.isEmpty {
+                client.wrote(bytes.count)
+                connection.received(bytes.count, at: now)
+                while connection.next(in: bytes, at: now) != nil {}
+                _ = connection.takeRoundTrips()
+                if !connection.outbox.isEmpty { connection.wrote(connection.outbox.unsent.count, at: now) }
+            }
+            guard let next = connection.deadline else { return }
+            now = next
+            connection.woke(at: now)
+            connection.judge(at: now)
+            guard !connection.outbox.isEmpty else { return }
+            // What it says ends with the nonce, where it asks.
+            let nonce = connection.outbox.unsent.suffix(8).reduce(0) { $0 << 8 | UInt64($1) }
+            connection.wrote(connection.outbox.unsent.count, at: now)
+            client.answer(with: Pong(nonce: nonce))
+        }
     }
 }
 

@@ -54,6 +54,5 @@ final class Supervisor {
         if unsent.count > 8 { unsent.removeFirst(unsent.count - 8) }
     }
 
-    /// In a child.
-    func close() { socket = nil }
+    var number: Int32? { socket?.number }
 }

@@ -91,6 +91,9 @@ final class Visitors {
         if first.isReadable { acceptSome(at: now) }
     }
 
+    /// The listener's, and each visitor's.
+    var numbers: [Int32] { [listener?.number ?? -1] + visitors.map { $0.connection.number } }
+
     /// Closes all at once.
     func closeAll() {
         listener = nil
