@@ -181,7 +181,11 @@ pid_t cposix_ended_child(void) {
     return info.si_pid;
 }
 
-void cposix_use_one_heap(void) { mallopt(M_ARENA_MAX, 1); }
+void cposix_use_one_heap(void) {
+    mallopt(M_ARENA_MAX, 1);
+    // The parent's heap ends with room for its children's first pieces; none of them gives it back with a call.
+    mallopt(M_TRIM_THRESHOLD, 1 << 20);
+}
 
 int cposix_never_had_threads(void) { return __libc_single_threaded != 0; }
 
