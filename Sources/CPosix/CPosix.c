@@ -5,7 +5,6 @@
 #include <linux/filter.h>
 #include <malloc.h>
 #include <pthread.h>
-#include <stdint.h>
 #include <string.h>
 #include <netinet/in.h>
 #include <sys/epoll.h>
@@ -203,10 +202,6 @@ void cposix_fill_heap(void) {
             filled += size;
         } while (piece && piece < end && filled < most);
     }
-    // What comes next begins on a page.
-    const size_t page = 4096, header = sizeof(size_t);
-    const size_t left = page - (uintptr_t)malloc(page) % page;
-    if (left > 4 * header) end = malloc(left - 2 * header);
 }
 
 const char *cposix_error_text(int code, char *buffer, size_t size) { return strerror_r(code, buffer, size); }

@@ -39,10 +39,10 @@ static int find_code(struct dl_phdr_info *program, size_t size, void *found) {
     return 1;  // The program itself is the first; the libraries that follow are left alone.
 }
 
-size_t cposix_move_code_to_huge_pages(void) {
+void cposix_move_code_to_huge_pages(void) {
     struct code code = {0};
     dl_iterate_phdr(find_code, &code);
-    if (cposix_is_sanitized() || !code.next) return 0;
+    if (cposix_is_sanitized() || !code.next) return;
     const uintptr_t start = up(code.start, huge);
     // The rest of the last page may be empty, where the linker leaves it so (max-page-size in ld(1)).
     const uintptr_t last = up(code.end, 4096);
@@ -50,10 +50,10 @@ size_t cposix_move_code_to_huge_pages(void) {
         && mmap((void *)last, up(code.end, huge) - last, PROT_NONE,
                MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == (void *)last;
     const uintptr_t end = reaches_further ? up(code.end, huge) : down(code.end, huge);
-    if (end <= start) return 0;
+    if (end <= start) return;
     const size_t size = end - start;
     char *room = mmap(NULL, size + huge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (room == MAP_FAILED) return 0;
+    if (room == MAP_FAILED) return;
     char *copy = (char *)up((uintptr_t)room, huge);
     if (copy > room) munmap(room, (size_t)(copy - room));
     munmap(copy + size, (size_t)(room + huge - copy));
@@ -62,8 +62,7 @@ size_t cposix_move_code_to_huge_pages(void) {
     // In small pages it would be slower than the file: a fork copies the page tables of anonymous memory.
     if (madvise(copy, size, MADV_COLLAPSE) == 0 && mprotect(copy, size, PROT_READ | PROT_EXEC) == 0
         && mremap(copy, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, (void *)start) != MAP_FAILED) {
-        return size;
+        return;
     }
     munmap(copy, size);
-    return 0;
 }

@@ -11,7 +11,7 @@ public struct Channel: ~Copyable {
     /// socketpair(2).
     public init() throws(SystemError) {
         var ends: [Int32] = [-1, -1]
-        guard cposix_channel(&ends) == 0 else { throw SystemError("socketpair") }
+        guard cposix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), &ends) == 0 else { throw SystemError("socketpair") }
         giving = Descriptor(owning: ends[0])
         taking = Descriptor(owning: ends[1])
     }

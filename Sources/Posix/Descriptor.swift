@@ -191,10 +191,8 @@ public struct Pipe: ~Copyable {
     /// socketpair(2).
     public init() throws(SystemError) {
         var ends: [Int32] = [-1, -1]
-        guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &ends) == 0 else { throw SystemError("socketpair") }
+        guard cposix_socket_pair(Int32(SOCK_STREAM.rawValue), &ends) == 0 else { throw SystemError("socketpair") }
         one = Descriptor(owning: ends[0])
         other = Descriptor(owning: ends[1])
-        one.closeOnExec()
-        other.closeOnExec()
     }
 }

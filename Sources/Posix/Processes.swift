@@ -36,7 +36,7 @@ private func threadCount() -> Int {
 
 /// Puts the program's code on huge pages, so that children that are forked from now on share it without a page fault;
 /// where the system does not give them it stays where it is. Before any thread is started.
-public func moveCodeToHugePages() { _ = cposix_move_code_to_huge_pages() }
+public func moveCodeToHugePages() { cposix_move_code_to_huge_pages() }
 
 /// What is allocated from now on, here and in children that are forked, lies together: the holes between what was
 /// allocated before are filled up, at the price of as much memory of this process (at most 1 MiB).

@@ -32,8 +32,8 @@ int cposix_read_signal(int descriptor);
 /// eventfd(2) with EFD_CLOEXEC and EFD_NONBLOCK.
 int cposix_eventfd(void);
 
-/// socketpair(2): two ends that take whole messages, with SOCK_CLOEXEC.
-int cposix_channel(int ends[2]);
+/// socketpair(2) of Unix sockets of `type`, with SOCK_CLOEXEC.
+int cposix_socket_pair(int type, int ends[2]);
 /// sendmsg(2) of `words` and a copy of `descriptor` (SCM_RIGHTS in unix(7)), without blocking; 0, or -1 with errno.
 int cposix_send_descriptor(int channel, int descriptor, const void *words, size_t length);
 /// recvmsg(2) of what the other end sent, without blocking: the bytes of `words`, 0 at the end, or -1 with errno.
@@ -138,8 +138,8 @@ struct cposix_slot {
 /// `count` slots of zeros, shared with every process forked from now on (mmap(2)); NULL with errno.
 struct cposix_slot *cposix_make_slots(size_t count);
 
-/// Memory that this process writes and those forked from it can only read (mmap(2), mremap(2), madvise(2)): `size` bytes
-/// of zeros, for writing at `*written`, for reading at `*read`. 0, or -1 with errno.
+/// Memory that this process writes and those forked from it can only read (memfd_create(2), mmap(2), madvise(2)):
+/// `size` bytes of zeros, for writing at `*written`, for reading at `*read`. 0, or -1 with errno.
 int cposix_make_board(size_t size, void **written, const void **read);
 
 /// From now on a crash (SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS) of this process and of those forked
@@ -167,9 +167,9 @@ int cposix_fork(void);
 /// Allocates what is free between what is allocated, for good: what comes next lies together.
 void cposix_fill_heap(void);
 
-/// Puts the code of the program on huge pages, as far as it fills them; returns the bytes, or 0 where it stays where it
-/// is. The process has one thread (madvise(2), MADV_COLLAPSE; mremap(2)).
-size_t cposix_move_code_to_huge_pages(void);
+/// Puts the code of the program on huge pages, as far as it fills them, or leaves it where it is. The process has one
+/// thread (madvise(2), MADV_COLLAPSE; mremap(2)).
+void cposix_move_code_to_huge_pages(void);
 
 /// The thread-safe strerror_r(3), its GNU form.
 const char *cposix_error_text(int code, char *buffer, size_t size);
