@@ -131,7 +131,7 @@ struct PoolTests {
         var marks = try DoneMarks(200)
         func all() -> [Int] {
             var slots: [Int] = []
-            marks.takeAll { slots.append($0) }
+            marks.takeAll(below: 200) { slots.append($0) }
             return slots
         }
         #expect(all() == [])

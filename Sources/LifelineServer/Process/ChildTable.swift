@@ -37,7 +37,7 @@ struct ChildTable {
     private let following: UnsafeMutablePointer<Int32>
     private let mask: Int
     /// No slot at or above this one was ever taken.
-    private var end = 0
+    private(set) var end = 0
     private(set) var count = 0
 
     /// For so many slots.

@@ -1,26 +1,26 @@
 import Posix
 import Synchronization
 
-/// Where children say that they are done with a connection and wait for the next: a bit for each slot, in memory that all
-/// of them share, so that it costs neither side a system call. The parent looks when it has woken for something else.
+/// Where children say that they are done with a connection, and are about to wait for the next or to end: a bit for each
+/// slot, in memory that all of them share, so that it costs neither side a system call. The parent looks when it has woken
+/// for something else.
 ///
 /// Who is wild in a child could set the bits of others: their next client would wait then. It could kill them, too.
 struct DoneMarks {
     private static let bits = 64
 
     private let words: UnsafeMutablePointer<Atomic<UInt64>>
-    private let count: Int
     /// How many marks were made in all: nothing else is looked at while it stays the same.
     private let made: UnsafeMutablePointer<Atomic<UInt64>>
     private var seen: UInt64 = 0
 
     /// For so many slots.
     init(_ slots: Int) throws(SystemError) {
-        count = (slots + DoneMarks.bits - 1) / DoneMarks.bits
-        made = try sharedMemory(of: count + 1, Atomic<UInt64>.self)
+        made = try sharedMemory(of: DoneMarks.words(for: slots) + 1, Atomic<UInt64>.self)
         words = made + 1
     }
 
+    private static func words(for slots: Int) -> Int { (slots + bits - 1) / bits }
     private func mask(_ slot: Int) -> UInt64 { 1 << UInt64(slot % DoneMarks.bits) }
 
     /// In a child: all that was written of the connection in the slot is true for ever.
@@ -35,12 +35,12 @@ struct DoneMarks {
         return old & mask(slot) != 0
     }
 
-    /// Takes all marks that there are, and tells the slots.
-    mutating func takeAll(_ body: (Int) -> Void) {
+    /// Takes all marks that there are of slots below `end`, and tells the slots.
+    mutating func takeAll(below end: Int, _ body: (Int) -> Void) {
         let made = made.pointee.load(ordering: .acquiring)
         guard made != seen else { return }
         seen = made
-        for word in 0..<count where words[word].load(ordering: .relaxed) != 0 {
+        for word in 0..<DoneMarks.words(for: end) where words[word].load(ordering: .relaxed) != 0 {
             var bits = words[word].exchange(0, ordering: .acquiring)
             while bits != 0 {
                 body(word * DoneMarks.bits + bits.trailingZeroBitCount)
