@@ -34,7 +34,8 @@ struct TextBufferTests {
             let text = made { for _ in 0..<times { $0.put(piece) } }
             #expect(text == String(repeating: piece, count: times))
         }
-        #expect(made { for number in 0..<2000 { $0.put(decimal: UInt64(number)) } } == (0..<2000).map { "\($0)" }.joined())
+        let counted = made { for number in 0..<2000 { $0.put(decimal: UInt64(number)) } }
+        #expect(counted == (0..<2000).map { "\($0)" }.joined())
     }
 
     @Test("It has at most so many bytes, and a number is there whole or not at all", arguments: [0, 3, 1500, 4096])
@@ -44,7 +45,8 @@ struct TextBufferTests {
         #expect(made(most: 3) { $0.put(decimal: 1234) } == "" && made(most: 3) { $0.put(hex: 0x1234) } == "")
         #expect(
             made(most: most) {
-                $0.put(String(repeating: "x", count: most / 2)); $0.put(decimal: 7)
+                $0.put(String(repeating: "x", count: most / 2))
+                $0.put(decimal: 7)
             }.utf8.count == min(most, most / 2 + 1))
     }
 }
