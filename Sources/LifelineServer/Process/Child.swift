@@ -82,8 +82,11 @@ struct Child: ~Copyable {
             id: id, terms: service.terms, handshakeTimeout: handshakeTimeout, acceptedAt: acceptedAt,
             tokens: tokens, width: worker.width,
             handlerTimeout: worker.judgesTime ? nil : service.handlerTimeout)
-        buffer.append(contentsOf: repeatElement(0, count: Child.firstBufferSize))
+        buffer = Child.buffer(of: Child.firstBufferSize)
     }
+
+    /// Whatever is in it is overwritten before it is read.
+    private static func buffer(of size: Int) -> [UInt8] { Array(unsafeUninitializedCapacity: size) { $1 = size } }
 
     /// What every child reads its signals from, which are blocked from now on. It is opened once, before the first fork:
     /// each process reads its own from it (signalfd(2)).
@@ -192,7 +195,7 @@ struct Child: ~Copyable {
         }
         while let event = connection.next(in: buffer, at: now) { give(event, at: now) }
         if isFull, buffer.count < Child.bufferSize {
-            buffer = Array(unsafeUninitializedCapacity: Child.bufferSize) { $1 = Child.bufferSize }
+            buffer = Child.buffer(of: Child.bufferSize)
         }
         return true
     }
