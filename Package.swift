@@ -29,7 +29,7 @@ let package = Package(
         .target(name: "Liveness", dependencies: ["Framing"]),
         // The only door to the kernel.
         .target(name: "CPosix"),
-        .target(name: "Posix", dependencies: ["CPosix", "Liveness"]),
+        .target(name: "Posix", dependencies: ["CPosix", "Framing", "Liveness"]),
         // The two sides.
         .target(name: "LifelineServer", dependencies: ["Framing", "Liveness", "Posix"]),
         .target(name: "LifelineClient", dependencies: ["Framing", "Liveness", "Posix"]),

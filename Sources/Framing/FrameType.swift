@@ -48,7 +48,7 @@ public struct FrameFlags: OptionSet, Sendable {
 }
 
 /// One of the two sides of a connection.
-public enum Side: Sendable {
+public enum Side: String, Sendable {
     case client, server
 }
 

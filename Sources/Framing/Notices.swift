@@ -160,6 +160,7 @@ public struct Close: Equatable, Sendable {
     /// The whole frame.
     public var frame: [UInt8] {
         var buffer: [UInt8] = []
+        buffer.reserveCapacity(FrameHeader.length + Int(Close.leastLength) + text.utf8.count)
         append(to: &buffer)
         return buffer
     }

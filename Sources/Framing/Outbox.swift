@@ -53,6 +53,8 @@ public struct Outbox: Sendable {
 
     /// Messages are staged while fewer bytes than this are.
     private static let stagedMost = 16384
+    /// What a short connection is told in all, so that this is allocated once.
+    private static let firstSize = 224
 
     private var staged: [UInt8] = []
     /// How much of `staged` the kernel has taken.
@@ -144,6 +146,7 @@ public struct Outbox: Sendable {
 
     private mutating func greet(_ append: (inout [UInt8]) -> Void) {
         isGreeted = true
+        staged.reserveCapacity(Outbox.firstSize)
         staged.append(contentsOf: Preface.bytes)
         boundary = staged.count
         append(&staged)
@@ -323,9 +326,7 @@ public struct Outbox: Sendable {
     public mutating func close(_ close: Close) {
         guard !isClosed else { return }
         greetForClose()
-        var frame: [UInt8] = []
-        close.append(to: &frame)
-        waiting.append(.frame(frame, id: 0, isRefusal: false))
+        waiting.append(.frame(close.frame, id: 0, isRefusal: false))
         stage()
         isClosed = true
     }

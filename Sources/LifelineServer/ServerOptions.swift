@@ -105,7 +105,14 @@ public enum LogLevel: String, CaseIterable, Comparable, Sendable {
 
     /// By how much is logged: error is the least.
     public static func < (left: LogLevel, right: LogLevel) -> Bool { left.rank < right.rank }
-    private var rank: Int { LogLevel.allCases.firstIndex(of: self)! }
+    private var rank: Int {
+        switch self {
+        case .error: 0
+        case .warning: 1
+        case .info: 2
+        case .debug: 3
+        }
+    }
 }
 
 /// The form of a line of the log.

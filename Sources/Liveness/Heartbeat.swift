@@ -22,8 +22,8 @@ public struct Heartbeat: Equatable, Sendable {
     public init(pingEvery: Duration, deadAfter: Duration) {
         self.pingEvery = pingEvery
         self.deadAfter = deadAfter
-        half = deadAfter / 2
-        ownLateness = deadAfter / 10 + .milliseconds(50)
+        half = deadAfter.half
+        ownLateness = Duration(attoseconds: deadAfter.attoseconds / 10) + .milliseconds(50)
     }
 }
 
@@ -40,7 +40,7 @@ public struct PingBucket: Sendable {
 
     /// A bucket that is full at `now`; a sender keeps a smaller one, so that jitter on the way breaks no rule.
     public init(_ heartbeat: Heartbeat, capacity: Int = PingBucket.capacity, at now: Instant) {
-        refill = heartbeat.pingEvery / 2
+        refill = heartbeat.pingEvery.half
         self.capacity = capacity
         fullAt = now
     }
@@ -62,4 +62,9 @@ extension Instant {
     fileprivate static func - (instant: Instant, duration: Duration) -> Instant {
         Instant(sinceStart: instant.sinceStart - duration)
     }
+}
+
+extension Duration {
+    /// Half of it: a shift, where `/` divides 128 bits and first makes its divisor of any integer.
+    fileprivate var half: Duration { Duration(attoseconds: attoseconds >> 1) }
 }

@@ -38,16 +38,44 @@ public struct WallTime: Sendable {
         self.millisecond = millisecond
     }
 
-    /// The time now in UTC.
-    public static var now: WallTime { now { gmtime_r($0, $1) } }
-    /// The time now where this machine stands (TZ, /etc/localtime).
-    public static var local: WallTime { now { localtime_r($0, $1) } }
+    /// The time in UTC, so many milliseconds after the start of 1970.
+    ///
+    /// Reckoned here: gmtime_r(3) takes a lock and looks for time zones.
+    public init(milliseconds: Int64) {
+        let second = WallTime.divide(milliseconds, by: 1000)
+        let minute = WallTime.divide(second.whole, by: 60)
+        let hour = WallTime.divide(minute.whole, by: 60)
+        let day = WallTime.divide(hour.whole, by: 24)
+        // Years begin in March here, so that the day that not all of them have is their last.
+        let era = WallTime.divide(day.whole + 719_468, by: 146_097)
+        let yearOfEra = (era.rest - era.rest / 1460 + era.rest / 36524 - era.rest / 146_096) / 365
+        let dayOfYear = era.rest - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
+        let month = (5 * dayOfYear + 2) / 153
+        self.init(
+            year: Int32(400 * era.whole + yearOfEra + (month < 10 ? 0 : 1)),
+            month: Int32(month < 10 ? month + 3 : month - 9), day: Int32(dayOfYear - (153 * month + 2) / 5 + 1),
+            hour: Int32(day.rest), minute: Int32(hour.rest), second: Int32(minute.rest),
+            millisecond: Int32(second.rest))
+    }
 
-    private static func now(_ divide: (UnsafePointer<time_t>, UnsafeMutablePointer<tm>) -> Void) -> WallTime {
+    private static func divide(_ number: Int64, by divisor: Int64) -> (whole: Int64, rest: Int64) {
+        let (whole, rest) = number.quotientAndRemainder(dividingBy: divisor)
+        return rest < 0 ? (whole - 1, rest + divisor) : (whole, rest)
+    }
+
+    /// The time now in UTC.
+    public static var now: WallTime {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return WallTime(milliseconds: Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000)
+    }
+
+    /// The time now where this machine stands (TZ, /etc/localtime).
+    public static var local: WallTime {
         var time = timespec()
         clock_gettime(CLOCK_REALTIME, &time)
         var parts = tm()
-        divide(&time.tv_sec, &parts)
+        localtime_r(&time.tv_sec, &parts)
         return WallTime(
             year: parts.tm_year + 1900, month: parts.tm_mon + 1, day: parts.tm_mday, hour: parts.tm_hour,
             minute: parts.tm_min, second: parts.tm_sec, millisecond: Int32(time.tv_nsec / 1_000_000))

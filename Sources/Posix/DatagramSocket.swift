@@ -31,17 +31,19 @@ public struct DatagramSocket: ~Copyable {
 
     /// Sends one datagram; false where it is lost, because the receiver is full or gone. One that was started anew is
     /// found again.
-    public func send(_ bytes: [UInt8]) -> Bool {
+    public func send(_ bytes: UnsafeBufferPointer<UInt8>) -> Bool {
         if trySend(bytes) { return true }
         guard errno == ECONNREFUSED || errno == ENOTCONN || errno == ECONNRESET || errno == EPIPE else { return false }
         guard (try? DatagramSocket.connect(descriptor, to: path)) != nil else { return false }
         return trySend(bytes)
     }
 
-    private func trySend(_ bytes: [UInt8]) -> Bool {
+    /// The same for bytes that somebody keeps.
+    public func send(_ bytes: [UInt8]) -> Bool { bytes.withUnsafeBufferPointer { send($0) } }
+
+    private func trySend(_ bytes: UnsafeBufferPointer<UInt8>) -> Bool {
         let flags = Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL)
-        return bytes.withUnsafeBytes { bytes in
-            retryingInterrupted { Glibc.send(descriptor.number, bytes.baseAddress, bytes.count, flags) } == bytes.count
-        }
+        return retryingInterrupted { Glibc.send(descriptor.number, bytes.baseAddress, bytes.count, flags) }
+            == bytes.count
     }
 }

@@ -98,19 +98,17 @@ public final class LogOutput {
     }
 
     /// Writes `line`, at most 4096 bytes long: PIPE_BUF, of which a pipe takes all or nothing.
-    public func write(_ line: [UInt8]) -> Written {
+    public func write(_ line: UnsafeBufferPointer<UInt8>) -> Written {
         if way == .nowhere { return .whole }
         if let isSent = syslog?.send(line) { return isSent ? .whole : .lost }
         if way == .polled {
             var entry = pollfd(fd: number, events: Int16(POLLOUT), revents: 0)
             guard Glibc.poll(&entry, 1, 0) == 1, entry.revents & Int16(POLLOUT) != 0 else { return .lost }
         }
-        let count = line.withUnsafeBytes { bytes in
-            retryingInterrupted {
-                way == .socket
-                    ? send(number, bytes.baseAddress, bytes.count, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
-                    : Glibc.write(number, bytes.baseAddress, bytes.count)
-            }
+        let count = retryingInterrupted {
+            way == .socket
+                ? send(number, line.baseAddress, line.count, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
+                : Glibc.write(number, line.baseAddress, line.count)
         }
         return count == line.count ? .whole : count > 0 ? .torn : .lost
     }

@@ -1,3 +1,4 @@
+import Framing
 import Glibc
 
 /// The address of one end of a stream socket: IPv4, IPv6 or a Unix path (ip(7), ipv6(7), unix(7)).
@@ -117,7 +118,7 @@ public struct SocketAddress: BitwiseCopyable, Sendable {
         var whole = SocketAddress()
         address.sin6_family = sa_family_t(AF_INET6)
         whole.set(address)
-        return whole.ipText
+        return TextBuffer.string { whole.putHost(into: &$0, inBrackets: false) }
     }
 
     /// The path of a Unix socket; empty for an unnamed one, as clients are.
@@ -134,11 +135,7 @@ public struct SocketAddress: BitwiseCopyable, Sendable {
 extension SocketAddress {
     /// The IP address as text, without brackets; a client of IPv4 on a listener for both is shown as what it is.
     public var host: String? {
-        switch family {
-        case AF_INET: text(of: load(as: sockaddr_in.self).sin_addr)
-        case AF_INET6: ipText
-        default: nil
-        }
+        family == AF_INET || family == AF_INET6 ? TextBuffer.string { putHost(into: &$0, inBrackets: false) } : nil
     }
 
     /// The port; nil for a Unix path.
@@ -153,24 +150,43 @@ extension SocketAddress {
 
 extension SocketAddress: CustomStringConvertible {
     /// `127.0.0.1:7400`, `[::1]:7400`, `unix:/path`, or `unix` for an unnamed Unix socket.
-    public var description: String {
-        if let host, let port { return host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
-        guard let unixPath else { return "family \(family)" }
-        return unixPath.isEmpty ? "unix" : "unix:\(unixPath)"
+    public var description: String { TextBuffer.string { put(into: &$0) } }
+
+    /// Puts the description together; whoever writes it somewhere needs no String.
+    package func put(into text: inout TextBuffer) {
+        if let port {
+            putHost(into: &text, inBrackets: true)
+            text.put(UInt8(ascii: ":"))
+            text.put(decimal: UInt64(port))
+        } else if let unixPath {
+            text.put(unixPath.isEmpty ? "unix" : "unix:")
+            text.put(unixPath)
+        } else {
+            text.put("family \(family)")
+        }
     }
 
-    /// An address of IPv6; one of IPv4 on a listener for both is shown as what it is.
-    private var ipText: String {
-        let text = text(of: load(as: sockaddr_in6.self).sin6_addr)
-        return text.hasPrefix("::ffff:") && text.contains(".") ? String(text.dropFirst(7)) : text
-    }
-
-    private func text<Address>(of address: Address) -> String {
-        withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(INET6_ADDRSTRLEN)) { buffer in
-            withUnsafeBytes(of: address) { address in
-                _ = inet_ntop(family, address.baseAddress, buffer.baseAddress, socklen_t(buffer.count))
+    /// Four numbers for IPv4, however they are carried; inet_ntop(3) would print each with sprintf(3).
+    private func putHost(into text: inout TextBuffer, inBrackets: Bool) {
+        if let number = ipNumber, number >> 32 == 0xFFFF {
+            for shift: UInt128 in [24, 16, 8, 0] {
+                text.put(decimal: UInt64(truncatingIfNeeded: number >> shift & 0xFF))
+                if shift > 0 { text.put(UInt8(ascii: ".")) }
             }
-            return String(cString: buffer.baseAddress!)
+        } else {
+            if inBrackets { text.put(UInt8(ascii: "[")) }
+            putIPv6(into: &text)
+            if inBrackets { text.put(UInt8(ascii: "]")) }
+        }
+    }
+
+    private func putIPv6(into text: inout TextBuffer) {
+        withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(INET6_ADDRSTRLEN)) { buffer in
+            withUnsafeBytes(of: load(as: sockaddr_in6.self).sin6_addr) { address in
+                _ = inet_ntop(AF_INET6, address.baseAddress, buffer.baseAddress, socklen_t(buffer.count))
+            }
+            let length = strlen(buffer.baseAddress!)
+            buffer.withMemoryRebound(to: UInt8.self) { text.put(UnsafeBufferPointer(rebasing: $0[..<length])) }
         }
     }
 }

@@ -1,41 +1,107 @@
+import Glibc
+import Posix
 import Testing
 
 @testable import LifelineServer
 
 @Suite("The lines of the log")
 struct LogTests {
-    private let log: Log
+    private static let time = WallTime(year: 2026, month: 3, day: 7, hour: 4, minute: 5, second: 6, millisecond: 7)
 
-    init() throws { log = try Log(level: .error, format: .text) }
-
-    /// The line without its time.
-    private func text(_ fields: [Log.Field]) -> Substring { log.text(.info, "closed", fields).dropFirst(25) }
-    private func json(_ fields: [Log.Field]) -> Substring {
-        log.json(.info, "closed", fields).dropFirst("{\"time\":\"2026-01-01T00:00:00.000Z\",".count)
+    private func line(
+        _ format: LogFormat, level: LogLevel = .info, event: String = "closed", syslog: SyslogHeader? = nil,
+        _ fields: (inout LogLine) -> Void
+    ) -> String {
+        var line = ""
+        LogLine.make(.init(level: level, event: event, time: LogTests.time, syslog: syslog), format, fields) {
+            line = String(decoding: $0, as: UTF8.self)
+        }
+        return line
     }
 
-    @Test("A line begins with the time in UTC, to the millisecond")
+    /// The line without its time, and without the end of the line before.
+    private func text(_ fields: (inout LogLine) -> Void) -> Substring { line(.text, fields).dropFirst(26) }
+    private func json(_ fields: (inout LogLine) -> Void) -> Substring {
+        line(.json, fields).dropFirst("\n{\"time\":\"2026-01-01T00:00:00.000Z\",".count)
+    }
+
+    @Test("A line begins with the time in UTC, to the millisecond, and can end one that was torn off before it")
     func time() {
-        let time = Array(log.text(.info, "x", []).utf8.prefix(25))
-        let form = Array("0000-00-00T00:00:00.000Z ".utf8)
-        #expect(zip(time, form).allSatisfy { $1 == 0x30 ? (0x30...0x39).contains($0) : $0 == $1 })
+        #expect(line(.text) { _ in } == "\n2026-03-07T04:05:06.007Z info closed\n")
+        #expect(
+            line(.json) { _ in }
+                == "\n{\"time\":\"2026-03-07T04:05:06.007Z\",\"level\":\"info\",\"event\":\"closed\"}\n")
+    }
+
+    @Test("The line of a connection, byte by byte")
+    func whole() throws {
+        let peer = try #require(SocketAddress(host: "192.0.2.7", port: 51234))
+        let fields = { (line: inout LogLine) in
+            line.number("connection", 18_446_744_073_709_551_615 as UInt64)
+            line.number("pid", 4711)
+            line.address("peer", peer)
+            line.text("reason", "SILENT")
+            line.seconds("age", .nanoseconds(90_061_999_999))
+            line.number("requests", 0)
+            line.text("text", "heard nothing")
+        }
+        #expect(
+            line(.text, level: .warning, fields)
+                == "\n2026-03-07T04:05:06.007Z warning closed connection=18446744073709551615 pid=4711 "
+                + "peer=192.0.2.7:51234 reason=SILENT age=90.061s requests=0 text=\"heard nothing\"\n")
+        #expect(
+            line(.json, level: .warning, fields)
+                == "\n{\"time\":\"2026-03-07T04:05:06.007Z\",\"level\":\"warning\",\"event\":\"closed\","
+                + "\"connection\":18446744073709551615,\"pid\":4711,\"peer\":\"192.0.2.7:51234\",\"reason\":\"SILENT\","
+                + "\"age\":90.061,\"requests\":0,\"text\":\"heard nothing\"}\n")
+    }
+
+    @Test("What syslogd gets has its header, and neither our time nor an end; in JSON the time stays")
+    func syslog() {
+        let header = SyslogHeader(level: .info, program: "server", process: 12, time: LogTests.time)
+        let fields = { (line: inout LogLine) in line.number("count", 7) }
+        #expect(line(.text, syslog: header, fields) == "<30>Mar  7 04:05:06 server[12]: info closed count=7")
+        #expect(
+            line(.json, syslog: header, fields)
+                == "<30>Mar  7 04:05:06 server[12]: {\"time\":\"2026-03-07T04:05:06.007Z\",\"level\":\"info\","
+                + "\"event\":\"closed\",\"count\":7}")
+    }
+
+    @Test("A level that is not logged computes nothing")
+    func off() throws {
+        let log = try Log(level: .error, format: .text)
+        var isComputed = false
+        func reason() -> String {
+            isComputed = true
+            return ""
+        }
+        log.write(.info, "closed", reason: reason()) { _ in isComputed = true }
+        #expect(!isComputed)
     }
 
     @Test("In text, words stand plain and everything else in quotes")
     func words() {
-        let fields: [Log.Field] = [
-            ("peer", .text("127.0.0.1:80")), ("name", .text("a b")), ("empty", .text("")), ("count", .number(7)),
-            ("age", .seconds(.milliseconds(1002))), ("short", .seconds(.microseconds(999))),
-        ]
+        let line = text {
+            $0.text("peer", "127.0.0.1:80")
+            $0.text("name", "a b")
+            $0.text("empty", "")
+            $0.number("count", 7)
+            $0.seconds("age", .milliseconds(1002))
+            $0.seconds("short", .microseconds(999))
+        }
         #expect(
-            text(fields) == "info closed peer=127.0.0.1:80 name=\"a b\" empty=\"\" count=7 age=1.002s short=0.000s\n")
+            line == "info closed peer=127.0.0.1:80 name=\"a b\" empty=\"\" count=7 age=1.002s short=0.000s\n")
     }
 
     @Test("In JSON, numbers stand plain and texts in quotes")
     func jsonLine() {
-        let fields: [Log.Field] = [("name", .text("a b")), ("count", .number(.max)), ("age", .seconds(.seconds(90)))]
+        let line = json {
+            $0.text("name", "a b")
+            $0.number("count", UInt64.max)
+            $0.seconds("age", .seconds(90))
+        }
         #expect(
-            json(fields)
+            line
                 == "\"level\":\"info\",\"event\":\"closed\",\"name\":\"a b\",\"count\":18446744073709551615,\"age\":90.000}\n"
         )
     }
@@ -50,19 +116,36 @@ struct LogTests {
             ("\r", "\\u{d}", "\\u000d"), ("\u{7F}", "\\u{7f}", "\\u007f"),
         ])
     func escaped(value: String, inText: String, inJSON: String) {
-        #expect(text([("name", .text(value))]) == "info closed name=\"\(inText)\"\n")
-        #expect(json([("name", .text(value))]) == "\"level\":\"info\",\"event\":\"closed\",\"name\":\"\(inJSON)\"}\n")
+        #expect(text { $0.text("name", value) } == "info closed name=\"\(inText)\"\n")
+        #expect(json { $0.text("name", value) } == "\"level\":\"info\",\"event\":\"closed\",\"name\":\"\(inJSON)\"}\n")
     }
 
     @Test("A line stays within 4096 bytes, whatever a peer says")
     func length() {
         for letter in ["a", "\"", "\n", "ä", "😀"] {
-            let fields: [Log.Field] = [
-                ("name", .text(String(repeating: letter, count: 64 / letter.utf8.count))),
-                ("text", .text(String(repeating: letter, count: 10_000))),
-            ]
-            #expect(log.text(.info, "closed", fields).utf8.count <= 4096)
-            #expect(log.json(.info, "closed", fields).utf8.count <= 4096)
+            for format in LogFormat.allCases {
+                for texts in [1, 3] {
+                    let line = line(format) {
+                        $0.text("name", String(repeating: letter, count: 64 / letter.utf8.count))
+                        for _ in 0..<texts { $0.text("text", String(repeating: letter, count: 10_000)) }
+                        for _ in 0..<200 { $0.number("count", UInt64.max) }
+                    }
+                    #expect((2500...4096).contains(line.utf8.count))
+                    // What has no room is left out, never the end of a text or of the line.
+                    #expect(line.hasSuffix(format == .json ? "}\n" : "\n"))
+                    if letter != "\"" { #expect(line.count { $0 == "\"" }.isMultiple(of: 2)) }
+                }
+            }
         }
+    }
+
+    @Test("Fields that were gathered before make the same line")
+    func gathered() throws {
+        let path = "/tmp/lifeline-log-\(getpid())-\(Int.random(in: 0..<1_000_000))"
+        defer { unlink(path) }
+        let log = try Log(level: .info, format: .text, destination: .file(path))
+        log.write(.info, "x", [("text", .text("a b")), ("count", .number(1)), ("age", .seconds(.seconds(2)))])
+        let line = String(decoding: try contents(ofFile: path, most: 4096), as: UTF8.self)
+        #expect(line.dropFirst(24) == " info x text=\"a b\" count=1 age=2.000s\n")
     }
 }

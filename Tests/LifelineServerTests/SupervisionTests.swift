@@ -1,3 +1,4 @@
+import Framing
 import Liveness
 import Posix
 import Testing
@@ -73,10 +74,12 @@ struct SupervisionTests {
     @Test("What syslogd is sent begins with priority, time, name and process, as syslog(3) writes it")
     func syslog() {
         let time = WallTime(year: 2026, month: 3, day: 7, hour: 4, minute: 5, second: 6, millisecond: 7)
-        let name = CommandLine.arguments[0].split(separator: "/").last ?? ""
-        #expect(SyslogHeader(.error, of: 12, at: time).text == "<27>Mar  7 04:05:06 \(name)[12]: ")
-        #expect(SyslogHeader(.warning, of: 12, at: time).text.hasPrefix("<28>"))
-        #expect(SyslogHeader(.info, of: 12, at: time).text.hasPrefix("<30>"))
-        #expect(SyslogHeader(.debug, of: 12, at: time).text.hasPrefix("<31>"))
+        func header(_ level: LogLevel) -> String {
+            TextBuffer.string { SyslogHeader(level: level, program: "server", process: 12, time: time).put(into: &$0) }
+        }
+        #expect(header(.error) == "<27>Mar  7 04:05:06 server[12]: ")
+        #expect(header(.warning).hasPrefix("<28>"))
+        #expect(header(.info).hasPrefix("<30>"))
+        #expect(header(.debug).hasPrefix("<31>"))
     }
 }

@@ -20,6 +20,8 @@ struct Child: ~Copyable {
     static let failedHandshake: Int32 = 3
     /// How many reads a shutdown waits for, at most, to find the requests that have already come.
     private static var lastReads: Int { 64 }
+    /// What the kernel says for a handler that crashes; made once, by the parent (`Rehearsal`).
+    private static let crashWords = Close(.handlerFailed, "the handler crashed").frame
     private static var farewell: String { "the server is shutting down" }
 
     /// What of the options a child goes by. The options themselves own arrays, of which each copy writes into memory that
@@ -65,8 +67,7 @@ struct Child: ~Copyable {
         title: ProcessTitle?, worker: any Worker, signals: Held<SignalDescriptor>
     ) {
         self.signals = signals
-        lastWords = LastWords(
-            Close(.handlerFailed, "the handler crashed").frame, numberAt: Close.lastIDOffset, to: socket, slot: slot)
+        lastWords = LastWords(Child.crashWords, numberAt: Close.lastIDOffset, to: socket, slot: slot)
         self.socket = socket
         self.peer = peer
         self.id = id
@@ -75,14 +76,17 @@ struct Child: ~Copyable {
         self.log = log
         self.slot = slot
         self.orders = orders
-        self.title = ChildTitle(title, peer: peer.description)
+        self.title = ChildTitle(title, peer: peer)
         self.worker = worker
         connection = ServerConnection(
             id: id, terms: service.terms, handshakeTimeout: handshakeTimeout, acceptedAt: acceptedAt,
             tokens: tokens, width: worker.width,
             handlerTimeout: worker.judgesTime ? nil : service.handlerTimeout)
-        buffer.append(contentsOf: repeatElement(0, count: Child.firstBufferSize))
+        buffer = Child.buffer(of: Child.firstBufferSize)
     }
+
+    /// Whatever is in it is overwritten before it is read.
+    private static func buffer(of size: Int) -> [UInt8] { Array(unsafeUninitializedCapacity: size) { $1 = size } }
 
     /// What every child reads its signals from, which are blocked from now on. It is opened once, before the first fork:
     /// each process reads its own from it (signalfd(2)).
@@ -191,7 +195,7 @@ struct Child: ~Copyable {
         }
         while let event = connection.next(in: buffer, at: now) { give(event, at: now) }
         if isFull, buffer.count < Child.bufferSize {
-            buffer = Array(unsafeUninitializedCapacity: Child.bufferSize) { $1 = Child.bufferSize }
+            buffer = Child.buffer(of: Child.bufferSize)
         }
         return true
     }
@@ -319,27 +323,22 @@ struct Child: ~Copyable {
         )
     }
 
-    private mutating func report(_ level: LogLevel, _ event: String) {
-        log.write(
-            level, event, reason: hasReported ? connection.ending.kind : "",
-            {
-                var fields: [Log.Field] = [
-                    ("connection", .number(id)), ("pid", .number(UInt64(processID))),
-                    ("peer", .text(peer.description)),
-                ]
-                if let name = connection.hello?.options.name { fields.append(("name", .text(name))) }
-                if let name = connection.tokenName { fields.append(("token", .text(name))) }
-                guard hasReported else { return fields }
-                fields.append(("reason", .text(connection.ending.name)))
-                if case .closed(_, _, let side) = connection.ending { fields.append(("by", .text("\(side)"))) }
-                fields += [
-                    ("age", .seconds(.now - acceptedAt)),
-                    ("requests", .number(connection.requestsServed)), ("bytes_in", .number(connection.bytesIn)),
-                    ("bytes_out", .number(connection.outbox.sent)),
-                ]
-                if !connection.ending.text.isEmpty { fields.append(("text", .text(connection.ending.text))) }
-                return fields
-            }())
+    private func report(_ level: LogLevel, _ event: String) {
+        log.write(level, event, reason: hasReported ? connection.ending.kind : "") { line in
+            line.number("connection", id)
+            line.number("pid", processID)
+            line.address("peer", peer)
+            if let name = connection.hello?.options.name { line.text("name", name) }
+            if let name = connection.tokenName { line.text("token", name) }
+            guard hasReported else { return }
+            line.text("reason", connection.ending.name)
+            if case .closed(_, _, let side) = connection.ending { line.text("by", side.rawValue) }
+            line.seconds("age", .now - acceptedAt)
+            line.number("requests", connection.requestsServed)
+            line.number("bytes_in", connection.bytesIn)
+            line.number("bytes_out", connection.outbox.sent)
+            if !connection.ending.text.isEmpty { line.text("text", connection.ending.text) }
+        }
     }
 
     /// The connection is over; the process is when the worker is.

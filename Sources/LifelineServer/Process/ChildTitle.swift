@@ -6,9 +6,9 @@ struct ChildTitle {
     private let start: String
     private var shown: ConnectionState?
 
-    init(_ title: ProcessTitle?, peer: String) {
+    init(_ title: ProcessTitle?, peer: SocketAddress) {
         self.title = title
-        start = "lifeline: \(peer) "
+        start = title == nil ? "" : "lifeline: \(peer.description) "
     }
 
     /// The connection is in this state now; nothing is written where that is no news.

@@ -8,18 +8,6 @@ import Synchronization
 /// A log that cannot be written to loses lines, never a connection: they are counted, and a line says how many once it
 /// can be written to again. A flood of one reason is summed up.
 final class Log {
-    enum Value {
-        /// Not to be trusted: it is escaped.
-        case text(String)
-        case number(UInt64)
-        case seconds(Duration)
-    }
-
-    typealias Field = (key: String, value: Value)
-
-    /// A value is cut off here; with what a line carries otherwise it stays within 4096 bytes.
-    private static let longestValue = 2500
-
     /// What all processes of the server have in common.
     private struct Shared: ~Copyable {
         /// Lines that could not be written, and have not been told of.
@@ -32,7 +20,8 @@ final class Log {
     /// What says another level to all processes, while the server runs.
     private let orders: Orders?
     private var format: LogFormat
-    private let destination: LogDestination
+    /// What syslogd knows this program by; nil where the lines go elsewhere.
+    private let syslogName: String?
     private var floodLines: UInt64
     private let output: LogOutput
     private let shared: UnsafeMutablePointer<Shared>
@@ -46,7 +35,11 @@ final class Log {
         self.level = level
         self.orders = orders
         self.format = format
-        self.destination = destination
+        if case .syslog = destination {
+            syslogName = CommandLine.arguments.first?.split(separator: "/").last.map(String.init) ?? "server"
+        } else {
+            syslogName = nil
+        }
         self.floodLines = Log.flood(floodLines)
         output = try Log.open(destination)
         shared = try sharedMemory(of: 1, Shared.self)
@@ -58,7 +51,7 @@ final class Log {
         level = log.level
         orders = log.orders
         format = log.format
-        destination = log.destination
+        syslogName = log.syslogName
         floodLines = log.floodLines
         output = .nowhere()
         // What the log has lost is still to be told, and its floods are no business of this one.
@@ -94,26 +87,29 @@ final class Log {
             try output.reopen()
             shared.pointee.isTorn.store(false, ordering: .relaxed)
         } catch {
-            write(.error, "log not reopened", [("pid", .number(UInt64(processID))), ("text", .text("\(error)"))])
+            write(.error, "log not reopened") {
+                $0.number("pid", processID)
+                $0.text("text", "\(error)")
+            }
         }
     }
 
-    /// Writes one line if `level` is logged; `fields` are made only then.
+    /// Writes one line if `level` is logged; nothing of it is computed otherwise.
     ///
     /// A warning or an error is one of a kind, its event and `reason`: a flood of one kind is summed up after
     /// `floodLines` lines, or after `most`. The reason must be one of a few, and no one else's words.
     func write(
-        _ level: LogLevel, _ event: String, reason: String = "", most: UInt64? = nil,
-        _ fields: @autoclosure () -> [Field]
+        _ level: LogLevel, _ event: String, reason: @autoclosure () -> String = "", most: UInt64? = nil,
+        _ fields: (inout LogLine) -> Void = { _ in }
     ) {
         guard level <= (orders?.logLevel ?? self.level) else { return }
         if level <= .warning {
-            let kind = "\(level.rawValue),\(event),\(reason)"
+            let kind = "\(level.rawValue),\(event),\(reason())"
             let verdict = flood.happened(kind, most: floodLines == .max ? .max : most ?? floodLines, at: .now)
             if verdict.before > 0 { tell(Flood.Sum(kind: kind, count: verdict.before)) }
             guard verdict.mayPass else { return }
         }
-        put(level, event, fields())
+        put(level, event, fields)
     }
 
     /// Tells the sums of floods that are over (with `all` of those that go on too), and of lines that were lost.
@@ -124,77 +120,72 @@ final class Log {
 
     private func tell(_ sum: Flood.Sum) {
         let parts = sum.kind.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
-        var fields: [Field] = [("of", .text(parts[1]))]
-        if !parts[2].isEmpty { fields.append(("reason", .text(parts[2]))) }
-        fields.append(("count", .number(sum.count)))
-        fields.append(("text", .text("suppressed \(sum.count) in \(Flood.window.components.seconds) s")))
-        put(LogLevel(rawValue: parts[0]) ?? .warning, "suppressed", fields)
+        put(LogLevel(rawValue: parts[0]) ?? .warning, "suppressed") {
+            $0.text("of", parts[1])
+            if !parts[2].isEmpty { $0.text("reason", parts[2]) }
+            $0.number("count", sum.count)
+            $0.text("text", "suppressed \(sum.count) in \(Flood.window.components.seconds) s")
+        }
     }
 
+    /// Of itself it says nothing when it is lost.
     private func tellLost() {
+        guard shared.pointee.lost.load(ordering: .relaxed) > 0 else { return }
         let lost = shared.pointee.lost.exchange(0, ordering: .relaxed)
         guard lost > 0 else { return }
-        let line = line(.warning, "lines lost", [("count", .number(lost)), ("text", .text("the log took no lines"))])
-        // Of itself it says nothing when it is lost.
-        if !send(line) { shared.pointee.lost.add(lost, ordering: .relaxed) }
+        make(.warning, "lines lost", or: lost) {
+            $0.number("count", lost)
+            $0.text("text", "the log took no lines")
+        }
     }
 
-    private func put(_ level: LogLevel, _ event: String, _ fields: [Field]) {
-        let line = line(level, event, fields)
+    private func put(_ level: LogLevel, _ event: String, _ fields: (inout LogLine) -> Void) {
         tellLost()
-        if !send(line) { shared.pointee.lost.add(1, ordering: .relaxed) }
+        make(level, event, or: 1, fields)
+    }
+
+    /// Makes one line and writes it, or else counts so many as lost.
+    private func make(_ level: LogLevel, _ event: String, or lost: UInt64, _ fields: (inout LogLine) -> Void) {
+        let syslog = syslogName.map { SyslogHeader(level: level, program: $0, process: processID, time: .local) }
+        LogLine.make(LogLine.Head(level: level, event: event, time: .now, syslog: syslog), format, fields) {
+            if !send($0, isDatagram: syslog != nil) { shared.pointee.lost.add(lost, ordering: .relaxed) }
+        }
     }
 
     /// Whether the whole line was written.
-    private func send(_ line: String) -> Bool {
-        let wasTorn = shared.pointee.isTorn.exchange(false, ordering: .relaxed)
-        let written = output.write(Array((wasTorn ? "\n" + line : line).utf8))
+    private func send(_ line: UnsafeBufferPointer<UInt8>, isDatagram: Bool) -> Bool {
+        guard !isDatagram else { return output.write(line) == .whole }
+        let wasTorn =
+            shared.pointee.isTorn.load(ordering: .relaxed) && shared.pointee.isTorn.exchange(false, ordering: .relaxed)
+        let written = output.write(wasTorn ? line : UnsafeBufferPointer(rebasing: line.dropFirst()))
         if written == .torn || wasTorn && written == .lost { shared.pointee.isTorn.store(true, ordering: .relaxed) }
         return written == .whole
     }
+}
 
-    private func line(_ level: LogLevel, _ event: String, _ fields: [Field]) -> String {
-        let line = format == .json ? json(level, event, fields) : text(level, event, fields)
-        guard case .syslog = destination else { return line }
-        // The time and the end of the line are syslog's own matter.
-        let bare = format == .json ? line.dropLast() : line.dropFirst(timestamp.utf8.count + 1).dropLast()
-        return SyslogHeader(level, of: processID, at: .local).text + bare
+extension Log {
+    /// What is known of an event before there is a line.
+    enum Value {
+        case text(String)
+        case number(UInt64)
+        case seconds(Duration)
     }
 
-    private var timestamp: String {
-        let now = WallTime.now
-        func padded(_ number: Int32, _ width: Int) -> String {
-            let digits = String(number)
-            return String(repeating: "0", count: max(0, width - digits.count)) + digits
-        }
-        return "\(padded(now.year, 4))-\(padded(now.month, 2))-\(padded(now.day, 2))T\(padded(now.hour, 2)):"
-            + "\(padded(now.minute, 2)):\(padded(now.second, 2)).\(padded(now.millisecond, 3))Z"
-    }
+    typealias Field = (key: String, value: Value)
 
-    func text(_ level: LogLevel, _ event: String, _ fields: [Field]) -> String {
-        var line = "\(timestamp) \(level.rawValue) \(event)"
-        for (key, value) in fields {
-            switch value {
-            case .text(let text):
-                let escaped = Text.plain(text, most: Log.longestValue)
-                let isPlain = !escaped.isEmpty && !escaped.utf8.contains { $0 == 0x20 || $0 == 0x22 || $0 == 0x5C }
-                line += isPlain ? " \(key)=\(escaped)" : " \(key)=\"\(escaped)\""
-            case .number(let number): line += " \(key)=\(number)"
-            case .seconds(let duration): line += " \(key)=\(Text.seconds(duration))s"
+    /// The same for fields that were gathered before, where a line is rare.
+    func write(
+        _ level: LogLevel, _ event: String, reason: @autoclosure () -> String = "", most: UInt64? = nil,
+        _ fields: @autoclosure () -> [Field]
+    ) {
+        write(level, event, reason: reason(), most: most) { line in
+            for (key, value) in fields() {
+                switch value {
+                case .text(let text): line.text(key, text)
+                case .number(let number): line.number(key, number)
+                case .seconds(let duration): line.seconds(key, duration)
+                }
             }
         }
-        return line + "\n"
-    }
-
-    func json(_ level: LogLevel, _ event: String, _ fields: [Field]) -> String {
-        var line = "{\"time\":\"\(timestamp)\",\"level\":\"\(level.rawValue)\",\"event\":\"\(event)\""
-        for (key, value) in fields {
-            switch value {
-            case .text(let text): line += ",\"\(key)\":\"\(Text.json(text, most: Log.longestValue))\""
-            case .number(let number): line += ",\"\(key)\":\(number)"
-            case .seconds(let duration): line += ",\"\(key)\":\(Text.seconds(duration))"
-            }
-        }
-        return line + "}\n"
     }
 }

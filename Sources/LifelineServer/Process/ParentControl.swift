@@ -84,12 +84,11 @@ extension Parent {
             return ControlAnswer.failed("unknown_connection", "there is no connection \(id)")
         }
         order(.kick, to: record.pid)
-        log.write(
-            .info, "kicked",
-            [
-                ("connection", .number(id)), ("pid", .number(UInt64(record.pid))),
-                ("peer", .text(record.peer.description)),
-            ])
+        log.write(.info, "kicked") {
+            $0.number("connection", id)
+            $0.number("pid", record.pid)
+            $0.address("peer", record.peer)
+        }
         return ControlAnswer.done {
             $0.add("id", id)
             $0.add("pid", record.pid)
@@ -122,7 +121,10 @@ extension Parent {
     private func setLogLevel(_ level: LogLevel) -> [UInt8] {
         let before = orders.logLevel
         orders.logLevel = level
-        log.write(.info, "log level", [("level", .text(level.rawValue)), ("before", .text(before.rawValue))])
+        log.write(.info, "log level") {
+            $0.text("level", level.rawValue)
+            $0.text("before", before.rawValue)
+        }
         return ControlAnswer.done {
             $0.add("log_level", level.rawValue)
             $0.add("before", before.rawValue)
@@ -147,7 +149,10 @@ extension Parent {
     private func lift(_ text: String) -> [UInt8] {
         do throws(AddressRange.Mistake) {
             let count = admission.lift(try AddressRange(text), at: .now)
-            log.write(.info, "penalties lifted", [("range", .text(text)), ("count", .number(UInt64(count)))])
+            log.write(.info, "penalties lifted") {
+                $0.text("range", text)
+                $0.number("count", count)
+            }
             return ControlAnswer.done { $0.add("lifted", count) }
         } catch {
             return ControlAnswer.failed("bad_request", Text.plain(error.description, most: 200))

@@ -13,7 +13,7 @@ extension Parent {
             break
         case .drain:
             crew?.letAllGo()
-            report("draining", [("over", .seconds(options.drain))])
+            report("draining") { $0.seconds("over", options.drain) }
             let sent = options.drain > .zero ? children.records.map(\.pid) : []
             drain = Drain(of: sent, over: options.drain, from: now) { .random(in: 0..<1) }
             supervisor.tell(.stopping(connections: children.count))
@@ -30,7 +30,7 @@ extension Parent {
             for child in children.records { sendSignal(Signal.quit, to: child.pid) }
             stopListening(at: now, waits: false)
         case .kill:
-            log.write(.warning, "killing", [("children", .number(UInt64(children.count)))])
+            log.write(.warning, "killing") { $0.number("children", children.count) }
             for pid in processes { sendSignal(Signal.kill, to: pid) }
             listener.close()
             listensUntil = nil
@@ -40,8 +40,11 @@ extension Parent {
     /// What a first SIGTERM does.
     func stop(at now: Instant) { take(shutdown.signalled(at: now), at: now) }
 
-    private func report(_ event: String, _ fields: [Log.Field] = []) {
-        log.write(.info, event, [("children", .number(UInt64(children.count)))] + fields)
+    private func report(_ event: String, _ fields: (inout LogLine) -> Void = { _ in }) {
+        log.write(.info, event) {
+            $0.number("children", children.count)
+            fields(&$0)
+        }
     }
 
     /// Says farewell to those whose turn in the drain has come.

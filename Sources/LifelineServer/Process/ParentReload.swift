@@ -38,20 +38,19 @@ extension Parent {
             result = .success(all)
         } catch {
             result = .failure(error)
-            log.write(.error, "not reloaded", [("text", .text("\(error); the configuration stays as it was"))])
+            log.write(.error, "not reloaded") { $0.text("text", "\(error); the configuration stays as it was") }
         }
         if shutdown.isServing { supervisor.tell(.ready(address: address.description)) }
         return result
     }
 
     private func reportReload(kept: [String]) {
-        var fields: [Log.Field] = []
-        if let tokens = tokenFile?.tokens.count { fields.append(("tokens", .number(UInt64(tokens)))) }
-        if !kept.isEmpty {
-            fields.append(("kept", .text(kept.joined(separator: ","))))
-            fields.append(("text", .text("a restart changes these; until then they stay as they were")))
+        log.write(kept.isEmpty ? .info : .warning, "reloaded") {
+            if let tokens = tokenFile?.tokens.count { $0.number("tokens", tokens) }
+            guard !kept.isEmpty else { return }
+            $0.text("kept", kept.joined(separator: ","))
+            $0.text("text", "a restart changes these; until then they stay as they were")
         }
-        log.write(kept.isEmpty ? .info : .warning, "reloaded", fields)
         tokenFile?.checkPermissions(log)
     }
 }

@@ -124,7 +124,7 @@ final class ProgramWorker: Worker {
             case .start(let request): start(for: request, at: now)
             case .end(.terminate): running?.send(Signal.terminate)
             case .end(.kill): running?.send(Signal.kill)
-            case .end(.giveUp): log.write(.error, "program cannot be killed", fields)
+            case .end(.giveUp): log.write(.error, "program cannot be killed") { putWho(in: &$0) }
             case .end(.endInput): break
             case .answer(let id, let bytes): connection.answer(id, bytes[...])
             case .part(let id, let bytes, let isLast):
@@ -158,9 +158,12 @@ final class ProgramWorker: Worker {
                     adding: setting.variables(name: names.own, tokenName: names.token, request: request),
                     removing: ProgramSetting.replaced))
             dialogue?.started(at: now)
-            log.write(.debug, "program started", fields)
+            log.write(.debug, "program started") { putWho(in: &$0) }
         } catch {
-            log.write(.error, "program failed", fields + [("text", .text("\(program.file.path): \(error.text)"))])
+            log.write(.error, "program failed") {
+                putWho(in: &$0)
+                $0.text("text", "\(program.file.path): \(error.text)")
+            }
             dialogue?.startFailed(error.text)
         }
     }
@@ -209,30 +212,37 @@ final class ProgramWorker: Worker {
 
     // MARK: The log
 
-    private var fields: [Log.Field] {
-        var fields: [Log.Field] = [("connection", .number(setting.connection))]
-        if let running { fields.append(("pid", .number(UInt64(running.pid)))) }
-        return fields
+    /// Whose connection it is, and which process.
+    private func putWho(in line: inout LogLine) {
+        line.number("connection", setting.connection)
+        if let running { line.number("pid", running.pid) }
     }
 
     private func write(_ note: ProgramDialogue.Note) {
         switch note {
-        case .line(let line):
-            let skipped: [Log.Field] = line.skipped > 0 ? [("skipped", .number(line.skipped))] : []
-            log.write(.info, "program", fields + skipped + [("text", .text(line.text))])
-        case .ended(let exit, let request, let wasAsked, let skipped):
-            var all = fields
-            if let request { all.append(("request", .number(UInt64(request)))) }
-            switch exit {
-            case .status(let status): all.append(("status", .number(UInt64(status))))
-            case .signal(let signal): all.append(("signal", .text(signal)))
-            case .hung: break
+        case .line(let text):
+            log.write(.info, "program") { line in
+                putWho(in: &line)
+                if text.skipped > 0 { line.number("skipped", text.skipped) }
+                line.text("text", text.text)
             }
-            if skipped > 0 { all.append(("skipped", .number(skipped))) }
-            log.write(wasAsked || exit == .status(0) ? .debug : .warning, "program ended", all)
+        case .ended(let exit, let request, let wasAsked, let skipped):
+            log.write(wasAsked || exit == .status(0) ? .debug : .warning, "program ended") { line in
+                putWho(in: &line)
+                if let request { line.number("request", request) }
+                switch exit {
+                case .status(let status): line.number("status", status)
+                case .signal(let signal): line.text("signal", signal)
+                case .hung: break
+                }
+                if skipped > 0 { line.number("skipped", skipped) }
+            }
             running = nil
         case .discarded(let what):
-            log.write(.warning, "discarded", reason: "\(what)", most: 1, fields + [("text", .text(what.rawValue))])
+            log.write(.warning, "discarded", reason: "\(what)", most: 1) {
+                putWho(in: &$0)
+                $0.text("text", what.rawValue)
+            }
         }
     }
 }

@@ -176,13 +176,16 @@ public struct Server: ~Copyable {
             throw error
         }
         let address = address.description
-        var fields: [Log.Field] = [("address", .text(address)), ("pid", .number(UInt64(processID)))]
-        if let account {
-            fields += [("user", .number(UInt64(account.user))), ("group", .number(UInt64(account.group)))]
+        log.write(.info, "listening") {
+            $0.text("address", address)
+            $0.number("pid", processID)
+            if let account {
+                $0.number("user", account.user)
+                $0.number("group", account.group)
+            }
+            if let control = options.control { $0.text("control", control) }
+            if let metrics = look.metricsAddress { $0.address("metrics", metrics) }
         }
-        if let control = options.control { fields.append(("control", .text(control))) }
-        if let metrics = look.metricsAddress { fields.append(("metrics", .text(metrics.description))) }
-        log.write(.info, "listening", fields)
         tokenFile?.checkPermissions(log)
         prepareForChildren()
         tellReady(address)
@@ -209,7 +212,7 @@ public struct Server: ~Copyable {
         do throws(SystemError) {
             try Descriptor(owning: number).write(Array("listening on \(address)\n".utf8))
         } catch {
-            log.write(.warning, "not announced", [("text", .text("--ready-fd \(number): \(error)"))])
+            log.write(.warning, "not announced") { $0.text("text", "--ready-fd \(number): \(error)") }
         }
     }
 }

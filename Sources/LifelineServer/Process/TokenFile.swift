@@ -54,9 +54,10 @@ final class TokenFile {
     /// Warns where others than its owner can read the file.
     func checkPermissions(_ log: Log) {
         guard state?.isOpenToOthers(but: ownGroup) ?? false else { return }
-        log.write(
-            .warning, "token file open to others",
-            [("path", .text(path)), ("text", .text("its group or everybody may read it: chmod 600 closes it"))])
+        log.write(.warning, "token file open to others") {
+            $0.text("path", path)
+            $0.text("text", "its group or everybody may read it: chmod 600 closes it")
+        }
     }
 
     /// Reads the file again if it has changed. One that cannot be used is told once, and the tokens stay as they were:
@@ -67,13 +68,17 @@ final class TokenFile {
         state = now
         do throws(Trouble) {
             (state, tokens) = try TokenFile.read(path)
-            log.write(.info, "token file read", [("path", .text(path)), ("tokens", .number(UInt64(tokens.count)))])
+            log.write(.info, "token file read") {
+                $0.text("path", path)
+                $0.number("tokens", tokens.count)
+            }
             checkPermissions(log)
             return true
         } catch {
-            log.write(
-                .error, "token file not read",
-                [("path", .text(path)), ("text", .text("\(error.text); the tokens stay as they were"))])
+            log.write(.error, "token file not read") {
+                $0.text("path", path)
+                $0.text("text", "\(error.text); the tokens stay as they were")
+            }
             return false
         }
     }

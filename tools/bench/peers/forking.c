@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -109,6 +110,7 @@ int main(int count, char **arguments) {
         else return fprintf(stderr, "forking: %s is no flag: see the first lines of forking.c\n", flag), 64;
     }
     set_up_slots();
+    tzset();  /* Once for all children: else gmtime_r(3) reads /etc/localtime in each of them. */
 
     int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), one = 1;
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port),
