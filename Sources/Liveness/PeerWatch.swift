@@ -61,7 +61,10 @@ struct PeerWatch: Sendable {
     }
     private var slowAt: Instant? { stuckSince.map { $0 + heartbeat.deadAfter } }
 
-    var deadline: Instant? { earlier(earlier(silentAt, frameLateAt), slowAt) }
+    /// As a rule the peer has no frame unfinished, and nothing waits for it.
+    @inline(__always) var deadline: Instant? {
+        unfinished == nil && stuckSince == nil ? silentAt : earlier(earlier(silentAt, frameLateAt), slowAt)
+    }
 
     /// The reason to drop the peer at `now`, if there is one.
     func verdict(at now: Instant) -> Violation? {

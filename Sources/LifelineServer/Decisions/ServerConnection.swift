@@ -9,7 +9,7 @@ import Liveness
 struct ServerConnection {
     /// What the loop has to bring to the handler.
     enum Event: Sendable {
-        case opened(Hello)
+        indirect case opened(Hello)
         case request(UInt32, ArraySlice<UInt8>)
         case message(ArraySlice<UInt8>)
         /// Nobody waits for the answer to this request any more: it has its ending, or the connection has.
