@@ -54,7 +54,7 @@ struct Workload {
     var isEmpty: Bool { unanswered.isEmpty }
     var count: Int { unanswered.count }
     /// The bytes of the requests without an ending, and of the messages that wait.
-    var bytes: Int { unanswered.reduce(waitingMessages) { $0 + $1.bytes } }
+    @inline(__always) var bytes: Int { unanswered.reduce(waitingMessages) { $0 + $1.bytes } }
     /// Since when the oldest request has been here.
     var oldest: Instant? { unanswered.first?.since }
 
@@ -147,7 +147,7 @@ struct Workload {
 
     // MARK: Time
 
-    var deadline: Instant? {
+    @inline(__always) var deadline: Instant? {
         guard let timeout, let current else { return nil }
         return current.since + (current.isLate ? Workload.comeBack : timeout)
     }

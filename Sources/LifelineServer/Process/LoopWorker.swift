@@ -19,7 +19,7 @@ final class LoopWorker: Worker {
     var width: Int { 1 }
     var deadline: Instant? { nil }
     var isOver: Bool { true }
-    func append(to entries: inout [PollEntry], for connection: borrowing ServerConnection) {}
+    func append(to entries: inout [PollEntry], for connection: inout ServerConnection) {}
     func signalled(_ signal: Int32, at now: Instant) {}
     func giveUp() {}
 

@@ -65,7 +65,7 @@ final class ProgramWorker: Worker {
         write(at: .now)
     }
 
-    func append(to entries: inout [PollEntry], for connection: borrowing ServerConnection) {
+    func append(to entries: inout [PollEntry], for connection: inout ServerConnection) {
         mayGoOn = dialogue?.steps.first.map { hasRoom(for: $0, on: connection) } ?? false
         guard let dialogue, let running else { return }
         entries += running.entries(

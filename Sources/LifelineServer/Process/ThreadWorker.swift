@@ -63,7 +63,7 @@ final class ThreadWorker: Worker {
         if trouble != nil { isOver = true } else { desk.put(.closed(ending)) }
     }
 
-    func append(to entries: inout [PollEntry], for connection: borrowing ServerConnection) {
+    func append(to entries: inout [PollEntry], for connection: inout ServerConnection) {
         desk.tell(
             messageRoom: connection.messageRoom, partRoom: request.map { connection.room(for: $0) } ?? 0,
             isOpen: connection.departure == nil)

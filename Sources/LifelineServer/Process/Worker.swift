@@ -22,7 +22,9 @@ protocol Worker: AnyObject {
     func closed(_ ending: Ending)
 
     /// Adds what poll(2) is to wait for besides the socket and the signals. Called just before each wait.
-    func append(to entries: inout [PollEntry], for connection: borrowing ServerConnection)
+    ///
+    /// The connection is not changed; a `borrowing` one would be copied for the call.
+    func append(to entries: inout [PollEntry], for connection: inout ServerConnection)
     /// When the loop has to wake for it at the latest.
     var deadline: Instant? { get }
     /// A child of this process has ended, or a thread of it has called.
