@@ -28,6 +28,8 @@ final class ThreadWorker: Worker {
     func giveUp() {}
 
     func opened(_ hello: Hello, tokenName: String?, on connection: inout ServerConnection, at now: Instant) {
+        // The first request may be here, and on its way to the handler, before the loop waits for the first time.
+        desk.tell(messageRoom: connection.messageRoom, partRoom: 0, isOpen: true)
         do {
             let moved = handler
             let desk = desk
