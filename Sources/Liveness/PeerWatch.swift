@@ -17,6 +17,11 @@ struct PeerWatch: Sendable {
     /// After its end of stream a peer cannot be heard any more, and is not judged for it.
     private(set) var mayBeHeard = true
 
+    /// Whether a frame has begun and not ended.
+    @inline(__always) var hasUnfinished: Bool { unfinished != nil }
+    /// Whether bytes wait.
+    @inline(__always) var isStuck: Bool { stuckSince != nil }
+
     init(_ heartbeat: Heartbeat, at now: Instant) {
         self.heartbeat = heartbeat
         lastHeard = now

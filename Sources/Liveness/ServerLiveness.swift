@@ -60,12 +60,14 @@ public struct ServerLiveness: Sendable {
 
     /// What the decoder says after it has read: the number of the frame begun last, and its length if it is not whole.
     public mutating func frame(_ number: UInt64, unfinishedLength: UInt32?, at now: Instant) {
+        guard unfinishedLength != nil || watch?.hasUnfinished ?? false else { return }
         watch?.frame(number, unfinishedLength: unfinishedLength, at: now)
         reckon()
     }
 
     /// What became of an attempt to write: whether the kernel took any bytes, and whether more wait.
     public mutating func wrote(any: Bool, waiting: Bool, at now: Instant) {
+        guard waiting || watch?.isStuck ?? false else { return }
         watch?.wrote(any: any, waiting: waiting, at: now)
         reckon()
     }

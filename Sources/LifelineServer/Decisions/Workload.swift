@@ -117,7 +117,8 @@ struct Workload {
     mutating func end(_ id: UInt32) -> Unanswered? {
         guard let index = unanswered.firstIndex(where: { $0.id == id }) else { return nil }
         if id > lastID { withdraw { $0 == id } }
-        return unanswered.remove(at: index)
+        // As a rule it is alone, and the last is taken out with less.
+        return index == unanswered.count - 1 ? unanswered.removeLast() : unanswered.remove(at: index)
     }
 
     /// Takes requests back that the handler has not been given.

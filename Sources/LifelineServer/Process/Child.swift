@@ -207,7 +207,7 @@ struct Child: ~Copyable {
         if !connection.isWorking { slot.request = 0 }
     }
 
-    private mutating func give(_ event: ServerConnection.Event, at now: Instant) {
+    private mutating func give(_ event: consuming ServerConnection.Event, at now: Instant) {
         switch event {
         case .opened(let hello):
             if let name = hello.options.name { slot.name = Array(name.utf8) }
