@@ -32,6 +32,8 @@ struct Child: ~Copyable {
 
     private let socket: Descriptor
     private let signals: Held<SignalDescriptor>
+    /// That of `signals`: what a class holds is checked at each look.
+    private let signalNumber: Int32
     private let peer: SocketAddress
     private let id: UInt64
     private let acceptedAt: Instant
@@ -67,6 +69,7 @@ struct Child: ~Copyable {
         title: ProcessTitle?, worker: any Worker, signals: Held<SignalDescriptor>
     ) {
         self.signals = signals
+        signalNumber = signals.number ?? -1
         lastWords = LastWords(
             Close(.handlerFailed, "the handler crashed").frame, numberAt: Close.lastIDOffset, to: socket, slot: slot)
         self.socket = socket
@@ -128,7 +131,7 @@ struct Child: ~Copyable {
 
     private mutating func wait() {
         if entries.count > 2 { entries.removeLast(entries.count - 2) }
-        entries[0] = PollEntry(signals.number ?? -1)
+        entries[0] = PollEntry(signalNumber)
         // A client that ended its stream is still waited for: poll(2) says when it is gone altogether.
         entries[1] = PollEntry(leaveBy == nil ? socket.number : -1, reading: mayRead, writing: isBlocked)
         worker.append(to: &entries, for: &connection)

@@ -4,7 +4,8 @@ import Posix
 
 /// Calls a handler that answers at once, in the child's loop.
 final class LoopWorker: Worker {
-    private var handler: any Handler
+    // No one else can reach it, so its accesses need no check.
+    @exclusivity(unchecked) private var handler: any Handler
     private let makeConnection: ConnectionMaker
     private let desk = Desk()
     private var longest = 0
