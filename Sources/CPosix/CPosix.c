@@ -26,11 +26,6 @@ int cposix_stream_socket(int family) { return socket(family, SOCK_STREAM | SOCK_
 
 int cposix_datagram_socket(void) { return socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); }
 
-void *cposix_share(size_t size) {
-    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    return memory == MAP_FAILED ? NULL : memory;
-}
-
 int cposix_drop_new_handshakes(int listener) {
     // A filter sees a segment from its TCP header on; byte 13 holds the flags, and 0x02 is SYN.
     struct sock_filter code[] = {
@@ -45,9 +40,10 @@ int cposix_drop_new_handshakes(int listener) {
 
 int cposix_signalfd(const sigset_t *signals) { return signalfd(-1, signals, SFD_CLOEXEC | SFD_NONBLOCK); }
 
-int cposix_read_signal(int descriptor) {
+int cposix_read_signal(int descriptor, pid_t *sender) {
     struct signalfd_siginfo info;
     ssize_t count = read(descriptor, &info, sizeof info);
+    *sender = (pid_t)info.ssi_pid;
     if (count == (ssize_t)sizeof info) return (int)info.ssi_signo;
     if (count >= 0) errno = EAGAIN;
     return -1;

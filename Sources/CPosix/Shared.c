@@ -9,12 +9,20 @@
 
 _Static_assert(sizeof(struct cposix_slot) % 64 == 0, "a slot is whole lines of the cache");
 
-static void *shared(size_t size) {
+void *cposix_share(size_t size) {
     void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return memory == MAP_FAILED ? NULL : memory;
 }
 
-struct cposix_slot *cposix_make_slots(size_t count) { return shared(count * sizeof(struct cposix_slot)); }
+void *cposix_keep(size_t size) {
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) return NULL;
+    if (madvise(memory, size, MADV_DONTFORK) == 0) return memory;
+    munmap(memory, size);
+    return NULL;
+}
+
+struct cposix_slot *cposix_make_slots(size_t count) { return cposix_share(count * sizeof(struct cposix_slot)); }
 
 int cposix_make_board(size_t size, void **written, const void **read) {
     const int file = memfd_create("board", MFD_CLOEXEC);

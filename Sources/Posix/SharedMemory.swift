@@ -10,3 +10,12 @@ public func sharedMemory<Value: ~Copyable>(
     guard let memory = cposix_share(count * MemoryLayout<Value>.stride) else { throw SystemError("mmap") }
     return memory.bindMemory(to: Value.self, capacity: count)
 }
+
+/// Memory of this process that those that it forks do not have (mmap(2), MADV_DONTFORK in madvise(2)), all zero at
+/// first, which must be a valid `Value`. It is never given back.
+public func ownMemory<Value: BitwiseCopyable>(
+    of count: Int, _ type: Value.Type
+) throws(SystemError) -> UnsafeMutablePointer<Value> {
+    guard let memory = cposix_keep(count * MemoryLayout<Value>.stride) else { throw SystemError("mmap") }
+    return memory.bindMemory(to: Value.self, capacity: count)
+}

@@ -40,10 +40,12 @@ public struct SignalDescriptor: ~Copyable {
         descriptor = Descriptor(owning: number)
     }
 
-    /// The next signal that waits, or nil.
-    public func next() -> Int32? {
-        let signal = retryingInterrupted { cposix_read_signal(number) }
-        return signal < 0 ? nil : signal
+    /// The next signal that waits and the process that it comes from, or nil. Of several that mean the same the system
+    /// keeps one.
+    public func next() -> (signal: Int32, sender: ProcessID)? {
+        var sender: ProcessID = 0
+        let signal = retryingInterrupted { cposix_read_signal(number, &sender) }
+        return signal < 0 ? nil : (signal, sender)
     }
 }
 

@@ -28,13 +28,16 @@ public struct Slots {
     }
 
     private let slots: UnsafeMutablePointer<cposix_slot>
-    private var free: [Int] = []
+    /// The last `freeCount` that were given back, the next one last.
+    private let free: UnsafeMutablePointer<Int32>
+    private var freeCount = 0
     private var used = 0
 
     /// `count` of them, which cost no memory until they are used (mmap(2)).
     public init(_ count: Int) throws(SystemError) {
         guard let slots = cposix_make_slots(count) else { throw SystemError("mmap") }
         self.slots = slots
+        free = try ownMemory(of: count, Int32.self)
     }
 
     /// A slot's own.
@@ -42,7 +45,11 @@ public struct Slots {
 
     /// An empty slot that is not taken; there must be one.
     public mutating func take() -> Int {
-        let index = free.popLast() ?? used
+        var index = used
+        if freeCount > 0 {
+            freeCount -= 1
+            index = Int(free[freeCount])
+        }
         used = max(used, index + 1)
         clear(index)
         return index
@@ -52,7 +59,10 @@ public struct Slots {
     public func clear(_ index: Int) { slots[index] = cposix_slot() }
 
     /// Gives a slot back.
-    public mutating func giveBack(_ index: Int) { free.append(index) }
+    public mutating func giveBack(_ index: Int) {
+        free[freeCount] = Int32(index)
+        freeCount += 1
+    }
 }
 
 extension Slots.Slot {

@@ -23,11 +23,14 @@ int cposix_datagram_socket(void);
 
 /// mmap(2) of `size` zeroed bytes that this process and those that it forks share, or NULL with errno.
 void *cposix_share(size_t size);
+/// mmap(2) of `size` zeroed bytes that no process has that this one forks (MADV_DONTFORK in madvise(2)), or NULL with
+/// errno.
+void *cposix_keep(size_t size);
 
 /// signalfd(2) with SFD_CLOEXEC and SFD_NONBLOCK.
 int cposix_signalfd(const sigset_t *signals);
-/// The next signal from a signalfd, or -1 with errno.
-int cposix_read_signal(int descriptor);
+/// The next signal from a signalfd and the process that it comes from, or -1 with errno.
+int cposix_read_signal(int descriptor, pid_t *sender);
 
 /// eventfd(2) with EFD_CLOEXEC and EFD_NONBLOCK.
 int cposix_eventfd(void);

@@ -161,7 +161,7 @@ struct Child: ~Copyable {
 
     /// False where one says that it is over.
     private mutating func takeSignals(at now: Instant) -> Bool {
-        while let signal = signals.next() {
+        while let (signal, _) = signals.next() {
             switch signal {
             case Signal.terminate: terminate(at: now)
             case Signal.quit:

@@ -30,8 +30,6 @@ final class Crew {
     /// What is known of one that was reaped.
     struct Reaped {
         let slot: Int
-        /// It was done with its last connection, which the parent did not know yet.
-        let isDone: Bool
         /// It should have waited.
         let hasWaited: Bool
     }
@@ -41,21 +39,18 @@ final class Crew {
     private static let longestStay = Duration.seconds(1)
 
     private var members: [ProcessID: Member] = [:]
-    private var bySlot: [Int: Member] = [:]
     /// The one that waited last is the next: its memory is in the caches.
     private var waiting: [Member] = []
     /// Those with a channel that serve a connection.
     private var busy: [ProcessID: Member] = [:]
     private let comeBack: Bool
-    private var done: DoneMarks
     private var pool: Pool
     /// How many connections were given to them.
     private(set) var given: UInt64 = 0
 
-    /// `reuse` is how many connections each of them serves, and `slots` how many there are for all children.
-    init(_ size: PoolSize, reuse: Int, slots: Int, at now: Instant) throws(SystemError) {
+    /// `reuse` is how many connections each of them serves.
+    init(_ size: PoolSize, reuse: Int, at now: Instant) {
         comeBack = reuse > 1
-        done = try DoneMarks(slots)
         pool = Pool(size, at: now)
     }
 
@@ -69,7 +64,6 @@ final class Crew {
     func add(_ pid: ProcessID, slot: Int, _ channel: consuming Descriptor) {
         let member = Member(pid, slot: slot, channel)
         members[pid] = member
-        bySlot[slot] = member
         waiting.append(member)
     }
 
@@ -116,20 +110,15 @@ final class Crew {
         return isGiven
     }
 
-    /// Tells `body` of each child that is done with its connection since the last time. It waits, where it may.
-    func collect(_ body: (ProcessID) -> Void) {
-        done.takeAll { slot in
-            guard let member = bySlot[slot] else { return }
-            if busy.removeValue(forKey: member.pid) != nil {
-                member.busySince = nil
-                waiting.append(member)
-            }
-            body(member.pid)
+    /// A child is done with its connection and waits, where it may; false where it never was one of these.
+    func isBack(_ pid: ProcessID) -> Bool {
+        guard let member = members[pid] else { return false }
+        if busy.removeValue(forKey: pid) != nil {
+            member.busySince = nil
+            waiting.append(member)
         }
+        return true
     }
-
-    /// In a child: it is done with its connection.
-    func markDone(_ slot: Int) { done.make(slot) }
 
     /// A member that serves a connection shall serve no other.
     func letGo(_ pid: ProcessID) { busy.removeValue(forKey: pid)?.channel = nil }
@@ -147,13 +136,12 @@ final class Crew {
     }
 
     /// A process was reaped, and is one of them no more; nil where it never was.
-    func remove(_ pid: ProcessID, at now: Instant) -> Reaped? {
+    func remove(_ pid: ProcessID) -> Reaped? {
         guard let member = members.removeValue(forKey: pid) else { return nil }
-        bySlot[member.slot] = nil
         busy[pid] = nil
         let index = waiting.firstIndex { $0.pid == pid }
         if let index { waiting.remove(at: index) }
-        return Reaped(slot: member.slot, isDone: done.take(member.slot), hasWaited: index != nil)
+        return Reaped(slot: member.slot, hasWaited: index != nil)
     }
 
     /// The parent's ends of all channels.

@@ -21,7 +21,7 @@ extension Held where Value == Pidfile {
 
 extension Held where Value == SignalDescriptor {
     var number: Int32? { value?.number }
-    func next() -> Int32? { value?.next() }
+    func next() -> (signal: Int32, sender: ProcessID)? { value?.next() ?? nil }
 }
 
 extension Held where Value == DescriptorCount {

@@ -15,17 +15,13 @@ final class Parent {
     /// Makes what works on a connection's requests, in its child: of the socket, the connection's number and its peer.
     typealias WorkerMaker = (borrowing Descriptor, UInt64, SocketAddress) -> any Worker
 
-    struct Record {
-        let connection: UInt64
-        let peer: SocketAddress
-        let acceptedAt: Instant
-        let slot: Int
-    }
-
     /// So many connections are accepted in a row before children are reaped again.
     private static var acceptedAtOnce: Int { 64 }
     /// Children are looked for this often even if no signal says that one has ended.
     private static var sweepEvery: Duration { .seconds(5) }
+    /// To look whether any child has ended costs the system a little for each that there is. For each it is left in peace
+    /// for so long afterwards: a hundredth of the time goes into it at most.
+    private static var peaceForEach: Duration { .microseconds(5) }
 
     var options: ServerOptions { didSet { service = options.service } }
     private var service: Child.Service
@@ -53,8 +49,12 @@ final class Parent {
     private let refusals = Refusals()
     /// Given up for a moment where accept lacks a descriptor, so that one client can be accepted and told.
     private var spare = try? Descriptor.event()
-    var children: [ProcessID: Record] = [:]
+    var children: ChildTable
     var slots: Slots
+    /// Set by children that are done with their connections.
+    var done: DoneMarks
+    /// Children that have said so and were not reaped yet, unless somebody has reaped them meanwhile.
+    var leaving: [ProcessID] = []
     /// Those that were forked ahead, with `--pool`.
     let crew: Crew?
     private(set) var connections: UInt64 = 0
@@ -62,8 +62,12 @@ final class Parent {
     var admission: Admission
     var random = SystemRandomNumberGenerator()
     private var nextSweep = Instant.now
-    /// A child has ended, or an orphan is to be looked for.
-    private var mayHaveEnded = false
+    /// A signal has said so since children were reaped.
+    private var hasOneEnded = false
+    /// When all children are looked at, since one has ended that nobody may have named; nil where none has.
+    private var looksThrough: Instant?
+    /// When all children were looked at last.
+    private var lookedThrough = Instant.now
     var shutdown: Shutdown
     /// Set when the server drains: who is sent away when.
     var drain: Drain?
@@ -72,9 +76,10 @@ final class Parent {
 
     init(
         _ options: ServerOptions, _ listening: consuming Listening, _ signals: consuming SignalDescriptor,
-        childSignals: consuming SignalDescriptor, _ pidfile: consuming Pidfile?, _ supervisor: Supervisor, slots: Slots,
-        crew: Crew?, orders: Orders,
-        tokenFile: TokenFile?, ownGroup: UInt32?, log: Log, _ source: WorkerSource, reload readAgain: Reloader?
+        childSignals: consuming SignalDescriptor, _ pidfile: consuming Pidfile?, _ supervisor: Supervisor,
+        _ books: Books,
+        orders: Orders, tokenFile: TokenFile?, ownGroup: UInt32?, log: Log, _ source: WorkerSource,
+        reload readAgain: Reloader?
     ) {
         self.options = options
         service = options.service
@@ -85,10 +90,12 @@ final class Parent {
         self.childSignals = Held(childSignals)
         self.pidfile = Held(pidfile)
         self.supervisor = supervisor
-        self.slots = slots
-        self.crew = crew
+        children = books.children
+        slots = books.slots
+        done = books.done
+        crew = options.pool.map { Crew($0, reuse: options.poolReuse, at: .now) }
         self.orders = orders
-        title = options.showsTitles ? ProcessTitle.own : nil
+        title = options.title
         self.tokenFile = tokenFile
         self.ownGroup = ownGroup
         self.readAgain = readAgain
@@ -105,8 +112,6 @@ final class Parent {
         look = Look(
             listeners, at: .now, control: { [unowned self] in answer($0) }, metrics: { [unowned self] in metrics() })
         defer { look.end() }
-        // Nothing of what lasts is made any more.
-        fillHeap()
         while shutdown.isServing || hasChildren || orphans?.deadline != nil
             || (!shutdown.isAtOnce && (refusals.deadline != nil || listensUntil != nil))
         {
@@ -121,14 +126,17 @@ final class Parent {
             entries += look.entries
             wait(for: &entries, from: now, until: isShort ? now : nil)
             let woke = Instant.now
+            if entries[0].isReadable {
+                while let (signal, sender) = signals.next() { take(signal, of: sender, at: woke) }
+            }
+            // After the signals: who has ended by then has said so before.
             collect(at: woke)
-            if entries[0].isReadable { while let signal = signals.next() { take(signal, at: woke) } }
             refusals.woke(entries[2..<2 + refused.count], at: woke)
             let step = shutdown.woke(at: woke)
             if step == .leave { break }
             take(step, at: woke)
             sendAway(at: woke)
-            if mayHaveEnded || orphans != nil || !shutdown.isServing || nextSweep <= woke { reapAll(at: woke) }
+            reapAll(at: woke)
             look.woke(entries[(2 + refused.count)...], at: woke)
             if !shutdown.isServing { refuseLatecomers(at: woke) } else if entries[1].isReadable { acceptSome() }
             if mayAccept, !entries[1].isReadable { supervisor.accepted() }
@@ -155,7 +163,7 @@ final class Parent {
         if shutdown.isServing { supervisor.tellServing(children.count) }
     }
 
-    private func take(_ signal: Int32, at now: Instant) {
+    private func take(_ signal: Int32, of sender: ProcessID, at now: Instant) {
         switch signal {
         case Signal.terminate, Signal.interrupt:
             take(shutdown.signalled(at: now), at: now)
@@ -167,7 +175,7 @@ final class Parent {
             log.reopen()
             for pid in processes { sendSignal(Signal.reopen, to: pid) }
         case Signal.childEnded:
-            mayHaveEnded = true
+            hasEnded(sender, at: now)
         default:
             break
         }
@@ -176,7 +184,9 @@ final class Parent {
     private func wait(for entries: inout [PollEntry], from now: Instant, until soon: Instant?) {
         let end = earlier(earlier(shutdown.deadline, drain?.deadline), earlier(listensUntil, orphans?.deadline))
         let others = earlier(earlier(refusals.deadline, supervisor.deadline), look.deadline)
-        let own = earlier(earlier(earlier(end, others), earlier(pause.until, crew?.deadline(sweep: nextSweep))), soon)
+        let own = earlier(
+            earlier(earlier(end, others), earlier(pause.until, crew?.deadline(sweep: nextSweep))),
+            earlier(looksThrough, soon))
         do {
             try poll(&entries, until: earlier(own, now + Parent.sweepEvery))
         } catch {
@@ -252,18 +262,21 @@ final class Parent {
     func began(_ pid: ProcessID, _ slot: Int, peer: SocketAddress, at now: Instant) {
         connections += 1
         look.totals.accept()
-        children[pid] = Record(connection: connections, peer: peer, acceptedAt: now, slot: slot)
+        children.insert(
+            ChildTable.Record(pid: pid, slot: slot, connection: connections, peer: peer, acceptedAt: now))
         admission.began(peer.ipNumber, slot: slot)
     }
 
     /// A connection is over: what its child has shown of it is counted now.
-    func ended(_ record: Record, failedHandshake: Bool, at now: Instant) {
+    func ended(_ record: ChildTable.Record, failedHandshake: Bool, at now: Instant) {
         admission.ended(record.peer.ipNumber, slot: record.slot, failedHandshake: failedHandshake, at: now)
         look.totals.reap(Figures(slots[record.slot]))
     }
 
     /// The children's processes, with or without a connection.
-    var processes: [ProcessID] { children.keys + (crew?.processes.filter { children[$0] == nil } ?? []) }
+    var processes: [ProcessID] {
+        children.records.map(\.pid) + (crew?.processes.filter { children[$0] == nil } ?? [])
+    }
     private var hasChildren: Bool { !children.isEmpty || !(crew?.isEmpty ?? true) }
 
     func refuse(_ connection: consuming Descriptor, _ refusal: Admission.Refusal, at now: Instant) {
@@ -303,7 +316,9 @@ final class Parent {
     ) -> Never {
         begin(closing: descriptors)
         var child = child(connection, words, slot: slot)
-        exitProcess(child.run())
+        let status = child.run()
+        done.make(slot)
+        exitProcess(status)
     }
 
     /// The descriptors that no child is to have.
@@ -345,25 +360,50 @@ final class Parent {
         return nil
     }
 
+    /// A child has ended, as a signal says. Where several have ended it is sent once, and names one of them.
+    private func hasEnded(_ pid: ProcessID, at now: Instant) {
+        hasOneEnded = true
+        if looksThrough == nil { looksThrough = lookedThrough + Parent.peaceForEach * Double(children.count) }
+        guard looksThrough! > now, let ended = reap(pid) else { return }
+        settle(ended, at: now)
+    }
+
+    /// Reaps those children that have said that they end, and, when it is time, all others too.
     private func reapAll(at now: Instant) {
-        mayHaveEnded = false
-        while let ended = reap() {
-            orphans?.reaped(ended)
-            let member = crew?.remove(ended.pid, at: now)
-            let record = children.removeValue(forKey: ended.pid)
-            if let member, member.isDone || record == nil {
-                if let record { self.ended(record, failedHandshake: false, at: now) }
-                leftPool(member, ended, at: now)
-                continue
+        if hasOneEnded {
+            hasOneEnded = false
+            leaving.removeAll { pid in
+                guard children[pid] != nil else { return true }
+                guard let ended = reap(pid) else { return false }
+                settle(ended, at: now)
+                return true
             }
-            guard let record else { continue }
-            let slot = slots[record.slot]
-            let isProper = slot.isFinished && (ended.status == 0 || ended.status == Child.failedHandshake)
-            if !isProper { report(ended, of: record, slot, at: now) }
-            self.ended(record, failedHandshake: isProper && ended.status == Child.failedHandshake, at: now)
-            slots.giveBack(record.slot)
+        }
+        if nextSweep <= now || looksThrough.map({ $0 <= now }) ?? false {
+            looksThrough = nil
+            lookedThrough = now
+            while let ended = reap() { settle(ended, at: now) }
         }
         orphans?.kill(allBut: { children[$0] != nil || crew?.contains($0) ?? false }, at: now)
+    }
+
+    /// What there was for a process that has ended is given back.
+    private func settle(_ ended: Ended, at now: Instant) {
+        orphans?.reaped(ended)
+        let member = crew?.remove(ended.pid)
+        let record = children.remove(ended.pid)
+        guard let number = record?.slot ?? member?.slot else { return }
+        let isDone = done.take(number)
+        if let member, isDone || record == nil {
+            if let record { self.ended(record, failedHandshake: false, at: now) }
+            return leftPool(member, ended, at: now)
+        }
+        guard let record else { return }
+        let slot = slots[number]
+        let isProper = slot.isFinished && (ended.status == 0 || ended.status == Child.failedHandshake)
+        if !isProper { report(ended, of: record, slot, at: now) }
+        self.ended(record, failedHandshake: isProper && ended.status == Child.failedHandshake, at: now)
+        slots.giveBack(number)
     }
 
     /// How a process ended, for the log.
@@ -372,7 +412,7 @@ final class Parent {
     }
 
     /// A child that did not come to its proper end: something killed it, or its handler did.
-    private func report(_ ended: Ended, of record: Record, _ slot: Slots.Slot, at now: Instant) {
+    private func report(_ ended: Ended, of record: ChildTable.Record, _ slot: Slots.Slot, at now: Instant) {
         var fields: [Log.Field] = [
             ("connection", .number(record.connection)), ("pid", .number(UInt64(ended.pid))),
             ("peer", .text(record.peer.description)),

@@ -26,7 +26,7 @@ extension Parent {
             uptime: .now - look.startedAt, version: lifelineVersion)
     }
 
-    private var figures: [Figures] { children.values.map { Figures(slots[$0.slot]) } }
+    private var figures: [Figures] { children.records.map { Figures(slots[$0.slot]) } }
 
     private func status() -> [UInt8] {
         let now = Instant.now
@@ -57,7 +57,7 @@ extension Parent {
 
     /// A row for each connection, by id. They are made as they are read: a connection that has ended by then has none.
     private func connectionRows() -> Visitors.Answer {
-        var left = children.map { (id: $0.value.connection, pid: $0.key) }.sorted { $0.id < $1.id }[...]
+        var left = children.records.map { (id: $0.connection, pid: $0.pid) }.sorted { $0.id < $1.id }[...]
         var count: Int? = 0
         return Visitors.Answer(bytes: []) { [self] in
             guard !left.isEmpty else {
@@ -80,16 +80,19 @@ extension Parent {
     }
 
     private func drop(_ id: UInt64) -> [UInt8] {
-        guard let (pid, record) = children.first(where: { $0.value.connection == id }) else {
+        guard let record = children.records.first(where: { $0.connection == id }) else {
             return ControlAnswer.failed("unknown_connection", "there is no connection \(id)")
         }
-        order(.kick, to: pid)
+        order(.kick, to: record.pid)
         log.write(
             .info, "kicked",
-            [("connection", .number(id)), ("pid", .number(UInt64(pid))), ("peer", .text(record.peer.description))])
+            [
+                ("connection", .number(id)), ("pid", .number(UInt64(record.pid))),
+                ("peer", .text(record.peer.description)),
+            ])
         return ControlAnswer.done {
             $0.add("id", id)
-            $0.add("pid", pid)
+            $0.add("pid", record.pid)
             $0.add("peer", record.peer.description)
         }
     }

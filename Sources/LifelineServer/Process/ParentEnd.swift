@@ -14,20 +14,20 @@ extension Parent {
         case .drain:
             crew?.letAllGo()
             report("draining", [("over", .seconds(options.drain))])
-            let sent = options.drain > .zero ? Array(children.keys) : []
+            let sent = options.drain > .zero ? children.records.map(\.pid) : []
             drain = Drain(of: sent, over: options.drain, from: now) { .random(in: 0..<1) }
             supervisor.tell(.stopping(connections: children.count))
             supervisor.accepted()  // No one waits for it any more, whatever it did.
             stopListening(at: now)
         case .end:
             if options.drain > .zero { report("drained") }
-            for pid in children.keys { order(.end, to: pid) }
+            for child in children.records { order(.end, to: child.pid) }
         case .quit:
             crew?.letAllGo()
             report("quitting")
             supervisor.tell(.stopping(connections: children.count))
             drain = Drain(of: [], over: .zero, from: now) { 0 }
-            for pid in children.keys { sendSignal(Signal.quit, to: pid) }
+            for child in children.records { sendSignal(Signal.quit, to: child.pid) }
             stopListening(at: now, waits: false)
         case .kill:
             log.write(.warning, "killing", [("children", .number(UInt64(children.count)))])

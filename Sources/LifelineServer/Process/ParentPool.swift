@@ -20,10 +20,12 @@ extension Parent {
         return false
     }
 
-    /// Children that are done with their connections have none any more.
+    /// Children that are done with their connections have none any more, where they stay, or are about to end.
     func collect(at now: Instant) {
-        crew?.collect { pid in
-            guard let record = children.removeValue(forKey: pid) else { return }
+        done.takeAll { slot in
+            guard let pid = children.leaves(slot) else { return }
+            guard let crew, crew.isBack(pid) else { return leaving.append(pid) }
+            guard let record = children.remove(pid) else { return }
             ended(record, failedHandshake: false, at: now)
         }
     }
@@ -64,7 +66,7 @@ extension Parent {
                 var child = child(connection, words, slot: slot)
                 return (child.run(), child.hasLeftNothing)
             } isDone: {
-                crew?.markDone(slot)
+                done.make(slot)
             }
         } catch {
             log.write(

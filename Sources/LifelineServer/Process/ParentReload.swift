@@ -29,9 +29,9 @@ extension Parent {
                 if source.leavesOrphans, orphans == nil { orphans = Orphans() }
             }
             crew?.letAllGo()
-            admission.take(options, children: children.values.map { ($0.peer.ipNumber, $0.slot) })
+            admission.take(options, children: children.records.map { ($0.peer.ipNumber, $0.slot) })
             shutdown = Shutdown(drain: options.drain, grace: options.grace)
-            title = options.showsTitles ? ProcessTitle.own : nil
+            title = options.title
             log.set(options)
             let all = kept + (reloaded?.alsoKept ?? [])
             reportReload(kept: all)

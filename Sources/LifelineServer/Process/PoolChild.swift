@@ -71,7 +71,7 @@ final class PoolChild {
             var entries = [PollEntry(signals.number ?? -1), PollEntry(channel.number)]
             try poll(&entries, until: nil)
             if entries[1].isReadable { return try take(&words) }
-            while let signal = signals.next() {
+            while let (signal, _) = signals.next() {
                 switch signal {
                 case Signal.terminate, Signal.quit:
                     // A connection may be on its way. Nothing is given any more from here on, and if one was, the signal

@@ -19,7 +19,8 @@ final class Refusals {
     static let most = 128
 
     private var leaving: [Leaving] = []
-    private var buffer = [UInt8](repeating: 0, count: 4096)
+    /// Made when somebody is refused: until then the parent's memory is on fewer pages without it.
+    private lazy var buffer = [UInt8](repeating: 0, count: 4096)
 
     var deadline: Instant? { leaving.first?.until }
     var entries: [PollEntry] { leaving.map { PollEntry($0.connection.number) } }

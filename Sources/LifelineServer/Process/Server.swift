@@ -55,8 +55,7 @@ public struct Server: ~Copyable {
     private let log: Log
     private let pidfile: Pidfile?
     private let supervisor: Supervisor
-    private var slots: Slots
-    private let crew: Crew?
+    private var books: Books
     private let orders: Orders
     private let look: Look.Listeners
     private let tokenFile: TokenFile?
@@ -86,12 +85,7 @@ public struct Server: ~Copyable {
         let listening = try Listening(options)
         let signals = try Server.signals()
         let childSignals = try Server.needing("signals") { () throws(SystemError) in try Child.signals() }
-        let slots = try Server.needing("shared memory") { () throws(SystemError) in try Slots(options.mostChildren) }
-        let crew = try Server.needing("shared memory") { () throws(SystemError) in
-            try options.pool.map { size throws(SystemError) in
-                try Crew(size, reuse: options.poolReuse, slots: options.mostChildren, at: .now)
-            }
-        }
+        let books = try Server.needing("memory") { () throws(SystemError) in try Books(options.mostChildren) }
         var look = Look.Listeners()
         do throws(StartError) {
             try look.open(options, owner: account)
@@ -111,8 +105,7 @@ public struct Server: ~Copyable {
         self.listening = listening
         self.signals = signals
         self.childSignals = childSignals
-        self.slots = slots
-        self.crew = crew
+        self.books = books
         self.log = log
         self.pidfile = pidfile
         supervisor = Supervisor()
@@ -194,15 +187,20 @@ public struct Server: ~Copyable {
         prepareForChildren()
         tellReady(address)
         Parent(
-            options, listening, signals, childSignals: childSignals, pidfile, supervisor, slots: slots, crew: crew,
-            orders: orders, tokenFile: tokenFile, ownGroup: account?.group, log: log, source, reload: reload
+            options, listening, signals, childSignals: childSignals, pidfile, supervisor, books, orders: orders,
+            tokenFile: tokenFile, ownGroup: account?.group, log: log, source, reload: reload
         ).run(look)
     }
 
     /// Makes children cheap: what each would make for itself is made here.
     private mutating func prepareForChildren() {
-        Rehearsal(options, log: log, orders: orders[0]).run(in: &slots)
+        Rehearsal(options, log: log, orders: orders[0]).run(in: &books.slots)
         moveCodeToHugePages()
+        // It keeps copies, which others need not lie between.
+        _ = options.title
+        // What the parent writes to between two forks is made from now on: each page of it that a child has as it was is
+        // the child's alone.
+        fillHeap()
     }
 
     private func tellReady(_ address: String) {
@@ -227,6 +225,8 @@ extension ServerOptions {
                 + "server --ready-fd \(number) \(number)>ready")
     }
 
+    /// The title of a process, where it is to show what it does.
+    var title: ProcessTitle? { showsTitles ? ProcessTitle.own : nil }
     /// How many processes there may be for connections: with one, or waiting for one.
     var mostChildren: Int { maxConnections + (pool?.most ?? 0) }
 }
