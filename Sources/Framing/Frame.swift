@@ -1,15 +1,17 @@
 /// What a decoder found: a whole control frame, or a stretch of a message.
+///
+/// What is rare and owns memory is kept elsewhere, so that the common frames are few bytes to hand over.
 public enum Frame: Equatable, Sendable {
-    case hello(Hello)
-    case welcome(Welcome)
+    indirect case hello(Hello)
+    indirect case welcome(Welcome)
     case ping(nonce: UInt64)
     case pong(Pong)
     /// REQUEST, RESPONSE or MESSAGE.
     case part(MessagePart)
     case cancel(id: UInt32)
-    case failure(id: UInt32, Failure)
-    case goAway(GoAway)
-    case close(Close)
+    indirect case failure(id: UInt32, Failure)
+    indirect case goAway(GoAway)
+    indirect case close(Close)
 }
 
 /// A stretch of one message, still where the caller put the bytes: nothing is copied.

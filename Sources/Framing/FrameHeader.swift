@@ -49,10 +49,10 @@ extension [UInt8] {
         Swift.withUnsafeBytes(of: value.bigEndian) { append(contentsOf: $0) }
     }
 
-    /// Appends a frame's header: the length and type words are written as one 64-bit integer, the id as the next.
+    /// Appends a frame's header with one call: the length and type words are one 64-bit integer, the id follows.
     @inline(__always)
     mutating func append(header type: FrameType, _ flags: FrameFlags = [], id: UInt32 = 0, length: Int) {
-        append(bigEndian: UInt64(length) << 32 | UInt64(type.rawValue) << 24 | UInt64(flags.rawValue) << 16)
-        append(bigEndian: id)
+        let start = UInt64(length) << 32 | UInt64(type.rawValue) << 24 | UInt64(flags.rawValue) << 16
+        Swift.withUnsafeBytes(of: (start.bigEndian, id.bigEndian)) { append(contentsOf: $0) }
     }
 }

@@ -56,13 +56,13 @@ public struct Outbox: Sendable {
     /// What a short connection is told in all, so that this is allocated once.
     private static let firstSize = 224
 
-    private var staged: [UInt8] = []
+    @usableFromInline var staged: [UInt8] = []
     /// How much of `staged` the kernel has taken.
-    private var head = 0
+    @usableFromInline var head = 0
     /// A start of a frame in `staged`, at or before `head`; the preface counts as part of what is before it.
     private var boundary = 0
     /// Where in the stream `staged` begins.
-    private var base: UInt64 = 0
+    @usableFromInline var base: UInt64 = 0
     private var waiting = Queue<Waiting>()
     private var marks = Queue<Mark>()
     /// The end of the staged PONG in the stream, until it is gone.
@@ -81,18 +81,19 @@ public struct Outbox: Sendable {
     /// Refusals of which the last byte is not with the kernel yet; they count in nothing else (section 3.6).
     public private(set) var refusals = 0
     /// Bytes that the kernel has taken since the start.
-    public var sent: UInt64 { base + UInt64(head) }
+    @inlinable public var sent: UInt64 { base + UInt64(head) }
 
     /// An outbox with nothing in it, before the handshake.
     public init() {}
 
     /// The bytes to hand to the kernel next; empty when there is nothing to send.
-    public var unsent: ArraySlice<UInt8> { staged[head...] }
+    @inlinable public var unsent: ArraySlice<UInt8> { staged[head...] }
     /// Whether there is nothing to send now.
-    public var isEmpty: Bool { head == staged.count }
+    @inlinable public var isEmpty: Bool { head == staged.count }
 
     /// Whether `unsent` ends with CLOSE, so that nothing is ever sent behind it.
-    public var endsWithClose: Bool { isClosed && waiting.isEmpty }
+    @inlinable public var endsWithClose: Bool { isClosed && nothingWaits }
+    @usableFromInline var nothingWaits: Bool { waiting.isEmpty }
 
     /// The kernel has taken `count` bytes of `unsent`.
     public mutating func wrote(_ count: Int) {

@@ -33,6 +33,11 @@ public struct Queue<Element: Sendable>: Sendable {
 
     /// Lets go of the first.
     @inlinable public mutating func removeFirst() {
+        // As a rule it is alone.
+        if slots.count == 1 {
+            slots.removeLast()
+            return
+        }
         slots[head] = nil
         head += 1
         if head == slots.count {

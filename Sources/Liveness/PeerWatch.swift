@@ -17,6 +17,11 @@ struct PeerWatch: Sendable {
     /// After its end of stream a peer cannot be heard any more, and is not judged for it.
     private(set) var mayBeHeard = true
 
+    /// Whether a frame has begun and not ended.
+    @inline(__always) var hasUnfinished: Bool { unfinished != nil }
+    /// Whether bytes wait.
+    @inline(__always) var isStuck: Bool { stuckSince != nil }
+
     init(_ heartbeat: Heartbeat, at now: Instant) {
         self.heartbeat = heartbeat
         lastHeard = now
@@ -61,7 +66,10 @@ struct PeerWatch: Sendable {
     }
     private var slowAt: Instant? { stuckSince.map { $0 + heartbeat.deadAfter } }
 
-    var deadline: Instant? { earlier(earlier(silentAt, frameLateAt), slowAt) }
+    /// As a rule the peer has no frame unfinished, and nothing waits for it.
+    @inline(__always) var deadline: Instant? {
+        unfinished == nil && stuckSince == nil ? silentAt : earlier(earlier(silentAt, frameLateAt), slowAt)
+    }
 
     /// The reason to drop the peer at `now`, if there is one.
     func verdict(at now: Instant) -> Violation? {

@@ -24,44 +24,59 @@ public struct ServerLiveness: Sendable {
     private var owesPing = false
     /// The last round trip that the client's PONG proved.
     public private(set) var roundTrip: Duration?
+    /// When `verdict` has to be asked for next; nil for never. It is reckoned where something changes, so that to look
+    /// at it costs nothing.
+    public private(set) var deadline: Instant?
 
     /// A connection that was accepted at an instant; HELLO must be whole `handshakeTimeout` later.
     public init(acceptedAt: Instant, handshakeTimeout: Duration) {
         self.handshakeTimeout = handshakeTimeout
         handshakeDeadline = acceptedAt + handshakeTimeout
+        deadline = handshakeDeadline
     }
 
     /// WELCOME is on its way: from now on the heartbeat counts.
     public mutating func welcomed(_ heartbeat: Heartbeat, at now: Instant) {
         watch = PeerWatch(heartbeat, at: now)
         bucket = PingBucket(heartbeat, at: now)
+        reckon()
     }
 
     /// The loop runs again; if that is long after `deadline`, the time was this side's to lose, not the client's.
     public mutating func woke(at now: Instant) {
-        guard let watch, let deadline, now - deadline > watch.heartbeat.ownLateness else { return }
+        guard let deadline, deadline < now else { return }
+        guard let watch, now > deadline + watch.heartbeat.ownLateness else { return }
         self.watch?.grant(at: now)
         owesPing = watch.mayBeHeard
+        reckon()
     }
 
     /// Bytes arrived.
     public mutating func heard(at now: Instant) {
         pinged = false
         watch?.heard(at: now)
+        reckon()
     }
 
     /// What the decoder says after it has read: the number of the frame begun last, and its length if it is not whole.
     public mutating func frame(_ number: UInt64, unfinishedLength: UInt32?, at now: Instant) {
+        guard unfinishedLength != nil || watch?.hasUnfinished ?? false else { return }
         watch?.frame(number, unfinishedLength: unfinishedLength, at: now)
+        reckon()
     }
 
     /// What became of an attempt to write: whether the kernel took any bytes, and whether more wait.
     public mutating func wrote(any: Bool, waiting: Bool, at now: Instant) {
+        guard waiting || watch?.isStuck ?? false else { return }
         watch?.wrote(any: any, waiting: waiting, at: now)
+        reckon()
     }
 
     /// Nothing more is expected of the client: its stream ended, or CLOSE is queued.
-    public mutating func ended() { watch?.ended() }
+    public mutating func ended() {
+        watch?.ended()
+        reckon()
+    }
 
     /// A PING that is due for another reason than silence; its nonce.
     public mutating func probe(at now: Instant) -> UInt64 { ledger.send(at: now) }
@@ -84,10 +99,8 @@ public struct ServerLiveness: Sendable {
         watch.map { now - ($0.lastHeard + $0.heartbeat.deadAfter) }
     }
 
-    /// When `verdict` has to be asked for next; nil for never.
-    public var deadline: Instant? {
-        guard let watch else { return handshakeDeadline }
-        return earlier(watch.deadline, pingAt)
+    @inline(__always) private mutating func reckon() {
+        if let watch { deadline = earlier(watch.deadline, pingAt) }
     }
 
     private var pingAt: Instant? {
@@ -97,14 +110,14 @@ public struct ServerLiveness: Sendable {
 
     /// What is due at `now`, after all that had arrived by then was told.
     public mutating func verdict(at now: Instant) -> Verdict {
+        guard owesPing || deadline.map({ $0 <= now }) ?? false else { return .fine }
         guard let watch else {
-            guard now >= handshakeDeadline else { return .fine }
             return .drop(Violation(.handshakeTimeout, "no whole HELLO within \(handshakeTimeout)"))
         }
         if let violation = watch.verdict(at: now) { return .drop(violation) }
-        guard owesPing || pingAt.map({ $0 <= now }) ?? false else { return .fine }
         owesPing = false
         pinged = true
+        reckon()
         return .ping(nonce: ledger.send(at: now))
     }
 }

@@ -4,9 +4,7 @@ import Liveness
 extension Instant {
     /// The monotonic clock, which no one sets (clock_gettime(2), CLOCK_MONOTONIC).
     public static var now: Instant {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return Instant(sinceStart: .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec))
+        Instant(sinceStart: .nanoseconds(monotonicNanoseconds()))
     }
 }
 

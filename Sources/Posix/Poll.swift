@@ -41,9 +41,12 @@ public func poll(_ entries: inout [PollEntry], until deadline: Instant?) throws(
 /// The timeout argument of poll(2) and epoll_wait(2) for a wait until `deadline`: -1 for ever.
 public func milliseconds(until deadline: Instant?) -> Int32 {
     guard let deadline else { return -1 }
-    let left = deadline - .now
-    guard left > .zero else { return 0 }
-    let (seconds, attoseconds) = left.components
-    guard seconds < 1_000_000 else { return 1_000_000_000 }
-    return Int32(seconds * 1000 + (attoseconds + 999_999_999_999_999) / 1_000_000_000_000_000)
+    let left = (deadline - .now).attoseconds
+    guard left > 0 else { return 0 }
+    // A millisecond is 5^15 times 2^15 attoseconds. What is left without 2^15 fits into 64 bits for three days, and a
+    // longer wait may end early.
+    let most: Int64 = 250_000_000
+    let part: Int64 = 30_517_578_125
+    let units = min((left + (1 << 15 - 1)) >> 15, Int128(most * part))
+    return Int32((Int64(units) + part - 1) / part)
 }

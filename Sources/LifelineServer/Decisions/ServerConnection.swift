@@ -9,7 +9,7 @@ import Liveness
 struct ServerConnection {
     /// What the loop has to bring to the handler.
     enum Event: Sendable {
-        case opened(Hello)
+        indirect case opened(Hello)
         case request(UInt32, ArraySlice<UInt8>)
         case message(ArraySlice<UInt8>)
         /// Nobody waits for the answer to this request any more: it has its ending, or the connection has.
@@ -121,7 +121,8 @@ struct ServerConnection {
         }
     }
 
-    var deadline: Instant? {
+    // What is asked at each turn is inlined: for a call the whole connection would be copied.
+    @inline(__always) var deadline: Instant? {
         guard let departure else { return earlier(liveness.deadline, work.deadline) }
         // While the last words of an orderly end are written, slow reading is judged; a drop has its own deadline alone.
         return departure.isFlushing ? departure.deadline ?? liveness.deadline : departure.deadline
@@ -168,7 +169,7 @@ struct ServerConnection {
     }
 
     /// Whether the handler has been given all that came for it: only then can it be told of the end.
-    var hasGivenAll: Bool { told.isEmpty && work.hasGivenAll }
+    @inline(__always) var hasGivenAll: Bool { told.isEmpty && work.hasGivenAll }
 
     /// Whether the handler has not come back from what it was given last.
     var isWorking: Bool { work.isGivenAny }
@@ -226,8 +227,8 @@ struct ServerConnection {
         return nil
     }
 
-    var inFlight: Int { work.count + (incoming == nil ? 0 : 1) + outbox.count }
-    private var queued: Int { work.bytes + (incoming?.bytes ?? 0) + outbox.cost }
+    @inline(__always) var inFlight: Int { work.count + (incoming == nil ? 0 : 1) + outbox.count }
+    @inline(__always) private var queued: Int { work.bytes + (incoming?.bytes ?? 0) + outbox.cost }
 
     private func pong(_ nonce: UInt64, at now: Instant) -> Pong {
         let longest = (work.oldest ?? incoming?.since).map { (now - $0) / .milliseconds(1) } ?? 0
@@ -365,7 +366,7 @@ struct ServerConnection {
     func room(for id: UInt32) -> Int { max(0, ServerConnection.mostStreamed - outbox.streamed(of: id)) }
 
     /// How many bytes a message may have now; nil where none can be sent at all, now or later.
-    var messageRoom: Int? {
+    @inline(__always) var messageRoom: Int? {
         guard hasGreeted, !isShort, departure == nil else { return nil }
         return min(longestAnswer, max(0, Int(terms.maxQueued) - queued))
     }
@@ -502,7 +503,7 @@ struct ServerConnection {
     }
 
     /// What it does, to be shown.
-    var state: ConnectionState {
+    @inline(__always) var state: ConnectionState {
         if departure != nil { return .closing }
         guard hasGreeted else { return .greeting }
         return inFlight > 0 ? .working : .idle

@@ -34,6 +34,8 @@ struct Child: ~Copyable {
 
     private let socket: Descriptor
     private let signals: Held<SignalDescriptor>
+    /// That of `signals`: what a class holds is checked at each look.
+    private let signalNumber: Int32
     private let peer: SocketAddress
     private let id: UInt64
     private let acceptedAt: Instant
@@ -46,6 +48,8 @@ struct Child: ~Copyable {
     private let worker: any Worker
     private var connection: ServerConnection
     private var buffer: [UInt8] = []
+    /// What poll(2) is asked, of which the memory is kept: the signals, the socket, and the worker's.
+    private var entries = [PollEntry(-1), PollEntry(-1)]
     private var mayRead = true
     private var isBlocked = false
     private var hasReported = false
@@ -67,6 +71,7 @@ struct Child: ~Copyable {
         title: ProcessTitle?, worker: any Worker, signals: Held<SignalDescriptor>
     ) {
         self.signals = signals
+        signalNumber = signals.number ?? -1
         lastWords = LastWords(Child.crashWords, numberAt: Close.lastIDOffset, to: socket, slot: slot)
         self.socket = socket
         self.peer = peer
@@ -113,24 +118,31 @@ struct Child: ~Copyable {
                 turns.found(isThere)
                 if isThere || !mayRead { continue }
             }
-            var entries = [PollEntry(signals.number ?? -1), socketEntry]
-            entries += worker.entries(for: connection)
-            do {
-                try poll(&entries, until: earlier(leaveBy ?? connection.deadline, worker.deadline))
-            } catch {
-                connection.broke("\(error)")
-            }
+            wait()
             now = .now
             connection.woke(at: now)
             if entries[1].isReadable {
                 if mayRead { read(at: now) } else { connection.broke("the client is gone") }
             }
             if entries[0].isReadable, !takeSignals(at: now) { return leave() }
-            serve(entries[2...], at: now)
+            serve(entries.count > 2 ? entries[2...] : [], at: now)
             // poll(2) announces room only when a third of the send buffer is free. A slow reader may have made less of
             // it, and is judged by what the kernel takes, so that is tried first.
             if isBlocked { write(at: now) }
             connection.judge(at: now)
+        }
+    }
+
+    private mutating func wait() {
+        if entries.count > 2 { entries.removeLast(entries.count - 2) }
+        entries[0] = PollEntry(signalNumber)
+        // A client that ended its stream is still waited for: poll(2) says when it is gone altogether.
+        entries[1] = PollEntry(leaveBy == nil ? socket.number : -1, reading: mayRead, writing: isBlocked)
+        worker.append(to: &entries, for: &connection)
+        do {
+            try poll(&entries, until: earlier(leaveBy ?? connection.deadline, worker.deadline))
+        } catch {
+            connection.broke("\(error)")
         }
     }
 
@@ -139,11 +151,6 @@ struct Child: ~Copyable {
         guard hasWritten, !isBlocked, mayRead, leaveBy == nil else { return false }
         hasWritten = false
         return turns.mayYield()
-    }
-
-    /// A client that ended its stream is still waited for: poll(2) says when it is gone altogether.
-    private var socketEntry: PollEntry {
-        PollEntry(leaveBy == nil ? socket.number : -1, reading: mayRead, writing: isBlocked)
     }
 
     /// What an operator sees of this connection: a few stores, once a turn.
@@ -207,23 +214,22 @@ struct Child: ~Copyable {
         if !connection.isWorking { slot.request = 0 }
     }
 
-    private mutating func give(_ event: ServerConnection.Event, at now: Instant) {
+    private mutating func give(_ event: consuming ServerConnection.Event, at now: Instant) {
         switch event {
         case .opened(let hello):
             if let name = hello.options.name { slot.name = Array(name.utf8) }
             slot.hasGreeted = true
             report(.debug, "opened")
-            worker.opened(hello, tokenName: connection.tokenName)
+            worker.opened(hello, tokenName: connection.tokenName, on: &connection, at: now)
         case .request(let id, let bytes):
             slot.request = id
             prepareLastWords()
-            worker.take(Request(id: id, bytes: bytes))
+            worker.take(Request(id: id, bytes: bytes), on: &connection, at: now)
         case .message(let message):
             slot.request = 0
-            worker.take(message: message)
-        case .cancelled(let id): worker.cancel(id)
+            worker.take(message: message, on: &connection, at: now)
+        case .cancelled(let id): worker.cancel(id, on: &connection, at: now)
         }
-        worker.work([], on: &connection, at: now)
     }
 
     /// The kernel may say them where a whole frame was the last thing sent.

@@ -1,6 +1,7 @@
 import Framing
 import Liveness
 import Posix
+import Synchronization
 
 /// The place between the child's loop and the other threads of the child: what is for the handler, and what the handler
 /// has made.
@@ -49,8 +50,6 @@ final class Desk: Sendable {
     private struct State {
         var jobs: [Job] = []
         var products: [Product] = []
-        /// Whether the loop has been woken for the products.
-        var isCalled = false
         /// How long a message may be; nil where none can be sent.
         var messageRoom: Int?
         /// How much of a response in parts is taken.
@@ -59,6 +58,8 @@ final class Desk: Sendable {
     }
 
     private let state: Guarded<State>
+    /// Whether there are products, for which the loop has been woken. It is written with the lock, and read without.
+    private let called = Atomic(false)
     private let loop = currentThread
 
     // Never a part of generic code: what the rehearsal has made is used by every handler's desk.
@@ -69,6 +70,9 @@ final class Desk: Sendable {
 
     // MARK: The loop's side
 
+    /// Whether there is something to deliver.
+    var isCalled: Bool { called.load(ordering: .acquiring) }
+
     func put(_ job: Job) {
         state.withLock { $0.jobs.append(job) }
         state.notify()
@@ -77,9 +81,10 @@ final class Desk: Sendable {
     /// Brings what the handler has made to the connection; true when the handler has ended.
     @discardableResult
     func deliver(to connection: inout ServerConnection, at now: Instant) -> Bool {
+        guard isCalled else { return false }
         let products = state.withLock { state in
             defer { state.products = [] }
-            state.isCalled = false
+            called.store(false, ordering: .relaxed)
             return state.products
         }
         for product in products { product.bring(to: &connection, at: now) }
@@ -105,7 +110,7 @@ final class Desk: Sendable {
         state.wait { $0.jobs.isEmpty ? nil : $0.jobs.removeFirst() }!
     }
 
-    func make(_ products: Product...) { call(state.withLock { Desk.add(products, to: &$0) }) }
+    func make(_ products: Product...) { call(state.withLock { add(products, to: &$0) }) }
 
     /// What a handler makes last of something: its answer, and that it has come back, with one call of the loop.
     func finish(with product: Product? = nil) {
@@ -116,7 +121,7 @@ final class Desk: Sendable {
         let isFirst: Bool? = state.withLock { state in
             guard let room = state.messageRoom, message.count <= room else { return nil }
             state.messageRoom = room - message.count
-            return Desk.add([.message(message)], to: &state)
+            return add([.message(message)], to: &state)
         }
         guard let isFirst else { return false }
         call(isFirst)
@@ -130,7 +135,7 @@ final class Desk: Sendable {
                 guard state.isOpen, !isCancelled() else { return .some(nil) }
                 guard state.partRoom > 0 else { return nil }
                 state.partRoom -= bytes.count
-                return Desk.add([.part(id, bytes, isLast: false)], to: &state)
+                return add([.part(id, bytes, isLast: false)], to: &state)
             } ?? nil
         guard let isFirst else { return false }
         call(isFirst)
@@ -145,10 +150,9 @@ final class Desk: Sendable {
     func notify() { state.notify() }
 
     /// Whether the loop has to be called for them.
-    private static func add(_ products: [Product], to state: inout State) -> Bool {
+    private func add(_ products: [Product], to state: inout State) -> Bool {
         state.products += products
-        defer { state.isCalled = true }
-        return !state.isCalled
+        return !called.exchange(true, ordering: .releasing)
     }
 
     private func call(_ isFirst: Bool) {

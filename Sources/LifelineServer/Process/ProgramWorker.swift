@@ -38,25 +38,37 @@ final class ProgramWorker: Worker {
     var deadline: Instant? { mayGoOn ? Instant(sinceStart: .zero) : dialogue?.deadline }
     var isOver: Bool { dialogue?.isOver ?? true }
 
-    func opened(_ hello: Hello, tokenName: String?) {
+    func opened(_ hello: Hello, tokenName: String?, on connection: inout ServerConnection, at now: Instant) {
         names = (hello.options.name, tokenName)
         dialogue = ProgramDialogue(
             program.framing, grace: program.grace, timeout: timeout, mostAccepted: hello.maxMessage)
+        work([], on: &connection, at: now)
     }
 
-    func take(_ request: Request) { dialogue?.take(request.id, request.bytes, at: .now) }
-    func take(message: ArraySlice<UInt8>) { dialogue?.take(message: message, at: .now) }
-    func cancel(_ id: UInt32) { dialogue?.cancel(id, at: .now) }
+    func take(_ request: Request, on connection: inout ServerConnection, at now: Instant) {
+        dialogue?.take(request.id, request.bytes, at: .now)
+        work([], on: &connection, at: now)
+    }
+
+    func take(message: ArraySlice<UInt8>, on connection: inout ServerConnection, at now: Instant) {
+        dialogue?.take(message: message, at: .now)
+        work([], on: &connection, at: now)
+    }
+
+    func cancel(_ id: UInt32, on connection: inout ServerConnection, at now: Instant) {
+        dialogue?.cancel(id, at: .now)
+        work([], on: &connection, at: now)
+    }
 
     func closed(_ ending: Ending) {
         dialogue?.closed(at: .now)
         write(at: .now)
     }
 
-    func entries(for connection: borrowing ServerConnection) -> [PollEntry] {
+    func append(to entries: inout [PollEntry], for connection: inout ServerConnection) {
         mayGoOn = dialogue?.steps.first.map { hasRoom(for: $0, on: connection) } ?? false
-        guard let dialogue, let running else { return [] }
-        return running.entries(
+        guard let dialogue, let running else { return }
+        entries += running.entries(
             reading: dialogue.wantsOutput, complaints: !dialogue.errorsHaveEnded, writing: !dialogue.unwritten.isEmpty)
     }
 

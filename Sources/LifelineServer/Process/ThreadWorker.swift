@@ -27,7 +27,9 @@ final class ThreadWorker: Worker {
     func signalled(_ signal: Int32, at now: Instant) {}
     func giveUp() {}
 
-    func opened(_ hello: Hello, tokenName: String?) {
+    func opened(_ hello: Hello, tokenName: String?, on connection: inout ServerConnection, at now: Instant) {
+        // The first request may be here, and on its way to the handler, before the loop waits for the first time.
+        desk.tell(messageRoom: connection.messageRoom, partRoom: 0, isOpen: true)
         do {
             let moved = handler
             let desk = desk
@@ -43,16 +45,18 @@ final class ThreadWorker: Worker {
         }
     }
 
-    func take(_ request: Request) {
+    func take(_ request: Request, on connection: inout ServerConnection, at now: Instant) {
         let cancellation = Cancellation(desk)
         self.cancellation = cancellation
         self.request = request.id
         desk.put(.request(Request(id: request.id, bytes: request.bytes, cancellation: cancellation)))
     }
 
-    func take(message: ArraySlice<UInt8>) { desk.put(.message(message)) }
+    func take(message: ArraySlice<UInt8>, on connection: inout ServerConnection, at now: Instant) {
+        desk.put(.message(message))
+    }
 
-    func cancel(_ id: UInt32) {
+    func cancel(_ id: UInt32, on connection: inout ServerConnection, at now: Instant) {
         if request == id { cancellation?.cancel() }
     }
 
@@ -61,11 +65,10 @@ final class ThreadWorker: Worker {
         if trouble != nil { isOver = true } else { desk.put(.closed(ending)) }
     }
 
-    func entries(for connection: borrowing ServerConnection) -> [PollEntry] {
+    func append(to entries: inout [PollEntry], for connection: inout ServerConnection) {
         desk.tell(
             messageRoom: connection.messageRoom, partRoom: request.map { connection.room(for: $0) } ?? 0,
             isOpen: connection.departure == nil)
-        return []
     }
 
     func work(_ entries: ArraySlice<PollEntry>, on connection: inout ServerConnection, at now: Instant) {

@@ -5,7 +5,7 @@ import Posix
 /// What works on the requests of a connection: in the child's loop, on a thread beside it, or in a program.
 ///
 /// The loop gives it one thing at a time, as `ServerConnection` decides, and never waits for it. What it has made of
-/// that, the loop fetches with `work`: after it has given something, and each time it wakes.
+/// that it brings to the connection at once, or when the loop calls `work`: each time it wakes, and before it waits.
 protocol Worker: AnyObject {
     /// How many requests and messages it is given at a time.
     var width: Int { get }
@@ -13,16 +13,18 @@ protocol Worker: AnyObject {
     var judgesTime: Bool { get }
 
     /// The handshake is done; `tokenName` is whom the client's token stands for.
-    func opened(_ hello: Hello, tokenName: String?)
-    func take(_ request: Request)
-    func take(message: ArraySlice<UInt8>)
+    func opened(_ hello: Hello, tokenName: String?, on connection: inout ServerConnection, at now: Instant)
+    func take(_ request: Request, on connection: inout ServerConnection, at now: Instant)
+    func take(message: ArraySlice<UInt8>, on connection: inout ServerConnection, at now: Instant)
     /// Nobody waits for the answer to this request any more; it need not be finished.
-    func cancel(_ id: UInt32)
+    func cancel(_ id: UInt32, on connection: inout ServerConnection, at now: Instant)
     /// The connection has ended; said once, last, when all else has been given.
     func closed(_ ending: Ending)
 
-    /// What poll(2) is to wait for besides the socket and the signals. Called just before each wait.
-    func entries(for connection: borrowing ServerConnection) -> [PollEntry]
+    /// Adds what poll(2) is to wait for besides the socket and the signals. Called just before each wait.
+    ///
+    /// The connection is not changed; a `borrowing` one would be copied for the call.
+    func append(to entries: inout [PollEntry], for connection: inout ServerConnection)
     /// When the loop has to wake for it at the latest.
     var deadline: Instant? { get }
     /// A child of this process has ended, or a thread of it has called.
