@@ -189,6 +189,8 @@ int cposix_fork(void) { return _Fork(); }
 void cposix_fill_heap(void) {
     enum { largest = 120000, most = 1 << 20 };
     size_t filled = 0;
+    // Pages on which nothing is left are given back first: a fork copies the page table's entry of each that is there.
+    malloc_trim(0);
     // No hole is as large as this, and still malloc(3) takes it from the heap: it lies at the end, and marks it.
     const char *end = malloc(largest);
     for (size_t size = largest / 2; size >= 24 && filled < most; size = size > 1032 ? size / 2 : size - 16) {

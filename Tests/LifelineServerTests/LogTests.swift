@@ -138,14 +138,4 @@ struct LogTests {
             }
         }
     }
-
-    @Test("Fields that were gathered before make the same line")
-    func gathered() throws {
-        let path = "/tmp/lifeline-log-\(getpid())-\(Int.random(in: 0..<1_000_000))"
-        defer { unlink(path) }
-        let log = try Log(level: .info, format: .text, destination: .file(path))
-        log.write(.info, "x", [("text", .text("a b")), ("count", .number(1)), ("age", .seconds(.seconds(2)))])
-        let line = String(decoding: try contents(ofFile: path, most: 4096), as: UTF8.self)
-        #expect(line.dropFirst(24) == " info x text=\"a b\" count=1 age=2.000s\n")
-    }
 }

@@ -162,30 +162,3 @@ final class Log {
         return written == .whole
     }
 }
-
-extension Log {
-    /// What is known of an event before there is a line.
-    enum Value {
-        case text(String)
-        case number(UInt64)
-        case seconds(Duration)
-    }
-
-    typealias Field = (key: String, value: Value)
-
-    /// The same for fields that were gathered before, where a line is rare.
-    func write(
-        _ level: LogLevel, _ event: String, reason: @autoclosure () -> String = "", most: UInt64? = nil,
-        _ fields: @autoclosure () -> [Field]
-    ) {
-        write(level, event, reason: reason(), most: most) { line in
-            for (key, value) in fields() {
-                switch value {
-                case .text(let text): line.text(key, text)
-                case .number(let number): line.number(key, number)
-                case .seconds(let duration): line.seconds(key, duration)
-                }
-            }
-        }
-    }
-}

@@ -145,11 +145,12 @@ final class Parent {
         }
         refusals.leaveAll()
         log.sweep(at: .now, all: true)
-        log.write(
-            .info, "stopped",
-            [("connections", .number(connections))]
-                + admission.refused.sorted { $0.key.rawValue < $1.key.rawValue }
-                .map { ("refused_\($0.field)", .number($1)) })
+        log.write(.info, "stopped") {
+            $0.number("connections", connections)
+            for (reason, count) in admission.refused.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
+                $0.number("refused_\(reason.field)", count)
+            }
+        }
         pidfile.close()
     }
 
@@ -191,7 +192,7 @@ final class Parent {
             try poll(&entries, until: earlier(own, now + Parent.sweepEvery))
         } catch {
             // Memory for the call is short, and nothing else can be wrong: the next turn tries again.
-            log.write(.error, "poll failed", [("text", .text("\(error)"))])
+            log.write(.error, "poll failed") { $0.text("text", "\(error)") }
         }
     }
 
@@ -284,12 +285,12 @@ final class Parent {
     }
 
     private func report(_ refusal: Admission.Refusal, of peer: SocketAddress) {
-        log.write(
-            .warning, "refused", reason: refusal.reason.rawValue, most: 1,
-            [
-                ("reason", .text("\(refusal.reason.code)")), ("limit", .text(refusal.reason.rawValue)),
-                ("peer", .text(peer.description)), ("text", .text(refusal.detail)),
-            ])
+        log.write(.warning, "refused", reason: refusal.reason.rawValue, most: 1) {
+            $0.text("reason", "\(refusal.reason.code)")
+            $0.text("limit", refusal.reason.rawValue)
+            $0.address("peer", peer)
+            $0.text("text", refusal.detail)
+        }
     }
 
     private func acceptFailed(_ error: SystemError, at now: Instant) {
@@ -307,7 +308,7 @@ final class Parent {
     }
 
     func reportTrouble(_ event: String, _ error: SystemError) {
-        log.write(.error, event, reason: error.text, most: 1, [("text", .text("\(error)"))])
+        log.write(.error, event, reason: error.text, most: 1) { $0.text("text", "\(error)") }
     }
 
     /// What follows runs in the new process alone.
@@ -406,21 +407,23 @@ final class Parent {
         slots.giveBack(number)
     }
 
-    /// How a process ended, for the log.
-    func how(_ ended: Ended) -> Log.Field {
-        ended.signal.map { ("signal", .text(signalName($0))) } ?? ("status", .number(UInt64(ended.status ?? 0)))
-    }
-
     /// A child that did not come to its proper end: something killed it, or its handler did.
     private func report(_ ended: Ended, of record: ChildTable.Record, _ slot: Slots.Slot, at now: Instant) {
-        var fields: [Log.Field] = [
-            ("connection", .number(record.connection)), ("pid", .number(UInt64(ended.pid))),
-            ("peer", .text(record.peer.description)),
-            how(ended),
-        ]
-        if slot.request > 0 { fields.append(("request", .number(UInt64(slot.request)))) }
-        if let limit = limit(thatEnded: ended, slot) { fields.append(("limit", .text(limit))) }
-        fields.append(("age", .seconds(now - record.acceptedAt)))
-        log.write(.warning, "child died", fields)
+        log.write(.warning, "child died") {
+            $0.number("connection", record.connection)
+            $0.number("pid", ended.pid)
+            $0.address("peer", record.peer)
+            $0.how(ended)
+            if slot.request > 0 { $0.number("request", slot.request) }
+            if let limit = limit(thatEnded: ended, slot) { $0.text("limit", limit) }
+            $0.seconds("age", now - record.acceptedAt)
+        }
+    }
+}
+
+extension LogLine {
+    /// How a process ended.
+    mutating func how(_ ended: Ended) {
+        if let signal = ended.signal { text("signal", signalName(signal)) } else { number("status", ended.status ?? 0) }
     }
 }

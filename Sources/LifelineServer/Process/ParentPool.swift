@@ -69,8 +69,10 @@ extension Parent {
                 done.make(slot)
             }
         } catch {
-            log.write(
-                .error, "child failed", [("pid", .number(UInt64(processID))), ("text", .text("\(error)"))])
+            log.write(.error, "child failed") {
+                $0.number("pid", processID)
+                $0.text("text", "\(error)")
+            }
             exitProcess(1)
         }
     }
@@ -81,6 +83,9 @@ extension Parent {
         // Who was let go has left as it should.
         if member.hasWaited { crew?.failed(at: now) }
         guard ended.status != 0 else { return }
-        log.write(.warning, "waiting child died", [("pid", .number(UInt64(ended.pid))), how(ended)])
+        log.write(.warning, "waiting child died") {
+            $0.number("pid", ended.pid)
+            $0.how(ended)
+        }
     }
 }
