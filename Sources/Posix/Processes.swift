@@ -34,6 +34,10 @@ private func threadCount() -> Int {
     return Int(status.st_nlink) - 2
 }
 
+/// Lets go of the pages of the program's data that it has only read: a fork copies the page table's entry of each that is
+/// there, and a child's end takes it back.
+public func forgetCleanData() { cposix_forget_clean_data() }
+
 /// Puts the program's code on huge pages, so that children that are forked from now on share it without a page fault;
 /// where the system does not give them it stays where it is. Before any thread is started.
 public func moveCodeToHugePages() { cposix_move_code_to_huge_pages() }

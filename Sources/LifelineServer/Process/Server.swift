@@ -198,6 +198,8 @@ public struct Server: ~Copyable {
     /// Makes children cheap: what each would make for itself is made here.
     private mutating func prepareForChildren() {
         Rehearsal(options, log: log, orders: orders[0]).run(in: &books.slots)
+        // Of what was read until now children read little, and that is in the cache of the file.
+        forgetCleanData()
         moveCodeToHugePages()
         // It keeps copies, which others need not lie between.
         _ = options.title
