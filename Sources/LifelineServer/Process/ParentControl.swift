@@ -26,7 +26,8 @@ extension Parent {
             uptime: .now - look.startedAt, version: lifelineVersion)
     }
 
-    private var figures: [Figures] { children.records.map { Figures(slots[$0.slot]) } }
+    /// One after another: those of thousands at once would leave pages in the heap, which each fork pays for.
+    private var figures: some Collection<Figures> { children.records.lazy.map { [slots] in Figures(slots[$0.slot]) } }
 
     private func status() -> [UInt8] {
         let now = Instant.now
