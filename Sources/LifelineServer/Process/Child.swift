@@ -49,7 +49,7 @@ struct Child: ~Copyable {
     private var connection: ServerConnection
     private var buffer: [UInt8] = []
     /// What poll(2) is asked, of which the memory is kept: the signals, the socket, and the worker's.
-    private var entries = [PollEntry(-1), PollEntry(-1)]
+    private var entries: [PollEntry] = []
     private var mayRead = true
     private var isBlocked = false
     private var hasReported = false
@@ -134,10 +134,10 @@ struct Child: ~Copyable {
     }
 
     private mutating func wait() {
-        if entries.count > 2 { entries.removeLast(entries.count - 2) }
-        entries[0] = PollEntry(signalNumber)
+        entries.removeAll(keepingCapacity: true)
+        entries.append(PollEntry(signalNumber))
         // A client that ended its stream is still waited for: poll(2) says when it is gone altogether.
-        entries[1] = PollEntry(leaveBy == nil ? socket.number : -1, reading: mayRead, writing: isBlocked)
+        entries.append(PollEntry(leaveBy == nil ? socket.number : -1, reading: mayRead, writing: isBlocked))
         worker.append(to: &entries, for: &connection)
         do {
             try poll(&entries, until: earlier(leaveBy ?? connection.deadline, worker.deadline))
