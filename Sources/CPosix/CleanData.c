@@ -8,12 +8,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { page = 4096 };
-
 // Of an entry of /proc/self/pagemap (proc(5)): the page is there, and it is the file's.
 static const uint64_t present = 1ULL << 63, of_file = 1ULL << 61;
 
-static void forget(int map, uintptr_t start, uintptr_t end) {
+static void forget(int map, uintptr_t page, uintptr_t start, uintptr_t end) {
     uint64_t entries[64];
     while (start < end) {
         size_t count = (end - start) / page;
@@ -32,8 +30,8 @@ static int forget_data(struct dl_phdr_info *program, size_t size, void *map) {
     for (int index = 0; index < program->dlpi_phnum; index++) {
         const ElfW(Phdr) *segment = &program->dlpi_phdr[index];
         if (segment->p_type != PT_LOAD || !(segment->p_flags & PF_W)) continue;
-        const uintptr_t start = program->dlpi_addr + segment->p_vaddr;
-        forget(*(int *)map, start / page * page, (start + segment->p_filesz) / page * page);
+        const uintptr_t start = program->dlpi_addr + segment->p_vaddr, page = (uintptr_t)sysconf(_SC_PAGESIZE);
+        forget(*(int *)map, page, start / page * page, (start + segment->p_filesz) / page * page);
     }
     return 1;  // The program itself is the first.
 }
