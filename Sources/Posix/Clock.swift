@@ -61,17 +61,21 @@ public struct WallTime: Sendable {
         return rest < 0 ? (whole - 1, rest + divisor) : (whole, rest)
     }
 
-    /// The time now in UTC.
-    public static var now: WallTime {
+    private static var sinceEpoch: timespec {
         var time = timespec()
         clock_gettime(CLOCK_REALTIME, &time)
+        return time
+    }
+
+    /// The time now in UTC.
+    public static var now: WallTime {
+        let time = sinceEpoch
         return WallTime(milliseconds: Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000)
     }
 
     /// The time now where this machine stands (TZ, /etc/localtime).
     public static var local: WallTime {
-        var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
+        var time = sinceEpoch
         var parts = tm()
         localtime_r(&time.tv_sec, &parts)
         return WallTime(
