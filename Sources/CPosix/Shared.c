@@ -22,8 +22,6 @@ void *cposix_keep(size_t size) {
     return NULL;
 }
 
-struct cposix_slot *cposix_make_slots(size_t count) { return cposix_share(count * sizeof(struct cposix_slot)); }
-
 int cposix_make_board(size_t size, void **written, const void **read) {
     const int file = memfd_create("board", MFD_CLOEXEC);
     if (file < 0) return -1;

@@ -35,8 +35,7 @@ public struct Slots {
 
     /// `count` of them, which cost no memory until they are used (mmap(2)).
     public init(_ count: Int) throws(SystemError) {
-        guard let slots = cposix_make_slots(count) else { throw SystemError("mmap") }
-        self.slots = slots
+        slots = try sharedMemory(of: count, cposix_slot.self)
         free = try ownMemory(of: count, Int32.self)
     }
 

@@ -138,9 +138,6 @@ struct cposix_slot {
     /// Fills the last line: no two children write the same one. Swift takes no alignment above 16.
     unsigned char unused[32];
 };
-/// `count` slots of zeros, shared with every process forked from now on (mmap(2)); NULL with errno.
-struct cposix_slot *cposix_make_slots(size_t count);
-
 /// Memory that this process writes and those forked from it can only read (memfd_create(2), mmap(2), madvise(2)):
 /// `size` bytes of zeros, for writing at `*written`, for reading at `*read`. 0, or -1 with errno.
 int cposix_make_board(size_t size, void **written, const void **read);

@@ -77,8 +77,7 @@ final class Parent {
     init(
         _ options: ServerOptions, _ listening: consuming Listening, _ signals: consuming SignalDescriptor,
         childSignals: consuming SignalDescriptor, _ pidfile: consuming Pidfile?, _ supervisor: Supervisor,
-        _ books: Books,
-        orders: Orders, tokenFile: TokenFile?, ownGroup: UInt32?, log: Log, _ source: WorkerSource,
+        _ books: Books, orders: Orders, tokenFile: TokenFile?, ownGroup: UInt32?, log: Log, _ source: WorkerSource,
         reload readAgain: Reloader?
     ) {
         self.options = options
