@@ -56,8 +56,12 @@ static void crashed(int signal) {
 static const int crashes[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS};
 static const size_t crash_count = sizeof crashes / sizeof crashes[0];
 
-void cposix_watch_crashes(void) {
+void cposix_watch_crashes(const unsigned char *words, size_t length) {
     process = &own;
+    if (length <= sizeof process->last_words) {
+        memcpy(process->last_words, words, length);
+        process->length = length;
+    }
     struct sigaction action = {.sa_handler = crashed, .sa_flags = SA_ONSTACK | SA_RESETHAND};
     sigemptyset(&action.sa_mask);
     for (size_t index = 0; index < crash_count; index++) sigaction(crashes[index], &action, NULL);
@@ -85,12 +89,8 @@ void cposix_forget_crashes_of_thread(void) {
     }
 }
 
-void cposix_prepare_last_words(
-    int socket, const unsigned char *words, size_t length, struct cposix_slot *slot) {
+void cposix_prepare_last_words(int socket, struct cposix_slot *slot) {
     process->slot = slot;
-    if (length > sizeof process->last_words) return;
-    memcpy(process->last_words, words, length);
-    process->length = length;
     process->socket = socket;
 }
 

@@ -115,14 +115,18 @@ public struct FrameDecoder: Sendable {
     }
 
     private mutating func readPreface(in bytes: Span<UInt8>, at offset: inout Int, matched: Int) throws(Violation) {
-        guard bytes[offset] == Preface.bytes[matched] else {
+        var matched = matched
+        while matched < Preface.bytes.count, offset < bytes.count, bytes[offset] == Preface.bytes[matched] {
+            offset += 1
+            matched += 1
+        }
+        stage = matched == Preface.bytes.count ? .header : .preface(matched: matched)
+        guard matched == Preface.bytes.count || offset == bytes.count else {
             let end = min(bytes.count, offset + Preface.bytes.count - matched)
             let start = Preface.bytes[..<matched] + (offset..<end).map { bytes[$0] }
             throw Violation(
                 .badPreface, "expected the preface LIFELINE, got \(Preface.recognise(Array(start)))")
         }
-        offset += 1
-        stage = matched + 1 == Preface.bytes.count ? .header : .preface(matched: matched + 1)
     }
 
     private mutating func readHeader(in bytes: Span<UInt8>, at offset: inout Int) -> FrameHeader? {

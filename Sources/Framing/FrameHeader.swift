@@ -42,17 +42,23 @@ extension Span<UInt8> {
     }
 }
 
+extension UInt64 {
+    var high: UInt32 { UInt32(truncatingIfNeeded: self >> 32) }
+    var low: UInt32 { UInt32(truncatingIfNeeded: self) }
+}
+
 extension [UInt8] {
-    /// Appends `value` big-endian.
+    /// Appends words big-endian, all with one call.
     @inline(__always)
-    mutating func append<Value: FixedWidthInteger & UnsignedInteger>(bigEndian value: Value) {
-        Swift.withUnsafeBytes(of: value.bigEndian) { append(contentsOf: $0) }
+    mutating func append<let count: Int>(words: InlineArray<count, UInt32>) {
+        var words = words
+        for index in words.indices { words[index] = words[index].bigEndian }
+        words.span.withUnsafeBytes { append(contentsOf: $0) }
     }
 
-    /// Appends a frame's header with one call: the length and type words are one 64-bit integer, the id follows.
+    /// Appends a frame's header.
     @inline(__always)
     mutating func append(header type: FrameType, _ flags: FrameFlags = [], id: UInt32 = 0, length: Int) {
-        let start = UInt64(length) << 32 | UInt64(type.rawValue) << 24 | UInt64(flags.rawValue) << 16
-        Swift.withUnsafeBytes(of: (start.bigEndian, id.bigEndian)) { append(contentsOf: $0) }
+        append(words: [UInt32(length), UInt32(type.rawValue) << 24 | UInt32(flags.rawValue) << 16, id])
     }
 }

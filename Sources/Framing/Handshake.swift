@@ -49,13 +49,9 @@ public struct Hello: Equatable, Sendable {
 
     func append(to buffer: inout [UInt8]) {
         buffer.append(header: .hello, length: Int(Hello.leastLength) + options.length)
-        buffer.append(Version.major)
-        buffer.append(Version.minor)
-        buffer.append(bigEndian: short ? Hello.shortFlag : 0)
-        buffer.append(bigEndian: pingEvery)
-        buffer.append(bigEndian: deadAfter)
-        buffer.append(bigEndian: maxFrame)
-        buffer.append(bigEndian: maxMessage)
+        buffer.append(words: [
+            Version.word | UInt32(short ? Hello.shortFlag : 0), pingEvery, deadAfter, maxFrame, maxMessage,
+        ])
         options.append(to: &buffer)
     }
 }
@@ -121,16 +117,10 @@ public struct Welcome: Equatable, Sendable {
 
     func append(to buffer: inout [UInt8]) {
         buffer.append(header: .welcome, length: Int(Welcome.leastLength) + options.length)
-        buffer.append(Version.major)
-        buffer.append(Version.minor)
-        buffer.append(bigEndian: UInt16(0))
-        buffer.append(bigEndian: pingEvery)
-        buffer.append(bigEndian: deadAfter)
-        buffer.append(bigEndian: maxFrame)
-        buffer.append(bigEndian: maxMessage)
-        buffer.append(bigEndian: maxInFlight)
-        buffer.append(bigEndian: maxQueued)
-        buffer.append(bigEndian: connection)
+        buffer.append(words: [
+            Version.word, pingEvery, deadAfter, maxFrame, maxMessage, maxInFlight, maxQueued, connection.high,
+            connection.low,
+        ])
         options.append(to: &buffer)
     }
 }
@@ -139,6 +129,8 @@ public struct Welcome: Equatable, Sendable {
 enum Version {
     static let major: UInt8 = 1
     static let minor: UInt8 = 0
+    /// With room for flags.
+    static var word: UInt32 { UInt32(major) << 24 | UInt32(minor) << 16 }
 
     static func check(major: UInt8) throws(Violation) {
         guard major == Version.major else {

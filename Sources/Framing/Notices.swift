@@ -30,10 +30,7 @@ public struct Pong: Equatable, Sendable {
 
     func append(to buffer: inout [UInt8]) {
         buffer.append(header: .pong, length: Int(Pong.length))
-        buffer.append(bigEndian: nonce)
-        buffer.append(bigEndian: queued)
-        buffer.append(bigEndian: inFlight)
-        buffer.append(bigEndian: longest)
+        buffer.append(words: [nonce.high, nonce.low, queued, inFlight, longest])
     }
 }
 
@@ -67,9 +64,7 @@ public struct Failure: Error, Equatable, Sendable {
     func append(id: UInt32, to buffer: inout [UInt8]) {
         let text = fitting(self.text)
         buffer.append(header: .failure, id: id, length: Int(Failure.leastLength) + text.count)
-        buffer.append(bigEndian: code.rawValue)
-        buffer.append(bigEndian: UInt16(0))
-        buffer.append(bigEndian: retryAfter)
+        buffer.append(words: [code.word, retryAfter])
         buffer.append(contentsOf: text)
     }
 }
@@ -108,10 +103,7 @@ public struct GoAway: Equatable, Sendable {
     func append(to buffer: inout [UInt8]) {
         let text = fitting(self.text)
         buffer.append(header: .goAway, length: Int(GoAway.leastLength) + text.count)
-        buffer.append(bigEndian: code.rawValue)
-        buffer.append(bigEndian: UInt16(0))
-        buffer.append(bigEndian: retryAfter)
-        buffer.append(bigEndian: spread)
+        buffer.append(words: [code.word, retryAfter, spread])
         buffer.append(contentsOf: text)
     }
 }
@@ -150,10 +142,7 @@ public struct Close: Equatable, Sendable {
     func append(to buffer: inout [UInt8]) {
         let text = fitting(self.text)
         buffer.append(header: .close, length: Int(Close.leastLength) + text.count)
-        buffer.append(bigEndian: lastID)
-        buffer.append(bigEndian: code.rawValue)
-        buffer.append(bigEndian: UInt16(0))
-        buffer.append(bigEndian: retryAfter)
+        buffer.append(words: [lastID, code.word, retryAfter])
         buffer.append(contentsOf: text)
     }
 
@@ -184,6 +173,11 @@ extension Span<UInt8> {
 }
 
 /// As much of `text` as a frame may carry, cut between characters.
+extension Code {
+    /// With the two zero bytes behind it.
+    fileprivate var word: UInt32 { UInt32(rawValue) << 16 }
+}
+
 private func fitting(_ text: String) -> Substring.UTF8View {
     var kept = text[...]
     while kept.utf8.count > Int(Limits.textLength) { kept.removeLast() }

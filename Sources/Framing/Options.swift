@@ -72,8 +72,7 @@ public struct Options: Equatable, Sendable {
 
     func append(to buffer: inout [UInt8]) {
         forEach { tag, value in
-            buffer.append(bigEndian: tag)
-            buffer.append(bigEndian: UInt16(value.count))
+            buffer.append(words: [UInt32(tag) << 16 | UInt32(value.count)])
             buffer.append(contentsOf: value)
         }
     }

@@ -159,7 +159,7 @@ public struct Outbox: Sendable {
     public mutating func ping(_ nonce: UInt64) {
         guard !isClosed else { return }
         staged.append(header: .ping, length: 8)
-        staged.append(bigEndian: nonce)
+        staged.append(words: [nonce.high, nonce.low])
     }
 
     /// Answers a PING. At most one PONG is owed: while one is on its way out, the latest takes the next place. While
@@ -194,7 +194,7 @@ public struct Outbox: Sendable {
     public mutating func send(_ type: FrameType, id: UInt32 = 0, _ payload: ArraySlice<UInt8>, cost: Int) {
         guard !isClosed else { return }
         count(id, cost)
-        if waiting.isEmpty, staged.count - head < Outbox.stagedMost, payload.count <= maxChunk {
+        if mayStage, payload.count <= maxChunk {
             stage(type, id, payload, start: nil, cost: cost)
         } else {
             waiting.append(.message(Message(type: type, id: id, rest: payload, cost: cost)))
@@ -327,8 +327,12 @@ public struct Outbox: Sendable {
     public mutating func close(_ close: Close) {
         guard !isClosed else { return }
         greetForClose()
-        waiting.append(.frame(close.frame, id: 0, isRefusal: false))
-        stage()
+        if mayStage {
+            close.append(to: &staged)
+        } else {
+            waiting.append(.frame(close.frame, id: 0, isRefusal: false))
+            stage()
+        }
         isClosed = true
     }
 
@@ -367,6 +371,9 @@ public struct Outbox: Sendable {
     }
 
     // MARK: Staging
+
+    /// Whether something can be staged at once.
+    private var mayStage: Bool { waiting.isEmpty && staged.count - head < Outbox.stagedMost }
 
     private mutating func stage() {
         while staged.count - head < Outbox.stagedMost, let first = waiting.first {

@@ -13,7 +13,8 @@ public final class Connection: Sendable {
     /// The server's number of it, as in the log.
     public let id: UInt64
     /// Where it comes from, like `192.0.2.7:51234`.
-    public let peer: String
+    public var peer: String { address.description }
+    private let address: SocketAddress
     /// What the client calls itself, at most 64 bytes; not to be trusted.
     public let name: String?
     /// What the client proves itself with, at most 256 bytes; compare it in constant time.
@@ -23,9 +24,9 @@ public final class Connection: Sendable {
     public let tokenName: String?
     private let desk: Desk
 
-    init(id: UInt64, peer: String, options: Options, tokenName: String?, desk: Desk) {
+    init(id: UInt64, address: SocketAddress, options: Options, tokenName: String?, desk: Desk) {
         self.id = id
-        self.peer = peer
+        self.address = address
         name = options.name
         token = options.token
         self.tokenName = tokenName

@@ -2,9 +2,11 @@ import CPosix
 import Glibc
 
 /// From now on a crash of this process, and of those forked from it, first says the process's `LastWords`
-/// (sigaction(2)). One heap is used for all threads, which a limit on the address space counts.
-public func watchCrashes() {
-    cposix_watch_crashes()
+/// (sigaction(2)): `words`, at most 128 bytes, with a 32-bit number in them. One heap is used for all threads, which a
+/// limit on the address space counts.
+public func watchCrashes(saying words: [UInt8]) {
+    precondition(words.count <= 128)
+    cposix_watch_crashes(words, words.count)
     cposix_use_one_heap()
 }
 
@@ -16,16 +18,14 @@ public func preparedForCrash(_ body: () -> Void) {
     cposix_forget_crashes_of_thread()
 }
 
-/// What the kernel sends for a process that crashes: bytes with a number in them.
+/// What the kernel sends for a process that crashes: the words of `watchCrashes`.
 public struct LastWords {
     private let offset: Int
 
-    /// `words`, at most 128 bytes with a 32-bit number at `offset`, for the peer of `socket`, which is borrowed for the
-    /// life of the process.
-    public init(_ words: [UInt8], numberAt offset: Int, to socket: borrowing Descriptor, slot: Slots.Slot) {
-        precondition(words.count <= 128)
+    /// With their number at `offset`, for the peer of `socket`, which is borrowed for the life of the process.
+    public init(numberAt offset: Int, to socket: borrowing Descriptor, slot: Slots.Slot) {
         self.offset = offset
-        cposix_prepare_last_words(socket.number, words, words.count, slot.pointer)
+        cposix_prepare_last_words(socket.number, slot.pointer)
     }
 
     /// A crash of this process says nothing any more; the socket and the slot are not needed for it.

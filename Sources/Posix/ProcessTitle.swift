@@ -34,11 +34,15 @@ public struct ProcessTitle: @unchecked Sendable {
 
     /// Shows `text` behind the first `offset` bytes of what is shown, as far as there is room.
     public func set(_ text: String, behind offset: Int = 0) {
-        var end = offset
-        for byte in text.utf8 where end < size - 1 {
-            start[end] = byte
-            end += 1
-        }
+        var text = text
+        text.withUTF8 { set($0, behind: offset) }
+    }
+
+    /// The same with text in bytes.
+    public func set(_ text: UnsafeBufferPointer<UInt8>, behind offset: Int = 0) {
+        let room = max(0, size - 1 - offset)
+        if let bytes = text.baseAddress { (start + offset).update(from: bytes, count: min(text.count, room)) }
+        let end = offset + min(text.count, room)
         // The kernel shows all of the arguments' memory while its last byte is 0, and else what comes before the first 0.
         for index in end..<max(arguments, end + 1) where index < size { start[index] = 0 }
     }

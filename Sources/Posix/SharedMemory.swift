@@ -7,8 +7,27 @@ import CPosix
 public func sharedMemory<Value: ~Copyable>(
     of count: Int, _ type: Value.Type
 ) throws(SystemError) -> UnsafeMutablePointer<Value> {
-    guard let memory = cposix_share(count * MemoryLayout<Value>.stride) else { throw SystemError("mmap") }
+    guard let memory = Shared.take(count * MemoryLayout<Value>.stride) else { throw SystemError("mmap") }
     return memory.bindMemory(to: Value.self, capacity: count)
+}
+
+/// Small pieces of shared memory lie on one page: each page is a fault for every process that is forked.
+private enum Shared {
+    private static let line = 64
+    private static let page = 4096
+    /// What is left of the page. It is taken before the first fork, by the one thread that there is.
+    nonisolated(unsafe) private static var rest: UnsafeMutableRawBufferPointer?
+
+    static func take(_ size: Int) -> UnsafeMutableRawPointer? {
+        let size = (size + line - 1) / line * line
+        if size > page / 2 { return cposix_share(size) }
+        if rest == nil || rest!.count < size {
+            guard let memory = cposix_share(page) else { return nil }
+            rest = UnsafeMutableRawBufferPointer(start: memory, count: page)
+        }
+        defer { rest = UnsafeMutableRawBufferPointer(rebasing: rest![size...]) }
+        return rest!.baseAddress
+    }
 }
 
 /// Memory of this process that those that it forks do not have (mmap(2), MADV_DONTFORK in madvise(2)), all zero at

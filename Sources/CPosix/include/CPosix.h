@@ -32,6 +32,9 @@ int cposix_signalfd(const sigset_t *signals);
 /// The next signal from a signalfd and the process that it comes from, or -1 with errno.
 int cposix_read_signal(int descriptor, pid_t *sender);
 
+/// Closes the descriptors from `first` to `last` (close_range(2), or else close(2)).
+void cposix_close(int first, int last);
+
 /// eventfd(2) with EFD_CLOEXEC and EFD_NONBLOCK.
 int cposix_eventfd(void);
 
@@ -143,14 +146,14 @@ struct cposix_slot {
 int cposix_make_board(size_t size, void **written, const void **read);
 
 /// From now on a crash (SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS) of this process and of those forked
-/// from it first says its last words, then ends the process as it would have.
-void cposix_watch_crashes(void);
+/// from it first says its last words, `length` of at most 128 bytes, then ends the process as it would have.
+void cposix_watch_crashes(const unsigned char *words, size_t length);
 /// The same for the calling thread, which needs a stack of its own for it (sigaltstack(2)).
 void cposix_watch_crashes_of_thread(void);
 /// Gives that stack back: the thread is about to end.
 void cposix_forget_crashes_of_thread(void);
-/// The last words of this process, at most 128 bytes, the socket that they go to, and its slot.
-void cposix_prepare_last_words(int socket, const unsigned char *words, size_t length, struct cposix_slot *slot);
+/// The socket that the last words of this process go to, and its slot.
+void cposix_prepare_last_words(int socket, struct cposix_slot *slot);
 /// This process has none any more.
 void cposix_forget_last_words(void);
 /// Whether the last words may be said now, and the 32-bit big-endian number in them at `offset`.

@@ -63,7 +63,8 @@ struct Figures {
     var requests: UInt64 = 0
     var bytesIn: UInt64 = 0
     var bytesOut: UInt64 = 0
-    var roundTrips = Histogram()
+    /// nil as long as there was none.
+    var roundTrips: Histogram?
     var name: String?
     var cause: Cause?
     var lateness: Duration?

@@ -15,7 +15,7 @@ struct Totals {
             inFlight.add(UInt64(figures.inFlight))
             bytesIn.add(figures.bytesIn)
             bytesOut.add(figures.bytesOut)
-            roundTrips += figures.roundTrips
+            if let others = figures.roundTrips { roundTrips += others }
         }
     }
 

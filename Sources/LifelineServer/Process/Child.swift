@@ -8,9 +8,9 @@ import Posix
 /// When the connection is over, the process stays until its worker is: for as long as the handler takes to come back,
 /// but no longer than the grace.
 struct Child: ~Copyable {
-    /// A heartbeat, or a few small requests, which is all that most connections ever send at a time. It shares its page
+    /// For a heartbeat, or a few small requests, which is all that most connections ever send at a time. It shares its page
     /// of memory with what else the child has.
-    private static var firstBufferSize: Int { 1024 }
+    static var firstBuffer: [UInt8] { [UInt8](repeating: 0, count: 1024) }
     /// What a client gets that has filled the first: larger than a frame, so that one of the default size comes in one
     /// call.
     private static var bufferSize: Int { 65536 }
@@ -20,8 +20,8 @@ struct Child: ~Copyable {
     static let failedHandshake: Int32 = 3
     /// How many reads a shutdown waits for, at most, to find the requests that have already come.
     private static var lastReads: Int { 64 }
-    /// What the kernel says for a handler that crashes; made once, by the parent (`Rehearsal`).
-    private static let crashWords = Close(.handlerFailed, "the handler crashed").frame
+    /// What the kernel says for a handler that crashes.
+    static var crashWords: [UInt8] { Close(.handlerFailed, "the handler crashed").frame }
     private static var farewell: String { "the server is shutting down" }
 
     /// What of the options a child goes by. The options themselves own arrays, of which each copy writes into memory that
@@ -47,7 +47,7 @@ struct Child: ~Copyable {
     private let lastWords: LastWords
     private let worker: any Worker
     private var connection: ServerConnection
-    private var buffer: [UInt8] = []
+    private var buffer: [UInt8]
     /// What poll(2) is asked, of which the memory is kept: the signals, the socket, and the worker's.
     private var entries: [PollEntry] = []
     private var mayRead = true
@@ -68,11 +68,11 @@ struct Child: ~Copyable {
     init(
         _ socket: consuming Descriptor, peer: SocketAddress, id: UInt64, acceptedAt: Instant, service: Service,
         handshakeTimeout: Duration, tokens: Tokens?, log: Log, slot: Slots.Slot, orders: Orders.Own,
-        title: ProcessTitle?, worker: any Worker, signals: Held<SignalDescriptor>
+        title: ProcessTitle?, worker: any Worker, signals: Held<SignalDescriptor>, buffer: consuming [UInt8]
     ) {
         self.signals = signals
         signalNumber = signals.number ?? -1
-        lastWords = LastWords(Child.crashWords, numberAt: Close.lastIDOffset, to: socket, slot: slot)
+        lastWords = LastWords(numberAt: Close.lastIDOffset, to: socket, slot: slot)
         self.socket = socket
         self.peer = peer
         self.id = id
@@ -87,11 +87,8 @@ struct Child: ~Copyable {
             id: id, terms: service.terms, handshakeTimeout: handshakeTimeout, acceptedAt: acceptedAt,
             tokens: tokens, width: worker.width,
             handlerTimeout: worker.judgesTime ? nil : service.handlerTimeout)
-        buffer = Child.buffer(of: Child.firstBufferSize)
+        self.buffer = buffer
     }
-
-    /// Whatever is in it is overwritten before it is read.
-    private static func buffer(of size: Int) -> [UInt8] { Array(unsafeUninitializedCapacity: size) { $1 = size } }
 
     /// What every child reads its signals from, which are blocked from now on. It is opened once, before the first fork:
     /// each process reads its own from it (signalfd(2)).
@@ -133,8 +130,19 @@ struct Child: ~Copyable {
         }
     }
 
+    /// Serves the connection, calls `last` and ends the process, to which the system takes back at once what it has. So
+    /// this never returns, and does not say so by its type, or by being inlined: the caller would have the child destroyed
+    /// beforehand.
+    @inline(never)
+    mutating func live(_ last: () -> Void) {
+        let status = run()
+        last()
+        exitProcess(status)
+    }
+
     private mutating func wait() {
         entries.removeAll(keepingCapacity: true)
+        entries.reserveCapacity(2)
         entries.append(PollEntry(signalNumber))
         // A client that ended its stream is still waited for: poll(2) says when it is gone altogether.
         entries.append(PollEntry(leaveBy == nil ? socket.number : -1, reading: mayRead, writing: isBlocked))
@@ -202,7 +210,7 @@ struct Child: ~Copyable {
         }
         while let event = connection.next(in: buffer, at: now) { give(event, at: now) }
         if isFull, buffer.count < Child.bufferSize {
-            buffer = Child.buffer(of: Child.bufferSize)
+            buffer = [UInt8](repeating: 0, count: Child.bufferSize)
         }
         return true
     }
@@ -329,7 +337,8 @@ struct Child: ~Copyable {
         )
     }
 
-    private func report(_ level: LogLevel, _ event: String) {
+    /// It changes nothing, and is called for nobody else's copy: a `borrowing` one would be copied for the call.
+    private mutating func report(_ level: LogLevel, _ event: String) {
         log.write(level, event, reason: hasReported ? connection.ending.kind : "") { line in
             line.number("connection", id)
             line.number("pid", processID)

@@ -145,5 +145,7 @@ final class Crew {
     }
 
     /// The parent's ends of all channels.
-    var numbers: [Int32] { members.values.compactMap { $0.channel?.number } }
+    func append(to numbers: inout [Int32]) {
+        for member in members.values { numbers.append(member.channel?.number ?? -1) }
+    }
 }

@@ -2,7 +2,8 @@ import Posix
 
 /// Something that is held until it is closed: a property of a class cannot be consumed, only emptied.
 final class Held<Value: ~Copyable> {
-    fileprivate var value: Value?
+    // Each access ends where it begins, with a call of the system at most: none meets another.
+    @exclusivity(unchecked) fileprivate var value: Value?
 
     init(_ value: consuming Value?) { self.value = consume value }
 

@@ -63,6 +63,19 @@ final class Log {
         flood = Flood(in: places.assumingMemoryBound(to: Flood.Place.self))
     }
 
+    /// The same log in an object that lies where memory is taken from now on. Each process that is forked counts that it has
+    /// it, and so writes to its page.
+    init(movingFrom log: Log) {
+        level = log.level
+        orders = log.orders
+        format = log.format
+        syslogName = log.syslogName
+        floodLines = log.floodLines
+        output = log.output
+        shared = log.shared
+        flood = log.flood
+    }
+
     private static func flood(_ lines: Int) -> UInt64 { lines == 0 ? .max : UInt64(lines) }
 
     /// From now on this much is logged, in this form, by this process and those that are forked from it later.

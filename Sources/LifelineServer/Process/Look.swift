@@ -48,9 +48,9 @@ final class Look {
     private static let backlog: Int32 = 16
 
     let startedAt: Instant
-    var totals = Totals()
-    private var control: Visitors?
-    private var metrics: Visitors?
+    @exclusivity(unchecked) var totals = Totals()
+    private let control: Visitors?
+    private let metrics: Visitors?
     private let controlFile: SocketFile?
 
     init(
@@ -67,11 +67,15 @@ final class Look {
                     return Visitors.Answer(bytes: ControlAnswer.failed(error.error, error.text))
                 }
             }
+        } else {
+            self.control = nil
         }
         if let listener = listeners.metrics.take() {
             self.metrics = Visitors(listener) { bytes in
                 MetricsRequest.response(to: bytes, metrics: metrics).map { Visitors.Answer(bytes: $0) }
             }
+        } else {
+            self.metrics = nil
         }
     }
 
@@ -84,19 +88,26 @@ final class Look {
 
     var deadline: Instant? { earlier(control?.deadline, metrics?.deadline) }
 
-    /// What poll(2) waits for: nothing in a server that nobody looks into.
-    var entries: [PollEntry] { (control?.entries ?? []) + (metrics?.entries ?? []) }
+    /// Adds what poll(2) waits for: nothing in a server that nobody looks into.
+    func append(to entries: inout [PollEntry]) {
+        control?.append(to: &entries)
+        metrics?.append(to: &entries)
+    }
 
     /// `entries` are those asked for.
     func woke(_ entries: ArraySlice<PollEntry>, at now: Instant) {
         guard !entries.isEmpty else { return }
         // What is served changes how many there are.
-        let count = control?.entries.count ?? 0
+        let count = control?.count ?? 0
         control?.woke(entries.prefix(count), at: now)
         metrics?.woke(entries.dropFirst(count), at: now)
     }
 
-    var numbers: [Int32] { (control?.numbers ?? []) + (metrics?.numbers ?? []) }
+    /// Adds the numbers of all descriptors.
+    func append(to numbers: inout [Int32]) {
+        control?.append(to: &numbers)
+        metrics?.append(to: &numbers)
+    }
 
     /// The server ends.
     func end() {
@@ -119,7 +130,7 @@ extension Figures {
         requests = slot.requests
         bytesIn = slot.bytesIn
         bytesOut = slot.bytesOut
-        roundTrips = Histogram(counts: slot.roundTrips, sum: slot.roundTripsSum)
+        if roundTrip != nil { roundTrips = Histogram(counts: slot.roundTrips, sum: slot.roundTripsSum) }
         let name = slot.name
         self.name = name.isEmpty ? nil : String(decoding: name, as: UTF8.self)
         cause = slot.ending.map { Cause(reason: $0.reason, by: $0.by) }

@@ -11,6 +11,10 @@ import Posix
 /// waits for nothing. When the last child is reaped, `run` returns.
 ///
 /// Nothing that a client does, and no failure of accept or fork, ends it.
+///
+/// What each connection comes by is accessed without a check of exclusivity. One thread runs all of this, and what is
+/// called while one of those properties is changed (the closures that `admission`, `done` and `leaving` are given) looks
+/// at others alone.
 final class Parent {
     /// Makes what works on a connection's requests, in its child: of the socket, the connection's number and its peer.
     typealias WorkerMaker = (borrowing Descriptor, UInt64, SocketAddress) -> any Worker
@@ -20,8 +24,8 @@ final class Parent {
     /// Children are looked for this often even if no signal says that one has ended.
     private static var sweepEvery: Duration { .seconds(5) }
     /// To look whether any child has ended costs the system a little for each that there is. For each it is left in peace
-    /// for so long afterwards: a hundredth of the time goes into it at most.
-    private static var peaceForEach: Duration { .microseconds(5) }
+    /// for so many microseconds afterwards: a hundredth of the time goes into it at most.
+    private static var peaceForEach: Int { 5 }
 
     var options: ServerOptions { didSet { service = options.service } }
     private var service: Child.Service
@@ -29,7 +33,7 @@ final class Parent {
     var makeWorker: WorkerMaker
     let readAgain: Reloader?
     /// What programs leave behind, where there are any.
-    var orphans: Orphans?
+    @exclusivity(unchecked) var orphans: Orphans?
     private let signals: Held<SignalDescriptor>
     let childSignals: Held<SignalDescriptor>
     let listener: Held<Descriptor>
@@ -43,36 +47,40 @@ final class Parent {
     var title: ProcessTitle?
     /// Set for as long as `run` lasts: what it serves asks this parent.
     private(set) var look: Look!
-    var tokenFile: TokenFile?
+    @exclusivity(unchecked) var tokenFile: TokenFile?
     /// The group that the server has become.
     let ownGroup: UInt32?
     private let refusals = Refusals()
+    /// Listed for each fork; the memory is kept.
+    @exclusivity(unchecked) private var ownDescriptors: [Int32] = []
     /// Given up for a moment where accept lacks a descriptor, so that one client can be accepted and told.
-    private var spare = try? Descriptor.event()
-    var children: ChildTable
-    var slots: Slots
+    @exclusivity(unchecked) private var spare = try? Descriptor.event()
+    @exclusivity(unchecked) var children: ChildTable
+    @exclusivity(unchecked) var slots: Slots
     /// Set by children that are done with their connections.
-    var done: DoneMarks
+    @exclusivity(unchecked) var done: DoneMarks
     /// Children that have said so and were not reaped yet, unless somebody has reaped them meanwhile.
-    var leaving: [ProcessID] = []
+    @exclusivity(unchecked) var leaving: [ProcessID] = []
     /// Those that were forked ahead, with `--pool`.
     let crew: Crew?
-    private(set) var connections: UInt64 = 0
-    private var pause = AcceptPause()
-    var admission: Admission
-    var random = SystemRandomNumberGenerator()
+    @exclusivity(unchecked) private(set) var connections: UInt64 = 0
+    /// What a child reads into first. It is made here, where the memory lies that each child writes to in any case.
+    @exclusivity(unchecked) private var firstBuffer = Child.firstBuffer
+    @exclusivity(unchecked) private var pause = AcceptPause()
+    @exclusivity(unchecked) var admission: Admission
+    @exclusivity(unchecked) var random = SystemRandomNumberGenerator()
     private var nextSweep = Instant.now
     /// A signal has said so since children were reaped.
     private var hasOneEnded = false
     /// When all children are looked at, since one has ended that nobody may have named; nil where none has.
-    private var looksThrough: Instant?
+    @exclusivity(unchecked) private var looksThrough: Instant?
     /// When all children were looked at last.
-    private var lookedThrough = Instant.now
-    var shutdown: Shutdown
+    @exclusivity(unchecked) private var lookedThrough = Instant.now
+    @exclusivity(unchecked) var shutdown: Shutdown
     /// Set when the server drains: who is sent away when.
-    var drain: Drain?
+    @exclusivity(unchecked) var drain: Drain?
     /// While the server drains: how long clients that are already on their way in are waited for.
-    var listensUntil: Instant?
+    @exclusivity(unchecked) var listensUntil: Instant?
 
     init(
         _ options: ServerOptions, _ listening: consuming Listening, _ signals: consuming SignalDescriptor,
@@ -111,18 +119,20 @@ final class Parent {
         look = Look(
             listeners, at: .now, control: { [unowned self] in answer($0) }, metrics: { [unowned self] in metrics() })
         defer { look.end() }
+        // What poll(2) is asked, of which the memory is kept.
+        var entries: [PollEntry] = []
         while shutdown.isServing || hasChildren || orphans?.deadline != nil
             || (!shutdown.isAtOnce && (refusals.deadline != nil || listensUntil != nil))
         {
             let isShort = forkAhead()
             let now = Instant.now
             let mayAccept = shutdown.isServing ? !pause.isOn(at: now) : listensUntil != nil
-            var entries = [
-                PollEntry(signals.number ?? -1), PollEntry(mayAccept ? listener.number ?? -1 : -1),
-            ]
-            let refused = refusals.entries
-            entries += refused
-            entries += look.entries
+            entries.removeAll(keepingCapacity: true)
+            entries.append(PollEntry(signals.number ?? -1))
+            entries.append(PollEntry(mayAccept ? listener.number ?? -1 : -1))
+            refusals.append(to: &entries)
+            let others = entries.count
+            look.append(to: &entries)
             wait(for: &entries, from: now, until: isShort ? now : nil)
             let woke = Instant.now
             if entries[0].isReadable {
@@ -130,13 +140,13 @@ final class Parent {
             }
             // After the signals: who has ended by then has said so before.
             collect(at: woke)
-            refusals.woke(entries[2..<2 + refused.count], at: woke)
+            refusals.woke(entries[2..<others], at: woke)
             let step = shutdown.woke(at: woke)
             if step == .leave { break }
             take(step, at: woke)
             sendAway(at: woke)
             reapAll(at: woke)
-            look.woke(entries[(2 + refused.count)...], at: woke)
+            look.woke(entries[others...], at: woke)
             if !shutdown.isServing { refuseLatecomers(at: woke) } else if entries[1].isReadable { acceptSome() }
             if mayAccept, !entries[1].isReadable { supervisor.accepted() }
             supervisor.turned(at: woke)
@@ -228,11 +238,11 @@ final class Parent {
         if handOver(accepted.connection, of: peer, at: now) { return }
         let slot = takeSlot()
         let words = words(for: peer, at: now)
-        let descriptors = ownDescriptors
+        listOwnDescriptors()
         do throws(SystemError) {
             switch try forkProcess() {
             case .child:
-                becomeChild(accepted.connection, words, slot: slot, closing: descriptors)
+                becomeChild(accepted.connection, words, slot: slot)
             case .parent(let pid):
                 began(pid, slot, peer: peer, at: now)
                 pause.forked()
@@ -310,40 +320,44 @@ final class Parent {
         log.write(.error, event, reason: error.text, most: 1) { $0.text("text", "\(error)") }
     }
 
-    /// What follows runs in the new process alone.
-    private func becomeChild(
-        _ connection: consuming Descriptor, _ words: PoolChild.Words, slot: Int, closing descriptors: [Int32]
-    ) -> Never {
-        begin(closing: descriptors)
+    /// What follows runs in the new process alone, and never returns.
+    private func becomeChild(_ connection: consuming Descriptor, _ words: PoolChild.Words, slot: Int) {
+        begin()
         var child = child(connection, words, slot: slot)
-        let status = child.run()
-        done.make(slot)
-        exitProcess(status)
+        child.live { done.make(slot) }
     }
 
-    /// The descriptors that no child is to have.
-    var ownDescriptors: [Int32] {
-        var numbers = refusals.numbers + look.numbers + (crew?.numbers ?? [])
-        for number in [listener.number, signals.number, pidfile.number, supervisor.number, spare?.number] {
-            if let number { numbers.append(number) }
-        }
-        return numbers
+    /// Before a fork: lists the descriptors that no child is to have, mostly in the order in which they were opened.
+    func listOwnDescriptors() {
+        ownDescriptors.removeAll(keepingCapacity: true)
+        ownDescriptors.append(pidfile.number ?? -1)
+        ownDescriptors.append(listener.number ?? -1)
+        ownDescriptors.append(signals.number ?? -1)
+        look.append(to: &ownDescriptors)
+        ownDescriptors.append(supervisor.number ?? -1)
+        ownDescriptors.append(spare?.number ?? -1)
+        refusals.append(to: &ownDescriptors)
+        crew?.append(to: &ownDescriptors)
     }
 
     /// In a new child, before anything else: all that is the parent's is closed. Whoever owns it does not hear of it, and
     /// is not asked again: to forget it would be to write, in each of their pages, what parent and child share until then.
-    func begin(closing descriptors: [Int32]) {
-        for number in descriptors { closeInChild(number) }
+    func begin() {
+        closeInChild(ownDescriptors)
         limitChild()
     }
 
     /// In a child: what serves a connection there.
     func child(_ connection: consuming Descriptor, _ words: PoolChild.Words, slot: Int) -> Child {
         let worker = makeWorker(connection, words.connection, words.peer)
+        // The parent's own stays as it is, for the next child; who serves a second connection makes another.
+        let buffer = firstBuffer.isEmpty ? Child.firstBuffer : firstBuffer
+        firstBuffer = []
         return Child(
             connection, peer: words.peer, id: words.connection, acceptedAt: words.acceptedAt, service: service,
             handshakeTimeout: words.handshakeTimeout, tokens: tokenFile?.tokens, log: log, slot: slots[slot],
-            orders: orders[slot], title: title, worker: worker, signals: childSignals)
+            orders: orders[slot], title: title, worker: worker, signals: childSignals,
+            buffer: buffer)
     }
 
     private func limitChild() {
@@ -363,7 +377,7 @@ final class Parent {
     /// A child has ended, as a signal says. Where several have ended it is sent once, and names one of them.
     private func hasEnded(_ pid: ProcessID, at now: Instant) {
         hasOneEnded = true
-        if looksThrough == nil { looksThrough = lookedThrough + Parent.peaceForEach * Double(children.count) }
+        if looksThrough == nil { looksThrough = lookedThrough + .microseconds(Parent.peaceForEach * children.count) }
         guard looksThrough! > now, let ended = reap(pid) else { return }
         settle(ended, at: now)
     }

@@ -37,11 +37,11 @@ extension Parent {
             let now = Instant.now
             guard crew.missing(at: now) > 0 else { return false }
             let slot = takeSlot()
-            let descriptors = ownDescriptors
             do throws(SystemError) {
                 let channel = try Channel()
+                listOwnDescriptors()
                 switch try forkProcess() {
-                case .child: becomePoolChild(channel.onlyTaking(), slot: slot, closing: descriptors)
+                case .child: becomePoolChild(channel.onlyTaking(), slot: slot)
                 case .parent(let pid): crew.add(pid, slot: slot, channel.onlyGiving())
                 }
             } catch {
@@ -56,10 +56,8 @@ extension Parent {
     }
 
     /// What follows runs in the new process alone.
-    private func becomePoolChild(
-        _ channel: consuming Descriptor, slot: Int, closing descriptors: [Int32]
-    ) -> Never {
-        begin(closing: descriptors)
+    private func becomePoolChild(_ channel: consuming Descriptor, slot: Int) -> Never {
+        begin()
         do throws(SystemError) {
             try PoolChild(channel, signals: childSignals, most: options.poolReuse, log: log, title: title).run {
                 connection, words in

@@ -18,12 +18,14 @@ final class Refusals {
     /// Of more than these the oldest are closed early: a flood costs the parent no more descriptors than this.
     static let most = 128
 
-    private var leaving: [Leaving] = []
+    @exclusivity(unchecked) private var leaving: [Leaving] = []
     /// Made when somebody is refused: until then the parent's memory is on fewer pages without it.
     private lazy var buffer = [UInt8](repeating: 0, count: 4096)
 
     var deadline: Instant? { leaving.first?.until }
-    var entries: [PollEntry] { leaving.map { PollEntry($0.connection.number) } }
+    func append(to entries: inout [PollEntry]) {
+        for leaving in leaving { entries.append(PollEntry(leaving.connection.number)) }
+    }
 
     /// Refuses `connection`, without ever waiting: what does not fit the empty send buffer is not sent.
     func refuse(_ connection: consuming Descriptor, _ close: Close, at now: Instant) {
@@ -50,5 +52,7 @@ final class Refusals {
         leaving = []
     }
 
-    var numbers: [Int32] { leaving.map { $0.connection.number } }
+    func append(to numbers: inout [Int32]) {
+        for leaving in leaving { numbers.append(leaving.connection.number) }
+    }
 }

@@ -47,11 +47,12 @@ struct Rehearsal {
         _ = try pair.other.send(conversation(part)[...])
         pair.other.shutdownWriting()
         let worker = LoopWorker(Rehearsed()) { hello, tokenName, desk in
-            Connection(id: 0, peer: peer.description, options: hello.options, tokenName: tokenName, desk: desk)
+            Connection(id: 0, address: peer, options: hello.options, tokenName: tokenName, desk: desk)
         }
         var child = Child(
             pair.one, peer: peer, id: 0, acceptedAt: .now, service: service, handshakeTimeout: .seconds(1), tokens: nil,
-            log: log, slot: slot, orders: orders, title: nil, worker: worker, signals: Held(try SignalDescriptor([])))
+            log: log, slot: slot, orders: orders, title: nil, worker: worker, signals: Held(try SignalDescriptor([])),
+            buffer: Child.firstBuffer)
         _ = child.run()
     }
 

@@ -75,16 +75,17 @@ public struct Server: ~Copyable {
         let account = try Account.named(in: options)
         var tokenFile = try options.tokenFile.map { path throws(StartError) in try TokenFile(path) }
         ignoreBrokenPipes()
-        watchCrashes()
+        watchCrashes(saying: Child.crashWords)
         let path = options.pidfile
         let pidfile = path == nil ? nil : try Pidfile(at: path!)
         let orders = try Server.needing("shared memory") { () throws(SystemError) in
             try Orders(most: options.mostChildren, level: options.logLevel)
         }
         let log = try Server.openLog(options, orders)
+        // Before what no child is to have, so that this lies together and is closed with one call.
+        let childSignals = try Server.needing("signals") { () throws(SystemError) in try Child.signals() }
         let listening = try Listening(options)
         let signals = try Server.signals()
-        let childSignals = try Server.needing("signals") { () throws(SystemError) in try Child.signals() }
         let books = try Server.needing("memory") { () throws(SystemError) in try Books(options.mostChildren) }
         var look = Look.Listeners()
         do throws(StartError) {
@@ -191,7 +192,7 @@ public struct Server: ~Copyable {
         tellReady(address)
         Parent(
             options, listening, signals, childSignals: childSignals, pidfile, supervisor, books, orders: orders,
-            tokenFile: tokenFile, ownGroup: account?.group, log: log, source, reload: reload
+            tokenFile: tokenFile, ownGroup: account?.group, log: Log(movingFrom: log), source, reload: reload
         ).run(look)
     }
 

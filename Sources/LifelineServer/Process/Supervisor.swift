@@ -3,12 +3,14 @@ import Posix
 
 /// The supervisor that started the server, such as systemd: it is told by datagrams what sd_notify(3) tells.
 ///
+/// It is the parent's alone, and calls nobody back: no check of exclusivity, for it is asked at each turn.
+///
 /// Its variables are taken out of the environment, so that a program that a handler starts does not answer for us.
 final class Supervisor {
-    private var socket: DatagramSocket?
-    private var watchdog: Watchdog?
+    @exclusivity(unchecked) private var socket: DatagramSocket?
+    @exclusivity(unchecked) private var watchdog: Watchdog?
     /// Of all that is told but the heartbeat nothing may be lost: it goes again if the supervisor is too busy.
-    private var unsent: [SupervisorNote] = []
+    @exclusivity(unchecked) private var unsent: [SupervisorNote] = []
     private var connectionsTold = -1
 
     /// Where NOTIFY_SOCKET names a socket that nobody listens on, the server runs without a supervisor.

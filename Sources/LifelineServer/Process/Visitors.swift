@@ -69,15 +69,16 @@ final class Visitors {
 
     var deadline: Instant? { visitors.reduce(pausedUntil) { earlier($0, $1.until) } }
 
-    /// What poll(2) waits for: the listener, then each visitor.
-    var entries: [PollEntry] {
-        [PollEntry(pausedUntil == nil ? listener?.number ?? -1 : -1)]
-            + visitors.map { visitor in
-                if case .answered = visitor.stage {
-                    return PollEntry(visitor.connection.number, reading: false, writing: true)
-                }
-                return PollEntry(visitor.connection.number)
-            }
+    /// How many descriptors there are: the listener, then each visitor.
+    var count: Int { 1 + visitors.count }
+
+    /// Adds what poll(2) waits for.
+    func append(to entries: inout [PollEntry]) {
+        entries.append(PollEntry(pausedUntil == nil ? listener?.number ?? -1 : -1))
+        for visitor in visitors {
+            let isTold = if case .answered = visitor.stage { true } else { false }
+            entries.append(PollEntry(visitor.connection.number, reading: !isTold, writing: isTold))
+        }
     }
 
     /// `entries` are those asked for.
@@ -91,8 +92,11 @@ final class Visitors {
         if first.isReadable { acceptSome(at: now) }
     }
 
-    /// The listener's, and each visitor's.
-    var numbers: [Int32] { [listener?.number ?? -1] + visitors.map { $0.connection.number } }
+    /// The numbers of the descriptors; -1 is none.
+    func append(to numbers: inout [Int32]) {
+        numbers.append(listener?.number ?? -1)
+        for visitor in visitors { numbers.append(visitor.connection.number) }
+    }
 
     /// Closes all at once.
     func closeAll() {

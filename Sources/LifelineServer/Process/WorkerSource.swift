@@ -19,7 +19,7 @@ struct WorkerSource {
                 let handler: any Handler = makeHandler()
                 let connection: ConnectionMaker = { hello, tokenName, desk in
                     Connection(
-                        id: id, peer: peer.description, options: hello.options, tokenName: tokenName, desk: desk)
+                        id: id, address: peer, options: hello.options, tokenName: tokenName, desk: desk)
                 }
                 return handler.answersAtOnce ? LoopWorker(handler, connection) : ThreadWorker(handler, connection)
             }
