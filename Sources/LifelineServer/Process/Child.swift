@@ -130,16 +130,6 @@ struct Child: ~Copyable {
         }
     }
 
-    /// Serves the connection, calls `last` and ends the process, to which the system takes back at once what it has. So
-    /// this never returns, and does not say so by its type, or by being inlined: the caller would have the child destroyed
-    /// beforehand.
-    @inline(never)
-    mutating func live(_ last: () -> Void) {
-        let status = run()
-        last()
-        exitProcess(status)
-    }
-
     private mutating func wait() {
         entries.removeAll(keepingCapacity: true)
         entries.reserveCapacity(2)
@@ -337,7 +327,7 @@ struct Child: ~Copyable {
         )
     }
 
-    /// It changes nothing, and is called for nobody else's copy: a `borrowing` one would be copied for the call.
+    /// It changes nothing; for a call that may not, all of the child is copied.
     private mutating func report(_ level: LogLevel, _ event: String) {
         log.write(level, event, reason: hasReported ? connection.ending.kind : "") { line in
             line.number("connection", id)

@@ -64,8 +64,8 @@ final class Parent {
     /// Those that were forked ahead, with `--pool`.
     let crew: Crew?
     @exclusivity(unchecked) private(set) var connections: UInt64 = 0
-    /// What a child reads into first. It is made here, where the memory lies that each child writes to in any case.
-    @exclusivity(unchecked) private var firstBuffer = Child.firstBuffer
+    /// What a child reads into first: for an array of its own it would ask the runtime, which writes to one more page.
+    @exclusivity(unchecked) private var firstBuffer: [UInt8] = []
     @exclusivity(unchecked) private var pause = AcceptPause()
     @exclusivity(unchecked) var admission: Admission
     @exclusivity(unchecked) var random = SystemRandomNumberGenerator()
@@ -119,8 +119,11 @@ final class Parent {
         look = Look(
             listeners, at: .now, control: { [unowned self] in answer($0) }, metrics: { [unowned self] in metrics() })
         defer { look.end() }
-        // What poll(2) is asked, of which the memory is kept.
+        // What poll(2) is asked, of which the memory is kept. Behind it lies what children alone write to.
         var entries: [PollEntry] = []
+        entries.reserveCapacity(8)
+        ownDescriptors.reserveCapacity(8)
+        firstBuffer = Child.firstBuffer
         while shutdown.isServing || hasChildren || orphans?.deadline != nil
             || (!shutdown.isAtOnce && (refusals.deadline != nil || listensUntil != nil))
         {
@@ -320,11 +323,16 @@ final class Parent {
         log.write(.error, event, reason: error.text, most: 1) { $0.text("text", "\(error)") }
     }
 
-    /// What follows runs in the new process alone, and never returns.
-    private func becomeChild(_ connection: consuming Descriptor, _ words: PoolChild.Words, slot: Int) {
+    /// What follows runs in the new process alone. It is not inlined: the parent shall not need the stack for it.
+    @inline(never)
+    private func becomeChild(_ connection: consuming Descriptor, _ words: PoolChild.Words, slot: Int) -> Never {
         begin()
-        var child = child(connection, words, slot: slot)
-        child.live { done.make(slot) }
+        // Nothing of it is let go of: the system takes all back at once.
+        let place = UnsafeMutablePointer<Child>.allocate(capacity: 1)
+        place.initialize(to: child(connection, words, slot: slot))
+        let status = place.pointee.run()
+        done.make(slot)
+        exitProcess(status)
     }
 
     /// Before a fork: lists the descriptors that no child is to have, mostly in the order in which they were opened.
