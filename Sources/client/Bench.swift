@@ -60,7 +60,10 @@ struct Bench {
                 "cut so many of the connections in each second, half of them by a\n"
                     + "reset, half without CLOSE; they come back at once (0)"
             ) { bench, text throws(UsageError) in bench.options.churn = try decimal(text, in: 0...100) },
-            Flag("--silent", "say nothing after the handshake, and measure when each is dropped") {
+            Flag(
+                "--silent",
+                "fall silent all at once when all are connected, each with a PING as\nits last word, and measure when each is dropped"
+            ) {
                 $0.options.isSilent = true
             },
             Flag("--stay-away", "do not come back when the server ends a connection; end with the last") {

@@ -111,14 +111,17 @@ import Testing
         #expect(other.conversation.ending == .dropped(.handshakeTimeout))
     }
 
-    @Test("With --silent no PING is sent or answered, and the drop is measured from the last byte sent")
+    @Test("With --silent connections beat until all are there; then each says one PING, and no more")
     func silence() throws {
-        let exchange = Exchange { $0.isSilent = true }
-        exchange.load.isOn = false
-        exchange.pass(.milliseconds(10))
-        _ = try exchange.frames()
+        let exchange = try Exchange.opened { $0.isSilent = true }
+        exchange.pass(.milliseconds(1500))
+        exchange.wake()
+        #expect(try exchange.frames() == [.ping(nonce: 1)])
+        exchange.hear { $0.answer(with: Pong(nonce: 1)) }
+        exchange.load.isSilenced = true
+        #expect(try exchange.frames() == [.ping(nonce: 2)])
         exchange.pass(.milliseconds(20))
-        exchange.welcome()
+        exchange.hear { $0.answer(with: Pong(nonce: 2)) }
         exchange.pass(.milliseconds(1500))
         exchange.hear { $0.ping(1) }
         exchange.wake()
@@ -135,9 +138,9 @@ import Testing
     @Test("With --silent a drop before dead_after is early, and so is any other CLOSE")
     func early() throws {
         for (wait, code) in [(2999, Code.silent), (4000, .shuttingDown)] {
-            let exchange = Exchange { $0.isSilent = true }
+            let exchange = try Exchange.opened { $0.isSilent = true }
+            exchange.load.isSilenced = true
             _ = try exchange.frames()
-            exchange.welcome()
             exchange.pass(.milliseconds(wait))
             exchange.hear { $0.close(Close(code)) }
             #expect(exchange.tally.early == 1 && exchange.tally.lateness.count == 0)

@@ -9,7 +9,7 @@ extension Conversation {
         if count > 0 {
             isSent = true
             if phase == .connecting { phase = .greeting }
-            if phase == .greeting { greetedAt = now }
+            spokeAt = now
         }
         if !waits {
             stuckSince = .never
@@ -40,6 +40,10 @@ extension Conversation {
             buffer.add(Close(code).frame)
             return
         case .away, .over: return
+        }
+        if load.isSilenced, !isSilent {
+            owesPing = true
+            isSilent = true
         }
         if let nonce = pong {
             pong = nil

@@ -3,6 +3,8 @@ struct Load {
     let options: LoadOptions
     /// Whether requests may be begun.
     var isOn = false
+    /// `--silent`: whether the connections have fallen silent, each with a PING as its last word.
+    var isSilenced = false
     /// How many may be begun yet.
     var budget = UInt64.max
     /// The first request was due then, in an open loop.

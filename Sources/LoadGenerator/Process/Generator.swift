@@ -219,10 +219,12 @@ public struct Generator: ~Copyable {
         stage = .warmUp
         warmUpUntil = now + Nanoseconds(options.warmUp)
         load.isOn = options.inFlight > 0 && !options.isSilent
+        load.isSilenced = options.isSilent
         load.start = now
         for index in 0..<options.connections {
             if !options.isShort {
-                flush(index, at: now)
+                // Silence is counted from here, and each turn takes its time.
+                flush(index, at: options.isSilent ? .now : now)
             } else if load.isOpenLoop {
                 idle.append(index)
             } else {
