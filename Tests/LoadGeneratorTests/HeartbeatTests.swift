@@ -111,9 +111,12 @@ import Testing
         #expect(other.conversation.ending == .dropped(.handshakeTimeout))
     }
 
-    @Test("With --silent connections beat until all are there; then each says one PING, and no more")
+    @Test("With --silent and --last-ping a connection beats until it is told; then it says one PING, and no more")
     func silence() throws {
-        let exchange = try Exchange.opened { $0.isSilent = true }
+        let exchange = try Exchange.opened {
+            $0.isSilent = true
+            $0.saysLastPing = true
+        }
         exchange.pass(.milliseconds(1500))
         exchange.wake()
         #expect(try exchange.frames() == [.ping(nonce: 1)])
@@ -133,6 +136,22 @@ import Testing
         #expect(exchange.tally.latenessOfServer.most == .milliseconds(100))
         let answers = exchange.conversation.takeFarewell()
         #expect(!answers)
+    }
+
+    @Test("With --silent what was due is not said any more, and the drop is measured from the last byte sent")
+    func silenceAtOnce() throws {
+        let exchange = try Exchange.opened { $0.isSilent = true }
+        exchange.pass(.milliseconds(500))
+        exchange.wake()
+        _ = try exchange.frames()
+        exchange.pass(.milliseconds(1200))
+        exchange.hear { $0.ping(1) }
+        exchange.wake()
+        exchange.load.isSilenced = true
+        #expect(try exchange.frames().isEmpty)
+        exchange.pass(.milliseconds(1801))
+        exchange.hear { $0.close(Close(.silent)) }
+        #expect(exchange.tally.lateness.most == .milliseconds(1) && exchange.tally.early == 0)
     }
 
     @Test("With --silent a drop before dead_after is early, and so is any other CLOSE")

@@ -42,8 +42,9 @@ extension Conversation {
         case .away, .over: return
         }
         if load.isSilenced, !isSilent {
-            owesPing = true
             isSilent = true
+            pong = nil
+            owesPing = script.options.saysLastPing
         }
         if let nonce = pong {
             pong = nil

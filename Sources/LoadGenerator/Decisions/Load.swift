@@ -3,7 +3,7 @@ struct Load {
     let options: LoadOptions
     /// Whether requests may be begun.
     var isOn = false
-    /// `--silent`: whether the connections have fallen silent, each with a PING as its last word.
+    /// `--silent`: whether the connections are to say nothing any more.
     var isSilenced = false
     /// How many may be begun yet.
     var budget = UInt64.max

@@ -219,12 +219,10 @@ public struct Generator: ~Copyable {
         stage = .warmUp
         warmUpUntil = now + Nanoseconds(options.warmUp)
         load.isOn = options.inFlight > 0 && !options.isSilent
-        load.isSilenced = options.isSilent
         load.start = now
         for index in 0..<options.connections {
             if !options.isShort {
-                // Silence is counted from here, and each turn takes its time.
-                flush(index, at: options.isSilent ? .now : now)
+                flush(index, at: now)
             } else if load.isOpenLoop {
                 idle.append(index)
             } else {
@@ -242,6 +240,10 @@ public struct Generator: ~Copyable {
         _ = tally.nextInterval()
         if let requests = options.requests { load.budget = requests }
         processorTimeBefore = Nanoseconds(processorTime())
+        guard options.isSilent else { return }
+        load.isSilenced = true
+        // Silence is counted from here, and each turn takes its time.
+        for index in 0..<options.connections { flush(index, at: .now) }
     }
 
     /// Nothing new is begun; what is unanswered may still be answered.
