@@ -22,7 +22,8 @@ struct MetricsTests {
     private func figures(_ requests: UInt64, cause: Cause? = nil, lateness: Duration? = nil) -> Figures {
         var figures = Figures()
         (figures.requests, figures.bytesIn, figures.bytesOut, figures.inFlight) = (requests, 10, 20, 2)
-        figures.roundTrips.add(.milliseconds(3))
+        figures.roundTrips = Histogram()
+        figures.roundTrips?.add(.milliseconds(3))
         figures.cause = cause
         figures.lateness = lateness
         return figures

@@ -172,6 +172,8 @@ final class Parent {
         nextSweep = now + .seconds(1)
         log.sweep(at: now)
         crew?.sweep(at: now)
+        // What is read but now and then comes back with all that lies round it, and each fork would copy its entries.
+        forgetCleanData()
         if spare == nil { spare = try? Descriptor.event() }
         if shutdown.isServing { supervisor.tellServing(children.count) }
     }
