@@ -51,7 +51,8 @@ struct VisitorTests {
 
     /// One turn of the loop, at an instant that the test says: nobody waits.
     private func turn(_ visitors: Visitors, at now: Instant) throws {
-        var entries = visitors.entries
+        var entries: [PollEntry] = []
+        visitors.append(to: &entries)
         try poll(&entries, until: Instant(sinceStart: .zero))
         visitors.woke(entries[...], at: now)
     }
@@ -85,13 +86,13 @@ struct VisitorTests {
                 try dribbling.send([0x61])
                 try turn(visitors, at: at(Double(second) * 1000))
             }
-            #expect(visitors.deadline == at(5000) && visitors.entries.count == 3)
+            #expect(visitors.deadline == at(5000) && visitors.count == 3)
             try turn(visitors, at: at(5000))
             for asker in [silent, dribbling] {
                 try asker.read()
                 #expect(asker.hasEnded && asker.heard.isEmpty)
             }
-            #expect(visitors.entries.count == 1 && visitors.deadline == nil)
+            #expect(visitors.count == 1 && visitors.deadline == nil)
         }
     }
 
@@ -103,9 +104,9 @@ struct VisitorTests {
             try peer.send([0x0A])
             for _ in 0..<100 { try turn(visitors, at: at(0)) }
             try turn(visitors, at: at(4999))
-            #expect(visitors.entries.count == 2)
+            #expect(visitors.count == 2)
             try turn(visitors, at: at(5000))
-            #expect(visitors.entries.count == 1)
+            #expect(visitors.count == 1)
             try peer.read()
             #expect(peer.hasEnded && peer.heard.count < 10 * piece.count)
         }
@@ -135,7 +136,7 @@ struct VisitorTests {
                 try peer.read()
                 #expect(peer.hasEnded == (number < 4))
             }
-            #expect(visitors.entries.count == 17)
+            #expect(visitors.count == 17)
             try peers[19].send([0x0A])
             for _ in 0..<3 { try turn(visitors, at: at(1)) }
             try peers[19].read()
