@@ -5,7 +5,6 @@
 #include <linux/filter.h>
 #include <malloc.h>
 #include <pthread.h>
-#include <stdint.h>
 #include <string.h>
 #include <netinet/in.h>
 #include <sys/epoll.h>
@@ -194,7 +193,7 @@ int cposix_never_had_threads(void) { return __libc_single_threaded != 0; }
 int cposix_fork(void) { return _Fork(); }
 
 void cposix_fill_heap(void) {
-    enum { largest = 120000, most = 1 << 20, page = 4096 };
+    enum { largest = 120000, most = 1 << 20 };
     size_t filled = 0;
     // Pages on which nothing is left are given back first: a fork copies the page table's entry of each that is there.
     malloc_trim(0);
@@ -207,9 +206,6 @@ void cposix_fill_heap(void) {
             filled += size;
         } while (piece && piece < end && filled < most);
     }
-    // What comes next begins a page. A piece is followed by the eight bytes that malloc(3) keeps of the next.
-    const size_t offset = (uintptr_t)malloc(24) % page;
-    if (offset + 64 < page) malloc(page - offset - 48);
 }
 
 const char *cposix_error_text(int code, char *buffer, size_t size) { return strerror_r(code, buffer, size); }

@@ -14,6 +14,7 @@ public func sharedMemory<Value: ~Copyable>(
 /// Small pieces of shared memory lie on one page: each page is a fault for every process that is forked.
 private enum Shared {
     private static let line = 64
+    /// It need not be the system's: where that has larger ones all the better.
     private static let page = 4096
     /// What is left of the page. It is taken before the first fork, by the one thread that there is.
     nonisolated(unsafe) private static var rest: UnsafeMutableRawBufferPointer?

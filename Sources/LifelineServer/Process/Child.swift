@@ -10,7 +10,7 @@ import Posix
 struct Child: ~Copyable {
     /// For a heartbeat, or a few small requests, which is all that most connections ever send at a time. It shares its page
     /// of memory with what else the child has.
-    static var firstBuffer: [UInt8] { [UInt8](repeating: 0, count: 1024) }
+    static var firstBuffer: [UInt8] { buffer(of: 1024) }
     /// What a client gets that has filled the first: larger than a frame, so that one of the default size comes in one
     /// call.
     private static var bufferSize: Int { 65536 }
@@ -91,6 +91,9 @@ struct Child: ~Copyable {
             handlerTimeout: worker.judgesTime ? nil : service.handlerTimeout)
         self.buffer = buffer
     }
+
+    /// Whatever is in it is overwritten before it is read.
+    private static func buffer(of size: Int) -> [UInt8] { Array(unsafeUninitializedCapacity: size) { $1 = size } }
 
     /// What every child reads its signals from, which are blocked from now on. It is opened once, before the first fork:
     /// each process reads its own from it (signalfd(2)).
@@ -202,7 +205,7 @@ struct Child: ~Copyable {
         }
         while let event = connection.next(in: buffer, at: now) { give(event, at: now) }
         if isFull, buffer.count < Child.bufferSize {
-            buffer = [UInt8](repeating: 0, count: Child.bufferSize)
+            buffer = Child.buffer(of: Child.bufferSize)
         }
         return true
     }
@@ -366,7 +369,9 @@ struct Child: ~Copyable {
     private var isDone: Bool { hasSaidEnd && (!connection.hasGreeted || worker.isOver) }
 
     /// Whether nothing is left of this connection, so that the process may serve another.
-    var hasLeftNothing: Bool { isDone && !connection.isStuck && !isTold && !standsBack && !connection.hasFailedHandshake }
+    var hasLeftNothing: Bool {
+        isDone && !connection.isStuck && !isTold && !standsBack && !connection.hasFailedHandshake
+    }
 
     private mutating func leave() -> Int32 {
         worker.giveUp()
