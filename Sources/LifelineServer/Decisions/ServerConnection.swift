@@ -462,8 +462,10 @@ struct ServerConnection {
     /// kernel takes that now.
     mutating func quit(_ goAway: GoAway, retryAfter: UInt32, at now: Instant) {
         guard departure == nil else { return }
-        let getsGoAway = hasGreeted && !isShort && self.goAway == nil
-        if isShort || !hasGreeted { self.retryAfter = retryAfter }
+        // What a drop cuts off is not said: a WELCOME that waits is not, and GOAWAY comes only behind it.
+        let isWelcomed = hasGreeted && outbox.sent > Preface.bytes.count
+        let getsGoAway = isWelcomed && !isShort && self.goAway == nil
+        if isShort || !isWelcomed { self.retryAfter = retryAfter }
         drop(Violation(goAway.code, goAway.text), behind: getsGoAway ? goAway : nil, at: now)
     }
 
