@@ -377,8 +377,7 @@ struct ServerConnection {
 
     /// The handler's word that the request `id` has no response, or no more of one that it sends in parts.
     mutating func fail(_ id: UInt32, _ failure: Failure) {
-        guard let failed = work.end(id) else { return }
-        if failed.sent > 0 { outbox.abandon(id) }
+        guard work.end(id) != nil else { return }
         outbox.fail(id, failure)
         answered(id)
     }
@@ -389,9 +388,10 @@ struct ServerConnection {
         fail(id, failure)
     }
 
-    /// No request is answered any more; whoever works on one is told.
-    private mutating func giveUp() {
-        for request in work.unanswered where request.sent > 0 { outbox.abandon(request.id) }
+    /// No request is answered any more; whoever works on one is told. A response of which the client has parts ends with
+    /// `failure`, so that what waits behind it may follow.
+    private mutating func giveUp(_ failure: Failure = Failure(.cancelled)) {
+        for request in work.unanswered where request.sent > 0 { outbox.fail(request.id, failure) }
         told += work.giveUp().map { .cancelled($0) }
     }
 
@@ -472,7 +472,7 @@ struct ServerConnection {
     /// The handler has no more to give: what it has answered is sent, and the connection closed.
     mutating func stop(_ violation: Violation) {
         guard departure == nil else { return }
-        giveUp()
+        giveUp(Failure(violation.code, violation.text))
         close(violation)
     }
 
