@@ -20,8 +20,10 @@ public struct LoadOptions: Sendable {
     public var connectRate: Double?
     /// Percent of the connections that are cut, and come back, in each second.
     public var churn = 0.0
-    /// The connections say nothing after the handshake, and wait to be dropped.
+    /// The connections beat until the warm-up is over; then all of them say nothing more, and wait to be dropped.
     public var isSilent = false
+    /// With that: each says a PING as its last word, all of them at once, so that all are due at once.
+    public var saysLastPing = false
     /// A connection that the server ended comes back.
     public var comesBack = true
     /// Loopback addresses that the connections come from, in turn.

@@ -60,8 +60,17 @@ struct Bench {
                 "cut so many of the connections in each second, half of them by a\n"
                     + "reset, half without CLOSE; they come back at once (0)"
             ) { bench, text throws(UsageError) in bench.options.churn = try decimal(text, in: 0...100) },
-            Flag("--silent", "say nothing after the handshake, and measure when each is dropped") {
+            Flag(
+                "--silent",
+                "beat until the warm-up is over, then fall silent, all at once, and\nmeasure when each is dropped"
+            ) {
                 $0.options.isSilent = true
+            },
+            Flag(
+                "--last-ping",
+                "with --silent: each says a PING as its last word, so that all are\ndue at once"
+            ) {
+                $0.options.saysLastPing = true
             },
             Flag("--stay-away", "do not come back when the server ends a connection; end with the last") {
                 $0.options.comesBack = false
@@ -130,7 +139,7 @@ struct Bench {
 
     /// Throws where two flags contradict each other.
     private func check(_ given: Set<String>) throws(UsageError) {
-        for flag in ["--in-flight", "--churn", "--connect-rate", "--silent", "--stay-away"]
+        for flag in ["--in-flight", "--churn", "--connect-rate", "--silent", "--last-ping", "--stay-away"]
         where options.isShort && given.contains(flag) {
             throw UsageError("\(flag) needs --mode long")
         }
@@ -139,6 +148,7 @@ struct Bench {
             throw UsageError(
                 "\(flag) is about requests, and \(options.isSilent ? "--silent" : "--in-flight 0") sends none")
         }
+        if options.saysLastPing, !options.isSilent { throw UsageError("--last-ping needs --silent") }
     }
 
     private static func decimal(_ text: String, in range: ClosedRange<Double>) throws(UsageError) -> Double {

@@ -102,6 +102,23 @@ extension Live.Pool {
         }
     }
 
+    @Test("A child whose client fell silent lets all others go first from then on, and so it serves no other")
+    func silent() throws {
+        try withServer("--pool", "1:1", "--pool-reuse", "1000", "--timeout", "300ms") { server in
+            for _ in 1...2 {
+                try server.waitForWaiting(1)
+                let child = server.waiting[0]
+                #expect(ProcessFiles.niceness(of: child) == ProcessFiles.niceness(of: getpid()))
+                let peer = try server.open()
+                #expect(try peer.takeClose().code == .silent)
+                // It reads on until the client closes (7.1-3).
+                #expect(eventually { ProcessFiles.niceness(of: child) == 19 })
+                peer.close()
+                #expect(eventually { hasGone(child) })
+            }
+        }
+    }
+
     @Test("More clients than wait are served at once, each by a process of its own; then more wait, up to the most")
     func grows() throws {
         try withServer("--pool", "1:4", "--pool-reuse", "1000", "--handler", "count") { server in

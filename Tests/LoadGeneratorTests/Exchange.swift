@@ -21,7 +21,7 @@ final class Exchange {
         change(&options)
         script = Script(options)
         load = Load(options: options)
-        load.isOn = true
+        load.isOn = !options.isSilent
         load.start = now
         tally.measuredFrom = .zero
         slots = .allocate(capacity: Int(script.mask) + 1)

@@ -111,14 +111,20 @@ import Testing
         #expect(other.conversation.ending == .dropped(.handshakeTimeout))
     }
 
-    @Test("With --silent no PING is sent or answered, and the drop is measured from the last byte sent")
+    @Test("With --silent and --last-ping a connection beats until it is told; then it says one PING, and no more")
     func silence() throws {
-        let exchange = Exchange { $0.isSilent = true }
-        exchange.load.isOn = false
-        exchange.pass(.milliseconds(10))
-        _ = try exchange.frames()
+        let exchange = try Exchange.opened {
+            $0.isSilent = true
+            $0.saysLastPing = true
+        }
+        exchange.pass(.milliseconds(1500))
+        exchange.wake()
+        #expect(try exchange.frames() == [.ping(nonce: 1)])
+        exchange.hear { $0.answer(with: Pong(nonce: 1)) }
+        exchange.load.isSilenced = true
+        #expect(try exchange.frames() == [.ping(nonce: 2)])
         exchange.pass(.milliseconds(20))
-        exchange.welcome()
+        exchange.hear { $0.answer(with: Pong(nonce: 2)) }
         exchange.pass(.milliseconds(1500))
         exchange.hear { $0.ping(1) }
         exchange.wake()
@@ -132,12 +138,28 @@ import Testing
         #expect(!answers)
     }
 
+    @Test("With --silent what was due is not said any more, and the drop is measured from the last byte sent")
+    func silenceAtOnce() throws {
+        let exchange = try Exchange.opened { $0.isSilent = true }
+        exchange.pass(.milliseconds(500))
+        exchange.wake()
+        _ = try exchange.frames()
+        exchange.pass(.milliseconds(1200))
+        exchange.hear { $0.ping(1) }
+        exchange.wake()
+        exchange.load.isSilenced = true
+        #expect(try exchange.frames().isEmpty)
+        exchange.pass(.milliseconds(1801))
+        exchange.hear { $0.close(Close(.silent)) }
+        #expect(exchange.tally.lateness.most == .milliseconds(1) && exchange.tally.early == 0)
+    }
+
     @Test("With --silent a drop before dead_after is early, and so is any other CLOSE")
     func early() throws {
         for (wait, code) in [(2999, Code.silent), (4000, .shuttingDown)] {
-            let exchange = Exchange { $0.isSilent = true }
+            let exchange = try Exchange.opened { $0.isSilent = true }
+            exchange.load.isSilenced = true
             _ = try exchange.frames()
-            exchange.welcome()
             exchange.pass(.milliseconds(wait))
             exchange.hear { $0.close(Close(code)) }
             #expect(exchange.tally.early == 1 && exchange.tally.lateness.count == 0)

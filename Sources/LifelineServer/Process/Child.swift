@@ -53,6 +53,8 @@ struct Child: ~Copyable {
     private var mayRead = true
     private var isBlocked = false
     private var hasReported = false
+    /// Whether it lets all others go first, from here to its end.
+    private var standsBack = false
     /// Whether a signal told it to end.
     private var isTold = false
     /// Whether something was written since others have last had a turn.
@@ -271,6 +273,12 @@ struct Child: ~Copyable {
     private mutating func sayEnd() {
         guard let departure = connection.departure, !departure.isFlushing else { return }
         if !hasReported {
+            // Where a network fails, many are silent at once: those that are not dropped yet, and those that live, are not
+            // to wait for the ends of the others, of which each takes several times as long as the drop.
+            if case .closed(.silent, _, _) = connection.ending {
+                standsBack = true
+                standBack()
+            }
             socket.shutdownWriting()
             reportEnd()
         }
@@ -359,7 +367,7 @@ struct Child: ~Copyable {
     private var isDone: Bool { hasSaidEnd && (!connection.hasGreeted || worker.isOver) }
 
     /// Whether nothing is left of this connection, so that the process may serve another.
-    var hasLeftNothing: Bool { isDone && !connection.isStuck && !isTold && !connection.hasFailedHandshake }
+    var hasLeftNothing: Bool { isDone && !connection.isStuck && !isTold && !standsBack && !connection.hasFailedHandshake }
 
     private mutating func leave() -> Int32 {
         worker.giveUp()

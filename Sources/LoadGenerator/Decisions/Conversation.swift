@@ -40,6 +40,8 @@ struct Conversation {
     var window = 1
     var isSent = false
     var isGreeted = false
+    /// `--silent`: whether it says nothing any more.
+    var isSilent = false
 
     // What the server allows.
     var maxMessage = UInt32.max
@@ -72,8 +74,8 @@ struct Conversation {
 
     // Times.
     var begun = Nanoseconds.zero
-    /// When the last byte of the greeting was sent.
-    var greetedAt = Nanoseconds.zero
+    /// When the last byte was sent.
+    var spokeAt = Nanoseconds.zero
     var welcomedAt = Nanoseconds.zero
     /// What the first PING's instant is drawn with.
     var random = 1.0
@@ -108,7 +110,7 @@ struct Conversation {
         (begun, lastHeard, lastProof, lastPing) = (now, now, now, now)
         self.due = due
         self.random = random
-        (lastID, inFlight, window, isSent, isGreeted) = (0, 0, 1, false, false)
+        (lastID, inFlight, window, isSent, isGreeted, isSilent) = (0, 0, 1, false, false, false)
         (matched, remaining, reading, offset) = (0, 0, -1, 0)
         partial.removeAll(keepingCapacity: true)
         frameBegun = .never

@@ -195,7 +195,7 @@ extension Conversation {
         switch type {
         case .welcome: welcomed(try Welcome(reading: payload), script, &tally, at: now)
         case .ping:
-            guard !script.options.isSilent else { return }
+            guard !isSilent else { return }
             pong = (0..<8).reduce(0) { $0 << 8 | UInt64(payload[$1]) }
             tally.pings += 1
         case .pong:
@@ -259,10 +259,10 @@ extension Conversation {
             return end(.refused(close.code), &tally, script, lastID: close.lastID)
         }
         if script.options.isSilent {
-            let late = now - (greetedAt + deadAfter)
-            if close.code == .silent, late >= .zero {
+            let late = now - (spokeAt + deadAfter)
+            if isSilent, close.code == .silent, late >= .zero {
                 tally.lateness.add(late)
-                tally.latenessOfServer.add(now - (welcomedAt + deadAfter))
+                tally.latenessOfServer.add(now - (lastProof + deadAfter))
             } else {
                 tally.early += 1
             }

@@ -9,7 +9,7 @@ extension Conversation {
         if count > 0 {
             isSent = true
             if phase == .connecting { phase = .greeting }
-            if phase == .greeting { greetedAt = now }
+            spokeAt = now
         }
         if !waits {
             stuckSince = .never
@@ -40,6 +40,11 @@ extension Conversation {
             buffer.add(Close(code).frame)
             return
         case .away, .over: return
+        }
+        if load.isSilenced, !isSilent {
+            isSilent = true
+            pong = nil
+            owesPing = script.options.saysLastPing
         }
         if let nonce = pong {
             pong = nil

@@ -8,7 +8,7 @@ extension Conversation {
         case .connecting, .greeting: return begun + script.timeout
         case .closing: return closeBy
         case .open:
-            if script.options.isSilent { return .never }
+            if isSilent { return .never }
             let dead = min(min(lastHeard, unprovenSince), min(stuckSince, frameBegun))
             let next = min(dead + deadAfter, nextPing)
             let often = min(.seconds(1), deadAfter / 20)
@@ -31,7 +31,7 @@ extension Conversation {
             return
         case .open: break
         }
-        guard !script.options.isSilent else { return }
+        guard !isSilent else { return }
         // Late itself (5.11-2).
         if now - asked > deadAfter / 10 + .milliseconds(50) {
             lastHeard = now

@@ -3,6 +3,8 @@ struct Load {
     let options: LoadOptions
     /// Whether requests may be begun.
     var isOn = false
+    /// `--silent`: whether the connections are to say nothing any more.
+    var isSilenced = false
     /// How many may be begun yet.
     var budget = UInt64.max
     /// The first request was due then, in an open loop.

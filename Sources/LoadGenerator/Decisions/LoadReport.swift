@@ -132,7 +132,7 @@ public struct LoadReport: Sendable {
 
     private var drops: String {
         "\(Words.grouped(tally.lateness.count)) with SILENT, \(Words.grouped(tally.early)) early; later than dead_after "
-            + "behind the last byte sent by \(quantiles(tally.lateness)); behind WELCOME by "
+            + "behind the last byte sent by \(quantiles(tally.lateness)); behind the last WELCOME or PONG by "
             + quantiles(tally.latenessOfServer)
     }
 

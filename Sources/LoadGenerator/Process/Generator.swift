@@ -240,6 +240,10 @@ public struct Generator: ~Copyable {
         _ = tally.nextInterval()
         if let requests = options.requests { load.budget = requests }
         processorTimeBefore = Nanoseconds(processorTime())
+        guard options.isSilent else { return }
+        load.isSilenced = true
+        // Silence is counted from here, and each turn takes its time.
+        for index in 0..<options.connections { flush(index, at: .now) }
     }
 
     /// Nothing new is begun; what is unanswered may still be answered.

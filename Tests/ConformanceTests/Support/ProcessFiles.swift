@@ -43,6 +43,9 @@ enum ProcessFiles {
         return (Int(user) ?? 0) + (Int(system) ?? 0)
     }
 
+    /// How far it lets others go first, from -20 to 19.
+    static func niceness(of pid: pid_t) -> Int? { field(19, of: pid).flatMap { Int($0) } }
+
     /// Bytes in the kernel on their way from the port `sender` to the port `receiver` of 127.0.0.1: those that the
     /// sender's socket holds and those that wait to be read (/proc/net/tcp).
     static func bytesInKernel(from sender: UInt16, to receiver: UInt16) -> Int {
