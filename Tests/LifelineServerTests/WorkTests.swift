@@ -194,7 +194,7 @@ struct WorkTests {
 
     enum End: CaseIterable { case failure, cancel, close, stop }
 
-    @Test("3.5-3 A response that ends after parts has its ending before the messages that waited", arguments: End.allCases)
+    @Test("3.5-3 A response that ends after parts ends before the messages that waited", arguments: End.allCases)
     func endsBeforeWhatWaited(_ end: End) {
         var conversation = Conversation.working()
         conversation.receive(request(1, "a"))
