@@ -235,21 +235,20 @@ public struct Outbox: Sendable {
         return bytes
     }
 
-    /// Ends the sending of the response `id` where it is: FAILURE or CLOSE says the rest (section 4.9).
-    public mutating func abandon(_ id: UInt32) {
-        _ = waiting.remove {
-            if case .message(let message) = $0 { message.id == id && message.isOpen } else { false }
-        }
-        stage()
-    }
-
     /// Queues a FAILURE behind the messages that wait; it is counted in `count`, and costs nothing.
+    ///
+    /// A response that is sent in parts it ends where that is (section 4.9): messages that wait behind the response would
+    /// else come between its chunks.
     public mutating func fail(_ id: UInt32, _ failure: Failure) {
         guard !isClosed else { return }
         count(id, 0)
         var frame: [UInt8] = []
         failure.append(id: id, to: &frame)
-        waiting.append(.frame(frame, id: id, isRefusal: false))
+        let ending = Waiting.frame(frame, id: id, isRefusal: false)
+        let isInPlace = waiting.replaceFirst { waiting in
+            if case .message(let message) = waiting, message.id == id, message.isOpen { ending } else { nil }
+        }
+        if !isInPlace { waiting.append(ending) }
         stage()
     }
 

@@ -226,5 +226,25 @@ extension Live {
                 #expect(try client.output.line() == "still here")
             }
         }
+
+        @Test("5.11-2 A client that was stopped while it says its last words blames nobody for not reading them")
+        func stoppedWhileLeaving() throws {
+            let request = try TemporaryFile([UInt8](repeating: 0x78, count: 12 << 20))
+            try withClient("--binary", "--timeout", "0.5", input: .file(request.path)) { listener, client in
+                let peer = try listener.accept()
+                try peer.greet(.welcome(pingEvery: 40, deadAfter: 1000, maxMessage: 16 << 20, maxQueued: 16 << 20))
+                // It waits for no answer any more, and leaves behind what it has said of the request.
+                #expect(eventually { client.errors.textSoFar.contains("did not come in time") })
+                client.kill(SIGSTOP)
+                #expect(eventually { ProcessFiles.state(of: client.pid) == "T" })
+                let stoppedAt = SuspendingClock.now
+                #expect(eventually(within: .seconds(5)) { stoppedAt.age > .milliseconds(1300) })
+                client.kill(SIGCONT)
+                let frames = try peer.frames(upTo: .close)
+                #expect(frames.last?.notice?.code == .normal)
+                peer.close()
+                try client.expectStatus(75)
+            }
+        }
     }
 }

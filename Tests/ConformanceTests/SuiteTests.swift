@@ -12,7 +12,17 @@ extension Live {
             "Our server passes every case for servers",
             arguments: [([], []), (["--chop", "1"], []), ([], ["--pool", "4", "--pool-reuse", "1000"])])
         func server(_ chop: [String], _ pool: [String]) throws {
-            try withServer(["--handshake-timeout", "2"] + pool) { server in
+            try expectPassed("server", pool, chop)
+        }
+
+        // It answers when its handler has: what comes meanwhile waits, or is refused (3.6-8).
+        @Test("A server whose handler has a thread of its own passes every case for servers")
+        func handlerWithThread() throws { try expectPassed("handlers") }
+
+        private func expectPassed(_ command: String, _ pool: [String] = [], _ chop: [String] = []) throws {
+            // Nobody reads what the handler says meanwhile, and it would wait for that.
+            let errors = command == "handlers" ? Spawned.Stream.null : .pipe
+            try withServer(["--handshake-timeout", "2"] + pool, command: command, errors: errors) { server in
                 let suite = try Spawned(
                     "conformance",
                     ["server", "\(server.address)", "--handshake-timeout", "2"] + ConformanceSuite.arguments + chop)

@@ -197,6 +197,18 @@ struct LeavingTests {
         #expect(early.said() == ["LIFELINE", "CLOSE SHUTTING_DOWN last 0"] && early.retryAfter == 700)
     }
 
+    @Test("A server that ends at once before the first byte of WELCOME is taken says no GOAWAY", arguments: [0, 8])
+    func quitsBeforeWelcome(_ taken: Int) {
+        var conversation = Conversation()
+        conversation.takes = false
+        conversation.receive(hello())
+        conversation.write(taken)
+        conversation.takes = true
+        conversation.quit()
+        #expect(conversation.said() == ["LIFELINE", "CLOSE SHUTTING_DOWN last 0"])
+        #expect(conversation.retryAfter == 700)
+    }
+
     @Test("7.5-1 A server that ends at once finishes the frame that is begun, and cuts off what is behind it")
     func quitsWithin() {
         var conversation = Conversation.opened()

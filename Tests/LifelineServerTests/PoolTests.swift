@@ -143,4 +143,13 @@ struct PoolTests {
         marks.make(0)
         #expect(all() == [0])
     }
+
+    @Test("A mark of a slot that nobody has is no slot: a child that is wild may set any bit")
+    func wildMarks() throws {
+        var marks = try DoneMarks(3)
+        for slot in [1, 3, 60] { marks.make(slot) }
+        var slots: [Int] = []
+        marks.takeAll(below: 3) { slots.append($0) }
+        #expect(slots == [1])
+    }
 }

@@ -192,6 +192,37 @@ struct WorkTests {
         #expect(conversation.said() == [])
     }
 
+    enum End: CaseIterable { case failure, cancel, close, stop }
+
+    @Test("3.5-3 A response that ends after parts ends before the messages that waited", arguments: End.allCases)
+    func endsBeforeWhatWaited(_ end: End) {
+        var conversation = Conversation.working()
+        conversation.receive(request(1, "a"))
+        conversation.part(1, "he")
+        let isTaken = conversation.connection.send(text("m")[...])
+        #expect(isTaken)
+        conversation.settle()
+        #expect(conversation.said() == ["RESPONSE+ 1 he"])
+        let code =
+            switch end {
+            case .failure, .stop: "HANDLER_FAILED"
+            case .cancel, .close: "CANCELLED"
+            }
+        var last: [String] = []
+        switch end {
+        case .failure: conversation.connection.fail(1, Failure(.handlerFailed))
+        case .cancel: conversation.receive(cancel(1))
+        case .close:
+            conversation.receive(close())
+            last = ["CLOSE NORMAL last 1"]
+        case .stop:
+            conversation.connection.stop(Violation(.handlerFailed, "no more"))
+            last = ["CLOSE HANDLER_FAILED last 1"]
+        }
+        conversation.settle()
+        #expect(conversation.said() == ["FAILURE 1 \(code)", "MESSAGE m"] + last)
+    }
+
     @Test("3.5-6 Parts that come to more than the client accepts are MESSAGE_TOO_LARGE, and the handler is told")
     func tooLarge() {
         var conversation = Conversation(Terms(), width: 1)
@@ -245,7 +276,7 @@ struct WorkTests {
         conversation.receive(request(1, "a"))
         conversation.part(1, "he")
         conversation.receive(LifelineServerTests.close())
-        #expect(conversation.said() == ["RESPONSE+ 1 he", "CLOSE NORMAL last 1"])
+        #expect(conversation.said() == ["RESPONSE+ 1 he", "FAILURE 1 CANCELLED", "CLOSE NORMAL last 1"])
         #expect(conversation.isOver)
     }
 }

@@ -105,7 +105,8 @@ struct Settings {
             Flag("--port", "PORT", "where to listen") { settings, text throws(UsageError) in
                 settings.options.port = try Value.integer(text, in: 0...UInt16.max)
             },
-            duration("--timeout", \.timeout), duration("--grace", \.grace),
+            duration("--timeout", \.timeout), duration("--handshake-timeout", \.handshakeTimeout),
+            duration("--grace", \.grace),
             Flag("--handler-timeout", "DURATION", "the time of a request") { settings, text throws(UsageError) in
                 settings.options.handlerTimeout = try Value.duration(text, in: .zero ... .seconds(3600))
             },

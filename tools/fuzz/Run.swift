@@ -116,6 +116,8 @@ func frame(_ script: inout Script) -> [UInt8] {
 struct Judge {
     private var decoder: FrameDecoder
     private var isClosed = false
+    /// What CLOSE says.
+    private(set) var lastID: UInt32?
     private(set) var endings: Set<UInt32> = []
 
     init(from side: Side, maxMessage: UInt32 = .max, isShort: Bool) {
@@ -130,7 +132,9 @@ struct Judge {
             while let frame = try decoder.next(in: bytes.span, at: &offset) {
                 require(!isClosed, "a frame behind CLOSE")
                 switch frame {
-                case .close: isClosed = true
+                case .close(let close):
+                    isClosed = true
+                    lastID = close.lastID
                 case .part(let part) where part.type == .response && part.isLast:
                     require(endings.insert(part.id).inserted, "a second ending of \(part.id)")
                 case .failure(let id, _): require(endings.insert(id).inserted, "a second ending of \(id)")

@@ -19,14 +19,22 @@ private struct ServerRun: Run {
     var hasEnded = false
     /// A connection that was ended forgets answers.
     var mayForget = false
+    /// The requests of which parts of the response were sent.
+    var begun: Set<UInt32> = []
+    /// Whether the handler has something and has not come back from it; it gets the next only then, if `isAlone`.
+    var isBusy = false
+    let isAlone: Bool
     let answersAtOnce: Bool
     let heapBefore: Int
 
     init(_ setting: UInt8) {
         answersAtOnce = setting & 1 == 0
+        isAlone = setting & 16 != 0
         let terms = Terms(timeout: 1000, maxFrame: 256, maxMessage: 200, maxInFlight: 3, maxQueued: 400)
         heapBefore = heapBytes()
-        connection = ServerConnection(id: 1, terms: terms, handshakeTimeout: .seconds(2), acceptedAt: now)
+        connection = ServerConnection(
+            id: 1, terms: terms, handshakeTimeout: .seconds(2), acceptedAt: now, width: isAlone ? 1 : .max,
+            handlerTimeout: setting & 32 == 0 ? nil : .milliseconds(300))
         if setting & 2 != 0 {
             var hello = Preface.bytes
             Hello(short: setting & 4 != 0, deadAfter: 1000, maxFrame: 256, maxMessage: setting & 8 == 0 ? 1000 : 10)
@@ -48,49 +56,122 @@ private struct ServerRun: Run {
             guard !hasEnded else { break }
             hasEnded = true
             connection.endOfStream(at: now)
-        case 11 where script.byte() < 64:
-            connection.terminate(GoAway(.shuttingDown, "bye", spread: 2000), retryAfter: 700, at: now)
+        case 11: wish(script.byte(), &script)
         case 12:
-            guard !pending.isEmpty else { break }
-            answer(pending.remove(at: Int(script.byte()) % pending.count), Int(script.byte()))
+            guard !pending.isEmpty else { return comeBack() }
+            let id = pending[Int(script.byte()) % pending.count]
+            let length = Int(script.byte())
+            if begun.contains(id) { send(length / 2, of: id, isLast: length % 2 == 1) } else { answer(id, length) }
         case 13:
             guard !pending.isEmpty else { break }
-            connection.fail(pending.remove(at: Int(script.byte()) % pending.count), Failure(.handlerFailed, "no"))
+            let id = pending.remove(at: Int(script.byte()) % pending.count)
+            connection.fail(id, Failure(.handlerFailed, "no"))
+            comeBack()
         case 14:
             let message = Array(repeating: UInt8(0x62), count: Int(script.byte()) * 4)
             if connection.send(message[...]) { spoken += message.count + 64 }
         case 15 where script.byte() == 0: connection.broke("gone")
         default: answer(UInt32(script.byte()), 1)  // Nobody asked, or this was answered already.
         }
+        serve()
     }
 
-    mutating func judgeAll() { connection.judge(at: now) }
+    /// What an operator, the server or a handler that has begun wants.
+    private mutating func wish(_ which: UInt8, _ script: inout Script) {
+        let goAway = GoAway(.shuttingDown, "bye", spread: 2000)
+        switch which {
+        case ..<64: connection.terminate(goAway, retryAfter: 700, at: now)
+        case ..<80:
+            connection.kick(at: now)
+            require(connection.departure != nil, "a client that was kicked is kept")
+        case ..<96: connection.quit(goAway, retryAfter: 700, at: now)
+        case ..<112: connection.sendAway(goAway)
+        case ..<128: connection.stop(Violation(.handlerFailed, "no more"))
+        case ..<160:
+            guard let id = pending.last else { break }
+            send(Int(script.byte()) / 2, of: id, isLast: false)
+        default: answer(UInt32(script.byte()), 1)
+        }
+    }
+
+    mutating func judgeAll() {
+        connection.judge(at: now)
+        serve()
+    }
 
     private mutating func receive(_ bytes: [UInt8]) {
         guard !hasEnded, !connection.isOver, !bytes.isEmpty else { return }
         fed += bytes.count
         connection.received(bytes.count, at: now)
-        while let event = connection.next(in: bytes, at: now) {
-            if case .opened(let hello) = event { judge = Judge(from: .server, isShort: hello.short) }
-            guard case .request(let id, let bytes) = event else { continue }
-            require(given.insert(id).inserted, "request \(id) came twice")
-            if answersAtOnce { answer(id, bytes.count) } else { pending.append(id) }
+        while let event = connection.next(in: bytes, at: now) { take(event) }
+        serve()
+    }
+
+    /// Gives the handler what waits for it.
+    private mutating func serve() {
+        while let event = connection.next(at: now) { take(event) }
+    }
+
+    private mutating func take(_ event: ServerConnection.Event) {
+        if case .cancelled(let id) = event {
+            require(given.contains(id), "the handler does not know \(id), which was cancelled")
+            return
         }
+        require(!isAlone || !isBusy, "the handler has not come back")
+        isBusy = true
+        switch event {
+        case .opened(let hello): judge = Judge(from: .server, isShort: hello.short)
+        case .request(let id, let bytes):
+            require(given.insert(id).inserted, "request \(id) came twice")
+            require(connection.departure == nil, "request \(id) comes behind CLOSE")
+            pending.append(id)
+            if answersAtOnce { answer(id, bytes.count) }
+            return
+        case .message, .cancelled: break
+        }
+        if answersAtOnce { comeBack() }
+    }
+
+    private mutating func comeBack() {
+        guard isBusy else { return }
+        isBusy = false
+        connection.finished()
     }
 
     private mutating func answer(_ id: UInt32, _ length: Int) {
-        pending.removeAll { $0 == id }
+        guard !begun.contains(id) else { return send(length, of: id, isLast: true) }
         spoken += length * 4 + 64
         connection.answer(id, Array(repeating: 0x61, count: length * 4)[...])
+        finish(id)
+    }
+
+    /// A handler waits until there is room for a part.
+    private mutating func send(_ length: Int, of id: UInt32, isLast: Bool) {
+        guard isLast || connection.room(for: id) > 0 else { return }
+        begun.insert(id)
+        spoken += length * 4 + 64
+        connection.answer(id, part: Array(repeating: 0x63, count: length * 4)[...], isLast: isLast, at: now)
+        if isLast { finish(id) }
+    }
+
+    private mutating func finish(_ id: UInt32) {
+        guard let index = pending.firstIndex(of: id) else { return }
+        pending.remove(at: index)
+        comeBack()
     }
 
     /// Each request is answered.
     mutating func prepareEnd() {
         mayForget = connection.departure != nil
-        while let id = pending.first { answer(id, 3) }
+        repeat {
+            if let id = pending.first { answer(id, 3) } else { comeBack() }
+            serve()
+        } while isBusy || !pending.isEmpty
     }
 
     func checkEnd(isRead: Bool) {
+        require(connection.isStuck || connection.hasGivenAll, "the handler does not get all that has come")
+        require((given.max() ?? 0) <= judge.lastID ?? .max, "CLOSE takes a request back that the handler has seen")
         require(!isRead || mayForget || given.isSubset(of: judge.endings), "a request has no ending")
     }
 }

@@ -65,11 +65,17 @@ final class Link {
         session.start(call, request)
     }
 
-    func abandon(_ call: Call.ID) { session.abandon(call, .cancelled, at: .now) }
+    func abandon(_ call: Call.ID) {
+        let now = Instant.now
+        woke(at: now)
+        session.abandon(call, .cancelled, at: now)
+    }
 
     func close(_ continuation: CheckedContinuation<Void, Never>?) {
         if let continuation { closers.append(continuation) }
-        session.close(at: .now)
+        let now = Instant.now
+        woke(at: now)
+        session.close(at: now)
     }
 
     func resolved(_ result: Result<[SocketAddress], ConnectionError>) {
@@ -82,8 +88,8 @@ final class Link {
     /// A socket of this link is ready.
     func ready(_ event: ReadyEvent) {
         let now = Instant.now
+        woke(at: now)
         if event.key == socket?.key {
-            session.woke(at: now)
             if event.isReadable { read(at: now) }
         } else if let leaving = departing.first(where: { $0.socket.key == event.key }) {
             if event.isReadable { seeOff(leaving, at: now) }
@@ -93,17 +99,35 @@ final class Link {
         turn(at: now)
     }
 
-    /// The deadline has come. Bytes that have arrived are read before anyone is judged silent (section 5.5).
+    /// The deadline has come.
     func timerFired() {
         let now = Instant.now
-        session.woke(at: now)
-        read(at: now)
+        woke(at: now)
         if let outcome = dialer?.woke(at: now) { dialed(outcome, at: now) }
         turn(at: now)
     }
 
+    /// The program has asked for something.
+    func turn() {
+        let now = Instant.now
+        woke(at: now)
+        turn(at: now)
+    }
+
+    /// The loop runs again, perhaps late (section 5.11): told before anything else.
+    private func woke(at now: Instant) {
+        session.woke(at: now)
+        for leaving in departing { leaving.connection.woke(at: now) }
+    }
+
     /// Judges what is due, writes what there is, and carries out what was decided.
-    func turn(at now: Instant) {
+    private func turn(at now: Instant) {
+        if let due = session.connection?.deadline, due <= now {
+            // Bytes that have arrived are read before anyone is judged silent (section 5.5), and who reads slowly is
+            // judged by what the kernel takes.
+            read(at: now)
+            if socket?.isWriting ?? false { write(at: now) }
+        }
         session.judge(at: now)
         carryOut(at: now)
         write(at: now)
@@ -231,7 +255,6 @@ final class Link {
     }
 
     private func finish(_ leaving: Departing, at now: Instant) {
-        _ = leaving.connection.judge(at: now)
         while !leaving.connection.isOver, !leaving.connection.outbox.isEmpty {
             guard let sent = try? leaving.socket.descriptor.send(leaving.connection.outbox.unsent) else {
                 _ = leaving.connection.broke("")
@@ -244,6 +267,7 @@ final class Link {
             leaving.connection.wrote(count, at: now)
         }
         if leaving.connection.outbox.isEmpty { leaving.connection.wrote(0, at: now) }
+        _ = leaving.connection.judge(at: now)
         if leaving.connection.hasSaidAll, !leaving.isShutDown {
             leaving.isShutDown = true
             leaving.socket.descriptor.shutdownWriting()

@@ -91,7 +91,7 @@ final class Loop {
         for id in touched {
             guard let link = links[id] else { continue }
             link.isTouched = false
-            link.turn(at: .now)
+            link.turn()
             settle(link)
         }
     }
@@ -123,7 +123,7 @@ final class Loop {
             for id in lookups.removeValue(forKey: endpoint) ?? [] {
                 guard let link = links[id] else { continue }
                 link.resolved(result)
-                link.turn(at: .now)
+                link.turn()
                 settle(link)
             }
             return nil

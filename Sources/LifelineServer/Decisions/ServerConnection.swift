@@ -377,8 +377,7 @@ struct ServerConnection {
 
     /// The handler's word that the request `id` has no response, or no more of one that it sends in parts.
     mutating func fail(_ id: UInt32, _ failure: Failure) {
-        guard let failed = work.end(id) else { return }
-        if failed.sent > 0 { outbox.abandon(id) }
+        guard work.end(id) != nil else { return }
         outbox.fail(id, failure)
         answered(id)
     }
@@ -389,9 +388,10 @@ struct ServerConnection {
         fail(id, failure)
     }
 
-    /// No request is answered any more; whoever works on one is told.
-    private mutating func giveUp() {
-        for request in work.unanswered where request.sent > 0 { outbox.abandon(request.id) }
+    /// No request is answered any more; whoever works on one is told. A response of which the client has parts ends with
+    /// `failure`, so that what waits behind it may follow.
+    private mutating func giveUp(_ failure: Failure = Failure(.cancelled)) {
+        for request in work.unanswered where request.sent > 0 { outbox.fail(request.id, failure) }
         told += work.giveUp().map { .cancelled($0) }
     }
 
@@ -462,15 +462,17 @@ struct ServerConnection {
     /// kernel takes that now.
     mutating func quit(_ goAway: GoAway, retryAfter: UInt32, at now: Instant) {
         guard departure == nil else { return }
-        let getsGoAway = hasGreeted && !isShort && self.goAway == nil
-        if isShort || !hasGreeted { self.retryAfter = retryAfter }
+        // What a drop cuts off is not said: a WELCOME that waits is not, and GOAWAY comes only behind it.
+        let isWelcomed = hasGreeted && outbox.sent > Preface.bytes.count
+        let getsGoAway = isWelcomed && !isShort && self.goAway == nil
+        if isShort || !isWelcomed { self.retryAfter = retryAfter }
         drop(Violation(goAway.code, goAway.text), behind: getsGoAway ? goAway : nil, at: now)
     }
 
     /// The handler has no more to give: what it has answered is sent, and the connection closed.
     mutating func stop(_ violation: Violation) {
         guard departure == nil else { return }
-        giveUp()
+        giveUp(Failure(violation.code, violation.text))
         close(violation)
     }
 

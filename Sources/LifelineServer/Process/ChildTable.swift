@@ -1,19 +1,6 @@
 import Liveness
 import Posix
 
-/// What the parent has for each child that there may be.
-struct Books {
-    var slots: Slots
-    let children: ChildTable
-    let done: DoneMarks
-
-    init(_ most: Int) throws(SystemError) {
-        slots = try Slots(most)
-        children = try ChildTable(most)
-        done = try DoneMarks(most)
-    }
-}
-
 /// The children that have a connection, as the parent knows them, by slot and by process.
 ///
 /// The table lies in memory that is the parent's alone. A fork copies nothing of it, however many children there are,
@@ -27,7 +14,7 @@ struct ChildTable {
         let peer: SocketAddress
         let acceptedAt: Instant
         /// Whether it has said that it is done with the connection.
-        fileprivate(set) var leaves = false
+        fileprivate(set) var isDone = false
     }
 
     private let bySlot: UnsafeMutablePointer<Record>
@@ -71,9 +58,9 @@ struct ChildTable {
     }
 
     /// The child with a slot says that it is done with its connection: which it is, where it says so for the first time.
-    mutating func leaves(_ slot: Int) -> ProcessID? {
-        guard bySlot[slot].pid != 0, !bySlot[slot].leaves else { return nil }
-        bySlot[slot].leaves = true
+    mutating func markDone(_ slot: Int) -> ProcessID? {
+        guard bySlot[slot].pid != 0, !bySlot[slot].isDone else { return nil }
+        bySlot[slot].isDone = true
         return bySlot[slot].pid
     }
 

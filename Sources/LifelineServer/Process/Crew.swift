@@ -111,7 +111,7 @@ final class Crew {
     }
 
     /// A child is done with its connection and waits, where it may; false where it never was one of these.
-    func isBack(_ pid: ProcessID) -> Bool {
+    func takeBack(_ pid: ProcessID) -> Bool {
         guard let member = members[pid] else { return false }
         if busy.removeValue(forKey: pid) != nil {
             member.busySince = nil

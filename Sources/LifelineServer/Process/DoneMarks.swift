@@ -35,7 +35,7 @@ struct DoneMarks {
         return old & mask(slot) != 0
     }
 
-    /// Takes all marks that there are of slots below `end`, and tells the slots.
+    /// Takes all marks that there are, and tells the slots below `end`.
     mutating func takeAll(below end: Int, _ body: (Int) -> Void) {
         let made = made.pointee.load(ordering: .acquiring)
         guard made != seen else { return }
@@ -43,7 +43,8 @@ struct DoneMarks {
         for word in 0..<DoneMarks.words(for: end) where words[word].load(ordering: .relaxed) != 0 {
             var bits = words[word].exchange(0, ordering: .acquiring)
             while bits != 0 {
-                body(word * DoneMarks.bits + bits.trailingZeroBitCount)
+                let slot = word * DoneMarks.bits + bits.trailingZeroBitCount
+                if slot < end { body(slot) }
                 bits &= bits - 1
             }
         }

@@ -23,8 +23,8 @@ extension Parent {
     /// Children that are done with their connections have none any more, where they stay, or are about to end.
     func collect(at now: Instant) {
         done.takeAll(below: children.end) { slot in
-            guard let pid = children.leaves(slot) else { return }
-            guard let crew, crew.isBack(pid) else { return leaving.append(pid) }
+            guard let pid = children.markDone(slot) else { return }
+            guard let crew, crew.takeBack(pid) else { return leaving.append(pid) }
             guard let record = children.remove(pid) else { return }
             ended(record, failedHandshake: false, at: now)
         }

@@ -10,7 +10,7 @@ extension Case<ServerBench> {
                 "A client that is heard but never reads is dropped with SLOW_READER, behind the frame that is begun"
             ) {
                 bench in
-                let stuck = try bench.stuck(bench.quickFlood, bench.hello())
+                let stuck = try bench.stuck(bench.hello())
                 let dead = stuck.welcome.deadline
                 bench.beat(stuck.peer, for: dead * 1.4, every: dead / 8)
                 // The server has another second to get CLOSE out, now that it is read.
@@ -22,9 +22,9 @@ extension Case<ServerBench> {
                 try stuck.peer.takeEnd()
             },
             .of("5.9-1", "A client that does not read for 0.8 of dead_after is kept, and gets all") { bench in
-                let stuck = try bench.stuck(bench.quickFlood, bench.hello())
+                let stuck = try bench.stuck(bench.hello())
                 let dead = stuck.welcome.deadline
-                bench.beat(stuck.peer, for: dead * 0.6, every: dead / 8)
+                bench.beat(stuck.peer, for: dead * 0.8 - stuck.waitsSince.age, every: dead / 8)
                 var endings = 0
                 var frames = 0
                 while endings < stuck.count {
@@ -45,7 +45,7 @@ extension Case<ServerBench> {
             },
             .of("5.9-2", "A client that never reads after its end of stream is not kept: its answers are given up") {
                 bench in
-                let stuck = try bench.stuck(bench.quickFlood, bench.hello())
+                let stuck = try bench.stuck(bench.hello())
                 stuck.peer.shutdownWriting()
                 bench.pause(stuck.welcome.deadline * 1.4)
                 // All answers were ready, so CLOSE(NORMAL) may have been in line: then there is no other.
@@ -66,7 +66,7 @@ extension Case<ServerBench> {
             },
             .of("2.3-2", "The server reads on, whatever waits to be read: a client may send all before it reads") {
                 bench in
-                let stuck = try bench.stuck(8 << 20)
+                let stuck = try bench.flood(8 << 20)
                 try bench.send(.ping(5), on: stuck.peer)
                 while try stuck.peer.takeFrame().pong?.nonce != 5 {}
             },
@@ -75,9 +75,6 @@ extension Case<ServerBench> {
 }
 
 extension ServerBench {
-    /// How much is asked for where the clock runs: what the kernel holds, and some more.
-    var quickFlood: Int { 8 << 20 }
-
     /// Sends frames to be skipped, and reads nothing.
     func beat(_ peer: RawPeer, for duration: Duration, every interval: Duration) {
         let start = SuspendingClock.now
@@ -89,7 +86,7 @@ extension ServerBench {
 
     /// Reads a little at a time, for three times dead_after, and then all.
     func expectSlowReaderKept(halfClosed: Bool) throws {
-        let stuck = try stuck(quickFlood, hello())
+        let stuck = try stuck(hello())
         let peer = stuck.peer
         if halfClosed { peer.shutdownWriting() }
         let dead = stuck.welcome.deadline

@@ -184,7 +184,7 @@ extension Case<ServerBench> {
                 }
             },
             .of("5.5-2", "After end of stream silence is not judged, and no PING comes, while answers wait") { bench in
-                let stuck = try bench.stuck(6 << 20, bench.hello())
+                let stuck = try bench.stuck(bench.hello())
                 let dead = stuck.welcome.deadline
                 stuck.peer.shutdownWriting()
                 let start = SuspendingClock.now
