@@ -13,26 +13,32 @@ struct Turns {
     static let rest = 32...1024
     /// So many looks, where nobody else wants to run, take about as long as to be woken up by the kernel.
     static let mostLooks = 64
-    /// Nor is anything looked for any longer, and a wait that was longer is not one that a look would have spared.
+    /// A look that took longer than `quick` had others run before it, and counts as so many.
+    static let costOfTurn = 16
+    static let quick = Duration.microseconds(5)
+    /// Nothing is looked for any longer, and a wait that was longer is not one that a look would have spared.
     static let longest = Duration.milliseconds(4)
 
     private var row = 0
     private var misses = 0
     private var waits = 0
     private var rest = Turns.rest.lowerBound
-    /// How many at most: one at first, for most connections are not of that kind.
-    private var looks = 1
+    /// How many looks at most: one at first, for most connections are not of that kind.
+    private var allowed = 1
+    private var looks = 0
+    private var time = Duration.zero
 
     /// It has answered: whether to give others a turn now and look. Then `found` is told; if not it waits.
     mutating func mayLook() -> Bool {
         if row < Turns.most {
+            (looks, time) = (0, .zero)
             if misses < Turns.patience {
                 row += 1
                 return true
             }
             if waits >= rest {
                 row += 1
-                looks = Turns.mostLooks
+                allowed = Turns.mostLooks
                 return true
             }
         }
@@ -40,14 +46,18 @@ struct Turns {
         return false
     }
 
-    /// Nothing was there, `count` times in `time`: whether to look again.
-    func mayLookAgain(after count: Int, for time: Duration) -> Bool { count < looks && time < Turns.longest }
+    /// Nothing was there at a look that took `time`, with the turn of others before it: whether to look again.
+    mutating func mayLookAgain(after time: Duration) -> Bool {
+        looks += time <= Turns.quick ? 1 : Turns.costOfTurn
+        self.time += time
+        return looks < allowed && self.time < Turns.longest
+    }
 
     /// What the client said next was there, or was not, and is waited for.
     mutating func found(_ isThere: Bool) {
         if isThere {
             misses = 0
-            looks = min(2 * looks, Turns.mostLooks)
+            allowed = min(2 * allowed, Turns.mostLooks)
             rest = Turns.rest.lowerBound
         } else {
             if misses >= Turns.patience { rest = min(2 * rest, Turns.rest.upperBound) }

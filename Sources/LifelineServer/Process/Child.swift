@@ -158,16 +158,14 @@ struct Child: ~Copyable {
     /// Gives others a turn and looks whether the client has said more, again and again where that pays; `now` is the
     /// instant of the last look.
     private mutating func look(from now: inout Instant) -> Bool {
-        let begun = now
-        var looks = 0
-        repeat {
+        while true {
+            let last = now
             yieldProcessor()
             now = .now
             connection.woke(at: now)
             if read(at: now) { return true }
-            looks += 1
-        } while mayRead && turns.mayLookAgain(after: looks, for: now - begun)
-        return false
+            guard mayRead, turns.mayLookAgain(after: now - last) else { return false }
+        }
     }
 
     /// What an operator sees of this connection: a few stores, once a turn.
@@ -382,7 +380,9 @@ struct Child: ~Copyable {
     private var isDone: Bool { hasSaidEnd && (!connection.hasGreeted || worker.isOver) }
 
     /// Whether nothing is left of this connection, so that the process may serve another.
-    var hasLeftNothing: Bool { isDone && !connection.isStuck && !isTold && !standsBack && !connection.hasFailedHandshake }
+    var hasLeftNothing: Bool {
+        isDone && !connection.isStuck && !isTold && !standsBack && !connection.hasFailedHandshake
+    }
 
     private mutating func leave() -> Int32 {
         worker.giveUp()
