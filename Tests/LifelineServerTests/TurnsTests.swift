@@ -2,39 +2,88 @@ import Testing
 
 @testable import LifelineServer
 
-@Suite("Turns: whether a child gives others a turn before it waits")
+@Suite("Turns: whether and how long a child looks for more before it waits")
 struct TurnsTests {
-    /// What it does `times` times in a row: yes for a turn, which brings something where `brings` says so.
-    private func ask(_ turns: inout Turns, times: Int, brings: Bool) -> [Bool] {
+    private static let alone = Duration.microseconds(1)
+    private static let short = Turns.longest
+
+    /// What it does `times` times in a row: how many looks there were, of which the last brought something where
+    /// `brings` says so, or none and a wait of `wait`.
+    private func ask(
+        _ turns: inout Turns, times: Int, brings: Bool, look: Duration = alone, wait: Duration = short
+    ) -> [Int] {
         (0..<times).map { _ in
-            let mayYield = turns.mayYield()
-            if mayYield { turns.found(brings) }
-            return mayYield
+            guard turns.mayLook() else {
+                turns.waited(for: wait)
+                return 0
+            }
+            var looks = 1
+            if !brings {
+                while turns.mayLookAgain(after: look) { looks += 1 }
+                turns.found(false)
+                turns.waited(for: wait)
+            } else {
+                turns.found(true)
+            }
+            return looks
         }
     }
 
-    private let pause = [Bool](repeating: false, count: Turns.rest)
-    private let tries = [Bool](repeating: true, count: Turns.patience)
+    private let tries = [Int](repeating: 1, count: Turns.patience)
 
-    @Test("As long as it pays, it waits after every 16 turns alone")
+    @Test("As long as the first look pays, it waits after every 16 answers alone")
     func pays() {
         var turns = Turns()
-        let row = [Bool](repeating: true, count: Turns.most) + [false]
+        let row = [Int](repeating: 1, count: Turns.most) + [0]
         #expect(ask(&turns, times: 3 * row.count, brings: true) == row + row + row)
     }
 
-    @Test("After four that brought nothing it is tried once in 33 waits")
+    @Test("After four that brought nothing, 64 looks are tried after 32 short waits, then 64 and so on to 1,024")
     func doesNotPay() {
         var turns = Turns()
-        let asked = ask(&turns, times: Turns.patience + 3 * (Turns.rest + 1), brings: false)
-        #expect(asked == tries + pause + [true] + pause + [true] + pause + [true])
+        let asked = ask(&turns, times: 4000, brings: false)
+        #expect(Array(asked.prefix(Turns.patience)) == tries)
+        let found = asked.indices.filter { asked[$0] == Turns.mostLooks }
+        #expect(asked.allSatisfy { [0, 1, Turns.mostLooks].contains($0) })
+        // Each miss is followed by a wait, so the one behind the fourth look counts too.
+        #expect(zip(found.dropFirst(), found).map { $0 - $1 } == [64, 128, 256, 512, 1024, 1024])
+        #expect(found.first == Turns.patience + Turns.rest.lowerBound - 1)
     }
 
-    @Test("When one brings something again, four more may bring nothing")
+    @Test("One wait of more than 4 ms, and nothing is tried before 32 short ones more")
+    func thinks() {
+        var turns = Turns()
+        #expect(ask(&turns, times: Turns.patience, brings: false) == tries)
+        let pause = Turns.longest + .microseconds(1)
+        #expect(ask(&turns, times: 10_000, brings: false, wait: pause).allSatisfy { $0 == 0 })
+        #expect(ask(&turns, times: Turns.rest.lowerBound, brings: false).allSatisfy { $0 == 0 })
+        #expect(ask(&turns, times: 1, brings: false) == [Turns.mostLooks])
+    }
+
+    @Test("Where 64 looks found something, four times nothing may be found by as many")
     func paysAgain() {
         var turns = Turns()
-        #expect(ask(&turns, times: Turns.patience + Turns.rest, brings: false) == tries + pause)
-        #expect(ask(&turns, times: 1, brings: true) == [true])
-        #expect(ask(&turns, times: Turns.patience + 1, brings: false) == tries + [false])
+        _ = ask(&turns, times: Turns.patience + Turns.rest.lowerBound - 1, brings: false)
+        #expect(ask(&turns, times: 1, brings: true) == [1])
+        let asked = ask(&turns, times: Turns.patience + 1, brings: false)
+        #expect(asked == [Int](repeating: Turns.mostLooks, count: Turns.patience) + [0])
+    }
+
+    @Test("What is found allows twice as many looks the next time, up to 64")
+    func grows() {
+        var turns = Turns()
+        for allowed in [2, 4, 8, 16, 32, 64, 64] {
+            #expect(ask(&turns, times: 1, brings: true) == [1])
+            #expect(ask(&turns, times: 1, brings: false) == [allowed])
+        }
+    }
+
+    @Test("Looks before which others ran are four at most, and none comes later than 4 ms")
+    func othersRun() {
+        var turns = Turns()
+        _ = ask(&turns, times: 8, brings: true)
+        #expect(ask(&turns, times: 1, brings: false, look: .microseconds(6)) == [4])
+        #expect(ask(&turns, times: 1, brings: false, look: .milliseconds(2)) == [2])
+        #expect(ask(&turns, times: 1, brings: false, look: .milliseconds(30)) == [1])
     }
 }

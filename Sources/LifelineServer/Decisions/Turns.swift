@@ -1,39 +1,72 @@
-/// Whether a child that has answered gives others a turn, and looks for more before it waits in poll(2).
+/// Whether a child that has answered looks for what its client says next before it waits in poll(2), and for how long.
 ///
-/// Where more processes want to run than there are processors, what the client says next is there when its own turn has
-/// come, and neither a wait nor a waking up is paid for it. Where nobody else wants to run, the turn is over at once and
-/// nothing is there: that is found out by trying, and tried seldom from then on.
+/// Before each look others get a turn. Where more processes want to run than there are processors, the client has
+/// spoken when the child's own turn has come again; where a processor is free, a client on the same machine has within
+/// some microseconds. Neither a wait nor a waking up is paid for then. Of one that is far away, or thinks, nothing is
+/// there: that is found out by trying, and tried ever more seldom, and not at all while it takes its time.
 struct Turns {
-    /// After so many in a row poll(2) is asked in any case, for it tells of signals too.
+    /// After so many answers in a row poll(2) is asked in any case, for it tells of signals too.
     static let most = 16
-    /// So many that brought nothing, one after another, show that it does not pay.
+    /// So many times nothing, one after another, show that it does not pay.
     static let patience = 4
-    /// It is tried again after so many waits.
-    static let rest = 32
+    /// It is tried again after so many waits, if nothing was there after twice as many, and so on.
+    static let rest = 32...1024
+    /// So many looks, where nobody else wants to run, take about as long as to be woken up by the kernel.
+    static let mostLooks = 64
+    /// A look that took longer than `quick` had others run before it, and counts as so many.
+    static let costOfTurn = 16
+    static let quick = Duration.microseconds(5)
+    /// Nothing is looked for any longer, and a wait that was longer is not one that a look would have spared.
+    static let longest = Duration.milliseconds(4)
 
     private var row = 0
     private var misses = 0
     private var waits = 0
+    private var rest = Turns.rest.lowerBound
+    /// How many looks at most: one at first, for most connections are not of that kind.
+    private var allowed = 1
+    private var looks = 0
+    private var time = Duration.zero
 
-    /// It has answered: whether to give others a turn now, and then `found` is told. If not it waits.
-    mutating func mayYield() -> Bool {
-        if row < Turns.most, misses < Turns.patience || waits >= Turns.rest {
-            row += 1
-            return true
+    /// It has answered: whether to give others a turn now and look. Then `found` is told; if not it waits.
+    mutating func mayLook() -> Bool {
+        if row < Turns.most {
+            (looks, time) = (0, .zero)
+            if misses < Turns.patience {
+                row += 1
+                return true
+            }
+            if waits >= rest {
+                row += 1
+                allowed = Turns.mostLooks
+                return true
+            }
         }
         row = 0
-        waits += 1
         return false
+    }
+
+    /// Nothing was there at a look that took `time`, with the turn of others before it: whether to look again.
+    mutating func mayLookAgain(after time: Duration) -> Bool {
+        looks += time <= Turns.quick ? 1 : Turns.costOfTurn
+        self.time += time
+        return looks < allowed && self.time < Turns.longest
     }
 
     /// What the client said next was there, or was not, and is waited for.
     mutating func found(_ isThere: Bool) {
-        waits = 0
         if isThere {
             misses = 0
+            allowed = min(2 * allowed, Turns.mostLooks)
+            rest = Turns.rest.lowerBound
         } else {
+            if misses >= Turns.patience { rest = min(2 * rest, Turns.rest.upperBound) }
             misses += 1
             row = 0
         }
+        waits = 0
     }
+
+    /// It has waited for so long.
+    mutating func waited(for time: Duration) { waits = time <= Turns.longest ? waits + 1 : 0 }
 }

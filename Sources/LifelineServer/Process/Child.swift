@@ -111,17 +111,16 @@ struct Child: ~Copyable {
             write(at: now)
             show()
             if connection.departure?.isOver ?? false, mayLeave(at: now) { return leave() }
-            if mayYield() {
-                yieldProcessor()
-                now = .now
-                connection.woke(at: now)
-                let isThere = read(at: now)
+            if mayLook() {
+                let isThere = look(from: &now)
                 connection.judge(at: now)
                 turns.found(isThere)
                 if isThere || !mayRead { continue }
             }
             wait()
+            let begun = now
             now = .now
+            turns.waited(for: now - begun)
             connection.woke(at: now)
             if entries[1].isReadable {
                 if mayRead { read(at: now) } else { connection.broke("the client is gone") }
@@ -149,11 +148,25 @@ struct Child: ~Copyable {
         }
     }
 
-    /// Whether others get a turn before the client is waited for: it was told something, and may answer, or end, meanwhile.
-    private mutating func mayYield() -> Bool {
+    /// Whether to look for what the client says next before it is waited for: it was told something, and may answer, or
+    /// end, meanwhile.
+    private mutating func mayLook() -> Bool {
         guard hasWritten, !isBlocked, mayRead, leaveBy == nil else { return false }
         hasWritten = false
-        return turns.mayYield()
+        return turns.mayLook()
+    }
+
+    /// Gives others a turn and looks whether the client has said more, again and again where that pays; `now` is the
+    /// instant of the last look.
+    private mutating func look(from now: inout Instant) -> Bool {
+        while true {
+            let last = now
+            yieldProcessor()
+            now = .now
+            connection.woke(at: now)
+            if read(at: now) { return true }
+            guard mayRead, turns.mayLookAgain(after: now - last) else { return false }
+        }
     }
 
     /// What an operator sees of this connection: a few stores, once a turn.
