@@ -18,18 +18,13 @@ struct TurnsTests {
                 return 0
             }
             var looks = 1
-            if !brings {
-                while turns.mayLookAgain(after: look) { looks += 1 }
-                turns.found(false)
-                turns.waited(for: wait)
-            } else {
-                turns.found(true)
-            }
+            while turns.looked(brings, for: look) { looks += 1 }
+            if !brings { turns.waited(for: wait) }
             return looks
         }
     }
 
-    private let tries = [Int](repeating: 1, count: Turns.patience)
+    private let tries = [Int](repeating: 1, count: Turns.firstPatience)
 
     @Test("As long as the first look pays, it waits after every 16 answers alone")
     func pays() {
@@ -42,28 +37,28 @@ struct TurnsTests {
     func doesNotPay() {
         var turns = Turns()
         let asked = ask(&turns, times: 4000, brings: false)
-        #expect(Array(asked.prefix(Turns.patience)) == tries)
+        #expect(Array(asked.prefix(Turns.firstPatience)) == tries)
         let found = asked.indices.filter { asked[$0] == Turns.mostLooks }
         #expect(asked.allSatisfy { [0, 1, Turns.mostLooks].contains($0) })
-        // Each miss is followed by a wait, so the one behind the fourth look counts too.
+        // Each miss is followed by a wait, so the one behind the last look counts too.
         #expect(zip(found.dropFirst(), found).map { $0 - $1 } == [64, 128, 256, 512, 1024, 1024])
-        #expect(found.first == Turns.patience + Turns.rest.lowerBound - 1)
+        #expect(found.first == Turns.firstPatience + Turns.rest.lowerBound - 1)
     }
 
     @Test("One wait of more than 4 ms, and nothing is tried before 32 short ones more")
     func thinks() {
         var turns = Turns()
-        #expect(ask(&turns, times: Turns.patience, brings: false) == tries)
+        #expect(ask(&turns, times: Turns.firstPatience, brings: false) == tries)
         let pause = Turns.longest + .microseconds(1)
         #expect(ask(&turns, times: 10_000, brings: false, wait: pause).allSatisfy { $0 == 0 })
         #expect(ask(&turns, times: Turns.rest.lowerBound, brings: false).allSatisfy { $0 == 0 })
         #expect(ask(&turns, times: 1, brings: false) == [Turns.mostLooks])
     }
 
-    @Test("Where 64 looks found something, four times nothing may be found by as many")
+    @Test("Where 64 looks found something, 16 times nothing may be found by as many")
     func paysAgain() {
         var turns = Turns()
-        _ = ask(&turns, times: Turns.patience + Turns.rest.lowerBound - 1, brings: false)
+        _ = ask(&turns, times: Turns.firstPatience + Turns.rest.lowerBound - 1, brings: false)
         #expect(ask(&turns, times: 1, brings: true) == [1])
         let asked = ask(&turns, times: Turns.patience + 1, brings: false)
         #expect(asked == [Int](repeating: Turns.mostLooks, count: Turns.patience) + [0])
@@ -76,6 +71,13 @@ struct TurnsTests {
             #expect(ask(&turns, times: 1, brings: true) == [1])
             #expect(ask(&turns, times: 1, brings: false) == [allowed])
         }
+    }
+
+    @Test("What is there after 4 ms has come by waiting for a turn, and does not pay")
+    func late() {
+        var turns = Turns()
+        let asked = ask(&turns, times: Turns.firstPatience + 1, brings: true, look: Turns.longest)
+        #expect(asked == tries + [0])
     }
 
     @Test("Looks before which others ran are four at most, and none comes later than 4 ms")

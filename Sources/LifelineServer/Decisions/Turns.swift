@@ -7,8 +7,10 @@
 struct Turns {
     /// After so many answers in a row poll(2) is asked in any case, for it tells of signals too.
     static let most = 16
-    /// So many times nothing, one after another, show that it does not pay.
-    static let patience = 4
+    /// So many times nothing, one after another, show that it does not pay any more.
+    static let patience = 16
+    /// So many, where it has never paid.
+    static let firstPatience = 4
     /// It is tried again after so many waits, if nothing was there after twice as many, and so on.
     static let rest = 32...1024
     /// So many looks, where nobody else wants to run, take about as long as to be woken up by the kernel.
@@ -16,11 +18,12 @@ struct Turns {
     /// A look that took longer than `quick` had others run before it, and counts as so many.
     static let costOfTurn = 16
     static let quick = Duration.microseconds(5)
-    /// Nothing is looked for any longer, and a wait that was longer is not one that a look would have spared.
+    /// Nothing is looked for any longer: what is there later than that has waited for its turn among too many, and would
+    /// have been woken up sooner. Nor would a look have spared a wait that was longer.
     static let longest = Duration.milliseconds(4)
 
     private var row = 0
-    private var misses = 0
+    private var misses = Turns.patience - Turns.firstPatience
     private var waits = 0
     private var rest = Turns.rest.lowerBound
     /// How many looks at most: one at first, for most connections are not of that kind.
@@ -28,7 +31,7 @@ struct Turns {
     private var looks = 0
     private var time = Duration.zero
 
-    /// It has answered: whether to give others a turn now and look. Then `found` is told; if not it waits.
+    /// It has answered: whether to give others a turn now and look. Then `looked` is told; if not it waits.
     mutating func mayLook() -> Bool {
         if row < Turns.most {
             (looks, time) = (0, .zero)
@@ -46,16 +49,14 @@ struct Turns {
         return false
     }
 
-    /// Nothing was there at a look that took `time`, with the turn of others before it: whether to look again.
-    mutating func mayLookAgain(after time: Duration) -> Bool {
+    /// It has looked, which took `time` with the turn of others before it, and what the client said next was there or was
+    /// not: whether to look again.
+    mutating func looked(_ isThere: Bool, for time: Duration) -> Bool {
         looks += time <= Turns.quick ? 1 : Turns.costOfTurn
         self.time += time
-        return looks < allowed && self.time < Turns.longest
-    }
-
-    /// What the client said next was there, or was not, and is waited for.
-    mutating func found(_ isThere: Bool) {
-        if isThere {
+        let isTimely = self.time < Turns.longest
+        if !isThere, looks < allowed, isTimely { return true }
+        if isThere, isTimely {
             misses = 0
             allowed = min(2 * allowed, Turns.mostLooks)
             rest = Turns.rest.lowerBound
@@ -65,6 +66,7 @@ struct Turns {
             row = 0
         }
         waits = 0
+        return false
     }
 
     /// It has waited for so long.

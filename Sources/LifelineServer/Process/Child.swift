@@ -114,7 +114,6 @@ struct Child: ~Copyable {
             if mayLook() {
                 let isThere = look(from: &now)
                 connection.judge(at: now)
-                turns.found(isThere)
                 if isThere || !mayRead { continue }
             }
             wait()
@@ -164,8 +163,8 @@ struct Child: ~Copyable {
             yieldProcessor()
             now = .now
             connection.woke(at: now)
-            if read(at: now) { return true }
-            guard mayRead, turns.mayLookAgain(after: now - last) else { return false }
+            let isThere = read(at: now)
+            guard turns.looked(isThere, for: now - last), mayRead else { return isThere }
         }
     }
 
