@@ -36,9 +36,6 @@ static int forget_data(struct dl_phdr_info *program, size_t size, void *map) {
     return 1;  // The program itself is the first.
 }
 
-void cposix_forget_clean_data(void) {
-    int map = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-    if (map < 0) return;
-    dl_iterate_phdr(forget_data, &map);
-    close(map);
-}
+int cposix_page_map(void) { return open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC); }
+
+void cposix_forget_clean_data(int map) { dl_iterate_phdr(forget_data, &map); }

@@ -172,12 +172,12 @@ extension Span<UInt8> {
     }
 }
 
-/// As much of `text` as a frame may carry, cut between characters.
 extension Code {
     /// With the two zero bytes behind it.
     fileprivate var word: UInt32 { UInt32(rawValue) << 16 }
 }
 
+/// As much of `text` as a frame may carry, cut between characters.
 private func fitting(_ text: String) -> Substring.UTF8View {
     var kept = text[...]
     while kept.utf8.count > Int(Limits.textLength) { kept.removeLast() }

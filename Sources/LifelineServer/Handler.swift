@@ -29,8 +29,8 @@ public protocol Handler: SendableMetatype {
     mutating func received(_ message: ArraySlice<UInt8>)
 
     /// The connection has ended; nothing can be sent any more. Called last, where `opened` was called. The process ends
-    /// when it returns, at the latest after `ServerOptions.grace`, and no `deinit` is called first: what one would do
-    /// belongs here.
+    /// when it returns, at the latest after `ServerOptions.grace`, and as a rule no `deinit` is called first: what
+    /// one would do belongs here.
     mutating func closed(_ ending: Ending)
 }
 

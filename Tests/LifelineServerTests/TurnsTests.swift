@@ -24,7 +24,7 @@ struct TurnsTests {
         }
     }
 
-    private let tries = [Int](repeating: 1, count: Turns.firstPatience)
+    private let tries = [Int](repeating: 1, count: Turns.patience)
 
     @Test("As long as the first look pays, it waits after every 16 answers alone")
     func pays() {
@@ -33,22 +33,22 @@ struct TurnsTests {
         #expect(ask(&turns, times: 3 * row.count, brings: true) == row + row + row)
     }
 
-    @Test("After four that brought nothing, 64 looks are tried after 32 short waits, then 64 and so on to 1,024")
+    @Test("After 16 that brought nothing, 64 looks are tried after 8 short waits, then 16 and so on to 1,024")
     func doesNotPay() {
         var turns = Turns()
         let asked = ask(&turns, times: 4000, brings: false)
-        #expect(Array(asked.prefix(Turns.firstPatience)) == tries)
+        #expect(Array(asked.prefix(Turns.patience)) == tries)
         let found = asked.indices.filter { asked[$0] == Turns.mostLooks }
         #expect(asked.allSatisfy { [0, 1, Turns.mostLooks].contains($0) })
         // Each miss is followed by a wait, so the one behind the last look counts too.
-        #expect(zip(found.dropFirst(), found).map { $0 - $1 } == [64, 128, 256, 512, 1024, 1024])
-        #expect(found.first == Turns.firstPatience + Turns.rest.lowerBound - 1)
+        #expect(zip(found.dropFirst(), found).map { $0 - $1 } == [16, 32, 64, 128, 256, 512, 1024, 1024])
+        #expect(found.first == Turns.patience + Turns.rest.lowerBound - 1)
     }
 
-    @Test("One wait of more than 4 ms, and nothing is tried before 32 short ones more")
+    @Test("One wait of more than 4 ms, and nothing is tried before 8 short ones more")
     func thinks() {
         var turns = Turns()
-        #expect(ask(&turns, times: Turns.firstPatience, brings: false) == tries)
+        #expect(ask(&turns, times: Turns.patience, brings: false) == tries)
         let pause = Turns.longest + .microseconds(1)
         #expect(ask(&turns, times: 10_000, brings: false, wait: pause).allSatisfy { $0 == 0 })
         #expect(ask(&turns, times: Turns.rest.lowerBound, brings: false).allSatisfy { $0 == 0 })
@@ -58,7 +58,7 @@ struct TurnsTests {
     @Test("Where 64 looks found something, 16 times nothing may be found by as many")
     func paysAgain() {
         var turns = Turns()
-        _ = ask(&turns, times: Turns.firstPatience + Turns.rest.lowerBound - 1, brings: false)
+        _ = ask(&turns, times: Turns.patience + Turns.rest.lowerBound - 1, brings: false)
         #expect(ask(&turns, times: 1, brings: true) == [1])
         let asked = ask(&turns, times: Turns.patience + 1, brings: false)
         #expect(asked == [Int](repeating: Turns.mostLooks, count: Turns.patience) + [0])
@@ -76,8 +76,26 @@ struct TurnsTests {
     @Test("What is there after 4 ms has come by waiting for a turn, and does not pay")
     func late() {
         var turns = Turns()
-        let asked = ask(&turns, times: Turns.firstPatience + 1, brings: true, look: Turns.longest)
+        let asked = ask(&turns, times: Turns.patience + 1, brings: true, look: Turns.longest)
         #expect(asked == tries + [0])
+    }
+
+    @Test("However many come too late among those that come in time, it waits at the latest after 16 answers")
+    func mixed() {
+        var turns = Turns()
+        var row = 0
+        var longest = 0
+        for answer in 0..<1000 {
+            if turns.mayLook() {
+                _ = turns.looked(true, for: answer % 16 == 15 ? Turns.longest : TurnsTests.alone)
+                row += 1
+                longest = max(longest, row)
+            } else {
+                turns.waited(for: TurnsTests.short)
+                row = 0
+            }
+        }
+        #expect(longest == Turns.most)
     }
 
     @Test("Looks before which others ran are four at most, and none comes later than 4 ms")

@@ -122,9 +122,9 @@ final class Link {
 
     /// Judges what is due, writes what there is, and carries out what was decided.
     private func turn(at now: Instant) {
-        if let due = session.connection?.deadline, due <= now {
-            // Bytes that have arrived are read before anyone is judged silent (section 5.5), and who reads slowly is
-            // judged by what the kernel takes.
+        if let due = session.nextDeadline(at: now), due <= now {
+            // Bytes that have arrived are read before anyone is judged silent (section 5.5) or an answer late, and who
+            // reads slowly is judged by what the kernel takes.
             read(at: now)
             if socket?.isWriting ?? false { write(at: now) }
         }

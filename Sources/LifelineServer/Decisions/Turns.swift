@@ -7,12 +7,11 @@
 struct Turns {
     /// After so many answers in a row poll(2) is asked in any case, for it tells of signals too.
     static let most = 16
-    /// So many times nothing, one after another, show that it does not pay any more.
+    /// So many times nothing, one after another, show that it does not pay.
     static let patience = 16
-    /// So many, where it has never paid.
-    static let firstPatience = 4
-    /// It is tried again after so many waits, if nothing was there after twice as many, and so on.
-    static let rest = 32...1024
+    /// It is tried again after so many waits, if nothing was there after twice as many, and so on. It begins soon: where
+    /// many processes look, it pays for each of them, and where many wait, for none.
+    static let rest = 8...1024
     /// So many looks, where nobody else wants to run, take about as long as to be woken up by the kernel.
     static let mostLooks = 64
     /// A look that took longer than `quick` had others run before it, and counts as so many.
@@ -23,11 +22,12 @@ struct Turns {
     static let longest = Duration.milliseconds(4)
 
     private var row = 0
-    private var misses = Turns.patience - Turns.firstPatience
+    private var misses = 0
     private var waits = 0
     private var rest = Turns.rest.lowerBound
     /// How many looks at most: one at first, for most connections are not of that kind.
     private var allowed = 1
+    /// Those since it has answered, and the time that they took.
     private var looks = 0
     private var time = Duration.zero
 
@@ -63,8 +63,8 @@ struct Turns {
         } else {
             if misses >= Turns.patience { rest = min(2 * rest, Turns.rest.upperBound) }
             misses += 1
-            row = 0
         }
+        if !isThere { row = 0 }  // It waits now.
         waits = 0
         return false
     }

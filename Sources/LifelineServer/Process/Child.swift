@@ -114,7 +114,8 @@ struct Child: ~Copyable {
             if mayLook() {
                 let isThere = look(from: &now)
                 connection.judge(at: now)
-                if isThere || !mayRead { continue }
+                // What was due meanwhile is said before it waits.
+                if isThere || !mayRead || !connection.outbox.isEmpty { continue }
             }
             wait()
             let begun = now
@@ -148,9 +149,9 @@ struct Child: ~Copyable {
     }
 
     /// Whether to look for what the client says next before it is waited for: it was told something, and may answer, or
-    /// end, meanwhile.
+    /// end, meanwhile. While a handler works, poll(2) is to tell of it too.
     private mutating func mayLook() -> Bool {
-        guard hasWritten, !isBlocked, mayRead, leaveBy == nil else { return false }
+        guard hasWritten, !isBlocked, mayRead, leaveBy == nil, !connection.isWorking else { return false }
         hasWritten = false
         return turns.mayLook()
     }
@@ -288,7 +289,7 @@ struct Child: ~Copyable {
         if !hasReported {
             // Where a network fails, many are silent at once: those that are not dropped yet, and those that live, are not
             // to wait for the ends of the others, of which each takes several times as long as the drop.
-            if case .closed(.silent, _, _) = connection.ending {
+            if case .closed(.silent, _, by: .server) = connection.ending {
                 standsBack = true
                 standBack()
             }

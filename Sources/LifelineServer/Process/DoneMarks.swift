@@ -35,7 +35,7 @@ struct DoneMarks {
         return old & mask(slot) != 0
     }
 
-    /// Takes all marks that there are, and tells the slots below `end`.
+    /// Takes the marks of all slots below `end`, and tells which.
     mutating func takeAll(below end: Int, _ body: (Int) -> Void) {
         let made = made.pointee.load(ordering: .acquiring)
         guard made != seen else { return }

@@ -10,6 +10,11 @@ final class Held<Value: ~Copyable> {
     func close() { value = nil }
 }
 
+extension Held where Value == CleanData {
+    var number: Int32? { value?.number }
+    func forget() { value?.forget() }
+}
+
 extension Held where Value == Descriptor {
     var number: Int32? { value?.number }
     func accept() throws(SystemError) -> Accepted? { try value?.accept() ?? nil }

@@ -13,7 +13,7 @@ import Posix
 /// Nothing that a client does, and no failure of accept or fork, ends it.
 ///
 /// What each connection comes by is accessed without a check of exclusivity. One thread runs all of this, and what is
-/// called while one of those properties is changed (the closures that `admission`, `done` and `leaving` are given) looks
+/// called while one of those properties is changed (the closures that `admission`, `done`, `leaving` and `orphans` are given) looks
 /// at others alone.
 final class Parent {
     /// Makes what works on a connection's requests, in its child: of the socket, the connection's number and its peer.
@@ -36,6 +36,7 @@ final class Parent {
     @exclusivity(unchecked) var orphans: Orphans?
     private let signals: Held<SignalDescriptor>
     let childSignals: Held<SignalDescriptor>
+    private let cleanData: Held<CleanData>
     let listener: Held<Descriptor>
     let address: SocketAddress
     /// A supervisor has the listener too.
@@ -84,8 +85,9 @@ final class Parent {
 
     init(
         _ options: ServerOptions, _ listening: consuming Listening, _ signals: consuming SignalDescriptor,
-        childSignals: consuming SignalDescriptor, _ pidfile: consuming Pidfile?, _ supervisor: Supervisor,
-        _ books: Books, orders: Orders, tokenFile: TokenFile?, ownGroup: UInt32?, log: Log, _ source: WorkerSource,
+        childSignals: consuming SignalDescriptor, _ cleanData: consuming CleanData, _ pidfile: consuming Pidfile?,
+        _ supervisor: Supervisor, _ books: Books, orders: Orders, tokenFile: TokenFile?, ownGroup: UInt32?, log: Log,
+        _ source: WorkerSource,
         reload readAgain: Reloader?
     ) {
         self.options = options
@@ -95,6 +97,7 @@ final class Parent {
         listener = Held(listening.socket)
         self.signals = Held(signals)
         self.childSignals = Held(childSignals)
+        self.cleanData = Held(cleanData)
         self.pidfile = Held(pidfile)
         self.supervisor = supervisor
         children = books.children
@@ -173,7 +176,7 @@ final class Parent {
         log.sweep(at: now)
         crew?.sweep(at: now)
         // What is read but now and then comes back with all that lies round it, and each fork would copy its entries.
-        forgetCleanData()
+        cleanData.forget()
         if spare == nil { spare = try? Descriptor.event() }
         if shutdown.isServing { supervisor.tellServing(children.count) }
     }
@@ -341,6 +344,7 @@ final class Parent {
     func listOwnDescriptors() {
         ownDescriptors.removeAll(keepingCapacity: true)
         ownDescriptors.append(pidfile.number ?? -1)
+        ownDescriptors.append(cleanData.number ?? -1)
         ownDescriptors.append(listener.number ?? -1)
         ownDescriptors.append(signals.number ?? -1)
         look.append(to: &ownDescriptors)

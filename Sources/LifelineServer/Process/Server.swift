@@ -52,6 +52,7 @@ public struct Server: ~Copyable {
     private let listening: Listening
     private let signals: SignalDescriptor
     private let childSignals: SignalDescriptor
+    private let cleanData: CleanData
     private let log: Log
     private let pidfile: Pidfile?
     private let supervisor: Supervisor
@@ -84,6 +85,7 @@ public struct Server: ~Copyable {
         let log = try Server.openLog(options, orders)
         // Before what no child is to have, so that this lies together and is closed with one call.
         let childSignals = try Server.needing("signals") { () throws(SystemError) in try Child.signals() }
+        let cleanData = CleanData()
         let listening = try Listening(options)
         let signals = try Server.signals()
         let books = try Server.needing("memory") { () throws(SystemError) in try Books(options.mostChildren) }
@@ -106,6 +108,7 @@ public struct Server: ~Copyable {
         self.listening = listening
         self.signals = signals
         self.childSignals = childSignals
+        self.cleanData = cleanData
         self.books = books
         self.log = log
         self.pidfile = pidfile
@@ -191,7 +194,8 @@ public struct Server: ~Copyable {
         prepareForChildren()
         tellReady(address)
         Parent(
-            options, listening, signals, childSignals: childSignals, pidfile, supervisor, books, orders: orders,
+            options, listening, signals, childSignals: childSignals, cleanData, pidfile, supervisor, books,
+            orders: orders,
             tokenFile: tokenFile, ownGroup: account?.group, log: Log(movingFrom: log), source, reload: reload
         ).run(look)
     }
@@ -200,7 +204,7 @@ public struct Server: ~Copyable {
     private mutating func prepareForChildren() {
         Rehearsal(options, log: log, orders: orders[0]).run(in: &books.slots)
         // Of what was read until now children read little, and that is in the cache of the file.
-        forgetCleanData()
+        cleanData.forget()
         moveCodeToHugePages()
         // It keeps copies, which others need not lie between.
         _ = options.title

@@ -262,7 +262,7 @@ extension Conversation {
             let late = now - (spokeAt + deadAfter)
             if isSilent, close.code == .silent, late >= .zero {
                 tally.lateness.add(late)
-                tally.latenessOfServer.add(now - (lastProof + deadAfter))
+                tally.latenessOfServer.add(now - (max(lastProof, spokeAt) + deadAfter))
             } else {
                 tally.early += 1
             }

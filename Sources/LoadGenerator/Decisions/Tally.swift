@@ -9,7 +9,7 @@ struct Tally: Sendable {
     var returns = Histogram()
     /// `--silent`: from dead_after after the last byte until CLOSE(SILENT).
     var lateness = Histogram()
-    /// The same, counted from when the server was last heard: what of it is surely the server's own.
+    /// The same, counted from the last proof that the server was there, if that is later: what of it is the server's own.
     var latenessOfServer = Histogram()
     /// `--silent`: before that.
     var early: UInt64 = 0
