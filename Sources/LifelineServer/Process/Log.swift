@@ -47,33 +47,31 @@ final class Log {
     }
 
     /// A log that makes the lines of `log`, and writes none of them.
-    init(muting log: Log) {
-        level = log.level
-        orders = log.orders
-        format = log.format
-        syslogName = log.syslogName
-        floodLines = log.floodLines
-        output = .nowhere()
+    convenience init(muting log: Log) {
         // What the log has lost is still to be told, and its floods are no business of this one.
-        shared = .allocate(capacity: 1)
+        let shared = UnsafeMutablePointer<Shared>.allocate(capacity: 1)
         shared.initialize(to: Shared(lost: Atomic(0), isTorn: Atomic(false)))
         let places = UnsafeMutableRawPointer.allocate(
             byteCount: Flood.places * MemoryLayout<Flood.Place>.stride, alignment: MemoryLayout<Flood.Place>.alignment)
         places.initializeMemory(as: UInt8.self, repeating: 0, count: Flood.places * MemoryLayout<Flood.Place>.stride)
-        flood = Flood(in: places.assumingMemoryBound(to: Flood.Place.self))
+        self.init(
+            like: log, to: .nowhere(), shared: shared, Flood(in: places.assumingMemoryBound(to: Flood.Place.self)))
     }
 
-    /// The same log in an object that lies where memory is taken from now on. Each process that is forked counts that it has
-    /// it, and so writes to its page.
-    init(movingFrom log: Log) {
+    /// The same log in an object that lies where memory is taken from now on. Each process that is forked counts that it
+    /// has it, and so writes to its page.
+    convenience init(movingFrom log: Log) { self.init(like: log, to: log.output, shared: log.shared, log.flood) }
+
+    /// It makes the lines that `log` makes.
+    private init(like log: Log, to output: LogOutput, shared: UnsafeMutablePointer<Shared>, _ flood: Flood) {
         level = log.level
         orders = log.orders
         format = log.format
         syslogName = log.syslogName
         floodLines = log.floodLines
-        output = log.output
-        shared = log.shared
-        flood = log.flood
+        self.output = output
+        self.shared = shared
+        self.flood = flood
     }
 
     private static func flood(_ lines: Int) -> UInt64 { lines == 0 ? .max : UInt64(lines) }
