@@ -33,20 +33,15 @@ struct Turns {
 
     /// It has answered: whether to give others a turn now and look. Then `looked` is told; if not it waits.
     mutating func mayLook() -> Bool {
-        if row < Turns.most {
-            (looks, time) = (0, .zero)
-            if misses < Turns.patience {
-                row += 1
-                return true
-            }
-            if waits >= rest {
-                row += 1
-                allowed = Turns.mostLooks
-                return true
-            }
+        let pays = misses < Turns.patience
+        guard row < Turns.most, pays || waits >= rest else {
+            row = 0
+            return false
         }
-        row = 0
-        return false
+        row += 1
+        (looks, time) = (0, .zero)
+        if !pays { allowed = Turns.mostLooks }
+        return true
     }
 
     /// It has looked, which took `time` with the turn of others before it, and what the client said next was there or was

@@ -53,8 +53,6 @@ struct Child: ~Copyable {
     private var mayRead = true
     private var isBlocked = false
     private var hasReported = false
-    /// Whether it lets all others go first, from here to its end.
-    private var standsBack = false
     /// Whether a signal told it to end.
     private var isTold = false
     /// Whether something was written since others have last had a turn.
@@ -287,18 +285,19 @@ struct Child: ~Copyable {
     private mutating func sayEnd() {
         guard let departure = connection.departure, !departure.isFlushing else { return }
         if !hasReported {
-            // Where a network fails, many are silent at once: those that are not dropped yet, and those that live, are not
-            // to wait for the ends of the others, of which each takes several times as long as the drop.
-            if case .closed(.silent, _, by: .server) = connection.ending {
-                standsBack = true
-                standBack()
-            }
+            if hasDroppedSilent { standBack() }
             socket.shutdownWriting()
             reportEnd()
         }
         guard !hasSaidEnd, connection.hasGivenAll else { return }
         hasSaidEnd = true
         if connection.hasGreeted { worker.closed(connection.ending) }
+    }
+
+    /// Where a network fails, many are silent at once: those that are not dropped yet, and those that live, are not to
+    /// wait for the ends of the others, of which each takes several times as long as the drop. So it stands back.
+    private var hasDroppedSilent: Bool {
+        if case .closed(.silent, _, by: .server) = connection.ending { true } else { false }
     }
 
     /// The end, in the log and for who counts it.
@@ -383,7 +382,7 @@ struct Child: ~Copyable {
 
     /// Whether nothing is left of this connection, so that the process may serve another.
     var hasLeftNothing: Bool {
-        isDone && !connection.isStuck && !isTold && !standsBack && !connection.hasFailedHandshake
+        isDone && !connection.isStuck && !isTold && !hasDroppedSilent && !connection.hasFailedHandshake
     }
 
     private mutating func leave() -> Int32 {
