@@ -41,6 +41,7 @@ func heapBytes() -> Int
 
 /// A frame as it is to stand on the wire, right or wrong.
 func rawFrame(_ type: UInt8, flags: UInt8 = 0, id: UInt32 = 0, _ payload: [UInt8]) -> [UInt8] {
-    func word(_ number: UInt32) -> [UInt8] { withUnsafeBytes(of: number.bigEndian) { Array($0) } }
-    return word(UInt32(payload.count)) + [type, flags, 0, 0] + word(id) + payload
+    var frame: [UInt8] = []
+    frame.append(words: [UInt32(payload.count), UInt32(type) << 24 | UInt32(flags) << 16, id])
+    return frame + payload
 }
