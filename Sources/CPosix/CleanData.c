@@ -2,7 +2,6 @@
 #define _GNU_SOURCE
 #include "CPosix.h"
 
-#include <fcntl.h>
 #include <link.h>
 #include <stdint.h>
 #include <sys/mman.h>
@@ -35,7 +34,5 @@ static int forget_data(struct dl_phdr_info *program, size_t size, void *map) {
     }
     return 1;  // The program itself is the first.
 }
-
-int cposix_page_map(void) { return open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC); }
 
 void cposix_forget_clean_data(int map) { dl_iterate_phdr(forget_data, &map); }

@@ -38,14 +38,14 @@ private func threadCount() -> Int {
 /// a child's end takes it back.
 ///
 /// It is made before privileges are given up, for a process that has done so may not ask for its own pages any more
-/// (PR_SET_DUMPABLE in prctl(2)). Where the system does not tell, and under ThreadSanitizer, of which a thread may write
+/// (PR_SET_DUMPABLE in prctl(2)). Where the system does not tell, and under a sanitizer, of which a thread may write
 /// meanwhile, nothing is forgotten.
 public struct CleanData: ~Copyable {
     private let map: Descriptor?
 
-    /// Those of this process (open(2)).
+    /// Those of this process (open(2), /proc/pid/pagemap in proc(5)).
     public init() {
-        let number = isSanitized ? -1 : cposix_page_map()
+        let number = isSanitized ? -1 : retryingInterrupted { open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC) }
         map = number < 0 ? nil : Descriptor(owning: number)
     }
 

@@ -7,24 +7,24 @@ import CPosix
 public func sharedMemory<Value: ~Copyable>(
     of count: Int, _ type: Value.Type
 ) throws(SystemError) -> UnsafeMutablePointer<Value> {
-    guard let memory = Shared.take(count * MemoryLayout<Value>.stride) else { throw SystemError("mmap") }
+    guard let memory = SharedPage.take(count * MemoryLayout<Value>.stride) else { throw SystemError("mmap") }
     return memory.bindMemory(to: Value.self, capacity: count)
 }
 
 /// Small pieces of shared memory lie on one page: each page is a fault for every process that is forked.
-private enum Shared {
+private enum SharedPage {
     private static let line = 64
     /// It need not be the system's: where that has larger ones all the better.
-    private static let page = 4096
+    private static let size = 4096
     /// What is left of the page. It is taken before the first fork, by the one thread that there is.
     nonisolated(unsafe) private static var rest: UnsafeMutableRawBufferPointer?
 
     static func take(_ size: Int) -> UnsafeMutableRawPointer? {
         let size = (size + line - 1) / line * line
-        if size > page / 2 { return cposix_share(size) }
+        if size > SharedPage.size / 2 { return cposix_share(size) }
         if rest == nil || rest!.count < size {
-            guard let memory = cposix_share(page) else { return nil }
-            rest = UnsafeMutableRawBufferPointer(start: memory, count: page)
+            guard let memory = cposix_share(SharedPage.size) else { return nil }
+            rest = UnsafeMutableRawBufferPointer(start: memory, count: SharedPage.size)
         }
         defer { rest = UnsafeMutableRawBufferPointer(rebasing: rest![size...]) }
         return rest!.baseAddress

@@ -170,10 +170,8 @@ int cposix_fork(void);
 /// Allocates what is free between what is allocated, for good: what comes next lies together.
 void cposix_fill_heap(void);
 
-/// What the system says of this process's pages (/proc/pid/pagemap in proc(5)), or -1 with errno.
-int cposix_page_map(void);
-/// Lets go of the pages of the program's data that, by `map`, nothing was written to; they are read from the file again
-/// when they are needed (MADV_DONTNEED in madvise(2)).
+/// Lets go of the pages of the program's data that, by `map` (/proc/pid/pagemap in proc(5)), nothing was written to; they
+/// are read from the file again when they are needed (MADV_DONTNEED in madvise(2)).
 void cposix_forget_clean_data(int map);
 
 /// Puts the code of the program on huge pages, as far as it fills them, or leaves it where it is. The process has one

@@ -13,8 +13,8 @@ import Posix
 /// Nothing that a client does, and no failure of accept or fork, ends it.
 ///
 /// What each connection comes by is accessed without a check of exclusivity. One thread runs all of this, and what is
-/// called while one of those properties is changed (the closures that `admission`, `done`, `leaving` and `orphans` are given) looks
-/// at others alone.
+/// called while one of those properties is changed (the closures that `admission`, `done`, `leaving` and `orphans` are
+/// given) looks at others alone.
 final class Parent {
     /// Makes what works on a connection's requests, in its child: of the socket, the connection's number and its peer.
     typealias WorkerMaker = (borrowing Descriptor, UInt64, SocketAddress) -> any Worker
@@ -87,8 +87,7 @@ final class Parent {
         _ options: ServerOptions, _ listening: consuming Listening, _ signals: consuming SignalDescriptor,
         childSignals: consuming SignalDescriptor, _ cleanData: consuming CleanData, _ pidfile: consuming Pidfile?,
         _ supervisor: Supervisor, _ books: Books, orders: Orders, tokenFile: TokenFile?, ownGroup: UInt32?, log: Log,
-        _ source: WorkerSource,
-        reload readAgain: Reloader?
+        _ source: WorkerSource, reload readAgain: Reloader?
     ) {
         self.options = options
         service = options.service

@@ -195,8 +195,8 @@ public struct Server: ~Copyable {
         tellReady(address)
         Parent(
             options, listening, signals, childSignals: childSignals, cleanData, pidfile, supervisor, books,
-            orders: orders,
-            tokenFile: tokenFile, ownGroup: account?.group, log: Log(movingFrom: log), source, reload: reload
+            orders: orders, tokenFile: tokenFile, ownGroup: account?.group, log: Log(movingFrom: log), source,
+            reload: reload
         ).run(look)
     }
 
