@@ -24,25 +24,27 @@ let package = Package(
         .executable(name: "conformance", targets: ["conformance"]),
     ],
     targets: [
+        // Instants and containers that every other module uses. It imports nothing.
+        .target(name: "Basics"),
         // Pure: bytes and instants in, frames and deadlines out.
-        .target(name: "Framing"),
-        .target(name: "Liveness", dependencies: ["Framing"]),
+        .target(name: "Framing", dependencies: ["Basics"]),
+        .target(name: "Liveness", dependencies: ["Basics", "Framing"]),
         // The only door to the kernel.
         .target(name: "CPosix"),
-        .target(name: "Posix", dependencies: ["CPosix", "Framing", "Liveness"]),
+        .target(name: "Posix", dependencies: ["Basics", "CPosix"]),
         // The two sides.
-        .target(name: "LifelineServer", dependencies: ["Framing", "Liveness", "Posix"]),
-        .target(name: "LifelineClient", dependencies: ["Framing", "Liveness", "Posix"]),
+        .target(name: "LifelineServer", dependencies: ["Basics", "Framing", "Liveness", "Posix"]),
+        .target(name: "LifelineClient", dependencies: ["Basics", "Framing", "Liveness", "Posix"]),
         // Many connections for a measurement, from one thread.
-        .target(name: "LoadGenerator", dependencies: ["Framing", "Posix"]),
+        .target(name: "LoadGenerator", dependencies: ["Basics", "Framing", "Posix"]),
         // The commands.
         .target(name: "Arguments"),
         .executableTarget(
-            name: "server", dependencies: ["LifelineServer", "Framing", "Posix", "Arguments"],
+            name: "server", dependencies: ["LifelineServer", "Basics", "Framing", "Posix", "Arguments"],
             linkerSettings: fullyStatic),
         .executableTarget(
             name: "client",
-            dependencies: ["LifelineClient", "LoadGenerator", "Framing", "Liveness", "Posix", "Arguments"],
+            dependencies: ["LifelineClient", "LoadGenerator", "Basics", "Framing", "Posix", "Arguments"],
             linkerSettings: staticRuntime),
         // Raw bytes and sockets with deadlines, for whoever judges an implementation: it shares no encoder, decoder or
         // constant with Framing.
@@ -51,15 +53,17 @@ let package = Package(
             name: "conformance", dependencies: ["RawWire", "Posix", "Arguments"], linkerSettings: fullyStatic),
         // A server for the tests, with a handler that does what it is asked: block, stream, break.
         .executableTarget(
-            name: "handlers", dependencies: ["LifelineServer", "Posix", "Arguments"], path: "Tests/handlers",
+            name: "handlers", dependencies: ["LifelineServer", "Basics", "Posix", "Arguments"], path: "Tests/handlers",
             linkerSettings: fullyStatic),
         // The pure modules are tested with bytes and instants alone: no socket, no clock, no sleep.
-        .testTarget(name: "FramingTests", dependencies: ["Framing", "RawWire"]),
-        .testTarget(name: "LivenessTests", dependencies: ["Liveness", "Framing", "RawWire"]),
+        .testTarget(name: "FramingTests", dependencies: ["Basics", "Framing", "RawWire"]),
+        .testTarget(name: "LivenessTests", dependencies: ["Basics", "Liveness", "Framing", "RawWire"]),
         .testTarget(
-            name: "LifelineServerTests", dependencies: ["LifelineServer", "Framing", "Liveness", "Posix", "RawWire"]),
-        .testTarget(name: "LifelineClientTests", dependencies: ["LifelineClient", "Framing", "Liveness", "Posix"]),
-        .testTarget(name: "LoadGeneratorTests", dependencies: ["LoadGenerator", "Framing"]),
+            name: "LifelineServerTests",
+            dependencies: ["LifelineServer", "Basics", "Framing", "Liveness", "Posix", "RawWire"]),
+        .testTarget(
+            name: "LifelineClientTests", dependencies: ["LifelineClient", "Basics", "Framing", "Liveness", "Posix"]),
+        .testTarget(name: "LoadGeneratorTests", dependencies: ["LoadGenerator", "Basics", "Framing"]),
         .testTarget(name: "ArgumentsTests", dependencies: ["Arguments"]),
         // Judges the built commands by their bytes alone: it depends on them to have them built, and shares no encoder,
         // decoder or constant with them.

@@ -1,12 +1,18 @@
 /// The least element first. Elements that lost their meaning stay until they come up or `prune` is called, so leaving
 /// early costs nothing.
-struct Heap<Element: Comparable & Sendable>: Sendable {
-    private var elements: [Element] = []
+public struct Heap<Element: Comparable & Sendable>: Sendable {
+    @usableFromInline var elements: [Element] = []
 
-    var first: Element? { elements.first }
-    var count: Int { elements.count }
+    /// An empty heap.
+    @inlinable public init() {}
 
-    mutating func insert(_ element: Element) {
+    /// The least element.
+    @inlinable public var first: Element? { elements.first }
+    /// How many elements there are, with those that have lost their meaning.
+    @inlinable public var count: Int { elements.count }
+
+    /// Adds `element`.
+    @inlinable public mutating func insert(_ element: Element) {
         elements.append(element)
         var index = elements.count - 1
         while index > 0, elements[index] < elements[(index - 1) / 2] {
@@ -15,20 +21,21 @@ struct Heap<Element: Comparable & Sendable>: Sendable {
         }
     }
 
-    mutating func removeFirst() {
+    /// Removes the least element; there must be one.
+    @inlinable public mutating func removeFirst() {
         elements.swapAt(0, elements.count - 1)
         elements.removeLast()
         sink(from: 0)
     }
 
     /// Throws the meaningless elements out once they are more than the `live` ones: each costs a constant in the end.
-    mutating func prune(live: Int, where isLive: (Element) -> Bool) {
+    @inlinable public mutating func prune(live: Int, where isLive: (Element) -> Bool) {
         guard elements.count > 2 * live + 64 else { return }
         elements.removeAll { !isLive($0) }
         for index in (0..<(elements.count / 2)).reversed() { sink(from: index) }
     }
 
-    private mutating func sink(from start: Int) {
+    @inlinable mutating func sink(from start: Int) {
         var index = start
         while true {
             var least = index

@@ -1,3 +1,5 @@
+import Basics
+
 /// What one side has yet to send, in the order in which it must leave.
 ///
 /// The rule of this file: only a little more than one frame is ever staged as bytes; messages wait behind it and are

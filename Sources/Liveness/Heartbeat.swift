@@ -1,3 +1,4 @@
+import Basics
 import Framing
 
 /// The two durations that both sides agreed on (Protocol.md, section 6).
@@ -27,40 +28,16 @@ public struct Heartbeat: Equatable, Sendable {
     }
 }
 
-/// The rule against floods of frames that cost the receiver more than the sender (section 5.10): a bucket that holds
-/// twenty, begins full, gains one each ping_every / 2, and pays for PINGs, CANCELs and empty MESSAGEs.
-public struct PingBucket: Sendable {
-    /// What the receiver of PINGs allows at once.
-    public static let capacity = 20
+extension TokenBucket {
+    /// How many tokens a receiver's bucket holds (section 5.10).
+    public static var pingCapacity: Int { 20 }
 
-    private let refill: Duration
-    private let capacity: Int
-    /// When the bucket is full again: what is missing is the time until then.
-    private var fullAt: Instant
-
-    /// A bucket that is full at `now`; a sender keeps a smaller one, so that jitter on the way breaks no rule.
-    public init(_ heartbeat: Heartbeat, capacity: Int = PingBucket.capacity, at now: Instant) {
-        refill = heartbeat.pingEvery.half
-        self.capacity = capacity
-        fullAt = now
-    }
-
-    /// Takes one out; false where none is left.
-    public mutating func take(at now: Instant) -> Bool {
-        guard nextToken(at: now) <= now else { return false }
-        fullAt = max(fullAt, now) + refill
-        return true
-    }
-
-    /// When one can be taken: `now` where one is there.
-    public func nextToken(at now: Instant) -> Instant {
-        max(now, fullAt + refill - refill * capacity)
-    }
-}
-
-extension Instant {
-    fileprivate static func - (instant: Instant, duration: Duration) -> Instant {
-        Instant(sinceStart: instant.sinceStart - duration)
+    /// The bucket of the rule against floods of frames that cost the receiver more than the sender (section 5.10). It
+    /// gains one token each ping_every / 2, and pays for PINGs, CANCELs and empty MESSAGEs.
+    ///
+    /// A sender keeps a bucket of less `capacity`, so that jitter on the way breaks no rule.
+    public init(_ heartbeat: Heartbeat, capacity: Int = TokenBucket.pingCapacity) {
+        self.init(capacity: capacity, refill: heartbeat.pingEvery.half)
     }
 }
 

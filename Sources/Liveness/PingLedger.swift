@@ -1,3 +1,4 @@
+import Basics
 import Framing
 
 /// The PINGs that one side has sent and that are not answered yet (Protocol.md, section 5.4).

@@ -21,17 +21,17 @@ public struct Generator: ~Copyable {
     let options: LoadOptions
     let address: SocketAddress
     let sources: [SocketAddress]
-    let script: Script
+    let script: LoadProfile
     var load: Load
-    var tally = Tally()
+    var tally = LoadCounters()
     var events: EventPoll
     var buffer = SendBuffer()
-    var wheel: Wheel
-    var chance: Chance
+    var wheel: TimerWheel
+    var chance: SeededRandom
     let signals: SignalDescriptor
     let input = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 18, alignment: 4096)
-    let conversations: UnsafeMutablePointer<Conversation>
-    let lines: UnsafeMutablePointer<Line>
+    let conversations: UnsafeMutablePointer<LoadConnection>
+    let lines: UnsafeMutablePointer<LoadSocket>
     let slots: UnsafeMutablePointer<Slot>
 
     var stage = Stage.connecting
@@ -41,7 +41,7 @@ public struct Generator: ~Copyable {
     /// Connections that were tried, and of these those whose first attempt failed.
     var opened = 0
     var failedAtFirst = 0
-    var lastFailure: Ending?
+    var lastFailure: LoadConnectionEnd?
     /// Connections that do not come back.
     var gone = 0
     var nextSource = 0
@@ -85,21 +85,21 @@ public struct Generator: ~Copyable {
         self.events = events
         self.signals = signals
         sources = address.sources(options.sources)
-        script = Script(options)
+        script = LoadProfile(options)
         load = Load(options: options)
         let now = Nanoseconds.now
         started = now
         nextTick = now + .seconds(1)
-        wheel = Wheel(count: options.connections, at: now)
-        chance = Chance(seed: options.seed)
+        wheel = TimerWheel(count: options.connections, at: now)
+        chance = SeededRandom(seed: options.seed)
         let slotsEach = Int(script.mask) + 1
         slots = .allocate(capacity: options.connections * slotsEach)
         slots.initialize(repeating: Slot(), count: options.connections * slotsEach)
         conversations = .allocate(capacity: options.connections)
         lines = .allocate(capacity: options.connections)
         for index in 0..<options.connections {
-            (conversations + index).initialize(to: Conversation(index, slots + index * slotsEach))
-            (lines + index).initialize(to: Line())
+            (conversations + index).initialize(to: LoadConnection(index, slots + index * slotsEach))
+            (lines + index).initialize(to: LoadSocket())
         }
         wakePrecisely()
     }
@@ -278,7 +278,7 @@ public struct Generator: ~Copyable {
         stage = .over
     }
 
-    mutating func fail(with ending: Ending?) {
+    mutating func fail(with ending: LoadConnectionEnd?) {
         let text = ending?.text ?? "nothing"
         error =
             switch ending {

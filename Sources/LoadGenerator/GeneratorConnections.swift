@@ -162,7 +162,7 @@ extension Generator {
         wheel.set(index, now + conversations[index].pause(&chance))
     }
 
-    func isBusy(_ ending: Ending) -> Bool {
+    func isBusy(_ ending: LoadConnectionEnd) -> Bool {
         switch ending {
         case .refused(.busy), .refused(.shuttingDown), .finished: true
         default: false

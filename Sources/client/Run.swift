@@ -1,23 +1,23 @@
+import Basics
 import Arguments
 import LifelineClient
-import Liveness
 import Posix
 import Synchronization
 
 /// One run of the command: its messages one after another, each answered before the next is sent.
 struct Run {
-    let settings: Settings
+    let settings: ClientSettings
     let console: Console
     private var status = ExitStatus.ok
     private var number = 0
 
-    init(_ settings: Settings, _ console: Console) {
+    init(_ settings: ClientSettings, _ console: Console) {
         self.settings = settings
         self.console = console
     }
 
     mutating func short() async -> ExitStatus {
-        var source = Source(settings, console)
+        var source = MessageSource(settings, console)
         while let message = await source.next(console) {
             let settings = self.settings
             await answer(message) { message throws(RequestError) in
@@ -37,7 +37,7 @@ struct Run {
         } catch {
             console.fail(error.status, "\(error)")
         }
-        let watch = Watch(console, isVerbose: settings.isVerbose)
+        let watch = EventPrinter(console, isVerbose: settings.isVerbose)
         let events = Task { for await event in connection.events { watch.see(event) } }
         let pushes = Task { [console] in
             for await message in connection.messages {
@@ -62,8 +62,8 @@ struct Run {
     }
 
     /// Asks for all messages, and returns whether there can be no more of them.
-    private mutating func talk(on connection: LongConnection, _ watch: Watch) async -> Bool {
-        var source = Source(settings, console)
+    private mutating func talk(on connection: LongConnection, _ watch: EventPrinter) async -> Bool {
+        var source = MessageSource(settings, console)
         let stop = source
         watch.whenClosed { [console] in
             if stop.stop() { console.note("no more of standard input is read") }
@@ -82,7 +82,7 @@ struct Run {
     }
 
     /// Stays connected for as long as the user wants; the end of the connection is the end of it.
-    private func hold(_ watch: Watch) async {
+    private func hold(_ watch: EventPrinter) async {
         let duration = settings.hold
         guard duration > .zero else { return }
         let sleep = Task { try? await Task.sleep(for: duration) }
@@ -114,7 +114,7 @@ struct Run {
 }
 
 /// Tells the user what happens to the long connection, and remembers why it ended for good.
-final class Watch: Sendable {
+final class EventPrinter: Sendable {
     private struct Shared {
         var error: ConnectionError?
         /// The loss that was told last: the attempt that follows it need not tell it again.

@@ -9,15 +9,15 @@ Descriptor.openMissingStandardDescriptors()
 ignoreBrokenPipes()
 
 let arguments = Array(CommandLine.arguments.dropFirst())
-if arguments.first == "bench" { Bench.run(Array(arguments.dropFirst())) }
+if arguments.first == "bench" { LoadBenchmark.run(Array(arguments.dropFirst())) }
 
-var settings = Settings()
+var settings = ClientSettings()
 do throws(UsageError) {
-    switch try Settings.command.parse(arguments, into: &settings) {
-    case .help: console.write(Array("\(Settings.command.help)\n".utf8))
+    switch try ClientSettings.command.parse(arguments, into: &settings) {
+    case .help: console.write(Array("\(ClientSettings.command.help)\n".utf8))
     case .version: console.write(Array("client (Lifeline) \(lifelineVersion)\n".utf8))
     case .generate(let what):
-        console.write(Array("\(Settings.command.generated(what, for: "lifeline-client"))\n".utf8))
+        console.write(Array("\(ClientSettings.command.generated(what, for: "lifeline-client"))\n".utf8))
     case .run:
         try settings.check()
         settings.options.connectTimeout = settings.timeout

@@ -7,7 +7,7 @@ enum Level: String, Sendable {
 }
 
 /// One thing that an implementation has to do, and the way to see whether it does.
-struct Case<Bench>: Sendable {
+struct Case<TestBench>: Sendable {
     /// By section of Protocol.md: `5.5/2`.
     let id: String
     /// The number of the requirement that it proves, such as `5.5-1`.
@@ -16,11 +16,11 @@ struct Case<Bench>: Sendable {
     /// What is proved, in a sentence; it is the message of a failure too.
     let sentence: String
     /// Does it; a throw is a failure of the behaviour.
-    let run: @Sendable (Bench) throws -> Void
+    let run: @Sendable (TestBench) throws -> Void
 
     init(
         _ id: String, _ requirement: String, _ sentence: String, level: Level = .must,
-        run: @escaping @Sendable (Bench) throws -> Void
+        run: @escaping @Sendable (TestBench) throws -> Void
     ) {
         self.id = id
         self.requirement = requirement

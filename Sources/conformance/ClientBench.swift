@@ -1,7 +1,7 @@
 import RawWire
 
 /// What a case against a client stands on: it starts the client, and is its server.
-final class ClientBench: Bench {
+final class ClientBench: TestBench {
     /// How a connection is made by the client under test.
     enum Mode: String { case long, short }
 

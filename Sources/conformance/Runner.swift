@@ -15,7 +15,7 @@ struct Outcome: Sendable {
 ///
 /// Whatever a case meets is its verdict, never the suite's end: a refused dial, a crash and a hang are failures of the
 /// case in which they were seen.
-struct Runner<B: Bench>: Sendable {
+struct Runner<B: TestBench>: Sendable {
     let cases: [Case<B>]
     let jobs: Int
     /// A bench for one case.

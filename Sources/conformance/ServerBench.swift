@@ -1,7 +1,7 @@
 import RawWire
 
 /// What a case against a server stands on: it connects, greets, and asks.
-final class ServerBench: Bench {
+final class ServerBench: TestBench {
     /// What the suite was told of the server's configuration, which the wire does not say.
     struct Known: Sendable {
         var handshakeTimeout = Duration.seconds(10)

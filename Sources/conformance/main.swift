@@ -27,8 +27,8 @@ func save(_ text: String, to path: String?) {
 }
 
 /// Lists, or runs, and leaves.
-func judge<B: Bench>(
-    _ cases: [Case<B>], _ subject: String, _ settings: Settings, invisible: [String: String],
+func judge<B: TestBench>(
+    _ cases: [Case<B>], _ subject: String, _ settings: ConformanceSettings, invisible: [String: String],
     bench: @escaping @Sendable () throws -> B, probe: @escaping @Sendable (B) throws -> Void
 ) throws -> Never {
     let chosen = cases.filter { tried in
@@ -69,7 +69,7 @@ func judge<B: Bench>(
     exitProcess(report.faults.isEmpty ? 0 : 1)
 }
 
-func judgeServer(at operands: [String], _ settings: Settings) throws -> Never {
+func judgeServer(at operands: [String], _ settings: ConformanceSettings) throws -> Never {
     guard operands.count == 1, let address = Address(operands[0]) else {
         throw UsageError("conformance server takes one address, HOST:PORT or unix:/path; see --help")
     }
@@ -89,7 +89,7 @@ func judgeServer(at operands: [String], _ settings: Settings) throws -> Never {
     ) { try $0.probe() }
 }
 
-func judgeClient(_ command: [String], _ settings: Settings) throws -> Never {
+func judgeClient(_ command: [String], _ settings: ConformanceSettings) throws -> Never {
     guard !command.isEmpty || settings.list || settings.coverage != nil else {
         throw UsageError("conformance client takes a command behind --: conformance client -- COMMAND ...; see --help")
     }
@@ -108,12 +108,12 @@ func judgeClient(_ command: [String], _ settings: Settings) throws -> Never {
 }
 
 ignoreBrokenPipes()
-var settings = Settings()
+var settings = ConformanceSettings()
 do {
-    switch try Settings.command.parse(Array(CommandLine.arguments.dropFirst()), into: &settings) {
-    case .help: say(Settings.command.help)
+    switch try ConformanceSettings.command.parse(Array(CommandLine.arguments.dropFirst()), into: &settings) {
+    case .help: say(ConformanceSettings.command.help)
     case .version: say("conformance (Lifeline)\n")
-    case .generate(let what): say(Settings.command.generated(what, for: "conformance") + "\n")
+    case .generate(let what): say(ConformanceSettings.command.generated(what, for: "conformance") + "\n")
     case .run:
         switch try settings.subject() {
         case (.server, let rest): try judgeServer(at: rest, settings)

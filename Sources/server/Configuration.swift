@@ -2,18 +2,18 @@ import Arguments
 import LifelineServer
 import Posix
 
-extension Settings {
+extension ServerSettings {
     /// A file of more bytes is no configuration.
     private static let longestFile = 1 << 20
 
     /// What `arguments` and the configuration file that they name say together; what was typed wins. Relative paths start
     /// in `start`, where that is not the directory of the process.
-    static func read(_ arguments: [String], in start: String? = nil) throws(Failed) -> Settings {
-        var settings = Settings()
+    static func read(_ arguments: [String], in start: String? = nil) throws(Failed) -> ServerSettings {
+        var settings = ServerSettings()
         var given: Set<String> = []
         try parse(arguments, into: &settings, given: &given)
         if let file = settings.file {
-            settings = Settings()
+            settings = ServerSettings()
             let bytes = try contents(file, in: start)
             do throws(UsageError) {
                 try command.parse(file: bytes, named: file, given: given, into: &settings)
@@ -44,7 +44,7 @@ extension Settings {
     }
 
     private static func parse(
-        _ arguments: [String], into settings: inout Settings, given: inout Set<String>
+        _ arguments: [String], into settings: inout ServerSettings, given: inout Set<String>
     ) throws(Failed) {
         do throws(UsageError) {
             _ = try command.parse(arguments, into: &settings, given: &given)
@@ -70,7 +70,7 @@ extension Settings {
 
     /// What SIGHUP makes of the running server.
     static func readAgain(
-        _ arguments: [String], in start: String?, running service: Service
+        _ arguments: [String], in start: String?, running service: DaemonSettings
     ) throws(ReloadError) -> Reloaded {
         do throws(Failed) {
             let settings = try read(arguments, in: start)
@@ -88,9 +88,9 @@ extension Settings {
     }
 }
 
-extension Service {
+extension DaemonSettings {
     /// The flags of what cannot change while the server runs.
-    fileprivate func changes(from running: Service) -> [String] {
+    fileprivate func changes(from running: DaemonSettings) -> [String] {
         var flags: [String] = []
         if isDaemon != running.isDaemon { flags.append("--daemon") }
         if directory != running.directory { flags.append("--chdir") }

@@ -1,6 +1,6 @@
+import Basics
 import Arguments
 import LifelineServer
-import Liveness
 import Posix
 
 /// Asks a running server on its control socket; each question is a connection of its own.

@@ -90,7 +90,7 @@ struct Ctl {
             return try show(isJSON ? jsonLines(answer) : lines(answer, to: request))
         }
         ignoreBrokenPipes()
-        if isWatched { try Watch(self, client).run() }
+        if isWatched { try ConnectionsScreen(self, client).run() }
         let answer = try client.ask(request)
         try show(isJSON ? json(answer) : ConnectionTable.lines(table.rows(of: answer.rows)))
     }

@@ -50,7 +50,7 @@ struct Failed: Error {
 
 /// Serves until it is told to end. In the daemon `daemon` is the way to whoever typed the command.
 func serve(
-    _ settings: Settings, _ program: Program?, _ arguments: [String], _ daemon: Daemon?
+    _ settings: ServerSettings, _ program: Program?, _ arguments: [String], _ daemon: Daemon?
 ) throws(Failed) {
     var settings = settings
     var start: String?
@@ -75,7 +75,7 @@ func serve(
         throw Failed(.osError, "cannot let go of the terminal: \(error.text) (\(error.call))")
     }
     let service = settings.service
-    let reload = { () throws(ReloadError) in try Settings.readAgain(arguments, in: start, running: service) }
+    let reload = { () throws(ReloadError) in try ServerSettings.readAgain(arguments, in: start, running: service) }
     let kind = settings.handler
     do throws(StartError) {
         if let program { return try server.run(reload: reload, program) }
@@ -86,7 +86,7 @@ func serve(
 }
 
 /// Says what the system's limits mean for the settings.
-func check(_ settings: Settings) throws(Failed) {
+func check(_ settings: ServerSettings) throws(Failed) {
     let capacity: Capacity
     do throws(StartError) {
         capacity =
@@ -102,7 +102,7 @@ func check(_ settings: Settings) throws(Failed) {
     if !capacity.isEnough { exitProcess(ExitStatus.osError.rawValue) }
 }
 
-func run(_ settings: Settings, _ arguments: [String]) {
+func run(_ settings: ServerSettings, _ arguments: [String]) {
     let program: Program?
     do throws(StartError) {
         try settings.options.checkReadyDescriptor()
@@ -135,14 +135,14 @@ case "status": StatusCommand.run(Array(arguments.dropFirst()))
 default: break
 }
 
-var settings = Settings()
+var settings = ServerSettings()
 do {
-    switch try Settings.command.parse(arguments, into: &settings) {
-    case .help: try say(Settings.command.help)
+    switch try ServerSettings.command.parse(arguments, into: &settings) {
+    case .help: try say(ServerSettings.command.help)
     case .version: try say("server (Lifeline) \(lifelineVersion)")
-    case .generate(let what): try say(Settings.command.generated(what, for: "lifeline-server"))
+    case .generate(let what): try say(ServerSettings.command.generated(what, for: "lifeline-server"))
     case .run:
-        settings = try Settings.read(arguments)
+        settings = try ServerSettings.read(arguments)
         if settings.checks { try check(settings) } else { run(settings, arguments) }
     }
 } catch let error as Failed {

@@ -13,7 +13,7 @@ private let tool = Command<Settings>(
     "tool", summary: "A tool.", flags: [Flag("--one", "N", "the one") { _, _ in }], subcommands: [sub.shape])
 
 /// The tool with a subcommand, as a package installs it: what bash, zsh and fish do with it is proved by
-/// tools/test-install, on what the commands generate.
+/// tools/dev/test-install, on what the commands generate.
 @Suite("What is generated of a command")
 struct GeneratedTests {
     @Test("The help of a command names its subcommands, and that of a subcommand its verbs")

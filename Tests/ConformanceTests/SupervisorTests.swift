@@ -265,7 +265,7 @@ extension Live.Supervised {
     private static let verifier = "/usr/bin/systemd-analyze"
 
     @Test(
-        "systemd finds nothing wrong with tools/lifeline.service and tools/lifeline.socket",
+        "systemd finds nothing wrong with tools/systemd/lifeline.service and tools/systemd/lifeline.socket",
         .enabled(if: access(verifier, X_OK) == 0))
     func units() throws {
         let tools = ProtocolDocument.path.split(separator: "/").dropLast().map { "/\($0)" }.joined() + "/tools"

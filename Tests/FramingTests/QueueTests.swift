@@ -1,4 +1,5 @@
 import struct RawWire.Seeded
+import Basics
 import Testing
 
 @testable import Framing

@@ -1,5 +1,4 @@
 import Framing
-import Liveness
 import Posix
 import Synchronization
 

@@ -1,3 +1,4 @@
+import Basics
 import Testing
 
 @testable import LifelineClient
@@ -60,7 +61,7 @@ import Testing
 
 @Suite struct UnreadMessages {
     @Test func theOldestAreDropped() async {
-        let messages = Messages(most: 1000)
+        let messages = InboundMessages(most: 1000)
         var drops = 0
         for number in 0..<10 where messages.add([UInt8](repeating: UInt8(number), count: 200)) { drops += 1 }
         messages.finish()
@@ -71,7 +72,7 @@ import Testing
     }
 
     @Test func theNewestStaysHoweverLongItIs() async {
-        let messages = Messages(most: 10)
+        let messages = InboundMessages(most: 10)
         _ = messages.add([1])
         _ = messages.add([UInt8](repeating: 2, count: 100))
         messages.finish()
@@ -81,7 +82,7 @@ import Testing
     }
 
     @Test func aReaderThatIsCancelledLeaves() async {
-        let messages = Messages(most: 1000)
+        let messages = InboundMessages(most: 1000)
         let reader = Task { () -> Int in
             var count = 0
             for await _ in messages { count += 1 }

@@ -1,4 +1,4 @@
-import Liveness
+import Basics
 import Testing
 
 @testable import LifelineServer
@@ -59,7 +59,7 @@ struct ControlTests {
 
     @Test("The row of a connection: what is not known is null, and a client's name cannot break the line")
     func row() throws {
-        var figures = Figures()
+        var figures = ConnectionStatistics()
         let bare = ControlAnswer.row(id: 1, pid: 2, peer: "unix", acceptedAt: at(0), figures, at: at(1500))
         #expect(
             bare.line == "{\"id\":1,\"pid\":2,\"peer\":\"unix\",\"name\":null,\"state\":\"greeting\",\"age\":1.500,"
@@ -127,12 +127,12 @@ struct JSONTests {
 @Suite("The table of connections")
 struct TableTests {
     /// Rows in the order of their ids.
-    private static let all: [(UInt64, String, String?, ConnectionState, Double, Double?, UInt64)] = [
+    private static let all: [(UInt64, String, String?, ConnectionActivity, Double, Double?, UInt64)] = [
         (1, "10.0.0.9:1", "till 2", .idle, 100, 3, 50), (2, "10.0.0.8:2", nil, .greeting, 90, nil, 0),
         (3, "10.0.0.10:3", "till 1", .working, 80, 9, 4_000_000), (4, "unix", "Till\u{1B}[2J", .idle, 70, 3, 1000),
     ]
     private let rows: [JSONObject] = TableTests.all.map { id, peer, name, state, age, heard, bytes in
-        var figures = Figures()
+        var figures = ConnectionStatistics()
         figures.name = name
         figures.state = state
         figures.heardAt = heard.map { at(100_000 - $0 * 1000) }

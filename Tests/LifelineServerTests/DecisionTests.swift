@@ -1,4 +1,4 @@
-import Liveness
+import Basics
 import Testing
 
 @testable import LifelineServer
@@ -7,7 +7,7 @@ import Testing
 struct DecisionTests {
     @Test("After accept failed it is tried again after 100 ms, each time")
     func acceptFailed() {
-        var pause = AcceptPause()
+        var pause = AcceptBackoff()
         #expect(!isOn(&pause, 0))
         for start in [0.0, 100, 5000] {
             pause.acceptFailed(at: at(start))
@@ -19,7 +19,7 @@ struct DecisionTests {
 
     @Test("After fork failed the pause doubles from 100 ms to 1 s, until one succeeds")
     func forkFailed() {
-        var pause = AcceptPause()
+        var pause = AcceptBackoff()
         for _ in 0..<2 {
             var now = 0.0
             for length in [100.0, 200, 400, 800, 1000, 1000] {
@@ -31,7 +31,7 @@ struct DecisionTests {
         }
     }
 
-    private func isOn(_ pause: inout AcceptPause, _ moment: Double) -> Bool { pause.isOn(at: at(moment)) }
+    private func isOn(_ pause: inout AcceptBackoff, _ moment: Double) -> Bool { pause.isOn(at: at(moment)) }
 
     @Test("A level is logged with all that are graver")
     func levels() {

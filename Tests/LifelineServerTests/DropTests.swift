@@ -1,5 +1,5 @@
+import Basics
 import Framing
-import Liveness
 import Testing
 
 @testable import LifelineServer
@@ -155,6 +155,6 @@ struct DropTests {
     }
 }
 
-extension Ending {
+extension CloseReason {
     fileprivate var code: Code? { if case .closed(let code, _, _) = self { code } else { nil } }
 }

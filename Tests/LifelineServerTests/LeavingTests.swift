@@ -1,4 +1,4 @@
-import Liveness
+import Basics
 import Testing
 
 @testable import LifelineServer
@@ -7,7 +7,7 @@ import Testing
 struct ShutdownTests {
     @Test("The first signal drains, the second kills, the third changes nothing")
     func signals() {
-        var shutdown = Shutdown(drain: .seconds(5), grace: .seconds(10))
+        var shutdown = ShutdownState(drain: .seconds(5), grace: .seconds(10))
         #expect(shutdown.isServing && shutdown.deadline == nil)
         #expect(shutdown.woke(at: at(1_000_000)) == .none)
         #expect(shutdown.signalled(at: at(0)) == .drain)
@@ -22,7 +22,7 @@ struct ShutdownTests {
     @Test("The drain is over in its time, then the grace begins, whose end kills; five seconds later it leaves")
     func grace() {
         for drain in [0.0, 5000] {
-            var shutdown = Shutdown(drain: .milliseconds(Int(drain)), grace: .seconds(10))
+            var shutdown = ShutdownState(drain: .milliseconds(Int(drain)), grace: .seconds(10))
             #expect(shutdown.signalled(at: at(500)) == .drain)
             if drain > 0 { #expect(shutdown.woke(at: at(499.999 + drain)) == .none) }
             // However late the loop is, the grace does not grow.
@@ -37,7 +37,7 @@ struct ShutdownTests {
     @Test("SIGQUIT ends at once in every state, and kills what has not ended a second later, or at the next signal")
     func quit() {
         for signals in 0..<3 {
-            var shutdown = Shutdown(drain: .seconds(5), grace: .seconds(10))
+            var shutdown = ShutdownState(drain: .seconds(5), grace: .seconds(10))
             if signals > 0 { #expect(shutdown.signalled(at: at(0)) == .drain) }
             if signals > 1 { #expect(shutdown.woke(at: at(5000)) == .end) }
             #expect(shutdown.quit(at: at(6000)) == .quit)
@@ -53,9 +53,9 @@ struct ShutdownTests {
 @Suite("7.4, 7.7 Whom a drain sends away when")
 struct DrainTests {
     /// Each farewell with the instant it was due at, in milliseconds.
-    private func farewells(_ drain: Drain) -> [(at: Double, farewell: Drain.Farewell)] {
+    private func farewells(_ drain: DrainSchedule) -> [(at: Double, farewell: DrainSchedule.Departure)] {
         var drain = drain
-        var all: [(at: Double, farewell: Drain.Farewell)] = []
+        var all: [(at: Double, farewell: DrainSchedule.Departure)] = []
         while let due = drain.deadline {
             #expect(drain.next(at: due + .nanoseconds(-1)) == nil, "never before its time")
             guard let farewell = drain.next(at: due) else { break }
@@ -68,7 +68,7 @@ struct DrainTests {
         "Every child is sent away once, in an order of chance, evenly over the window", arguments: [1, 2, 1000, 4000])
     func schedule(count: Int) {
         let children = (1...count).map { Int32($0) }
-        let all = farewells(Drain(of: children, over: .seconds(5), from: at(1000)) { .random(in: 0..<1) })
+        let all = farewells(DrainSchedule(of: children, over: .seconds(5), from: at(1000)) { .random(in: 0..<1) })
         #expect(all.map(\.farewell.child).sorted() == children)
         #expect(count < 1000 || all.map(\.farewell.child) != children)
         let part = 5000 / Double(count)
@@ -83,7 +83,7 @@ struct DrainTests {
         arguments: [(5000.0, 5000.0), (2000, 2000), (100, 2000)])
     func comingBack(window: Double, returning: Double) {
         let count = 1000
-        let drain = Drain(
+        let drain = DrainSchedule(
             of: (1...1000).map { Int32($0) }, over: .milliseconds(Int(window)), from: at(0)
         ) { .random(in: 0..<1) }
         let part = returning / Double(count)
@@ -96,7 +96,7 @@ struct DrainTests {
 
     @Test("One that is told late is told to stay away for less")
     func late() {
-        func make() -> Drain { Drain(of: [1, 2], over: .seconds(4), from: at(0)) { 0.5 } }
+        func make() -> DrainSchedule { DrainSchedule(of: [1, 2], over: .seconds(4), from: at(0)) { 0.5 } }
         let returns = [5000.0, 7000]
         var punctual = make()
         #expect(punctual.deadline == at(1000) && punctual.next(at: at(1000))?.retryAfter == 4000)
@@ -110,11 +110,11 @@ struct DrainTests {
 
     @Test("Who has no place in it is told to come back behind its end as well, and within 2 s where there is no window")
     func latecomers() {
-        let drain = Drain(of: [], over: .seconds(5), from: at(1000)) { 0 }
+        let drain = DrainSchedule(of: [], over: .seconds(5), from: at(1000)) { 0 }
         #expect(drain.deadline == nil)
         #expect(drain.retryAfter(at: at(1000)) { 0 } == 5000 && drain.retryAfter(at: at(2000)) { 0.5 } == 6500)
         #expect(drain.retryAfter(at: at(9000)) { 0 } == 0)
-        let atOnce = Drain(of: [], over: .zero, from: at(1000)) { 0 }
+        let atOnce = DrainSchedule(of: [], over: .zero, from: at(1000)) { 0 }
         #expect(atOnce.retryAfter(at: at(1000)) { 0.25 } == 500 && atOnce.retryAfter(at: at(1200)) { 0.25 } == 500)
     }
 }

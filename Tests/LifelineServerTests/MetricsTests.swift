@@ -1,5 +1,4 @@
 import Framing
-import Liveness
 import Testing
 
 @testable import LifelineServer
@@ -7,7 +6,7 @@ import Testing
 @Suite("What is counted, and how Prometheus reads it")
 struct MetricsTests {
     private func samples(
-        _ totals: Totals, living: [Figures] = [], refused: [Admission.Reason: UInt64] = [:]
+        _ totals: ServerStatistics, living: [ConnectionStatistics] = [], refused: [Admission.Reason: UInt64] = [:]
     ) -> [String: String] {
         var all: [String: String] = [:]
         let text = totals.metrics(living: living, refused: refused, uptime: .seconds(3), version: "1")
@@ -19,8 +18,10 @@ struct MetricsTests {
         return all
     }
 
-    private func figures(_ requests: UInt64, cause: Cause? = nil, lateness: Duration? = nil) -> Figures {
-        var figures = Figures()
+    private func figures(_ requests: UInt64, cause: CloseReasonLabel? = nil, lateness: Duration? = nil)
+        -> ConnectionStatistics
+    {
+        var figures = ConnectionStatistics()
         (figures.requests, figures.bytesIn, figures.bytesOut, figures.inFlight) = (requests, 10, 20, 2)
         figures.roundTrips = Histogram()
         figures.roundTrips?.add(.milliseconds(3))
@@ -31,13 +32,13 @@ struct MetricsTests {
 
     @Test("What a child showed counts as long as it lives and stays when it is reaped, once")
     func balance() {
-        var totals = Totals()
+        var totals = ServerStatistics()
         for _ in 0..<3 { totals.accept() }
         let living = [figures(1), figures(2), figures(3)]
         let before = samples(totals, living: living)
         #expect(before["requests_total"] == "6" && before["received_bytes_total"] == "30")
         #expect(before["requests_in_flight"] == "6" && before["connections_live"] == "3")
-        totals.reap(figures(3, cause: Cause(reason: 0, by: 0)))
+        totals.reap(figures(3, cause: CloseReasonLabel(reason: 0, by: 0)))
         let after = samples(totals, living: Array(living.prefix(2)))
         #expect(after["requests_total"] == "6" && after["sent_bytes_total"] == "60")
         #expect(after["round_trip_seconds_count"] == "3" && after["round_trip_seconds_sum"] == "0.009000000")
@@ -48,10 +49,10 @@ struct MetricsTests {
 
     @Test("A child that says nothing of its end has DIED, and no child can make up a reason of its own")
     func causes() {
-        var totals = Totals()
-        totals.reap(Figures())
+        var totals = ServerStatistics()
+        totals.reap(ConnectionStatistics())
         for (reason, by): (UInt32, UInt32) in [(7, 1), (20, 1), (21, 0), (65535, 7), (0x10000, 1), (.max, .max)] {
-            totals.reap(figures(0, cause: Cause(reason: reason, by: by)))
+            totals.reap(figures(0, cause: CloseReasonLabel(reason: reason, by: by)))
         }
         #expect(totals.closed.count == 6 && totals.closed.values.reduce(0, +) == 7)
         let all = samples(totals)
@@ -65,9 +66,9 @@ struct MetricsTests {
 
     @Test("The numbers of an ending give back its cause")
     func endings() {
-        func cause(_ ending: Ending) -> Cause {
-            let numbers = Cause.numbers(of: ending)
-            return Cause(reason: numbers.reason, by: numbers.by)
+        func cause(_ ending: CloseReason) -> CloseReasonLabel {
+            let numbers = CloseReasonLabel.numbers(of: ending)
+            return CloseReasonLabel(reason: numbers.reason, by: numbers.by)
         }
         for code in 0...20 as ClosedRange<UInt16> {
             let cause = cause(.closed(Code(rawValue: code), "", by: .client))
@@ -79,13 +80,13 @@ struct MetricsTests {
 
     @Test("Numbers that a child made up cannot stop the parent: the most that there is stays that")
     func overflow() {
-        var wild = Figures()
+        var wild = ConnectionStatistics()
         (wild.requests, wild.bytesIn, wild.bytesOut, wild.inFlight) = (.max, .max, .max, .max)
         wild.roundTrips = Histogram(
             counts: [UInt32](repeating: .max, count: 40), sum: Duration(attoseconds: Int128(UInt64.max) << 30))
         wild.lateness = Duration(attoseconds: Int128(UInt64.max - 1) << 30)
-        wild.cause = Cause(reason: 7, by: 1)
-        var totals = Totals()
+        wild.cause = CloseReasonLabel(reason: 7, by: 1)
+        var totals = ServerStatistics()
         for _ in 0..<1000 { totals.reap(wild) }
         let all = samples(totals, living: [wild, wild])
         #expect(all["requests_total"] == "\(UInt64.max)")
@@ -95,10 +96,10 @@ struct MetricsTests {
 
     @Test("Only who was dropped for silence was dropped late")
     func lateness() {
-        var totals = Totals()
-        totals.reap(figures(0, cause: Cause(reason: 7, by: 1), lateness: .milliseconds(3)))
-        totals.reap(figures(0, cause: Cause(reason: 7, by: 1)))
-        totals.reap(figures(0, cause: Cause(reason: 0, by: 1), lateness: .milliseconds(3)))
+        var totals = ServerStatistics()
+        totals.reap(figures(0, cause: CloseReasonLabel(reason: 7, by: 1), lateness: .milliseconds(3)))
+        totals.reap(figures(0, cause: CloseReasonLabel(reason: 7, by: 1)))
+        totals.reap(figures(0, cause: CloseReasonLabel(reason: 0, by: 1), lateness: .milliseconds(3)))
         let all = samples(totals)
         #expect(all["silent_drop_lateness_seconds_count"] == "1")
         #expect(all["silent_drop_lateness_seconds_sum"] == "0.003000000")
@@ -108,7 +109,7 @@ struct MetricsTests {
 
     @Test("Refusals, and what the system refused, are counted by reason")
     func refusals() {
-        var totals = Totals()
+        var totals = ServerStatistics()
         totals.forkFailed("EAGAIN")
         totals.acceptFailed("EMFILE")
         let all = samples(totals, refused: [.rate: 2, .address: 1])
@@ -130,12 +131,12 @@ struct MetricsTests {
 
     @Test("Every family has HELP and TYPE before its samples, and counters end in _total")
     func form() {
-        var totals = Totals()
-        totals.reap(Figures())
+        var totals = ServerStatistics()
+        totals.reap(ConnectionStatistics())
         totals.forkFailed("EAGAIN")
         var types: [String: String] = [:]
         var helped: Set<String> = []
-        for line in totals.metrics(living: [Figures()], refused: [.rate: 1], uptime: .zero, version: "1")
+        for line in totals.metrics(living: [ConnectionStatistics()], refused: [.rate: 1], uptime: .zero, version: "1")
             .split(separator: "\n")
         {
             let words = line.split(separator: " ")
@@ -156,16 +157,16 @@ struct MetricsTests {
 
     @Test("Seconds are cut off behind so many decimals")
     func seconds() {
-        #expect(Text.seconds(.nanoseconds(1_002_999_999)) == "1.002")
-        #expect(Text.seconds(.nanoseconds(1), decimals: 9) == "0.000000001")
-        #expect(Text.seconds(.milliseconds(-50)) == "-0.050" && Text.seconds(.zero, decimals: 6) == "0.000000")
+        #expect(Escaping.seconds(.nanoseconds(1_002_999_999)) == "1.002")
+        #expect(Escaping.seconds(.nanoseconds(1), decimals: 9) == "0.000000001")
+        #expect(Escaping.seconds(.milliseconds(-50)) == "-0.050" && Escaping.seconds(.zero, decimals: 6) == "0.000000")
     }
 }
 
 @Suite("The HTTP of the metrics")
 struct MetricsRequestTests {
     private func response(_ request: String) -> String? {
-        MetricsRequest.response(to: Array(request.utf8)) { "the metrics\n" }.map { String(decoding: $0, as: UTF8.self) }
+        MetricsHTTP.response(to: Array(request.utf8)) { "the metrics\n" }.map { String(decoding: $0, as: UTF8.self) }
     }
 
     @Test(
@@ -180,7 +181,7 @@ struct MetricsRequestTests {
         #expect(response.contains("\r\nConnection: close\r\n") && response.contains("text/plain; version=0.0.4"))
         #expect(response.hasSuffix(request.hasPrefix("HEAD") ? "\r\n\r\n" : "\r\n\r\nthe metrics\n"))
         for count in 0..<request.utf8.count - 1 {
-            #expect(MetricsRequest.response(to: Array(request.utf8.prefix(count))) { "" } == nil, "it has not ended")
+            #expect(MetricsHTTP.response(to: Array(request.utf8.prefix(count))) { "" } == nil, "it has not ended")
         }
     }
 

@@ -1,4 +1,4 @@
-import Liveness
+import Basics
 import Posix
 import RawWire
 import Testing
@@ -6,8 +6,8 @@ import Testing
 @testable import LifelineServer
 
 private func number(_ host: String) -> UInt128 { SocketAddress(host: host, port: 1)!.ipNumber! }
-private func source(_ number: UInt128) -> Source { SourcePrefix(v4: 32, v6: 128).source(of: number) }
-private func source(_ host: String) -> Source { source(number(host)) }
+private func source(_ number: UInt128) -> SourceNetwork { SourcePrefix(v4: 32, v6: 128).source(of: number) }
+private func source(_ host: String) -> SourceNetwork { source(number(host)) }
 
 @Suite("Sources")
 struct SourceTests {

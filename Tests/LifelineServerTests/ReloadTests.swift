@@ -46,6 +46,6 @@ struct ReloadTests {
 
     @Test("A supervisor is told when a reload began, on the clock of sd_notify(3)")
     func note() {
-        #expect(SupervisorNote.reloading(at: .milliseconds(1500)).text == "RELOADING=1\nMONOTONIC_USEC=1500000")
+        #expect(NotifyMessage.reloading(at: .milliseconds(1500)).text == "RELOADING=1\nMONOTONIC_USEC=1500000")
     }
 }

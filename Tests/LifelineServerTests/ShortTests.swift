@@ -1,5 +1,4 @@
 import Framing
-import Liveness
 import Testing
 
 @testable import LifelineServer

@@ -1,5 +1,5 @@
+import Basics
 import Framing
-import Liveness
 import Testing
 
 @testable import LifelineServer

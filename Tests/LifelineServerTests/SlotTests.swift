@@ -1,4 +1,4 @@
-import Liveness
+import Basics
 import Testing
 
 @testable import LifelineServer
@@ -8,23 +8,23 @@ import Testing
 struct SlotTests {
     @Test("What a child shows is what the parent sees; instants to two nanoseconds")
     func shown() throws {
-        var slots = try Slots(3)
+        var slots = try Scoreboard(3)
         let slot = slots[slots.take()]
         #expect(slot.heardAt == nil && slot.roundTrip == nil && slot.lateness == nil && slot.ending == nil)
         let now = Instant(sinceStart: .nanoseconds(123_456_789_012_345_678))
         slot.heardAt = now
-        slot.count(requests: 1, bytesIn: 2, bytesOut: 3, inFlight: 4, state: ConnectionState.working.rawValue)
+        slot.count(requests: 1, bytesIn: 2, bytesOut: 3, inFlight: 4, state: ConnectionActivity.working.rawValue)
         for time in [Duration.milliseconds(3), .seconds(40), .zero] {
             slot.addRoundTrip(time, bucket: Histogram.bucket(of: time))
         }
         slot.name = Array("till 7".utf8)
-        slot.ending = Cause.numbers(of: .closed(.silent, "", by: .server))
+        slot.ending = CloseReasonLabel.numbers(of: .closed(.silent, "", by: .server))
         slot.lateness = .zero
-        let figures = Figures(slot)
+        let figures = ConnectionStatistics(slot)
         #expect(now - figures.heardAt! < .nanoseconds(2) && figures.heardAt! <= now)
         #expect((figures.requests, figures.bytesIn, figures.bytesOut, figures.inFlight) == (1, 2, 3, 4))
         #expect(figures.state == .working && figures.name == "till 7")
-        #expect(figures.cause == Cause(reason: 7, by: 1) && figures.lateness == .zero)
+        #expect(figures.cause == CloseReasonLabel(reason: 7, by: 1) && figures.lateness == .zero)
         let counts = try #require(figures.roundTrips).counts
         #expect(counts[0] == 1 && counts[3] == 1 && counts.last == 1 && counts.reduce(0, +) == 3)
         #expect(figures.roundTrip! < .nanoseconds(2), "the last, and not none")
@@ -32,7 +32,7 @@ struct SlotTests {
 
     @Test("A slot that is taken again is empty, and its neighbour's is another")
     func again() throws {
-        var slots = try Slots(2)
+        var slots = try Scoreboard(2)
         let (one, other) = (slots.take(), slots.take())
         slots[one].name = Array(repeating: 0x61, count: 100)
         slots[other].heardAt = at(1)
@@ -45,30 +45,30 @@ struct SlotTests {
         "Whatever a child writes there, the parent shows it, counts it and goes on",
         arguments: [0x80, 0xFF, 0x01, 0x7F])
     func garbage(_ byte: UInt8) throws {
-        var slots = try Slots(1)
+        var slots = try Scoreboard(1)
         let slot = slots[slots.take()]
         let memory = UnsafeMutableRawPointer(slot.pointer)
         memory.initializeMemory(
             as: UInt8.self, repeating: byte, count: MemoryLayout.size(ofValue: slot.pointer.pointee))
-        let figures = Figures(slot)
+        let figures = ConnectionStatistics(slot)
         let row = ControlAnswer.row(id: 1, pid: 1, peer: "p", acceptedAt: at(0), figures, at: at(1))
         #expect(JSONObject(line: row.line.utf8) == row)
         #expect(row.line.utf8.count < 1000 && ConnectionTable.lines([row]).count == 2)
-        var totals = Totals()
-        for _ in 0..<100 { totals.reap(Figures(slot)) }
+        var totals = ServerStatistics()
+        for _ in 0..<100 { totals.reap(ConnectionStatistics(slot)) }
         #expect(!totals.metrics(living: [figures], refused: [:], uptime: .zero, version: "").isEmpty)
         #expect(totals.closed.keys.allSatisfy { $0.reason == "OTHER" })
     }
 
     @Test("The parent's orders: a level for all, and an order for one child at a time, of which a kick is the last")
     func orders() throws {
-        let orders = try Orders(most: 5000, level: .warning)
+        let orders = try ChildCommands(most: 5000, level: .warning)
         #expect(orders.logLevel == .warning)
         for level in LogLevel.allCases {
             orders.logLevel = level
             #expect(orders.logLevel == level)
         }
-        for order in [Orders.Order.sendAway(retryAfter: .max), .end, .sendAway(retryAfter: 0), .kick] {
+        for order in [ChildCommands.Order.sendAway(retryAfter: .max), .end, .sendAway(retryAfter: 0), .kick] {
             orders.give(order, to: 4999)
             #expect(orders[4999].order == order && orders[4998].order == nil && orders[0].order == nil)
         }

@@ -1,5 +1,5 @@
+import Basics
 import Framing
-import Liveness
 import Posix
 import Testing
 
@@ -9,17 +9,17 @@ import Testing
 struct SupervisionTests {
     @Test("Notes are written as sd_notify(3) writes them")
     func notes() {
-        #expect(SupervisorNote.ready(address: "[::]:7400").text == "READY=1\nSTATUS=listening on [::]:7400")
-        #expect(SupervisorNote.serving(connections: 1).text == "STATUS=serving 1 connection")
-        #expect(SupervisorNote.serving(connections: 0).text == "STATUS=serving 0 connections")
-        #expect(SupervisorNote.stopping(connections: 2).text == "STOPPING=1\nSTATUS=stopping, 2 connections left")
-        #expect(SupervisorNote.alive.text == "WATCHDOG=1")
+        #expect(NotifyMessage.ready(address: "[::]:7400").text == "READY=1\nSTATUS=listening on [::]:7400")
+        #expect(NotifyMessage.serving(connections: 1).text == "STATUS=serving 1 connection")
+        #expect(NotifyMessage.serving(connections: 0).text == "STATUS=serving 0 connections")
+        #expect(NotifyMessage.stopping(connections: 2).text == "STOPPING=1\nSTATUS=stopping, 2 connections left")
+        #expect(NotifyMessage.alive.text == "WATCHDOG=1")
     }
 
     @Test("WATCHDOG_USEC counts for the process that WATCHDOG_PID names, or for any where it names none")
     func watchdogWish() {
         func wish(_ microseconds: String?, _ pid: String?) -> Duration? {
-            SupervisorWish.watchdog(microseconds: microseconds, pid: pid, own: 42)
+            ServiceEnvironment.watchdog(microseconds: microseconds, pid: pid, own: 42)
         }
         #expect(wish("3000000", "42") == .seconds(3) && wish("3000000", nil) == .seconds(3))
         #expect(wish("3000000", "43") == nil && wish(nil, "42") == nil)
@@ -29,7 +29,7 @@ struct SupervisionTests {
     @Test("LISTEN_FDS counts for the process that LISTEN_PID names alone")
     func listenWish() {
         func wish(_ count: String?, _ pid: String?) -> Int {
-            SupervisorWish.listeners(count: count, pid: pid, own: 42)
+            ServiceEnvironment.listeners(count: count, pid: pid, own: 42)
         }
         #expect(wish("1", "42") == 1 && wish("2", "42") == 2)
         #expect(wish("1", "43") == 0 && wish("1", nil) == 0)

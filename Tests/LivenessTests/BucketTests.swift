@@ -1,3 +1,4 @@
+import Basics
 import Framing
 import struct RawWire.Seeded
 import Testing
@@ -8,44 +9,44 @@ import Testing
 struct BucketTests {
     @Test("5.10-1 Twenty at once are taken, the next is one too many", arguments: [0.0, 12_345])
     func twenty(moment: Double) {
-        var bucket = PingBucket(heartbeat, at: at(0))
+        var bucket = TokenBucket(heartbeat)
         for number in 1...20 {
-            let taken = bucket.take(at: at(moment))
+            let taken = bucket.spend(at: at(moment))
             #expect(taken, "number \(number)")
         }
-        let oneMore = bucket.take(at: at(moment))
+        let oneMore = bucket.spend(at: at(moment))
         #expect(!oneMore)
     }
 
     @Test("5.10 One comes back each ping_every / 2, not rounded, and not earlier")
     func refill() {
         // A ping_every of 33 ms, half of which is 16.5 ms.
-        var bucket = PingBucket(Heartbeat(pingEvery: .milliseconds(33), deadAfter: .milliseconds(100)), at: at(0))
-        for _ in 1...20 { _ = bucket.take(at: at(0)) }
+        var bucket = TokenBucket(Heartbeat(pingEvery: .milliseconds(33), deadAfter: .milliseconds(100)))
+        for _ in 1...20 { _ = bucket.spend(at: at(0)) }
         for number in 1...50 {
             let due = at(Double(number) * 16.5)
             #expect(bucket.nextToken(at: at(Double(number - 1) * 16.5)) == due)
-            let early = bucket.take(at: justBefore(due))
-            let punctual = bucket.take(at: due)
+            let early = bucket.spend(at: justBefore(due))
+            let punctual = bucket.spend(at: due)
             #expect(!early && punctual, "number \(number)")
         }
     }
 
     @Test("5.10 It never holds more than twenty, however long nothing is taken")
     func capacity() {
-        var bucket = PingBucket(heartbeat, at: at(0))
-        for _ in 1...20 { _ = bucket.take(at: at(0)) }
-        let taken = (1...50).count { _ in bucket.take(at: at(10_000_000)) }
+        var bucket = TokenBucket(heartbeat)
+        for _ in 1...20 { _ = bucket.spend(at: at(0)) }
+        let taken = (1...50).count { _ in bucket.spend(at: at(10_000_000)) }
         #expect(taken == 20)
     }
 
     @Test("5.10 A part of the time until the next one is not lost when one is taken")
     func parts() {
-        var bucket = PingBucket(heartbeat, at: at(0))
-        for _ in 1...20 { _ = bucket.take(at: at(0)) }
-        let first = bucket.take(at: at(150 + 149))
-        let early = bucket.take(at: at(150 + 149.9))
-        let second = bucket.take(at: at(300))
+        var bucket = TokenBucket(heartbeat)
+        for _ in 1...20 { _ = bucket.spend(at: at(0)) }
+        let first = bucket.spend(at: at(150 + 149))
+        let early = bucket.spend(at: at(150 + 149.9))
+        let second = bucket.spend(at: at(300))
         #expect(first && !early && second)
     }
 
@@ -53,7 +54,7 @@ struct BucketTests {
     func random(seed: UInt64) {
         var random = Seeded(seed)
         let capacity = [1, 12, 20].randomElement(using: &random)!
-        var bucket = PingBucket(heartbeat, capacity: capacity, at: at(0))
+        var bucket = TokenBucket(heartbeat, capacity: capacity)
         // The model counts in 150ths: what is there, in milliseconds of refill.
         var level = capacity * 150
         var moment = 0
@@ -64,7 +65,7 @@ struct BucketTests {
             let expected = level >= 150
             let missing = max(0, 150 - level)
             #expect(bucket.nextToken(at: at(Double(moment))) == at(Double(moment + missing)))
-            let taken = bucket.take(at: at(Double(moment)))
+            let taken = bucket.spend(at: at(Double(moment)))
             #expect(taken == expected)
             if expected { level -= 150 }
         }
@@ -87,8 +88,8 @@ struct BucketTests {
 
     @Test("5.10-2 A sender's own bucket is smaller")
     func sender() {
-        var bucket = PingBucket(heartbeat, capacity: 12, at: at(0))
-        let taken = (1...20).count { _ in bucket.take(at: at(0)) }
+        var bucket = TokenBucket(heartbeat, capacity: 12)
+        let taken = (1...20).count { _ in bucket.spend(at: at(0)) }
         #expect(taken == 12)
         #expect(bucket.nextToken(at: at(0)) == at(150))
     }

@@ -1,3 +1,4 @@
+import Basics
 import Framing
 import Liveness
 import Testing
@@ -7,7 +8,7 @@ struct DepartedTests {
     @Test("5.9 A frame begun behind the end has no deadline, and does not hide that nothing is read")
     func unfinishedFrame() {
         let start = Instant(sinceStart: .seconds(1))
-        var liveness = ServerLiveness(acceptedAt: start, handshakeTimeout: .seconds(2))
+        var liveness = ServerHeartbeat(acceptedAt: start, handshakeTimeout: .seconds(2))
         liveness.welcomed(Heartbeat(pingEvery: .milliseconds(300), deadAfter: .seconds(1)), at: start)
         liveness.ended()
         liveness.frame(3, unfinishedLength: 0, at: start)

@@ -1,3 +1,4 @@
+import Basics
 import Framing
 import Testing
 
@@ -7,8 +8,8 @@ import Testing
 struct FrameTimeoutTests {
     /// Hears a byte every 100 ms up to `end`, so that silence is not judged.
     private func trickle(
-        _ server: inout ServerLiveness, from start: Double, to end: Double,
-        _ tell: (inout ServerLiveness, Instant) -> Void
+        _ server: inout ServerHeartbeat, from start: Double, to end: Double,
+        _ tell: (inout ServerHeartbeat, Instant) -> Void
     ) {
         for moment in stride(from: start, through: end, by: 100) {
             server.heard(at: at(moment))

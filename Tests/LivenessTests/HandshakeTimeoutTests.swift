@@ -1,3 +1,4 @@
+import Basics
 import Framing
 import Testing
 
@@ -7,8 +8,8 @@ import Testing
 struct HandshakeTimeoutTests {
     @Test("5.8-1, 5.8-2 A handshake that is not whole in time is ended then, never earlier")
     func bounds() {
-        var server = ServerLiveness(acceptedAt: at(500), handshakeTimeout: .milliseconds(200))
-        var client = ClientLiveness(connectedAt: at(500), handshakeTimeout: .milliseconds(200))
+        var server = ServerHeartbeat(acceptedAt: at(500), handshakeTimeout: .milliseconds(200))
+        var client = ClientHeartbeat(connectedAt: at(500), handshakeTimeout: .milliseconds(200))
         #expect(server.deadline == at(700) && client.deadline == at(700))
         #expect(server.verdict(at: justBefore(at(700))) == .fine)
         #expect(client.verdict(at: justBefore(at(700))) == .fine)
@@ -18,8 +19,8 @@ struct HandshakeTimeoutTests {
 
     @Test("5.8-3 No byte puts it off")
     func bytes() {
-        var server = ServerLiveness(acceptedAt: at(0), handshakeTimeout: .milliseconds(200))
-        var client = ClientLiveness(connectedAt: at(0), handshakeTimeout: .milliseconds(200))
+        var server = ServerHeartbeat(acceptedAt: at(0), handshakeTimeout: .milliseconds(200))
+        var client = ClientHeartbeat(connectedAt: at(0), handshakeTimeout: .milliseconds(200))
         for moment in stride(from: 10.0, to: 200, by: 10) {
             server.woke(at: at(moment))
             server.heard(at: at(moment))
@@ -37,8 +38,8 @@ struct HandshakeTimeoutTests {
 
     @Test("5.8-3, 5.11 Own lateness does not start it anew")
     func lateness() {
-        var server = ServerLiveness(acceptedAt: at(0), handshakeTimeout: .milliseconds(200))
-        var client = ClientLiveness(connectedAt: at(0), handshakeTimeout: .milliseconds(200))
+        var server = ServerHeartbeat(acceptedAt: at(0), handshakeTimeout: .milliseconds(200))
+        var client = ClientHeartbeat(connectedAt: at(0), handshakeTimeout: .milliseconds(200))
         server.woke(at: at(5000))
         client.woke(at: at(5000))
         #expect(server.code(at: at(5000)) == .handshakeTimeout)
@@ -47,12 +48,12 @@ struct HandshakeTimeoutTests {
 
     @Test("5.7-2, 5.10 Before the handshake is done neither frames nor buckets are judged")
     func nothingElse() throws {
-        var server = ServerLiveness(acceptedAt: at(0), handshakeTimeout: .seconds(60))
+        var server = ServerHeartbeat(acceptedAt: at(0), handshakeTimeout: .seconds(60))
         server.frame(1, unfinishedLength: 20, at: at(0))
         server.wrote(any: false, waiting: true, at: at(0))
         for _ in 0..<100 { try server.pay(at: at(0)) }
         #expect(server.verdict(at: at(59_999)) == .fine)
-        var client = ClientLiveness(connectedAt: at(0), handshakeTimeout: .seconds(60))
+        var client = ClientHeartbeat(connectedAt: at(0), handshakeTimeout: .seconds(60))
         client.frame(1, unfinishedLength: 36, at: at(0))
         client.wrote(any: false, waiting: true, at: at(0))
         for _ in 0..<100 { try client.pay(at: at(0)) }

@@ -1,3 +1,4 @@
+import Basics
 import Framing
 import Testing
 
@@ -23,28 +24,28 @@ final class Chosen: @unchecked Sendable {
 }
 
 /// A server that has sent WELCOME at 0 ms.
-func welcomedServer(_ heartbeat: Heartbeat = heartbeat) -> ServerLiveness {
-    var server = ServerLiveness(acceptedAt: at(0), handshakeTimeout: .seconds(10))
+func welcomedServer(_ heartbeat: Heartbeat = heartbeat) -> ServerHeartbeat {
+    var server = ServerHeartbeat(acceptedAt: at(0), handshakeTimeout: .seconds(10))
     server.welcomed(heartbeat, at: at(0))
     return server
 }
 
 /// A client that has got WELCOME at 0 ms and draws these numbers.
-func welcomedClient(_ numbers: [Double] = [0.5], _ heartbeat: Heartbeat = heartbeat) -> ClientLiveness {
+func welcomedClient(_ numbers: [Double] = [0.5], _ heartbeat: Heartbeat = heartbeat) -> ClientHeartbeat {
     let chosen = Chosen(numbers)
-    var client = ClientLiveness(connectedAt: at(0), handshakeTimeout: .seconds(10)) { chosen.next() }
+    var client = ClientHeartbeat(connectedAt: at(0), handshakeTimeout: .seconds(10)) { chosen.next() }
     client.welcomed(heartbeat, at: at(0))
     return client
 }
 
-extension ServerLiveness {
+extension ServerHeartbeat {
     /// The code with which the client is dropped at `now`, if it is.
     mutating func code(at now: Instant) -> Code? {
         if case .drop(let violation) = verdict(at: now) { violation.code } else { nil }
     }
 }
 
-extension ClientLiveness {
+extension ClientHeartbeat {
     /// The code with which the server is dropped at `now`, if it is.
     mutating func code(at now: Instant) -> Code? {
         if case .drop(let violation) = verdict(at: now) { violation.code } else { nil }

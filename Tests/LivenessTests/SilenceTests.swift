@@ -1,3 +1,4 @@
+import Basics
 import Framing
 import Testing
 
@@ -20,7 +21,7 @@ struct SilenceTests {
 
     @Test("5.1-1 Before the first byte it counts from WELCOME")
     func fromWelcome() {
-        var server = ServerLiveness(acceptedAt: at(0), handshakeTimeout: .seconds(10))
+        var server = ServerHeartbeat(acceptedAt: at(0), handshakeTimeout: .seconds(10))
         server.welcomed(heartbeat, at: at(400))
         #expect(server.code(at: justBefore(at(1400))) == nil)
         #expect(server.code(at: at(1400)) == .silent)

@@ -1,3 +1,4 @@
+import Basics
 import Framing
 import struct RawWire.Seeded
 import Testing
@@ -156,7 +157,7 @@ struct SimulationTests {
             var schedule = Schedule(seed: seed)
             var truth = Truth(deadAfter: schedule.beat.deadAfter)
             let numbers = Chosen((0..<300).map { _ in Double.random(in: 0..<1, using: &schedule.random) })
-            var client = ClientLiveness(connectedAt: at(0), handshakeTimeout: .seconds(10)) { numbers.next() }
+            var client = ClientHeartbeat(connectedAt: at(0), handshakeTimeout: .seconds(10)) { numbers.next() }
             client.welcomed(schedule.beat, at: at(0))
             let ping = schedule.beat.pingEvery
             var now = at(0)

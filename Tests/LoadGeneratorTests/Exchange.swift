@@ -4,10 +4,10 @@ import Framing
 
 /// One connection of the generator, whose other end and clock are the test's.
 final class Exchange {
-    let script: Script
+    let script: LoadProfile
     var load: Load
-    var tally = Tally()
-    var conversation: Conversation
+    var tally = LoadCounters()
+    var conversation: LoadConnection
     var now = Nanoseconds.seconds(100)
     private var buffer = SendBuffer()
     private let slots: UnsafeMutablePointer<Slot>
@@ -19,14 +19,14 @@ final class Exchange {
         var options = LoadOptions()
         options.connections = 1
         change(&options)
-        script = Script(options)
+        script = LoadProfile(options)
         load = Load(options: options)
         load.isOn = !options.isSilent
         load.start = now
         tally.measuredFrom = .zero
         slots = .allocate(capacity: Int(script.mask) + 1)
         slots.initialize(repeating: Slot(), count: Int(script.mask) + 1)
-        conversation = Conversation(0, slots)
+        conversation = LoadConnection(0, slots)
         decoder = FrameDecoder(from: .client, maxFrame: 16384, maxMessage: 64 << 20)
         conversation.connect(due: now, random: 0.5, at: now)
     }

@@ -27,7 +27,7 @@ struct Obedient: Handler {
         tell("received \(String(decoding: message, as: UTF8.self))")
     }
 
-    mutating func closed(_ ending: Ending) { tell("closed \(ending)") }
+    mutating func closed(_ ending: CloseReason) { tell("closed \(ending)") }
 
     mutating func respond(to request: Request) throws(Failure) -> Response {
         let words = request.text.split(separator: " ").map(String.init)

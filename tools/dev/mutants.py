@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Deliberately wrong servers and clients: tools/peer.py with one thing broken in each.
 
-    tools/mutants.py list
-    tools/mutants.py serve NAME [flags of peer.py server]
-    tools/mutants.py client NAME [flags of peer.py client]
+    tools/dev/mutants.py list
+    tools/dev/mutants.py serve NAME [flags of peer.py server]
+    tools/dev/mutants.py client NAME [flags of peer.py client]
 
-`tools/mutants` runs the conformance suite against them and shows which case catches each. peer.py itself
+`tools/dev/mutants` runs the conformance suite against them and shows which case catches each. peer.py itself
 stays clean: what is wrong is put over its methods here, in the process of the one mutant that runs.
 """
 
@@ -13,7 +13,7 @@ import collections
 import os
 import sys
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.dont_write_bytecode = True
 import peer  # noqa: E402
 

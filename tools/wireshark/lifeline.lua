@@ -3,9 +3,9 @@
 -- Install it: copy this file into the folder that "Help > About Wireshark > Folders" calls "Personal Lua Plugins", or
 -- load it for once:
 --
---     tshark -X lua_script:tools/lifeline.lua -i lo -f 'port 7400'                what goes by, a line a packet
---     tshark -X lua_script:tools/lifeline.lua -r capture.pcap -V -O lifeline      all of it
---     tshark -X lua_script:tools/lifeline.lua -r capture.pcap -q -z expert        what is wrong with it
+--     tshark -X lua_script:tools/wireshark/lifeline.lua -i lo -f 'port 7400'                what goes by, a line a packet
+--     tshark -X lua_script:tools/wireshark/lifeline.lua -r capture.pcap -V -O lifeline      all of it
+--     tshark -X lua_script:tools/wireshark/lifeline.lua -r capture.pcap -q -z expert        what is wrong with it
 --
 -- A request tells of its response when it is looked at for the second time, as Wireshark does; tshark does it with
 -- -2 and a filter, as in -2 -Y lifeline (without a filter its first pass dissects nothing).

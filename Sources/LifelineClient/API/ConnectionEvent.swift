@@ -1,5 +1,5 @@
+import Basics
 import Framing
-import Liveness
 
 /// What both sides agreed on when a connection was opened (Protocol.md, sections 4.2 and 6).
 public struct ConnectionTerms: Hashable, Sendable {

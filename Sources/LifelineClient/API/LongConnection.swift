@@ -1,5 +1,5 @@
+import Basics
 import Framing
-import Liveness
 import Posix
 
 /// A connection to one server that stays open for as long as the program likes, and is opened again when it is lost.
@@ -54,7 +54,7 @@ public final class LongConnection: Sendable {
     private init(_ thread: IOThread, _ endpoint: Endpoint, _ session: Session, unreadMessages: Int) {
         self.thread = thread
         link = IOThread.newID()
-        sinks = LinkSinks(monitor: Monitor(), messages: Messages(most: unreadMessages))
+        sinks = LinkSinks(monitor: ConnectionStatus(), messages: InboundMessages(most: unreadMessages))
         thread.submit(.open(link, endpoint, session, sinks))
     }
 
@@ -85,7 +85,7 @@ public final class LongConnection: Sendable {
     }
 
     /// The one-way messages of the server. Each goes to one reader.
-    public var messages: Messages { sinks.messages }
+    public var messages: InboundMessages { sinks.messages }
 
     /// What happens to the connection, for one reader. Of events that nobody reads the newest 256 are kept.
     public var events: AsyncStream<ConnectionEvent> { sinks.monitor.events }
@@ -124,8 +124,8 @@ public enum ShortConnection {
             throw .notSent(.connection(error))
         }
         let link = IOThread.newID()
-        let sinks = LinkSinks(monitor: Monitor(), messages: Messages(most: 0))
-        let opening = Command.open(link, Endpoint(host: host, port: port), session, sinks)
+        let sinks = LinkSinks(monitor: ConnectionStatus(), messages: InboundMessages(most: 0))
+        let opening = SessionCommand.open(link, Endpoint(host: host, port: port), session, sinks)
         return try await thread.call(call, on: link, sinks.monitor, opening: opening).get()
     }
 }
@@ -133,13 +133,13 @@ public enum ShortConnection {
 extension IOThread {
     /// Starts `call` on `link` and waits for its end. With `opening` the link is new, and its first write carries the call.
     fileprivate func call(
-        _ call: Call, on link: LinkID, _ monitor: Monitor, opening: Command? = nil
+        _ call: Call, on link: LinkID, _ monitor: ConnectionStatus, opening: SessionCommand? = nil
     ) async -> Result<[UInt8], RequestError> {
         guard !Task.isCancelled else { return .failure(.notSent(.cancelled)) }
         let id = IOThread.newID()
         return await withTaskCancellationHandler {
             await withCheckedContinuation { reply in
-                let start = Command.call(link, id, call, reply, monitor)
+                let start = SessionCommand.call(link, id, call, reply, monitor)
                 if let opening { submit(opening, start) } else { submit(start) }
                 // A cancellation between found no call to abandon.
                 if Task.isCancelled { submit(.abandon(link, id)) }

@@ -1,5 +1,5 @@
+import Basics
 import Glibc
-import Liveness
 import Posix
 
 /// Connects to the first address that answers: each is tried in turn, the next one as soon as the one before it failed
@@ -7,8 +7,8 @@ import Posix
 final class Dialer {
     private static let patience = Duration.milliseconds(250)
 
-    private unowned let link: Link
-    private let loop: Loop
+    private unowned let link: SessionDriver
+    private let loop: EventLoop
     private let endpoint: Endpoint
     private var untried: ArraySlice<SocketAddress> = []
     private var attempts: [(socket: Socket, address: SocketAddress)] = []
@@ -17,7 +17,7 @@ final class Dialer {
     /// When the next address is tried though the last has not failed.
     private(set) var deadline: Instant?
 
-    init(to endpoint: Endpoint, for link: Link, loop: Loop) {
+    init(to endpoint: Endpoint, for link: SessionDriver, loop: EventLoop) {
         self.endpoint = endpoint
         self.link = link
         self.loop = loop

@@ -7,7 +7,7 @@ final class IOThread: Sendable {
     private static let running = Mutex<IOThread?>(nil)
     private static let lastID = Atomic<UInt64>(0)
 
-    private let commands = Mutex<[Command]>([])
+    private let commands = Mutex<[SessionCommand]>([])
     /// Wakes the loop up when commands are there.
     let wakeUps: Descriptor
     /// Made before the thread, so that a failure has somebody to be told to; the loop takes it over.
@@ -16,7 +16,7 @@ final class IOThread: Sendable {
     private init() throws(SystemError) {
         wakeUps = try .event()
         let events = try EventPoll()
-        try events.add(wakeUps.number, key: Loop.wakeUpKey, reading: true, writing: false)
+        try events.add(wakeUps.number, key: EventLoop.wakeUpKey, reading: true, writing: false)
         self.events = Mutex(consume events)
     }
 
@@ -28,7 +28,7 @@ final class IOThread: Sendable {
                 let thread = try IOThread()
                 try startThread(named: "lifeline-io") {
                     guard let events = thread.events.withLock({ $0.take() }) else { return }
-                    Loop(thread, events).run()
+                    EventLoop(thread, events).run()
                 }
                 running = thread
                 return thread
@@ -43,7 +43,7 @@ final class IOThread: Sendable {
 
     /// Hands commands to the loop, which carries all commands out in the order of their coming, and those of one call
     /// in one go.
-    func submit(_ new: Command...) {
+    func submit(_ new: SessionCommand...) {
         let wasEmpty = commands.withLock { commands in
             defer { commands += new }
             return commands.isEmpty
@@ -52,7 +52,7 @@ final class IOThread: Sendable {
     }
 
     /// All commands that wait; `spare` is an empty array to collect the next ones in.
-    func takeCommands(into spare: inout [Command]) {
+    func takeCommands(into spare: inout [SessionCommand]) {
         commands.withLock { swap(&$0, &spare) }
     }
 }

@@ -1,10 +1,10 @@
+import Basics
 import Framing
-import Liveness
 import Posix
 import Synchronization
 
 /// Makes the connection of a handler: who said HELLO, whom the token stands for, and the desk for what is sent.
-typealias ConnectionMaker = (Hello, String?, Desk) -> Connection
+typealias ConnectionMaker = (Hello, String?, HandlerMailbox) -> Connection
 
 /// The connection that a handler serves: who is there, and the way to speak unasked.
 ///
@@ -22,9 +22,9 @@ public final class Connection: Sendable {
     /// Whom the token stands for in `ServerOptions.tokenFile`: as sure as the token is secret; nil where the file has no
     /// name for it, or there is no file.
     public let tokenName: String?
-    private let desk: Desk
+    private let desk: HandlerMailbox
 
-    init(id: UInt64, address: SocketAddress, options: Options, tokenName: String?, desk: Desk) {
+    init(id: UInt64, address: SocketAddress, options: Options, tokenName: String?, desk: HandlerMailbox) {
         self.id = id
         self.address = address
         name = options.name

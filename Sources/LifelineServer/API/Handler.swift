@@ -31,7 +31,7 @@ public protocol Handler: SendableMetatype {
     /// The connection has ended; nothing can be sent any more. Called last, where `opened` was called. The process ends
     /// when it returns, at the latest after `ServerOptions.grace`, and as a rule no `deinit` is called first: what
     /// one would do belongs here.
-    mutating func closed(_ ending: Ending)
+    mutating func closed(_ ending: CloseReason)
 }
 
 extension Handler {
@@ -44,5 +44,5 @@ extension Handler {
     /// Does nothing.
     public mutating func received(_ message: ArraySlice<UInt8>) {}
     /// Does nothing.
-    public mutating func closed(_ ending: Ending) {}
+    public mutating func closed(_ ending: CloseReason) {}
 }

@@ -39,7 +39,7 @@ public struct Program: Sendable {
 }
 
 /// What a program is told of its connection, by the names of UCSPI and by our own.
-struct ProgramSetting {
+struct ProgramEnvironment {
     let server: ProcessID
     let connection: UInt64
     let peer: SocketAddress
@@ -48,11 +48,11 @@ struct ProgramSetting {
     /// The environment's variables that tell of another connection where the server itself was started by one.
     static let replaced = ["PROTO=", "TCP", "UNIXLOCAL", "UNIXREMOTE", "LIFELINE_"]
 
-    /// The variable by which what a program started is known (`Orphans`).
+    /// The variable by which what a program started is known (`OrphanReaper`).
     static func mark(of server: ProcessID) -> String { "LIFELINE_SERVER=\(server)" }
 
     func variables(name: String?, tokenName: String?, request: UInt32?) -> [String] {
-        var all = [ProgramSetting.mark(of: server), "LIFELINE_CONNECTION=\(connection)"]
+        var all = [ProgramEnvironment.mark(of: server), "LIFELINE_CONNECTION=\(connection)"]
         if let path = local.unixPath {
             all += ["PROTO=UNIX", "UNIXLOCALPATH=\(path)"]
         } else {

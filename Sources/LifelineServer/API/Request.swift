@@ -1,5 +1,5 @@
+import Basics
 import Framing
-import Liveness
 import Posix
 
 /// A request as the handler sees it (Protocol.md, section 4.5).
@@ -45,10 +45,10 @@ final class Cancellation: Sendable {
         var actions: [@Sendable () -> Void] = []
     }
 
-    private let state = Guarded(State())
-    private let desk: Desk?
+    private let state = ConditionLock(State())
+    private let desk: HandlerMailbox?
 
-    init(_ desk: Desk?) { self.desk = desk }
+    init(_ desk: HandlerMailbox?) { self.desk = desk }
 
     var isCancelled: Bool { state.withLock { $0.isCancelled } }
 

@@ -29,14 +29,14 @@ public struct Response {
 /// The way out for a response that is sent in parts.
 public final class Parts {
     private enum Way {
-        case desk(Desk, Request)
+        case desk(HandlerMailbox, Request)
         case memory(longest: Int)
     }
 
     private let way: Way
     private var collected: [UInt8] = []
 
-    init(to desk: Desk, for request: Request) { way = .desk(desk, request) }
+    init(to desk: HandlerMailbox, for request: Request) { way = .desk(desk, request) }
     init(collecting longest: Int) { way = .memory(longest: longest) }
 
     /// Sends `bytes` next, however few. It returns as soon as they are queued, and waits while 64 KiB are because the
@@ -60,7 +60,7 @@ public final class Parts {
     }
 
     /// What ends the response of `request` when all of it has been sent: its last part, or the whole of it.
-    func last(of request: Request) -> Desk.Product {
+    func last(of request: Request) -> HandlerMailbox.HandlerOutput {
         switch way {
         case .desk: .part(request.id, [], isLast: true)
         case .memory: .response(request.id, collected[...])

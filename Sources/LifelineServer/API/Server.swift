@@ -1,5 +1,4 @@
 import Framing
-import Liveness
 import Posix
 
 /// Why a server cannot start: what was tried, what the system said, and what to do.
@@ -49,16 +48,16 @@ public struct StartError: Error, CustomStringConvertible, Sendable {
 /// the child for ever. So neither `async` nor Dispatch may have been used before.
 public struct Server: ~Copyable {
     private let options: ServerOptions
-    private let listening: Listening
+    private let listening: ServerListener
     private let signals: SignalDescriptor
     private let childSignals: SignalDescriptor
     private let cleanData: CleanData
     private let log: Log
     private let pidfile: Pidfile?
-    private let supervisor: Supervisor
+    private let supervisor: ServiceNotifier
     private var books: Books
-    private let orders: Orders
-    private let look: Look.Listeners
+    private let orders: ChildCommands
+    private let look: AdminServer.Listeners
     private let tokenFile: TokenFile?
     private let account: Account?
     /// Where it listens, with the port that the system chose.
@@ -76,20 +75,20 @@ public struct Server: ~Copyable {
         let account = try Account.named(in: options)
         var tokenFile = try options.tokenFile.map { path throws(StartError) in try TokenFile(path) }
         ignoreBrokenPipes()
-        watchCrashes(saying: Child.crashWords)
+        watchCrashes(saying: ConnectionProcess.crashWords)
         let path = options.pidfile
         let pidfile = path == nil ? nil : try Pidfile(at: path!)
         let orders = try Server.needing("shared memory") { () throws(SystemError) in
-            try Orders(most: options.mostChildren, level: options.logLevel)
+            try ChildCommands(most: options.mostChildren, level: options.logLevel)
         }
         let log = try Server.openLog(options, orders)
         // Before what no child is to have, so that this lies together and is closed with one call.
-        let childSignals = try Server.needing("signals") { () throws(SystemError) in try Child.signals() }
+        let childSignals = try Server.needing("signals") { () throws(SystemError) in try ConnectionProcess.signals() }
         let cleanData = CleanData()
-        let listening = try Listening(options)
+        let listening = try ServerListener(options)
         let signals = try Server.signals()
         let books = try Server.needing("memory") { () throws(SystemError) in try Books(options.mostChildren) }
-        var look = Look.Listeners()
+        var look = AdminServer.Listeners()
         do throws(StartError) {
             try look.open(options, owner: account)
             if let account {
@@ -112,7 +111,7 @@ public struct Server: ~Copyable {
         self.books = books
         self.log = log
         self.pidfile = pidfile
-        supervisor = Supervisor()
+        supervisor = ServiceNotifier()
         self.options = options
         self.account = account
         self.tokenFile = tokenFile
@@ -120,7 +119,7 @@ public struct Server: ~Copyable {
         self.look = look
     }
 
-    private static func openLog(_ options: ServerOptions, _ orders: Orders) throws(StartError) -> Log {
+    private static func openLog(_ options: ServerOptions, _ orders: ChildCommands) throws(StartError) -> Log {
         do throws(SystemError) {
             return try Log(
                 level: options.logLevel, format: options.logFormat, destination: options.log,
@@ -160,7 +159,7 @@ public struct Server: ~Copyable {
     public consuming func run<ConnectionHandler: Handler>(
         reload: (() throws(ReloadError) -> Reloaded)? = nil, _ makeHandler: @escaping () -> ConnectionHandler
     ) throws(StartError) {
-        try run(WorkerSource(makeHandler), reload)
+        try run(HandlerFactory(makeHandler), reload)
     }
 
     /// Serves until SIGTERM, SIGINT or SIGQUIT with programs in place of a handler, and returns when every child and all
@@ -168,10 +167,10 @@ public struct Server: ~Copyable {
     public consuming func run(
         reload: (() throws(ReloadError) -> Reloaded)? = nil, _ program: Program
     ) throws(StartError) {
-        try run(WorkerSource(program), reload)
+        try run(HandlerFactory(program), reload)
     }
 
-    private consuming func run(_ source: WorkerSource, _ reload: Reloader?) throws(StartError) {
+    private consuming func run(_ source: HandlerFactory, _ reload: Reloader?) throws(StartError) {
         do throws(StartError) {
             try options.checkPool(for: source)
         } catch {
@@ -202,7 +201,7 @@ public struct Server: ~Copyable {
 
     /// Makes children cheap: what each would make for itself is made here.
     private mutating func prepareForChildren() {
-        Rehearsal(options, log: log, orders: orders[0]).run(in: &books.slots)
+        WarmUp(options, log: log, orders: orders[0]).run(in: &books.slots)
         // Of what was read until now children read little, and that is in the cache of the file.
         cleanData.forget()
         moveCodeToHugePages()

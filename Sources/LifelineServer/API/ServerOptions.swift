@@ -90,7 +90,9 @@ public struct ServerOptions: Sendable {
     public init() {}
 
     /// What a child goes by.
-    var service: Child.Service { Child.Service(terms: terms, grace: grace, handlerTimeout: handlerTimeout) }
+    var service: ConnectionProcess.Service {
+        ConnectionProcess.Service(terms: terms, grace: grace, handlerTimeout: handlerTimeout)
+    }
 
     var terms: Terms {
         Terms(

@@ -122,9 +122,9 @@ extension Capacity {
                 "--backlog \(options.backlog) is cut to \(most): no more can wait to be accepted "
                     + "(sysctl net.core.somaxconn).")
         }
-        if let own = ProcessLimit.files.current, own >= ownFiles, own < ownFiles + UInt64(Refusals.most) {
+        if let own = ProcessLimit.files.current, own >= ownFiles, own < ownFiles + UInt64(RefusedConnections.most) {
             remarks.append(
-                "RLIMIT_NOFILE \(own) is little: below \(Int(ownFiles) + Refusals.most), clients that are refused may "
+                "RLIMIT_NOFILE \(own) is little: below \(Int(ownFiles) + RefusedConnections.most), clients that are refused may "
                     + "hold up others for a moment.")
         }
         return remarks

@@ -1,3 +1,4 @@
+import Basics
 import Framing
 import Posix
 
@@ -7,7 +8,7 @@ struct ChildTitle {
     private let peer: SocketAddress
     /// Where the state stands.
     private var offset = 0
-    private var shown: ConnectionState?
+    private var shown: ConnectionActivity?
 
     init(_ title: ProcessTitle?, peer: SocketAddress) {
         self.title = title
@@ -15,7 +16,7 @@ struct ChildTitle {
     }
 
     /// The connection is in this state now; nothing is written where that is no news.
-    mutating func show(_ state: ConnectionState) {
+    mutating func show(_ state: ConnectionActivity) {
         guard let title, state != shown else { return }
         if shown == nil { offset = showPeer(title) }
         title.set(state.name, behind: offset)

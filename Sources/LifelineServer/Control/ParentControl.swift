@@ -1,5 +1,5 @@
+import Basics
 import Framing
-import Liveness
 import Posix
 
 /// What the parent answers an operator, and what it does for one.
@@ -7,16 +7,16 @@ extension Parent {
     /// So many rows are made at a time.
     private static var rowsAtOnce: Int { 128 }
 
-    func answer(_ request: ControlRequest) -> Visitors.Answer {
+    func answer(_ request: ControlRequest) -> AdminConnections.Answer {
         switch request {
         case .connections: connectionRows()
-        case .status: Visitors.Answer(bytes: status())
-        case .drop(let id): Visitors.Answer(bytes: drop(id))
-        case .drain: Visitors.Answer(bytes: beginDrain())
-        case .reload: Visitors.Answer(bytes: readConfiguration())
+        case .status: AdminConnections.Answer(bytes: status())
+        case .drop(let id): AdminConnections.Answer(bytes: drop(id))
+        case .drain: AdminConnections.Answer(bytes: beginDrain())
+        case .reload: AdminConnections.Answer(bytes: readConfiguration())
         case .penalties: penalties()
-        case .lift(let address): Visitors.Answer(bytes: lift(address))
-        case .logLevel(let level): Visitors.Answer(bytes: setLogLevel(level))
+        case .lift(let address): AdminConnections.Answer(bytes: lift(address))
+        case .logLevel(let level): AdminConnections.Answer(bytes: setLogLevel(level))
         }
     }
 
@@ -27,7 +27,9 @@ extension Parent {
     }
 
     /// One after another: those of thousands at once would leave pages in the heap, which each fork pays for.
-    private var figures: some Collection<Figures> { children.records.lazy.map { [slots] in Figures(slots[$0.slot]) } }
+    private var figures: some Collection<ConnectionStatistics> {
+        children.records.lazy.map { [slots] in ConnectionStatistics(slots[$0.slot]) }
+    }
 
     private func status() -> [UInt8] {
         let now = Instant.now
@@ -57,10 +59,10 @@ extension Parent {
     }
 
     /// A row for each connection, by id. They are made as they are read: a connection that has ended by then has none.
-    private func connectionRows() -> Visitors.Answer {
+    private func connectionRows() -> AdminConnections.Answer {
         var left = children.records.map { (id: $0.connection, pid: $0.pid) }.sorted { $0.id < $1.id }[...]
         var count: Int? = 0
-        return Visitors.Answer(bytes: []) { [self] in
+        return AdminConnections.Answer(bytes: []) { [self] in
             guard !left.isEmpty else {
                 defer { count = nil }
                 return count.map { count in ControlAnswer.done { $0.add("connections", count) } }
@@ -72,7 +74,7 @@ extension Parent {
                 rows += ControlAnswer.line(
                     ControlAnswer.row(
                         id: id, pid: pid, peer: record.peer.description, acceptedAt: record.acceptedAt,
-                        Figures(slots[record.slot]), at: now))
+                        ConnectionStatistics(slots[record.slot]), at: now))
                 count? += 1
             }
             left = left.dropFirst(Parent.rowsAtOnce)
@@ -133,11 +135,11 @@ extension Parent {
     }
 
     /// What sources owe for handshakes that failed, the greatest debts first.
-    private func penalties() -> Visitors.Answer {
+    private func penalties() -> AdminConnections.Answer {
         var left = admission.penalties.debts(at: .now)[...]
         let count = left.count
         var isOver = false
-        return Visitors.Answer(bytes: []) {
+        return AdminConnections.Answer(bytes: []) {
             guard left.isEmpty else {
                 defer { left = left.dropFirst(Parent.rowsAtOnce) }
                 return left.prefix(Parent.rowsAtOnce).flatMap { ControlAnswer.line(ControlAnswer.row($0)) }
@@ -156,7 +158,7 @@ extension Parent {
             }
             return ControlAnswer.done { $0.add("lifted", count) }
         } catch {
-            return ControlAnswer.failed("bad_request", Text.plain(error.description, most: 200))
+            return ControlAnswer.failed("bad_request", Escaping.plain(error.description, most: 200))
         }
     }
 }

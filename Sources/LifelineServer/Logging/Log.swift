@@ -1,4 +1,4 @@
-import Liveness
+import Basics
 import Posix
 import Synchronization
 
@@ -18,19 +18,19 @@ final class Log {
 
     private var level: LogLevel
     /// What says another level to all processes, while the server runs.
-    private let orders: Orders?
+    private let orders: ChildCommands?
     private var format: LogFormat
     /// What syslogd knows this program by; nil where the lines go elsewhere.
     private let syslogName: String?
     private var floodLines: UInt64
-    private let output: LogOutput
+    private let output: LogSink
     private let shared: UnsafeMutablePointer<Shared>
-    private let flood: Flood
+    private let flood: LogRateLimiter
 
     /// Opens the log; throws what the system says about the file or the socket.
     init(
         level: LogLevel, format: LogFormat, destination: LogDestination = .standardError, floodLines: Int = 20,
-        orders: Orders? = nil
+        orders: ChildCommands? = nil
     ) throws(SystemError) {
         self.level = level
         self.orders = orders
@@ -43,7 +43,7 @@ final class Log {
         self.floodLines = Log.flood(floodLines)
         output = try Log.open(destination)
         shared = try sharedMemory(of: 1, Shared.self)
-        flood = Flood(in: try sharedMemory(of: Flood.places, Flood.Place.self))
+        flood = LogRateLimiter(in: try sharedMemory(of: LogRateLimiter.places, LogRateLimiter.Place.self))
     }
 
     /// A log that makes the lines of `log`, and writes none of them.
@@ -52,10 +52,13 @@ final class Log {
         let shared = UnsafeMutablePointer<Shared>.allocate(capacity: 1)
         shared.initialize(to: Shared(lost: Atomic(0), isTorn: Atomic(false)))
         let places = UnsafeMutableRawPointer.allocate(
-            byteCount: Flood.places * MemoryLayout<Flood.Place>.stride, alignment: MemoryLayout<Flood.Place>.alignment)
-        places.initializeMemory(as: UInt8.self, repeating: 0, count: Flood.places * MemoryLayout<Flood.Place>.stride)
+            byteCount: LogRateLimiter.places * MemoryLayout<LogRateLimiter.Place>.stride,
+            alignment: MemoryLayout<LogRateLimiter.Place>.alignment)
+        places.initializeMemory(
+            as: UInt8.self, repeating: 0, count: LogRateLimiter.places * MemoryLayout<LogRateLimiter.Place>.stride)
         self.init(
-            like: log, to: .nowhere(), shared: shared, Flood(in: places.assumingMemoryBound(to: Flood.Place.self)))
+            like: log, to: .nowhere(), shared: shared,
+            LogRateLimiter(in: places.assumingMemoryBound(to: LogRateLimiter.Place.self)))
     }
 
     /// The same log in an object that lies where memory is taken from now on. Each process that is forked counts that it
@@ -63,7 +66,7 @@ final class Log {
     convenience init(movingFrom log: Log) { self.init(like: log, to: log.output, shared: log.shared, log.flood) }
 
     /// It makes the lines that `log` makes.
-    private init(like log: Log, to output: LogOutput, shared: UnsafeMutablePointer<Shared>, _ flood: Flood) {
+    private init(like log: Log, to output: LogSink, shared: UnsafeMutablePointer<Shared>, _ flood: LogRateLimiter) {
         level = log.level
         orders = log.orders
         format = log.format
@@ -84,7 +87,7 @@ final class Log {
         floodLines = Log.flood(options.logFlood)
     }
 
-    private static func open(_ destination: LogDestination) throws(SystemError) -> LogOutput {
+    private static func open(_ destination: LogDestination) throws(SystemError) -> LogSink {
         switch destination {
         case .standardError: .standardError()
         case .file(let path): try .file(at: path)
@@ -117,7 +120,7 @@ final class Log {
         if level <= .warning {
             let kind = "\(level.rawValue),\(event),\(reason())"
             let verdict = flood.happened(kind, most: floodLines == .max ? .max : most ?? floodLines, at: .now)
-            if verdict.before > 0 { tell(Flood.Sum(kind: kind, count: verdict.before)) }
+            if verdict.before > 0 { tell(LogRateLimiter.Sum(kind: kind, count: verdict.before)) }
             guard verdict.mayPass else { return }
         }
         put(level, event, fields)
@@ -129,13 +132,13 @@ final class Log {
         tellLost()
     }
 
-    private func tell(_ sum: Flood.Sum) {
+    private func tell(_ sum: LogRateLimiter.Sum) {
         let parts = sum.kind.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
         put(LogLevel(rawValue: parts[0]) ?? .warning, "suppressed") {
             $0.text("of", parts[1])
             if !parts[2].isEmpty { $0.text("reason", parts[2]) }
             $0.number("count", sum.count)
-            $0.text("text", "suppressed \(sum.count) in \(Flood.window.components.seconds) s")
+            $0.text("text", "suppressed \(sum.count) in \(LogRateLimiter.window.components.seconds) s")
         }
     }
 

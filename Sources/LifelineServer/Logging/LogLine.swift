@@ -1,5 +1,5 @@
+import Basics
 import Framing
-import Liveness
 import Posix
 
 /// A line of the log while it is made: what stands before its fields, then the fields one by one, each put together where

@@ -2,13 +2,13 @@ import Posix
 
 /// What the parent has for each child that there may be.
 struct Books {
-    var slots: Slots
+    var slots: Scoreboard
     let children: ChildTable
-    let done: DoneMarks
+    let done: CompletionBitmap
 
     init(_ most: Int) throws(SystemError) {
-        slots = try Slots(most)
+        slots = try Scoreboard(most)
         children = try ChildTable(most)
-        done = try DoneMarks(most)
+        done = try CompletionBitmap(most)
     }
 }

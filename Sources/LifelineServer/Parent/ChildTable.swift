@@ -1,4 +1,4 @@
-import Liveness
+import Basics
 import Posix
 
 /// The children that have a connection, as the parent knows them, by slot and by process.

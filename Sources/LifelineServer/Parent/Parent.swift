@@ -1,5 +1,5 @@
+import Basics
 import Framing
-import Liveness
 import Posix
 
 /// The process that accepts and forks; it never reads what a client sends.
@@ -17,7 +17,7 @@ import Posix
 /// given) looks at others alone.
 final class Parent {
     /// Makes what works on a connection's requests, in its child: of the socket, the connection's number and its peer.
-    typealias WorkerMaker = (borrowing Descriptor, UInt64, SocketAddress) -> any Worker
+    typealias RunnerMaker = (borrowing Descriptor, UInt64, SocketAddress) -> any HandlerRunner
 
     /// So many connections are accepted in a row before children are reaped again.
     private static var acceptedAtOnce: Int { 64 }
@@ -28,46 +28,46 @@ final class Parent {
     private static var peaceForEach: Int { 5 }
 
     var options: ServerOptions { didSet { service = options.service } }
-    private var service: Child.Service
+    private var service: ConnectionProcess.Service
     let log: Log
-    var makeWorker: WorkerMaker
+    var makeWorker: RunnerMaker
     let readAgain: Reloader?
     /// What programs leave behind, where there are any.
-    @exclusivity(unchecked) var orphans: Orphans?
-    private let signals: Held<SignalDescriptor>
-    let childSignals: Held<SignalDescriptor>
-    private let cleanData: Held<CleanData>
-    let listener: Held<Descriptor>
+    @exclusivity(unchecked) var orphans: OrphanReaper?
+    private let signals: OwnedResource<SignalDescriptor>
+    let childSignals: OwnedResource<SignalDescriptor>
+    private let cleanData: OwnedResource<CleanData>
+    let listener: OwnedResource<Descriptor>
     let address: SocketAddress
     /// A supervisor has the listener too.
     let isHandedOver: Bool
     let socketFile: SocketFile?
-    private let pidfile: Held<Pidfile>
-    let supervisor: Supervisor
-    let orders: Orders
+    private let pidfile: OwnedResource<Pidfile>
+    let supervisor: ServiceNotifier
+    let orders: ChildCommands
     var title: ProcessTitle?
     /// Set for as long as `run` lasts: what it serves asks this parent.
-    private(set) var look: Look!
+    private(set) var look: AdminServer!
     @exclusivity(unchecked) var tokenFile: TokenFile?
     /// The group that the server has become.
     let ownGroup: UInt32?
-    private let refusals = Refusals()
+    private let refusals = RefusedConnections()
     /// Listed for each fork; the memory is kept.
     @exclusivity(unchecked) private var ownDescriptors: [Int32] = []
     /// Given up for a moment where accept lacks a descriptor, so that one client can be accepted and told.
     @exclusivity(unchecked) private var spare = try? Descriptor.event()
     @exclusivity(unchecked) var children: ChildTable
-    @exclusivity(unchecked) var slots: Slots
+    @exclusivity(unchecked) var slots: Scoreboard
     /// Set by children that are done with their connections.
-    @exclusivity(unchecked) var done: DoneMarks
+    @exclusivity(unchecked) var done: CompletionBitmap
     /// Children that have said so and were not reaped yet, unless somebody has reaped them meanwhile.
     @exclusivity(unchecked) var leaving: [ProcessID] = []
     /// Those that were forked ahead, with `--pool`.
-    let crew: Crew?
+    let crew: ProcessPool?
     @exclusivity(unchecked) private(set) var connections: UInt64 = 0
     /// What a child reads into first: for an array of its own it would ask the runtime, which writes to one more page.
     @exclusivity(unchecked) private var firstBuffer: [UInt8] = []
-    @exclusivity(unchecked) private var pause = AcceptPause()
+    @exclusivity(unchecked) private var pause = AcceptBackoff()
     @exclusivity(unchecked) var admission: Admission
     @exclusivity(unchecked) var random = SystemRandomNumberGenerator()
     private var nextSweep = Instant.now
@@ -77,32 +77,33 @@ final class Parent {
     @exclusivity(unchecked) private var looksThrough: Instant?
     /// When all children were looked at last.
     @exclusivity(unchecked) private var lookedThrough = Instant.now
-    @exclusivity(unchecked) var shutdown: Shutdown
+    @exclusivity(unchecked) var shutdown: ShutdownState
     /// Set when the server drains: who is sent away when.
-    @exclusivity(unchecked) var drain: Drain?
+    @exclusivity(unchecked) var drain: DrainSchedule?
     /// While the server drains: how long clients that are already on their way in are waited for.
     @exclusivity(unchecked) var listensUntil: Instant?
 
     init(
-        _ options: ServerOptions, _ listening: consuming Listening, _ signals: consuming SignalDescriptor,
+        _ options: ServerOptions, _ listening: consuming ServerListener, _ signals: consuming SignalDescriptor,
         childSignals: consuming SignalDescriptor, _ cleanData: consuming CleanData, _ pidfile: consuming Pidfile?,
-        _ supervisor: Supervisor, _ books: Books, orders: Orders, tokenFile: TokenFile?, ownGroup: UInt32?, log: Log,
-        _ source: WorkerSource, reload readAgain: Reloader?
+        _ supervisor: ServiceNotifier, _ books: Books, orders: ChildCommands, tokenFile: TokenFile?, ownGroup: UInt32?,
+        log: Log,
+        _ source: HandlerFactory, reload readAgain: Reloader?
     ) {
         self.options = options
         service = options.service
         address = listening.address
         isHandedOver = listening.isHandedOver
-        listener = Held(listening.socket)
-        self.signals = Held(signals)
-        self.childSignals = Held(childSignals)
-        self.cleanData = Held(cleanData)
-        self.pidfile = Held(pidfile)
+        listener = OwnedResource(listening.socket)
+        self.signals = OwnedResource(signals)
+        self.childSignals = OwnedResource(childSignals)
+        self.cleanData = OwnedResource(cleanData)
+        self.pidfile = OwnedResource(pidfile)
         self.supervisor = supervisor
         children = books.children
         slots = books.slots
         done = books.done
-        crew = options.pool.map { Crew($0, reuse: options.poolReuse, at: .now) }
+        crew = options.pool.map { ProcessPool($0, reuse: options.poolReuse, at: .now) }
         self.orders = orders
         title = options.title
         self.tokenFile = tokenFile
@@ -110,22 +111,22 @@ final class Parent {
         self.readAgain = readAgain
         self.log = log
         makeWorker = source.make(log, options)
-        orphans = source.leavesOrphans ? Orphans() : nil
+        orphans = source.leavesOrphans ? OrphanReaper() : nil
         admission = Admission(options)
-        shutdown = Shutdown(drain: options.drain, grace: options.grace)
+        shutdown = ShutdownState(drain: options.drain, grace: options.grace)
         socketFile = address.unixPath.flatMap { SocketFile(at: $0) }
     }
 
     /// Serves until it is told to end; `listeners` are where an operator asks.
-    func run(_ listeners: consuming Look.Listeners) {
-        look = Look(
+    func run(_ listeners: consuming AdminServer.Listeners) {
+        look = AdminServer(
             listeners, at: .now, control: { [unowned self] in answer($0) }, metrics: { [unowned self] in metrics() })
         defer { look.end() }
         // What poll(2) is asked, of which the memory is kept. Behind it lies what children alone write to.
         var entries: [PollEntry] = []
         entries.reserveCapacity(8)
         ownDescriptors.reserveCapacity(8)
-        firstBuffer = Child.firstBuffer
+        firstBuffer = ConnectionProcess.firstBuffer
         while shutdown.isServing || hasChildren || orphans?.deadline != nil
             || (!shutdown.isAtOnce && (refusals.deadline != nil || listensUntil != nil))
         {
@@ -264,8 +265,8 @@ final class Parent {
     }
 
     /// What the child of the next connection is told.
-    func words(for peer: SocketAddress, at now: Instant) -> PoolChild.Words {
-        PoolChild.Words(
+    func words(for peer: SocketAddress, at now: Instant) -> PooledProcess.Words {
+        PooledProcess.Words(
             connection: connections + 1, peer: peer, acceptedAt: now, handshakeTimeout: admission.handshakeTimeout)
     }
 
@@ -287,7 +288,7 @@ final class Parent {
     /// A connection is over: what its child has shown of it is counted now.
     func ended(_ record: ChildTable.Record, failedHandshake: Bool, at now: Instant) {
         admission.ended(record.peer.ipNumber, slot: record.slot, failedHandshake: failedHandshake, at: now)
-        look.totals.reap(Figures(slots[record.slot]))
+        look.totals.reap(ConnectionStatistics(slots[record.slot]))
     }
 
     /// The children's processes, with or without a connection.
@@ -329,10 +330,10 @@ final class Parent {
 
     /// What follows runs in the new process alone. It is not inlined: the parent shall not need the stack for it.
     @inline(never)
-    private func becomeChild(_ connection: consuming Descriptor, _ words: PoolChild.Words, slot: Int) -> Never {
+    private func becomeChild(_ connection: consuming Descriptor, _ words: PooledProcess.Words, slot: Int) -> Never {
         begin()
         // Nothing of it is let go of: the system takes all back at once.
-        let place = UnsafeMutablePointer<Child>.allocate(capacity: 1)
+        let place = UnsafeMutablePointer<ConnectionProcess>.allocate(capacity: 1)
         place.initialize(to: child(connection, words, slot: slot))
         let status = place.pointee.run()
         done.make(slot)
@@ -361,12 +362,12 @@ final class Parent {
     }
 
     /// In a child: what serves a connection there.
-    func child(_ connection: consuming Descriptor, _ words: PoolChild.Words, slot: Int) -> Child {
+    func child(_ connection: consuming Descriptor, _ words: PooledProcess.Words, slot: Int) -> ConnectionProcess {
         let worker = makeWorker(connection, words.connection, words.peer)
         // The parent's own stays as it is, for the next child; who serves a second connection makes another.
-        let buffer = firstBuffer.isEmpty ? Child.firstBuffer : firstBuffer
+        let buffer = firstBuffer.isEmpty ? ConnectionProcess.firstBuffer : firstBuffer
         firstBuffer = []
-        return Child(
+        return ConnectionProcess(
             connection, peer: words.peer, id: words.connection, acceptedAt: words.acceptedAt, service: service,
             handshakeTimeout: words.handshakeTimeout, tokens: tokenFile?.tokens, log: log, slot: slots[slot],
             orders: orders[slot], title: title, worker: worker, signals: childSignals,
@@ -380,7 +381,7 @@ final class Parent {
     }
 
     /// The limit that a child has died of, by the name of its flag.
-    private func limit(thatEnded child: Ended, _ slot: Slots.Slot) -> String? {
+    private func limit(thatEnded child: Ended, _ slot: Scoreboard.Slot) -> String? {
         if child.signal == Signal.processorTimeOver, options.maxCPU != nil { return "max-cpu" }
         // The allocation that failed is not in it, and is the greater part as a rule: an array grows by doubling.
         if let most = options.maxMemory, slot.crashSize >= most / 3 { return "max-memory" }
@@ -427,14 +428,14 @@ final class Parent {
         }
         guard let record else { return }
         let slot = slots[number]
-        let isProper = slot.isFinished && (ended.status == 0 || ended.status == Child.failedHandshake)
+        let isProper = slot.isFinished && (ended.status == 0 || ended.status == ConnectionProcess.failedHandshake)
         if !isProper { report(ended, of: record, slot, at: now) }
-        self.ended(record, failedHandshake: isProper && ended.status == Child.failedHandshake, at: now)
+        self.ended(record, failedHandshake: isProper && ended.status == ConnectionProcess.failedHandshake, at: now)
         slots.giveBack(number)
     }
 
     /// A child that did not come to its proper end: something killed it, or its handler did.
-    private func report(_ ended: Ended, of record: ChildTable.Record, _ slot: Slots.Slot, at now: Instant) {
+    private func report(_ ended: Ended, of record: ChildTable.Record, _ slot: Scoreboard.Slot, at now: Instant) {
         log.write(.warning, "child died") {
             $0.number("connection", record.connection)
             $0.number("pid", ended.pid)

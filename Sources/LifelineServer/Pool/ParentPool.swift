@@ -1,4 +1,4 @@
-import Liveness
+import Basics
 import Posix
 
 /// What the parent does with children that it forks ahead, `--pool`.
@@ -38,7 +38,7 @@ extension Parent {
             guard crew.missing(at: now) > 0 else { return false }
             let slot = takeSlot()
             do throws(SystemError) {
-                let channel = try Channel()
+                let channel = try DescriptorChannel()
                 listOwnDescriptors()
                 switch try forkProcess() {
                 case .child: becomePoolChild(channel.onlyTaking(), slot: slot)
@@ -59,7 +59,7 @@ extension Parent {
     private func becomePoolChild(_ channel: consuming Descriptor, slot: Int) -> Never {
         begin()
         do throws(SystemError) {
-            try PoolChild(channel, signals: childSignals, most: options.poolReuse, log: log, title: title).run {
+            try PooledProcess(channel, signals: childSignals, most: options.poolReuse, log: log, title: title).run {
                 connection, words in
                 var child = child(connection, words, slot: slot)
                 return (child.run(), child.hasLeftNothing)
@@ -76,7 +76,7 @@ extension Parent {
     }
 
     /// A child of the pool was reaped that had no connection.
-    func leftPool(_ member: Crew.Reaped, _ ended: Ended, at now: Instant) {
+    func leftPool(_ member: ProcessPool.Reaped, _ ended: Ended, at now: Instant) {
         slots.giveBack(member.slot)
         // Who was let go has left as it should.
         if member.hasWaited { crew?.failed(at: now) }

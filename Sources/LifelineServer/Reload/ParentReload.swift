@@ -1,4 +1,4 @@
-import Liveness
+import Basics
 import Posix
 
 /// What SIGHUP does.
@@ -26,11 +26,11 @@ extension Parent {
             self.tokenFile = tokenFile
             if let source = reloaded?.source {
                 makeWorker = source.make(log, options)
-                if source.leavesOrphans, orphans == nil { orphans = Orphans() }
+                if source.leavesOrphans, orphans == nil { orphans = OrphanReaper() }
             }
             crew?.letAllGo()
             admission.take(options, children: children.records.map { ($0.peer.ipNumber, $0.slot) })
-            shutdown = Shutdown(drain: options.drain, grace: options.grace)
+            shutdown = ShutdownState(drain: options.drain, grace: options.grace)
             title = options.title
             log.set(options)
             let all = kept + (reloaded?.alsoKept ?? [])

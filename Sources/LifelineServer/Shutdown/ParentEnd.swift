@@ -1,5 +1,5 @@
+import Basics
 import Framing
-import Liveness
 import Posix
 
 /// The end of the server: who is told what, and who is waited for.
@@ -7,7 +7,7 @@ extension Parent {
     /// A handshake that had begun when the drain did is given so long to end: more than a round trip.
     private static var lastHandshakes: Duration { .milliseconds(250) }
 
-    func take(_ step: Shutdown.Step, at now: Instant) {
+    func take(_ step: ShutdownState.Step, at now: Instant) {
         switch step {
         case .none, .leave:
             break
@@ -15,7 +15,7 @@ extension Parent {
             crew?.letAllGo()
             report("draining") { $0.seconds("over", options.drain) }
             let sent = options.drain > .zero ? children.records.map(\.pid) : []
-            drain = Drain(of: sent, over: options.drain, from: now) { .random(in: 0..<1) }
+            drain = DrainSchedule(of: sent, over: options.drain, from: now) { .random(in: 0..<1) }
             supervisor.tell(.stopping(connections: children.count))
             supervisor.accepted()  // No one waits for it any more, whatever it did.
             stopListening(at: now)
@@ -26,7 +26,7 @@ extension Parent {
             crew?.letAllGo()
             report("quitting")
             supervisor.tell(.stopping(connections: children.count))
-            drain = Drain(of: [], over: .zero, from: now) { 0 }
+            drain = DrainSchedule(of: [], over: .zero, from: now) { 0 }
             for child in children.records { sendSignal(Signal.quit, to: child.pid) }
             stopListening(at: now, waits: false)
         case .kill:
@@ -55,7 +55,7 @@ extension Parent {
     }
 
     /// Of signals that wait the kernel keeps one, so what it was sent for stands where the child reads it.
-    func order(_ order: Orders.Order, to pid: ProcessID) {
+    func order(_ order: ChildCommands.Order, to pid: ProcessID) {
         guard let record = children[pid] else { return }
         // The signal is for this connection, and may come late.
         crew?.letGo(pid)

@@ -1,4 +1,4 @@
-extension Histogram {
+extension LatencyHistogram {
     /// The histogram for a terminal: a row for each of the ranges of 1, 2 and 5 between the least and the most, with its
     /// share and a bar.
     func chart(width: Int = 50) -> [String] {
@@ -17,10 +17,11 @@ extension Histogram {
         let highest = Double(rows.max() ?? 1)
         return zip(bounds, rows).map { bound, here in
             let share = Double(here) / Double(count) * 100
-            let bar = Histogram.bar(Double(here) / highest * Double(width))
-            let text = here > 0 && share < 0.005 ? "<0.01" : Words.fixed(share, 2)
-            return "  from \(Words.right(Words.time(bound), 8)) \(Words.right(Words.grouped(here), 12)) "
-                + "\(Words.right(text, 6)) % \(bar)"
+            let bar = LatencyHistogram.bar(Double(here) / highest * Double(width))
+            let text = here > 0 && share < 0.005 ? "<0.01" : NumberFormat.fixed(share, 2)
+            return
+                "  from \(NumberFormat.right(NumberFormat.time(bound), 8)) \(NumberFormat.right(NumberFormat.grouped(here), 12)) "
+                + "\(NumberFormat.right(text, 6)) % \(bar)"
         }
     }
 

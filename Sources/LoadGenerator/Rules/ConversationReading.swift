@@ -1,9 +1,10 @@
 import Framing
 
-extension Conversation {
+extension LoadConnection {
     /// Bytes have come.
     mutating func receive(
-        _ bytes: UnsafeRawBufferPointer, _ script: borrowing Script, _ tally: inout Tally, at now: Nanoseconds
+        _ bytes: UnsafeRawBufferPointer, _ script: borrowing LoadProfile, _ tally: inout LoadCounters,
+        at now: Nanoseconds
     ) {
         guard phase == .greeting || phase == .open, let start = bytes.baseAddress else { return }
         lastHeard = now
@@ -76,13 +77,13 @@ extension Conversation {
     }
 
     /// The same for the request that is being read.
-    mutating func take(_ bytes: UnsafeRawPointer, _ count: Int, _ script: borrowing Script) -> Bool {
+    mutating func take(_ bytes: UnsafeRawPointer, _ count: Int, _ script: borrowing LoadProfile) -> Bool {
         take(reading, bytes, count, script)
     }
 
     /// Takes bytes of the answer in `slot`; false where they are wrong.
     @inline(__always)
-    mutating func take(_ slot: Int, _ bytes: UnsafeRawPointer, _ count: Int, _ script: borrowing Script) -> Bool {
+    mutating func take(_ slot: Int, _ bytes: UnsafeRawPointer, _ count: Int, _ script: borrowing LoadProfile) -> Bool {
         let got = Int(slots[slot].got)
         slots[slot].got &+= UInt32(truncatingIfNeeded: count)
         guard script.options.verifies, count > 0 else { return true }
@@ -93,7 +94,7 @@ extension Conversation {
     /// The answer in `slot` is whole; false where it is too short.
     @inline(__always)
     mutating func finish(
-        _ slot: Int, _ script: borrowing Script, _ tally: inout Tally, at now: Nanoseconds
+        _ slot: Int, _ script: borrowing LoadProfile, _ tally: inout LoadCounters, at now: Nanoseconds
     ) -> Bool {
         if script.options.verifies, Int(slots[slot].got) != script.payload.count { return false }
         tally.answer(due: slots[slot].due, at: now)
@@ -115,7 +116,8 @@ extension Conversation {
 
     /// Reads a frame that is not RESPONSE, or a piece of one.
     mutating func control(
-        _ bytes: UnsafeRawBufferPointer, _ script: borrowing Script, _ tally: inout Tally, at now: Nanoseconds
+        _ bytes: UnsafeRawBufferPointer, _ script: borrowing LoadProfile, _ tally: inout LoadCounters,
+        at now: Nanoseconds
     ) -> Step {
         let before = partial.count
         // The header first; it says how much more there is.
@@ -178,8 +180,8 @@ extension Conversation {
 
     /// The header of a RESPONSE that came in pieces; false where it is wrong.
     mutating func response(
-        _ header: [UInt8], _ length: UInt32, isLast: Bool, _ id: UInt32, _ script: borrowing Script,
-        _ tally: inout Tally, at now: Nanoseconds
+        _ header: [UInt8], _ length: UInt32, isLast: Bool, _ id: UInt32, _ script: borrowing LoadProfile,
+        _ tally: inout LoadCounters, at now: Nanoseconds
     ) -> Bool {
         let slot = Int(id & script.mask)
         guard id != 0, slots[slot].id == id, offset == 0 || id != lastID, length > 0 || isLast else { return false }
@@ -189,7 +191,8 @@ extension Conversation {
     }
 
     mutating func read(
-        _ type: FrameType, _ id: UInt32, _ payload: Span<UInt8>, _ script: borrowing Script, _ tally: inout Tally,
+        _ type: FrameType, _ id: UInt32, _ payload: Span<UInt8>, _ script: borrowing LoadProfile,
+        _ tally: inout LoadCounters,
         at now: Nanoseconds
     ) throws(Violation) {
         switch type {
@@ -222,7 +225,7 @@ extension Conversation {
     }
 
     mutating func welcomed(
-        _ welcome: Welcome, _ script: borrowing Script, _ tally: inout Tally, at now: Nanoseconds
+        _ welcome: Welcome, _ script: borrowing LoadProfile, _ tally: inout LoadCounters, at now: Nanoseconds
     ) {
         phase = .open
         wasOpen = true
@@ -246,7 +249,7 @@ extension Conversation {
     }
 
     mutating func closed(
-        _ close: Close, _ script: borrowing Script, _ tally: inout Tally, at now: Nanoseconds
+        _ close: Close, _ script: borrowing LoadProfile, _ tally: inout LoadCounters, at now: Nanoseconds
     ) {
         let wait = Nanoseconds.milliseconds(close.retryAfter)
         if isLeaving == nil { (retryAfter, spread) = (wait, .zero) } else { retryAfter = max(retryAfter, wait) }
@@ -267,7 +270,7 @@ extension Conversation {
                 tally.early += 1
             }
         }
-        let ending: Ending =
+        let ending: LoadConnectionEnd =
             switch isLeaving {
             case let code? where code != .normal: .sentAway(code)
             default: .closed(close.code)

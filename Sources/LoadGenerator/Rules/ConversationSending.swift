@@ -1,6 +1,6 @@
 import Framing
 
-extension Conversation {
+extension LoadConnection {
     /// A request has become due.
     mutating func becomesDue() { waiting += 1 }
 
@@ -20,7 +20,7 @@ extension Conversation {
 
     /// Puts what is to be sent now into `buffer`.
     mutating func fill(
-        _ buffer: inout SendBuffer, _ load: inout Load, _ script: borrowing Script, _ tally: inout Tally,
+        _ buffer: inout SendBuffer, _ load: inout Load, _ script: borrowing LoadProfile, _ tally: inout LoadCounters,
         at now: Nanoseconds
     ) {
         switch phase {
@@ -84,7 +84,7 @@ extension Conversation {
 
     @inline(__always)
     mutating func begin(
-        _ buffer: inout SendBuffer, _ script: borrowing Script, due: Nanoseconds, at now: Nanoseconds
+        _ buffer: inout SendBuffer, _ script: borrowing LoadProfile, due: Nanoseconds, at now: Nanoseconds
     ) {
         // Ids have to rise, and may leave some out (3.6-1): one whose slot has an old request in it is left out.
         repeat { lastID &+= 1 } while slots[Int(lastID & script.mask)].id != 0
@@ -100,7 +100,7 @@ extension Conversation {
     }
 
     /// The next chunk of the last request.
-    mutating func addChunk(_ buffer: inout SendBuffer, _ script: borrowing Script) {
+    mutating func addChunk(_ buffer: inout SendBuffer, _ script: borrowing LoadProfile) {
         let size = script.payload.count
         let length = min(maxFrame, size - offset)
         let isLast = offset + length == size

@@ -1,8 +1,8 @@
 import Framing
 
-extension Conversation {
+extension LoadConnection {
     /// When `woke` is to be called; not too seldom, for deadlines also come about later.
-    func deadline(_ script: borrowing Script, at now: Nanoseconds) -> Nanoseconds {
+    func deadline(_ script: borrowing LoadProfile, at now: Nanoseconds) -> Nanoseconds {
         switch phase {
         case .away, .over: return .never
         case .connecting, .greeting: return begun + script.timeout
@@ -18,7 +18,8 @@ extension Conversation {
 
     /// It is the time that was asked for, or later; `random` is from 0 to 1.
     mutating func woke(
-        _ script: borrowing Script, _ tally: inout Tally, asked: Nanoseconds, random: Double, at now: Nanoseconds
+        _ script: borrowing LoadProfile, _ tally: inout LoadCounters, asked: Nanoseconds, random: Double,
+        at now: Nanoseconds
     ) {
         switch phase {
         case .away, .over: return

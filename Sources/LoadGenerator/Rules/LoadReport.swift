@@ -2,14 +2,14 @@
 public struct Progress: Sendable {
     let stage: String
     let elapsed: Nanoseconds
-    let second: Tally.Second
+    let second: LoadCounters.Second
     let failed: UInt64
 
     /// A line for a person.
     public var line: String {
-        "\(Words.right(Words.fixed(elapsed.seconds, 0), 4)) s  \(stage)  \(Words.grouped(second.connected)) connected  "
-            + "\(Words.grouped(second.answered))/s  p50 \(Words.time(second.median))  p99 \(Words.time(second.p99))  "
-            + "max \(Words.time(second.most))  failed \(Words.grouped(failed))"
+        "\(NumberFormat.right(NumberFormat.fixed(elapsed.seconds, 0), 4)) s  \(stage)  \(NumberFormat.grouped(second.connected)) connected  "
+            + "\(NumberFormat.grouped(second.answered))/s  p50 \(NumberFormat.time(second.median))  p99 \(NumberFormat.time(second.p99))  "
+            + "max \(NumberFormat.time(second.most))  failed \(NumberFormat.grouped(failed))"
     }
 }
 
@@ -27,7 +27,7 @@ public struct LoadReport: Sendable {
 
     let options: LoadOptions
     let target: String
-    let tally: Tally
+    let tally: LoadCounters
     let connectTime: Nanoseconds
     let processorTime: Nanoseconds
     /// Requests that were due and never sent.
@@ -58,7 +58,7 @@ public struct LoadReport: Sendable {
         return broken ? .failures : .fine
     }
 
-    private func isExpected(_ ending: Ending) -> Bool {
+    private func isExpected(_ ending: LoadConnectionEnd) -> Bool {
         if case .closed(.silent) = ending { return options.isSilent }
         return false
     }
@@ -68,52 +68,59 @@ public struct LoadReport: Sendable {
     /// The report for a person.
     public var text: String {
         var lines = [heading]
-        func row(_ name: String, _ text: String) { lines.append(Words.left(name, 13) + text) }
+        func row(_ name: String, _ text: String) { lines.append(NumberFormat.left(name, 13) + text) }
         if !options.isShort {
             row(
                 "connected",
-                "\(Words.grouped(tally.handshakes.count)) of \(Words.grouped(options.connections)) in "
-                    + "\(Words.time(connectTime)); connect and handshake \(quantiles(tally.handshakes))")
+                "\(NumberFormat.grouped(tally.handshakes.count)) of \(NumberFormat.grouped(options.connections)) in "
+                    + "\(NumberFormat.time(connectTime)); connect and handshake \(quantiles(tally.handshakes))")
         }
         if !beats {
             row(
                 "requests",
-                "\(Words.grouped(answered)) answered in \(Words.fixed(measured.seconds, 2)) s: "
-                    + "\(Words.grouped(Int(perSecond))) a second, "
-                    + "\(Words.fixed(perSecond * Double(options.size) / 1e6, 2)) MB/s each way")
+                "\(NumberFormat.grouped(answered)) answered in \(NumberFormat.fixed(measured.seconds, 2)) s: "
+                    + "\(NumberFormat.grouped(Int(perSecond))) a second, "
+                    + "\(NumberFormat.fixed(perSecond * Double(options.size) / 1e6, 2)) MB/s each way")
             if leftOver > 0 {
-                row("", "\(Words.grouped(leftOver)) more were due and never sent: the server was too slow for the rate")
+                row(
+                    "",
+                    "\(NumberFormat.grouped(leftOver)) more were due and never sent: the server was too slow for the rate"
+                )
             }
         }
         if let serversWindow { row("", "the server allows \(serversWindow) requests in flight on a connection") }
         if tally.latencies.count > 0 {
             let due = options.rate == nil ? "" : ", from when a request was due"
             lines.append("")
-            lines.append("latency\(due): mean \(Words.time(tally.latencies.mean))")
+            lines.append("latency\(due): mean \(NumberFormat.time(tally.latencies.mean))")
             for (name, share) in LoadReport.shares {
-                lines.append("  \(Words.left(name, 7)) \(Words.right(Words.time(tally.latencies.quantile(share)), 9))")
+                lines.append(
+                    "  \(NumberFormat.left(name, 7)) \(NumberFormat.right(NumberFormat.time(tally.latencies.quantile(share)), 9))"
+                )
             }
             lines.append("")
             lines += tally.latencies.chart()
             lines.append("")
         }
         if tally.seconds.count > 1, !beats, let slowest = tally.seconds.min(by: { $0.answered < $1.answered }) {
-            row("worst second", "\(Words.grouped(slowest.answered)) answered, p99 \(Words.time(slowest.p99))")
+            row(
+                "worst second",
+                "\(NumberFormat.grouped(slowest.answered)) answered, p99 \(NumberFormat.time(slowest.p99))")
         }
         if options.isSilent { row("drops", drops) }
         if options.churn > 0 {
             row(
                 "churn",
-                "\(Words.grouped(tally.cutByReset)) reset and \(Words.grouped(tally.cutByClose)) closed; "
-                    + "\(Words.grouped(tally.returns.count)) came back: \(quantiles(tally.returns))")
+                "\(NumberFormat.grouped(tally.cutByReset)) reset and \(NumberFormat.grouped(tally.cutByClose)) closed; "
+                    + "\(NumberFormat.grouped(tally.returns.count)) came back: \(quantiles(tally.returns))")
         }
         if !options.isShort {
             row("heartbeats", "\(tally.pongs) proved by PONG, \(tally.pings) of the server answered")
         }
-        for (name, count) in tally.outcomes { row("request", "\(Words.grouped(count)) \(name)") }
-        for (name, count, _) in endings { row("connection", "\(Words.grouped(count)) \(name)") }
+        for (name, count) in tally.outcomes { row("request", "\(NumberFormat.grouped(count)) \(name)") }
+        for (name, count, _) in endings { row("connection", "\(NumberFormat.grouped(count)) \(name)") }
         if verdict == .fine { row("errors", "none") }
-        row("generator", "took \(Words.fixed(processorShare * 100, 0)) % of a core")
+        row("generator", "took \(NumberFormat.fixed(processorShare * 100, 0)) % of a core")
         if processorShare > 0.95 {
             row("", "it had no time left: these figures may be its own, not the server's")
         }
@@ -125,13 +132,14 @@ public struct LoadReport: Sendable {
             options.isSilent
             ? "silent"
             : options.inFlight == 0 ? "only heartbeats" : "\(options.size) bytes, \(options.inFlight) in flight"
-        let loop = options.rate.map { "\(Words.grouped(Int($0))) requests a second" }
-        return "\(target), \(options.isShort ? "short" : "long"), \(Words.grouped(options.connections)) connections, "
+        let loop = options.rate.map { "\(NumberFormat.grouped(Int($0))) requests a second" }
+        return
+            "\(target), \(options.isShort ? "short" : "long"), \(NumberFormat.grouped(options.connections)) connections, "
             + "\(load)\(loop.map { ", " + $0 } ?? "")\(isInterrupted ? " (interrupted)" : "")"
     }
 
     private var drops: String {
-        "\(Words.grouped(tally.lateness.count)) with SILENT, \(Words.grouped(tally.early)) early; later than dead_after "
+        "\(NumberFormat.grouped(tally.lateness.count)) with SILENT, \(NumberFormat.grouped(tally.early)) early; later than dead_after "
             + "behind the last byte sent by \(quantiles(tally.lateness)); behind the last WELCOME or PONG by "
             + quantiles(tally.latenessOfServer)
     }
@@ -144,14 +152,14 @@ public struct LoadReport: Sendable {
         .map { ($0.key.text, $0.value, $0.key.isOrderly) }.sorted { ($1.count, $0.name) < ($0.count, $1.name) }
     }
 
-    private func quantiles(_ times: Histogram) -> String {
+    private func quantiles(_ times: LatencyHistogram) -> String {
         guard times.count > 0 else { return "none" }
-        return "p50 \(Words.time(times.quantile(0.5))), p99 \(Words.time(times.quantile(0.99))), "
-            + "max \(Words.time(times.most))"
+        return "p50 \(NumberFormat.time(times.quantile(0.5))), p99 \(NumberFormat.time(times.quantile(0.99))), "
+            + "max \(NumberFormat.time(times.most))"
     }
 }
 
-extension Tally {
+extension LoadCounters {
     /// The outcomes of requests that were not answered, the most first.
     var outcomes: [(name: String, count: UInt64)] {
         failings.map { ($0.key.text, $0.value) }.sorted { ($1.count, $0.name) < ($0.count, $1.name) }

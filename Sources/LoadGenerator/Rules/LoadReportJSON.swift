@@ -1,12 +1,12 @@
 extension LoadReport {
     /// The same as one JSON object; times are in seconds.
     public var json: String {
-        func number(_ value: Double) -> String { Words.fixed(value, 9) }
+        func number(_ value: Double) -> String { NumberFormat.fixed(value, 9) }
         func string(_ text: String) -> String { JSONText.quoted(text) }
         func object(_ members: [(String, String)]) -> String {
             "{" + members.map { "\(string($0.0)): \($0.1)" }.joined(separator: ", ") + "}"
         }
-        func times(_ histogram: Histogram) -> String {
+        func times(_ histogram: LatencyHistogram) -> String {
             object(
                 [("count", "\(histogram.count)"), ("mean", number(histogram.mean.seconds))]
                     + [("min", number(histogram.count == 0 ? 0 : histogram.least.seconds))]

@@ -1,7 +1,7 @@
 import Framing
 
 /// Why a connection ended.
-enum Ending: Hashable, Sendable {
+enum LoadConnectionEnd: Hashable, Sendable {
     /// The server's CLOSE.
     case closed(Code)
     /// The server's CLOSE after its GOAWAY with this code.
@@ -60,11 +60,11 @@ enum Failing: Hashable, Sendable {
     case failed(Code)
     /// The server promised that no handler saw it: FAILURE(REFUSED), or an id above CLOSE's last_id; or the connection
     /// was refused, or not made.
-    case refused(Ending?)
+    case refused(LoadConnectionEnd?)
     /// No byte of it was sent.
-    case notSent(Ending)
+    case notSent(LoadConnectionEnd)
     /// UNKNOWN: it was sent, and the connection ended.
-    case lost(Ending)
+    case lost(LoadConnectionEnd)
 
     var text: String {
         switch self {

@@ -1,7 +1,7 @@
 import CPosix
 import Glibc
 
-/// From now on a crash of this process, and of those forked from it, first says the process's `LastWords`
+/// From now on a crash of this process, and of those forked from it, first says the process's `CrashNotice`
 /// (sigaction(2)): `words`, at most 128 bytes, with a 32-bit number in them. One heap is used for all threads, which a
 /// limit on the address space counts.
 public func watchCrashes(saying words: [UInt8]) {
@@ -19,11 +19,11 @@ public func preparedForCrash(_ body: () -> Void) {
 }
 
 /// What the kernel sends for a process that crashes: the words of `watchCrashes`.
-public struct LastWords {
+public struct CrashNotice {
     private let offset: Int
 
     /// With their number at `offset`, for the peer of `socket`, which is borrowed for the life of the process.
-    public init(numberAt offset: Int, to socket: borrowing Descriptor, slot: Slots.Slot) {
+    public init(numberAt offset: Int, to socket: borrowing Descriptor, slot: Scoreboard.Slot) {
         self.offset = offset
         cposix_prepare_last_words(socket.number, slot.pointer)
     }

@@ -1,4 +1,4 @@
-import Framing
+import Basics
 import Glibc
 
 /// The address of one end of a stream socket: IPv4, IPv6 or a Unix path (ip(7), ipv6(7), unix(7)).

@@ -1,5 +1,5 @@
+import Basics
 import Glibc
-import Liveness
 
 extension Instant {
     /// The monotonic clock, which no one sets (clock_gettime(2), CLOCK_MONOTONIC).

@@ -1,5 +1,5 @@
+import Basics
 import CPosix
-import Liveness
 
 /// What is ready, and under which key it was added.
 public struct ReadyEvent: Sendable {

@@ -1,5 +1,5 @@
+import Basics
 import Glibc
-import Liveness
 
 /// What poll(2) is asked about one descriptor, and what it says.
 public struct PollEntry: Sendable {

@@ -1,6 +1,6 @@
 import RawWire
 
-extension Bench {
+extension TestBench {
     func milliseconds(_ count: some BinaryInteger) -> Duration { .milliseconds(Int64(count)) }
 
     /// `share` of `milliseconds`.

@@ -1,3 +1,4 @@
+import Basics
 import Framing
 import Liveness
 
@@ -35,16 +36,16 @@ struct ClientConnection: Sendable {
     private(set) var unansweredBytes = 0
     private var decoder: FrameDecoder
     private var assembler = MessageAssembler()
-    private var liveness: ClientLiveness
+    private var liveness: ClientHeartbeat
     /// The length of each request of which the ending has not come, cancelled ones among them.
     private var unanswered: [UInt32: Int] = [:]
     private var lastID: UInt32 = 0
     /// The response of which some chunks have come.
     private var openResponse: UInt32?
-    private var cancels: PingBucket?
+    private var cancels: TokenBucket?
     /// CANCELs that the bucket does not pay for yet.
     private var heldCancels: [UInt32] = []
-    private var departure: Departure?
+    private var departure: LingeringClose?
     private var fates: [UInt32: Fate] = [:]
 
     init(
@@ -54,7 +55,7 @@ struct ClientConnection: Sendable {
         self.hello = hello
         decoder = FrameDecoder(
             from: .server, maxFrame: hello.maxFrame, maxMessage: hello.maxMessage, isShort: hello.short)
-        liveness = ClientLiveness(connectedAt: now, handshakeTimeout: handshakeTimeout, random: random)
+        liveness = ClientHeartbeat(connectedAt: now, handshakeTimeout: handshakeTimeout, random: random)
         outbox.greet(hello)
     }
 
@@ -84,7 +85,7 @@ struct ClientConnection: Sendable {
 
     /// Sends a one-way message. An empty one is paid for like a CANCEL; false where it must wait.
     mutating func send(_ message: [UInt8], at now: Instant) -> Bool {
-        if message.isEmpty, cancels?.take(at: now) == false { return false }
+        if message.isEmpty, cancels?.spend(at: now) == false { return false }
         outbox.send(.message, message[...], cost: message.count)
         return true
     }
@@ -108,7 +109,7 @@ struct ClientConnection: Sendable {
     }
 
     private mutating func sendHeldCancels(at now: Instant) {
-        while let id = heldCancels.first, cancels?.take(at: now) == true {
+        while let id = heldCancels.first, cancels?.spend(at: now) == true {
             heldCancels.removeFirst()
             outbox.cancel(id)
         }
@@ -208,7 +209,7 @@ struct ClientConnection: Sendable {
             self.welcome = welcome
             outbox.setMaxFrame(welcome.maxFrame)
             liveness.welcomed(heartbeat, at: now)
-            cancels = PingBucket(heartbeat, capacity: ClientConnection.cancelsAtOnce, at: now)
+            cancels = TokenBucket(heartbeat, capacity: ClientConnection.cancelsAtOnce)
             return .welcomed(welcome)
         case .ping(let nonce):
             try liveness.pay(at: now)
@@ -226,7 +227,7 @@ struct ClientConnection: Sendable {
                 assembler.abandon()
             }
             // What is left of it would be sent in vain; CANCEL says that it does not come (section 4.8).
-            if outbox.isUnfinished(id), cancels?.take(at: now) == true { outbox.cancel(id) }
+            if outbox.isUnfinished(id), cancels?.spend(at: now) == true { outbox.cancel(id) }
             forget(id)
             return .failure(id: id, failure)
         case .goAway(let goAway):
@@ -274,7 +275,7 @@ struct ClientConnection: Sendable {
             // The server's end of stream is on its way behind its CLOSE. Who ends first keeps TIME_WAIT, so it is
             // waited for, as long as that is still at once.
             let slack = welcome.map { .milliseconds($0.deadAfter) / 10 } ?? Duration.milliseconds(100)
-            depart(.silent(until: now + min(slack, Departure.linger)))
+            depart(.silent(until: now + min(slack, LingeringClose.linger)))
             if !outbox.isEmpty { departure?.giveUp() }
         } else {
             depart(.drop(at: now, peerIsDone: true))
@@ -306,7 +307,7 @@ struct ClientConnection: Sendable {
         return wasDeparting ? nil : .ended(ConnectionError(.broken, text))
     }
 
-    private mutating func depart(_ departure: Departure) {
+    private mutating func depart(_ departure: LingeringClose) {
         self.departure = departure
         liveness.ended()
     }

@@ -1,3 +1,4 @@
+import Basics
 import Framing
 import Liveness
 
@@ -48,7 +49,7 @@ struct Session: Sendable {
     private var isProved = false
     /// Whether the program has asked for the end.
     private var isClosing = false
-    private var calls = Calls()
+    private var calls = PendingCalls()
     /// No request is sent before, because the server refused one and named this time.
     private var heldUntil: Instant?
     /// A short connection that has its answer waits for the server's CLOSE until then, so that the server closes first.
@@ -300,7 +301,7 @@ struct Session: Sendable {
     }
 
     private mutating func answered(at now: Instant) {
-        if hello.short { answeredUntil = now + Departure.linger }
+        if hello.short { answeredUntil = now + LingeringClose.linger }
         leaveIfDone(at: now)
     }
 

@@ -1,5 +1,5 @@
+import Basics
 import Framing
-import Liveness
 
 /// Who gets a process, and why another does not. It counts what the parent itself has forked and reaped, and believes
 /// children in one thing alone: which of them have had their HELLO.
@@ -34,10 +34,10 @@ struct Admission {
 
     private var options: ServerOptions
     private var rules: AddressRules
-    private var rate: Rate?
+    private var rate: TokenBucket?
     private(set) var penalties = Penalties()
     private(set) var connections = 0
-    private var perSource: [Source: Int] = [:]
+    private var perSource: [SourceNetwork: Int] = [:]
     /// The slots of children that have not had their HELLO when they were asked last.
     private var greeting: Set<Int> = []
     /// How many clients were refused, by reason.
@@ -46,13 +46,13 @@ struct Admission {
     init(_ options: ServerOptions) {
         self.options = options
         rules = AddressRules(allow: options.allow, deny: options.deny)
-        rate = options.maxRate.map { Rate(perSecond: $0) }
+        rate = options.maxRate.map { TokenBucket(perSecond: $0) }
     }
 
     /// Judges by other options from now on; `children` are all that there are, which may not have been counted until
     /// now, or not in this way.
     mutating func take(_ options: ServerOptions, children: [(address: UInt128?, slot: Int)]) {
-        if options.maxRate != self.options.maxRate { rate = options.maxRate.map { Rate(perSecond: $0) } }
+        if options.maxRate != self.options.maxRate { rate = options.maxRate.map { TokenBucket(perSecond: $0) } }
         self.options = options
         rules = AddressRules(allow: options.allow, deny: options.deny)
         perSource = [:]
@@ -91,8 +91,8 @@ struct Admission {
             }
         }
         // The last: only who would be let in pays for it.
-        if let wait = rate?.take(at: now) {
-            return refuse(.rate, "--max-rate \(options.maxRate ?? 0) is reached", wait: wait, using: &random)
+        if !(rate?.spend(at: now) ?? true), let next = rate?.nextToken(at: now) {
+            return refuse(.rate, "--max-rate \(options.maxRate ?? 0) is reached", wait: next - now, using: &random)
         }
         return nil
     }

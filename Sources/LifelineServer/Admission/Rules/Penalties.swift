@@ -1,4 +1,4 @@
-import Liveness
+import Basics
 
 /// What sources owe for handshakes that failed: each costs ten seconds, which pass by themselves. Whoever owes more than
 /// a minute is refused until that is no longer so; whoever fails less than once in ten seconds never is.
@@ -8,7 +8,7 @@ import Liveness
 struct Penalties {
     /// A source that owes something.
     struct Debt: Equatable {
-        let source: Source
+        let source: SourceNetwork
         /// How long it is until nothing is left of it.
         let left: Duration
         /// How long it is refused; zero where it is not.
@@ -22,7 +22,7 @@ struct Penalties {
 
     private let mostSources: Int
     /// When each source will owe nothing.
-    private var paidAt: [Source: Instant] = [:]
+    private var paidAt: [SourceNetwork: Instant] = [:]
 
     init(mostSources: Int = 16384) { self.mostSources = mostSources }
 
@@ -30,14 +30,14 @@ struct Penalties {
     var count: Int { paidAt.count }
 
     /// A client of this source has failed the handshake.
-    mutating func failed(_ source: Source, at now: Instant) {
+    mutating func failed(_ source: SourceNetwork, at now: Instant) {
         let old = paidAt[source]
         if old == nil, paidAt.count >= mostSources { makeRoom(at: now) }
         paidAt[source] = min(max(old ?? now, now) + Penalties.perFailure, now + Penalties.longest)
     }
 
     /// How long clients of this source are refused; nil where they are not.
-    func refused(_ source: Source, at now: Instant) -> Duration? {
+    func refused(_ source: SourceNetwork, at now: Instant) -> Duration? {
         guard let paidAt = paidAt[source] else { return nil }
         let refused = paidAt - now - Penalties.tolerated
         return refused > .zero ? refused : nil

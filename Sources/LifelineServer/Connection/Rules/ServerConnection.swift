@@ -1,3 +1,4 @@
+import Basics
 import Framing
 import Liveness
 
@@ -26,7 +27,7 @@ struct ServerConnection {
     private let terms: Terms
     /// Who may connect; nil where everybody may.
     private let tokens: Tokens?
-    private var liveness: ServerLiveness
+    private var liveness: ServerHeartbeat
     private var decoder: FrameDecoder
     private var assembler = MessageAssembler()
     private(set) var outbox = Outbox()
@@ -40,7 +41,7 @@ struct ServerConnection {
 
     /// What of the bytes received last is not decoded yet.
     private var undecoded = 0..<0
-    private var work: Workload
+    private var work: RequestQueue
     /// What the handler is told as soon as it can be, whatever it works on.
     private var told: [Event] = []
     /// The request of which chunks are coming, how many bytes have, and since when.
@@ -62,9 +63,9 @@ struct ServerConnection {
     private var retryAfter: UInt32 = 0
 
     /// Set once CLOSE is queued.
-    private(set) var departure: Departure?
+    private(set) var departure: LingeringClose?
     /// Why the connection ends: for the log and the handler.
-    private(set) var ending = Ending.closed(.normal, "", by: .server)
+    private(set) var ending = CloseReason.closed(.normal, "", by: .server)
     private(set) var requestsServed: UInt64 = 0
     private(set) var bytesIn: UInt64 = 0
     /// The round trips that were proved and not taken yet.
@@ -79,10 +80,10 @@ struct ServerConnection {
         width: Int = .max, handlerTimeout: Duration? = nil
     ) {
         self.id = id
-        work = Workload(width: width, timeout: handlerTimeout)
+        work = RequestQueue(width: width, timeout: handlerTimeout)
         self.terms = terms
         self.tokens = tokens
-        liveness = ServerLiveness(acceptedAt: acceptedAt, handshakeTimeout: handshakeTimeout)
+        liveness = ServerHeartbeat(acceptedAt: acceptedAt, handshakeTimeout: handshakeTimeout)
         decoder = FrameDecoder(from: .client, maxFrame: terms.maxFrame, maxMessage: terms.maxMessage)
     }
 
@@ -505,7 +506,7 @@ struct ServerConnection {
     }
 
     /// What it does, to be shown.
-    @inline(__always) var state: ConnectionState {
+    @inline(__always) var state: ConnectionActivity {
         if departure != nil { return .closing }
         guard hasGreeted else { return .greeting }
         return inFlight > 0 ? .working : .idle
@@ -535,7 +536,7 @@ struct ServerConnection {
     /// the handler was given.
     var lastID: UInt32 { max(shortID, work.lastID) }
 
-    private mutating func leave(_ departure: Departure) {
+    private mutating func leave(_ departure: LingeringClose) {
         giveUp()
         self.departure = departure
         liveness.ended()

@@ -16,13 +16,13 @@ package struct ConnectionTable: Sendable {
     package init() {}
 
     /// The states that there are.
-    package static let states = ConnectionState.allCases.map(\.name)
+    package static let states = ConnectionActivity.allCases.map(\.name)
 
     /// The rows that are wanted, in the order that is wanted.
     package func rows(of all: [JSONObject]) -> [JSONObject] {
         let wanted = all.filter { row in
-            (peer.map { Text.holds(row.text("peer"), $0) } ?? true)
-                && (name.map { Text.holds(row.text("name"), $0) } ?? true)
+            (peer.map { Escaping.holds(row.text("peer"), $0) } ?? true)
+                && (name.map { Escaping.holds(row.text("name"), $0) } ?? true)
                 && (state.map { row.text("state") == $0 } ?? true)
         }
         // Rows with the same value stay in the order of their ids.
@@ -82,7 +82,7 @@ package struct ConnectionTable: Sendable {
         func exact(_ key: String) -> String {
             if case .number(let number)? = row[key] { number } else { "-" }
         }
-        func text(_ key: String) -> String { row.text(key).map { Text.plain($0, most: 40) } ?? "-" }
+        func text(_ key: String) -> String { row.text(key).map { Escaping.plain($0, most: 40) } ?? "-" }
         return [
             exact("id"), exact("pid"), text("peer"), text("name"), text("state"),
             row.number("age").map(time) ?? "-", row.number("heard").map(time) ?? "-",

@@ -1,4 +1,4 @@
-import Liveness
+import Basics
 
 /// What an operator asks a server, on its control socket.
 ///
@@ -55,11 +55,11 @@ package enum ControlRequest: Equatable, Sendable {
         let words = line.split { $0 == " " || $0 == "\r" }.map(String.init)
         guard words.count >= 3, words[0] == "lifeline" else {
             throw Mistake(
-                error: "bad_request", text: "expected 'lifeline 1 COMMAND', got '\(Text.plain(line, most: 80))'")
+                error: "bad_request", text: "expected 'lifeline 1 COMMAND', got '\(Escaping.plain(line, most: 80))'")
         }
         guard words[1] == "\(ControlRequest.version)" else {
             throw Mistake(
-                error: "bad_version", text: "version 1 is spoken here, not '\(Text.plain(words[1], most: 80))'")
+                error: "bad_version", text: "version 1 is spoken here, not '\(Escaping.plain(words[1], most: 80))'")
         }
         try self.init(words[2], Array(words[3...]))
     }
@@ -85,7 +85,8 @@ package enum ControlRequest: Equatable, Sendable {
             guard let id = UInt64(arguments[0]), id > 0 else {
                 throw Mistake(
                     error: "bad_request",
-                    text: "'\(Text.plain(arguments[0], most: 80))' is not the number of a connection: see 'connections'"
+                    text:
+                        "'\(Escaping.plain(arguments[0], most: 80))' is not the number of a connection: see 'connections'"
                 )
             }
             self = .drop(id)
@@ -93,14 +94,14 @@ package enum ControlRequest: Equatable, Sendable {
             guard let level = LogLevel(rawValue: arguments[0]) else {
                 throw Mistake(
                     error: "bad_request",
-                    text: "'\(Text.plain(arguments[0], most: 80))' is not a level: error, warning, info or debug")
+                    text: "'\(Escaping.plain(arguments[0], most: 80))' is not a level: error, warning, info or debug")
             }
             self = .logLevel(level)
         default:
             throw Mistake(
                 error: "bad_request",
                 text:
-                    "'\(Text.plain(([command] + arguments).joined(separator: " "), most: 80))' is no command: expected "
+                    "'\(Escaping.plain(([command] + arguments).joined(separator: " "), most: 80))' is no command: expected "
                     + "status, connections, drop ID, drain, reload, penalties, lift RANGE or log-level LEVEL")
         }
     }
@@ -146,7 +147,7 @@ enum ControlAnswer {
 
     /// The row of a connection. What the parent knows itself is sure; `figures` are what its child says.
     static func row(
-        id: UInt64, pid: Int32, peer: String, acceptedAt: Instant, _ figures: Figures, at now: Instant
+        id: UInt64, pid: Int32, peer: String, acceptedAt: Instant, _ figures: ConnectionStatistics, at now: Instant
     ) -> JSONObject {
         var row = JSONObject()
         row.add("id", id)

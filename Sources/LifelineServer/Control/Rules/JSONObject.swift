@@ -21,7 +21,7 @@ package struct JSONObject: Equatable, Sendable {
     mutating func add(_ key: String, _ number: some FixedWidthInteger) { add(key, value: .number("\(number)")) }
     /// Seconds.
     mutating func add(_ key: String, _ duration: Duration?, decimals: Int = 3) {
-        add(key, value: duration.map { .number(Text.seconds($0, decimals: decimals)) } ?? .null)
+        add(key, value: duration.map { .number(Escaping.seconds($0, decimals: decimals)) } ?? .null)
     }
     private mutating func add(_ key: String, value: Value) { members.append((key, value)) }
 
@@ -39,7 +39,7 @@ package struct JSONObject: Equatable, Sendable {
     package var words: [(key: String, value: String)] {
         members.map { key, value in
             switch value {
-            case .text(let text): (key, Text.plain(text))
+            case .text(let text): (key, Escaping.plain(text))
             case .number(let number): (key, number)
             case .bool(let flag): (key, flag ? "yes" : "no")
             case .null: (key, "-")
@@ -51,7 +51,7 @@ package struct JSONObject: Equatable, Sendable {
     package var line: String {
         let members = members.map { key, value in
             switch value {
-            case .text(let text): "\"\(key)\":\"\(Text.json(text))\""
+            case .text(let text): "\"\(key)\":\"\(Escaping.json(text))\""
             case .number(let number): "\"\(key)\":\(number)"
             case .bool(let flag): "\"\(key)\":\(flag)"
             case .null: "\"\(key)\":null"

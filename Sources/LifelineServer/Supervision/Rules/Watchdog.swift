@@ -1,4 +1,4 @@
-import Liveness
+import Basics
 
 /// When to tell a supervisor that the parent is alive (WATCHDOG_USEC in sd_notify(3)).
 ///

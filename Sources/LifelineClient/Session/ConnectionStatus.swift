@@ -1,0 +1,75 @@
+import Synchronization
+
+/// What the program sees of one connection: its state, its events, and whether it is open yet.
+///
+/// The thread of input and output writes, any other thread reads.
+final class ConnectionStatus: Sendable {
+    private struct Shared {
+        var state = ConnectionState.connecting
+        var waiters: [CheckedContinuation<ConnectionError?, Never>] = []
+    }
+
+    /// Of events that nobody reads the newest are kept.
+    private static let eventsKept = 256
+
+    let events: AsyncStream<ConnectionEvent>
+    private let continuation: AsyncStream<ConnectionEvent>.Continuation
+    private let shared = Mutex(Shared())
+
+    init() {
+        (events, continuation) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(ConnectionStatus.eventsKept))
+    }
+
+    var state: ConnectionState { shared.withLock { $0.state } }
+
+    /// Why there will be no connection any more, where that is so.
+    var end: ConnectionError? {
+        if case .closed(let error) = state { error } else { nil }
+    }
+
+    /// Waits until the first connection is open (nil) or will never be (why).
+    func waitUntilOpen() async -> ConnectionError? {
+        await withCheckedContinuation { continuation in
+            let outcome: ConnectionError?? = shared.withLock { shared in
+                switch shared.state {
+                case .open, .goingAway: return .some(nil)
+                case .closed(let error): return .some(error)
+                case .connecting, .waiting:
+                    shared.waiters.append(continuation)
+                    return nil
+                }
+            }
+            if let outcome { continuation.resume(returning: outcome) }
+        }
+    }
+
+    func tell(_ event: ConnectionEvent) {
+        continuation.yield(event)
+        if case .closed = event { continuation.finish() }
+    }
+
+    func set(_ state: ConnectionState) {
+        let waiters = shared.withLock { shared in
+            shared.state = state
+            switch state {
+            case .open, .goingAway, .closed: return shared.waiters.take()
+            case .connecting, .waiting: return []
+            }
+        }
+        for waiter in waiters {
+            if case .closed(let error) = state {
+                waiter.resume(returning: error)
+            } else {
+                waiter.resume(returning: nil)
+            }
+        }
+    }
+}
+
+extension Array {
+    /// Empties the array and returns what was in it.
+    mutating func take() -> [Element] {
+        defer { self = [] }
+        return self
+    }
+}

@@ -1,0 +1,73 @@
+import Basics
+import Framing
+
+extension UInt64 {
+    /// Adds a number that is not to be trusted: the most that there is stays that.
+    mutating func add(_ other: UInt64) {
+        let (sum, isTooMuch) = addingReportingOverflow(other)
+        self = isTooMuch ? .max : sum
+    }
+}
+
+/// Why a connection ended, of a bounded number of reasons.
+struct CloseReasonLabel: Hashable, Comparable {
+    /// The name of a code of Protocol.md, OTHER for a code without one, LOST without CLOSE, DIED of a process that ended
+    /// before its connection.
+    let reason: String
+    /// `client`, `server` or `none`.
+    let by: String
+
+    static let died = CloseReasonLabel(reason: "DIED", by: "none")
+    private static let lost = CloseReasonLabel(reason: "LOST", by: "none")
+    /// No code of the wire has this number.
+    private static let lostNumber: UInt32 = 0x10000
+
+    private init(reason: String, by: String) {
+        self.reason = reason
+        self.by = by
+    }
+
+    /// What a child wrote of its end; nothing of it is trusted.
+    init(reason: UInt32, by: UInt32) {
+        if reason == CloseReasonLabel.lostNumber {
+            self = .lost
+        } else {
+            let code = UInt16(exactly: reason).map { Code(rawValue: $0) }
+            self.init(reason: CloseReasonLabel.name(of: code), by: by == 0 ? "client" : "server")
+        }
+    }
+
+    /// The name of a code; those that no version of the protocol has share one.
+    static func name(of code: Code?) -> String {
+        guard let code, code.rawValue <= Code.internal.rawValue else { return "OTHER" }
+        return code.description
+    }
+
+    /// The two numbers of an ending.
+    static func numbers(of ending: CloseReason) -> (reason: UInt32, by: UInt32) {
+        switch ending {
+        case .closed(let code, _, let side): (UInt32(code.rawValue), side == .client ? 0 : 1)
+        case .lost: (lostNumber, 0)
+        }
+    }
+
+    static func < (left: CloseReasonLabel, right: CloseReasonLabel) -> Bool {
+        (left.reason, left.by) < (right.reason, right.by)
+    }
+}
+
+/// What a child shows of itself: never trusted, only shown and added up.
+struct ConnectionStatistics {
+    var state = ConnectionActivity.greeting
+    var heardAt: Instant?
+    var roundTrip: Duration?
+    var inFlight: UInt32 = 0
+    var requests: UInt64 = 0
+    var bytesIn: UInt64 = 0
+    var bytesOut: UInt64 = 0
+    /// nil as long as there was none.
+    var roundTrips: Histogram?
+    var name: String?
+    var cause: CloseReasonLabel?
+    var lateness: Duration?
+}

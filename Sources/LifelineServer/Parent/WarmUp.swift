@@ -1,0 +1,113 @@
+import Basics
+import Framing
+import Posix
+
+/// A few connections that the parent serves itself, with nobody behind them, before it forks its first child.
+///
+/// Swift's runtime makes the metadata of generic types, and all that is `static let` or lazy, when it is used for the
+/// first time. In a child that would be some hundred microseconds and a private copy of each page that it writes, for
+/// every connection anew. What the parent has used before it forks is there in all children, and shared.
+struct WarmUp {
+    /// What a client says.
+    private enum Part: CaseIterable {
+        /// A request, and it is over.
+        case short
+        /// All that a client may say, and CLOSE.
+        case long
+        /// What no client may say: it is dropped, with a warning.
+        case wrong
+    }
+
+    private let service: ConnectionProcess.Service
+    private let log: Log
+    private let orders: ChildCommands.Own
+
+    init(_ options: ServerOptions, log: Log, orders: ChildCommands.Own) {
+        var options = options
+        // Nobody is waited for.
+        options.timeout = .milliseconds(100)
+        options.grace = .zero
+        service = options.service
+        self.log = Log(muting: log)
+        self.orders = orders
+    }
+
+    /// Needs a slot for a moment. What the system refuses here it will refuse, and say, where it matters.
+    func run(in slots: inout Scoreboard) {
+        let slot = slots.take()
+        for part in Part.allCases { try? serve(part, slots[slot]) }
+        CrashNotice.forget()
+        slots.giveBack(slot)
+        waitForSilence()
+    }
+
+    private func serve(_ part: Part, _ slot: Scoreboard.Slot) throws(SystemError) {
+        guard let peer = SocketAddress(host: "127.0.0.1", port: 1) else { return }
+        let pair = try SocketPair()
+        _ = try pair.other.send(conversation(part)[...])
+        pair.other.shutdownWriting()
+        let worker = InlineHandlerRunner(WarmUpHandler()) { hello, tokenName, desk in
+            Connection(id: 0, address: peer, options: hello.options, tokenName: tokenName, desk: desk)
+        }
+        var child = ConnectionProcess(
+            pair.one, peer: peer, id: 0, acceptedAt: .now, service: service, handshakeTimeout: .seconds(1), tokens: nil,
+            log: log, slot: slot, orders: orders, title: nil, worker: worker,
+            signals: OwnedResource(try SignalDescriptor([])),
+            buffer: ConnectionProcess.firstBuffer)
+        _ = child.run()
+    }
+
+    /// All that a client says, in one piece.
+    private func conversation(_ part: Part) -> [UInt8] {
+        var client = Outbox()
+        client.greet(Hello(short: part == .short))
+        client.setMaxFrame(Limits.defaultMaxFrame)
+        client.send(.request, id: 1, [0], cost: 1)
+        switch part {
+        case .short: break
+        case .long:
+            client.ping(1)
+            client.send(.message, [0], cost: 1)
+            client.close(Close(.normal))
+        case .wrong:
+            client.send(.request, id: 1, [0], cost: 1)
+        }
+        return Array(client.unsent)
+    }
+
+    /// The client is asked by the server and answers, is asked again, and so on; no time passes meanwhile.
+    private func waitForSilence() {
+        var now = Instant.now
+        var connection = ServerConnection(
+            id: 0, terms: service.terms, handshakeTimeout: .seconds(1), acceptedAt: now)
+        var client = Outbox()
+        client.greet(Hello())
+        client.setMaxFrame(Limits.defaultMaxFrame)
+        for _ in 0..<3 {
+            let bytes = Array(client.unsent)
+            if !bytes.isEmpty {
+                client.wrote(bytes.count)
+                connection.received(bytes.count, at: now)
+                while connection.next(in: bytes, at: now) != nil {}
+                _ = connection.takeRoundTrips()
+                if !connection.outbox.isEmpty { connection.wrote(connection.outbox.unsent.count, at: now) }
+            }
+            guard let next = connection.deadline else { return }
+            now = next
+            connection.woke(at: now)
+            connection.judge(at: now)
+            guard !connection.outbox.isEmpty else { return }
+            // What it says ends with the nonce, where it asks.
+            let nonce = connection.outbox.unsent.suffix(8).reduce(0) { $0 << 8 | UInt64($1) }
+            connection.wrote(connection.outbox.unsent.count, at: now)
+            client.answer(with: Pong(nonce: nonce))
+        }
+    }
+}
+
+/// The same bytes back.
+private struct WarmUpHandler: Handler {
+    let answersAtOnce = true
+
+    func respond(to request: Request) -> Response { Response(request.bytes) }
+}

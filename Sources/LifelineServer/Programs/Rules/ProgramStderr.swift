@@ -1,0 +1,75 @@
+import Basics
+
+/// What a program writes to its standard error: lines for the log, and the end of it for the client.
+struct ProgramStderr {
+    struct Line: Equatable {
+        let text: String
+        /// Lines before it that were too many to be logged.
+        let skipped: UInt64
+    }
+
+    /// A line is cut off here.
+    static let longestLine = 2048
+    /// So much of the end is told to the client of a request that failed.
+    static let longestTail = 400
+    /// Up to 100 lines are logged at once, and 20 in each second after that.
+    private static let burst = 100
+    private static let perSecond = 20
+
+    private var line: [UInt8] = []
+    private var lastBytes: [UInt8] = []
+    private var allowance = TokenBucket(capacity: burst, refill: .seconds(1) / perSecond)
+    /// Lines that have not been logged and that no logged line has told of.
+    private(set) var skipped: UInt64 = 0
+
+    /// The end of what was written, repaired to be UTF-8, without white space at its ends.
+    var tail: String {
+        let text = String(decoding: lastBytes.suffix(ProgramStderr.longestTail), as: UTF8.self)
+        guard let first = text.firstIndex(where: { !$0.isWhitespace }) else { return "" }
+        let last = text.lastIndex { !$0.isWhitespace }!
+        return String(text[first...last])
+    }
+
+    /// The lines to be logged of what was written.
+    mutating func append(_ bytes: ArraySlice<UInt8>, at now: Instant) -> [Line] {
+        lastBytes = (lastBytes + bytes.suffix(ProgramStderr.longestTail)).suffix(ProgramStderr.longestTail)
+        var lines: [Line] = []
+        var rest = bytes
+        while let end = rest.firstIndex(of: 0x0A), allowance.spend(at: now) {
+            keep(rest[..<end])
+            lines.append(endLine())
+            rest = rest[(end + 1)...]
+        }
+        // The lines of a flood cost no more than to be counted.
+        if let end = rest.lastIndex(of: 0x0A) {
+            skipped += rest[...end].reduce(0) { $0 + ($1 == 0x0A ? 1 : 0) }
+            line.removeAll(keepingCapacity: true)
+            rest = rest[(end + 1)...]
+        }
+        keep(rest)
+        return lines
+    }
+
+    /// The line that was begun and not ended when the program closed its standard error.
+    mutating func end(at now: Instant) -> Line? {
+        return line.isEmpty || !allowance.spend(at: now) ? nil : endLine()
+    }
+
+    /// The next program writes.
+    mutating func restart() {
+        line = []
+        lastBytes = []
+    }
+
+    private mutating func keep(_ bytes: ArraySlice<UInt8>) {
+        line.append(contentsOf: bytes.prefix(max(0, ProgramStderr.longestLine - line.count)))
+    }
+
+    private mutating func endLine() -> Line {
+        defer {
+            line.removeAll(keepingCapacity: true)
+            skipped = 0
+        }
+        return Line(text: String(decoding: line, as: UTF8.self), skipped: skipped)
+    }
+}

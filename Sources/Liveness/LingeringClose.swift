@@ -1,0 +1,71 @@
+import Basics
+
+/// The end of a connection once CLOSE is queued (Protocol.md, sections 7.1 and 7.5).
+///
+/// CLOSE is written, writing is shut down, and reading goes on for a bounded time, because closing a socket with
+/// unread bytes in it sends a reset, and a reset destroys what the peer has not read yet: the reason.
+public struct LingeringClose: Sendable {
+    /// How long a side reads on after its CLOSE.
+    public static let linger = Duration.seconds(1)
+
+    private enum Stage {
+        /// CLOSE and what is before it are being written, until the instant, or for as long as the peer reads.
+        case flushing(until: Instant?)
+        /// CLOSE is written; only the peer's end is waited for.
+        case lingering(until: Instant)
+        case over
+    }
+
+    private var stage: Stage
+    /// Whether the peer has nothing more to say: its CLOSE or its end of stream has come.
+    private var peerIsDone: Bool
+
+    /// An orderly end: what is queued is written for as long as the peer takes it.
+    public static func orderly(peerIsDone: Bool) -> LingeringClose {
+        LingeringClose(stage: .flushing(until: nil), peerIsDone: peerIsDone)
+    }
+
+    /// A drop: what the kernel does not take within the linger is lost.
+    public static func drop(at now: Instant, peerIsDone: Bool) -> LingeringClose {
+        LingeringClose(stage: .flushing(until: now + linger), peerIsDone: peerIsDone)
+    }
+
+    /// The end that the peer has announced: nothing is said, and its end of stream is waited for until the instant.
+    public static func silent(until: Instant) -> LingeringClose {
+        LingeringClose(stage: .lingering(until: until), peerIsDone: false)
+    }
+
+    /// Whether the socket can be closed.
+    public var isOver: Bool { if case .over = stage { true } else { false } }
+    /// Whether CLOSE, or something before it, is not with the kernel yet.
+    public var isFlushing: Bool { if case .flushing = stage { true } else { false } }
+
+    /// When this stage ends by itself; nil while the peer is given the time it takes.
+    public var deadline: Instant? {
+        switch stage {
+        case .flushing(let until): until
+        case .lingering(let until): until
+        case .over: nil
+        }
+    }
+
+    /// All is written: the caller shuts down writing.
+    public mutating func flushed(at now: Instant) {
+        guard isFlushing else { return }
+        stage = peerIsDone ? .over : .lingering(until: now + LingeringClose.linger)
+    }
+
+    /// The peer's CLOSE or its end of stream came.
+    public mutating func peerEnded() {
+        peerIsDone = true
+        if case .lingering = stage { stage = .over }
+    }
+
+    /// Nothing more can be written or read: the connection broke, or a slow reader's time is up.
+    public mutating func giveUp() { stage = .over }
+
+    /// Ends the stage whose time is up.
+    public mutating func woke(at now: Instant) {
+        if let deadline, deadline <= now { stage = .over }
+    }
+}

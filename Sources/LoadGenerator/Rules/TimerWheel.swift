@@ -1,0 +1,94 @@
+/// One deadline for each of many connections, good for tens of thousands: to set one and to find those that have come
+/// costs the same however many there are.
+///
+/// A ring of lists, each for about a millisecond. A deadline beyond the ring is put at its end, and whoever it belongs
+/// to is woken there and asks again; so a deadline that moves on all the time need not be set anew each time.
+struct TimerWheel {
+    /// A slot is 2^20 ns long, 1.05 ms.
+    private static let shift: Int64 = 20
+    private static let slots = 4096
+
+    private var first = [Int32](repeating: -1, count: slots)
+    private var next: [Int32]
+    private var previous: [Int32]
+    /// The slot of each, or -1.
+    private var slot: [Int32]
+    /// What was asked for.
+    private var deadlines: [Nanoseconds]
+    /// A bit for each slot that is not empty.
+    private var used = [UInt64](repeating: 0, count: slots / 64)
+    /// The first slot of time that was not looked at yet.
+    private var position: Int64
+
+    init(count: Int, at now: Nanoseconds) {
+        next = Array(repeating: -1, count: count)
+        previous = next
+        slot = next
+        deadlines = Array(repeating: .never, count: count)
+        position = now.count >> TimerWheel.shift
+    }
+
+    /// When `index` wanted to be woken.
+    func deadline(of index: Int) -> Nanoseconds { deadlines[index] }
+
+    /// Wakes `index` at `deadline`, or a little earlier and often if that is far off, in place of what was set before.
+    mutating func set(_ index: Int, _ deadline: Nanoseconds) {
+        remove(index)
+        deadlines[index] = deadline
+        guard deadline != .never else { return }
+        // The slot behind the deadline: never too early.
+        let wanted = deadline.count >> TimerWheel.shift + 1
+        let place = Int32(
+            min(max(wanted, position), position + Int64(TimerWheel.slots) - 1) & Int64(TimerWheel.slots - 1))
+        slot[index] = place
+        let head = first[Int(place)]
+        next[index] = head
+        previous[index] = -1
+        if head >= 0 { previous[Int(head)] = Int32(index) }
+        first[Int(place)] = Int32(index)
+        used[Int(place) >> 6] |= 1 << UInt64(place & 63)
+    }
+
+    mutating func remove(_ index: Int) {
+        let place = Int(slot[index])
+        guard place >= 0 else { return }
+        if previous[index] >= 0 { next[Int(previous[index])] = next[index] } else { first[place] = next[index] }
+        if next[index] >= 0 { previous[Int(next[index])] = previous[index] }
+        if first[place] < 0 { used[place >> 6] &= ~(1 << UInt64(place & 63)) }
+        slot[index] = -1
+    }
+
+    /// One whose slot has come; it is out of the wheel then. nil where there is none (left).
+    mutating func popExpired(at now: Nanoseconds) -> Int? {
+        let end = now.count >> TimerWheel.shift
+        while position <= end {
+            let place = Int(position & Int64(TimerWheel.slots - 1))
+            if first[place] >= 0 {
+                let index = Int(first[place])
+                remove(index)
+                return index
+            }
+            position = min(nextUsed() ?? end + 1, end + 1)
+        }
+        return nil
+    }
+
+    /// When the next one may have to be woken; `never` where none waits.
+    var nextExpiry: Nanoseconds { nextUsed().map { Nanoseconds($0 << TimerWheel.shift) } ?? .never }
+
+    /// The first slot of time from `position` on that is not empty.
+    private func nextUsed() -> Int64? {
+        let start = Int(position & Int64(TimerWheel.slots - 1))
+        let words = used.count
+        for step in 0...words {
+            let word = (start >> 6 + step) % words
+            var bits = used[word]
+            if step == 0 { bits &= ~0 << UInt64(start & 63) }
+            if step == words { bits &= ~(~0 << UInt64(start & 63)) }
+            guard bits != 0 else { continue }
+            let place = word << 6 + bits.trailingZeroBitCount
+            return position + Int64((place - start + TimerWheel.slots) & (TimerWheel.slots - 1))
+        }
+        return nil
+    }
+}

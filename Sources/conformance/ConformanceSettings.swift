@@ -1,0 +1,97 @@
+import Arguments
+import RawWire
+
+/// What the command line of `conformance` says.
+struct ConformanceSettings {
+    enum Subject: Sendable { case server, client }
+
+    var operands: [String] = []
+    var list = false
+    var coverage: String?
+    var only: [String] = []
+    var isStrict = false
+    var jobs = 1
+    var again = 0
+    var scale = 1.0
+    var chop: Int?
+    var junit: String?
+    var json: String?
+    var html: String?
+    var port: UInt16 = 0
+    var known = ServerBench.Known()
+
+    /// What is to be judged, and where or how to start it.
+    func subject() throws(UsageError) -> (Subject, [String]) {
+        guard let first = operands.first else {
+            throw UsageError(
+                "say what to judge: conformance server HOST:PORT, or conformance client -- COMMAND; see --help")
+        }
+        let rest = Array(operands.dropFirst())
+        switch first {
+        case "server": return (.server, rest)
+        case "client": return (.client, rest)
+        default: throw UsageError("'\(first)' can't be judged: it is server or client; see --help")
+        }
+    }
+
+    static let command = Command<ConformanceSettings>(
+        "conformance", operands: "server HOST:PORT | client -- COMMAND ...",
+        summary: "Judges any server or any client of the Lifeline protocol by the bytes that it sends.",
+        flags: [
+            Flag("--list", "print the cases, and run none") { $0.list = true },
+            Flag("--coverage", "FILE", "print the requirements of this Protocol.md that have no case") {
+                $0.coverage = $1
+            },
+            Flag("--only", "PREFIX", "run only cases whose id or requirement begins so; may be repeated") {
+                $0.only.append($1)
+            },
+            Flag("--strict", "a SHOULD that is not kept counts as a failure") { $0.isStrict = true },
+            Flag("--jobs", "N", "cases at a time (1)") { settings, text throws(UsageError) in
+                settings.jobs = try Value.integer(text, in: 1...64)
+            },
+            Flag("--again", "N", "try a case that failed up to N times more, alone: a busy machine passes then (0)") {
+                settings, text throws(UsageError) in
+                settings.again = try Value.integer(text, in: 0...10)
+            },
+            Flag("--scale", "FACTOR", "multiply all times, from 0.1 to 10 (1)") { settings, text throws(UsageError) in
+                guard let scale = Double(text), (0.1...10).contains(scale) else {
+                    throw UsageError("'\(text)' is not a factor from 0.1 to 10")
+                }
+                settings.scale = scale
+            },
+            Flag("--chop", "BYTES", "hand so many bytes at a time to the kernel (all at once)") {
+                settings, text throws(UsageError) in
+                settings.chop = try Value.integer(text, in: 1...65536)
+            },
+            Flag("--junit", "FILE", "write a report for build servers") { $0.junit = $1 },
+            Flag("--json", "FILE", "write a report for programs") { $0.json = $1 },
+            Flag("--html", "FILE", "write a page with the wire log of each case") { $0.html = $1 },
+            Flag("--port", "PORT", "client: where to listen (0: the system chooses; see {port})") {
+                settings, text throws(UsageError) in
+                settings.port = try Value.integer(text, in: 0...UInt16.max)
+            },
+            Flag("--handshake-timeout", "DURATION", "server: the one that it was started with (10)") {
+                settings, text throws(UsageError) in
+                settings.known.handshakeTimeout = try Value.duration(text)
+            },
+            Flag(
+                "--max-connections", "N", "server: the limit that it was started with (the cases about it are skipped)"
+            ) {
+                settings, text throws(UsageError) in
+                settings.known.maxConnections = try Value.integer(text, in: 1...10_000)
+            },
+        ],
+        notes: """
+            A server is judged as it is: it should echo each request, and its --timeout should be a second or more. The
+            cases ask for the short times that they need in HELLO.
+
+            A client is started anew for each case: COMMAND connects to 127.0.0.1 and the port that stands in it as {port}
+            (or to --port), with {mode} replaced by long or short; it sends each line of its standard input as a request,
+            and leaves at its end. Without {mode} the cases for short connections are skipped.
+
+            Each case has two verdicts: what was done, and how the connection was closed. Exit status: 0 where every MUST
+            is kept (with --strict every SHOULD too), 1 where one is not, 64 for a wrong command line, 69 where there is
+            nothing to judge, 74 where a report cannot be written.
+            """,
+        addOperand: { $0.operands.append($1) })
+}

@@ -1,0 +1,109 @@
+import Testing
+
+@testable import LifelineServer
+
+@Suite("Turns: whether and how long a child looks for more before it waits")
+struct TurnsTests {
+    private static let alone = Duration.microseconds(1)
+    private static let short = BusyPolling.longest
+
+    /// What it does `times` times in a row: how many looks there were, of which the last brought something where
+    /// `brings` says so, or none and a wait of `wait`.
+    private func ask(
+        _ turns: inout BusyPolling, times: Int, brings: Bool, look: Duration = alone, wait: Duration = short
+    ) -> [Int] {
+        (0..<times).map { _ in
+            guard turns.mayLook() else {
+                turns.waited(for: wait)
+                return 0
+            }
+            var looks = 1
+            while turns.looked(brings, for: look) { looks += 1 }
+            if !brings { turns.waited(for: wait) }
+            return looks
+        }
+    }
+
+    private let tries = [Int](repeating: 1, count: BusyPolling.patience)
+
+    @Test("As long as the first look pays, it waits after every 16 answers alone")
+    func pays() {
+        var turns = BusyPolling()
+        let row = [Int](repeating: 1, count: BusyPolling.most) + [0]
+        #expect(ask(&turns, times: 3 * row.count, brings: true) == row + row + row)
+    }
+
+    @Test("After 16 that brought nothing, 64 looks are tried after 8 short waits, then 16 and so on to 1,024")
+    func doesNotPay() {
+        var turns = BusyPolling()
+        let asked = ask(&turns, times: 4000, brings: false)
+        #expect(Array(asked.prefix(BusyPolling.patience)) == tries)
+        let found = asked.indices.filter { asked[$0] == BusyPolling.mostLooks }
+        #expect(asked.allSatisfy { [0, 1, BusyPolling.mostLooks].contains($0) })
+        // Each miss is followed by a wait, so the one behind the last look counts too.
+        #expect(zip(found.dropFirst(), found).map { $0 - $1 } == [16, 32, 64, 128, 256, 512, 1024, 1024])
+        #expect(found.first == BusyPolling.patience + BusyPolling.rest.lowerBound - 1)
+    }
+
+    @Test("One wait of more than 4 ms, and nothing is tried before 8 short ones more")
+    func thinks() {
+        var turns = BusyPolling()
+        #expect(ask(&turns, times: BusyPolling.patience, brings: false) == tries)
+        let pause = BusyPolling.longest + .microseconds(1)
+        #expect(ask(&turns, times: 10_000, brings: false, wait: pause).allSatisfy { $0 == 0 })
+        #expect(ask(&turns, times: BusyPolling.rest.lowerBound, brings: false).allSatisfy { $0 == 0 })
+        #expect(ask(&turns, times: 1, brings: false) == [BusyPolling.mostLooks])
+    }
+
+    @Test("Where 64 looks found something, 16 times nothing may be found by as many")
+    func paysAgain() {
+        var turns = BusyPolling()
+        _ = ask(&turns, times: BusyPolling.patience + BusyPolling.rest.lowerBound - 1, brings: false)
+        #expect(ask(&turns, times: 1, brings: true) == [1])
+        let asked = ask(&turns, times: BusyPolling.patience + 1, brings: false)
+        #expect(asked == [Int](repeating: BusyPolling.mostLooks, count: BusyPolling.patience) + [0])
+    }
+
+    @Test("What is found allows twice as many looks the next time, up to 64")
+    func grows() {
+        var turns = BusyPolling()
+        for allowed in [2, 4, 8, 16, 32, 64, 64] {
+            #expect(ask(&turns, times: 1, brings: true) == [1])
+            #expect(ask(&turns, times: 1, brings: false) == [allowed])
+        }
+    }
+
+    @Test("What is there after 4 ms has come by waiting for a turn, and does not pay")
+    func late() {
+        var turns = BusyPolling()
+        let asked = ask(&turns, times: BusyPolling.patience + 1, brings: true, look: BusyPolling.longest)
+        #expect(asked == tries + [0])
+    }
+
+    @Test("However many come too late among those that come in time, it waits at the latest after 16 answers")
+    func mixed() {
+        var turns = BusyPolling()
+        var row = 0
+        var longest = 0
+        for answer in 0..<1000 {
+            if turns.mayLook() {
+                _ = turns.looked(true, for: answer % 16 == 15 ? BusyPolling.longest : TurnsTests.alone)
+                row += 1
+                longest = max(longest, row)
+            } else {
+                turns.waited(for: TurnsTests.short)
+                row = 0
+            }
+        }
+        #expect(longest == BusyPolling.most)
+    }
+
+    @Test("Looks before which others ran are four at most, and none comes later than 4 ms")
+    func othersRun() {
+        var turns = BusyPolling()
+        _ = ask(&turns, times: 8, brings: true)
+        #expect(ask(&turns, times: 1, brings: false, look: .microseconds(6)) == [4])
+        #expect(ask(&turns, times: 1, brings: false, look: .milliseconds(2)) == [2])
+        #expect(ask(&turns, times: 1, brings: false, look: .milliseconds(30)) == [1])
+    }
+}

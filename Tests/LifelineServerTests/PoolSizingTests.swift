@@ -1,0 +1,157 @@
+import Basics
+import Testing
+
+@testable import LifelineServer
+
+@Suite("How many children wait")
+struct PoolTests {
+    private func pool(_ least: Int, _ most: Int) -> PoolSizing {
+        PoolSizing(PoolSize(least: least, most: most), at: at(0))
+    }
+
+    @Test("At first as many as the least")
+    func start() {
+        var pool = pool(4, 32)
+        #expect(pool.missing(waiting: 0, all: 0, at: at(0)) == 4)
+        #expect(pool.missing(waiting: 3, all: 3, at: at(0)) == 1)
+        #expect(pool.missing(waiting: 4, all: 4, at: at(0)) == 0)
+        #expect(pool.missing(waiting: 9, all: 9, at: at(0)) == 0)
+    }
+
+    @Test("Twice as many after each turn in which none was left, up to the most")
+    func grows() {
+        var pool = pool(3, 20)
+        for expected in [6, 12, 20, 20] {
+            for _ in 0..<5 { pool.took(waiting: 0, ranOut: true) }
+            #expect(pool.missing(waiting: 0, all: 0, at: at(0)) == expected)
+            #expect(pool.missing(waiting: 0, all: 0, at: at(0)) == expected, "doubled once")
+            #expect(pool.wanted == expected)
+        }
+    }
+
+    @Test("The last one that waited being taken is no reason for more")
+    func lastOne() {
+        var pool = pool(2, 8)
+        pool.took(waiting: 0)
+        #expect(pool.missing(waiting: 0, all: 2, at: at(0)) == 2 && pool.wanted == 2)
+    }
+
+    @Test("Those that serve and may come back count for the most")
+    func bound() {
+        var pool = pool(4, 8)
+        #expect(pool.missing(waiting: 0, all: 6, at: at(0)) == 2)
+        #expect(pool.missing(waiting: 0, all: 8, at: at(0)) == 0)
+        #expect(pool.missing(waiting: 0, all: 9, at: at(0)) == 0)
+    }
+
+    @Test("Every ten seconds half of those leave that nobody needed, down to the least")
+    func shrinks() {
+        var pool = pool(2, 64)
+        for _ in 0..<5 {
+            pool.took(waiting: 0, ranOut: true)
+            _ = pool.missing(waiting: 0, all: 0, at: at(0))
+        }
+        #expect(pool.wanted == 64)
+        #expect(pool.surplus(waiting: 64, at: at(9_999)) == 0)
+        // At one moment of these ten seconds none was left.
+        #expect(pool.surplus(waiting: 64, at: at(10_000)) == 0)
+        var waiting = 64
+        var moment = 10_000.0
+        for expected in [32, 16, 8, 4, 2, 0] {
+            #expect(pool.surplus(waiting: waiting, at: at(moment + 9_999)) == 0)
+            moment += 10_000
+            let leaving = pool.surplus(waiting: waiting, at: at(moment))
+            #expect(leaving == expected)
+            waiting -= leaving
+            #expect(pool.wanted == waiting && pool.missing(waiting: waiting, all: waiting, at: at(moment)) == 0)
+        }
+        #expect(waiting == 2)
+    }
+
+    @Test("Those that were needed at one moment stay")
+    func needed() {
+        var pool = pool(2, 64)
+        for _ in 0..<3 {
+            pool.took(waiting: 0, ranOut: true)
+            _ = pool.missing(waiting: 0, all: 0, at: at(0))
+        }
+        _ = pool.surplus(waiting: 16, at: at(10_000))
+        pool.took(waiting: 4)
+        #expect(pool.surplus(waiting: 16, at: at(20_000)) == 2)
+        #expect(pool.wanted == 14)
+    }
+
+    @Test("Children that die at once are forked again after 100 ms, 200 ms, and so on up to ten seconds")
+    func failures() {
+        var pool = pool(2, 8)
+        var now = 0.0
+        for length in [100.0, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000] {
+            pool.failed(at: at(now))
+            // One that died with it changes nothing.
+            pool.failed(at: at(now))
+            #expect(pool.pausedUntil == at(now + length))
+            #expect(pool.missing(waiting: 0, all: 0, at: at(now + length - 0.001)) == 0)
+            #expect(pool.missing(waiting: 0, all: 0, at: at(now + length)) == 2)
+            #expect(pool.pausedUntil == nil)
+            now += length
+        }
+        pool.served()
+        pool.failed(at: at(now))
+        #expect(pool.pausedUntil == at(now + 100))
+    }
+
+    @Test("A number alone is the least, and eight times as many the most")
+    func size() {
+        #expect(PoolSize(4) == PoolSize(least: 4, most: 32))
+        #expect(PoolSize(4).description == "4:32")
+    }
+
+    @Test("Reuse needs a handler that says that it may be, and no limit of processor time")
+    func reuse() throws {
+        struct Lonely: Handler { func respond(to request: Request) -> Response { Response(request.bytes) } }
+        struct Reusable: Handler {
+            static let mayBeReused = true
+            func respond(to request: Request) -> Response { Response(request.bytes) }
+        }
+        var options = ServerOptions()
+        let (lonely, reusable) = (HandlerFactory { Lonely() }, HandlerFactory { Reusable() })
+        try options.checkPool(for: lonely)
+        options.pool = PoolSize(2)
+        try options.checkPool(for: lonely)
+        options.poolReuse = 2
+        try options.checkPool(for: reusable)
+        #expect(throws: StartError.self) { try options.checkPool(for: lonely) }
+        options.maxCPU = .seconds(1)
+        #expect(throws: StartError.self) { try options.checkPool(for: reusable) }
+        #expect(throws: StartError.self) { try options.checkPool(for: nil) }
+        options.poolReuse = 1
+        try options.checkPool(for: reusable)
+    }
+
+    @Test("Marks are taken once, whoever asks")
+    func marks() throws {
+        var marks = try CompletionBitmap(200)
+        func all() -> [Int] {
+            var slots: [Int] = []
+            marks.takeAll(below: 200) { slots.append($0) }
+            return slots
+        }
+        #expect(all() == [])
+        for slot in [199, 0, 63, 64, 5] { marks.make(slot) }
+        #expect(marks.take(63))
+        #expect(!marks.take(63))
+        #expect(all() == [0, 5, 64, 199])
+        #expect(all() == [] && !marks.take(0))
+        marks.make(0)
+        #expect(all() == [0])
+    }
+
+    @Test("A mark of a slot that nobody has is no slot: a child that is wild may set any bit")
+    func wildMarks() throws {
+        var marks = try CompletionBitmap(3)
+        for slot in [1, 3, 60] { marks.make(slot) }
+        var slots: [Int] = []
+        marks.takeAll(below: 3) { slots.append($0) }
+        #expect(slots == [1])
+    }
+}
