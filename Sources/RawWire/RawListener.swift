@@ -41,9 +41,6 @@ package final class RawListener {
     /// The next connection, nil where none comes in time.
     package func acceptIfAny(within limit: Duration) throws -> RawPeer? {
         guard waitUntilReady(descriptor, POLLIN, until: SuspendingClock.now + limit) else { return nil }
-        let accepted = Glibc.accept(descriptor, nil, nil)
-        guard accepted >= 0 else { throw systemError("accept") }
-        _ = fcntl(accepted, F_SETFD, FD_CLOEXEC)
-        return RawPeer(OpenDescriptors.add(accepted))
+        return RawPeer(try OpenDescriptors.accept(descriptor))
     }
 }

@@ -2,7 +2,7 @@ import Glibc
 import Testing
 import RawWire
 
-extension Live {
+extension Live.Access {
     /// Whom the server lets in.
     @Suite("Admission") struct Admission {}
 }
@@ -52,7 +52,7 @@ private func refusal(_ server: ServerProcess, _ hello: RawFrame) throws -> Notic
 
 // MARK: Tokens
 
-extension Live.Admission {
+extension Live.Access.Admission {
     @Test("4.12-8, 11-2 With --token-file a TOKEN of it is let in, under its name; another is not, and none is logged")
     func tokens() throws {
         try withFile("# till 7\nopen-sesame alice\nnameless\n") { path in
@@ -155,7 +155,7 @@ extension Live.Admission {
 
 // MARK: Addresses
 
-extension Live.Admission {
+extension Live.Access.Admission {
     private func expectRefused(_ peer: RawPeer) throws {
         try peer.send(RawFrame.preface + RawFrame.hello().bytes)
         try peer.takePreface()
@@ -215,7 +215,7 @@ extension Live.Admission {
 
 private let isRoot = geteuid() == 0
 
-extension Live.Admission {
+extension Live.Access.Admission {
     /// A line of /proc/PID/status, its values alone.
     private func status(_ pid: pid_t, _ key: String) throws -> [Substring] {
         let text = try #require(ProcessFiles.text("/proc/\(pid)/status"))
@@ -314,7 +314,7 @@ extension Live.Admission {
 
 // MARK: Limits
 
-extension Live.Admission {
+extension Live.Access.Admission {
     /// The soft limits of a process: bytes of address space, seconds of processor time, and descriptors.
     private func limits(_ pid: pid_t) throws -> [String] {
         let text = try #require(ProcessFiles.text("/proc/\(pid)/limits"))

@@ -2,7 +2,7 @@ import Foundation
 import Testing
 import RawWire
 
-extension Live {
+extension Live.Access {
     /// The control socket, and the commands that ask there.
     @Suite("The control socket") struct Control {}
 }
@@ -22,7 +22,7 @@ func withOperator(
 
 // MARK: What is shown
 
-extension Live.Control {
+extension Live.Access.Control {
     @Test("'server status' says who runs and ends with 0; where nobody does it ends with 3")
     func status() throws {
         try withControl { control in
@@ -103,7 +103,9 @@ extension Live.Control {
         }
     }
 
-    @Test("11-3 A name that a client chose cannot break the answer or command a terminal", arguments: Live.Logs.names)
+    @Test(
+        "11-3 A name that a client chose cannot break the answer or command a terminal",
+        arguments: Live.Operations.Logs.names)
     func names(_ name: String) throws {
         try withOperator { server, user in
             let peer = try server.open(.hello(options: RawFrame.name(name)))
@@ -130,7 +132,7 @@ extension Live.Control {
 
 // MARK: What is ordered
 
-extension Live.Control {
+extension Live.Access.Control {
     @Test("'ctl drop ID' ends that connection with CLOSE(KICKED), and no other")
     func drop() throws {
         try withOperator { server, user in

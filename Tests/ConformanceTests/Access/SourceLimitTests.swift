@@ -2,12 +2,12 @@ import Glibc
 import Testing
 import RawWire
 
-extension Live {
+extension Live.Access {
     /// Limits for what comes from where, and how fast: none of them costs a process or holds up the parent.
     @Suite("Limits of sources, rates and handshakes") struct SourceLimits {}
 }
 
-extension Live.SourceLimits {
+extension Live.Access.SourceLimits {
     /// A connection from 127.0.0.`host`, on which nothing has been said.
     private func connect(_ server: ServerProcess, from host: Int = 1, receiveBuffer: Int32? = nil) throws -> RawPeer {
         try .connect(
@@ -168,7 +168,7 @@ extension Live.SourceLimits {
 
 // MARK: Penalties
 
-extension Live.SourceLimits {
+extension Live.Access.SourceLimits {
     /// Loopback is exempt unless something else is.
     private static let strict = ["--exempt", "192.0.2.0/24"]
 
@@ -267,7 +267,7 @@ extension Live.SourceLimits {
 
 // MARK: Pressure
 
-extension Live.SourceLimits {
+extension Live.Access.SourceLimits {
     @Test("While most connections are taken a handshake has less time, and all of it again when they are free")
     func pressure() throws {
         try withServer("--max-connections", "8", "--handshake-timeout", "2") { server in

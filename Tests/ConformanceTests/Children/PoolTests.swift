@@ -2,12 +2,12 @@ import Glibc
 import RawWire
 import Testing
 
-extension Live {
+extension Live.Children {
     /// `server --pool`: children that were forked before their clients came.
     @Suite("--pool") struct Pool {}
 }
 
-extension Live.Pool {
+extension Live.Children.Pool {
     /// One short connection, answered; returns the process that served it, by the log.
     @discardableResult
     private func serve(_ server: ServerProcess, _ connection: Int, _ text: String = "x") throws -> pid_t {

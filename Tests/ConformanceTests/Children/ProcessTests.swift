@@ -3,14 +3,14 @@ import let Posix.isSanitized
 import Testing
 import RawWire
 
-extension Live {
+extension Live.Children {
     /// A process for every connection: forks, signals, and what is left when one of them dies.
     @Suite("Processes") struct Processes {}
 }
 
 // MARK: Fork
 
-extension Live.Processes {
+extension Live.Children.Processes {
     @Test("Every connection has a child of its own: the parent keeps no copy of it, the child none of the listener")
     func descriptors() throws {
         try withServer { server in
@@ -85,7 +85,7 @@ extension Live.Processes {
 
 // MARK: Signals to a child
 
-extension Live.Processes {
+extension Live.Children.Processes {
     /// A sanitizer handles SIGSEGV itself: it reports it, and exits.
     private static let deadly = [SIGKILL, SIGABRT] + (isSanitized ? [] : [SIGSEGV])
 
@@ -162,7 +162,7 @@ extension Live.Processes {
 
 // MARK: The end of the parent
 
-extension Live.Processes {
+extension Live.Children.Processes {
     @Test(
         "7.4-8 SIGTERM or SIGINT: GOAWAY and CLOSE(SHUTTING_DOWN) to every client, then exit status 0",
         arguments: [SIGTERM, SIGINT])

@@ -2,7 +2,7 @@ import Glibc
 import Testing
 import RawWire
 
-extension Live {
+extension Live.Client {
     /// The command `client`: its streams and its exit status.
     @Suite("Client: the command") struct ClientCommand {
         @Test(
@@ -149,11 +149,10 @@ extension Live {
         @Test("A reader that goes away ends the command with status 74, not with a signal")
         func brokenPipe() throws {
             try withServer { server in
-                var ends: [Int32] = [0, 0]
-                try #require(pipe(&ends) == 0)
-                close(ends[0])
-                defer { close(ends[1]) }
-                let client = try startClient(["x"], port: server.port, output: .descriptor(ends[1]))
+                let (reading, writing) = try OpenDescriptors.pipe()
+                OpenDescriptors.close(reading)
+                defer { OpenDescriptors.close(writing) }
+                let client = try startClient(["x"], port: server.port, output: .descriptor(writing))
                 try client.expectStatus(74)
             }
         }

@@ -1,7 +1,7 @@
 import Testing
 import RawWire
 
-extension Live {
+extension Live.Client {
     /// Protocol.md, sections 3, 4.1, 4.2 and 6, as the client keeps to them.
     @Suite("Client: how it greets") struct ClientGreeting {
         @Test("3.2-1, 7.3 A short client says preface, HELLO and its request in one go, and waits for nothing")

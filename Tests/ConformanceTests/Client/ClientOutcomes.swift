@@ -1,7 +1,7 @@
 import Testing
 import RawWire
 
-extension Live {
+extension Live.Client {
     /// Protocol.md, section 7.7: what the client tells of a request, and which requests it repeats.
     @Suite("Client: section 7.7, outcomes") struct ClientOutcomes {
         @Test("7.7-4 A request above last_id was REFUSED, and is repeated by itself")

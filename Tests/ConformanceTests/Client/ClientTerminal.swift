@@ -2,7 +2,7 @@ import Glibc
 import Testing
 import RawWire
 
-extension Live {
+extension Live.Client {
     /// The command `client` in a terminal.
     @Suite("Client: in a terminal") struct ClientTerminal {
         private func inTerminal(

@@ -33,7 +33,7 @@ struct ServerFault: CustomTestStringConvertible, Sendable {
     }
 }
 
-extension Live {
+extension Live.Client {
     /// Protocol.md, section 9, where the server is at fault: a raw server commits each fault in whole and byte by byte.
     @Suite("Client: section 9, handling the unexpected") struct ClientUnexpected {
         static let prefaces: [ServerFault] = [

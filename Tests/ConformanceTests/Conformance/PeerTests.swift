@@ -5,7 +5,7 @@ import RawWire
 /// tools/peer.py, the second implementation, written from Protocol.md alone.
 private enum Peer {
     /// Where it is in the repository.
-    static let path = "\(#filePath.split(separator: "/").dropLast(3).map { "/" + $0 }.joined())/tools/peer.py"
+    static let path = "\(#filePath.split(separator: "/").dropLast(4).map { "/" + $0 }.joined())/tools/peer.py"
 
     static let python: String? = {
         guard let path = getenv("PATH") else { return nil }
@@ -78,7 +78,7 @@ enum Pairing: String, CaseIterable, CustomTestStringConvertible, Sendable {
     }
 }
 
-extension Live {
+extension Live.Conformance {
     /// Two implementations of one text understand each other.
     @Suite(
         "peer.py", .enabled(if: Peer.python != nil, "python3 is not installed, so there is no second implementation"))

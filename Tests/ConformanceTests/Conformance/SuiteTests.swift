@@ -1,12 +1,12 @@
 import RawWire
 import Testing
 
-extension Live {
+extension Live.Conformance {
     /// The suite that judges any implementation, on our own two sides.
     @Suite("The conformance suite") struct ConformanceSuite {
         /// Short enough for every run: all times are a fifth of what they are for others. What fails beside others is
         /// tried alone, where only a real fault fails again.
-        static let arguments = ["--scale", "0.2", "--jobs", "4", "--again", "2"]
+        static let arguments = ["--scale", "0.2", "--jobs", "12", "--again", "2"]
 
         @Test(
             "Our server passes every case for servers",

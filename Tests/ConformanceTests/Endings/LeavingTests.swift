@@ -2,14 +2,14 @@ import Glibc
 import Testing
 import RawWire
 
-extension Live {
+extension Live.Endings {
     /// How the server leaves: SIGTERM with `--drain`, SIGQUIT.
     @Suite("Leaving") struct Leaving {}
 }
 
 // MARK: --drain
 
-extension Live.Leaving {
+extension Live.Endings.Leaving {
     private struct Farewell {
         let at: Duration
         let returns: Duration
@@ -161,7 +161,7 @@ extension Live.Leaving {
 
 // MARK: SIGQUIT
 
-extension Live.Leaving {
+extension Live.Endings.Leaving {
     @Test("SIGQUIT ends it at once: every client is told, those that wait for an answer and those on the listener too")
     func quits() throws {
         try withServer("--drain", "60", "--grace", "60") { server in

@@ -2,14 +2,14 @@ import Glibc
 import Testing
 import RawWire
 
-extension Live {
+extension Live.Endings {
     /// Protocol.md, section 7: CLOSE, end of stream, SHORT, GOAWAY.
     @Suite("Section 7: closing") struct Closing {}
 }
 
 // MARK: CLOSE
 
-extension Live.Closing {
+extension Live.Endings.Closing {
     @Test(
         "7.1-6 CLOSE is answered with CLOSE(NORMAL) and the end of the stream, behind the endings that are ready",
         arguments: Chop.allCases)
@@ -114,7 +114,7 @@ extension Live.Closing {
 
 // MARK: End of stream
 
-extension Live.Closing {
+extension Live.Endings.Closing {
     @Test("7.2-1 The end of the stream before the first byte gets the preface and CLOSE(NORMAL)")
     func untouched() throws {
         try withServer { server in
@@ -133,7 +133,7 @@ extension Live.Closing {
     func beforeHello(_ count: Int) throws {
         try withServer { server in
             let peer = try server.connect()
-            try peer.send(Array(Live.Closing.opening.prefix(count)))
+            try peer.send(Array(Live.Endings.Closing.opening.prefix(count)))
             peer.shutdownWriting()
             try peer.takePreface()
             let close = try peer.takeFrame()
@@ -163,10 +163,10 @@ extension Live.Closing {
 
     @Test("7.2 The end of the stream: endings first, then CLOSE", arguments: 0..<9, Chop.allCases)
     func endOfStream(_ index: Int, _ chop: Chop) throws {
-        let (sentence, bytes, endings, code) = Live.Closing.ends[index]
+        let (sentence, bytes, endings, code) = Live.Endings.Closing.ends[index]
         try withServer { server in
             let peer = try server.connect()
-            try peer.send(Live.Closing.opening + bytes, chop: chop)
+            try peer.send(Live.Endings.Closing.opening + bytes, chop: chop)
             peer.shutdownWriting()
             try peer.takePreface()
             let frames = try peer.frames(upTo: .close)
@@ -196,7 +196,7 @@ extension Live.Closing {
 
 // MARK: SHORT
 
-extension Live.Closing {
+extension Live.Endings.Closing {
     @Test("7.3-4 The server's whole answer to a short connection comes in one write")
     func oneWrite() throws {
         try withServer { server in
@@ -260,7 +260,7 @@ extension Live.Closing {
 
 // MARK: GOAWAY
 
-extension Live.Closing {
+extension Live.Endings.Closing {
     @Test("7.4-5 GOAWAY of a client with nothing unanswered gets CLOSE(NORMAL)", arguments: Chop.allCases)
     func goAway(_ chop: Chop) throws {
         try withServer { server in

@@ -2,7 +2,7 @@ import Glibc
 import Testing
 import RawWire
 
-extension Live {
+extension Live.Heartbeats {
     /// Protocol.md, sections 5.5 to 5.9: when the client stops believing in the server, and which code it gives.
     @Suite("Client: section 5, deadlines") struct ClientDeadlines {
         @Test("5.5-1 A server that falls silent is dropped with SILENT within a tenth", arguments: [200, 500])

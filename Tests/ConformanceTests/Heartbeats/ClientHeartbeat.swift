@@ -2,7 +2,7 @@ import Glibc
 import Testing
 import RawWire
 
-extension Live {
+extension Live.Heartbeats {
     /// Protocol.md, section 5, as the client keeps to it: PINGs, PONGs and floods.
     @Suite("Client: section 5, heartbeats") struct ClientHeartbeat {
         /// What else the server sends while it answers PINGs.

@@ -2,14 +2,14 @@ import Glibc
 import Testing
 import RawWire
 
-extension Live {
+extension Live.Heartbeats {
     /// Protocol.md, sections 5.4, 5.9, 5.10, 5.11: PONG, slow readers, the bucket, and a server that was late itself.
     @Suite("Section 5: load") struct Load {}
 }
 
 // MARK: PONG
 
-extension Live.Load {
+extension Live.Heartbeats.Load {
     @Test("5.4-4 Of many PINGs at once the latest is answered, and nonces rise", arguments: Chop.allCases)
     func latestPing(_ chop: Chop) throws {
         try withServer { server in
@@ -152,7 +152,7 @@ extension Live.Load {
 
 // MARK: Slow readers
 
-extension Live.Load {
+extension Live.Heartbeats.Load {
     /// A client that asks for more than all buffers hold, and does not read; it goes on to be heard.
     private func stuck(_ server: ServerProcess) throws -> RawPeer {
         let peer = try server.open(receiveBuffer: 4096)

@@ -2,14 +2,14 @@ import Glibc
 import Testing
 import RawWire
 
-extension Live {
+extension Live.Heartbeats {
     /// Protocol.md, sections 5.4, 5.10, 5.11: nonces, the bucket, and a server that was late itself.
     @Suite("Section 5: pings") struct Pings {}
 }
 
 // MARK: Nonces
 
-extension Live.Pings {
+extension Live.Heartbeats.Pings {
     /// Waits for two PINGs of the server, of which the first is not answered.
     private func twoPings(_ server: ServerProcess) throws -> (peer: RawPeer, first: RawFrame, second: RawFrame) {
         let peer = try server.open()
@@ -51,7 +51,7 @@ extension Live.Pings {
 
 // MARK: The bucket
 
-extension Live.Pings {
+extension Live.Heartbeats.Pings {
     enum Cost: String, CaseIterable {
         case ping, cancel, emptyMessage, mixed
 
@@ -142,7 +142,7 @@ extension Live.Pings {
 
 // MARK: Own lateness
 
-extension Live.Pings {
+extension Live.Heartbeats.Pings {
     @Test("5.11-2, 5.11-3 A child that was stopped for longer than dead_after sends a PING and grants one dead_after")
     func stopped() throws {
         let timeout = Duration.milliseconds(500)

@@ -1,12 +1,12 @@
 import Testing
 import RawWire
 
-extension Live {
+extension Live.Heartbeats {
     /// Protocol.md, sections 5.1, 5.3, 5.5, 5.7, 5.8: who is heard and who is not.
     @Suite("Section 5: silence") struct Silence {}
 }
 
-extension Live.Silence {
+extension Live.Heartbeats.Silence {
     /// Says HELLO and then nothing; how long it took until CLOSE came, counted from before the last byte was sent.
     private func timeToDrop(
         _ server: ServerProcess, _ hello: RawFrame = .hello(), extra: [UInt8] = [], code: Code, within limit: Duration
@@ -161,7 +161,7 @@ extension Live.Silence {
 
 // MARK: The handshake timeout
 
-extension Live.Silence {
+extension Live.Heartbeats.Silence {
     static let starts: [(String, [UInt8])] = [
         ("nothing", []), ("half of the preface", Array(RawFrame.preface.prefix(4))),
         ("the preface", RawFrame.preface),
@@ -211,7 +211,7 @@ extension Live.Silence {
 
 // MARK: The frame timeout
 
-extension Live.Silence {
+extension Live.Heartbeats.Silence {
     static let frames: [(sentence: String, frame: RawFrame, from: Int)] = [
         ("a header", .request(1, [UInt8](repeating: 1, count: 100)), 0),
         ("a payload", .request(1, [UInt8](repeating: 1, count: 100)), 12),
@@ -221,7 +221,7 @@ extension Live.Silence {
 
     @Test("5.7-1 Who trickles a frame is alive, but not for ever: FRAME_TIMEOUT", arguments: 0..<4)
     func trickled(_ index: Int) throws {
-        let (_, frame, from) = Live.Silence.frames[index]
+        let (_, frame, from) = Live.Heartbeats.Silence.frames[index]
         // Until the header is whole L is dead_after; then there is 1 ms more for each byte of the payload.
         let limit = Duration.milliseconds(300 + (from == 0 ? 0 : frame.payload.count))
         try withServer("--timeout", "300ms") { server in

@@ -2,7 +2,7 @@ import Glibc
 import Testing
 import RawWire
 
-extension Live {
+extension Live.Operations {
     /// Where the server listens: IPv4, IPv6, both, and Unix sockets.
     @Suite("Addresses") struct Addresses {}
 }
@@ -10,7 +10,7 @@ extension Live {
 let hasIPv6 =
     access("/proc/net/if_inet6", R_OK) == 0 && ProcessFiles.text("/proc/net/if_inet6")?.isEmpty == false
 
-extension Live.Addresses {
+extension Live.Operations.Addresses {
     private func expectAnswer(_ peer: RawPeer) throws {
         try peer.send(RawFrame.preface + RawFrame.short.bytes + RawFrame.request(1).bytes)
         try peer.takePreface()

@@ -2,12 +2,12 @@ import Glibc
 import Testing
 import RawWire
 
-extension Live {
+extension Live.Operations {
     /// `server --check`: what the limits of this system allow.
     @Suite("--check") struct Check {}
 }
 
-extension Live.Check {
+extension Live.Operations.Check {
     /// Its exit status, and what it prints.
     private func check(_ arguments: String..., prefix: [String] = []) throws -> (Spawned.Exit, String) {
         let server = try Spawned("server", ["--check"] + arguments, prefix: prefix)

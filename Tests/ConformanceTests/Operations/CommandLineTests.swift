@@ -2,12 +2,12 @@ import Glibc
 import Testing
 import RawWire
 
-extension Live {
+extension Live.Operations {
     /// The command `server`: its flags, its exit statuses, and standard streams that are not there.
     @Suite("Command line of the server") struct CommandLineOfServer {}
 }
 
-extension Live.CommandLineOfServer {
+extension Live.Operations.CommandLineOfServer {
     static let wrong: [[String]] = [
         ["--nonsense"], ["--prot", "7400"], ["extra"], ["--port"], ["--port", "65536"], ["--port", "-1"],
         ["--port", "http"],
@@ -133,7 +133,7 @@ extension Live.CommandLineOfServer {
 
 // MARK: Standard streams
 
-extension Live.CommandLineOfServer {
+extension Live.Operations.CommandLineOfServer {
     private func expectService(_ server: ServerProcess) throws {
         for _ in 0..<5 {
             let peer = try server.connect()

@@ -2,7 +2,7 @@ import Glibc
 import Testing
 import RawWire
 
-extension Live {
+extension Live.Operations {
     /// `--config FILE`, and what SIGHUP makes of it.
     @Suite("Configuration") struct Configuration {}
 }
@@ -15,7 +15,7 @@ extension TemporaryFile {
     }
 }
 
-extension Live.Configuration {
+extension Live.Operations.Configuration {
     private func reload(_ server: ServerProcess, _ parts: String..., count: Int = 1) throws {
         server.process.kill(SIGHUP)
         let isTold = eventually { lines(server, parts).count >= count }

@@ -2,12 +2,12 @@ import Glibc
 import RawWire
 import Testing
 
-extension Live {
+extension Live.Operations {
     /// `--daemon`: the way to the background, and what the command that was typed makes of it.
     @Suite("The daemon") struct DaemonOfServer {}
 }
 
-extension Live.DaemonOfServer {
+extension Live.Operations.DaemonOfServer {
     private func status(_ pid: pid_t, _ field: String) -> String? {
         ProcessFiles.text("/proc/\(pid)/status")?.split(separator: "\n").first { $0.hasPrefix("\(field):") }
             .map { $0.dropFirst(field.count + 1).filter { !$0.isWhitespace } }

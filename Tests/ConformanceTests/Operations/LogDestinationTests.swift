@@ -2,14 +2,14 @@ import Glibc
 import RawWire
 import Testing
 
-extension Live {
+extension Live.Operations {
     /// Where the log goes, what is summed up, and what a log that takes nothing costs.
     @Suite("Where the log goes") struct LogDestinations {}
 }
 
 // MARK: Files
 
-extension Live.LogDestinations {
+extension Live.Operations.LogDestinations {
     @Test("--log FILE appends, for its owner to write and its group to read")
     func file() throws {
         let directory = try TemporaryDirectory()
@@ -88,7 +88,7 @@ extension Live.LogDestinations {
 
 // MARK: Syslog
 
-extension Live.LogDestinations {
+extension Live.Operations.LogDestinations {
     @Test(
         "--log syslog sends each line with priority, time, name and process, and finds a syslogd that was restarted",
         arguments: ["text", "json"])
@@ -137,7 +137,7 @@ extension Live.LogDestinations {
 
 // MARK: Floods
 
-extension Live.LogDestinations {
+extension Live.Operations.LogDestinations {
     /// Drops `count` connections with the same reason.
     private func flood(_ server: ServerProcess, _ count: Int) throws {
         let peers = try (0..<count).map { _ in try server.connect() }
@@ -244,7 +244,7 @@ extension Live.LogDestinations {
 
 // MARK: A log that takes nothing
 
-extension Live.LogDestinations {
+extension Live.Operations.LogDestinations {
     @Test("A full disk costs lines, not connections; when there is room again, a line says how many")
     func fullDisk() throws {
         let directory = try TemporaryDirectory()
@@ -281,7 +281,7 @@ extension Live.LogDestinations {
     func smallDisk() throws {
         let directory = try TemporaryDirectory()
         try withServer(
-            "--log", directory.file("log"), prefix: Live.LogDestinations.smallDisk(at: directory.path)
+            "--log", directory.file("log"), prefix: Live.Operations.LogDestinations.smallDisk(at: directory.path)
         ) { server in
             let inside = "/proc/\(server.pid)/root\(directory.path)"
             func log() -> [Substring] { (ProcessFiles.text("\(inside)/log") ?? "").split(separator: "\n") }
@@ -372,11 +372,9 @@ extension Live.LogDestinations {
 
     @Test("A reader of standard error that goes away costs lines, not connections")
     func closedPipe() throws {
-        var ends: [Int32] = [0, 0]
-        try #require(pipe(&ends) == 0)
-        for end in ends { _ = fcntl(OpenDescriptors.add(end), F_SETFD, FD_CLOEXEC) }
-        let server = try ServerProcess(["--log-level", "debug"], errors: .descriptor(ends[1]))
-        for end in ends { OpenDescriptors.close(end) }
+        let (reading, writing) = try OpenDescriptors.pipe()
+        let server = try ServerProcess(["--log-level", "debug"], errors: .descriptor(writing))
+        for end in [reading, writing] { OpenDescriptors.close(end) }
         for _ in 0..<5 { try expectAnswer(from: server.address) }
         server.process.kill(SIGTERM)
         #expect(try server.process.wait() == .status(0))
@@ -385,8 +383,8 @@ extension Live.LogDestinations {
     @Test("Standard error may be a socket, as the journal gives: full or closed, it costs lines and not connections")
     func socketAsError() throws {
         var ends: [Int32] = [0, 0]
-        try #require(socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0, &ends) == 0)
-        for end in ends { _ = fcntl(OpenDescriptors.add(end), F_SETFD, FD_CLOEXEC) }
+        try #require(socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &ends) == 0)
+        for end in ends { _ = OpenDescriptors.add(end) }
         var size: Int32 = 4096
         setsockopt(ends[1], SOL_SOCKET, SO_SNDBUF, &size, 4)
         let server = try ServerProcess(["--log-level", "debug"], errors: .descriptor(ends[1]))

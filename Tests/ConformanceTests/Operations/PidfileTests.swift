@@ -2,12 +2,12 @@ import Glibc
 import RawWire
 import Testing
 
-extension Live {
+extension Live.Operations {
     /// `--pidfile`: the lock is the truth, the number a hint.
     @Suite("The pidfile") struct Pidfiles {}
 }
 
-extension Live.Pidfiles {
+extension Live.Operations.Pidfiles {
     @Test("It holds the number of the parent while that runs, and is gone afterwards")
     func number() throws {
         let directory = try TemporaryDirectory()

@@ -2,14 +2,14 @@ import Glibc
 import RawWire
 import Testing
 
-extension Live {
+extension Live.Operations {
     /// The server under a supervisor: systemd by its datagrams and its sockets, others by `--ready-fd`.
     @Suite("Under a supervisor") struct Supervised {}
 }
 
 // MARK: Notifications
 
-extension Live.Supervised {
+extension Live.Operations.Supervised {
     private func environment(_ variables: String...) -> [String] { ["/usr/bin/env"] + variables }
 
     @Test("It says that it is ready, how many it serves, that it reloads, and that it stops", arguments: [false, true])
@@ -64,7 +64,8 @@ extension Live.Supervised {
         let directory = try TemporaryDirectory()
         let path = directory.file("notify")
         let supervisor = try DatagramReceiver(at: path)
-        try withServer(prefix: environment("NOTIFY_SOCKET=\(path)") + shell(Live.Supervised.wanted)) { server in
+        try withServer(prefix: environment("NOTIFY_SOCKET=\(path)") + shell(Live.Operations.Supervised.wanted)) {
+            server in
             _ = try supervisor.next(with: "READY=1")
             _ = try supervisor.next(with: "WATCHDOG=1")
             // It beats without any client.
@@ -89,7 +90,8 @@ extension Live.Supervised {
         let directory = try TemporaryDirectory()
         let path = "@\(directory.path)"
         let supervisor = try DatagramReceiver(at: path)
-        try withServer(prefix: environment("NOTIFY_SOCKET=\(path)") + shell(Live.Supervised.wanted)) { server in
+        try withServer(prefix: environment("NOTIFY_SOCKET=\(path)") + shell(Live.Operations.Supervised.wanted)) {
+            server in
             // No number is left, and the spare one is of no use either.
             try Spawned.limit(server.pid, "--nofile=4:")
             let peer = try server.connect()
@@ -125,7 +127,7 @@ extension Live.Supervised {
 
 // MARK: Sockets handed over
 
-extension Live.Supervised {
+extension Live.Operations.Supervised {
     /// What a supervisor does: the listener, which is standard input here, becomes descriptor 3.
     private static let handOver = shell("LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\" 3<&0 </dev/null")
 
@@ -133,7 +135,8 @@ extension Live.Supervised {
     func handedOver() throws {
         let listener = try RawListener()
         let server = try Spawned(
-            "server", ["--port", "1"], prefix: Live.Supervised.handOver, input: .descriptor(listener.descriptor))
+            "server", ["--port", "1"], prefix: Live.Operations.Supervised.handOver,
+            input: .descriptor(listener.descriptor))
         #expect(try server.output.line() == "listening on \(listener.address)")
         try expectAnswer(from: listener.address)
         server.kill(SIGTERM)
@@ -145,7 +148,7 @@ extension Live.Supervised {
         let listener = try RawListener()
         func start() throws -> Spawned {
             let server = try Spawned(
-                "server", [], prefix: Live.Supervised.handOver, input: .descriptor(listener.descriptor))
+                "server", [], prefix: Live.Operations.Supervised.handOver, input: .descriptor(listener.descriptor))
             _ = try server.output.line()
             return server
         }
@@ -175,7 +178,8 @@ extension Live.Supervised {
             socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0))
         defer { OpenDescriptors.close(listener) }
         try #require(Address.unix(path).withSockaddr { bind(listener, $0, $1) } == 0 && listen(listener, 16) == 0)
-        let server = try Spawned("server", [], prefix: Live.Supervised.handOver, input: .descriptor(listener))
+        let server = try Spawned(
+            "server", [], prefix: Live.Operations.Supervised.handOver, input: .descriptor(listener))
         #expect(try server.output.line() == "listening on unix:\(path)")
         try expectAnswer(from: .unix(path))
         server.kill(SIGTERM)
@@ -210,7 +214,7 @@ extension Live.Supervised {
     func daemon() throws {
         let listener = try RawListener()
         let server = try Spawned(
-            "server", ["--daemon", "--log", "/dev/null"], prefix: Live.Supervised.handOver,
+            "server", ["--daemon", "--log", "/dev/null"], prefix: Live.Operations.Supervised.handOver,
             input: .descriptor(listener.descriptor))
         #expect(try server.wait() == .status(64))
         #expect(server.errors.textSoFar.contains("LISTEN_FDS"))
@@ -219,7 +223,7 @@ extension Live.Supervised {
 
 // MARK: --ready-fd
 
-extension Live.Supervised {
+extension Live.Operations.Supervised {
     @Test("--ready-fd is told in one line where the server listens, and closed")
     func readyDescriptor() throws {
         let directory = try TemporaryDirectory()
@@ -261,7 +265,7 @@ extension Live.Supervised {
 
 // MARK: Unit files
 
-extension Live.Supervised {
+extension Live.Operations.Supervised {
     private static let verifier = "/usr/bin/systemd-analyze"
 
     @Test(
@@ -280,7 +284,8 @@ extension Live.Supervised {
             }.joined(separator: "\n"))
         try directory.write("lifeline.socket", try #require(ProcessFiles.text("\(tools)/lifeline.socket")))
         let verify = try Spawned([
-            Live.Supervised.verifier, "verify", directory.file("lifeline.service"), directory.file("lifeline.socket"),
+            Live.Operations.Supervised.verifier, "verify", directory.file("lifeline.service"),
+            directory.file("lifeline.socket"),
         ])
         #expect(try verify.wait(within: .seconds(30)) == .status(0))
         let complaints = verify.errors.textSoFar.split(separator: "\n").filter { $0.contains("lifeline") }

@@ -2,11 +2,6 @@ import Glibc
 import Testing
 import RawWire
 
-/// The suite of all tests that start a process. They run one after another, because they measure time and count
-/// processes; the tests of other targets may run beside them.
-@Suite(.serialized, .timeLimit(.minutes(1)))
-enum Live {}
-
 /// The built `server`, running.
 final class ServerProcess {
     let process: Spawned

@@ -1,12 +1,12 @@
 import Testing
 import RawWire
 
-extension Live {
+extension Live.Wire {
     /// Bytes without sense, and sense that is cut up: whatever comes, it costs its own connection only.
     @Suite("Garbage") struct Garbage {}
 }
 
-extension Live.Garbage {
+extension Live.Wire.Garbage {
     @Test(
         "7.1-1, 8-1 400 connections of each kind of garbage each end with CLOSE and the end of the stream; no child dies of it",
         arguments: RawGarbage.allCases)

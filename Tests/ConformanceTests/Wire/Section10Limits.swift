@@ -2,12 +2,12 @@ import Glibc
 import Testing
 import RawWire
 
-extension Live {
+extension Live.Wire {
     /// Protocol.md, sections 7.6 and 10: limits of the server and of the machine. None of them ends the parent.
     @Suite("Section 10: limits") struct Limits {}
 }
 
-extension Live.Limits {
+extension Live.Wire.Limits {
     /// A client that is refused: the preface and CLOSE(BUSY) come though it has said much or nothing.
     private func expectBusy(_ peer: RawPeer, sourceLocation: SourceLocation = #_sourceLocation) throws {
         try peer.takePreface()

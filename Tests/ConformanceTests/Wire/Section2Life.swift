@@ -1,7 +1,7 @@
 import Testing
 import RawWire
 
-extension Live {
+extension Live.Wire {
     /// Protocol.md, section 2: how a connection goes.
     @Suite("Section 2: life of a connection") struct Life {
         @Test("2.1 A long connection answers requests in any number and ends with CLOSE", arguments: Chop.allCases)

@@ -1,14 +1,14 @@
 import Testing
 import RawWire
 
-extension Live {
+extension Live.Wire {
     /// Protocol.md, section 3: what every frame has to keep to, and what becomes of a client that does not.
     @Suite("Section 3: bytes") struct Bytes {}
 }
 
 // MARK: The preface
 
-extension Live.Bytes {
+extension Live.Wire.Bytes {
     static let prefaces = [
         Breach("3.2-3", "the first byte differs", [0x00], code: .badPreface),
         Breach("3.2-3", "the last byte differs", Array("LIFELINF".utf8), code: .badPreface),
@@ -67,7 +67,7 @@ extension Live.Bytes {
 
 // MARK: The header
 
-extension Live.Bytes {
+extension Live.Wire.Bytes {
     static let garbage = [UInt8](repeating: 0xA5, count: 40)
 
     /// Headers that are wrong wherever they stand.

@@ -1,12 +1,12 @@
 import Testing
 import RawWire
 
-extension Live {
+extension Live.Wire {
     /// Protocol.md, sections 3.4 to 3.6: frames to be skipped, messages in chunks, and the ids of requests.
     @Suite("Section 3: messages and requests") struct Messages {}
 }
 
-extension Live.Messages {
+extension Live.Wire.Messages {
     @Test("3.4-4 A frame of an unknown type that is IGNORABLE is skipped", arguments: Chop.allCases)
     func skipped(_ chop: Chop) throws {
         try withServer { server in

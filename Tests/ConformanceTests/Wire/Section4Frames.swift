@@ -1,12 +1,12 @@
 import Testing
 import RawWire
 
-extension Live {
+extension Live.Wire {
     /// Protocol.md, sections 4.3 to 4.11: what the frames after the handshake carry.
     @Suite("Section 4: frames") struct Frames {}
 }
 
-extension Live.Frames {
+extension Live.Wire.Frames {
     private static let notUTF8: [UInt8] = [0x61, 0xFF, 0x62]
 
     static let breaches = [

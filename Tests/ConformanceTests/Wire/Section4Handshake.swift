@@ -1,12 +1,12 @@
 import Testing
 import RawWire
 
-extension Live {
+extension Live.Wire {
     /// Protocol.md, sections 4.1, 4.2 and 4.12: HELLO, WELCOME and their options.
     @Suite("Section 4: the handshake") struct Handshake {}
 }
 
-extension Live.Handshake {
+extension Live.Wire.Handshake {
     private static let name64 = String(repeating: "n", count: 64)
 
     @Test("4.2-1, 4.2-4, 4.2-5 HELLO alone gets WELCOME at once, with the server's terms", arguments: Chop.allCases)

@@ -1,7 +1,7 @@
 import Testing
 import RawWire
 
-extension Live {
+extension Live.Wire {
     /// Protocol.md, section 6: the worked examples, row by row.
     @Suite("Section 6: negotiation") struct Negotiation {
         /// HELLO ping_every, HELLO dead_after, T, WELCOME ping_every, WELCOME dead_after: the table of the document.

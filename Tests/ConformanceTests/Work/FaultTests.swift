@@ -3,7 +3,7 @@ import let Posix.isSanitized
 import Testing
 import RawWire
 
-extension Live {
+extension Live.Work {
     /// What becomes of everybody else, and of what is counted, when a process is killed, crashes or is stopped.
     @Suite("Faults") struct Faults {
         /// What a child is at when it is hit.
@@ -40,7 +40,7 @@ extension Live {
     }
 }
 
-extension Live.Faults {
+extension Live.Work.Faults {
     private static let longResponse = 400 * 65536
 
     /// A program that says when it has a request, and answers when the file that the request names is gone.
@@ -219,7 +219,7 @@ extension Live.Faults {
     }
 }
 
-extension Live.Faults {
+extension Live.Work.Faults {
     @Test("While the parent is stopped, connections go on; those that come and those that end are taken up afterwards")
     func parentStopped() throws {
         try withControl { control in

@@ -2,14 +2,14 @@ import Glibc
 import RawWire
 import Testing
 
-extension Live {
+extension Live.Work {
     /// Handlers that block, stream, speak unasked and break, and what the client, the log and others see of it.
     @Suite("Handlers") struct Handlers {}
 }
 
 // MARK: Busy
 
-extension Live.Handlers {
+extension Live.Work.Handlers {
     @Test("A handler that blocks for ten times T: PINGs are answered, and PONG says for how long it has been working")
     func busy() throws {
         try withServer("--timeout", "0.3", command: "handlers") { server in
@@ -108,7 +108,7 @@ extension Live.Handlers {
 
 // MARK: Answers
 
-extension Live.Handlers {
+extension Live.Work.Handlers {
     @Test("Requests are answered in order, each by the handler's own state", arguments: [[], ["--at-once"]])
     func order(_ flags: [String]) throws {
         try withServer(flags, command: "handlers") { server in
@@ -218,7 +218,7 @@ extension Live.Handlers {
 
 // MARK: Broken
 
-extension Live.Handlers {
+extension Live.Work.Handlers {
     @Test(
         "A handler that crashes: the client gets CLOSE(HANDLER_FAILED), the log the signal and the request, others nothing",
         arguments: ["null 8", "overflow 5", "trap", "abort"], [[], ["--at-once"]])
