@@ -11,7 +11,10 @@ final class ClientInput {
     private var isClosed = false
 
     init() throws {
-        (reading, writing) = try OpenDescriptors.pipe()
+        var ends: [Int32] = [0, 0]
+        guard pipe(&ends) == 0 else { throw systemError("pipe") }
+        for end in ends { _ = fcntl(OpenDescriptors.add(end), F_SETFD, FD_CLOEXEC) }
+        (reading, writing) = (ends[0], ends[1])
         // F_SETPIPE_SZ; where it may not be so large, a long line waits until the client reads.
         _ = fcntl(writing, 1031, 1 << 20)
         _ = fcntl(writing, F_SETFL, O_NONBLOCK)

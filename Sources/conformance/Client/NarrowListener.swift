@@ -32,7 +32,10 @@ final class NarrowListener {
         guard waitUntilReady(descriptor, POLLIN, until: .now + RawPeer.patience) else {
             throw Unexpected("nobody connected within \(RawPeer.patience)")
         }
-        return RawPeer(try OpenDescriptors.accept(descriptor))
+        let accepted = Glibc.accept(descriptor, nil, nil)
+        guard accepted >= 0 else { throw systemError("accept") }
+        _ = fcntl(accepted, F_SETFD, FD_CLOEXEC)
+        return RawPeer(OpenDescriptors.add(accepted))
     }
 }
 
