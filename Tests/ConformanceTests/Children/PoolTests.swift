@@ -129,8 +129,7 @@ extension Live.Children.Pool {
                 #expect(try peer.takeFrame().text == "This is server send message:0")
             }
             // Those that serve for long do not come back, so others wait.
-            #expect(eventually(within: .seconds(20)) { server.waiting.count == 4 })
-            #expect(server.children.count == 24)
+            try server.waitForWaiting(4, serving: 20, within: .seconds(20))
             for peer in peers { peer.close() }
             try server.waitForChildren(4)
         }
@@ -358,7 +357,7 @@ extension Live.Children.Pool {
         try withServer("--pool", "3:3", "--pool-reuse", "10", "--drain", signal == SIGTERM ? "60" : "0") { server in
             try server.waitForWaiting(3)
             let peer = try server.open()
-            try server.waitForWaiting(3)
+            try server.waitForWaiting(3, serving: 1)
             let waiting = server.waiting
             server.process.kill(signal)
             #expect(eventually { waiting.allSatisfy(hasGone) })

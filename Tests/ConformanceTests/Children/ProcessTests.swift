@@ -96,6 +96,8 @@ extension Live.Children.Processes {
             let before = server.children
             let peer = try server.open()
             let child = try #require(server.children.first { !before.contains($0) })
+            // Between whole frames, that is, not within the call that sends WELCOME.
+            #expect(eventually { ProcessFiles.state(of: child) == "S" })
             kill(child, signal)
             // A crash still says CLOSE(HANDLER_FAILED); nothing can be said of SIGKILL.
             if signal != SIGKILL { #expect(try peer.takeFrame().notice?.code == .handlerFailed) }

@@ -3,24 +3,13 @@ import Testing
 import RawWire
 
 extension Live.Heartbeats {
-    /// Protocol.md, sections 5.4, 5.9, 5.10, 5.11: PONG, slow readers, the bucket, and a server that was late itself.
+    /// Protocol.md, sections 5.4 and 5.9: requests that nobody reads the answers of.
     @Suite("Section 5: load") struct Load {}
 }
 
-// MARK: PONG
+// MARK: Many requests
 
 extension Live.Heartbeats.Load {
-    @Test("5.4-4 Of many PINGs at once the latest is answered, and nonces rise", arguments: Chop.allCases)
-    func latestPing(_ chop: Chop) throws {
-        try withServer { server in
-            let peer = try server.open()
-            try peer.send((1...20).flatMap { RawFrame.ping($0).bytes }, chop: chop)
-            var nonces: [UInt64] = []
-            while nonces.last != 20 { nonces.append(try peer.take(.pong).nonce ?? 0) }
-            #expect(nonces == nonces.sorted() && Set(nonces).count == nonces.count)
-        }
-    }
-
     @Test("5.4-3 A PONG waits for no more than 32780 bytes of messages, though megabytes wait to be sent")
     func pongOvertakes() throws {
         try withServer("--max-queued", "64m", "--max-in-flight", "64") { server in
@@ -186,36 +175,6 @@ extension Live.Heartbeats.Load {
             }
             #expect(age ?? 0 >= 0.5, "\(line)")
             try server.waitForChildren(0, within: .seconds(3))
-        }
-    }
-
-    @Test("5.9-1, 7.5-1 A slow reader that reads again finds whole frames, and CLOSE(SLOW_READER) behind the one begun")
-    func readsAgain() throws {
-        try withServer("--timeout", "500ms") { server in
-            let peer = try stuck(server)
-            beat(peer, for: .milliseconds(800))
-            let frames = try peer.frames(upTo: .close)
-            let close = frames.last?.notice
-            #expect(close?.code == .slowReader, "\(frames.suffix(3))")
-            #expect(frames.dropLast().allSatisfy { $0.type == .response || $0.type == .failure || $0.type == .ping })
-            #expect(close?.lastID ?? 0 >= frames.map(\.id).max()! || frames.contains { $0.type == .failure })
-            try peer.takeEnd()
-        }
-    }
-
-    @Test("5.9-1 Who reads slowly, but reads, is kept for many times dead_after")
-    func slowButSteady() throws {
-        try withServer("--timeout", "300ms") { server in
-            try withPunctualClient {
-                let peer = try stuck(server)
-                let start = SuspendingClock.now
-                while start.age < .seconds(3) {
-                    // Far less than what poll(2) waits for before it tells the server of new room.
-                    _ = try peer.take(100_000)
-                    beat(peer, for: .milliseconds(60), every: 60)
-                }
-                try expectOpen(peer, server)
-            }
         }
     }
 

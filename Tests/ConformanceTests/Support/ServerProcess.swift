@@ -105,9 +105,18 @@ final class ServerProcess {
 
     var waiting: [pid_t] { children.filter(isWaiting) }
 
-    func waitForWaiting(_ count: Int, within limit: Duration = RawPeer.patience) throws {
-        guard eventually(within: limit, { waiting.count == count }) else {
-            throw Unexpected("expected \(count) waiting children within \(limit), there are \(waiting)")
+    /// Waits until so many children wait, and so many others serve.
+    ///
+    /// A child that has taken a connection is counted as one that waits until it has its new title: who counts those that
+    /// wait alone may count it in place of the one that is not forked yet.
+    func waitForWaiting(_ count: Int, serving: Int? = nil, within limit: Duration = RawPeer.patience) throws {
+        var all: [pid_t] = []
+        let isSo = eventually(within: limit) {
+            all = children
+            return all.count { isWaiting($0) } == count && (serving == nil || all.count == count + (serving ?? 0))
+        }
+        guard isSo else {
+            throw Unexpected("expected \(count) waiting children within \(limit), there are \(waiting) of \(all)")
         }
     }
 
