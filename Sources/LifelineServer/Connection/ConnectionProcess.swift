@@ -108,7 +108,7 @@ struct ConnectionProcess: ~Copyable {
             serve([], at: now)
             write(at: now)
             show()
-            if connection.departure?.isOver ?? false, mayLeave(at: now) { return leave() }
+            if connection.isOver, mayLeave(at: now) { return leave() }
             if mayLook() {
                 let isThere = look(from: &now)
                 connection.judge(at: now)
@@ -248,7 +248,7 @@ struct ConnectionProcess: ~Copyable {
 
     /// The kernel may say them where a whole frame was the last thing sent.
     private mutating func prepareLastWords() {
-        let mayBeSaid = connection.hasGreeted && connection.departure == nil && connection.outbox.isEmpty
+        let mayBeSaid = connection.hasGreeted && !connection.isClosing && connection.outbox.isEmpty
         lastWords.set(mayBeSaid: mayBeSaid, number: connection.lastID)
     }
 
@@ -283,7 +283,7 @@ struct ConnectionProcess: ~Copyable {
 
     /// Once CLOSE is written, or nothing can be any more.
     private mutating func sayEnd() {
-        guard let departure = connection.departure, !departure.isFlushing else { return }
+        guard connection.hasSaidAll else { return }
         if !hasReported {
             if hasDroppedSilent { standBack() }
             socket.shutdownWriting()
