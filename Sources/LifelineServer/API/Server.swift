@@ -172,7 +172,7 @@ public struct Server: ~Copyable {
 
     private consuming func run(_ source: HandlerFactory, _ reload: Reloader?) throws(StartError) {
         do throws(StartError) {
-            try options.checkPool(for: source)
+            try options.checkPool(against: source.againstReuse)
         } catch {
             listening.removeFile()
             look.controlFile?.remove()

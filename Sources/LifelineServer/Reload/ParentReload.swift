@@ -15,7 +15,7 @@ extension Parent {
             let (options, kept) = (reloaded?.options ?? options).takenOver(by: self.options)
             let tokenFile: TokenFile?
             do throws(StartError) {
-                try options.checkPool(for: reloaded?.source)
+                try options.checkPool(against: reloaded?.source.againstReuse)
                 tokenFile = try options.tokenFile.map { path throws(StartError) in
                     try TokenFile(path, ownGroup: ownGroup)
                 }
