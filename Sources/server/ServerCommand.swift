@@ -24,5 +24,27 @@ extension ServerSettings {
             No program that it starts gets privileges that it does not have itself (no_new_privs). The file of a Unix
             socket stays behind where --user may not remove it; the next start replaces it.
             """,
-        exits: ExitRule.meanings)
+        exits: ExitRule.meanings, tables: [.events: { LogEvent.manual }, .metrics: { Metric.manual }])
+}
+
+extension LogEvent {
+    /// What the manual says of all events.
+    fileprivate static var manual: [ManualEntry] {
+        allCases.map { event in
+            let fields = event.entry.fields.map(\.rawValue).joined(separator: ", ")
+            return ManualEntry(
+                event.rawValue, "(\(event.levels.map(\.rawValue).joined(separator: ", ")))",
+                "\(event.entry.meaning) Fields: \(fields).")
+        }
+    }
+}
+
+extension Metric {
+    /// What the manual says of all metrics.
+    fileprivate static var manual: [ManualEntry] {
+        allCases.map { metric in
+            let labels = metric.labels.isEmpty ? "" : ", by \(metric.labels.joined(separator: " and "))"
+            return ManualEntry(metric.name, "(\(metric.kind.rawValue)\(labels))", metric.help)
+        }
+    }
 }

@@ -10,14 +10,26 @@ struct LogRateLimiter {
     static let window = Duration.seconds(5)
     /// So many kinds are told apart; the last place counts all that found none.
     static let places = 64
-    /// The longest name of a kind, in bytes of ASCII.
-    private static let longestName = 64
+    /// What the last place sums up, in place of an event.
+    static let others = "others"
+    /// The longest reason, in bytes of ASCII.
+    private static let longestReason = 64
+
+    /// What lines of a flood have in common.
+    struct Key: Equatable {
+        let level: LogLevel
+        /// nil for all kinds that found no place.
+        let event: LogEvent?
+        let reason: String
+    }
 
     /// One kind: zero in every byte as long as it is free.
     struct Place: ~Copyable {
-        fileprivate let key: Atomic<UInt64>
+        fileprivate let hash: Atomic<UInt64>
         fileprivate let isNamed: Atomic<Bool>
-        fileprivate var name: InlineArray<64, UInt8>
+        fileprivate var level: LogLevel
+        fileprivate var event: LogEvent?
+        fileprivate var reason: InlineArray<64, UInt8>
         /// When the window began, in milliseconds in the upper 40 bits, and the lines since then in the lower 24.
         fileprivate let window: Atomic<UInt64>
         /// How many lines go through in a window.
@@ -26,7 +38,7 @@ struct LogRateLimiter {
 
     /// Lines of one kind that did not go through.
     struct Sum: Equatable {
-        let kind: String
+        let kind: Key
         let count: UInt64
     }
 
@@ -37,7 +49,7 @@ struct LogRateLimiter {
 
     /// A line of the kind `kind` would be written: whether it may be, and the sum of the window before, if that is to be
     /// told first. `most` lines of a kind go through in a window.
-    func happened(_ kind: String, most: UInt64, at now: Instant) -> (mayPass: Bool, before: UInt64) {
+    func happened(_ kind: Key, most: UInt64, at now: Instant) -> (mayPass: Bool, before: UInt64) {
         let place = place(of: kind)
         memory[place].most.store(most, ordering: .relaxed)
         let moment = LogRateLimiter.milliseconds(now)
@@ -62,7 +74,7 @@ struct LogRateLimiter {
             let count = LogRateLimiter.suppressed(old, memory[place].most.load(ordering: .relaxed))
             guard count > 0, all || LogRateLimiter.isOver(old, at: moment) else { continue }
             let (isDone, _) = memory[place].window.compareExchange(expected: old, desired: 0, ordering: .relaxed)
-            if isDone { sums.append(Sum(kind: name(of: place), count: count)) }
+            if isDone { sums.append(Sum(kind: kind(of: place), count: count)) }
         }
         return sums
     }
@@ -84,40 +96,50 @@ struct LogRateLimiter {
 
     // MARK: Kinds
 
-    private func place(of kind: String) -> Int {
-        var name = Array(kind.utf8.prefix(LogRateLimiter.longestName))
-        let key = LogRateLimiter.hash(name)
+    private func place(of kind: Key) -> Int {
+        let hash = LogRateLimiter.hash(kind)
         for step in 0..<(LogRateLimiter.places - 1) {
-            let place = Int((key &+ UInt64(step)) % UInt64(LogRateLimiter.places - 1))
-            let (isOurs, found) = memory[place].key.compareExchange(expected: 0, desired: key, ordering: .relaxed)
-            guard isOurs || found == key else { continue }
-            setName(name, of: place)
+            let place = Int((hash &+ UInt64(step)) % UInt64(LogRateLimiter.places - 1))
+            let (isOurs, found) = memory[place].hash.compareExchange(expected: 0, desired: hash, ordering: .relaxed)
+            guard isOurs || found == hash else { continue }
+            setName(kind, of: place)
             return place
         }
-        name = Array("warning,others,".utf8)
-        setName(name, of: LogRateLimiter.places - 1)
+        setName(Key(level: .warning, event: nil, reason: ""), of: LogRateLimiter.places - 1)
         return LogRateLimiter.places - 1
     }
 
-    /// Whoever meets a place without a name writes it: the one who took it may have been killed.
-    private func setName(_ name: [UInt8], of place: Int) {
+    /// Whoever meets a place without a name writes it: the process that took the place may have been killed.
+    private func setName(_ kind: Key, of place: Int) {
         guard !memory[place].isNamed.load(ordering: .acquiring) else { return }
-        for (index, byte) in name.enumerated() { memory[place].name[index] = byte }
+        memory[place].level = kind.level
+        memory[place].event = kind.event
+        for (index, byte) in kind.reason.utf8.prefix(LogRateLimiter.longestReason).enumerated() {
+            memory[place].reason[index] = byte
+        }
         memory[place].isNamed.store(true, ordering: .releasing)
     }
 
-    private func name(of place: Int) -> String {
-        var bytes: [UInt8] = []
-        for index in 0..<LogRateLimiter.longestName where memory[place].name[index] != 0 {
-            bytes.append(memory[place].name[index])
+    private func kind(of place: Int) -> Key {
+        var reason: [UInt8] = []
+        for index in 0..<LogRateLimiter.longestReason where memory[place].reason[index] != 0 {
+            reason.append(memory[place].reason[index])
         }
-        return String(decoding: bytes, as: UTF8.self)
+        return Key(
+            level: memory[place].level, event: memory[place].event, reason: String(decoding: reason, as: UTF8.self))
     }
 
     /// FNV-1a; never 0, which is a free place.
-    private static func hash(_ bytes: [UInt8]) -> UInt64 {
+    private static func hash(_ kind: Key) -> UInt64 {
         var hash: UInt64 = 0xCBF2_9CE4_8422_2325
-        for byte in bytes { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
+        func add(_ bytes: some Sequence<UInt8>) {
+            for byte in bytes { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
+        }
+        add(kind.level.rawValue.utf8)
+        add((kind.event?.rawValue ?? others).utf8)
+        // No name has this byte.
+        add(CollectionOfOne(0))
+        add(kind.reason.utf8.prefix(longestReason))
         return max(1, hash)
     }
 }
