@@ -350,6 +350,7 @@ extension SocketAddress {
     /// runs out of ports; none where this is not an IPv4 address of loopback.
     fileprivate func sources(_ count: Int?) -> [SocketAddress] {
         guard host?.hasPrefix("127.") ?? false else { return [] }
-        return (0..<(count ?? LoadOptions.defaultSources)).compactMap { SocketAddress(host: "127.0.0.\($0 + 1)", port: 0) }
+        let count = count ?? LoadOptions.defaultSources
+        return (0..<count).compactMap { SocketAddress(host: "127.0.0.\($0 + 1)", port: 0) }
     }
 }
