@@ -65,7 +65,7 @@ struct Ctl {
             case .generate: throw UsageError("--generate is not a flag of server ctl")
             case .run: try ctl.run()
             }
-        } catch let error as ControlClient.Trouble {
+        } catch let error as ControlError {
             fail(error.status, error.text)
         } catch let error as Failed {
             fail(error.status, error.text)
@@ -92,9 +92,9 @@ struct Ctl {
     }
 
     /// The rows that are wanted.
-    func json(_ answer: ControlClient.Answer) -> [String] { table.rows(of: answer.rows).map(\.line) }
+    func json(_ answer: ControlReply) -> [String] { table.rows(of: answer.rows).map(\.line) }
 
-    private func jsonLines(_ answer: ControlClient.Answer) -> [String] {
+    private func jsonLines(_ answer: ControlReply) -> [String] {
         answer.rows.isEmpty ? [answer.verdict.line] : answer.rows.map(\.line)
     }
 
@@ -102,7 +102,7 @@ struct Ctl {
         if !lines.isEmpty { try say(lines.joined(separator: "\n")) }
     }
 
-    private func lines(_ answer: ControlClient.Answer, to request: ControlRequest) -> [String] {
+    private func lines(_ answer: ControlReply, to request: ControlRequest) -> [String] {
         let verdict = answer.verdict
         func word(_ key: String) -> String { verdict.words.first { $0.key == key }?.value ?? "?" }
         switch request {

@@ -4,25 +4,25 @@ import Posix
 
 typealias SettingsFlag = Flag<ServerSettings>
 
+/// What a reload does with a value that has changed.
+enum ReloadRule: Sendable {
+    /// It holds for connections that are accepted from then on, or for the whole server.
+    case live
+    /// It stays as it was; the library keeps it, and the log names the flag.
+    case restart(RestartOption)
+    /// It stays as it was, and the log names the flag where the second settings differ from the first.
+    case restartOfProcess(differs: @Sendable (ServerSettings, ServerSettings) -> Bool)
+    /// It stands on the command line alone, which never changes.
+    case none
+}
+
 /// A flag of `server`, and what becomes of it when SIGHUP reads the configuration again.
 ///
 /// The sections take flags of this type alone, so that a new flag does not compile before it says `live`, `atRestart`
 /// or `onlyAtStart`.
 struct ServerFlag: Sendable {
-    /// What a reload does with a value that has changed.
-    enum Reload: Sendable {
-        /// It holds for connections that are accepted from then on, or for the whole server.
-        case live
-        /// It stays as it was; the library keeps it, and the log names the flag.
-        case restart(RestartOption)
-        /// It stays as it was, and the log names the flag where the second settings differ from the first.
-        case restartOfProcess(differs: @Sendable (ServerSettings, ServerSettings) -> Bool)
-        /// It stands on the command line alone, which never changes.
-        case none
-    }
-
     let flag: SettingsFlag
-    let reload: Reload
+    let reload: ReloadRule
 }
 
 extension SettingsFlag {

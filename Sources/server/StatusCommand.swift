@@ -60,10 +60,10 @@ struct StatusCommand {
             }
         }
         let status: JSONObject
-        do throws(ControlClient.Trouble) {
+        do throws(ControlError) {
             status = try ControlClient(path: path ?? ControlClient.defaultPath).ask(.status).verdict
         } catch {
-            guard error.isNobody else { fail(error.status, error.text) }
+            guard error.isUnattended else { fail(error.status, error.text) }
             return try isNot(error.text)
         }
         func word(_ key: String) -> String { status.words.first { $0.key == key }?.value ?? "?" }

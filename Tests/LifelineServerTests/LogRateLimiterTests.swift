@@ -7,20 +7,20 @@ import Testing
 @Suite("A flood of one reason is summed up")
 final class FloodTests {
     /// Two processes see the same memory; here they are two values.
-    private let memory = calloc(LogRateLimiter.places, MemoryLayout<LogRateLimiter.Place>.stride)!
+    private let memory = calloc(LogRateLimiter.buckets, MemoryLayout<LogRateLimiter.Bucket>.stride)!
     private let one: LogRateLimiter
     private let other: LogRateLimiter
 
     init() {
-        let places = memory.bindMemory(to: LogRateLimiter.Place.self, capacity: LogRateLimiter.places)
+        let places = memory.bindMemory(to: LogRateLimiter.Bucket.self, capacity: LogRateLimiter.buckets)
         one = LogRateLimiter(in: places)
         other = LogRateLimiter(in: places)
     }
 
     deinit { free(memory) }
 
-    private func kind(_ reason: String) -> LogRateLimiter.Key {
-        LogRateLimiter.Key(level: .warning, event: .closed, reason: reason)
+    private func kind(_ reason: String) -> FloodKey {
+        FloodKey(level: .warning, event: .closed, reason: reason)
     }
 
     private func passed(_ flood: LogRateLimiter, _ reason: String, _ times: Int, most: UInt64 = 3, at moment: Double)
@@ -42,8 +42,8 @@ final class FloodTests {
         #expect(passed(one, "a", 100, at: 1000) == 3)
         #expect(passed(one, "b", 2, at: 1000) == 2)
         for kind in [
-            LogRateLimiter.Key(level: .info, event: .closed, reason: "a"),
-            LogRateLimiter.Key(level: .warning, event: .refused, reason: "a"),
+            FloodKey(level: .info, event: .closed, reason: "a"),
+            FloodKey(level: .warning, event: .refused, reason: "a"),
         ] {
             #expect(one.happened(kind, most: 3, at: at(1000)).mayPass)
         }
@@ -54,7 +54,7 @@ final class FloodTests {
         _ = passed(one, "SILENT", 815, at: 1000)
         _ = passed(one, "quiet", 3, at: 1000)
         #expect(one.sums(at: at(5999)).isEmpty)
-        #expect(other.sums(at: at(6000)) == [LogRateLimiter.Sum(kind: kind("SILENT"), count: 812)])
+        #expect(other.sums(at: at(6000)) == [LogRateLimiter.Suppressed(kind: kind("SILENT"), count: 812)])
         #expect(one.sums(at: at(6000)).isEmpty && other.sums(at: at(90_000)).isEmpty)
     }
 
@@ -70,7 +70,7 @@ final class FloodTests {
     func all() {
         _ = passed(one, "a", 5, at: 1000)
         #expect(one.sums(at: at(1001)).isEmpty)
-        #expect(one.sums(at: at(1001), all: true) == [LogRateLimiter.Sum(kind: kind("a"), count: 2)])
+        #expect(one.sums(at: at(1001), all: true) == [LogRateLimiter.Suppressed(kind: kind("a"), count: 2)])
     }
 
     @Test("A process whose clock was read a moment earlier does not end the window of another")
@@ -81,13 +81,13 @@ final class FloodTests {
 
     @Test("Kinds without number share the last place, and are counted there")
     func full() {
-        for number in 0..<LogRateLimiter.places * 3 { _ = passed(one, "kind \(number)", 4, at: 1000) }
+        for number in 0..<LogRateLimiter.buckets * 3 { _ = passed(one, "kind \(number)", 4, at: 1000) }
         let sums = one.sums(at: at(6000))
-        #expect(sums.count == LogRateLimiter.places)
-        #expect(sums.contains { $0.kind == LogRateLimiter.Key(level: .warning, event: nil, reason: "") })
+        #expect(sums.count == LogRateLimiter.buckets)
+        #expect(sums.contains { $0.kind == FloodKey(level: .warning, event: nil, reason: "") })
         // Three of each kind that found a place went through, and three of all the others.
         let suppressed = sums.map(\.count).reduce(0, +)
-        #expect(suppressed == UInt64(LogRateLimiter.places * 3 * 4 - LogRateLimiter.places * 3))
+        #expect(suppressed == UInt64(LogRateLimiter.buckets * 3 * 4 - LogRateLimiter.buckets * 3))
     }
 
     @Test("A reason that is too long is cut off, and is one kind still")
@@ -95,6 +95,6 @@ final class FloodTests {
         let name = String(repeating: "x", count: 200)
         #expect(passed(one, name, 4, at: 1000) == 3)
         let cut = kind(String(repeating: "x", count: 64))
-        #expect(one.sums(at: at(6000)) == [LogRateLimiter.Sum(kind: cut, count: 1)])
+        #expect(one.sums(at: at(6000)) == [LogRateLimiter.Suppressed(kind: cut, count: 1)])
     }
 }

@@ -43,7 +43,7 @@ final class Log {
         self.floodLines = Log.flood(floodLines)
         output = try Log.open(destination)
         shared = try sharedMemory(of: 1, Shared.self)
-        flood = LogRateLimiter(in: try sharedMemory(of: LogRateLimiter.places, LogRateLimiter.Place.self))
+        flood = LogRateLimiter(in: try sharedMemory(of: LogRateLimiter.buckets, LogRateLimiter.Bucket.self))
     }
 
     /// A log that makes the lines of `log`, and writes none of them.
@@ -52,13 +52,13 @@ final class Log {
         let shared = UnsafeMutablePointer<Shared>.allocate(capacity: 1)
         shared.initialize(to: Shared(lost: Atomic(0), isTorn: Atomic(false)))
         let places = UnsafeMutableRawPointer.allocate(
-            byteCount: LogRateLimiter.places * MemoryLayout<LogRateLimiter.Place>.stride,
-            alignment: MemoryLayout<LogRateLimiter.Place>.alignment)
+            byteCount: LogRateLimiter.buckets * MemoryLayout<LogRateLimiter.Bucket>.stride,
+            alignment: MemoryLayout<LogRateLimiter.Bucket>.alignment)
         places.initializeMemory(
-            as: UInt8.self, repeating: 0, count: LogRateLimiter.places * MemoryLayout<LogRateLimiter.Place>.stride)
+            as: UInt8.self, repeating: 0, count: LogRateLimiter.buckets * MemoryLayout<LogRateLimiter.Bucket>.stride)
         self.init(
             like: log, to: .nowhere(), shared: shared,
-            LogRateLimiter(in: places.assumingMemoryBound(to: LogRateLimiter.Place.self)))
+            LogRateLimiter(in: places.assumingMemoryBound(to: LogRateLimiter.Bucket.self)))
     }
 
     /// The same log in an object that lies where memory is taken from now on. Each process that is forked counts that it
@@ -127,9 +127,9 @@ final class Log {
         assert(event.levels.contains(level), "\(event.rawValue) has no line of the level \(level)")
         guard level <= (orders?.logLevel ?? self.level) else { return }
         if level <= .warning {
-            let kind = LogRateLimiter.Key(level: level, event: event, reason: reason())
+            let kind = FloodKey(level: level, event: event, reason: reason())
             let verdict = flood.happened(kind, most: floodLines == .max ? .max : most ?? floodLines, at: .now)
-            if verdict.before > 0 { tell(LogRateLimiter.Sum(kind: kind, count: verdict.before)) }
+            if verdict.before > 0 { tell(LogRateLimiter.Suppressed(kind: kind, count: verdict.before)) }
             guard verdict.mayPass else { return }
         }
         put(level, event, fields)
@@ -150,7 +150,7 @@ final class Log {
         tellLost()
     }
 
-    private func tell(_ sum: LogRateLimiter.Sum) {
+    private func tell(_ sum: LogRateLimiter.Suppressed) {
         put(sum.kind.level, .suppressed) {
             $0.text(.of, sum.kind.event?.rawValue ?? LogRateLimiter.others)
             if !sum.kind.reason.isEmpty { $0.text(.reason, sum.kind.reason) }

@@ -19,14 +19,11 @@ package enum Metric: String, CaseIterable, Sendable {
     case roundTrip = "round_trip_seconds"
     case silentDropLateness = "silent_drop_lateness_seconds"
 
-    /// How Prometheus treats it.
-    package enum Kind: String, Sendable { case counter, gauge, histogram }
-
     /// The name as Prometheus has it.
     package var name: String { "lifeline_" + rawValue }
 
     /// How Prometheus treats it.
-    package var kind: Kind {
+    package var kind: MetricKind {
         switch self {
         case .info, .uptime, .connectionsLive, .poolWaiting, .requestsInFlight: .gauge
         case .connectionsAccepted, .connectionsRefused, .connectionsClosed, .poolServed, .forksFailed, .acceptsFailed,
@@ -71,3 +68,6 @@ package enum Metric: String, CaseIterable, Sendable {
         }
     }
 }
+
+/// How Prometheus treats a metric.
+package enum MetricKind: String, Sendable { case counter, gauge, histogram }
