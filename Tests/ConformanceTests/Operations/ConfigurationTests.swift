@@ -131,14 +131,14 @@ extension Live.Operations.Configuration {
         let all = try Spawned("server", ["--generate", "configuration"])
         #expect(try all.wait() == .status(0) && all.output.waitForEnd())
         let names = all.output.linesSoFar.filter { $0.hasPrefix("#") && !$0.hasPrefix("# ") }
-            .map { Live.Configuration.name($0.dropFirst()) }
+            .map { Live.Operations.Configuration.name($0.dropFirst()) }
         // What these do is tested elsewhere: --port 0 is typed for every server here.
         let others = ["port", "handler", "token-file"]
-        let here = Live.Configuration.kept + Live.Configuration.takenOver
-        #expect(names.sorted() == (here.map(Live.Configuration.name) + others).sorted())
+        let here = Live.Operations.Configuration.kept + Live.Operations.Configuration.takenOver
+        #expect(names.sorted() == (here.map(Live.Operations.Configuration.name) + others).sorted())
         let file = try TemporaryFile([])
         try withServer("--config", file.path) { server in
-            try file.replace(Live.Configuration.takenOver.joined(separator: "\n"))
+            try file.replace(Live.Operations.Configuration.takenOver.joined(separator: "\n"))
             try reload(server, "info reloaded")
             #expect(lines(server, ["kept="]) == [])
             try server.greeted().peer.close()
@@ -149,8 +149,9 @@ extension Live.Operations.Configuration {
     func unchangeable() throws {
         let file = try TemporaryFile(Array("handler ack\n".utf8))
         try withServer("--config", file.path) { server in
-            try file.replace((Live.Configuration.kept + ["handler echo"]).joined(separator: "\n"))
-            let names = Live.Configuration.kept.map { "--" + Live.Configuration.name($0) }.joined(separator: ",")
+            try file.replace((Live.Operations.Configuration.kept + ["handler echo"]).joined(separator: "\n"))
+            let names = Live.Operations.Configuration.kept.map { "--" + Live.Operations.Configuration.name($0) }.joined(
+                separator: ",")
             try reload(server, "warning reloaded", "kept=\(names) ", "restart")
             let peers = try (0..<6).map { _ in try server.open() }
             #expect(try answer(peers[5]) == "hello")
