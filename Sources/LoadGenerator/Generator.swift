@@ -346,10 +346,11 @@ public struct Generator: ~Copyable {
 }
 
 extension SocketAddress {
-    /// `count` addresses of this machine to connect from (32 where nil), in turn, so that no address runs out of ports;
-    /// none where this is not an IPv4 address of loopback.
+    /// `count` addresses of this machine to connect from (nil: `LoadOptions.defaultSources`), in turn, so that no address
+    /// runs out of ports; none where this is not an IPv4 address of loopback.
     fileprivate func sources(_ count: Int?) -> [SocketAddress] {
         guard host?.hasPrefix("127.") ?? false else { return [] }
-        return (0..<(count ?? 32)).compactMap { SocketAddress(host: "127.0.0.\($0 + 1)", port: 0) }
+        let count = count ?? LoadOptions.defaultSources
+        return (0..<count).compactMap { SocketAddress(host: "127.0.0.\($0 + 1)", port: 0) }
     }
 }

@@ -28,6 +28,8 @@ public struct LoadOptions: Sendable {
     public var comesBack = true
     /// Loopback addresses that the connections come from, in turn.
     public var sources: Int?
+    /// What `sources` is where it is nil.
+    package static let defaultSources = 32
     /// A request without an answer for so long has failed, and its connection with it; the same for a handshake.
     public var timeout = Duration.seconds(10)
     /// The answers have to be the requests' own bytes.
