@@ -75,7 +75,7 @@ public struct Server: ~Copyable {
         let account = try Account.named(in: options)
         var tokenFile = try options.tokenFile.map { path throws(StartError) in try TokenFile(path) }
         ignoreBrokenPipes()
-        watchCrashes(saying: ConnectionProcess.crashWords)
+        installCrashHandlers(notice: ConnectionProcess.crashNotice)
         let path = options.pidfile
         let pidfile = path == nil ? nil : try Pidfile(at: path!)
         let orders = try Server.needing("shared memory") { () throws(SystemError) in
