@@ -73,7 +73,7 @@ struct LoadBenchmark {
                 $0.options.saysLastPing = true
             },
             Flag("--stay-away", "do not come back when the server ends a connection; end with the last") {
-                $0.options.comesBack = false
+                $0.options.reconnects = false
             },
             Flag("--timeout", "DURATION", "a request without an answer for so long has failed (10)") {
                 bench, text throws(UsageError) in
