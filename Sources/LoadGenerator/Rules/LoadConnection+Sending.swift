@@ -2,9 +2,9 @@ import Framing
 
 extension LoadConnection {
     /// A request has become due.
-    mutating func becomesDue() { waiting += 1 }
+    mutating func requestBecameDue() { waiting += 1 }
 
-    /// `count` bytes are with the kernel, and more wait or not.
+    /// Notes that the kernel accepted `count` bytes, and whether more wait.
     mutating func sent(_ count: Int, waits: Bool, at now: Nanoseconds) {
         if count > 0 {
             isSent = true
@@ -18,21 +18,22 @@ extension LoadConnection {
         }
     }
 
-    /// Puts what is to be sent now into `buffer`.
+    /// Appends to `buffer` what is to be sent now.
     mutating func fill(
-        _ buffer: inout SendBuffer, _ load: inout Load, _ script: borrowing LoadProfile, _ tally: inout LoadCounters,
+        _ buffer: inout SendBuffer, _ load: inout Load, _ profile: borrowing LoadProfile,
+        _ counters: inout LoadCounters,
         at now: Nanoseconds
     ) {
         switch phase {
         case .open: break
         case .connecting, .greeting:
-            // Where the kernel has made the connection already, the first write tells.
+            // On loopback the connection may exist already; then the first write succeeds.
             if !isGreeted {
-                buffer.add(script.greeting)
+                buffer.add(profile.greeting)
                 isGreeted = true
-                if script.options.isShort { begin(&buffer, script, due: due, at: now) }
+                if profile.options.isShort { begin(&buffer, profile, due: due, at: now) }
             }
-            while offset > 0, offset < 16384, !buffer.isFull { addChunk(&buffer, script) }
+            while offset > 0, offset < 16384, !buffer.isFull { addChunk(&buffer, profile) }
             return
         case .closing:
             guard let code = owesClose else { return }
@@ -44,7 +45,7 @@ extension LoadConnection {
         if load.isSilenced, !isSilent {
             isSilent = true
             pong = nil
-            owesPing = script.options.saysLastPing
+            owesPing = profile.options.saysLastPing
         }
         if let nonce = pong {
             pong = nil
@@ -61,21 +62,21 @@ extension LoadConnection {
         }
         while !buffer.isFull {
             if offset > 0 {
-                addChunk(&buffer, script)
+                addChunk(&buffer, profile)
                 continue
             }
-            guard inFlight < window, load.isOn, load.budget > 0, isLeaving == nil else { break }
+            guard inFlight < window, load.isOn, load.budget > 0, leavingCode == nil else { break }
             if load.isOpenLoop {
                 guard waiting > 0 else { break }
                 waiting -= 1
-                begin(&buffer, script, due: load.instant(of: arrival), at: now)
-                arrival += UInt64(script.options.connections)
+                begin(&buffer, profile, due: load.instant(of: arrival), at: now)
+                arrival += UInt64(profile.options.connections)
             } else {
-                begin(&buffer, script, due: now, at: now)
+                begin(&buffer, profile, due: now, at: now)
             }
             load.budget -= 1
         }
-        leaveIfDone(&tally, at: now)
+        closeIfAnswered(&counters, at: now)
         if let code = owesClose {
             owesClose = nil
             buffer.add(Close(code).frame)
@@ -84,29 +85,29 @@ extension LoadConnection {
 
     @inline(__always)
     mutating func begin(
-        _ buffer: inout SendBuffer, _ script: borrowing LoadProfile, due: Nanoseconds, at now: Nanoseconds
+        _ buffer: inout SendBuffer, _ profile: borrowing LoadProfile, due: Nanoseconds, at now: Nanoseconds
     ) {
-        // Ids have to rise, and may leave some out (3.6-1): one whose slot has an old request in it is left out.
-        repeat { lastID &+= 1 } while slots[Int(lastID & script.mask)].id != 0
-        slots[Int(lastID & script.mask)] = Slot(id: lastID, due: due, sent: now)
+        // Ids rise, and may skip some (3.6-1): skip those whose slot still holds a request.
+        repeat { lastID &+= 1 } while slots[Int(lastID & profile.mask)].id != 0
+        slots[Int(lastID & profile.mask)] = RequestSlot(id: lastID, due: due, sent: now)
         inFlight += 1
-        let size = script.payload.count
+        let size = profile.payload.count
         if size <= maxFrame {
             buffer.add(header: UInt16(FrameType.request.rawValue) << 8, id: lastID, length: size)
-            buffer.add(script.payload)
+            buffer.add(profile.payload)
         } else {
-            addChunk(&buffer, script)
+            addChunk(&buffer, profile)
         }
     }
 
-    /// The next chunk of the last request.
-    mutating func addChunk(_ buffer: inout SendBuffer, _ script: borrowing LoadProfile) {
-        let size = script.payload.count
+    /// Appends the next chunk of the last request.
+    mutating func addChunk(_ buffer: inout SendBuffer, _ profile: borrowing LoadProfile) {
+        let size = profile.payload.count
         let length = min(maxFrame, size - offset)
         let isLast = offset + length == size
         let type = UInt16(FrameType.request.rawValue) << 8 | UInt16(isLast ? 0 : FrameFlags.more.rawValue)
         buffer.add(header: type, id: lastID, length: length)
-        buffer.add(UnsafeRawBufferPointer(rebasing: script.payload[offset..<(offset + length)]))
+        buffer.add(UnsafeRawBufferPointer(rebasing: profile.payload[offset..<(offset + length)]))
         offset = isLast ? 0 : offset + length
     }
 }

@@ -1,11 +1,11 @@
 import Framing
 
 extension LoadConnection {
-    /// When `woke` is to be called; not too seldom, for deadlines also come about later.
-    func deadline(_ script: borrowing LoadProfile, at now: Nanoseconds) -> Nanoseconds {
+    /// The instant at which `timerFired` has to be called. It is at most a second away, because bytes set new deadlines.
+    func deadline(_ profile: borrowing LoadProfile, at now: Nanoseconds) -> Nanoseconds {
         switch phase {
         case .away, .over: return .never
-        case .connecting, .greeting: return begun + script.timeout
+        case .connecting, .greeting: return begun + profile.timeout
         case .closing: return closeBy
         case .open:
             if isSilent { return .never }
@@ -16,24 +16,24 @@ extension LoadConnection {
         }
     }
 
-    /// It is the time that was asked for, or later; `random` is from 0 to 1.
-    mutating func woke(
-        _ script: borrowing LoadProfile, _ tally: inout LoadCounters, asked: Nanoseconds, random: Double,
+    /// Does what is due. `asked` is the instant that was asked for; `random` is from 0 up to 1.
+    mutating func timerFired(
+        _ profile: borrowing LoadProfile, _ counters: inout LoadCounters, asked: Nanoseconds, random: Double,
         at now: Nanoseconds
     ) {
         switch phase {
         case .away, .over: return
         case .connecting, .greeting:
-            guard now >= begun + script.timeout else { return }
-            if phase == .connecting { return end(.unreachable(error: "timeout"), &tally, script) }
-            return drop(.handshakeTimeout, &tally, script, at: now)
+            guard now >= begun + profile.timeout else { return }
+            if phase == .connecting { return end(.unreachable(error: "timeout"), &counters, profile) }
+            return drop(.handshakeTimeout, &counters, profile, at: now)
         case .closing:
             if now >= closeBy { phase = .over }
             return
         case .open: break
         }
         guard !isSilent else { return }
-        // Late itself (5.11-2).
+        // The generator itself was late (5.11-2).
         if now - asked > deadAfter / 10 + .milliseconds(50) {
             lastHeard = now
             unprovenSince = .never
@@ -41,19 +41,19 @@ extension LoadConnection {
             if stuckSince != .never { stuckSince = now }
             ping(random, at: now)
         }
-        if lastHeard + deadAfter <= now { return drop(.silent, &tally, script, at: now) }
-        if stuckSince != .never, stuckSince + deadAfter <= now { return drop(.slowReader, &tally, script, at: now) }
+        if lastHeard + deadAfter <= now { return drop(.silent, &counters, profile, at: now) }
+        if stuckSince != .never, stuckSince + deadAfter <= now { return drop(.slowReader, &counters, profile, at: now) }
         if frameBegun != .never, frameBegun + deadAfter + .milliseconds(frameLength) <= now {
-            return drop(.frameTimeout, &tally, script, at: now)
+            return drop(.frameTimeout, &counters, profile, at: now)
         }
         if unprovenSince != .never, unprovenSince + deadAfter <= now {
-            return drop(.noRoundTrip, &tally, script, at: now)
+            return drop(.noRoundTrip, &counters, profile, at: now)
         }
         if nextPing <= now { ping(random, at: now) }
         if inFlight > 0 {
-            for index in 0...Int(script.mask) where slots[index].id != 0 {
-                if slots[index].sent + script.timeout <= now {
-                    return drop(.normal, &tally, script, at: now, because: .timeout)
+            for index in 0...Int(profile.mask) where slots[index].id != 0 {
+                if slots[index].sent + profile.timeout <= now {
+                    return drop(.normal, &counters, profile, at: now, because: .timeout)
                 }
             }
         }

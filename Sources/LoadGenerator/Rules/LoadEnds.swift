@@ -22,7 +22,7 @@ enum LoadConnectionEnd: Hashable, Sendable {
     case timeout
     /// `--churn`.
     case cut
-    /// The run was over.
+    /// The run ended.
     case finished
 
     var text: String {
@@ -42,7 +42,7 @@ enum LoadConnectionEnd: Hashable, Sendable {
         }
     }
 
-    /// Whether nothing went wrong.
+    /// Whether the end is none that counts as an error.
     var isOrderly: Bool {
         switch self {
         case .cut, .finished, .sentAway, .closed(.normal), .closed(.shuttingDown): true
@@ -50,12 +50,12 @@ enum LoadConnectionEnd: Hashable, Sendable {
         }
     }
 
-    /// Whether the server had nothing to do with it.
+    /// Whether this side ended the connection.
     var isOwn: Bool { self == .cut || self == .finished }
 }
 
-/// What became of a request that was not answered (Protocol.md, section 7.7).
-enum Failing: Hashable, Sendable {
+/// The end of a request without an answer (Protocol.md, section 7.7).
+enum LoadRequestEnd: Hashable, Sendable {
     /// FAILURE.
     case failed(Code)
     /// The server promised that no handler saw it: FAILURE(REFUSED), or an id above CLOSE's last_id; or the connection
@@ -76,7 +76,7 @@ enum Failing: Hashable, Sendable {
         }
     }
 
-    /// Whether the request may have been processed, or was, without its answer having come, and by no deed of ours.
+    /// Whether it counts as a failure: this side did not cause it, and the server did not promise it in order.
     var isFailure: Bool {
         switch self {
         case .failed: true

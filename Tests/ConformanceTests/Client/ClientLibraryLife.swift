@@ -134,8 +134,8 @@ extension Live.Client {
                     case .reconnecting(_, let wait, let attempt):
                         #expect(wait >= .zero && wait < .seconds(2))
                         story.append("reconnecting \(attempt)")
-                    case .goingAway(let code, let text, let comeBack):
-                        #expect(text == "bye" && comeBack == .milliseconds(100))
+                    case .goingAway(let code, let text, let retryAfter):
+                        #expect(text == "bye" && retryAfter == .milliseconds(100))
                         story.append("goingAway \(code)")
                     case .messagesDropped: story.append("dropped")
                     case .closed(let error): story.append("closed \(error.kind)")
