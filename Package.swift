@@ -58,6 +58,8 @@ let package = Package(
         // The pure modules are tested with bytes and instants alone: no socket, no clock, no sleep.
         .testTarget(name: "FramingTests", dependencies: ["Basics", "Framing", "RawWire"]),
         .testTarget(name: "LivenessTests", dependencies: ["Basics", "Liveness", "Framing", "RawWire"]),
+        // The doors to the kernel, where it refuses: each test says what a call returns.
+        .testTarget(name: "PosixTests", dependencies: ["Posix", "Basics"]),
         .testTarget(
             name: "LifelineServerTests",
             dependencies: ["LifelineServer", "Basics", "Framing", "Liveness", "Posix", "RawWire"]),

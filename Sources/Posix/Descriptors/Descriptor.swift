@@ -12,14 +12,14 @@ public struct Descriptor: ~Copyable, Sendable {
     deinit { close(number) }
 
     /// Whether `number` is open (F_GETFD in fcntl(2)).
-    public static func isOpen(_ number: Int32) -> Bool { fcntl(number, F_GETFD) != -1 }
+    public static func isOpen(_ number: Int32) -> Bool { calling(.fcntl) { fcntl(number, F_GETFD) } != -1 }
 
     /// Keeps it from the programs that this process becomes or starts (FD_CLOEXEC in fcntl(2)).
     public func closeOnExec() { _ = fcntl(number, F_SETFD, FD_CLOEXEC) }
 
     /// Makes standard input, output and error /dev/null (dup2(2)).
     public static func discardStandardStreams() throws(SystemError) {
-        let null = open("/dev/null", O_RDWR | O_CLOEXEC)
+        let null = calling(.open) { open("/dev/null", O_RDWR | O_CLOEXEC) }
         guard null >= 0 else { throw SystemError("open") }
         let owned = Descriptor(owning: null)
         for number: Int32 in 0...2 { dup2(owned.number, number) }
@@ -57,7 +57,7 @@ extension Descriptor {
     }
 
     private func receive(_ bytes: UnsafeMutableRawBufferPointer) -> Int {
-        retryingInterrupted { recv(number, bytes.baseAddress, bytes.count, Int32(MSG_DONTWAIT)) }
+        transferring(.recv, bytes.count) { recv(number, bytes.baseAddress, $0, Int32(MSG_DONTWAIT)) }
     }
 
     private func received(_ count: Int) throws(SystemError) -> Transfer {
@@ -78,7 +78,7 @@ extension Descriptor {
 
     private func send(_ bytes: UnsafeRawBufferPointer, _ flags: Int32) -> Int {
         let flags = Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL) | flags
-        return retryingInterrupted { Glibc.send(number, bytes.baseAddress, bytes.count, flags) }
+        return transferring(.send, bytes.count) { Glibc.send(number, bytes.baseAddress, $0, flags) }
     }
 
     private func sent(_ count: Int) throws(SystemError) -> Transfer {
@@ -90,7 +90,7 @@ extension Descriptor {
     /// read(2) into `buffer` of a pipe's end that does not block.
     public func readPipe(into buffer: inout [UInt8]) throws(SystemError) -> Transfer {
         let count = buffer.withUnsafeMutableBytes { bytes in
-            retryingInterrupted { Glibc.read(number, bytes.baseAddress, bytes.count) }
+            transferring(.read, bytes.count) { Glibc.read(number, bytes.baseAddress, $0) }
         }
         if count > 0 { return .bytes(count) }
         if count == 0 { return .end }
@@ -101,7 +101,7 @@ extension Descriptor {
     /// write(2) of `bytes` to a pipe's end that does not block; `end` where nobody reads it any more (EPIPE).
     public func writePipe(_ bytes: ArraySlice<UInt8>) throws(SystemError) -> Transfer {
         let count = bytes.withUnsafeBytes { bytes in
-            retryingInterrupted { Glibc.write(number, bytes.baseAddress, bytes.count) }
+            transferring(.write, bytes.count) { Glibc.write(number, bytes.baseAddress, $0) }
         }
         if count >= 0 { return .bytes(count) }
         if errno == EAGAIN { return .wouldBlock }
@@ -132,7 +132,7 @@ extension Descriptor {
         var left = bytes[...]
         while !left.isEmpty {
             let count = left.withUnsafeBytes { bytes in
-                retryingInterrupted { Glibc.write(number, bytes.baseAddress, bytes.count) }
+                transferring(.write, bytes.count) { Glibc.write(number, bytes.baseAddress, $0) }
             }
             guard count >= 0 else { throw SystemError("write") }
             left = left.dropFirst(count)
@@ -143,7 +143,7 @@ extension Descriptor {
     public func read(most: Int) throws(SystemError) -> [UInt8] {
         var buffer = [UInt8](repeating: 0, count: most)
         let count = buffer.withUnsafeMutableBytes { buffer in
-            retryingInterrupted { Glibc.read(number, buffer.baseAddress, buffer.count) }
+            transferring(.read, buffer.count) { Glibc.read(number, buffer.baseAddress, $0) }
         }
         guard count >= 0 else { throw SystemError("read") }
         return Array(buffer.prefix(count))
@@ -151,7 +151,7 @@ extension Descriptor {
 
     /// An eventfd(2), to wake a thread up that waits in poll(2).
     public static func event() throws(SystemError) -> Descriptor {
-        let number = cposix_eventfd()
+        let number = calling(.eventfd) { cposix_eventfd() }
         guard number >= 0 else { throw SystemError("eventfd") }
         return Descriptor(owning: number)
     }
@@ -182,7 +182,7 @@ public struct Pipe: ~Copyable {
     /// pipe(2).
     public init() throws(SystemError) {
         var ends: [Int32] = [-1, -1]
-        guard pipe(&ends) == 0 else { throw SystemError("pipe") }
+        guard calling(.pipe, { pipe(&ends) }) == 0 else { throw SystemError("pipe") }
         reading = Descriptor(owning: ends[0])
         writing = Descriptor(owning: ends[1])
         reading.closeOnExec()
@@ -205,7 +205,8 @@ public struct Pipe: ~Copyable {
     /// socketpair(2).
     public init() throws(SystemError) {
         var ends: [Int32] = [-1, -1]
-        guard cposix_socket_pair(Int32(SOCK_STREAM.rawValue), &ends) == 0 else { throw SystemError("socketpair") }
+        let result = calling(.socketpair) { cposix_socket_pair(Int32(SOCK_STREAM.rawValue), &ends) }
+        guard result == 0 else { throw SystemError("socketpair") }
         one = Descriptor(owning: ends[0])
         other = Descriptor(owning: ends[1])
     }

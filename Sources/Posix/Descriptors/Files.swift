@@ -2,14 +2,14 @@ import Glibc
 
 /// The contents of the file at `path`, or its first `most` + 1 bytes where it is longer (open(2), read(2)).
 public func contents(ofFile path: String, most: Int) throws(SystemError) -> [UInt8] {
-    let number = retryingInterrupted { open(path, O_RDONLY | O_CLOEXEC) }
+    let number = retryingInterrupted(.open) { open(path, O_RDONLY | O_CLOEXEC) }
     guard number >= 0 else { throw SystemError("open") }
     let file = Descriptor(owning: number)
     var bytes: [UInt8] = []
     var buffer = [UInt8](repeating: 0, count: 65536)
     while bytes.count <= most {
         let count = buffer.withUnsafeMutableBytes { buffer in
-            retryingInterrupted { read(file.number, buffer.baseAddress, min(buffer.count, most + 1 - bytes.count)) }
+            transferring(.read, min(buffer.count, most + 1 - bytes.count)) { read(file.number, buffer.baseAddress, $0) }
         }
         guard count >= 0 else { throw SystemError("read") }
         if count == 0 { break }
@@ -25,13 +25,13 @@ public func absolute(_ path: String, in directory: String) -> String {
 
 /// Writes `bytes` to the file at `path`, in place of what was in it (open(2), write(2)).
 public func writeFile(at path: String, _ bytes: [UInt8]) throws(SystemError) {
-    let number = retryingInterrupted { open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666) }
+    let number = retryingInterrupted(.open) { open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666) }
     guard number >= 0 else { throw SystemError("open") }
     let file = Descriptor(owning: number)
     var left = bytes[...]
     while !left.isEmpty {
         let count = left.withUnsafeBytes { bytes in
-            retryingInterrupted { write(file.number, bytes.baseAddress, bytes.count) }
+            transferring(.write, bytes.count) { write(file.number, bytes.baseAddress, $0) }
         }
         guard count >= 0 else { throw SystemError("write") }
         left = left.dropFirst(count)
@@ -55,7 +55,7 @@ public struct FileState: Equatable, Sendable {
     /// The state of the file at `path`, or of what a link there leads to.
     public init(ofFile path: String) throws(SystemError) {
         var status = Glibc.stat()
-        guard stat(path, &status) == 0 else { throw SystemError("stat") }
+        guard calling(.stat, { stat(path, &status) }) == 0 else { throw SystemError("stat") }
         device = UInt64(status.st_dev)
         number = UInt64(status.st_ino)
         size = Int64(status.st_size)
@@ -69,7 +69,7 @@ public struct FileState: Equatable, Sendable {
 /// The process that has locked the file at `path` for writing, 0 where the system does not tell which; nil where none
 /// has, or there is no file (F_GETLK in fcntl(2)).
 public func lockHolder(ofFile path: String) throws(SystemError) -> ProcessID? {
-    let number = retryingInterrupted { open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) }
+    let number = retryingInterrupted(.open) { open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) }
     guard number >= 0 else {
         if errno == ENOENT { return nil }
         throw SystemError("open")
@@ -78,6 +78,6 @@ public func lockHolder(ofFile path: String) throws(SystemError) -> ProcessID? {
     var lock = flock()
     lock.l_type = Int16(F_WRLCK)
     lock.l_whence = Int16(SEEK_SET)
-    guard fcntl(file.number, F_GETLK, &lock) == 0 else { throw SystemError("fcntl") }
+    guard calling(.fcntl, { fcntl(file.number, F_GETLK, &lock) }) == 0 else { throw SystemError("fcntl") }
     return lock.l_type == Int16(F_UNLCK) ? nil : max(0, lock.l_pid)
 }

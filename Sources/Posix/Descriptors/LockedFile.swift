@@ -40,11 +40,13 @@ public struct LockedFile: ~Copyable {
 
     private static func open(_ path: String) throws(Failure) -> Descriptor {
         let flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC
-        let number = retryingInterrupted { Glibc.open(path, flags, 0o644) }
+        let number = retryingInterrupted(.open) { Glibc.open(path, flags, 0o644) }
         guard number >= 0 else { throw .system(SystemError("open")) }
         let file = Descriptor(owning: number)
         var status = stat()
-        guard fstat(number, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { throw .noFile }
+        guard calling(.fstat, { fstat(number, &status) }) == 0, status.st_mode & S_IFMT == S_IFREG else {
+            throw .noFile
+        }
         return file
     }
 
@@ -52,9 +54,10 @@ public struct LockedFile: ~Copyable {
         var lock = flock()
         lock.l_type = Int16(F_WRLCK)
         lock.l_whence = Int16(SEEK_SET)
-        guard fcntl(file.number, F_SETLK, &lock) != 0 else { return }
+        guard calling(.fcntl, { fcntl(file.number, F_SETLK, &lock) }) != 0 else { return }
         guard errno == EAGAIN || errno == EACCES else { throw .system(SystemError("fcntl")) }
-        guard fcntl(file.number, F_GETLK, &lock) == 0, lock.l_type != Int16(F_UNLCK), lock.l_pid > 0 else {
+        let isTold = calling(.fcntl) { fcntl(file.number, F_GETLK, &lock) } == 0
+        guard isTold, lock.l_type != Int16(F_UNLCK), lock.l_pid > 0 else {
             throw .held(by: nil)
         }
         throw .held(by: lock.l_pid)
@@ -64,7 +67,7 @@ public struct LockedFile: ~Copyable {
     public func contents(most: Int) throws(SystemError) -> [UInt8] {
         var buffer = [UInt8](repeating: 0, count: most)
         let count = buffer.withUnsafeMutableBytes { buffer in
-            retryingInterrupted { pread(descriptor.number, buffer.baseAddress, buffer.count, 0) }
+            transferring(.pread, buffer.count) { pread(descriptor.number, buffer.baseAddress, $0, 0) }
         }
         guard count >= 0 else { throw SystemError("read") }
         return Array(buffer.prefix(count))
@@ -72,9 +75,9 @@ public struct LockedFile: ~Copyable {
 
     /// Puts `bytes` in place of what is in it (ftruncate(2), pwrite(2)).
     public func replace(with bytes: [UInt8]) throws(SystemError) {
-        guard ftruncate(descriptor.number, 0) == 0 else { throw SystemError("ftruncate") }
+        guard calling(.ftruncate, { ftruncate(descriptor.number, 0) }) == 0 else { throw SystemError("ftruncate") }
         let count = bytes.withUnsafeBytes { bytes in
-            retryingInterrupted { pwrite(descriptor.number, bytes.baseAddress, bytes.count, 0) }
+            transferring(.pwrite, bytes.count) { pwrite(descriptor.number, bytes.baseAddress, $0, 0) }
         }
         guard count >= 0 else { throw SystemError("write") }
         guard count == bytes.count else { throw SystemError("write", ENOSPC) }
@@ -84,11 +87,11 @@ public struct LockedFile: ~Copyable {
     /// a directory that this user may not change it is emptied.
     public func remove() {
         guard processID == owner, number(of: descriptor.number) == fileNumber(at: path) else { return }
-        if unlink(path) != 0 { _ = ftruncate(descriptor.number, 0) }
+        if calling(.unlink, { unlink(path) }) != 0 { _ = ftruncate(descriptor.number, 0) }
     }
 }
 
 private func number(of descriptor: Int32) -> UInt64? {
     var status = stat()
-    return fstat(descriptor, &status) == 0 ? UInt64(status.st_ino) : nil
+    return calling(.fstat, { fstat(descriptor, &status) }) == 0 ? UInt64(status.st_ino) : nil
 }

@@ -11,7 +11,7 @@ public enum StandardStream: Int32, Sendable {
         var left = Array(bytes)[...]
         while !left.isEmpty {
             let count = left.withUnsafeBytes { bytes in
-                retryingInterrupted { Glibc.write(rawValue, bytes.baseAddress, bytes.count) }
+                transferring(.write, bytes.count) { Glibc.write(rawValue, bytes.baseAddress, $0) }
             }
             if count >= 0 {
                 left = left.dropFirst(count)
@@ -42,7 +42,7 @@ public enum StandardInput {
     public static func read(into buffer: inout [UInt8]) throws(SystemError) -> Int {
         while true {
             let count = buffer.withUnsafeMutableBytes { bytes in
-                retryingInterrupted { Glibc.read(0, bytes.baseAddress, bytes.count) }
+                transferring(.read, bytes.count) { Glibc.read(0, bytes.baseAddress, $0) }
             }
             if count >= 0 { return count }
             guard errno == EAGAIN else { throw SystemError("read") }

@@ -21,9 +21,9 @@ private enum SharedPage {
 
     static func take(_ size: Int) -> UnsafeMutableRawPointer? {
         let size = (size + line - 1) / line * line
-        if size > SharedPage.size / 2 { return cposix_share(size) }
+        if size > SharedPage.size / 2 { return mapping(.mmap) { cposix_share(size) } }
         if rest == nil || rest!.count < size {
-            guard let memory = cposix_share(SharedPage.size) else { return nil }
+            guard let memory = mapping(.mmap, { cposix_share(SharedPage.size) }) else { return nil }
             rest = UnsafeMutableRawBufferPointer(start: memory, count: SharedPage.size)
         }
         defer { rest = UnsafeMutableRawBufferPointer(rebasing: rest![size...]) }
@@ -36,6 +36,7 @@ private enum SharedPage {
 public func ownMemory<Value: BitwiseCopyable>(
     of count: Int, _ type: Value.Type
 ) throws(SystemError) -> UnsafeMutablePointer<Value> {
-    guard let memory = cposix_keep(count * MemoryLayout<Value>.stride) else { throw SystemError("mmap") }
+    let size = count * MemoryLayout<Value>.stride
+    guard let memory = mapping(.mmap, { cposix_keep(size) }) else { throw SystemError("mmap") }
     return memory.bindMemory(to: Value.self, capacity: count)
 }

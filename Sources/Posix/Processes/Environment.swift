@@ -15,13 +15,13 @@ public func environmentVariable(_ name: String) -> String? {
 /// The directory that relative paths start from (getcwd(3)).
 public func currentDirectory() throws(SystemError) -> String {
     var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
-    guard getcwd(&buffer, buffer.count) != nil else { throw SystemError("getcwd") }
+    guard calling(.getcwd, { getcwd(&buffer, buffer.count) == nil ? -1 : 0 }) == 0 else { throw SystemError("getcwd") }
     return buffer.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
 }
 
 /// chdir(2).
 public func changeDirectory(to path: String) throws(SystemError) {
-    guard chdir(path) == 0 else { throw SystemError("chdir") }
+    guard calling(.chdir, { chdir(path) }) == 0 else { throw SystemError("chdir") }
 }
 
 /// The permissions that new files do not get (umask(2)).
@@ -29,5 +29,5 @@ public func setFileCreationMask(_ mask: UInt32) { umask(mode_t(mask)) }
 
 /// A session of its own, away from the terminal (setsid(2)); not for the first process of a group.
 public func startSession() throws(SystemError) {
-    guard setsid() >= 0 else { throw SystemError("setsid") }
+    guard calling(.setsid, { setsid() }) >= 0 else { throw SystemError("setsid") }
 }

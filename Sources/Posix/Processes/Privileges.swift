@@ -6,10 +6,10 @@ import Glibc
 /// Throws what the system refused: EPERM without the privilege, and where the old ones could be taken back.
 public func become(user: UInt32, group: UInt32) throws(SystemError) {
     var groups = [group]
-    guard setgroups(1, &groups) == 0 else { throw SystemError("setgroups") }
-    guard setgid(group) == 0 else { throw SystemError("setgid") }
+    guard calling(.setgroups, { setgroups(1, &groups) }) == 0 else { throw SystemError("setgroups") }
+    guard calling(.setgid, { setgid(group) }) == 0 else { throw SystemError("setgid") }
     // The last of them, for it takes away the right to call the others.
-    guard setuid(user) == 0 else { throw SystemError("setuid") }
+    guard calling(.setuid, { setuid(user) }) == 0 else { throw SystemError("setuid") }
     // A process that keeps capabilities across setuid would still be root.
     guard getuid() == user, geteuid() == user, seteuid(0) != 0, setuid(0) != 0, group == 0 || setgid(0) != 0 else {
         throw SystemError("setuid", EPERM)
@@ -19,7 +19,7 @@ public func become(user: UInt32, group: UInt32) throws(SystemError) {
 /// No program that this process or a child of it starts gets privileges that they do not have (PR_SET_NO_NEW_PRIVS in
 /// prctl(2)).
 public func forbidNewPrivileges() throws(SystemError) {
-    guard cposix_no_new_privileges() == 0 else { throw SystemError("prctl") }
+    guard calling(.prctl, { cposix_no_new_privileges() }) == 0 else { throw SystemError("prctl") }
 }
 
 /// geteuid(2).
@@ -27,5 +27,5 @@ public var ownUser: UInt32 { geteuid() }
 
 /// Makes the file at `path` another user's (chown(2)).
 public func giveFile(at path: String, to user: UInt32, group: UInt32) throws(SystemError) {
-    guard chown(path, user, group) == 0 else { throw SystemError("chown") }
+    guard calling(.chown, { chown(path, user, group) }) == 0 else { throw SystemError("chown") }
 }

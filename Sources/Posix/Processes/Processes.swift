@@ -15,14 +15,16 @@ public enum Forked: Sendable {
 /// A second thread might hold a lock (malloc's, the runtime's) that the child would wait for in vain, so with one this
 /// traps: it is a mistake in the program, and later it would be a hang that nobody can explain.
 public func forkProcess() throws(SystemError) -> Forked {
-    // The C library knows, without a call, of a process that has never had another.
-    let threads = cposix_never_had_threads() == 1 ? 1 : threadCount()
-    precondition(
-        threads == 1,
-        "fork with \(threads) threads: no async, Task or Dispatch may run in the parent of connections")
-    // Not fork(2) of the C library, which locks and unlocks what other threads might hold: here are none, and each lock
-    // is a page that parent and child no longer share.
-    let pid = cposix_fork()
+    let pid = calling(.fork) {
+        // The C library knows, without a call, of a process that has never had another.
+        let threads = cposix_never_had_threads() == 1 ? 1 : threadCount()
+        precondition(
+            threads == 1,
+            "fork with \(threads) threads: no async, Task or Dispatch may run in the parent of connections")
+        // Not fork(2) of the C library, which locks and unlocks what other threads might hold: here are none, and each
+        // lock is a page that parent and child no longer share.
+        return cposix_fork()
+    }
     guard pid >= 0 else { throw SystemError("fork") }
     return pid == 0 ? .child : .parent(child: pid)
 }
@@ -30,7 +32,8 @@ public func forkProcess() throws(SystemError) -> Forked {
 /// The threads of this process: each is a folder in /proc/self/task, beside `.` and `..` (proc(5)).
 private func threadCount() -> Int {
     var status = stat()
-    guard stat("/proc/self/task", &status) == 0 else { return 1 }  // Without /proc the rule cannot be checked.
+    // Without /proc the rule cannot be checked.
+    guard calling(.stat, { stat("/proc/self/task", &status) }) == 0 else { return 1 }
     return Int(status.st_nlink) - 2
 }
 
@@ -45,7 +48,7 @@ public struct CleanData: ~Copyable {
 
     /// Those of this process (open(2), /proc/pid/pagemap in proc(5)).
     public init() {
-        let number = isSanitized ? -1 : retryingInterrupted { open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC) }
+        let number = isSanitized ? -1 : retryingInterrupted(.open) { open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC) }
         map = number < 0 ? nil : Descriptor(owning: number)
     }
 
@@ -82,7 +85,7 @@ public struct Ended: Sendable {
 /// Reaps one child that has ended, any or the one named; nil where none waits (waitpid(2)).
 public func reap(_ child: ProcessID = -1) -> Ended? {
     var status: Int32 = 0
-    let pid = retryingInterrupted { waitpid(child, &status, WNOHANG) }
+    let pid = retryingInterrupted(.waitpid) { waitpid(child, &status, WNOHANG) }
     guard pid > 0 else { return nil }
     let signal = cposix_exit_signal(status)
     return Ended(
@@ -93,7 +96,7 @@ public func reap(_ child: ProcessID = -1) -> Ended? {
 @discardableResult
 public func sendSignal(_ signal: Int32, to pid: ProcessID) -> Bool {
     precondition(pid > 0)
-    return kill(pid, signal) == 0
+    return calling(.kill) { kill(pid, signal) } == 0
 }
 
 /// Ends the process at once: no buffers are flushed a second time, no handlers run (_exit(2)).

@@ -53,7 +53,7 @@ public struct ProgramFile: Sendable {
 
     private static func check(_ path: String) throws(SystemError) {
         var status = stat()
-        guard stat(path, &status) == 0 else { throw SystemError("execve") }
+        guard calling(.stat, { stat(path, &status) }) == 0 else { throw SystemError("execve") }
         guard status.st_mode & S_IFMT == S_IFREG, access(path, X_OK) == 0 else { throw SystemError("execve", EACCES) }
     }
 
@@ -67,9 +67,11 @@ public struct ProgramFile: Sendable {
         let ours = adding.map { strdup($0) }
         let words = arguments.map { strdup($0) }
         defer { for word in ours + words { free(word) } }
-        let pid = cposix_start(
-            path, words + [nil], inherited(without: removing) + ours + [nil], input.reading.number,
-            output.writing.number, errors.writing.number)
+        let pid = calling(.execve) {
+            cposix_start(
+                path, words + [nil], inherited(without: removing) + ours + [nil], input.reading.number,
+                output.writing.number, errors.writing.number)
+        }
         guard pid > 0 else { throw SystemError("execve") }
         return StartedProgram(
             pid: pid, input: input.writing.unblocked(), output: output.reading.unblocked(),
@@ -114,7 +116,7 @@ public enum Children: Equatable, Sendable {
 
     /// How it is now.
     public static var now: Children {
-        switch cposix_ended_child() {
+        switch calling(.waitid, { cposix_ended_child() }) {
         case -1: .none
         case 0: .alive
         case let pid: .ended(pid)

@@ -11,7 +11,7 @@ public struct DatagramSocket: ~Copyable {
     /// Connects to the socket at `path`; one that begins with `@` is abstract and has no file. ENOENT and ECONNREFUSED
     /// say that nobody listens there.
     public init(to path: String) throws(SystemError) {
-        let number = cposix_datagram_socket()
+        let number = calling(.socket) { cposix_datagram_socket() }
         guard number >= 0 else { throw SystemError("socket") }
         let socket = Descriptor(owning: number)
         try DatagramSocket.connect(socket, to: path)
@@ -24,7 +24,7 @@ public struct DatagramSocket: ~Copyable {
             throw SystemError("connect", ENAMETOOLONG)
         }
         let number = socket.number
-        guard address.withSockaddr({ Glibc.connect(number, $0, $1) }) == 0 else {
+        guard address.withSockaddr({ a, l in calling(.connect) { Glibc.connect(number, a, l) } }) == 0 else {
             throw SystemError("connect")
         }
     }
@@ -43,7 +43,7 @@ public struct DatagramSocket: ~Copyable {
 
     private func trySend(_ bytes: UnsafeBufferPointer<UInt8>) -> Bool {
         let flags = Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL)
-        return retryingInterrupted { Glibc.send(descriptor.number, bytes.baseAddress, bytes.count, flags) }
+        return transferring(.send, bytes.count) { Glibc.send(descriptor.number, bytes.baseAddress, $0, flags) }
             == bytes.count
     }
 }

@@ -11,7 +11,8 @@ public struct DescriptorChannel: ~Copyable {
     /// socketpair(2).
     public init() throws(SystemError) {
         var ends: [Int32] = [-1, -1]
-        guard cposix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), &ends) == 0 else { throw SystemError("socketpair") }
+        let result = calling(.socketpair) { cposix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), &ends) }
+        guard result == 0 else { throw SystemError("socketpair") }
         giving = Descriptor(owning: ends[0])
         taking = Descriptor(owning: ends[1])
     }
@@ -37,14 +38,17 @@ extension Descriptor {
     /// SCM_RIGHTS in unix(7)). False where the other end is gone or full, or too many descriptors are on their way.
     public func give(_ descriptor: borrowing Descriptor, _ words: UnsafeRawBufferPointer) -> Bool {
         let (channel, given) = (number, descriptor.number)
-        return retryingInterrupted { cposix_send_descriptor(channel, given, words.baseAddress, words.count) } == 0
+        return retryingInterrupted(.sendmsg) { cposix_send_descriptor(channel, given, words.baseAddress, words.count) }
+            == 0
     }
 
     /// The next descriptor that was given, with CLOEXEC, and what was said of it, which fills `words` (recvmsg(2)). One
     /// that there is no room for in this process (RLIMIT_NOFILE) is thrown as EMFILE, and lost.
     public func take(into words: UnsafeMutableRawBufferPointer) throws(SystemError) -> ReceivedDescriptor {
         var given: Int32 = -1
-        let count = retryingInterrupted { cposix_receive_descriptor(number, &given, words.baseAddress, words.count) }
+        let count = transferring(.recvmsg, words.count) {
+            cposix_receive_descriptor(number, &given, words.baseAddress, $0)
+        }
         if count < 0, errno == EAGAIN { return .nothing }
         guard count >= 0 else { throw SystemError("recvmsg") }
         guard count > 0 else { return .end }
@@ -64,7 +68,7 @@ public struct DescriptorCount: ~Copyable {
 
     /// open(2); it is one of them itself.
     public init() throws(SystemError) {
-        let number = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        let number = calling(.open) { open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
         guard number >= 0 else { throw SystemError("open") }
         directory = Descriptor(owning: number)
     }
@@ -72,6 +76,6 @@ public struct DescriptorCount: ~Copyable {
     /// How many there are now (fstat(2)); 0 where the kernel does not say it, which those before 6.2 do not.
     public var now: Int {
         var status = stat()
-        return fstat(directory.number, &status) == 0 ? Int(status.st_size) : 0
+        return calling(.fstat, { fstat(directory.number, &status) }) == 0 ? Int(status.st_size) : 0
     }
 }

@@ -25,11 +25,13 @@ extension Descriptor {
         }
         if address.family == AF_INET6 { listener.set(Int32(IPPROTO_IPV6), IPV6_V6ONLY, 0) }
         let mask = forOwnerAlone ? umask(0o177) : nil
-        let bound = address.withSockaddr { bind(listener.number, $0, $1) }
+        let bound = address.withSockaddr { address, length in
+            calling(.bind) { bind(listener.number, address, length) }
+        }
         // umask(2) cannot fail, and leaves errno alone.
         if let mask { umask(mask) }
         guard bound == 0 else { throw SystemError("bind") }
-        guard Glibc.listen(listener.number, backlog) == 0 else { throw SystemError("listen") }
+        guard calling(.listen, { Glibc.listen(listener.number, backlog) }) == 0 else { throw SystemError("listen") }
         return listener
     }
 
@@ -38,7 +40,7 @@ extension Descriptor {
         func get(_ option: Int32) -> Int32? {
             var value: Int32 = 0
             var length = socklen_t(MemoryLayout<Int32>.size)
-            return getsockopt(number, SOL_SOCKET, option, &value, &length) == 0 ? value : nil
+            return calling(.getsockopt) { getsockopt(number, SOL_SOCKET, option, &value, &length) } == 0 ? value : nil
         }
         guard get(SO_ACCEPTCONN) == 1, get(SO_TYPE) == Int32(SOCK_STREAM.rawValue), let family = get(SO_DOMAIN) else {
             return false
@@ -63,18 +65,21 @@ extension Descriptor {
         if let source {
             // With the port chosen by connect(2), one of the same number can serve for each address of a server.
             cposix_bind_without_port(socket.number)
-            guard source.withSockaddr({ bind(socket.number, $0, $1) }) == 0 else { throw SystemError("bind") }
+            let bound = source.withSockaddr { source, length in
+                calling(.bind) { bind(socket.number, source, length) }
+            }
+            guard bound == 0 else { throw SystemError("bind") }
         }
         if !address.isUnix { socket.set(Int32(IPPROTO_TCP), TCP_NODELAY, 1) }
         let result = address.withSockaddr { address, length in
-            retryingInterrupted { connect(socket.number, address, length) }
+            retryingInterrupted(.connect) { connect(socket.number, address, length) }
         }
         guard result == 0 || errno == EINPROGRESS else { throw SystemError("connect") }
         return socket
     }
 
     private static func stream(_ family: Int32) throws(SystemError) -> Descriptor {
-        let number = cposix_stream_socket(family)
+        let number = calling(.socket) { cposix_stream_socket(family) }
         guard number >= 0 else { throw SystemError("socket") }
         return Descriptor(owning: number)
     }
@@ -102,7 +107,7 @@ extension Descriptor {
     public func accept() throws(SystemError) -> Accepted? {
         var number: Int32 = -1
         let peer = SocketAddress { address, length in
-            number = retryingInterrupted { cposix_accept(self.number, address, length) }
+            number = retryingInterrupted(.accept) { cposix_accept(self.number, address, length) }
         }
         if number >= 0 { return Accepted(connection: Descriptor(owning: number), peer: peer) }
         if errno == EAGAIN { return nil }
@@ -116,7 +121,7 @@ extension Descriptor {
     /// The user of the process at the other end of a Unix socket (SO_PEERCRED in unix(7)).
     public var peerUser: UInt32? {
         var user: UInt32 = 0
-        return cposix_peer_user(number, &user) == 0 ? user : nil
+        return calling(.getsockopt) { cposix_peer_user(number, &user) } == 0 ? user : nil
     }
 
     /// The address that the socket is bound to (getsockname(2)).
@@ -129,7 +134,7 @@ extension Descriptor {
 public func isAbandonedSocket(at address: SocketAddress) -> Bool {
     guard let path = address.unixPath else { return false }
     var status = stat()
-    guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else { return false }
+    guard calling(.lstat, { lstat(path, &status) }) == 0, status.st_mode & S_IFMT == S_IFSOCK else { return false }
     do {
         _ = try Descriptor.connecting(to: address)
         return false
@@ -162,5 +167,5 @@ public func removeFile(at path: String) { unlink(path) }
 /// The number of the file at `path`, to tell whether it is still the same (stat(2)).
 public func fileNumber(at path: String) -> UInt64? {
     var status = stat()
-    return lstat(path, &status) == 0 ? UInt64(status.st_ino) : nil
+    return calling(.lstat) { lstat(path, &status) } == 0 ? UInt64(status.st_ino) : nil
 }

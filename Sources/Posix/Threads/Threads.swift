@@ -22,12 +22,14 @@ public func startThread(named name: String, _ run: @escaping @Sendable () -> Voi
     pthread_sigmask(SIG_SETMASK, &all, &before)
     defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
     var thread = pthread_t()
-    let code = pthread_create(
-        &thread, nil,
-        { pointer in
-            Unmanaged<ThreadBody>.fromOpaque(pointer!).takeRetainedValue().run()
-            return nil
-        }, body.toOpaque())
+    let code = returningError(.createThread) {
+        pthread_create(
+            &thread, nil,
+            { pointer in
+                Unmanaged<ThreadBody>.fromOpaque(pointer!).takeRetainedValue().run()
+                return nil
+            }, body.toOpaque())
+    }
     guard code == 0 else {
         body.release()
         throw SystemError("pthread_create", code)

@@ -20,7 +20,7 @@ public struct EventPoll: ~Copyable {
 
     /// epoll_create1(2).
     public init() throws(SystemError) {
-        let number = cposix_epoll()
+        let number = calling(.epollCreate) { cposix_epoll() }
         guard number >= 0 else { throw SystemError("epoll_create1") }
         descriptor = Descriptor(owning: number)
         events = [cposix_event](repeating: cposix_event(), count: Int(CPOSIX_EVENTS))
@@ -28,9 +28,10 @@ public struct EventPoll: ~Copyable {
 
     /// Adds `number` (EPOLL_CTL_ADD in epoll_ctl(2)); `key` comes back with its events. ENOSPC and ENOMEM are thrown.
     public func add(_ number: Int32, key: UInt64, reading: Bool, writing: Bool) throws(SystemError) {
-        guard cposix_epoll_add(descriptor.number, number, key, reading ? 1 : 0, writing ? 1 : 0) == 0 else {
-            throw SystemError("epoll_ctl")
+        let result = calling(.epollControl) {
+            cposix_epoll_add(descriptor.number, number, key, reading ? 1 : 0, writing ? 1 : 0)
         }
+        guard result == 0 else { throw SystemError("epoll_ctl") }
     }
 
     /// Changes what `number` is waited for (EPOLL_CTL_MOD in epoll_ctl(2)).
@@ -41,7 +42,7 @@ public struct EventPoll: ~Copyable {
 
     /// Waits until something is ready or `deadline` has come, and calls `body` for each event (epoll_wait(2)).
     public mutating func wait(until deadline: Instant?, _ body: (ReadyEvent) -> Void) throws(SystemError) {
-        let count = retryingInterrupted {
+        let count = retryingInterrupted(.epollWait) {
             cposix_epoll_wait(descriptor.number, &events, milliseconds(until: deadline))
         }
         guard count >= 0 else { throw SystemError("epoll_wait") }
@@ -51,7 +52,7 @@ public struct EventPoll: ~Copyable {
     /// Waits until something is ready, at most for so many nanoseconds, and returns how many events there are
     /// (epoll_pwait2(2); whole milliseconds before Linux 5.11).
     public mutating func wait(nanoseconds: Int64) throws(SystemError) -> Int {
-        let count = retryingInterrupted {
+        let count = retryingInterrupted(.preciseEpollWait) {
             cposix_epoll_wait_precisely(descriptor.number, &events, max(0, nanoseconds))
         }
         guard count >= 0 else { throw SystemError("epoll_pwait2") }

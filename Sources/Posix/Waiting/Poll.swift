@@ -26,9 +26,11 @@ public struct PollEntry: Sendable {
 public func poll(_ entries: inout [PollEntry], until deadline: Instant?) throws(SystemError) -> Int {
     while true {
         let ready = entries.withUnsafeMutableBytes { bytes in
-            Glibc.poll(
-                bytes.assumingMemoryBound(to: pollfd.self).baseAddress, nfds_t(bytes.count / MemoryLayout<pollfd>.size),
-                milliseconds(until: deadline))
+            calling(.poll) {
+                Glibc.poll(
+                    bytes.assumingMemoryBound(to: pollfd.self).baseAddress,
+                    nfds_t(bytes.count / MemoryLayout<pollfd>.size), milliseconds(until: deadline))
+            }
         }
         if ready >= 0 {
             precondition(!entries.contains { $0.isInvalid }, "poll of a descriptor that is closed")

@@ -35,7 +35,7 @@ public struct SignalDescriptor: ~Copyable {
         sigemptyset(&set)
         for signal in signals { sigaddset(&set, signal) }
         sigprocmask(SIG_BLOCK, &set, nil)
-        let number = cposix_signalfd(&set)
+        let number = calling(.signalfd) { cposix_signalfd(&set) }
         guard number >= 0 else { throw SystemError("signalfd") }
         descriptor = Descriptor(owning: number)
     }
@@ -44,7 +44,7 @@ public struct SignalDescriptor: ~Copyable {
     /// keeps one.
     public func next() -> (signal: Int32, sender: ProcessID)? {
         var sender: ProcessID = 0
-        let signal = retryingInterrupted { cposix_read_signal(number, &sender) }
+        let signal = retryingInterrupted(.read) { cposix_read_signal(number, &sender) }
         return signal < 0 ? nil : (signal, sender)
     }
 }

@@ -31,15 +31,6 @@ extension SystemError: CustomStringConvertible {
     }
 }
 
-/// Calls `body` until it is not interrupted by a signal: the one place where EINTR is handled.
-@inline(__always)
-func retryingInterrupted<Result: SignedInteger>(_ body: () -> Result) -> Result {
-    while true {
-        let result = body()
-        if result != -1 || errno != EINTR { return result }
-    }
-}
-
 extension SystemError {
     /// bind(2): another socket has the address (EADDRINUSE).
     public var isAddressInUse: Bool { code == EADDRINUSE }
