@@ -86,8 +86,7 @@ struct ConnectionProcess: ~Copyable {
         self.worker = worker
         connection = ServerConnection(
             id: id, terms: service.terms, handshakeTimeout: handshakeTimeout, acceptedAt: acceptedAt,
-            tokens: tokens, width: worker.width,
-            handlerTimeout: worker.judgesTime ? nil : service.handlerTimeout)
+            tokens: tokens, handlerTimeout: worker.judgesTime ? nil : service.handlerTimeout)
         self.buffer = buffer
     }
 

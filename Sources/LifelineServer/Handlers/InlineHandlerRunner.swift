@@ -17,7 +17,6 @@ final class InlineHandlerRunner: HandlerRunner {
         self.makeConnection = makeConnection
     }
 
-    var width: Int { 1 }
     var deadline: Instant? { nil }
     var isOver: Bool { true }
     func append(to entries: inout [PollEntry], for connection: inout ServerConnection) {}

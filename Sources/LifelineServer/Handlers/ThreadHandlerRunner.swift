@@ -22,7 +22,6 @@ final class ThreadHandlerRunner: HandlerRunner {
         self.makeConnection = makeConnection
     }
 
-    var width: Int { 1 }
     var deadline: Instant? { nil }
     func signalled(_ signal: Int32, at now: Instant) {}
     func giveUp() {}

@@ -33,7 +33,6 @@ final class ProgramRunner: HandlerRunner {
         adoptOrphans()
     }
 
-    var width: Int { 1 }
     var judgesTime: Bool { true }
     var deadline: Instant? { mayGoOn ? Instant(sinceStart: .zero) : dialogue?.deadline }
     var isOver: Bool { dialogue?.isOver ?? true }

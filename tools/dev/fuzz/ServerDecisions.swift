@@ -21,19 +21,17 @@ private struct ServerRun: Run {
     var mayForget = false
     /// The requests of which parts of the response were sent.
     var begun: Set<UInt32> = []
-    /// Whether the handler has something and has not come back from it; it gets the next only then, if `isAlone`.
+    /// Whether the handler has something and has not returned from it; it gets the next only then.
     var isBusy = false
-    let isAlone: Bool
     let answersAtOnce: Bool
     let heapBefore: Int
 
     init(_ setting: UInt8) {
         answersAtOnce = setting & 1 == 0
-        isAlone = setting & 16 != 0
         let terms = Terms(timeout: 1000, maxFrame: 256, maxMessage: 200, maxInFlight: 3, maxQueued: 400)
         heapBefore = heapBytes()
         connection = ServerConnection(
-            id: 1, terms: terms, handshakeTimeout: .seconds(2), acceptedAt: now, width: isAlone ? 1 : .max,
+            id: 1, terms: terms, handshakeTimeout: .seconds(2), acceptedAt: now,
             handlerTimeout: setting & 32 == 0 ? nil : .milliseconds(300))
         if setting & 2 != 0 {
             var hello = Preface.bytes
@@ -58,7 +56,7 @@ private struct ServerRun: Run {
             connection.endOfStream(at: now)
         case 11: wish(script.byte(), &script)
         case 12:
-            guard !pending.isEmpty else { return comeBack() }
+            guard !pending.isEmpty else { return handlerReturns() }
             let id = pending[Int(script.byte()) % pending.count]
             let length = Int(script.byte())
             if begun.contains(id) { send(length / 2, of: id, isLast: length % 2 == 1) } else { answer(id, length) }
@@ -66,7 +64,7 @@ private struct ServerRun: Run {
             guard !pending.isEmpty else { break }
             let id = pending.remove(at: Int(script.byte()) % pending.count)
             connection.fail(id, Failure(.handlerFailed, "no"))
-            comeBack()
+            handlerReturns()
         case 14:
             let message = Array(repeating: UInt8(0x62), count: Int(script.byte()) * 4)
             if connection.send(message[...]) { spoken += message.count + 64 }
@@ -117,7 +115,7 @@ private struct ServerRun: Run {
             require(given.contains(id), "the handler does not know \(id), which was cancelled")
             return
         }
-        require(!isAlone || !isBusy, "the handler has not come back")
+        require(!isBusy, "the handler has not returned")
         isBusy = true
         switch event {
         case .opened(let hello): judge = Judge(from: .server, isShort: hello.short)
@@ -129,10 +127,10 @@ private struct ServerRun: Run {
             return
         case .message, .cancelled: break
         }
-        if answersAtOnce { comeBack() }
+        if answersAtOnce { handlerReturns() }
     }
 
-    private mutating func comeBack() {
+    private mutating func handlerReturns() {
         guard isBusy else { return }
         isBusy = false
         connection.finished()
@@ -157,14 +155,14 @@ private struct ServerRun: Run {
     private mutating func finish(_ id: UInt32) {
         guard let index = pending.firstIndex(of: id) else { return }
         pending.remove(at: index)
-        comeBack()
+        handlerReturns()
     }
 
     /// Each request is answered.
     mutating func prepareEnd() {
         mayForget = connection.departure != nil
         repeat {
-            if let id = pending.first { answer(id, 3) } else { comeBack() }
+            if let id = pending.first { answer(id, 3) } else { handlerReturns() }
             serve()
         } while isBusy || !pending.isEmpty
     }

@@ -41,7 +41,7 @@ struct ServerConnection {
 
     /// What of the bytes received last is not decoded yet.
     private var undecoded = 0..<0
-    private var work: RequestQueue
+    private var requests: RequestQueue
     /// What the handler is told as soon as it can be, whatever it works on.
     private var told: [Event] = []
     /// The request of which chunks are coming, how many bytes have, and since when.
@@ -73,14 +73,13 @@ struct ServerConnection {
     /// How long after dead_after a client was dropped for its silence.
     private(set) var lateness: Duration?
 
-    /// `width` is how many requests and messages the handler is given at a time, and `handlerTimeout` how long one
-    /// request may take it where that is one at a time.
+    /// A connection that was accepted at an instant; `handlerTimeout` is how long the handler may take for one request.
     init(
         id: UInt64, terms: Terms, handshakeTimeout: Duration, acceptedAt: Instant, tokens: Tokens? = nil,
-        width: Int = .max, handlerTimeout: Duration? = nil
+        handlerTimeout: Duration? = nil
     ) {
         self.id = id
-        work = RequestQueue(width: width, timeout: handlerTimeout)
+        requests = RequestQueue(timeout: handlerTimeout)
         self.terms = terms
         self.tokens = tokens
         liveness = ServerHeartbeat(acceptedAt: acceptedAt, handshakeTimeout: handshakeTimeout)
@@ -115,7 +114,7 @@ struct ServerConnection {
     }
 
     private mutating func judgeHandler(at now: Instant) {
-        switch work.verdict(at: now) {
+        switch requests.verdict(at: now) {
         case .fine: break
         case .late(let id): end(id, Failure(.handlerFailed, "the handler has not answered in its time"))
         case .stuck: stop(Violation(.handlerFailed, "the handler does not come back"))
@@ -124,7 +123,7 @@ struct ServerConnection {
 
     // What is asked at each turn is inlined: for a call the whole connection would be copied.
     @inline(__always) var deadline: Instant? {
-        guard let departure else { return earlier(liveness.deadline, work.deadline) }
+        guard let departure else { return earlier(liveness.deadline, requests.deadline) }
         // While the last words of an orderly end are written, slow reading is judged; a drop has its own deadline alone.
         return departure.isFlushing ? departure.deadline ?? liveness.deadline : departure.deadline
     }
@@ -151,7 +150,9 @@ struct ServerConnection {
                 }
                 if departure != nil {
                     seeOff(frame, at: now)
-                } else if let event = try take(frame, of: buffer, at: now), let given = work.give(event, at: now) {
+                } else if let event = try take(frame, of: buffer, at: now),
+                    let given = requests.dispatch(event, at: now)
+                {
                     return given
                 }
             } catch {
@@ -166,20 +167,20 @@ struct ServerConnection {
     /// handler has finished what it was given last.
     mutating func next(at now: Instant) -> Event? {
         guard told.isEmpty else { return told.removeFirst() }
-        return work.next(at: now)
+        return requests.next(at: now)
     }
 
     /// Whether the handler has been given all that came for it: only then can it be told of the end.
-    @inline(__always) var hasGivenAll: Bool { told.isEmpty && work.hasGivenAll }
+    @inline(__always) var hasGivenAll: Bool { told.isEmpty && requests.hasDispatchedAll }
 
     /// Whether the handler has not come back from what it was given last.
-    var isWorking: Bool { work.isGivenAny }
+    var isWorking: Bool { requests.isHandlerBusy }
 
     /// Whether the handler is given up: nothing of it is waited for.
-    var isStuck: Bool { work.isStuck }
+    var isStuck: Bool { requests.isStuck }
 
     /// The handler has come back from the last thing that it was given; it is given the next.
-    mutating func finished() { work.finished() }
+    mutating func finished() { requests.handlerReturned() }
 
     /// What comes while the last answers and CLOSE are on their way: PINGs are answered as long as it takes, and the
     /// client's CLOSE ends the wait for it. The rest is discarded (section 9, E9).
@@ -228,11 +229,11 @@ struct ServerConnection {
         return nil
     }
 
-    @inline(__always) var inFlight: Int { work.count + (incoming == nil ? 0 : 1) + outbox.count }
-    @inline(__always) private var queued: Int { work.bytes + (incoming?.bytes ?? 0) + outbox.cost }
+    @inline(__always) var inFlight: Int { requests.count + (incoming == nil ? 0 : 1) + outbox.count }
+    @inline(__always) private var queued: Int { requests.bytes + (incoming?.bytes ?? 0) + outbox.cost }
 
     private func pong(_ nonce: UInt64, at now: Instant) -> Pong {
-        let longest = (work.oldest ?? incoming?.since).map { (now - $0) / .milliseconds(1) } ?? 0
+        let longest = (requests.oldest ?? incoming?.since).map { (now - $0) / .milliseconds(1) } ?? 0
         return Pong(
             nonce: nonce, queued: UInt32(clamping: queued), inFlight: UInt32(clamping: inFlight),
             longest: UInt32(clamping: Int(longest)))
@@ -261,7 +262,7 @@ struct ServerConnection {
         guard let bytes = assembler.add(part, of: buffer) else { return nil }
         let since = incoming?.since ?? now
         incoming = nil
-        work.add(part.id, bytes: bytes.count, since: since)
+        requests.add(part.id, bytes: bytes.count, since: since)
         return .request(part.id, bytes)
     }
 
@@ -278,8 +279,8 @@ struct ServerConnection {
         _ part: MessagePart, of buffer: [UInt8], at now: Instant
     ) throws(Violation) -> Event? {
         if part.isFirst, part.isLast, part.range.isEmpty { try liveness.pay(at: now) }
-        guard queued + part.range.count <= Int(terms.maxQueued) || work.waitingMessages == 0 else {
-            throw Violation(.busy, "messages of \(work.waitingMessages) bytes wait for the handler")
+        guard queued + part.range.count <= Int(terms.maxQueued) || requests.waitingMessages == 0 else {
+            throw Violation(.busy, "messages of \(requests.waitingMessages) bytes wait for the handler")
         }
         return assembler.add(part, of: buffer).map { .message($0) }
     }
@@ -329,7 +330,7 @@ struct ServerConnection {
             close(Violation(.protocolError, "the stream ended in the middle of a frame or a message"))
         }
         // A client that is gone, and not just silent, answers this with a reset: the handler need not work for nobody.
-        if !work.isEmpty { outbox.ping(liveness.probe(at: now)) }
+        if !requests.isEmpty { outbox.ping(liveness.probe(at: now)) }
     }
 
     /// The connection is broken: nothing can be read or written any more.
@@ -344,20 +345,20 @@ struct ServerConnection {
 
     /// The handler's response to the request `id`.
     mutating func answer(_ id: UInt32, _ bytes: ArraySlice<UInt8>) {
-        guard let asked = work[id] else { return }
+        guard let asked = requests[id] else { return }
         guard bytes.count <= longestAnswer else { return fail(id, tooLarge(bytes.count)) }
-        work.end(id)
+        requests.end(id)
         outbox.send(.response, id: id, bytes, cost: max(asked.bytes, bytes.count))
         answered(id)
     }
 
     /// A part of the response to the request `id`; the one that `isLast` ends it, and may be empty.
     mutating func answer(_ id: UInt32, part: ArraySlice<UInt8>, isLast: Bool, at now: Instant) {
-        guard let asked = work[id] else { return }
+        guard let asked = requests[id] else { return }
         let length = asked.sent + part.count
         guard length <= longestAnswer else { return end(id, tooLarge(length)) }
-        work.sent(part.count, of: id, at: now)
-        if isLast { work.end(id) }
+        requests.sent(part.count, of: id, at: now)
+        if isLast { requests.end(id) }
         guard isLast || !part.isEmpty else { return }
         outbox.send(part: part, of: id, isLast: isLast, cost: asked.bytes)
         if isLast { answered(id) }
@@ -378,22 +379,22 @@ struct ServerConnection {
 
     /// The handler's word that the request `id` has no response, or no more of one that it sends in parts.
     mutating func fail(_ id: UInt32, _ failure: Failure) {
-        guard work.end(id) != nil else { return }
+        guard requests.end(id) != nil else { return }
         outbox.fail(id, failure)
         answered(id)
     }
 
     /// The request `id` ends for a reason that the handler does not know yet.
     private mutating func end(_ id: UInt32, _ failure: Failure) {
-        if work.isGiven(id) { told.append(.cancelled(id)) }
+        if requests.wasDispatched(id) { told.append(.cancelled(id)) }
         fail(id, failure)
     }
 
     /// No request is answered any more; whoever works on one is told. A response of which the client has parts ends with
     /// `failure`, so that what waits behind it may follow.
     private mutating func giveUp(_ failure: Failure = Failure(.cancelled)) {
-        for request in work.unanswered where request.sent > 0 { outbox.fail(request.id, failure) }
-        told += work.giveUp().map { .cancelled($0) }
+        for request in requests.unanswered where request.sent > 0 { outbox.fail(request.id, failure) }
+        told += requests.cancelAll().map { .cancelled($0) }
     }
 
     private mutating func answered(_ id: UInt32) {
@@ -420,7 +421,7 @@ struct ServerConnection {
     /// The kernel took `count` bytes of the outbox, or none because it is full.
     mutating func wrote(_ count: Int, at now: Instant) {
         if count > 0 { outbox.wrote(count) }
-        if count > 0 { work.touch(at: now) }
+        if count > 0 { requests.clientRead(at: now) }
         liveness.wrote(any: count > 0, waiting: !outbox.isEmpty, at: now)
         if outbox.isEmpty, departure != nil { departure?.flushed(at: now) }
     }
@@ -443,7 +444,7 @@ struct ServerConnection {
         if isShort || !hasGreeted { self.retryAfter = retryAfter }
         guard hasGreeted else { return drop(violation, at: now) }
         // Its answer ends a short connection by itself.
-        if isShort, !work.isEmpty { return }
+        if isShort, !requests.isEmpty { return }
         if !isShort, self.goAway == nil { outbox.goAway(goAway) }
         waitsForIncoming = false
         close(violation)
@@ -487,7 +488,7 @@ struct ServerConnection {
     }
 
     private mutating func closeIfIdle() {
-        guard let closing, work.isEmpty, departure == nil else { return }
+        guard let closing, requests.isEmpty, departure == nil else { return }
         guard !waitsForIncoming || incoming == nil else { return }
         // A sentence is owed to the client only where something is wrong.
         let text = closing.code == .normal ? "" : closing.text
@@ -534,7 +535,7 @@ struct ServerConnection {
 
     /// Requests above it were not processed: of a short connection the one that has its ending, else the highest that
     /// the handler was given.
-    var lastID: UInt32 { max(shortID, work.lastID) }
+    var lastID: UInt32 { max(shortID, requests.lastID) }
 
     private mutating func leave(_ departure: LingeringClose) {
         giveUp()

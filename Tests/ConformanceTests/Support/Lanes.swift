@@ -1,0 +1,91 @@
+import Glibc
+import RawWire
+import Synchronization
+import Testing
+
+/// All tests that start a process, in lanes that run beside each other: one for each folder.
+///
+/// The tests of a lane run one after another, so few of them compete for the machine at a time, and none waits for its
+/// turn while its time limit passes.
+enum Live {
+    /// The command `conformance` on our own two sides, and the second implementation.
+    @Suite(.lane, .serialized, .timeLimit(.minutes(4))) enum Conformance {}
+    /// Bytes and frames: Protocol.md, sections 2, 3, 4, 6 and 10.
+    @Suite(.lane, .serialized, .timeLimit(.minutes(1))) enum Wire {}
+    /// Protocol.md, section 5, on both sides.
+    @Suite(.lane, .serialized, .timeLimit(.minutes(1))) enum Heartbeats {}
+    /// How connections and servers end, and what becomes of the last bytes.
+    @Suite(.lane, .serialized, .timeLimit(.minutes(1))) enum Endings {}
+    /// The client, as a command and as a library.
+    @Suite(.lane, .serialized, .timeLimit(.minutes(1))) enum Client {}
+    /// Handlers and programs.
+    @Suite(.lane, .serialized, .timeLimit(.minutes(1))) enum Work {}
+    /// The processes of the server.
+    @Suite(.lane, .serialized, .timeLimit(.minutes(1))) enum Children {}
+    /// Clients that the server refuses, and operators that it answers.
+    @Suite(.lane, .serialized, .timeLimit(.minutes(1))) enum Access {}
+    /// The server as its operator starts it, and its log.
+    @Suite(.lane, .serialized, .timeLimit(.minutes(1))) enum Operations {}
+}
+
+/// Runs each test on a thread that it may block, with an account of its own for descriptors.
+struct Lane: SuiteTrait, TestTrait, TestScoping {
+    var isRecursive: Bool { true }
+
+    func provideScope(
+        for test: Test, testCase: Test.Case?, performing function: @Sendable () async throws -> Void
+    ) async throws {
+        guard testCase != nil else { return try await function() }
+        try await OpenDescriptors.withOwner {
+            try await withTaskExecutorPreference(BlockingExecutor.shared) { try await function() }
+        }
+    }
+}
+
+extension Trait where Self == Lane {
+    static var lane: Self { Lane() }
+}
+
+/// Threads for tasks that block. Swift itself has a thread for each core, and two tests that wait would stop all others.
+final class BlockingExecutor: TaskExecutor {
+    static let shared = BlockingExecutor(threads: 24)
+
+    /// Guarded by `mutex`.
+    nonisolated(unsafe) private var jobs: [UnownedJob] = []
+    nonisolated(unsafe) private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+    nonisolated(unsafe) private let isThere = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+
+    /// Its threads run for as long as the process.
+    private init(threads: Int) {
+        pthread_mutex_init(mutex, nil)
+        pthread_cond_init(isThere, nil)
+        for _ in 0..<threads {
+            var thread = pthread_t()
+            let code = pthread_create(
+                &thread, nil,
+                {
+                    Unmanaged<BlockingExecutor>.fromOpaque($0!).takeUnretainedValue().work()
+                }, Unmanaged.passRetained(self).toOpaque())
+            precondition(code == 0, "pthread_create")
+            pthread_detach(thread)
+        }
+    }
+
+    func enqueue(_ job: consuming ExecutorJob) {
+        let job = UnownedJob(job)
+        pthread_mutex_lock(mutex)
+        jobs.append(job)
+        pthread_mutex_unlock(mutex)
+        pthread_cond_signal(isThere)
+    }
+
+    private func work() -> Never {
+        while true {
+            pthread_mutex_lock(mutex)
+            while jobs.isEmpty { pthread_cond_wait(isThere, mutex) }
+            let job = jobs.removeFirst()
+            pthread_mutex_unlock(mutex)
+            job.runSynchronously(on: asUnownedTaskExecutor())
+        }
+    }
+}
