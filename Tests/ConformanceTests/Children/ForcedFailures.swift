@@ -3,7 +3,7 @@
     import RawWire
     import Testing
 
-    extension Live {
+    extension Live.Children {
         /// Calls that fail once and in the right moment, which no limit and no full disk can bring about. A debug build is
         /// told of them by the variable LIFELINE_FORCE_ERRNO.
         @Suite("Where a system call of the parent fails")
