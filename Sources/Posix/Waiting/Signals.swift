@@ -57,3 +57,19 @@ public func signalName(_ signal: Int32) -> String {
     guard let name = cposix_signal_name(signal) else { return "signal \(signal)" }
     return "SIG" + String(cString: name)
 }
+
+/// kill(2) of one process, never of a group; false where it is gone.
+@discardableResult
+public func sendSignal(_ signal: Int32, to pid: ProcessID) -> Bool {
+    precondition(pid > 0)
+    return calling(.kill) { kill(pid, signal) } == 0
+}
+
+/// Sends a signal to a program that is not reaped yet and to its process group (kill(2)). While it is not reaped no
+/// other process and no other group can have its number.
+public func sendSignal(_ signal: Int32, toGroupOf program: ProcessID) {
+    precondition(program > 1)
+    // One that has left its group for another is still sent the signal itself.
+    kill(-program, signal)
+    kill(program, signal)
+}
