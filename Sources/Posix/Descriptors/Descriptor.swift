@@ -37,16 +37,7 @@ public struct Descriptor: ~Copyable, Sendable {
 
 extension Descriptor {
     /// Writes `bytes`, waiting where it must (write(2)).
-    public func write(_ bytes: [UInt8]) throws(SystemError) {
-        var left = bytes[...]
-        while !left.isEmpty {
-            let count = left.withUnsafeBytes { bytes in
-                transferring(.write, bytes.count) { Glibc.write(number, bytes.baseAddress, $0) }
-            }
-            guard count >= 0 else { throw SystemError("write") }
-            left = left.dropFirst(count)
-        }
-    }
+    public func write(_ bytes: [UInt8]) throws(SystemError) { try writeAll(bytes, to: number) }
 
     /// Waits for bytes, at most `most`; none is the end (read(2)).
     public func read(most: Int) throws(SystemError) -> [UInt8] {

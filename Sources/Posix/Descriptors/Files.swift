@@ -28,14 +28,7 @@ public func writeFile(at path: String, _ bytes: [UInt8]) throws(SystemError) {
     let number = retryingInterrupted(.open) { open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666) }
     guard number >= 0 else { throw SystemError("open") }
     let file = Descriptor(owning: number)
-    var left = bytes[...]
-    while !left.isEmpty {
-        let count = left.withUnsafeBytes { bytes in
-            transferring(.write, bytes.count) { write(file.number, bytes.baseAddress, $0) }
-        }
-        guard count >= 0 else { throw SystemError("write") }
-        left = left.dropFirst(count)
-    }
+    try file.write(bytes)
 }
 
 /// What tells one state of a file from another (stat(2)).

@@ -7,22 +7,7 @@ public enum StandardStream: Int32, Sendable {
     case error = 2
 
     /// Writes all of `bytes`, waiting where it must (write(2)).
-    public func write(_ bytes: some Sequence<UInt8>) throws(SystemError) {
-        var left = Array(bytes)[...]
-        while !left.isEmpty {
-            let count = left.withUnsafeBytes { bytes in
-                transferring(.write, bytes.count) { Glibc.write(rawValue, bytes.baseAddress, $0) }
-            }
-            if count >= 0 {
-                left = left.dropFirst(count)
-            } else if errno == EAGAIN {
-                var entry = pollfd(fd: rawValue, events: Int16(POLLOUT), revents: 0)
-                _ = Glibc.poll(&entry, 1, -1)
-            } else {
-                throw SystemError("write")
-            }
-        }
-    }
+    public func write(_ bytes: some Sequence<UInt8>) throws(SystemError) { try writeAll(Array(bytes), to: rawValue) }
 
     /// Whether a person reads it (isatty(3)).
     public var isTerminal: Bool { isatty(rawValue) == 1 }
@@ -46,8 +31,7 @@ public enum StandardInput {
             }
             if count >= 0 { return count }
             guard errno == EAGAIN else { throw SystemError("read") }
-            var entry = pollfd(fd: 0, events: Int16(POLLIN), revents: 0)
-            _ = Glibc.poll(&entry, 1, -1)
+            waitUntilReady(0, POLLIN)
         }
     }
 
