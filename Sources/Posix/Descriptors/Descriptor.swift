@@ -1,23 +1,23 @@
 import CPosix
 import Glibc
 
-/// A file descriptor with one owner, closed when the owner lets go of it.
+/// A file descriptor with one owner. It is closed when its owner's scope ends.
 public struct Descriptor: ~Copyable, Sendable {
-    /// Borrowed: valid as long as the descriptor lives.
+    /// The number of the descriptor. Borrowed: valid while this value lives.
     public let number: Int32
 
-    /// Takes over `number`.
+    /// Takes the ownership of `number`, which must be open.
     public init(owning number: Int32) { self.number = number }
 
     deinit { close(number) }
 
-    /// Whether `number` is open (F_GETFD in fcntl(2)).
+    /// Whether the descriptor `number` is open (F_GETFD in fcntl(2)).
     public static func isOpen(_ number: Int32) -> Bool { calling(.fcntl) { fcntl(number, F_GETFD) } != -1 }
 
-    /// Keeps it from the programs that this process becomes or starts (FD_CLOEXEC in fcntl(2)).
+    /// Closes the descriptor in programs that this process becomes or starts (FD_CLOEXEC in fcntl(2)).
     public func closeOnExec() { _ = fcntl(number, F_SETFD, FD_CLOEXEC) }
 
-    /// Makes standard input, output and error /dev/null (dup2(2)).
+    /// Replaces standard input, output and error by /dev/null (dup2(2)).
     public static func discardStandardStreams() throws(SystemError) {
         let null = calling(.open) { open("/dev/null", O_RDWR | O_CLOEXEC) }
         guard null >= 0 else { throw SystemError("open") }
@@ -25,8 +25,9 @@ public struct Descriptor: ~Copyable, Sendable {
         for number: Int32 in 0...2 { dup2(owned.number, number) }
     }
 
-    /// Sees to it that standard input, output and error are open, so that no socket takes one of their numbers and is
-    /// written to by mistake: a missing one becomes /dev/null (open(2)).
+    /// Opens /dev/null in place of a standard input, output or error that is closed (open(2)).
+    ///
+    /// Otherwise a socket could get one of their numbers, and be written to by mistake.
     public static func openMissingStandardDescriptors() {
         for number: Int32 in 0...2 where fcntl(number, F_GETFD) == -1 {
             // open(2) returns the lowest free number, which is this one.
@@ -36,10 +37,10 @@ public struct Descriptor: ~Copyable, Sendable {
 }
 
 extension Descriptor {
-    /// Writes `bytes`, waiting where it must (write(2)).
+    /// Writes all of `bytes`, and waits where it must (write(2)). Throws EPIPE, ENOSPC and other errors of the file.
     public func write(_ bytes: [UInt8]) throws(SystemError) { try writeAll(bytes, to: number) }
 
-    /// Waits for bytes, at most `most`; none is the end (read(2)).
+    /// Waits for bytes and returns up to `most`; an empty array is the end of the stream (read(2)).
     public func read(most: Int) throws(SystemError) -> [UInt8] {
         var buffer = [UInt8](repeating: 0, count: most)
         let count = buffer.withUnsafeMutableBytes { buffer in
@@ -50,8 +51,9 @@ extension Descriptor {
     }
 }
 
-/// Closes descriptors in a new child, of which the owners stay behind in its parent; -1 is none. Those that follow each
-/// other by number too are closed with one call (close_range(2)).
+/// Closes, in a new child, descriptors whose owners are the parent's; -1 is none.
+///
+/// One call closes those with consecutive numbers (close_range(2)).
 public func closeInChild(_ numbers: [Int32]) {
     var next = 0
     while next < numbers.count {

@@ -1,11 +1,11 @@
 import Glibc
 
-/// Both ends of a pipe(2), CLOEXEC.
+/// Both ends of a pipe(2), with CLOEXEC.
 public struct Pipe: ~Copyable {
     let reading: Descriptor
     let writing: Descriptor
 
-    /// pipe(2).
+    /// Makes both ends (pipe(2)). Throws EMFILE and ENFILE.
     public init() throws(SystemError) {
         var ends: [Int32] = [-1, -1]
         guard calling(.pipe, { pipe(&ends) }) == 0 else { throw SystemError("pipe") }
@@ -15,14 +15,14 @@ public struct Pipe: ~Copyable {
         writing.closeOnExec()
     }
 
-    /// One end; the other is closed in this process.
+    /// Keeps the end that reads, and closes the other in this process.
     public consuming func onlyReading() -> Descriptor { reading }
-    /// One end; the other is closed in this process.
+    /// Keeps the end that writes, and closes the other in this process.
     public consuming func onlyWriting() -> Descriptor { writing }
 }
 
 extension Descriptor {
-    /// read(2) into `buffer` of a pipe's end that does not block.
+    /// Reads into `buffer` from a non-blocking end of a pipe (read(2)).
     public func readPipe(into buffer: inout [UInt8]) throws(SystemError) -> Transfer {
         let count = buffer.withUnsafeMutableBytes { bytes in
             transferring(.read, bytes.count) { Glibc.read(number, bytes.baseAddress, $0) }
@@ -33,7 +33,7 @@ extension Descriptor {
         throw SystemError("read")
     }
 
-    /// write(2) of `bytes` to a pipe's end that does not block; `end` where nobody reads it any more (EPIPE).
+    /// Writes the first of `bytes` that fit to a non-blocking end of a pipe (write(2)); `end` where it has no reader (EPIPE).
     public func writePipe(_ bytes: ArraySlice<UInt8>) throws(SystemError) -> Transfer {
         let count = bytes.withUnsafeBytes { bytes in
             transferring(.write, bytes.count) { Glibc.write(number, bytes.baseAddress, $0) }

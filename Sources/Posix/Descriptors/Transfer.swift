@@ -1,9 +1,9 @@
-/// What a read or write that does not block came to.
+/// The result of one non-blocking read or write.
 public enum Transfer: Equatable, Sendable {
-    /// So many bytes, at least one.
+    /// The number of bytes that were moved, at least one.
     case bytes(Int)
-    /// Nothing can be moved now.
+    /// No byte can be moved now.
     case wouldBlock
-    /// End of stream; of a write only where it goes to a pipe that nobody reads.
+    /// End of stream; of a write, the pipe has no reader.
     case end
 }

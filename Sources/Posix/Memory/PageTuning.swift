@@ -1,22 +1,22 @@
 import CPosix
 import Glibc
 
-/// The pages of the program's data that it has only read: a fork copies the page table's entry of each that is there, and
-/// a child's end takes it back.
+/// The clean pages of this program's data: those that it has read and never written.
 ///
-/// It is made before privileges are given up, for a process that has done so may not ask for its own pages any more
-/// (PR_SET_DUMPABLE in prctl(2)). Where the system does not tell, and under a sanitizer, of which a thread may write
-/// meanwhile, nothing is forgotten.
+/// A fork copies the page table entry of each mapped page, and the child's end takes it back. Unmapping clean pages saves
+/// both. Make this value before privileges are given up: afterwards a process may not read its own page map
+/// (PR_SET_DUMPABLE in prctl(2)). It does nothing where the kernel has no page map, and under a sanitizer, whose thread
+/// may write meanwhile.
 public struct CleanData: ~Copyable {
     private let map: Descriptor?
 
-    /// Those of this process (open(2), /proc/pid/pagemap in proc(5)).
+    /// Opens the page map of this process (/proc/pid/pagemap in proc(5)).
     public init() {
         let number = isSanitized ? -1 : retryingInterrupted(.open) { open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC) }
         map = number < 0 ? nil : Descriptor(owning: number)
     }
 
-    /// Of no use in a child, which closes it; nil where there is none.
+    /// The descriptor of the page map, borrowed, which a child closes; nil where there is none.
     public var number: Int32? {
         switch map {
         case .some(let map): map.number
@@ -24,14 +24,16 @@ public struct CleanData: ~Copyable {
         }
     }
 
-    /// Lets go of them.
+    /// Unmaps the clean pages. They are read from the file again at the next use.
     public func forget() { if let number { cposix_forget_clean_data(number) } }
 }
 
-/// Puts the program's code on huge pages, so that children that are forked from now on share it without a page fault;
-/// where the system does not give them it stays where it is. Before any thread is started.
+/// Moves the program's code to huge pages, so that children share it without page faults.
+///
+/// Call it before any thread is started. Where the kernel gives no huge pages the code stays where it is.
 public func moveCodeToHugePages() { cposix_move_code_to_huge_pages() }
 
-/// What is allocated from now on, here and in children that are forked, lies together: the holes between what was
-/// allocated before are filled up, at the price of as much memory of this process (at most 1 MiB).
+/// Fills the holes of the heap, so that later allocations of this process and its children lie together.
+///
+/// It costs this process the memory of the holes, up to 1 MiB.
 public func fillHeap() { cposix_fill_heap() }

@@ -1,16 +1,16 @@
 import CPosix
 import Glibc
 
-/// Which of the two processes runs after a fork.
+/// The process in which `forkProcess` returns.
 public enum Forked: Sendable {
     case parent(child: ProcessID)
     case child
 }
 
-/// fork(2), of a process with one thread.
+/// Forks this process, which must have one thread (fork(2)). Throws EAGAIN and ENOMEM.
 ///
-/// A second thread might hold a lock (malloc's, the runtime's) that the child would wait for in vain, so with one this
-/// traps: it is a mistake in the program, and later it would be a hang that nobody can explain.
+/// A second thread might hold a lock (malloc's, the runtime's) for which the child would wait for ever. So a second thread
+/// traps here: it is a mistake in the program, and the hang would have no visible cause.
 public func forkProcess() throws(SystemError) -> Forked {
     let pid = calling(.fork) {
         // The C library knows, without a call, of a process that has never had another.
@@ -26,7 +26,7 @@ public func forkProcess() throws(SystemError) -> Forked {
     return pid == 0 ? .child : .parent(child: pid)
 }
 
-/// The threads of this process: each is a folder in /proc/self/task, beside `.` and `..` (proc(5)).
+/// The number of this process's threads: each is a folder in /proc/self/task, beside `.` and `..` (proc(5)).
 private func threadCount() -> Int {
     var status = stat()
     // Without /proc the rule cannot be checked.

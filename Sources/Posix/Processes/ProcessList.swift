@@ -1,8 +1,8 @@
 import Glibc
 
-/// The children of this process, of one thread, with those that wait to be reaped (proc(5)).
+/// The children of this process, which has one thread, with those that are not reaped (proc(5)).
 public func childProcesses() -> [ProcessID] {
-    // Kernels without CONFIG_PROC_CHILDREN lack the file; there everybody is asked for its parent.
+    // Kernels without CONFIG_PROC_CHILDREN lack the file. There the parent of every process is read.
     if let list = text(of: "/proc/self/task/\(processID)/children") {
         return list.split(separator: " ").compactMap { ProcessID($0) }
     }
@@ -28,7 +28,7 @@ private func text(of path: String) -> String? {
     (try? contents(ofFile: path, most: 1 << 22)).map { String(decoding: $0, as: UTF8.self) }
 }
 
-/// Whether the environment that the process was started with has the line `variable` (`NAME=value`); false where it
+/// Whether process `pid` was started with the environment variable `variable` (`NAME=value`); false where its environment
 /// cannot be read (proc(5)).
 public func wasStarted(_ pid: ProcessID, with variable: String) -> Bool {
     guard let environment = try? contents(ofFile: "/proc/\(pid)/environ", most: 1 << 22) else { return false }

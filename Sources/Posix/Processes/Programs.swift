@@ -1,29 +1,30 @@
 import CPosix
 import Glibc
 
-/// A program that runs as a child of this process, as the leader of a process group of its own, and our ends of its
-/// standard streams, none of which blocks.
+/// A program that was started as a child of this process, and this process's ends of its standard streams.
+///
+/// The program leads a process group of its own. The ends are non-blocking.
 @frozen public struct StartedProgram: ~Copyable {
-    /// Its number, and that of its group, until it is reaped.
+    /// The number of the program and of its process group, valid until it is reaped.
     public let pid: ProcessID
-    /// Owned: what it reads.
+    /// Its standard input, to write to. Owned.
     public let input: Descriptor
-    /// Owned: what it writes to standard output.
+    /// Its standard output, to read. Owned.
     public let output: Descriptor
-    /// Owned: what it writes to standard error.
+    /// Its standard error, to read. Owned.
     public let errors: Descriptor
 }
 
-/// A program and its arguments, as they are handed to execve(2): no shell reads them.
+/// The path of a program and its arguments, for execve(2). No shell reads them.
 public struct ProgramFile: Sendable {
-    /// Where it lies; absolute, so that a later chdir(2) changes nothing.
+    /// The absolute path, which a later chdir(2) does not change.
     public let path: String
     private let arguments: [String]
 
-    /// Finds `command[0]` as a shell does: a name in the folders of PATH, anything with a slash from here. `command`
-    /// may not be empty.
+    /// Finds `command[0]` as a shell does: a name in the folders of PATH, a path with a slash from the current directory.
+    /// `command` has at least one word.
     ///
-    /// Throws `isNotFound`, or `isPermissionDenied` where it is there and is no file that may be executed.
+    /// Throws `isNotFound` where there is no such file, and `isPermissionDenied` where it cannot be executed.
     public init(_ command: [String]) throws(SystemError) {
         arguments = command
         path = try ProgramFile.find(command[0])
@@ -48,7 +49,7 @@ public struct ProgramFile: Sendable {
         throw trouble
     }
 
-    /// Throws where it is no file that may be executed now.
+    /// Throws where the file cannot be executed now.
     public func check() throws(SystemError) { try ProgramFile.check(path) }
 
     private static func check(_ path: String) throws(SystemError) {
@@ -57,11 +58,11 @@ public struct ProgramFile: Sendable {
         guard status.st_mode & S_IFMT == S_IFREG, access(path, X_OK) == 0 else { throw SystemError("execve", EACCES) }
     }
 
-    /// Starts it with this process's environment, less the variables whose name begins as in `removing`, and with
-    /// `adding` (`NAME=value`).
+    /// Starts the program with the environment of this process, without the variables that begin with a text in
+    /// `removing`, and with `adding` (`NAME=value`) (pipe(2), vfork(2), execve(2)).
     ///
-    /// It has no descriptor but its standard streams, every signal is as it is by default, and it is killed when this
-    /// process dies (pipe(2), vfork(2), execve(2)). The caller has one thread, and reaps it.
+    /// The program has no descriptor but its standard streams, and default signal handling. The kernel kills it when this
+    /// process dies. The caller has one thread, and reaps the program.
     public func start(adding: [String], removing: [String]) throws(SystemError) -> StartedProgram {
         let input = try Pipe(), output = try Pipe(), errors = try Pipe()
         let ours = adding.map { strdup($0) }

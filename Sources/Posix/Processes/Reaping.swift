@@ -1,17 +1,17 @@
 import CPosix
 import Glibc
 
-/// A child that has ended.
+/// A child that has ended and was reaped.
 public struct Ended: Sendable {
-    /// Its number, which the system may give to another process from now on.
+    /// Its number, which the kernel may give to another process from now on.
     public let pid: ProcessID
-    /// The exit status, or nil where a signal killed it.
+    /// The exit status; nil where a signal killed it.
     public let status: Int32?
-    /// The signal that killed it, or nil where it exited.
+    /// The signal that killed it; nil where it exited.
     public let signal: Int32?
 }
 
-/// Reaps one child that has ended, any or the one named; nil where none waits (waitpid(2)).
+/// Reaps one child that has ended, the one named or any; nil where none has ended (waitpid(2), WNOHANG).
 public func reap(_ child: ProcessID = -1) -> Ended? {
     var status: Int32 = 0
     let pid = retryingInterrupted(.waitpid) { waitpid(child, &status, WNOHANG) }
@@ -21,16 +21,16 @@ public func reap(_ child: ProcessID = -1) -> Ended? {
         pid: pid, status: signal == 0 ? cposix_exit_status(status) : nil, signal: signal == 0 ? nil : signal)
 }
 
-/// What there is to be known of this process's children without reaping any (waitid(2)).
+/// The state of this process's children, found without reaping any (waitid(2), WNOWAIT).
 public enum Children: Equatable, Sendable {
     /// This process has no child.
     case none
-    /// It has, and all of them are alive.
+    /// It has children, and all of them are alive.
     case alive
-    /// This one has ended and waits to be reaped.
+    /// This child has ended and is not reaped.
     case ended(ProcessID)
 
-    /// How it is now.
+    /// The state now.
     public static var now: Children {
         switch calling(.waitid, { cposix_ended_child() }) {
         case -1: .none
@@ -40,6 +40,6 @@ public enum Children: Equatable, Sendable {
     }
 }
 
-/// From now on, a process below this one whose parent dies becomes a child of this one, not of init
-/// (PR_SET_CHILD_SUBREAPER in prctl(2)). A fork does not inherit it.
+/// Makes this process the new parent of its descendants whose own parent dies, in place of init (PR_SET_CHILD_SUBREAPER in
+/// prctl(2)). A forked process does not inherit this.
 public func adoptOrphans() { _ = cposix_adopt_orphans() }

@@ -1,20 +1,24 @@
 import CPosix
 import Glibc
 
-/// A connection that accept(2) returned, with the address of its other end.
+/// A connection that accept(2) returned, and the address of its peer.
 @frozen public struct Accepted: ~Copyable {
-    /// Owned: taking it out of here takes it over.
+    /// The connection. Owned: moving it out of here moves the ownership.
     public let connection: Descriptor
-    /// Where the connection comes from.
+    /// The address of the peer.
     public let peer: SocketAddress
 }
 
 extension Descriptor {
-    /// A socket that listens at `address` with CLOEXEC and without blocking (socket(2), bind(2), listen(2)).
+    /// A socket that listens at `address`, with CLOEXEC and non-blocking (socket(2), bind(2), listen(2)).
     ///
-    /// Connections inherit TCP_NODELAY from it, so that no frame waits for an acknowledgement and no call is spent on
-    /// each of them. An IPv6 wildcard takes IPv4 too. The file of a Unix socket can be `forOwnerAlone`: others may not
-    /// connect (umask(2)).
+    /// Accepted connections inherit TCP_NODELAY: no frame waits for an acknowledgement, and no call is needed for each.
+    /// An IPv6 wildcard accepts IPv4 too. Throws what the kernel refuses, such as EADDRINUSE and EACCES.
+    ///
+    /// - Parameters:
+    ///   - address: an IP address with a port, 0 for any, or a path
+    ///   - backlog: the most connections that wait to be accepted
+    ///   - forOwnerAlone: no other user may connect to the file of a Unix socket (umask(2))
     public static func listening(
         at address: SocketAddress, backlog: Int32, forOwnerAlone: Bool = false
     ) throws(SystemError) -> Descriptor {
@@ -35,7 +39,8 @@ extension Descriptor {
         return listener
     }
 
-    /// Whether `number` is a TCP or Unix stream socket that listens (SO_ACCEPTCONN, SO_TYPE and SO_DOMAIN in socket(7)).
+    /// Whether the descriptor `number` is a TCP or Unix stream socket that listens (SO_ACCEPTCONN, SO_TYPE and SO_DOMAIN in
+    /// socket(7)).
     public static func isListeningStream(_ number: Int32) -> Bool {
         func get(_ option: Int32) -> Int32? {
             var value: Int32 = 0
@@ -48,15 +53,18 @@ extension Descriptor {
         return [AF_INET, AF_INET6, AF_UNIX].contains(family)
     }
 
-    /// Gives a listener that was handed over what one of our own has from the start: CLOEXEC, accept(2) that does not
-    /// block, and TCP_NODELAY.
+    /// Sets what `listening` sets on a listener that another process has opened: CLOEXEC, non-blocking accept(2), and
+    /// TCP_NODELAY.
     public func prepareHandedOverListener() {
         closeOnExec()
         _ = fcntl(number, F_SETFL, fcntl(number, F_GETFL) | O_NONBLOCK)
         if !localAddress.isUnix { set(Int32(IPPROTO_TCP), TCP_NODELAY, 1) }
     }
 
-    /// The next connection, CLOEXEC and without blocking; nil where none waits (accept(2)).
+    /// The next connection, with CLOEXEC and non-blocking; nil where none waits (accept(2)).
+    ///
+    /// Throws `isConnectionGone` where a connection ended before it was accepted, and `isOutOfDescriptors`, ENFILE or ENOMEM
+    /// where a resource is short.
     public func accept() throws(SystemError) -> Accepted? {
         var number: Int32 = -1
         let peer = SocketAddress { address, length in
@@ -67,7 +75,9 @@ extension Descriptor {
         throw SystemError("accept")
     }
 
-    /// Lets a TCP listener begin no more handshakes, while those that have begun still end and can be accepted. A
-    /// client that knocks gets no answer, and knocks again a second later (SO_ATTACH_FILTER in socket(7)).
+    /// Lets a TCP listener begin no more handshakes (SO_ATTACH_FILTER in socket(7)).
+    ///
+    /// Handshakes that have begun still end, and their connections can be accepted. A new client's SYN gets no answer, and
+    /// its kernel repeats it a second later.
     public func dropNewHandshakes() { _ = cposix_drop_new_handshakes(number) }
 }

@@ -1,6 +1,6 @@
 import Glibc
 
-/// Whether there is a Unix socket at `address` that nobody listens on, as a server that was killed leaves it.
+/// Whether the file of a Unix socket at `address` has no listener. A server that was killed leaves such a file.
 public func isAbandonedSocket(at address: SocketAddress) -> Bool {
     guard let path = address.unixPath else { return false }
     var status = stat()
@@ -13,28 +13,29 @@ public func isAbandonedSocket(at address: SocketAddress) -> Bool {
     }
 }
 
-/// The file of a Unix socket, as long as it is the same.
+/// The file of a Unix socket, known by its number: another file of the same name is left alone.
 public struct SocketFile: Sendable {
     private let path: String
     private let number: UInt64
 
-    /// The file that is at `path` now.
+    /// The file that is at `path` now; nil where there is none.
     public init?(at path: String) {
         guard let number = fileNumber(at: path) else { return nil }
         self.path = path
         self.number = number
     }
 
-    /// Removes it, where another has not taken its place.
+    /// Removes the file, unless another has taken its place.
     public func remove() {
         if fileNumber(at: path) == number { removeFile(at: path) }
     }
 }
 
-/// unlink(2), as far as it is possible.
+/// Removes the file at `path`; a failure is ignored (unlink(2)).
 public func removeFile(at path: String) { unlink(path) }
 
-/// The number of the file at `path`, to tell whether it is still the same (stat(2)).
+/// The inode number of the file at `path`, by which a later look tells whether it is still the same file; nil where there
+/// is none (lstat(2)).
 public func fileNumber(at path: String) -> UInt64? {
     var status = stat()
     return calling(.lstat) { lstat(path, &status) } == 0 ? UInt64(status.st_ino) : nil

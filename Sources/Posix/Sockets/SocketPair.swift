@@ -1,14 +1,14 @@
 import CPosix
 import Glibc
 
-/// Two stream sockets that are connected with each other, CLOEXEC.
+/// Two stream sockets that are connected with each other, with CLOEXEC.
 @frozen public struct SocketPair: ~Copyable {
-    /// Owned: taking it out of here takes it over.
+    /// One end. Owned: moving it out of here moves the ownership.
     public let one: Descriptor
-    /// Owned as well.
+    /// The other end, owned likewise.
     public let other: Descriptor
 
-    /// socketpair(2).
+    /// Makes both ends (socketpair(2)). Throws EMFILE and ENFILE.
     public init() throws(SystemError) {
         var ends: [Int32] = [-1, -1]
         let result = calling(.socketpair) { cposix_socket_pair(Int32(SOCK_STREAM.rawValue), &ends) }

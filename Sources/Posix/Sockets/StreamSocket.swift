@@ -2,8 +2,10 @@ import CPosix
 import Glibc
 
 extension Descriptor {
-    /// A socket on its way to `address`, from the address `source` and any port of it, where one is given; it is
-    /// writable once it is connected or has failed (bind(2), connect(2)).
+    /// A non-blocking socket that connects to `address`, from any port of the address `source` where one is given
+    /// (bind(2), connect(2)).
+    ///
+    /// It is writable once it is connected or has failed: see `checkConnected`. Throws what fails at once.
     public static func connecting(
         to address: SocketAddress, from source: SocketAddress? = nil
     ) throws(SystemError) -> Descriptor {
@@ -24,13 +26,13 @@ extension Descriptor {
         return socket
     }
 
-    /// Lets the socket end in a reset when it is closed, and what waits in it be lost (SO_LINGER in socket(7)).
+    /// Makes close(2) reset the connection and drop unsent bytes (SO_LINGER in socket(7)).
     public func resetWhenClosed() {
         var value = linger(l_onoff: 1, l_linger: 0)
         setsockopt(number, SOL_SOCKET, SO_LINGER, &value, socklen_t(MemoryLayout<linger>.size))
     }
 
-    /// How `connecting` ended: throws what went wrong (SO_ERROR in socket(7)).
+    /// Throws the error that `connecting` ended with, if it failed (SO_ERROR in socket(7)).
     public func checkConnected() throws(SystemError) {
         var code: Int32 = 0
         var length = socklen_t(MemoryLayout<Int32>.size)
@@ -38,7 +40,7 @@ extension Descriptor {
         guard code == 0 else { throw SystemError("connect", code) }
     }
 
-    /// The user of the process at the other end of a Unix socket (SO_PEERCRED in unix(7)).
+    /// The user of the process at the other end of a Unix socket; nil for another socket (SO_PEERCRED in unix(7)).
     public var peerUser: UInt32? {
         var user: UInt32 = 0
         return calling(.getsockopt) { cposix_peer_user(number, &user) } == 0 ? user : nil
@@ -62,12 +64,12 @@ extension Descriptor {
 }
 
 extension Descriptor {
-    /// recv(2) into `buffer`, without blocking.
+    /// Reads into `buffer`, without blocking (recv(2)). Throws an error of the connection, such as ECONNRESET.
     public func receive(into buffer: inout [UInt8]) throws(SystemError) -> Transfer {
         try received(buffer.withUnsafeMutableBytes { receive($0) })
     }
 
-    /// The same into memory of the caller.
+    /// Reads into memory of the caller, as above.
     public func receive(into memory: UnsafeMutableRawBufferPointer) throws(SystemError) -> Transfer {
         try received(receive(memory))
     }
@@ -83,13 +85,15 @@ extension Descriptor {
         throw SystemError("recv")
     }
 
-    /// send(2) of `bytes`, without blocking and without SIGPIPE. With `endFollows` they wait for `shutdownWriting`, so
-    /// that the end of the stream goes in the same segment (MSG_MORE).
+    /// Sends the first of `bytes` that the kernel takes, without blocking and without SIGPIPE (send(2)).
+    ///
+    /// With `endFollows` the kernel holds them back until `shutdownWriting`, so that the end of the stream goes in the same
+    /// segment (MSG_MORE). Throws an error of the connection, such as EPIPE and ECONNRESET.
     public func send(_ bytes: ArraySlice<UInt8>, endFollows: Bool = false) throws(SystemError) -> Transfer {
         try sent(bytes.withUnsafeBytes { send($0, endFollows ? Int32(MSG_MORE) : 0) })
     }
 
-    /// The same from memory of the caller.
+    /// Sends from memory of the caller, as above.
     public func send(_ memory: UnsafeRawBufferPointer) throws(SystemError) -> Transfer { try sent(send(memory, 0)) }
 
     private func send(_ bytes: UnsafeRawBufferPointer, _ flags: Int32) -> Int {
@@ -103,9 +107,9 @@ extension Descriptor {
         throw SystemError("send")
     }
 
-    /// shutdown(2) of the writing side: the peer reads end of stream after what was sent.
+    /// Ends the writing side: the peer reads end of stream after what was sent (shutdown(2)).
     public func shutdownWriting() { Glibc.shutdown(number, Int32(SHUT_WR)) }
 
-    /// shutdown(2) of both sides: the peer learns that nothing more is read or sent.
+    /// Ends both sides: the peer learns that no more bytes are read or sent (shutdown(2)).
     public func shutdown() { Glibc.shutdown(number, Int32(SHUT_RDWR)) }
 }

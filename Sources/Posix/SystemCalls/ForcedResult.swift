@@ -3,20 +3,20 @@
     import Glibc
     import Synchronization
 
-    /// What a system call returns once, because a test says so. Debug builds alone have it.
+    /// What a test makes a system call return once. Only debug builds have it.
     package enum ForcedResult: Equatable, Sendable {
-        /// The call fails with this errno, and the kernel is not asked.
+        /// The call fails with this errno, without a call of the kernel.
         case error(Int32)
-        /// The kernel is asked to move at most this many bytes, so that a read or a write comes out short.
+        /// The kernel moves up to this many bytes: a short read or write.
         case short(Int)
-        /// What the kernel says.
+        /// The result of the kernel.
         case real
     }
 
-    /// Runs `body`. Meanwhile the next calls of `call` in this thread return `results`, one after another, and those behind
-    /// them what the kernel says.
+    /// Runs `body`. Meanwhile the next calls of `call` in this thread return `results`, one after another. Later calls
+    /// reach the kernel.
     ///
-    /// Several calls are forced by one `withForced` in another.
+    /// Nest it to force several calls.
     @discardableResult
     package func withForced<Result: ~Copyable, Failure: Error>(
         _ call: SystemCall, _ results: ForcedResult..., body: () throws(Failure) -> Result
@@ -27,12 +27,11 @@
         return try body()
     }
 
-    /// The results that calls are still to return: those of a test in its thread, or those of a whole process.
+    /// The forced results that are left: those of a thread (`withForced`), or those of a whole process.
     ///
-    /// A process that a test starts reads its own from the variable LIFELINE_FORCE_ERRNO. Its value is a list of
-    /// CALL:RESULT:TIMES, separated by commas. RESULT is the name of an errno, a number of bytes for a short count, or OK for
-    /// what the kernel says; TIMES is 1 where it is left out. `accept:OK:2,accept:EMFILE` lets the third accept(2) fail. Who
-    /// is forked has what its parent had left.
+    /// A process reads its own from the variable LIFELINE_FORCE_ERRNO: a list of CALL:RESULT:TIMES, separated by commas.
+    /// RESULT is the name of an errno, a number of bytes for a short count, or OK for the result of the kernel. TIMES is 1
+    /// where it is missing. `accept:OK:2,accept:EMFILE` makes the third accept(2) fail. A child inherits what is left.
     final class ForcedResults: Sendable {
         private let queues: Mutex<[SystemCall: ArraySlice<ForcedResult>]>
         private let outer: ForcedResults?
@@ -42,7 +41,7 @@
             self.outer = outer
         }
 
-        /// Those that the innermost `withForced` of this thread has set.
+        /// Those of the innermost `withForced` of this thread.
         fileprivate static var ofThread: ForcedResults? {
             get { pthread_getspecific(key).map { Unmanaged.fromOpaque($0).takeUnretainedValue() } }
             set {
@@ -58,10 +57,10 @@
             return key
         }()
 
-        /// Those of the whole process; nil as a rule.
+        /// Those of the whole process; nil without the variable.
         private static let ofProcess = getenv("LIFELINE_FORCE_ERRNO").map { ForcedResults(String(cString: $0)) }
 
-        /// The errno that `call` fails with; nil where the kernel is to be asked.
+        /// The errno that `call` fails with; nil where the kernel is called.
         static func error(of call: SystemCall) -> Int32? {
             switch result(of: call) {
             case .error(let code): return code
@@ -70,7 +69,7 @@
             }
         }
 
-        /// What becomes of `call`, which moves up to `count` bytes: an error, or how many the kernel is asked for.
+        /// The error of `call`, which moves up to `count` bytes, or how many bytes the kernel is given.
         static func transfer(of call: SystemCall, _ count: Int) -> ForcedResult {
             switch result(of: call) {
             case .error(let code): .error(code)
@@ -83,14 +82,14 @@
             (ofThread ?? ofProcess)?.next(of: call) ?? .real
         }
 
-        /// What `call` returns next; nil where nothing is left for it.
+        /// Takes the next result of `call`; nil where none is left.
         func next(of call: SystemCall) -> ForcedResult? {
             queues.withLock { $0[call]?.popFirst() } ?? outer?.next(of: call)
         }
     }
 
     extension ForcedResults {
-        /// Reads what LIFELINE_FORCE_ERRNO says; a value that means nothing traps.
+        /// Reads the value of LIFELINE_FORCE_ERRNO. Traps on a value that is malformed.
         convenience init(_ text: String) {
             var results: [SystemCall: [ForcedResult]] = [:]
             for rule in text.split(separator: ",") {

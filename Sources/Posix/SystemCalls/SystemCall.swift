@@ -2,8 +2,8 @@ import Glibc
 
 /// A call of the kernel, by the name of its man page.
 ///
-/// Each wrapper of this module names the call that it makes. In a debug build a test can so decide what the call returns
-/// (`withForced`). A release build has nothing of that: `calling` and its like are then the call alone.
+/// Each wrapper of this module names the call that it makes, where it looks at the result. So a test of a debug build can
+/// choose what the call returns (`withForced`). In a release build `calling` and its like compile to the call alone.
 package enum SystemCall: String, CaseIterable, Sendable {
     case accept, bind, connect, getsockname, getsockopt, listen, setsockopt, socket, socketpair
     case recv, recvmsg, send, sendmsg

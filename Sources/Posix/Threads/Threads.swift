@@ -1,14 +1,15 @@
 import CPosix
 import Glibc
 
-/// What a new thread runs; the box carries the closure through pthread_create(3)'s pointer.
+/// Carries a thread's closure through the pointer of pthread_create(3).
 private final class ThreadBody: Sendable {
     let run: @Sendable () -> Void
     init(_ run: @escaping @Sendable () -> Void) { self.run = run }
 }
 
-/// Starts a detached thread in which every signal is blocked, so that the program's own handlers run elsewhere
-/// (pthread_create(3), pthread_sigmask(3)). `name` is at most 15 bytes.
+/// Starts a detached thread in which every signal is blocked (pthread_create(3), pthread_sigmask(3)).
+///
+/// `name` has up to 15 bytes; tools such as top(1) show it. Throws EAGAIN where the system has no more threads.
 public func startThread(named name: String, _ run: @escaping @Sendable () -> Void) throws(SystemError) {
     let body = Unmanaged.passRetained(
         ThreadBody {
@@ -37,5 +38,5 @@ public func startThread(named name: String, _ run: @escaping @Sendable () -> Voi
     pthread_detach(thread)
 }
 
-/// The calling thread, to be compared with another (pthread_self(3)).
+/// The calling thread, comparable with another (pthread_self(3)).
 public var currentThread: UInt { UInt(pthread_self()) }
