@@ -113,7 +113,7 @@ struct LoadBenchmark {
                 "--last-ping", "with --silent: each says a PING as its last word, so that all are due at once"
             ) { $0.options.saysLastPing = true },
             Flag("--stay-away", "do not come back when the server ends a connection; end with the last") {
-                $0.options.comesBack = false
+                $0.options.reconnects = false
             },
         ])
 
