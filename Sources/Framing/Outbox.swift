@@ -1,10 +1,10 @@
 import Basics
 
-/// What one side has yet to send, in the order in which it must leave.
+/// The queue of what one side has yet to send: staged frames, and the messages that wait behind them.
 ///
-/// The rule of this file: only a little more than one frame is ever staged as bytes; messages wait behind it and are
-/// cut into chunks as room comes. So a PONG, which is staged at once, never waits behind more than the bytes that may be
-/// staged and the frame that goes over them (Protocol.md, section 5.4). A message is copied once, into the staged bytes.
+/// Little more than one frame is ever staged as bytes. Messages wait behind it, and are cut into chunks as room comes.
+/// So a PONG, which is staged at once, waits behind 16,384 staged bytes and one frame at most (Protocol.md, section
+/// 5.4). A message is copied once, into the staged bytes.
 public struct Outbox: Sendable {
     /// A message, or a frame that keeps its place among the messages.
     private enum Waiting {
@@ -47,15 +47,15 @@ public struct Outbox: Sendable {
     private var isGreeted = false
     private var maxChunk = Int(Limits.leastMaxFrame)
 
-    /// Whether CLOSE has been put in: nothing may follow it.
+    /// Whether CLOSE is queued: nothing may follow it.
     public private(set) var isClosed = false
-    /// Requests or their endings of which the last byte is not with the kernel yet; one-way messages do not count.
+    /// How many requests, or their endings, the kernel has not accepted whole; one-way messages do not count.
     public private(set) var count = 0
     /// The sum of their costs, as the caller gave them.
     public private(set) var cost = 0
-    /// Refusals of which the last byte is not with the kernel yet; they count in nothing else (section 3.6).
+    /// How many refusals the kernel has not accepted whole; they count in nothing else (section 3.6).
     public private(set) var refusals = 0
-    /// Bytes that the kernel has taken since the start.
+    /// Bytes that the kernel has accepted since the start.
     @inlinable public var sent: UInt64 { staged.base + UInt64(staged.head) }
 
     /// An outbox with nothing in it, before the handshake.
@@ -70,7 +70,7 @@ public struct Outbox: Sendable {
     @inlinable public var endsWithClose: Bool { isClosed && nothingWaits }
     @usableFromInline var nothingWaits: Bool { waiting.isEmpty }
 
-    /// The kernel has taken `count` bytes of `unsent`.
+    /// Records that the kernel has accepted `count` bytes of `unsent`, and stages what there is room for.
     public mutating func wrote(_ count: Int) {
         staged.wrote(count)
         while let mark = staged.nextSent() {
@@ -85,19 +85,19 @@ public struct Outbox: Sendable {
 
     // MARK: The handshake
 
-    /// The client's preface and HELLO.
+    /// Stages the client's preface and HELLO.
     public mutating func greet(_ hello: Hello) {
         greet { hello.append(to: &$0) }
         staged.keepAll()  // A client says nothing, not even CLOSE, before its HELLO.
     }
 
-    /// The server's preface and WELCOME; `maxFrame` is what the client accepts.
+    /// Stages the server's preface and WELCOME; `maxFrame` is what the client accepts.
     public mutating func greet(_ welcome: Welcome, maxFrame: UInt32) {
         greet { welcome.append(to: &$0) }
         setMaxFrame(maxFrame)
     }
 
-    /// The longest chunk from now on: what the peer accepts, but no more than keeps heartbeats quick.
+    /// Sets the longest chunk from now on: what the peer accepts, but no more than keeps heartbeats quick.
     public mutating func setMaxFrame(_ maxFrame: UInt32) {
         maxChunk = Int(min(maxFrame, Limits.defaultMaxFrame))
     }
@@ -173,7 +173,7 @@ public struct Outbox: Sendable {
         stage()
     }
 
-    /// How many bytes of the response `id` wait that is sent in parts.
+    /// How many bytes of the response `id`, which is sent in parts, are not staged.
     public func streamed(of id: UInt32) -> Int {
         var bytes = 0
         _ = waiting.contains {
@@ -186,8 +186,8 @@ public struct Outbox: Sendable {
 
     /// Queues a FAILURE behind the messages that wait; it is counted in `count`, and costs nothing.
     ///
-    /// A response that is sent in parts it ends where that is (section 4.9): messages that wait behind the response would
-    /// else come between its chunks.
+    /// A response that is sent in parts it ends where that is (section 4.9): messages that wait behind the response
+    /// would else come between its chunks.
     public mutating func fail(_ id: UInt32, _ failure: Failure) {
         guard !isClosed else { return }
         count(id, 0)
@@ -211,13 +211,13 @@ public struct Outbox: Sendable {
         stage()
     }
 
-    /// Whether no byte of the message `id` has been handed to the kernel: it can be promised never to arrive.
+    /// Whether the kernel has no byte of the message `id`: the caller can promise that it never arrives.
     public func isUntouched(_ id: UInt32) -> Bool {
         waiting.contains { $0.id == id && $0.start ?? sent >= sent }
             || staged.isUntouched(id)
     }
 
-    /// Takes the message `id` out, unless the kernel has a byte of it (false) or it is not here (false).
+    /// Removes the message `id`; false where the kernel has a byte of it, or it is not here.
     public mutating func withdraw(_ id: UInt32) -> Bool {
         guard isUntouched(id) else { return false }
         let (marks, gaps) = staged.unstage(id)
@@ -235,7 +235,7 @@ public struct Outbox: Sendable {
     /// Whether chunks of the message `id` are staged and others are not.
     public func isUnfinished(_ id: UInt32) -> Bool { waiting.contains { $0.id == id && $0.isBegun } }
 
-    /// Whether the kernel has not taken the last byte of the message `id` yet.
+    /// Whether the last byte of the message `id` is still here.
     public func isComing(_ id: UInt32) -> Bool {
         !isEmpty && (waiting.contains { $0.id == id } || staged.isComing(id))
     }
@@ -256,7 +256,7 @@ public struct Outbox: Sendable {
 
     // MARK: The end
 
-    /// Puts CLOSE behind everything that waits (an orderly end).
+    /// Queues CLOSE behind everything that waits: an orderly end.
     public mutating func close(_ close: Close) {
         guard !isClosed else { return }
         greetForClose()
@@ -269,8 +269,8 @@ public struct Outbox: Sendable {
         isClosed = true
     }
 
-    /// Puts CLOSE, and GOAWAY before it where there is one, behind the frame that has been begun and discards the rest (a
-    /// drop, section 7.5).
+    /// Stages CLOSE, and GOAWAY before it where there is one, behind the frame that is begun, and discards the rest: a
+    /// drop (section 7.5).
     public mutating func cutOff(_ close: Close, behind goAway: GoAway? = nil) {
         guard !isClosed else { return }
         waiting.removeAll()

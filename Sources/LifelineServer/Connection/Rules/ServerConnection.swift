@@ -262,7 +262,8 @@ struct ServerConnection {
     @inline(__always) var deadline: Instant? {
         guard isClosing else { return earlier(heartbeat.deadline, requests.deadline) }
         guard phase == .closing, let linger = closing.linger else { return nil }
-        // While the last words of an orderly end are written, slow reading is judged; a drop has its own deadline alone.
+        // While the last words of an orderly end are written, slow reading is judged; a drop has its own deadline
+        // alone.
         return linger.isFlushing ? linger.deadline ?? heartbeat.deadline : linger.deadline
     }
 

@@ -1,15 +1,15 @@
 import Basics
 import Framing
 
-/// What a connection and its program say to each other, and how the program ends: requests, bytes, ends and instants
-/// in; bytes for its standard input, and the steps that the loop takes one by one, out.
+/// The state machine between a connection and its program: requests, output, ends and instants in; bytes for standard
+/// input, and steps that the loop carries out one by one, out.
 ///
-/// It is given one request or message at a time, the next when it has finished the one before, so that it is always
-/// known which request an answer is for, and which of them a program died of.
+/// It has one request or message at a time, and gets the next when it has finished. So it always knows which request an
+/// answer is for, and which of them a program died of.
 struct ProgramSession {
     private enum Life: Equatable {
         case none, running
-        /// What it has written, and what it has left behind, is yet to be seen to.
+        /// What it has written is yet to be read, and what it has left behind to be killed.
         case exited(ProgramExit)
         /// There is no program, and none will be started.
         case over
@@ -20,31 +20,36 @@ struct ProgramSession {
     /// The longest message that the client accepts.
     private let mostAccepted: UInt32
     private var life = Life.none
-    private var ending: ProgramTermination
+    private var termination: ProgramTermination
     private var output: ProgramOutput
-    private var errors = ProgramStderr()
+    private var stderr = ProgramStderr()
     private var exchange: ProgramExchange
     private var input = ProgramInput()
     private var isClosed = false
-    /// Whether nothing of what the program started is left, or that is given up: nobody writes to its output any more.
+    /// Whether no process that the program started is left, or none is waited for: its output gets no more bytes.
     private(set) var isCollected = false
     /// Why there is no program, for the requests that still come.
     private var absence = Failure(.refused, "the program has ended")
 
-    /// What the loop has to carry out next. It may leave a step where it is until the connection has room for it;
-    /// meanwhile the program's output is not read.
+    /// What the loop has to carry out next. A step stays until the connection has room for it, and meanwhile the
+    /// program's output is not read.
     private(set) var steps: [Step] = []
     private(set) var outputHasEnded = false
     private(set) var errorsHaveEnded = false
 
-    /// `grace` is how long a program may take to leave by itself, at each step of its end; `timeout` how long it may
-    /// take for an answer; `mostAccepted` the client's max_message.
+    /// A session of which the program is not started yet.
+    ///
+    /// - Parameters:
+    ///   - framing: How requests and answers are told apart.
+    ///   - grace: How long the program may take to leave by itself, at each step of its end.
+    ///   - timeout: How long it may take for an answer; nil for any time.
+    ///   - mostAccepted: The client's max_message.
     init(_ framing: ProgramFraming, grace: Duration, timeout: Duration? = nil, mostAccepted: UInt32) {
         self.framing = framing
         self.grace = grace
         self.mostAccepted = mostAccepted
         exchange = ProgramExchange(timeout: timeout)
-        ending = ProgramTermination(grace: grace)
+        termination = ProgramTermination(grace: grace)
         output = ProgramOutput(framing, most: mostAccepted)
         if !framing.isPerRequest { steps.append(.start(request: nil)) }
         steps.append(.finished)
@@ -52,7 +57,7 @@ struct ProgramSession {
 
     /// Whether no program runs and none will be started.
     var isOver: Bool { life == .over && steps.isEmpty }
-    var deadline: Instant? { earlier(ending.deadline, exchange.deadline) }
+    var deadline: Instant? { earlier(termination.deadline, exchange.deadline) }
 
     mutating func takeStep() -> Step? { steps.isEmpty ? nil : steps.removeFirst() }
 
@@ -117,7 +122,7 @@ struct ProgramSession {
         if input.hasRoom { finish() }
     }
 
-    /// Nobody waits for the answer to the request `id` any more.
+    /// No answer to the request `id` is awaited any more.
     mutating func cancel(_ id: UInt32, at now: Instant) {
         guard exchange.unanswered == id else { return }
         exchange.cancel()
@@ -126,7 +131,7 @@ struct ProgramSession {
         terminate(at: now)
     }
 
-    /// The connection is over: nobody hears anything any more.
+    /// The connection is over: what the program says reaches no client any more.
     mutating func closed(at now: Instant) {
         isClosed = true
         exchange.stopClock()
@@ -157,7 +162,7 @@ struct ProgramSession {
             case .tooLong:
                 if exchange.request != nil { failed(tooLarge) } else { discard(.tooLong) }
             case .broken(let length):
-                giveUp("the program announced a message of \(length) bytes, which must be something else", at: now)
+                breakOff("the program announced a message of \(length) bytes, which must be something else", at: now)
             }
         }
     }
@@ -172,7 +177,7 @@ struct ProgramSession {
         finish()
     }
 
-    /// What a program of a request's own writes is its answer, piece by piece.
+    /// Passes on what a program for one request writes: that is its answer, piece by piece.
     private mutating func pass(_ bytes: ArraySlice<UInt8>, at now: Instant) {
         guard let id = exchange.unanswered else { return }
         guard exchange.sent + bytes.count <= Int(mostAccepted) else {
@@ -183,7 +188,7 @@ struct ProgramSession {
         steps.append(.part(id, Array(bytes), isLast: false))
     }
 
-    /// What the program said unasked found no room with the client, and will find none.
+    /// A message of the program found no room with the client, and will find none.
     mutating func messageWasRefused() {
         discard(.outputUnwanted)
     }
@@ -196,12 +201,12 @@ struct ProgramSession {
     }
 
     mutating func complained(_ bytes: ArraySlice<UInt8>, at now: Instant) {
-        steps += errors.append(bytes, at: now).map { .log(.line($0)) }
+        steps += stderr.append(bytes, at: now).map { .log(.line($0)) }
     }
 
     mutating func complaintsEnded(at now: Instant) {
         errorsHaveEnded = true
-        if let line = errors.end(at: now) { steps.append(.log(.line(line))) }
+        if let line = stderr.end(at: now) { steps.append(.log(.line(line))) }
         conclude(at: now)
     }
 
@@ -209,8 +214,8 @@ struct ProgramSession {
 
     mutating func started(at now: Instant) {
         life = .running
-        ending = ProgramTermination(grace: grace)
-        errors.restart()
+        termination = ProgramTermination(grace: grace)
+        stderr.restart()
         outputHasEnded = false
         errorsHaveEnded = false
         isCollected = false
@@ -226,26 +231,26 @@ struct ProgramSession {
         if !framing.isPerRequest { leave(absence.text) }
     }
 
-    /// It is gone, and its group with it; `collected` follows when nothing of what it started is left either.
+    /// The program is gone, and its group with it; `collected` follows when no process that it started is left.
     mutating func exited(_ exit: ProgramExit, at now: Instant) {
         life = .exited(exit)
-        ending.exited(at: now)
+        termination.exited(at: now)
         input.broke()
     }
 
     mutating func collected(at now: Instant) {
         isCollected = true
-        ending.collected()
+        termination.collected()
         conclude(at: now)
     }
 
     mutating func woke(at now: Instant) {
         if let timeout = exchange.overrun(at: now) {
-            // A program whose words wait for a slow client is not to blame.
+            // A program whose output waits for a slow client is not to blame.
             if steps.isEmpty { isLate("no answer within \(timeout / .seconds(1)) seconds", at: now) }
             exchange.restartClock(at: now)
         }
-        switch ending.woke(at: now) {
+        switch termination.woke(at: now) {
         case nil, .endInput?: break
         case .terminate?: terminated()
         case .kill?: steps.append(.end(.kill))
@@ -257,17 +262,17 @@ struct ProgramSession {
     }
 
     private mutating func isLate(_ text: String, at now: Instant) {
-        guard framing.isPerRequest, let id = exchange.request else { return giveUp(text, at: now) }
+        guard framing.isPerRequest, let id = exchange.request else { return breakOff(text, at: now) }
         steps.append(.fail(id, Failure(.handlerFailed, text)))
         cancel(id, at: now)
     }
 
     private mutating func endInput(at now: Instant) {
-        if ending.endInput(at: now) != nil { input.end() }
+        if termination.endInput(at: now) != nil { input.end() }
     }
 
     private mutating func terminate(at now: Instant) {
-        if life == .running, ending.terminate(at: now) != nil { terminated() }
+        if life == .running, termination.terminate(at: now) != nil { terminated() }
     }
 
     private mutating func terminated() {
@@ -276,20 +281,20 @@ struct ProgramSession {
         steps.append(.end(.terminate))
     }
 
-    /// What is between a connection and its program is out of step: both end.
-    private mutating func giveUp(_ text: String, at now: Instant) {
+    /// Ends the program and the connection, which are out of step.
+    private mutating func breakOff(_ text: String, at now: Instant) {
         if exchange.request != nil { failed(Failure(.handlerFailed, text)) }
         terminate(at: now)
         close(text)
     }
 
-    /// Everything of the program has been seen: its request gets its ending.
+    /// Gives the program's request its ending, once all that the program left has been read.
     private mutating func conclude(at now: Instant) {
         guard case .exited(let exit) = life, outputHasEnded, errorsHaveEnded, isCollected else { return }
         let id = exchange.unanswered
-        let wasAsked = isClosed || ending.wasTerminated
-        steps.append(.log(.ended(exit, request: id, wasAsked: wasAsked, skipped: errors.skipped)))
-        ending = ProgramTermination(grace: grace)
+        let wasAsked = isClosed || termination.wasTerminated
+        steps.append(.log(.ended(exit, request: id, wasAsked: wasAsked, skipped: stderr.skipped)))
+        termination = ProgramTermination(grace: grace)
         let isHalf = !framing.isPerRequest && output.isInside
         let account = "the program \(exit)" + (isHalf ? " in the middle of a \(framing.unit)" : "")
         let isClean = exit == .status(0) && !isHalf && (id == nil || framing.isPerRequest)
@@ -297,7 +302,7 @@ struct ProgramSession {
             steps.append(.part(id, [], isLast: true))
         } else if id != nil {
             let silence = exit == .status(0) && !isHalf ? " and did not answer" : ""
-            let tail = errors.tail.isEmpty ? "" : ": \(errors.tail)"
+            let tail = stderr.tail.isEmpty ? "" : ": \(stderr.tail)"
             failed(Failure(.handlerFailed, account + silence + tail))
         }
         if !exchange.isNone { finish() }
