@@ -33,7 +33,7 @@ final class ThreadHandlerRunner: HandlerRunner {
             let moved = handler
             let desk = desk
             try startThread(named: "handler") {
-                preparedForCrash {
+                withCrashStack {
                     var handler = moved.handler
                     serve(&handler, desk)
                 }
