@@ -33,7 +33,7 @@ struct Case<TestBench>: Sendable {
 }
 
 /// How an implementation did in one case: what it did, and, judged apart from that, how it closed.
-struct Verdict: Sendable {
+struct CaseVerdict: Sendable {
     enum Behaviour: Sendable, Equatable {
         case right
         /// What was expected, and what came.

@@ -24,7 +24,7 @@ class TestBench {
     let times: Times
     /// How many bytes are handed to the kernel at once; nil is all of them.
     let chop: Int?
-    private(set) var verdict = Verdict()
+    private(set) var verdict = CaseVerdict()
     private var traces: [Trace] = []
 
     init(times: Times, chop: Int?) {
@@ -33,7 +33,7 @@ class TestBench {
     }
 
     /// The verdict, with the traces of all connections.
-    func finished() -> Verdict {
+    func finished() -> CaseVerdict {
         verdict.traces = traces.map(\.entries)
         return verdict
     }
@@ -77,7 +77,7 @@ class TestBench {
     /// The dropped connection: nothing but heartbeats may come before CLOSE, which must carry `code`.
     @discardableResult
     func expectDrop(
-        of peer: RawPeer, _ code: Code, within limit: Duration = RawPeer.patience
+        of peer: RawPeer, _ code: RawCode, within limit: Duration = RawPeer.patience
     ) throws -> Notice? {
         let close = try expectClose(of: peer, code, within: limit) { frame in
             frame.type == .ping ? nil : "expected CLOSE(\(code)), got \(frame)"
@@ -91,7 +91,7 @@ class TestBench {
     /// CLOSE with `code`, then the end of the stream; what comes before it is judged by `complaint`.
     @discardableResult
     func expectClose(
-        of peer: RawPeer, _ code: Code, within limit: Duration = RawPeer.patience,
+        of peer: RawPeer, _ code: RawCode, within limit: Duration = RawPeer.patience,
         before complaint: (RawFrame) -> String? = { _ in nil }
     ) throws -> Notice? {
         let deadline = SuspendingClock.now + limit
@@ -131,7 +131,7 @@ class TestBench {
         var taken: [Duration] = []
         defer {
             verdict.measurements.append(
-                Verdict.Measurement(what: what, earliest: earliest, latest: latest, samples: taken))
+                CaseVerdict.Measurement(what: what, earliest: earliest, latest: latest, samples: taken))
         }
         for _ in 0..<samples {
             let sample = try measure()
