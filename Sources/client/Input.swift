@@ -1,25 +1,26 @@
 import Posix
 import Synchronization
 
+/// A line of standard input, or the reason why there is none.
+enum InputLine: Sendable {
+    case line([UInt8])
+    case end
+    case failed(SystemError)
+    case tooLong
+}
+
 /// Standard input, line by line, read when a line is asked for: a thread of its own waits for it, so that nothing else
 /// does.
 final class Input: Sendable {
-    enum Line: Sendable {
-        case line([UInt8])
-        case end
-        case failed(SystemError)
-        case tooLong
-    }
-
     /// No line is longer: it would not be a message.
     static let longest = 1 << 30
 
-    private struct Shared {
-        var asker: CheckedContinuation<Line, Never>?
+    private struct State {
+        var asker: CheckedContinuation<InputLine, Never>?
         var isStopped = false
     }
 
-    private let shared = Mutex(Shared())
+    private let shared = Mutex(State())
     /// Wakes the thread up when a line is asked for.
     private let asked: Descriptor
 
@@ -29,7 +30,7 @@ final class Input: Sendable {
     }
 
     /// The next line, without its end; `end` also where `stop` was called.
-    func next() async -> Line {
+    func next() async -> InputLine {
         await withCheckedContinuation { continuation in
             let isStopped = shared.withLock { shared in
                 if !shared.isStopped { shared.asker = continuation }
@@ -67,7 +68,7 @@ struct LineReader {
     private var isAtEnd = false
 
     /// The next line; the last one needs no line end.
-    mutating func next() -> Input.Line {
+    mutating func next() -> InputLine {
         var line: [UInt8] = []
         while true {
             if let end = unread.firstIndex(of: LineReader.newline) {
@@ -92,7 +93,7 @@ struct LineReader {
     }
 
     /// Everything up to the end, as one line.
-    mutating func rest() -> Input.Line {
+    mutating func rest() -> InputLine {
         var all: [UInt8] = []
         while true {
             do throws(SystemError) {

@@ -56,7 +56,7 @@ enum MessageSource {
         return true
     }
 
-    private static func messages(_ line: Input.Line, _ console: Console) -> [[UInt8]] {
+    private static func messages(_ line: InputLine, _ console: Console) -> [[UInt8]] {
         switch line {
         case .line(let line): return [line]
         case .end: return []
