@@ -1,11 +1,11 @@
 import LifelineClient
 import Synchronization
 
-/// Tells the user what happens to the long connection, and remembers why it ended for good.
+/// Prints the events of the long connection to standard error, and keeps the error that closed it for good.
 final class EventPrinter: Sendable {
     private struct State {
         var error: ConnectionError?
-        /// The loss that was told last: the attempt that follows it need not tell it again.
+        /// The last loss that was printed. The attempt that follows need not repeat it.
         var shownLoss: ConnectionError?
         var whenClosed: (@Sendable () -> Void)?
     }
@@ -19,10 +19,10 @@ final class EventPrinter: Sendable {
         self.isVerbose = isVerbose
     }
 
-    /// Why the connection ended, where the user did not end it.
+    /// The error that closed the connection; nil while it lasts, and where the program closed it.
     var error: ConnectionError? { shared.withLock { $0.error } }
 
-    /// Calls `body` when the connection has ended for good and not by the user's will, or now where it has.
+    /// Calls `body` when an error closes the connection for good, or at once where one has.
     func whenClosed(_ body: @escaping @Sendable () -> Void) {
         let isClosed = shared.withLock { shared in
             shared.whenClosed = body
@@ -58,7 +58,7 @@ final class EventPrinter: Sendable {
     }
 
     private func closed(_ error: ConnectionError) {
-        // The user's own end needs no word and stops nothing.
+        // The program's own end is not printed and stops nothing.
         guard error.kind != .closedByProgram else { return }
         let whenClosed = shared.withLock { shared in
             shared.error = error

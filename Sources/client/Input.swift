@@ -9,10 +9,9 @@ enum InputLine: Sendable {
     case tooLong
 }
 
-/// Standard input, line by line, read when a line is asked for: a thread of its own waits for it, so that nothing else
-/// does.
+/// Standard input as lines. A thread of its own reads the next line when `next` asks for one, so that no task blocks.
 final class Input: Sendable {
-    /// No line is longer: it would not be a message.
+    /// The longest line in bytes. A longer one would be no message.
     static let longest = 1 << 30
 
     private struct State {
@@ -21,7 +20,7 @@ final class Input: Sendable {
     }
 
     private let shared = Mutex(State())
-    /// Wakes the thread up when a line is asked for.
+    /// An eventfd(2) that `next` wakes the thread up with.
     private let asked: Descriptor
 
     init() throws(SystemError) {
@@ -29,7 +28,7 @@ final class Input: Sendable {
         try startThread(named: "client-input") { self.run() }
     }
 
-    /// The next line, without its end; `end` also where `stop` was called.
+    /// The next line, without its line end; `end` also after `stop`.
     func next() async -> InputLine {
         await withCheckedContinuation { continuation in
             let isStopped = shared.withLock { shared in
@@ -40,7 +39,7 @@ final class Input: Sendable {
         }
     }
 
-    /// Ends the input for whoever waits for it, and for all who ask.
+    /// Ends the input: a waiting `next` and all later ones return `end`.
     func stop() {
         let asker = shared.withLock { shared in
             shared.isStopped = true
@@ -67,7 +66,7 @@ struct LineReader {
     private var unread: ArraySlice<UInt8> = []
     private var isAtEnd = false
 
-    /// The next line; the last one needs no line end.
+    /// The next line. The last one may lack its line end.
     mutating func next() -> InputLine {
         var line: [UInt8] = []
         while true {
@@ -92,7 +91,7 @@ struct LineReader {
         }
     }
 
-    /// Everything up to the end, as one line.
+    /// All bytes up to the end of the input, as one line.
     mutating func rest() -> InputLine {
         var all: [UInt8] = []
         while true {

@@ -3,7 +3,7 @@ import Basics
 import LifelineClient
 import Posix
 
-/// One run of the command: its messages one after another, each answered before the next is sent.
+/// A run of the command: it sends its messages one after another, the next one after the answer to the one before.
 struct Run {
     let settings: ClientSettings
     let console: Console
@@ -15,6 +15,7 @@ struct Run {
         self.console = console
     }
 
+    /// Sends each message on a connection of its own. Returns the exit status.
     mutating func short() async -> ExitStatus {
         var source = MessageSource(settings, console)
         while let message = await source.next(console) {
@@ -28,6 +29,7 @@ struct Run {
         return status
     }
 
+    /// Sends all messages on one connection. Returns the exit status.
     mutating func long() async -> ExitStatus {
         let connection: LongConnection
         do {
@@ -55,12 +57,12 @@ struct Run {
         await connection.close()
         await events.value
         await pushes.value
-        // A server that leaves when all that was wanted is done takes nothing away; one that broke a rule does.
+        // A server that closes after the last answer is no error; one that broke a rule is.
         guard let error = printer.error, !isDone || error.kind == .dropped else { return status }
         return error.status
     }
 
-    /// Asks for all messages, and returns whether there can be no more of them.
+    /// Sends all messages. Returns whether none is missing.
     private mutating func talk(on connection: LongConnection, _ printer: EventPrinter) async -> Bool {
         var source = MessageSource(settings, console)
         let stop = source
@@ -74,13 +76,13 @@ struct Run {
                     message, timeout: settings.timeout, mayRunTwice: settings.mayRunTwice)
             }
         }
-        // Lines that nobody reads any more may be missing; arguments have all been tried.
+        // After the end of the connection, lines of standard input remain unread. Arguments have all been tried.
         let isDone = settings.messages.isEmpty ? printer.error == nil : true
         printer.whenClosed {}
         return isDone
     }
 
-    /// Stays connected for as long as the user wants; the end of the connection is the end of it.
+    /// Keeps the connection open for the time of --hold, or until it ends.
     private func hold(_ printer: EventPrinter) async {
         let duration = settings.hold
         guard duration > .zero else { return }
@@ -89,7 +91,7 @@ struct Run {
         await sleep.value
     }
 
-    /// Sends one message and prints what came of it.
+    /// Sends one message and prints its answer or error.
     private mutating func answer(
         _ message: [UInt8], _ request: ([UInt8]) async throws(RequestError) -> [UInt8]
     ) async {
@@ -105,7 +107,7 @@ struct Run {
         }
     }
 
-    /// The start of a message, fit for a line.
+    /// The start of a message, escaped for one line.
     private static func excerpt(of message: [UInt8]) -> String {
         let text = String(decoding: message.prefix(40), as: UTF8.self)
         return String(reflecting: text) + (message.count > 40 ? "... (\(message.count) bytes)" : "")

@@ -1,13 +1,13 @@
 import RawWire
 
-/// What a case against a client stands on: it starts the client, and is its server.
+/// The bench of a case against a client: it starts the client, and acts as its server.
 final class ClientBench: TestBench {
     /// How a connection is made by the client under test.
     enum Mode: String { case long, short }
 
     private let command: [String]
     private let listener: RawListener
-    /// All that was started; the last one is the one that is asked.
+    /// All clients of the case; requests go to the last one.
     private var clients: [(process: Spawned, input: ClientInput)] = []
 
     /// A bench with a listener of its own; `command` is what --help says of it.

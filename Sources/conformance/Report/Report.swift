@@ -1,6 +1,6 @@
 import RawWire
 
-/// The result of a run, and the numbers in it.
+/// The report of a run: a summary for people, JSON, and JUnit.
 struct Report: Sendable {
     /// What was judged: `server 127.0.0.1:7400`, or `client COMMAND`.
     let subject: String
@@ -12,7 +12,7 @@ struct Report: Sendable {
     var passed: [CaseOutcome] { outcomes.filter(\.verdict.isPassed) }
     var skipped: [CaseOutcome] { outcomes.filter(\.verdict.isSkipped) }
     var failed: [CaseOutcome] { outcomes.filter { !$0.verdict.isPassed && !$0.verdict.isSkipped } }
-    /// What decides about the exit status.
+    /// The failures that decide the exit status.
     var faults: [CaseOutcome] { failed.filter { isStrict || $0.level == .must } }
 
     /// The last lines: what failed, the lateness that was measured, and the numbers.

@@ -2,7 +2,7 @@ import Posix
 import RawWire
 import Synchronization
 
-/// What one case came to.
+/// The result of one case.
 struct CaseOutcome: Sendable {
     let id: String
     let requirement: String
@@ -11,16 +11,15 @@ struct CaseOutcome: Sendable {
     let verdict: CaseVerdict
 }
 
-/// Runs cases, several at a time if asked, and tells of each as it ends.
+/// Runs cases, up to `jobs` at a time, and reports each one at its end.
 ///
-/// Whatever a case meets is its verdict, never the suite's end: a refused dial, a crash and a hang are failures of the
-/// case in which they were seen.
+/// A failure never ends the suite: a refused connection, a crash or a hang counts as a failure of its case.
 struct Runner<B: TestBench>: Sendable {
     let cases: [Case<B>]
     let jobs: Int
-    /// A bench for one case.
+    /// Creates the bench of a case.
     let bench: @Sendable () throws -> B
-    /// Whether the implementation still works after a case; throws where it does not.
+    /// Checks after a case that the implementation still works; throws where it does not.
     let probe: @Sendable (B) throws -> Void
     let progress: @Sendable (CaseOutcome) -> Void
 

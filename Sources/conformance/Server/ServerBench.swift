@@ -1,8 +1,8 @@
 import RawWire
 
-/// What a case against a server stands on: it connects, greets, and asks.
+/// The bench of a case against a server: it connects, greets, and sends requests.
 final class ServerBench: TestBench {
-    /// What the suite was told of the server's configuration, which the wire does not say.
+    /// The server's configuration as the command line states it; the wire does not show it.
     struct Known: Sendable {
         var handshakeTimeout = Duration.seconds(10)
         /// The server's limit on connections; nil where it is not known, and the cases about it are skipped.
