@@ -225,10 +225,11 @@ public struct Generator: ~Copyable {
 }
 
 extension SocketAddress {
-    /// `count` loopback addresses to connect from (32 where nil), so that no address runs out of ports. Empty where this
-    /// is no IPv4 loopback address.
+    /// `count` loopback addresses to connect from (nil: `LoadOptions.defaultSources`), so that no address runs out of
+    /// ports. Empty where this is no IPv4 loopback address.
     fileprivate func sources(_ count: Int?) -> [SocketAddress] {
         guard host?.hasPrefix("127.") ?? false else { return [] }
-        return (0..<(count ?? 32)).compactMap { SocketAddress(host: "127.0.0.\($0 + 1)", port: 0) }
+        let count = count ?? LoadOptions.defaultSources
+        return (0..<count).compactMap { SocketAddress(host: "127.0.0.\($0 + 1)", port: 0) }
     }
 }

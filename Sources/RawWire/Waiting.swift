@@ -37,12 +37,18 @@ package func waitUntilReady(_ descriptor: Int32, _ events: Int32, until deadline
 }
 
 /// Looks at `condition` until it holds; for what no event tells of, such as the files in /proc.
-package func eventually(within limit: Duration = .seconds(5), _ condition: () throws -> Bool) rethrows -> Bool {
-    let deadline = SuspendingClock.now + limit
+///
+/// The looks become rarer, so that what takes long costs little; they make it at most a twentieth longer.
+package func eventually(
+    within limit: Duration = RawPeer.patience, _ condition: () throws -> Bool
+) rethrows -> Bool {
+    let start = SuspendingClock.now
     while true {
         if try condition() { return true }
-        if SuspendingClock.now >= deadline { return false }
-        poll(nil, 0, 2)
+        let left = limit - start.age
+        if left <= .zero { return false }
+        let pause = min(start.age / 20, .milliseconds(10), left).milliseconds
+        poll(nil, 0, Int32(max(1, pause.rounded(.up))))
     }
 }
 

@@ -85,7 +85,7 @@ struct Conversation {
         return conversation
     }
 
-    var isOver: Bool { connection.departure?.isOver ?? false }
+    var isOver: Bool { connection.isOver }
 
     /// The loop wakes at `instant` because these bytes are there.
     mutating func receive(_ bytes: [UInt8]..., at instant: Instant? = nil) {

@@ -33,7 +33,7 @@ final class ThreadHandlerRunner: HandlerRunner {
             let moved = handler
             let desk = desk
             try startThread(named: "handler") {
-                preparedForCrash {
+                withCrashStack {
                     var handler = moved.handler
                     serve(&handler, desk)
                 }
@@ -67,12 +67,12 @@ final class ThreadHandlerRunner: HandlerRunner {
     func append(to entries: inout [PollEntry], for connection: inout ServerConnection) {
         desk.tell(
             messageRoom: connection.messageRoom, partRoom: request.map { connection.room(for: $0) } ?? 0,
-            isOpen: connection.departure == nil)
+            isOpen: !connection.isClosing)
     }
 
     func work(_ entries: ArraySlice<PollEntry>, on connection: inout ServerConnection, at now: Instant) {
-        if let trouble, connection.departure == nil {
-            connection.stop(Violation(.internal, "the server cannot start a thread: \(trouble.text)"))
+        if let trouble, !connection.isClosing {
+            connection.stop(CloseCause(.internal, "the server cannot start a thread: \(trouble.text)"))
         }
         if desk.deliver(to: &connection, at: now) { isOver = true }
     }

@@ -29,6 +29,8 @@ public struct LoadOptions: Sendable {
     public var reconnects = true
     /// The number of loopback addresses to connect from, in turn. Nil takes 32.
     public var sources: Int?
+    /// The value of `sources` where it is nil.
+    package static let defaultSources = 32
     /// The time after which an unanswered request fails, and its connection with it. The handshake has the same limit.
     public var timeout = Duration.seconds(10)
     /// Whether each answer is compared with its request.

@@ -2,7 +2,7 @@ import Glibc
 import Testing
 import RawWire
 
-extension Live.Access.Control {
+extension Live.Administration.Control {
     // MARK: Who may ask
 
     @Test("The socket is its owner's alone: another user may not connect", .enabled(if: Spawned.mayDropPrivileges))

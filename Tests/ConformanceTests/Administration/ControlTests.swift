@@ -2,7 +2,7 @@ import Foundation
 import Testing
 import RawWire
 
-extension Live.Access {
+extension Live.Administration {
     /// The control socket, and the commands that ask there.
     @Suite("The control socket") struct Control {}
 }
@@ -22,7 +22,7 @@ func withOperator(
 
 // MARK: What is shown
 
-extension Live.Access.Control {
+extension Live.Administration.Control {
     @Test("'server status' says who runs and ends with 0; where nobody does it ends with 3")
     func status() throws {
         try withControl { control in
@@ -106,7 +106,7 @@ extension Live.Access.Control {
     @Test("11-3 A name that a client chose cannot break the answer or command a terminal")
     func names() throws {
         try withOperator { server, user in
-            let names = Live.Operations.Logs.names
+            let names = Live.Logging.Logs.names
             let peers = try names.map { try server.open(.hello(options: RawFrame.name($0))) }
             let rows = try user.json("connections").sorted { $0["id"] as? Int ?? 0 < $1["id"] as? Int ?? 0 }
             #expect(rows.map { $0["id"] as? Int } == Array(1...names.count))
@@ -131,7 +131,7 @@ extension Live.Access.Control {
 
 // MARK: What is ordered
 
-extension Live.Access.Control {
+extension Live.Administration.Control {
     @Test("'ctl drop ID' ends that connection with CLOSE(KICKED), and no other")
     func drop() throws {
         try withOperator { server, user in

@@ -2,12 +2,12 @@ import Glibc
 import Testing
 import RawWire
 
-extension Live.Access {
+extension Live.Administration {
     /// What is counted, as Prometheus sees it.
     @Suite("Metrics") struct Metrics {}
 }
 
-extension Live.Access.Metrics {
+extension Live.Administration.Metrics {
     private func withMetrics(_ arguments: String..., body: (ServerProcess, Scraper) throws -> Void) throws {
         try withServer(["--metrics", "127.0.0.1:0"] + arguments) { server in
             try body(server, Scraper(server))

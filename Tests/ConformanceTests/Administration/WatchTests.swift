@@ -2,7 +2,7 @@ import Glibc
 import Testing
 import RawWire
 
-extension Live.Access.Control {
+extension Live.Administration.Control {
     private func watch(
         _ user: Operator, _ terminal: String, output: Spawned.Stream = .pipe, errors: Spawned.Stream = .pipe,
         _ more: String...

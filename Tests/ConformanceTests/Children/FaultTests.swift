@@ -3,7 +3,7 @@ import let Posix.isSanitized
 import Testing
 import RawWire
 
-extension Live.Work {
+extension Live.Children {
     /// What becomes of everybody else, and of what is counted, when a process is killed, crashes or is stopped.
     @Suite("Faults") struct Faults {
         /// What a child is at when it is hit.
@@ -40,7 +40,7 @@ extension Live.Work {
     }
 }
 
-extension Live.Work.Faults {
+extension Live.Children.Faults {
     private static let longResponse = 400 * 65536
 
     /// A program that says when it has a request, and answers when the file that the request names is gone.
@@ -219,7 +219,7 @@ extension Live.Work.Faults {
     }
 }
 
-extension Live.Work.Faults {
+extension Live.Children.Faults {
     @Test("While the parent is stopped, connections go on; those that come and those that end are taken up afterwards")
     func parentStopped() throws {
         try withControl { control in
@@ -238,7 +238,7 @@ extension Live.Work.Faults {
                 let late = try server.connect()
                 try late.send(RawFrame.preface + RawFrame.hello().bytes + RawFrame.request(1).bytes)
                 kill(dies, SIGKILL)
-                try leaves.takeEnd()
+                try leaves.readToEnd()
                 leaves.close()
                 #expect(eventually { ProcessFiles.state(of: dies) == "Z" }, "nobody reaps it")
                 kill(server.pid, SIGCONT)

@@ -323,7 +323,7 @@ extension Live.Children.Pool {
         try withServer("--pool", "1:1", "--config", directory.file("conf")) { server in
             try directory.write("conf", "max-cpu 5\n")
             server.process.kill(SIGHUP)
-            try server.log.line(with: "not reloaded", "--max-cpu and --pool-reuse exclude each other")
+            try server.log.line(with: "not reloaded", "--pool-reuse and --max-cpu exclude each other")
             try server.waitForWaiting(1)
         }
     }

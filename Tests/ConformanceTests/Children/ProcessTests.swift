@@ -78,7 +78,7 @@ extension Live.Children.Processes {
             try server.waitForChildren(1000, within: .seconds(20))
             for child in server.children { kill(child, SIGKILL) }
             try server.waitForChildren(0, within: .seconds(20))
-            try readAll(peers, within: .seconds(5))
+            try readAll(peers, within: RawPeer.patience)
         }
     }
 }

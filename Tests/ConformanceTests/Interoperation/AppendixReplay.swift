@@ -46,7 +46,7 @@ struct Dump: CustomTestStringConvertible {
     }()
 }
 
-extension Live.Wire {
+extension Live.Interoperation {
     /// Protocol.md, appendices A and B: whole connections, replayed against a fresh server.
     @Suite("Appendices: replay") struct Replay {
         @Test("Both dumps are found in the document")

@@ -2,7 +2,7 @@ import Glibc
 import Testing
 import RawWire
 
-extension Live.Client {
+extension Live.Interoperation {
     /// Both commands together, the way that people use them.
     @Suite("Client and server") struct ClientAndServer {
         @Test("A long connection lives through silence by its heartbeats: many T later the same child answers")

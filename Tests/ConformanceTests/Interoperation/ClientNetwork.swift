@@ -56,7 +56,7 @@ final class TwoMachines {
     }
 }
 
-extension Live.Client {
+extension Live.Interoperation {
     /// The network between the two goes away without a word.
     @Suite("Client and server: a network that is cut") struct ClientNetwork {
         @Test(

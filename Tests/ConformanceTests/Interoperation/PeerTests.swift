@@ -78,7 +78,7 @@ enum Pairing: String, CaseIterable, CustomTestStringConvertible, Sendable {
     }
 }
 
-extension Live.Conformance {
+extension Live.Interoperation {
     /// Two implementations of one text understand each other.
     @Suite(
         "peer.py", .enabled(if: Peer.python != nil, "python3 is not installed, so there is no second implementation"))

@@ -2,14 +2,14 @@ import Glibc
 import RawWire
 import Testing
 
-extension Live.Operations {
+extension Live.Logging {
     /// Where the log goes, what is summed up, and what a log that takes nothing costs.
     @Suite("Where the log goes") struct LogDestinations {}
 }
 
 // MARK: Files
 
-extension Live.Operations.LogDestinations {
+extension Live.Logging.LogDestinations {
     @Test("--log FILE appends, for its owner to write and its group to read")
     func file() throws {
         let directory = try TemporaryDirectory()
@@ -88,7 +88,7 @@ extension Live.Operations.LogDestinations {
 
 // MARK: Syslog
 
-extension Live.Operations.LogDestinations {
+extension Live.Logging.LogDestinations {
     @Test(
         "--log syslog sends each line with priority, time, name and process, and finds a syslogd that was restarted",
         arguments: ["text", "json"])
@@ -137,7 +137,7 @@ extension Live.Operations.LogDestinations {
 
 // MARK: Floods
 
-extension Live.Operations.LogDestinations {
+extension Live.Logging.LogDestinations {
     /// Drops `count` connections with the same reason.
     private func flood(_ server: ServerProcess, _ count: Int) throws {
         let peers = try (0..<count).map { _ in try server.connect() }
@@ -244,7 +244,7 @@ extension Live.Operations.LogDestinations {
 
 // MARK: A log that takes nothing
 
-extension Live.Operations.LogDestinations {
+extension Live.Logging.LogDestinations {
     @Test("A full disk costs lines, not connections; when there is room again, a line says how many")
     func fullDisk() throws {
         let directory = try TemporaryDirectory()
@@ -281,7 +281,7 @@ extension Live.Operations.LogDestinations {
     func smallDisk() throws {
         let directory = try TemporaryDirectory()
         try withServer(
-            "--log", directory.file("log"), prefix: Live.Operations.LogDestinations.smallDisk(at: directory.path)
+            "--log", directory.file("log"), prefix: Self.smallDisk(at: directory.path)
         ) { server in
             let inside = "/proc/\(server.pid)/root\(directory.path)"
             func log() -> [Substring] { (ProcessFiles.text("\(inside)/log") ?? "").split(separator: "\n") }

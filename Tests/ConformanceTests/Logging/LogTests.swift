@@ -2,12 +2,12 @@ import Foundation
 import Testing
 import RawWire
 
-extension Live.Operations {
+extension Live.Logging {
     /// The log: what a line says, and what untrusted text cannot do to it.
     @Suite("The log") struct Logs {}
 }
 
-extension Live.Operations.Logs {
+extension Live.Logging.Logs {
     /// A connection that calls itself `name`, sends one request, and is dropped for a wrong frame.
     private func drop(_ server: ServerProcess, name: String = "till-7") throws -> RawPeer {
         let peer = try server.open(.hello(options: RawFrame.name(name)))

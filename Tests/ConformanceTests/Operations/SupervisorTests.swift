@@ -64,7 +64,7 @@ extension Live.Operations.Supervised {
         let directory = try TemporaryDirectory()
         let path = directory.file("notify")
         let supervisor = try DatagramReceiver(at: path)
-        try withServer(prefix: environment("NOTIFY_SOCKET=\(path)") + shell(Live.Operations.Supervised.wanted)) {
+        try withServer(prefix: environment("NOTIFY_SOCKET=\(path)") + shell(Self.wanted)) {
             server in
             _ = try supervisor.next(with: "READY=1")
             _ = try supervisor.next(with: "WATCHDOG=1")
@@ -90,7 +90,7 @@ extension Live.Operations.Supervised {
         let directory = try TemporaryDirectory()
         let path = "@\(directory.path)"
         let supervisor = try DatagramReceiver(at: path)
-        try withServer(prefix: environment("NOTIFY_SOCKET=\(path)") + shell(Live.Operations.Supervised.wanted)) {
+        try withServer(prefix: environment("NOTIFY_SOCKET=\(path)") + shell(Self.wanted)) {
             server in
             // No number is left, and the spare one is of no use either.
             try Spawned.limit(server.pid, "--nofile=4:")
@@ -135,7 +135,7 @@ extension Live.Operations.Supervised {
     func handedOver() throws {
         let listener = try RawListener()
         let server = try Spawned(
-            "server", ["--port", "1"], prefix: Live.Operations.Supervised.handOver,
+            "server", ["--port", "1"], prefix: Self.handOver,
             input: .descriptor(listener.descriptor))
         #expect(try server.output.line() == "listening on \(listener.address)")
         try expectAnswer(from: listener.address)
@@ -148,7 +148,7 @@ extension Live.Operations.Supervised {
         let listener = try RawListener()
         func start() throws -> Spawned {
             let server = try Spawned(
-                "server", [], prefix: Live.Operations.Supervised.handOver, input: .descriptor(listener.descriptor))
+                "server", [], prefix: Self.handOver, input: .descriptor(listener.descriptor))
             _ = try server.output.line()
             return server
         }
@@ -179,7 +179,7 @@ extension Live.Operations.Supervised {
         defer { OpenDescriptors.close(listener) }
         try #require(Address.unix(path).withSockaddr { bind(listener, $0, $1) } == 0 && listen(listener, 16) == 0)
         let server = try Spawned(
-            "server", [], prefix: Live.Operations.Supervised.handOver, input: .descriptor(listener))
+            "server", [], prefix: Self.handOver, input: .descriptor(listener))
         #expect(try server.output.line() == "listening on unix:\(path)")
         try expectAnswer(from: .unix(path))
         server.kill(SIGTERM)
@@ -214,7 +214,7 @@ extension Live.Operations.Supervised {
     func daemon() throws {
         let listener = try RawListener()
         let server = try Spawned(
-            "server", ["--daemon", "--log", "/dev/null"], prefix: Live.Operations.Supervised.handOver,
+            "server", ["--daemon", "--log", "/dev/null"], prefix: Self.handOver,
             input: .descriptor(listener.descriptor))
         #expect(try server.wait() == .status(64))
         #expect(server.errors.textSoFar.contains("LISTEN_FDS"))
@@ -284,7 +284,7 @@ extension Live.Operations.Supervised {
             }.joined(separator: "\n"))
         try directory.write("lifeline.socket", try #require(ProcessFiles.text("\(tools)/lifeline.socket")))
         let verify = try Spawned([
-            Live.Operations.Supervised.verifier, "verify", directory.file("lifeline.service"),
+            Self.verifier, "verify", directory.file("lifeline.service"),
             directory.file("lifeline.socket"),
         ])
         #expect(try verify.wait(within: .seconds(30)) == .status(0))

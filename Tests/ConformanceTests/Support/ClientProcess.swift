@@ -42,7 +42,7 @@ func tellingErrors<Value>(of client: Spawned, _ body: () throws -> Value) throws
 extension Spawned {
     /// Waits for the end, which must have this status.
     func expectStatus(
-        _ status: Int32, within limit: Duration = .seconds(5), sourceLocation: SourceLocation = #_sourceLocation
+        _ status: Int32, within limit: Duration = RawPeer.patience, sourceLocation: SourceLocation = #_sourceLocation
     ) throws {
         let exit = try wait(within: limit)
         _ = output.waitForEnd()

@@ -8,23 +8,27 @@ import Testing
 /// The tests of a lane run one after another, so few of them compete for the machine at a time, and none waits for its
 /// turn while its time limit passes.
 enum Live {
-    /// The command `conformance` on our own two sides, and the second implementation.
+    /// The command `conformance` on our own two sides.
     @Suite(.lane, .serialized, .timeLimit(.minutes(4))) enum Conformance {}
-    /// Bytes and frames: Protocol.md, sections 2, 3, 4, 6 and 10.
+    /// Our two sides with each other, with the second implementation, and with the bytes of the document.
+    @Suite(.lane, .serialized, .timeLimit(.minutes(1))) enum Interoperation {}
+    /// Bytes, frames and the ends of connections: Protocol.md, sections 3, 4, 6, 7 and 10.
     @Suite(.lane, .serialized, .timeLimit(.minutes(1))) enum Wire {}
     /// Protocol.md, section 5, on both sides.
     @Suite(.lane, .serialized, .timeLimit(.minutes(1))) enum Heartbeats {}
-    /// How connections and servers end, and what becomes of the last bytes.
-    @Suite(.lane, .serialized, .timeLimit(.minutes(1))) enum Endings {}
     /// The client, as a command and as a library.
     @Suite(.lane, .serialized, .timeLimit(.minutes(1))) enum Client {}
     /// Handlers and programs.
     @Suite(.lane, .serialized, .timeLimit(.minutes(1))) enum Work {}
-    /// The processes of the server.
+    /// The processes of the server, and what becomes of the others when one fails.
     @Suite(.lane, .serialized, .timeLimit(.minutes(1))) enum Children {}
-    /// Clients that the server refuses, and operators that it answers.
+    /// Clients that the server lets in, and those that it refuses.
     @Suite(.lane, .serialized, .timeLimit(.minutes(1))) enum Access {}
-    /// The server as its operator starts it, and its log.
+    /// The control socket and the metrics.
+    @Suite(.lane, .serialized, .timeLimit(.minutes(1))) enum Administration {}
+    /// The log, and where it goes.
+    @Suite(.lane, .serialized, .timeLimit(.minutes(1))) enum Logging {}
+    /// The server as its operator configures, starts and ends it.
     @Suite(.lane, .serialized, .timeLimit(.minutes(1))) enum Operations {}
 }
 
@@ -57,6 +61,8 @@ final class BlockingExecutor: TaskExecutor {
 
     /// Its threads run for as long as the process.
     private init(threads: Int) {
+        // A test that waits competes with those of all other lanes.
+        RawPeer.secondsOfPatience.store(20, ordering: .relaxed)
         pthread_mutex_init(mutex, nil)
         pthread_cond_init(isThere, nil)
         for _ in 0..<threads {

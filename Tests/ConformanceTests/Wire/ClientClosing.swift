@@ -2,7 +2,7 @@ import Glibc
 import Testing
 import RawWire
 
-extension Live.Endings {
+extension Live.Wire {
     /// Protocol.md, section 7.1 to 7.4, as the client keeps to it: how a connection ends.
     @Suite("Client: section 7, closing") struct ClientClosing {
         @Test(

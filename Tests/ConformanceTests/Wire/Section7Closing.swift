@@ -2,14 +2,14 @@ import Glibc
 import Testing
 import RawWire
 
-extension Live.Endings {
+extension Live.Wire {
     /// Protocol.md, section 7: CLOSE, end of stream, SHORT, GOAWAY.
     @Suite("Section 7: closing") struct Closing {}
 }
 
 // MARK: CLOSE
 
-extension Live.Endings.Closing {
+extension Live.Wire.Closing {
     @Test(
         "7.1-6 CLOSE is answered with CLOSE(NORMAL) and the end of the stream, behind the endings that are ready",
         arguments: Chop.allCases)
@@ -116,7 +116,7 @@ extension Live.Endings.Closing {
 
 // MARK: End of stream
 
-extension Live.Endings.Closing {
+extension Live.Wire.Closing {
     static let opening = RawFrame.preface + RawFrame.hello().bytes
 
     @Test("7.2-2 The end of the stream before HELLO is whole gets CLOSE(PROTOCOL_ERROR) without a request")
@@ -173,7 +173,7 @@ extension Live.Endings.Closing {
 
 // MARK: SHORT
 
-extension Live.Endings.Closing {
+extension Live.Wire.Closing {
     @Test("7.3-4 The server's whole answer to a short connection comes in one write")
     func oneWrite() throws {
         try withServer { server in
@@ -197,7 +197,7 @@ extension Live.Endings.Closing {
 
 // MARK: GOAWAY
 
-extension Live.Endings.Closing {
+extension Live.Wire.Closing {
     @Test("7.4-4 A client that has sent GOAWAY may finish the request that it has begun, and begins no other")
     func goAway() throws {
         try withServer { server in

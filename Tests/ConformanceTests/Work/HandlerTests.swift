@@ -300,7 +300,7 @@ extension Live.Work.Handlers {
         try withServer("--max-cpu", "1", command: "handlers") { server in
             let peer = try server.open()
             try peer.send(.request(1, "spin"))
-            try peer.takeEnd(within: .seconds(30))
+            try peer.readToEnd(within: .seconds(30))
             try server.log.line(with: "child died", "request=1", "limit=max-cpu")
         }
     }

@@ -1,5 +1,5 @@
-/// Reads the values that flags take; each throws what was wrong and what is expected.
-public enum Value {
+/// Reads the values that flags take; each function throws what was wrong and what is expected.
+public enum FlagValue {
     /// `30`, `2.5`, `500ms`, `2m`, `1h`: seconds without a unit.
     public static func duration(_ text: String, in range: ClosedRange<Duration>? = nil) throws(UsageError) -> Duration {
         let units: [(suffix: String, nanoseconds: Double)] = [
@@ -48,6 +48,14 @@ public enum Value {
         throw UsageError(
             "'\(text)' is not a number of bytes like 16384, 16k, 1m or 2g, from \(range.lowerBound) to \(range.upperBound)"
         )
+    }
+
+    /// A number of bytes as `size` reads it, with the largest unit that divides it.
+    static func describe(bytes: some FixedWidthInteger) -> String {
+        for (unit, shift) in [("g", 30), ("m", 20), ("k", 10)] where bytes != 0 && UInt64(bytes) % (1 << shift) == 0 {
+            return "\(UInt64(bytes) >> shift)\(unit)"
+        }
+        return "\(bytes)"
     }
 
     /// One of the names of `choices`.

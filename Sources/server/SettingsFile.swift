@@ -70,11 +70,11 @@ extension ServerSettings {
 
     /// What SIGHUP makes of the running server.
     static func readAgain(
-        _ arguments: [String], in start: String?, running service: DaemonSettings
+        _ arguments: [String], in start: String?, running: ServerSettings
     ) throws(ReloadError) -> Reloaded {
         do throws(Failed) {
             let settings = try read(arguments, in: start)
-            let kept = settings.service.changes(from: service)
+            let kept = settings.changes(from: running)
             do throws(StartError) {
                 if let program = try settings.program() { return Reloaded(settings.options, alsoKept: kept, program) }
             } catch {
@@ -85,16 +85,5 @@ extension ServerSettings {
         } catch {
             throw ReloadError(error.text)
         }
-    }
-}
-
-extension DaemonSettings {
-    /// The flags of what cannot change while the server runs.
-    fileprivate func changes(from running: DaemonSettings) -> [String] {
-        var flags: [String] = []
-        if isDaemon != running.isDaemon { flags.append("--daemon") }
-        if directory != running.directory { flags.append("--chdir") }
-        if creationMask != running.creationMask { flags.append("--umask") }
-        return flags
     }
 }
