@@ -80,3 +80,7 @@ let package = Package(
             dependencies: ["server", "client", "conformance", "handlers", "LifelineClient", "Posix", "RawWire"]),
     ]
 )
+
+// A file sees what a module adds to a type of another module only where it imports that module: a rule that does not import
+// Posix cannot read a clock.
+for target in package.targets { target.swiftSettings = [.enableUpcomingFeature("MemberImportVisibility")] }

@@ -1,3 +1,4 @@
+import Arguments
 import Posix
 
 /// Where the messages come from: the arguments, or else standard input.

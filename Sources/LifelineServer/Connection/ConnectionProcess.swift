@@ -1,5 +1,6 @@
 import Basics
 import Framing
+import Liveness
 import Posix
 
 /// The process of one connection: it waits in poll(2) for bytes, a signal or the next deadline, and carries out what
