@@ -80,6 +80,11 @@ extension Live.Heartbeats {
             try withClient(input: .pipe) { listener, client in
                 let peer = try listener.accept()
                 try peer.greet(.welcome(pingEvery: 200, deadAfter: 1000))
+                // Nothing had come at `emptyAt`, so the PING was sent after it.
+                var emptyAt = SuspendingClock.now
+                while case let lookedAt = SuspendingClock.now, try !peer.read(until: .now + .milliseconds(10)) {
+                    emptyAt = lookedAt
+                }
                 let ping = try peer.takePing()
                 let heardAt = peer.heardAt
                 // The server's bytes go on, so only the proof is missing.
@@ -88,7 +93,7 @@ extension Live.Heartbeats {
                     if let frame = try peer.nextFrame(within: .milliseconds(10)) { #expect(frame.type == .ping) }
                     try #require(heardAt.age < .milliseconds(900))
                 }
-                #expect(heardAt.age >= .milliseconds(480), "not before half of dead_after")
+                #expect(emptyAt.age >= .milliseconds(500), "not before half of dead_after")
                 try peer.send(.pong(to: ping))
                 try client.write("x\n")
                 #expect(try peer.echo().text == "x")
@@ -138,7 +143,7 @@ extension Live.Heartbeats {
         @Test("5.9-1, 7.5-1 A server that does not read is dropped with SLOW_READER, behind the frame that was begun")
         func slowReader() throws {
             let deadAfter = Duration.milliseconds(2000)
-            try slow(deadAfter) { peer, client in
+            try slow(deadAfter) { peer, client, _ in
                 // The drop puts CLOSE behind what was begun; what the kernel holds comes before it.
                 let frames = try peer.frames(upTo: .close, within: .seconds(10))
                 #expect(frames.last?.notice?.code == .slowReader, "\(frames.last?.description ?? "")")
@@ -151,17 +156,18 @@ extension Live.Heartbeats {
 
         @Test("7.5-2 What a server that does not read does not take is given up after a second")
         func givenUp() throws {
-            try slow(.milliseconds(2000)) { peer, client in
-                let droppedAt = SuspendingClock.now
+            try slow(.milliseconds(2000)) { peer, client, before in
+                let toldAt = SuspendingClock.now
                 try client.expectStatus(75)
-                // The line that tells of the drop is written after it.
-                #expect(droppedAt.age >= .milliseconds(800) && droppedAt.age < .seconds(3), "\(droppedAt.age)")
+                #expect(before.age >= .milliseconds(1000), "\(before.age)")
+                #expect(toldAt.age < .seconds(3), "\(toldAt.age)")
                 // Without CLOSE, which did not fit: the stream ends inside a frame or is reset.
                 while peer.ending == nil { try #require(try peer.read(until: .now + RawPeer.patience)) }
             }
         }
 
-        private func slow(_ deadAfter: Duration, _ body: (RawPeer, Spawned) throws -> Void) throws {
+        /// Calls `body` when the client has told of the drop, with an instant at which it had not yet.
+        private func slow(_ deadAfter: Duration, _ body: (RawPeer, Spawned, Moment) throws -> Void) throws {
             // The first line is for proof of the round trip, so that the deadline of the second one's bytes is the first.
             let lines = try TemporaryFile([0x61, 0x0A] + [UInt8](repeating: 0x62, count: 1_000_000) + [0x0A])
             try withClient("--retries", "0", input: .file(lines.path), isNarrow: true) { listener, client in
@@ -173,14 +179,16 @@ extension Live.Heartbeats {
                 if request.type != .ping { try peer.send(.pong(to: try peer.takePing())) }
                 try peer.send(.response(1, []))
                 let beganAt = SuspendingClock.now
-                while !client.errors.textSoFar.contains("connection lost") {
+                var before = beganAt
+                while case let lookedAt = SuspendingClock.now, !client.errors.textSoFar.contains("connection lost") {
+                    before = lookedAt
                     try? peer.send(.message([1]))
                     try #require(beganAt.age < .seconds(8))
                     poll(nil, 0, 50)
                 }
                 #expect(beganAt.age >= deadAfter, "5.9-1")
                 try client.errors.line(with: "connection lost", "SLOW_READER")
-                try body(peer, client)
+                try body(peer, client, before)
             }
         }
 

@@ -35,7 +35,7 @@ struct IncomingMessage {
 
     /// Adds `part`, which stands in `buffer`. Returns the message where this was its last chunk, and when its first one
     /// came.
-    mutating func add(
+    @inline(__always) mutating func add(
         _ part: MessagePart, of buffer: [UInt8], at now: Instant
     ) -> (bytes: ArraySlice<UInt8>, since: Instant)? {
         request?.bytes += part.range.count

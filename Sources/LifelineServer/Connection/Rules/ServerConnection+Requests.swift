@@ -123,8 +123,8 @@ extension ServerConnection {
 
     /// How many bytes a message may have now; nil where none can be sent at all, now or later.
     @inline(__always) var messageRoom: Int? {
-        guard hasGreeted, !isShort, !isClosing else { return nil }
-        return min(longestAnswer, max(0, Int(terms.maxQueued) - queued))
+        guard let client, !client.isShort, !isClosing else { return nil }
+        return min(client.maxMessage, max(0, Int(terms.maxQueued) - queued))
     }
 
     /// Sends a one-way message of the handler; false where that cannot be. A message that was promised when there was

@@ -115,31 +115,38 @@ struct ServerConnection {
         case cancelled(UInt32)
     }
 
-    /// How far the connection has come. It only ever goes forward. It owns no memory, so that a look costs little.
-    enum Phase {
+    /// How far the connection has come. It only ever goes forward.
+    enum Phase: UInt8, Comparable {
         /// HELLO has not come whole.
         case greeting
         /// Requests are served.
         case open
         /// Requests are served on, and CLOSE follows when each has its ending.
-        case finishing(Finishing)
+        case finishing
         /// CLOSE is queued; what is unsent and the client's end are waited for.
-        case closing(Closing)
+        case closing
         /// The socket can be closed.
         case over
+
+        @inline(__always) static func < (one: Phase, other: Phase) -> Bool { one.rawValue < other.rawValue }
     }
 
-    struct Finishing {
-        /// Whether the request of which chunks are coming is finished first (7.4-4).
+    /// What is known about the end.
+    struct Closing {
+        /// The GOAWAY that the client got, or gets behind WELCOME.
+        var goAway: GoAway?
+        /// The retry_after of a CLOSE that no GOAWAY precedes (section 7.7).
+        var retryAfter: UInt32 = 0
+        /// Why the connection ends.
+        var reason = CloseReason.closed(.normal, "", by: .server)
+        /// While finishing: whether the request of which chunks are coming is finished first (7.4-4).
         var awaitsIncoming = false
         /// Whether the client's CLOSE or the end of its stream has come.
         var clientIsDone = false
-    }
-
-    struct Closing {
-        var linger: LingeringClose
         /// Whether nothing that still comes is decoded: behind the client's CLOSE, and after a drop.
-        var ignoresInput: Bool
+        var ignoresInput = false
+        /// Set once CLOSE is queued.
+        var linger: LingeringClose?
     }
 
     /// What HELLO says that is looked up with each request. The whole HELLO owns memory, and each look at it would
@@ -159,22 +166,16 @@ struct ServerConnection {
     var requests: RequestQueue
     var outbox = Outbox()
     var phase = Phase.greeting
+    var closing = Closing()
 
     private(set) var hello: Hello?
-    private var client: ClientTerms?
+    private(set) var client: ClientTerms?
     /// The name of the client's TOKEN, where it has one.
     private(set) var tokenName: String?
     /// What of the bytes received last is not decoded yet.
     private var undecoded = 0..<0
     /// Events for the handler that need not wait until it returns.
     var pendingEvents: [Event] = []
-    /// The GOAWAY that the client got, or gets behind WELCOME.
-    var goAway: GoAway?
-    /// The retry_after of a CLOSE that no GOAWAY precedes (section 7.7).
-    var retryAfter: UInt32 = 0
-
-    /// Why the connection ends: for the log and the handler.
-    var ending = CloseReason.closed(.normal, "", by: .server)
     var requestsServed: UInt64 = 0
     private(set) var bytesIn: UInt64 = 0
     /// The round trips that were proved and not fetched yet.
@@ -259,13 +260,11 @@ struct ServerConnection {
 
     /// When `judge` has something to do at the latest; nil for never.
     @inline(__always) var deadline: Instant? {
-        switch phase {
-        case .greeting, .open, .finishing: earlier(heartbeat.deadline, requests.deadline)
-        // While the last words of an orderly end are written, slow reading is judged; a drop has its own deadline alone.
-        case .closing(let closing):
-            closing.linger.isFlushing ? closing.linger.deadline ?? heartbeat.deadline : closing.linger.deadline
-        case .over: nil
-        }
+        guard isClosing else { return earlier(heartbeat.deadline, requests.deadline) }
+        guard phase == .closing, let linger = closing.linger else { return nil }
+        // While the last words of an orderly end are written, slow reading is judged; a drop has its own deadline
+        // alone.
+        return linger.isFlushing ? linger.deadline ?? heartbeat.deadline : linger.deadline
     }
 
     // MARK: What comes
@@ -279,7 +278,7 @@ struct ServerConnection {
 
     /// The next event in the bytes received; nil when they are used up.
     mutating func next(in buffer: [UInt8], at now: Instant) -> Event? {
-        while !ignoresInput {
+        while !closing.ignoresInput {
             var offset = undecoded.lowerBound
             do throws(Violation) {
                 let frame = try decoder.next(in: buffer.span.extracting(0..<undecoded.upperBound), at: &offset)
@@ -352,7 +351,7 @@ struct ServerConnection {
         client = ClientTerms(isShort: hello.short, maxMessage: Int(hello.maxMessage))
         phase = .open
         outbox.greet(welcome, maxFrame: hello.maxFrame)
-        if let goAway, !hello.short { outbox.goAway(goAway) }
+        if let goAway = closing.goAway, !hello.short { outbox.goAway(goAway) }
         heartbeat.welcomed(Heartbeat(welcome), at: now)
     }
 
