@@ -186,10 +186,13 @@ void cposix_use_one_heap(void) {
     mallopt(M_ARENA_MAX, 1);
 }
 
+// Without this /proc is read before each fork: 4 % more processor time for a short connection (tools/dev/cost).
 int cposix_never_had_threads(void) { return __libc_single_threaded != 0; }
 
+// With fork(2) a short connection takes 4 % more processor time, and 20 page faults for 16 (tools/dev/cost).
 int cposix_fork(void) { return _Fork(); }
 
+// Without this a short connection takes 4 % more processor time, and 21 page faults for 16 (tools/dev/cost).
 void cposix_fill_heap(void) {
     enum { largest = 120000, most = 1 << 20 };
     size_t filled = 0;
