@@ -1,5 +1,6 @@
 import Basics
 import Framing
+import Liveness
 import struct RawWire.RawFrame
 import func RawWire.bigEndian
 import Testing

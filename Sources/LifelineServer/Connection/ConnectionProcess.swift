@@ -1,5 +1,6 @@
 import Basics
 import Framing
+import Liveness
 import Posix
 
 /// The process of one connection: it waits in poll(2) for bytes, a signal or the next deadline, and carries out what
@@ -10,6 +11,7 @@ import Posix
 struct ConnectionProcess: ~Copyable {
     /// For a heartbeat, or a few small requests, which is all that most connections ever send at a time. It shares its page
     /// of memory with what else the child has.
+    /// With 64 KiB a short connection takes 5 % more processor time, and 3 page faults more (tools/dev/cost).
     static var firstBuffer: [UInt8] { buffer(of: 1024) }
     /// What a client gets that has filled the first: larger than a frame, so that one of the default size comes in one
     /// call.

@@ -7,6 +7,8 @@ import Posix
 /// Swift's runtime makes the metadata of generic types, and all that is `static let` or lazy, when it is used for the
 /// first time. In a child that would be some hundred microseconds and a private copy of each page that it writes, for
 /// every connection anew. What the parent has used before it forks is there in all children, and shared.
+///
+/// Without it a short connection takes 40 % more processor time, and 36 page faults for 16 (tools/dev/cost).
 struct WarmUp {
     /// What a client says.
     private enum Part: CaseIterable {
