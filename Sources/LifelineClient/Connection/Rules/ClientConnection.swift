@@ -123,7 +123,7 @@ struct ClientConnection: Sendable {
     // MARK: Time
 
     /// The event loop runs again, perhaps long after `deadline`.
-    mutating func resumed(at now: Instant) { liveness.woke(at: now) }
+    mutating func resumed(at now: Instant) { liveness.resumed(at: now) }
 
     var deadline: Instant? {
         guard let lingeringClose else {
@@ -136,7 +136,7 @@ struct ClientConnection: Sendable {
     /// Does what is due at `now`. Call it until it returns nil.
     mutating func enforceDeadlines(at now: Instant) -> Event? {
         guard lingeringClose == nil else {
-            lingeringClose?.woke(at: now)
+            lingeringClose?.resumed(at: now)
             // An orderly close ends early where the server reads too slowly, or its WELCOME is late.
             if let lingeringClose, lingeringClose.isFlushing, lingeringClose.deadline == nil,
                 case .drop = liveness.verdict(at: now)
@@ -205,7 +205,7 @@ struct ClientConnection: Sendable {
             cancels = TokenBucket(heartbeat, capacity: ClientConnection.cancelsAtOnce)
             return .welcomed(welcome)
         case .ping(let nonce):
-            try liveness.pay(at: now)
+            try liveness.spendToken(at: now)
             outbox.answer(with: Pong(nonce: nonce))
             return nil
         case .pong(let pong):
@@ -235,7 +235,7 @@ struct ClientConnection: Sendable {
 
     private mutating func handle(_ part: MessagePart, of bytes: [UInt8], at now: Instant) throws(Violation) -> Event? {
         if part.type == .message {
-            if part.isFirst, part.isLast, part.range.isEmpty { try liveness.pay(at: now) }
+            if part.isFirst, part.isLast, part.range.isEmpty { try liveness.spendToken(at: now) }
             return assembler.add(part, of: bytes).map { .message(Array($0)) }
         }
         if part.isFirst {
