@@ -157,22 +157,9 @@ extension Descriptor {
     }
 }
 
-/// Closes descriptors in a new child, of which the owners stay behind in its parent; -1 is none. Those that follow each
-/// other by number too are closed with one call (close_range(2)).
-public func closeInChild(_ numbers: [Int32]) {
-    var next = 0
-    while next < numbers.count {
-        let first = numbers[next]
-        var last = first
-        next += 1
-        guard first >= 0 else { continue }
-        while next < numbers.count, numbers[next] == last + 1 || numbers[next] < 0 {
-            last = max(last, numbers[next])
-            next += 1
-        }
-        cposix_close(first, last)
-    }
-}
+/// In a new child: closes the descriptors from `first` to `last`, of which the owners stay behind in its parent
+/// (close_range(2)).
+public func closeInChild(_ first: Int32, through last: Int32) { cposix_close(first, last) }
 
 /// Both ends of a pipe(2), CLOEXEC.
 public struct Pipe: ~Copyable {

@@ -4,9 +4,11 @@ import Glibc
 /// Two ends of a way on which connections go from one process to another (socketpair(2)), CLOEXEC.
 ///
 /// A message is whole or not there, and the end is read when the other end is closed in every process.
-public struct DescriptorChannel: ~Copyable {
-    private let giving: Descriptor
-    private let taking: Descriptor
+@frozen public struct DescriptorChannel: ~Copyable {
+    /// The end that gives. It is owned: taking it out of here takes it over.
+    public let giving: Descriptor
+    /// The end that takes. It is owned as well.
+    public let taking: Descriptor
 
     /// socketpair(2).
     public init() throws(SystemError) {
@@ -15,11 +17,6 @@ public struct DescriptorChannel: ~Copyable {
         giving = Descriptor(owning: ends[0])
         taking = Descriptor(owning: ends[1])
     }
-
-    /// The end that gives; the other is closed in this process.
-    public consuming func onlyGiving() -> Descriptor { giving }
-    /// The end that takes; the other is closed in this process.
-    public consuming func onlyTaking() -> Descriptor { taking }
 }
 
 /// What came through a channel.
