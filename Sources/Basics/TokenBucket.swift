@@ -7,11 +7,11 @@ public struct TokenBucket: Sendable {
     @usableFromInline let window: Duration
     @usableFromInline var fullAt = Instant(sinceStart: .zero)
 
-    /// A full bucket. `capacity` is at least 1.
+    /// A full bucket. `capacity` is at least 1, and the time in which the bucket fills fits a Duration.
     @inlinable public init(capacity: Int, refill: Duration) {
         self.refill = refill
         // `*` of Duration first makes its factor of any integer, which costs 900 instructions.
-        window = Duration(attoseconds: refill.attoseconds * Int128(capacity))
+        window = Duration(attoseconds: refill.attoseconds &* Int128(capacity))
     }
 
     /// A full bucket of `perSecond` tokens, at least 1, that an empty one gains in each second.

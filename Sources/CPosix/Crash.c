@@ -1,6 +1,6 @@
-// What a process says of itself while it crashes. This runs in the handler of the signal, on a stack of its own, in
-// whatever state the program is: so it is C, calls only what signal-safety(7) allows, and touches nothing but this file's
-// memory, a slot of shared memory and one socket.
+// What a process does while it crashes. This runs in the handler of the signal, on a stack of its own, in whatever state
+// the program is: so it is C, calls only what signal-safety(7) allows, and touches nothing but this file's memory, one
+// word of the caller's and one socket.
 #define _GNU_SOURCE
 #include "CPosix.h"
 
@@ -12,18 +12,18 @@
 
 enum { stack_size = 16384, most_reads = 64 };
 
-struct words {
+struct notice {
     int socket;
-    unsigned char last_words[128];
+    unsigned char bytes[128];
     size_t length;
-    volatile int may_speak;
-    struct cposix_slot *volatile slot;
+    volatile int is_armed;
+    unsigned long long *volatile size;
 };
 
-// Of the thread that watches first, for the whole process. It lies with what is that thread's own because a child writes
-// to that page of memory in any case, and so to none besides.
-static __thread struct words own = {.socket = -1};
-static struct words *process = &(struct words){.socket = -1};
+// The one of the thread that installs the handlers first serves the whole process. It lies with what is that thread's own
+// because a child writes to that page of memory in any case, and so to none besides.
+static __thread struct notice own = {.socket = -1};
+static struct notice *process = &(struct notice){.socket = -1};
 
 static unsigned long long address_space(void) {
     char text[32];
@@ -38,28 +38,28 @@ static unsigned long long address_space(void) {
 }
 
 static void crashed(int signal) {
-    if (process->slot) process->slot->crash_size = address_space();
-    if (process->socket >= 0 && process->may_speak) {
-        process->may_speak = 0;
-        send(process->socket, process->last_words, process->length, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (process->size) *process->size = address_space();
+    if (process->socket >= 0 && process->is_armed) {
+        process->is_armed = 0;
+        send(process->socket, process->bytes, process->length, MSG_DONTWAIT | MSG_NOSIGNAL);
         shutdown(process->socket, SHUT_WR);
-        // What has come and is not read would make the system send a reset, which takes the last words with it.
+        // What has come and is not read would make the system send a reset, which destroys the notice.
         char unread[4096];
         for (int reads = 0; reads < most_reads; reads++) {
             if (recv(process->socket, unread, sizeof unread, MSG_DONTWAIT) <= 0) break;
         }
     }
-    // The handler is reset: on return the signal ends the process as if nobody had listened.
+    // The handler is reset: on return the signal ends the process as if nothing had caught it.
     raise(signal);
 }
 
 static const int crashes[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS};
 static const size_t crash_count = sizeof crashes / sizeof crashes[0];
 
-void cposix_watch_crashes(const unsigned char *words, size_t length) {
+void cposix_install_crash_handlers(const unsigned char *notice, size_t length) {
     process = &own;
-    if (length <= sizeof process->last_words) {
-        memcpy(process->last_words, words, length);
+    if (length <= sizeof process->bytes) {
+        memcpy(process->bytes, notice, length);
         process->length = length;
     }
     struct sigaction action = {.sa_handler = crashed, .sa_flags = SA_ONSTACK | SA_RESETHAND};
@@ -70,7 +70,7 @@ void cposix_watch_crashes(const unsigned char *words, size_t length) {
     sigaltstack(&alternate, NULL);
 }
 
-void cposix_watch_crashes_of_thread(void) {
+void cposix_add_crash_stack(void) {
     void *stack = mmap(NULL, stack_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (stack == MAP_FAILED) return;
     // A fault whose signal is blocked kills at once, without a word.
@@ -82,28 +82,28 @@ void cposix_watch_crashes_of_thread(void) {
     sigaltstack(&alternate, NULL);
 }
 
-void cposix_forget_crashes_of_thread(void) {
+void cposix_remove_crash_stack(void) {
     stack_t none = {.ss_flags = SS_DISABLE}, alternate;
     if (sigaltstack(&none, &alternate) == 0 && !(alternate.ss_flags & SS_DISABLE)) {
         munmap(alternate.ss_sp, alternate.ss_size);
     }
 }
 
-void cposix_prepare_last_words(int socket, struct cposix_slot *slot) {
-    process->slot = slot;
+void cposix_bind_crash_notice(int socket, unsigned long long *size) {
+    process->size = size;
     process->socket = socket;
 }
 
-void cposix_forget_last_words(void) {
-    process->may_speak = 0;
+void cposix_forget_crash_notice(void) {
+    process->is_armed = 0;
     process->socket = -1;
-    process->slot = NULL;
+    process->size = NULL;
 }
 
-void cposix_set_last_words(int may_speak, size_t offset, unsigned int number) {
-    process->may_speak = 0;
+void cposix_arm_crash_notice(int is_armed, size_t offset, unsigned int number) {
+    process->is_armed = 0;
     for (int byte = 0; byte < 4; byte++) {
-        process->last_words[offset + (size_t)byte] = (unsigned char)(number >> (24 - 8 * byte));
+        process->bytes[offset + (size_t)byte] = (unsigned char)(number >> (24 - 8 * byte));
     }
-    process->may_speak = may_speak;
+    process->is_armed = is_armed;
 }

@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 
 /// What went over one connection, piece by piece.
 package final class Trace {
@@ -36,7 +37,9 @@ package enum Chop: CaseIterable, CustomStringConvertible {
 /// a server for the client under test. Every call has a deadline.
 package final class RawPeer {
     /// How long anything may take that should take no time.
-    package static let patience = Duration.seconds(5)
+    package static var patience: Duration { .seconds(secondsOfPatience.load(ordering: .relaxed)) }
+    /// More where much runs at the same time.
+    package static let secondsOfPatience = Atomic(5)
 
     package enum Ending: Equatable, Sendable {
         /// The other side shut down its writing.

@@ -153,8 +153,8 @@ final class EventPrinter: Sendable {
             if isVerbose { console.note("heartbeat, round trip \(time.text)") }
         case .beatLate:
             console.note("the server's heartbeat is late")
-        case .goingAway(let code, let text, let comeBack):
-            let wish = comeBack > .zero ? "; it asks to come back after \(comeBack.text)" : ""
+        case .goingAway(let code, let text, let retryAfter):
+            let wish = retryAfter > .zero ? "; it asks to come back after \(retryAfter.text)" : ""
             console.note("the server is going away: \(code)\(text.isEmpty ? "" : ", " + text)\(wish)")
         case .lost(let error):
             shared.withLock { $0.toldLoss = error }

@@ -79,7 +79,7 @@ struct ClosingTests {
         conversation.receive(request(1, String(repeating: "x", count: 16000), more: true))
         conversation.receive(request(1, String(repeating: "x", count: 16000), more: true))
         conversation.receive(request(1, String(repeating: "x", count: 8000)))
-        #expect(conversation.connection.departure?.isFlushing == true)
+        #expect(conversation.connection.isClosing && !conversation.connection.hasSaidAll)
         conversation.receive(ping(9), at: at(100))
         conversation.takes = true
         conversation.wake(at: at(200))
@@ -97,9 +97,9 @@ struct ClosingTests {
         #expect(conversation.said() == ["PING 1"], "a client that is gone answers with a reset (7.2)")
         #expect(conversation.connection.deadline == nil)
         conversation.wake(at: at(10_000_000))
-        conversation.answer(2, "y")
         conversation.answer(1, "x")
-        #expect(conversation.said() == ["RESPONSE 2 y", "RESPONSE 1 x", "CLOSE NORMAL last 2"])
+        conversation.answer(2, "y")
+        #expect(conversation.said() == ["RESPONSE 1 x", "RESPONSE 2 y", "CLOSE NORMAL last 2"])
         #expect(conversation.isOver)
     }
 

@@ -45,12 +45,18 @@ enum Seen: Equatable {
     case cancelled(UInt32)
 }
 
-/// A client's bytes against one connection of the server, carried out as its loop does it.
+/// A client's bytes against one connection of the server, carried out as its loop does it: the handler has one request
+/// or message at a time, and gets the next when it has returned.
 struct Conversation {
     var connection: ServerConnection
     var seen: [Seen] = []
-    /// Whether each request is answered at once with its own bytes.
+    /// Whether the handler answers each request at once with its own bytes, as one in the loop does. Else it works
+    /// beside the loop until the test answers.
     var echoes = true
+    /// Whether the handler returns at once from the opening and from messages.
+    var returns = true
+    /// The request that the handler works on.
+    private var working: UInt32?
     /// Whether the kernel takes what there is to send.
     var takes = true
     private(set) var now = at(0)
@@ -58,27 +64,28 @@ struct Conversation {
     private var read = 0
 
     init(
-        _ terms: Terms = Terms(), handshakeTimeout: Duration = .seconds(10), tokens: Tokens? = nil, width: Int = .max,
+        _ terms: Terms = Terms(), handshakeTimeout: Duration = .seconds(10), tokens: Tokens? = nil,
         handlerTimeout: Duration? = nil
     ) {
         connection = ServerConnection(
-            id: 7, terms: terms, handshakeTimeout: handshakeTimeout, acceptedAt: at(0), tokens: tokens, width: width,
+            id: 7, terms: terms, handshakeTimeout: handshakeTimeout, acceptedAt: at(0), tokens: tokens,
             handlerTimeout: handlerTimeout)
     }
 
     /// One that is past its handshake.
     static func opened(
-        _ terms: Terms = Terms(), short: Bool = false, echoes: Bool = true, width: Int = .max,
+        _ terms: Terms = Terms(), short: Bool = false, echoes: Bool = true, returns: Bool = true,
         handlerTimeout: Duration? = nil
     ) -> Conversation {
-        var conversation = Conversation(terms, width: width, handlerTimeout: handlerTimeout)
+        var conversation = Conversation(terms, handlerTimeout: handlerTimeout)
         conversation.echoes = echoes
+        conversation.returns = returns
         conversation.receive(hello(short: short))
         #expect(conversation.said() == ["LIFELINE", "WELCOME"])
         return conversation
     }
 
-    var isOver: Bool { connection.departure?.isOver ?? false }
+    var isOver: Bool { connection.isOver }
 
     /// The loop wakes at `instant` because these bytes are there.
     mutating func receive(_ bytes: [UInt8]..., at instant: Instant? = nil) {
@@ -92,13 +99,32 @@ struct Conversation {
 
     private mutating func take(_ event: ServerConnection.Event) {
         switch event {
-        case .opened: seen.append(.opened)
-        case .message(let bytes): seen.append(.message(String(decoding: bytes, as: UTF8.self)))
+        case .opened:
+            seen.append(.opened)
+            if returns { handlerReturns() }
+        case .message(let bytes):
+            seen.append(.message(String(decoding: bytes, as: UTF8.self)))
+            if returns { handlerReturns() }
         case .cancelled(let id): seen.append(.cancelled(id))
         case .request(let id, let bytes):
             seen.append(.request(id, String(decoding: bytes, as: UTF8.self)))
-            if echoes { connection.answer(id, bytes) }
+            working = id
+            if echoes {
+                connection.answer(id, bytes)
+                handlerReturns()
+            }
         }
+    }
+
+    private mutating func handlerReturns() {
+        working = nil
+        connection.finished()
+    }
+
+    /// The handler returns, and gets what is next.
+    mutating func finish() {
+        handlerReturns()
+        settle()
     }
 
     mutating func endOfStream(at instant: Instant? = nil) {
@@ -114,8 +140,17 @@ struct Conversation {
         settle()
     }
 
+    /// The handler answers the request `id`, and returns where it works on that.
     mutating func answer(_ id: UInt32, _ string: String) {
         connection.answer(id, text(string)[...])
+        if working == id { handlerReturns() }
+        settle()
+    }
+
+    /// The handler fails at the request `id`, and returns where it works on that.
+    mutating func fail(_ id: UInt32, _ code: Code) {
+        connection.fail(id, Failure(code))
+        if working == id { handlerReturns() }
         settle()
     }
 

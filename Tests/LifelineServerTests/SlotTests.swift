@@ -10,15 +10,15 @@ struct SlotTests {
     func shown() throws {
         var slots = try Scoreboard(3)
         let slot = slots[slots.take()]
-        #expect(slot.heardAt == nil && slot.roundTrip == nil && slot.lateness == nil && slot.ending == nil)
+        #expect(slot.heardAt == nil && slot.roundTrip == nil && slot.lateness == nil && slot.closeReason == nil)
         let now = Instant(sinceStart: .nanoseconds(123_456_789_012_345_678))
         slot.heardAt = now
-        slot.count(requests: 1, bytesIn: 2, bytesOut: 3, inFlight: 4, state: ConnectionActivity.working.rawValue)
+        slot.publish(requests: 1, bytesIn: 2, bytesOut: 3, inFlight: 4, activity: .working)
         for time in [Duration.milliseconds(3), .seconds(40), .zero] {
-            slot.addRoundTrip(time, bucket: Histogram.bucket(of: time))
+            slot.add(roundTrip: time)
         }
         slot.name = Array("till 7".utf8)
-        slot.ending = CloseReasonLabel.numbers(of: .closed(.silent, "", by: .server))
+        slot.closeReason = CloseReasonLabel.numbers(of: .closed(.silent, "", by: .server))
         slot.lateness = .zero
         let figures = ConnectionStatistics(slot)
         #expect(now - figures.heardAt! < .nanoseconds(2) && figures.heardAt! <= now)
@@ -47,9 +47,8 @@ struct SlotTests {
     func garbage(_ byte: UInt8) throws {
         var slots = try Scoreboard(1)
         let slot = slots[slots.take()]
-        let memory = UnsafeMutableRawPointer(slot.pointer)
-        memory.initializeMemory(
-            as: UInt8.self, repeating: byte, count: MemoryLayout.size(ofValue: slot.pointer.pointee))
+        UnsafeMutableRawPointer(slot.row).initializeMemory(
+            as: UInt8.self, repeating: byte, count: MemoryLayout<Scoreboard.Row>.size)
         let figures = ConnectionStatistics(slot)
         let row = ControlAnswer.row(id: 1, pid: 1, peer: "p", acceptedAt: at(0), figures, at: at(1))
         #expect(JSONObject(line: row.line.utf8) == row)
@@ -58,6 +57,15 @@ struct SlotTests {
         for _ in 0..<100 { totals.reap(ConnectionStatistics(slot)) }
         #expect(!totals.metrics(living: [figures], refused: [:], uptime: .zero, version: "").isEmpty)
         #expect(totals.closed.keys.allSatisfy { $0.reason == "OTHER" })
+    }
+
+    @Test("A row is whole lines of the cache, and a signal handler's word is where the parent reads it")
+    func layout() throws {
+        #expect(MemoryLayout<Scoreboard.Row>.stride == 256 && Histogram.bounds.count == 15)
+        var slots = try Scoreboard(1)
+        let slot = slots[slots.take()]
+        slot.crashSizeAddress.pointee = 7
+        #expect(slot.crashSize == 7)
     }
 
     @Test("The parent's commands: a level for all, and a command for one child at a time, of which a kick is the last")

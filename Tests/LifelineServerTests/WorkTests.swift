@@ -8,14 +8,14 @@ import Testing
 struct WorkTests {
     @Test("It is given one thing at a time, in the order in which things came")
     func oneAtATime() {
-        var conversation = Conversation.opened(echoes: false, width: 1)
+        var conversation = Conversation.opened(echoes: false, returns: false)
         #expect(conversation.seen == [.opened])
         conversation.receive(request(1, "a"), raw(0x07, text("m")), request(2, "b"))
         #expect(conversation.seen == [.opened], "it has not come back from the beginning")
-        conversation.connection.finished()
-        conversation.settle()
+        conversation.finish()
         #expect(conversation.seen == [.opened, .request(1, "a")])
-        conversation.answer(1, "x")
+        conversation.connection.answer(1, text("x")[...])
+        conversation.settle()
         #expect(conversation.said() == ["RESPONSE 1 x"])
         #expect(conversation.seen.count == 2, "an answer is not a coming back")
         conversation.finish()
@@ -216,7 +216,7 @@ struct WorkTests {
             conversation.receive(close())
             last = ["CLOSE NORMAL last 1"]
         case .stop:
-            conversation.connection.stop(Violation(.handlerFailed, "no more"))
+            conversation.connection.stop(CloseCause(.handlerFailed, "no more"))
             last = ["CLOSE HANDLER_FAILED last 1"]
         }
         conversation.settle()
@@ -225,10 +225,9 @@ struct WorkTests {
 
     @Test("3.5-6 Parts that come to more than the client accepts are MESSAGE_TOO_LARGE, and the handler is told")
     func tooLarge() {
-        var conversation = Conversation(Terms(), width: 1)
+        var conversation = Conversation(Terms())
         conversation.echoes = false
         conversation.receive(hello(maxMessage: 1000))
-        conversation.connection.finished()
         conversation.receive(request(1, "a"))
         conversation.part(1, String(repeating: "x", count: 600))
         conversation.part(1, String(repeating: "x", count: 401))
@@ -284,15 +283,12 @@ struct WorkTests {
 extension Conversation {
     /// One whose handler works beside the loop and has come back from its beginning.
     fileprivate static func working(_ terms: Terms = Terms(), handlerTimeout: Duration? = nil) -> Conversation {
-        var conversation = opened(terms, echoes: false, width: 1, handlerTimeout: handlerTimeout)
-        conversation.connection.finished()
-        return conversation
+        opened(terms, echoes: false, handlerTimeout: handlerTimeout)
     }
 
-    fileprivate mutating func finish(answering id: UInt32? = nil) {
-        if let id { connection.answer(id, text("x")[...]) }
-        connection.finished()
-        settle()
+    fileprivate mutating func finish(answering id: UInt32) {
+        connection.answer(id, text("x")[...])
+        finish()
     }
 
     fileprivate mutating func part(_ id: UInt32, _ string: String, isLast: Bool = false) {

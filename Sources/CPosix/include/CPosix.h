@@ -60,7 +60,7 @@ int cposix_epoll_change(int epoll, int descriptor, unsigned long long key, int r
 /// epoll_wait(2) for at most CPOSIX_EVENTS events.
 #define CPOSIX_EVENTS 64
 int cposix_epoll_wait(int epoll, struct cposix_event *events, int timeout);
-/// The same with a timeout in nanoseconds (epoll_pwait2(2)).
+/// epoll_wait(2) with a timeout in nanoseconds (epoll_pwait2(2)).
 int cposix_epoll_wait_precisely(int epoll, struct cposix_event *events, long long timeout);
 
 /// Lets waits end within a nanosecond of their time, not within 50 us (PR_SET_TIMERSLACK in prctl(2)).
@@ -95,79 +95,41 @@ int cposix_exit_signal(int status);
 pid_t cposix_start(
     const char *path, char *const arguments[], char *const environment[], int input, int output, int errors);
 
-/// From now on, who loses its parent below this process becomes its child (PR_SET_CHILD_SUBREAPER in prctl(2)).
+/// Makes this process the new parent of descendants whose own parent dies (PR_SET_CHILD_SUBREAPER in prctl(2)).
 int cposix_adopt_orphans(void);
 
 /// A child that has ended and is not reaped, which stays so (waitid(2), WNOWAIT): its number, 0 where all of them are
 /// alive, or -1 where there is no child.
 pid_t cposix_ended_child(void);
 
-/// How many counts a slot's histogram of round trips has.
-#define CPOSIX_BUCKETS 16
-/// The most bytes of a client's name.
-#define CPOSIX_NAME 64
-
-/// What a child and its parent share, in memory mapped before the fork. The child writes it without a system call, the
-/// parent reads it: to show it, to know who has had its HELLO, and to count it when the child is dead. The first line
-/// of the cache is written at each turn of the child's loop, the others seldom.
-struct cposix_slot {
-    /// When something was heard of the client last, in units of 2^30 attoseconds of the monotonic clock, or 0.
-    unsigned long long heard_at;
-    /// Requests that have their ending, and bytes.
-    unsigned long long requests, bytes_in, bytes_out;
-    /// Requests without an ending.
-    unsigned int in_flight;
-    /// The number of its state.
-    unsigned int state;
-    /// The request that the handler works on, or 0.
-    unsigned int request;
-    /// Whether the child came to its proper end.
-    unsigned int finished;
-    /// The bytes of its address space when it crashed, or 0.
-    unsigned long long crash_size;
-    /// One more than the number of the reason why the connection ended, or 0; and which side said it.
-    unsigned int ending, ended_by;
-
-    /// The last round trip, or 0, and the sum of all, in units of 2^30 attoseconds; each counted in its bucket.
-    unsigned long long round_trip, round_trips_sum;
-    /// How late a silent client was dropped, plus one; 0 where it was not.
-    unsigned long long lateness;
-    unsigned int round_trips[CPOSIX_BUCKETS];
-    /// Whether the client has said HELLO.
-    unsigned int greeted;
-    /// How many bytes of `name` count.
-    unsigned int name_length;
-    unsigned char name[CPOSIX_NAME];
-    /// Fills the last line: no two children write the same one. Swift takes no alignment above 16.
-    unsigned char unused[32];
-};
 /// Memory that this process writes and those forked from it can only read (memfd_create(2), mmap(2), madvise(2)):
 /// `size` bytes of zeros, for writing at `*written`, for reading at `*read`. 0, or -1 with errno.
 int cposix_make_board(size_t size, void **written, const void **read);
 
-/// From now on a crash (SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS) of this process and of those forked
-/// from it first says its last words, `length` of at most 128 bytes, then ends the process as it would have.
-void cposix_watch_crashes(const unsigned char *words, size_t length);
-/// The same for the calling thread, which needs a stack of its own for it (sigaltstack(2)).
-void cposix_watch_crashes_of_thread(void);
-/// Gives that stack back: the thread is about to end.
-void cposix_forget_crashes_of_thread(void);
-/// The socket that the last words of this process go to, and its slot.
-void cposix_prepare_last_words(int socket, struct cposix_slot *slot);
-/// This process has none any more.
-void cposix_forget_last_words(void);
-/// Whether the last words may be said now, and the 32-bit big-endian number in them at `offset`.
-void cposix_set_last_words(int may_speak, size_t offset, unsigned int number);
+/// Installs handlers for the signals of a crash (SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS), for this
+/// process and those forked from it. They send the process's notice, `length` of at most 128 bytes, and then end the
+/// process as the signal would have.
+void cposix_install_crash_handlers(const unsigned char *notice, size_t length);
+/// Gives the calling thread a stack of its own for these handlers (sigaltstack(2)).
+void cposix_add_crash_stack(void);
+/// Takes that stack back: the thread is about to end.
+void cposix_remove_crash_stack(void);
+/// The socket that this process's notice goes to, and where a crash writes the bytes of the address space.
+void cposix_bind_crash_notice(int socket, unsigned long long *size);
+/// This process has no notice any more.
+void cposix_forget_crash_notice(void);
+/// Whether a crash sends the notice from now on, and the 32-bit big-endian number in it at `offset`.
+void cposix_arm_crash_notice(int is_armed, size_t offset, unsigned int number);
 
 /// One heap for all threads (mallopt(3), M_ARENA_MAX): a second one would reserve 64 MiB of address space.
 void cposix_use_one_heap(void);
-/// 1 where this process has one thread, and has always had one (__libc_single_threaded); 0 where nobody knows.
+/// 1 where this process has one thread, and has always had one (__libc_single_threaded); 0 where that is not known.
 int cposix_never_had_threads(void);
 
 /// _Fork(3): fork(2) without handlers of pthread_atfork(3), and without the locks of the C library.
 int cposix_fork(void);
 
-/// Allocates what is free between what is allocated, for good: what comes next lies together.
+/// Allocates the holes of the heap for good, so that later allocations lie together.
 void cposix_fill_heap(void);
 
 /// Lets go of the pages of the program's data that, by `map` (/proc/pid/pagemap in proc(5)), nothing was written to; they

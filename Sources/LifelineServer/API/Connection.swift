@@ -57,7 +57,7 @@ public final class Connection: Sendable {
         living.add(1, ordering: .relaxed)
         do {
             try startThread(named: "background") {
-                preparedForCrash(body)
+                withCrashStack(body)
                 living.subtract(1, ordering: .releasing)
             }
             return true

@@ -51,7 +51,7 @@ public struct Server: ~Copyable {
 
     private consuming func run(_ factory: HandlerFactory, _ reload: Reloader?) throws(StartError) {
         do throws(StartError) {
-            try options.checkPool(for: factory)
+            try options.checkPool(against: factory.againstReuse)
         } catch {
             resources.removeSocketFiles()
             throw error
@@ -64,15 +64,15 @@ public struct Server: ~Copyable {
 
     private borrowing func reportListening() {
         let address = address.description
-        resources.log.write(.info, "listening") {
-            $0.text("address", address)
-            $0.number("pid", processID)
+        resources.log.write(.listening) {
+            $0.text(.address, address)
+            $0.number(.pid, processID)
             if let account = resources.account {
-                $0.number("user", account.user)
-                $0.number("group", account.group)
+                $0.number(.user, account.user)
+                $0.number(.group, account.group)
             }
-            if let control = options.control { $0.text("control", control) }
-            if let metrics = resources.admin.metricsAddress { $0.address("metrics", metrics) }
+            if let control = options.control { $0.text(.control, control) }
+            if let metrics = resources.admin.metricsAddress { $0.address(.metrics, metrics) }
         }
         resources.tokenFile?.checkPermissions(resources.log)
     }
@@ -98,7 +98,7 @@ public struct Server: ~Copyable {
         do throws(SystemError) {
             try Descriptor(owning: number).write(Array("listening on \(address)\n".utf8))
         } catch {
-            resources.log.write(.warning, "not announced") { $0.text("text", "--ready-fd \(number): \(error)") }
+            resources.log.write(.notAnnounced) { $0.text(.text, "--ready-fd \(number): \(error)") }
         }
     }
 }

@@ -26,7 +26,7 @@ struct ServerResources: ~Copyable {
         let account = try Account.named(in: options)
         var tokenFile = try options.tokenFile.map { path throws(StartError) in try TokenFile(path) }
         ignoreBrokenPipes()
-        watchCrashes(saying: ConnectionProcess.crashWords)
+        installCrashHandlers(notice: ConnectionProcess.crashNotice)
         let path = options.pidfile
         let pidfile = path == nil ? nil : try Pidfile(at: path!)
         let commands = try ServerResources.needing("shared memory") { () throws(SystemError) in
@@ -83,7 +83,7 @@ struct ServerResources: ~Copyable {
         do throws(SystemError) {
             return try Log(
                 level: options.logLevel, format: options.logFormat, destination: options.log,
-                floodLines: options.logFlood, orders: commands)
+                floodLines: options.logFlood, commands: commands)
         } catch {
             throw StartError(
                 .cannotOpen, "cannot open the log \(options.log): \(error.text) (\(error.call))", cause: error)

@@ -20,8 +20,8 @@ struct ConnectionProcess: ~Copyable {
     static let failedHandshake: Int32 = 3
     /// How many reads a shutdown waits for, at most, to find the requests that have already come.
     private static var lastReads: Int { 64 }
-    /// What the kernel says for a handler that crashes.
-    static var crashWords: [UInt8] { Close(.handlerFailed, "the handler crashed").frame }
+    /// What a crash of the handler sends to the client.
+    static var crashNotice: [UInt8] { Close(.handlerFailed, "the handler crashed").frame }
     private static var farewell: String { "the server is shutting down" }
 
     /// What of the options a child goes by. The options themselves own arrays, of which each copy writes into memory that
@@ -73,7 +73,7 @@ struct ConnectionProcess: ~Copyable {
     ) {
         self.signals = signals
         signalNumber = signals.number ?? -1
-        lastWords = CrashNotice(numberAt: Close.lastIDOffset, to: socket, slot: slot)
+        lastWords = CrashNotice(numberAt: Close.lastIDOffset, to: socket, sizeAt: slot.crashSizeAddress)
         self.socket = socket
         self.peer = peer
         self.id = id
@@ -86,8 +86,7 @@ struct ConnectionProcess: ~Copyable {
         self.worker = worker
         connection = ServerConnection(
             id: id, terms: service.terms, handshakeTimeout: handshakeTimeout, acceptedAt: acceptedAt,
-            tokens: tokens, width: worker.width,
-            handlerTimeout: worker.judgesTime ? nil : service.handlerTimeout)
+            tokens: tokens, handlerTimeout: worker.judgesTime ? nil : service.handlerTimeout)
         self.buffer = buffer
     }
 
@@ -109,7 +108,7 @@ struct ConnectionProcess: ~Copyable {
             serve([], at: now)
             write(at: now)
             show()
-            if connection.departure?.isOver ?? false, mayLeave(at: now) { return leave() }
+            if connection.isOver, mayLeave(at: now) { return leave() }
             if mayLook() {
                 let isThere = look(from: &now)
                 connection.judge(at: now)
@@ -171,11 +170,11 @@ struct ConnectionProcess: ~Copyable {
     /// What an operator sees of this connection: a few stores, once a turn.
     private mutating func show() {
         let state = connection.state
-        slot.count(
+        slot.publish(
             requests: connection.requestsServed, bytesIn: connection.bytesIn, bytesOut: connection.outbox.sent,
-            inFlight: UInt32(clamping: connection.inFlight), state: state.rawValue)
+            inFlight: UInt32(clamping: connection.inFlight), activity: state)
         title.show(state)
-        for time in connection.takeRoundTrips() { slot.addRoundTrip(time, bucket: Histogram.bucket(of: time)) }
+        for time in connection.takeRoundTrips() { slot.add(roundTrip: time) }
     }
 
     /// False where one says that it is over.
@@ -249,14 +248,14 @@ struct ConnectionProcess: ~Copyable {
 
     /// The kernel may say them where a whole frame was the last thing sent.
     private mutating func prepareLastWords() {
-        let mayBeSaid = connection.hasGreeted && connection.departure == nil && connection.outbox.isEmpty
-        lastWords.set(mayBeSaid: mayBeSaid, number: connection.lastID)
+        let mayBeSaid = connection.hasGreeted && !connection.isClosing && connection.outbox.isEmpty
+        lastWords.arm(mayBeSaid, number: connection.lastID)
     }
 
     private mutating func write(at now: Instant) {
         isBlocked = false
         guard !connection.outbox.isEmpty else { return sayEnd() }
-        lastWords.set(mayBeSaid: false, number: 0)
+        lastWords.arm(false, number: 0)
         defer { prepareLastWords() }
         var writes = 0
         while !connection.outbox.isEmpty, !isBlocked {
@@ -284,7 +283,7 @@ struct ConnectionProcess: ~Copyable {
 
     /// Once CLOSE is written, or nothing can be any more.
     private mutating func sayEnd() {
-        guard let departure = connection.departure, !departure.isFlushing else { return }
+        guard connection.hasSaidAll else { return }
         if !hasReported {
             if hasDroppedSilent { standBack() }
             socket.shutdownWriting()
@@ -306,7 +305,7 @@ struct ConnectionProcess: ~Copyable {
         guard !hasReported else { return }
         hasReported = true
         slot.lateness = connection.lateness
-        slot.ending = CloseReasonLabel.numbers(of: connection.ending)
+        slot.closeReason = CloseReasonLabel.numbers(of: connection.ending)
         report(connection.ending.level, "closed")
     }
 
@@ -390,7 +389,7 @@ struct ConnectionProcess: ~Copyable {
         worker.giveUp()
         show()
         // Its number may soon be another connection's.
-        lastWords.set(mayBeSaid: false, number: 0)
+        lastWords.arm(false, number: 0)
         slot.isFinished = true
         return connection.hasFailedHandshake ? ConnectionProcess.failedHandshake : 0
     }

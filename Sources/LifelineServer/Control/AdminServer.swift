@@ -112,7 +112,7 @@ final class AdminServer {
 extension ConnectionStatistics {
     /// What a child's slot shows now. Nothing of it is trusted: a number is a number, and a name is cut off and escaped.
     init(_ slot: Scoreboard.Slot) {
-        state = ConnectionActivity(rawValue: slot.state) ?? .greeting
+        state = slot.activity
         heardAt = slot.heardAt
         roundTrip = slot.roundTrip
         inFlight = slot.inFlight
@@ -122,7 +122,7 @@ extension ConnectionStatistics {
         if roundTrip != nil { roundTrips = Histogram(counts: slot.roundTrips, sum: slot.roundTripsSum) }
         let name = slot.name
         self.name = name.isEmpty ? nil : String(decoding: name, as: UTF8.self)
-        cause = slot.ending.map { CloseReasonLabel(reason: $0.reason, by: $0.by) }
+        cause = slot.closeReason.map { CloseReasonLabel(reason: $0.reason, by: $0.by) }
         lateness = slot.lateness
     }
 }

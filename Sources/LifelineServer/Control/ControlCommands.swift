@@ -103,10 +103,10 @@ struct ControlCommands {
             return ControlAnswer.failed("unknown_connection", "there is no connection \(id)")
         }
         registry.send(.kick, to: record.pid)
-        log.write(.info, "kicked") {
-            $0.number("connection", id)
-            $0.number("pid", record.pid)
-            $0.address("peer", record.peer)
+        log.write(.kicked) {
+            $0.number(.connection, id)
+            $0.number(.pid, record.pid)
+            $0.address(.peer, record.peer)
         }
         return ControlAnswer.done {
             $0.add("id", id)
@@ -140,9 +140,9 @@ struct ControlCommands {
     private func setLogLevel(_ level: LogLevel) -> [UInt8] {
         let before = registry.commands.logLevel
         registry.commands.logLevel = level
-        log.write(.info, "log level") {
-            $0.text("level", level.rawValue)
-            $0.text("before", before.rawValue)
+        log.write(.logLevel) {
+            $0.text(.level, level.rawValue)
+            $0.text(.before, before.rawValue)
         }
         return ControlAnswer.done {
             $0.add("log_level", level.rawValue)
@@ -168,9 +168,9 @@ struct ControlCommands {
     private func lift(_ text: String) -> [UInt8] {
         do throws(AddressRangeError) {
             let count = acceptor.admission.lift(try AddressRange(text), at: .now)
-            log.write(.info, "penalties lifted") {
-                $0.text("range", text)
-                $0.number("count", count)
+            log.write(.penaltiesLifted) {
+                $0.text(.range, text)
+                $0.number(.count, count)
             }
             return ControlAnswer.done { $0.add("lifted", count) }
         } catch {

@@ -7,8 +7,6 @@ import Posix
 /// The loop gives it one thing at a time, as `ServerConnection` decides, and never waits for it. What it has made of
 /// that it brings to the connection at once, or when the loop calls `work`: each time it wakes, and before it waits.
 protocol HandlerRunner: AnyObject {
-    /// How many requests and messages it is given at a time.
-    var width: Int { get }
     /// Whether it ends by itself what takes too long (`ServerOptions.handlerTimeout`), and not the connection.
     var judgesTime: Bool { get }
 

@@ -17,7 +17,6 @@ final class InlineHandlerRunner: HandlerRunner {
         self.makeConnection = makeConnection
     }
 
-    var width: Int { 1 }
     var deadline: Instant? { nil }
     var isOver: Bool { true }
     func append(to entries: inout [PollEntry], for connection: inout ServerConnection) {}
@@ -54,7 +53,7 @@ final class InlineHandlerRunner: HandlerRunner {
 
     func work(_ entries: ArraySlice<PollEntry>, on connection: inout ServerConnection, at now: Instant) {
         fetch(for: &connection, at: now)
-        let (room, isOpen) = (connection.messageRoom, connection.departure == nil)
+        let (room, isOpen) = (connection.messageRoom, !connection.isClosing)
         if room != told.messageRoom || isOpen != told.isOpen { tell(messageRoom: room, isOpen: isOpen) }
     }
 
@@ -68,7 +67,7 @@ final class InlineHandlerRunner: HandlerRunner {
     private func fetch(for connection: inout ServerConnection, at now: Instant) {
         guard desk.isCalled else { return }
         desk.deliver(to: &connection, at: now)
-        tell(messageRoom: connection.messageRoom, isOpen: connection.departure == nil)
+        tell(messageRoom: connection.messageRoom, isOpen: !connection.isClosing)
     }
 
     private func tell(messageRoom: Int?, isOpen: Bool) {

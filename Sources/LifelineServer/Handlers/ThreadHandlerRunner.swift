@@ -22,7 +22,6 @@ final class ThreadHandlerRunner: HandlerRunner {
         self.makeConnection = makeConnection
     }
 
-    var width: Int { 1 }
     var deadline: Instant? { nil }
     func signalled(_ signal: Int32, at now: Instant) {}
     func giveUp() {}
@@ -34,7 +33,7 @@ final class ThreadHandlerRunner: HandlerRunner {
             let moved = handler
             let desk = desk
             try startThread(named: "handler") {
-                preparedForCrash {
+                withCrashStack {
                     var handler = moved.handler
                     serve(&handler, desk)
                 }
@@ -68,12 +67,12 @@ final class ThreadHandlerRunner: HandlerRunner {
     func append(to entries: inout [PollEntry], for connection: inout ServerConnection) {
         desk.tell(
             messageRoom: connection.messageRoom, partRoom: request.map { connection.room(for: $0) } ?? 0,
-            isOpen: connection.departure == nil)
+            isOpen: !connection.isClosing)
     }
 
     func work(_ entries: ArraySlice<PollEntry>, on connection: inout ServerConnection, at now: Instant) {
-        if let trouble, connection.departure == nil {
-            connection.stop(Violation(.internal, "the server cannot start a thread: \(trouble.text)"))
+        if let trouble, !connection.isClosing {
+            connection.stop(CloseCause(.internal, "the server cannot start a thread: \(trouble.text)"))
         }
         if desk.deliver(to: &connection, at: now) { isOver = true }
     }

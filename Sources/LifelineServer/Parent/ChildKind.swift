@@ -13,11 +13,11 @@ enum ChildKind {
     /// Waits for connections, and serves one after another.
     case pooled
 
-    /// The log's event where such a process dies.
-    var deathEvent: String {
+    /// The event of the log where such a process dies.
+    var deathEvent: LogEvent {
         switch self {
-        case .connection: "child died"
-        case .pooled: "waiting child died"
+        case .connection: .childDied
+        case .pooled: .waitingChildDied
         }
     }
 }

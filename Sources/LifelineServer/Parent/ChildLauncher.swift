@@ -110,9 +110,9 @@ final class ChildLauncher {
                 registry.markCompleted(slot)
             }
         } catch {
-            log.write(.error, "child failed") {
-                $0.number("pid", processID)
-                $0.text("text", "\(error)")
+            log.write(.childFailed) {
+                $0.number(.pid, processID)
+                $0.text(.text, "\(error)")
             }
             exitProcess(1)
         }

@@ -92,22 +92,22 @@ final class ChildReaper {
         // One that was retired has left as it should.
         if member.hasWaited { registry.pool?.failed(at: now) }
         guard ended.status != 0 else { return }
-        log.write(.warning, ChildKind.pooled.deathEvent) {
-            $0.number("pid", ended.pid)
+        log.write(ChildKind.pooled.deathEvent) {
+            $0.number(.pid, ended.pid)
             $0.addExit(ended)
         }
     }
 
     /// A child did not come to its proper end: something killed it, or its handler did.
     private func report(_ ended: Ended, of record: ChildTable.Record, _ slot: Scoreboard.Slot, at now: Instant) {
-        log.write(.warning, ChildKind.connection.deathEvent) {
-            $0.number("connection", record.connection)
-            $0.number("pid", ended.pid)
-            $0.address("peer", record.peer)
+        log.write(ChildKind.connection.deathEvent) {
+            $0.number(.connection, record.connection)
+            $0.number(.pid, ended.pid)
+            $0.address(.peer, record.peer)
             $0.addExit(ended)
-            if slot.request > 0 { $0.number("request", slot.request) }
-            if let limit = launcher.limits.limit(thatEnded: ended, slot) { $0.text("limit", limit) }
-            $0.seconds("age", now - record.acceptedAt)
+            if slot.request > 0 { $0.number(.request, slot.request) }
+            if let limit = launcher.limits.limit(thatEnded: ended, slot) { $0.text(.limit, limit) }
+            $0.seconds(.age, now - record.acceptedAt)
         }
     }
 }
@@ -115,6 +115,6 @@ final class ChildReaper {
 extension LogLine {
     /// Adds how a process ended.
     fileprivate mutating func addExit(_ ended: Ended) {
-        if let signal = ended.signal { text("signal", signalName(signal)) } else { number("status", ended.status ?? 0) }
+        if let signal = ended.signal { text(.signal, signalName(signal)) } else { number(.status, ended.status ?? 0) }
     }
 }

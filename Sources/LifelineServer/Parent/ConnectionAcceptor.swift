@@ -136,7 +136,7 @@ final class ConnectionAcceptor {
             registry.releaseSlot(slot)
             backoff.forkFailed(at: now)
             registry.statistics.forkFailed(error.name)
-            log.write(failure: "fork failed", error)
+            log.write(failure: .forkFailed, error)
             refused.add(accepted.connection, admission.refuse(.processes, using: &random).close, at: now)
         }
     }
@@ -162,11 +162,11 @@ final class ConnectionAcceptor {
     }
 
     private func report(_ refusal: Admission.Refusal, of peer: SocketAddress) {
-        log.write(.warning, "refused", reason: refusal.reason.rawValue, most: 1) {
-            $0.text("reason", "\(refusal.reason.code)")
-            $0.text("limit", refusal.reason.rawValue)
-            $0.address("peer", peer)
-            $0.text("text", refusal.detail)
+        log.write(.refused, reason: refusal.reason.rawValue, most: 1) {
+            $0.text(.reason, "\(refusal.reason.code)")
+            $0.text(.limit, refusal.reason.rawValue)
+            $0.address(.peer, peer)
+            $0.text(.text, refusal.detail)
         }
     }
 
@@ -174,7 +174,7 @@ final class ConnectionAcceptor {
         backoff.acceptFailed(at: now)
         registry.statistics.acceptFailed(error.name)
         notifier.acceptFailed(at: now)
-        log.write(failure: "accept failed", error)
+        log.write(failure: .acceptFailed, error)
         guard error.isOutOfDescriptors else { return }
         spare = nil
         if let accepted = try? listener?.resource.accept() {
@@ -231,7 +231,7 @@ final class ConnectionAcceptor {
 
 extension Log {
     /// Writes that the system has refused something; a flood of one error is summed up.
-    func write(failure event: String, _ error: SystemError) {
-        write(.error, event, reason: error.text, most: 1) { $0.text("text", "\(error)") }
+    func write(failure event: LogEvent, _ error: SystemError) {
+        write(event, reason: error.text, most: 1) { $0.text(.text, "\(error)") }
     }
 }

@@ -119,7 +119,7 @@ final class Parent {
             try set.wait(until: deadline)
         } catch {
             // Memory for the call is short, and nothing else can be wrong: the next turn tries again.
-            log.write(.error, "poll failed") { $0.text("text", "\(error)") }
+            log.write(.pollFailed) { $0.text(.text, "\(error)") }
         }
     }
 
@@ -151,10 +151,10 @@ final class Parent {
     }
 
     private func reportStopped() {
-        log.write(.info, "stopped") {
-            $0.number("connections", registry.connectionCount)
+        log.write(.stopped) {
+            $0.number(.connections, registry.connectionCount)
             for (reason, count) in acceptor.admission.refused.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
-                $0.number("refused_\(reason.field)", count)
+                $0.number(LogField(reason), count)
             }
         }
     }

@@ -89,18 +89,23 @@ final class ProcessPool {
                 // Before the fork: the child closes the parent's end.
                 let own = ParentOwned(channel.giving, in: descriptors)
                 let pid = try launcher.launchPooled(slot: slot, channel.taking)
-                let member = Member(pid, slot: slot, own)
-                members[pid] = member
-                waiting.append(member)
+                insert(pid, slot: slot, own)
             } catch {
                 registry.releaseSlot(slot)
                 sizing.failed(at: now)
                 if error.call == "fork" { registry.statistics.forkFailed(error.name) }
-                log.write(failure: "fork failed", error)
+                log.write(failure: .forkFailed, error)
                 return false
             }
         }
         return missing(at: .now) > 0
+    }
+
+    /// A process waits at the other end of `channel`.
+    func insert(_ pid: ProcessID, slot: Int, _ channel: consuming ParentOwned<Descriptor>) {
+        let member = Member(pid, slot: slot, channel)
+        members[pid] = member
+        waiting.append(member)
     }
 
     /// A process that waited has died, and others may too.

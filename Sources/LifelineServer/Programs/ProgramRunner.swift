@@ -33,7 +33,6 @@ final class ProgramRunner: HandlerRunner {
         adoptOrphans()
     }
 
-    var width: Int { 1 }
     var judgesTime: Bool { true }
     var deadline: Instant? { mayGoOn ? Instant(sinceStart: .zero) : dialogue?.deadline }
     var isOver: Bool { dialogue?.isOver ?? true }
@@ -145,7 +144,7 @@ final class ProgramRunner: HandlerRunner {
             case .message(let bytes):
                 if !connection.send(bytes[...]) { dialogue?.messageWasRefused() }
             case .finished: connection.finished()
-            case .close(let violation): connection.stop(violation)
+            case .close(let cause): connection.stop(cause)
             case .log(let note): write(note)
             }
         }
@@ -153,7 +152,7 @@ final class ProgramRunner: HandlerRunner {
 
     /// A slow client makes the program wait, for as long as it takes anything at all.
     private func hasRoom(for step: ProgramSession.Step, on connection: borrowing ServerConnection) -> Bool {
-        guard connection.departure == nil, !connection.outbox.isEmpty else { return true }
+        guard !connection.isClosing, !connection.outbox.isEmpty else { return true }
         switch step {
         case .part(let id, let bytes, _): return bytes.isEmpty || connection.room(for: id) > 0
         case .message(let bytes): return connection.messageRoom.map { bytes.count <= $0 } ?? true

@@ -57,7 +57,7 @@ final class ServerReload {
             report(kept: kept)
             return .success(kept)
         } catch {
-            log.write(.error, "not reloaded") { $0.text("text", "\(error); the configuration stays as it was") }
+            log.write(.notReloaded) { $0.text(.text, "\(error); the configuration stays as it was") }
             return .failure(error)
         }
     }
@@ -68,7 +68,7 @@ final class ServerReload {
         let (options, kept) = (reloaded?.options ?? options).takenOver(by: self.options)
         let tokenFile: TokenFile?
         do throws(StartError) {
-            try options.checkPool(for: reloaded?.source)
+            try options.checkPool(against: reloaded?.source.againstReuse)
             tokenFile = try options.tokenFile.map { path throws(StartError) in try TokenFile(path, ownGroup: ownGroup) }
         } catch {
             throw ReloadError(error.description)
@@ -84,11 +84,11 @@ final class ServerReload {
     }
 
     private func report(kept: [String]) {
-        log.write(kept.isEmpty ? .info : .warning, "reloaded") {
-            if let tokenCount { $0.number("tokens", tokenCount) }
+        log.write(.reloaded, at: kept.isEmpty ? .info : .warning) {
+            if let tokenCount { $0.number(.tokens, tokenCount) }
             guard !kept.isEmpty else { return }
-            $0.text("kept", kept.joined(separator: ","))
-            $0.text("text", "a restart changes these; until then they stay as they were")
+            $0.text(.kept, kept.joined(separator: ","))
+            $0.text(.text, "a restart changes these; until then they stay as they were")
         }
         launcher.tokenFile?.checkPermissions(log)
     }

@@ -63,7 +63,7 @@ final class ParentShutdown {
         case .none: break
         case .drain: drain(at: now)
         case .end:
-            if drainDuration > .zero { report("drained") }
+            if drainDuration > .zero { report(.drained) }
             for child in registry.records { registry.send(.end, to: child.pid) }
         case .quit: quitAll(at: now)
         case .kill: killAll()
@@ -72,7 +72,7 @@ final class ParentShutdown {
 
     private func drain(at now: Instant) {
         registry.pool?.retireAll()
-        report("draining") { $0.seconds("over", drainDuration) }
+        report(.draining) { $0.seconds(.over, drainDuration) }
         let children = drainDuration > .zero ? registry.records.map(\.pid) : []
         schedule = DrainSchedule(of: children, over: drainDuration, from: now) { .random(in: 0..<1) }
         notifier.notify(.stopping(connections: registry.liveConnections))
@@ -82,7 +82,7 @@ final class ParentShutdown {
 
     private func quitAll(at now: Instant) {
         registry.pool?.retireAll()
-        report("quitting")
+        report(.quitting)
         notifier.notify(.stopping(connections: registry.liveConnections))
         schedule = DrainSchedule(of: [], over: .zero, from: now) { 0 }
         for child in registry.records { sendSignal(Signal.quit, to: child.pid) }
@@ -90,14 +90,14 @@ final class ParentShutdown {
     }
 
     private func killAll() {
-        log.write(.warning, "killing") { $0.number("children", registry.liveConnections) }
+        log.write(.killing) { $0.number(.children, registry.liveConnections) }
         for pid in registry.processes { sendSignal(Signal.kill, to: pid) }
         acceptor.closeListener()
     }
 
-    private func report(_ event: String, _ fields: (inout LogLine) -> Void = { _ in }) {
-        log.write(.info, event) {
-            $0.number("children", registry.liveConnections)
+    private func report(_ event: LogEvent, _ fields: (inout LogLine) -> Void = { _ in }) {
+        log.write(event) {
+            $0.number(.children, registry.liveConnections)
             fields(&$0)
         }
     }

@@ -34,6 +34,6 @@ struct Breach: CustomTestStringConvertible {
         // 8-2: a person is told what was wrong.
         #expect(close?.text.isEmpty == false && close?.text.count ?? 0 <= 512, sourceLocation: sourceLocation)
         try peer.takeEnd()
-        try server.log.line(with: "closed", "reason=\(code)", "peer=127.0.0.1:\(peer.localPort)")
+        try server.log.line(with: "closed", "reason=\(code)", "peer=127.0.0.1:\(peer.localPort) ")
     }
 }

@@ -72,6 +72,14 @@ extension RawPeer {
         return request
     }
 
+    /// Reads until the stream ends, in whatever way and behind whatever comes.
+    func readToEnd(within limit: Duration = patience) throws {
+        let deadline = SuspendingClock.now + limit
+        while ending == nil {
+            guard try read(until: deadline) else { throw Unexpected("the stream did not end within \(limit)") }
+        }
+    }
+
     /// The client leaves: CLOSE(NORMAL, last_id 0), which is answered.
     func seeOff(lastID: UInt32 = 0) throws {
         let close = try takeClose()

@@ -4,9 +4,7 @@ public func fuzzServerDecisions(_ start: UnsafePointer<UInt8>, _ count: Int) -> 
     ServerRun.fuzz(start, count)
 }
 
-extension ServerConnection: Living {
-    var isOver: Bool { departure?.isOver ?? false }
-}
+extension ServerConnection: Living {}
 
 private struct ServerRun: Run {
     var connection: ServerConnection
@@ -21,19 +19,17 @@ private struct ServerRun: Run {
     var mayForget = false
     /// The requests of which parts of the response were sent.
     var begun: Set<UInt32> = []
-    /// Whether the handler has something and has not come back from it; it gets the next only then, if `isAlone`.
+    /// Whether the handler has something and has not returned from it; it gets the next only then.
     var isBusy = false
-    let isAlone: Bool
     let answersAtOnce: Bool
     let heapBefore: Int
 
     init(_ setting: UInt8) {
         answersAtOnce = setting & 1 == 0
-        isAlone = setting & 16 != 0
         let terms = Terms(timeout: 1000, maxFrame: 256, maxMessage: 200, maxInFlight: 3, maxQueued: 400)
         heapBefore = heapBytes()
         connection = ServerConnection(
-            id: 1, terms: terms, handshakeTimeout: .seconds(2), acceptedAt: now, width: isAlone ? 1 : .max,
+            id: 1, terms: terms, handshakeTimeout: .seconds(2), acceptedAt: now,
             handlerTimeout: setting & 32 == 0 ? nil : .milliseconds(300))
         if setting & 2 != 0 {
             var hello = Preface.bytes
@@ -58,7 +54,7 @@ private struct ServerRun: Run {
             connection.endOfStream(at: now)
         case 11: wish(script.byte(), &script)
         case 12:
-            guard !pending.isEmpty else { return comeBack() }
+            guard !pending.isEmpty else { return handlerReturns() }
             let id = pending[Int(script.byte()) % pending.count]
             let length = Int(script.byte())
             if begun.contains(id) { send(length / 2, of: id, isLast: length % 2 == 1) } else { answer(id, length) }
@@ -66,7 +62,7 @@ private struct ServerRun: Run {
             guard !pending.isEmpty else { break }
             let id = pending.remove(at: Int(script.byte()) % pending.count)
             connection.fail(id, Failure(.handlerFailed, "no"))
-            comeBack()
+            handlerReturns()
         case 14:
             let message = Array(repeating: UInt8(0x62), count: Int(script.byte()) * 4)
             if connection.send(message[...]) { spoken += message.count + 64 }
@@ -83,10 +79,10 @@ private struct ServerRun: Run {
         case ..<64: connection.terminate(goAway, retryAfter: 700, at: now)
         case ..<80:
             connection.kick(at: now)
-            require(connection.departure != nil, "a client that was kicked is kept")
+            require(connection.isClosing, "a client that was kicked is kept")
         case ..<96: connection.quit(goAway, retryAfter: 700, at: now)
         case ..<112: connection.sendAway(goAway)
-        case ..<128: connection.stop(Violation(.handlerFailed, "no more"))
+        case ..<128: connection.stop(CloseCause(.handlerFailed, "no more"))
         case ..<160:
             guard let id = pending.last else { break }
             send(Int(script.byte()) / 2, of: id, isLast: false)
@@ -117,22 +113,22 @@ private struct ServerRun: Run {
             require(given.contains(id), "the handler does not know \(id), which was cancelled")
             return
         }
-        require(!isAlone || !isBusy, "the handler has not come back")
+        require(!isBusy, "the handler has not returned")
         isBusy = true
         switch event {
         case .opened(let hello): judge = Judge(from: .server, isShort: hello.short)
         case .request(let id, let bytes):
             require(given.insert(id).inserted, "request \(id) came twice")
-            require(connection.departure == nil, "request \(id) comes behind CLOSE")
+            require(!connection.isClosing, "request \(id) comes behind CLOSE")
             pending.append(id)
             if answersAtOnce { answer(id, bytes.count) }
             return
         case .message, .cancelled: break
         }
-        if answersAtOnce { comeBack() }
+        if answersAtOnce { handlerReturns() }
     }
 
-    private mutating func comeBack() {
+    private mutating func handlerReturns() {
         guard isBusy else { return }
         isBusy = false
         connection.finished()
@@ -157,14 +153,14 @@ private struct ServerRun: Run {
     private mutating func finish(_ id: UInt32) {
         guard let index = pending.firstIndex(of: id) else { return }
         pending.remove(at: index)
-        comeBack()
+        handlerReturns()
     }
 
     /// Each request is answered.
     mutating func prepareEnd() {
-        mayForget = connection.departure != nil
+        mayForget = connection.isClosing
         repeat {
-            if let id = pending.first { answer(id, 3) } else { comeBack() }
+            if let id = pending.first { answer(id, 3) } else { handlerReturns() }
             serve()
         } while isBusy || !pending.isEmpty
     }

@@ -186,9 +186,6 @@ struct Admission {
 }
 
 extension Admission.Reason {
-    /// Its name as the others of a line of the log are written.
-    var field: String { String(rawValue.map { $0 == "-" ? "_" : $0 }) }
-
     /// What CLOSE says.
     var code: Code {
         switch self {

@@ -49,4 +49,45 @@ struct ServerStatistics {
         for connection in living { sum.add(connection) }
         return sum
     }
+
+    /// The document that Prometheus reads.
+    ///
+    /// - Parameters:
+    ///   - living: What each living connection shows now.
+    ///   - pool: How many processes wait, and how many connections such processes got; nil without a pool.
+    ///   - refused: How many clients were refused, by reason.
+    ///   - uptime: How long the server has run.
+    ///   - version: The server's version.
+    func metrics(
+        living: some Collection<ConnectionStatistics>, pool: (waiting: Int, served: UInt64)? = nil,
+        refused: [Admission.Reason: UInt64], uptime: Duration, version: String
+    ) -> String {
+        var text = PrometheusText()
+        let traffic = traffic(with: living)
+        text.put(.info, [([version], 1)])
+        text.put(.uptime, Escaping.seconds(uptime))
+        text.put(.connectionsLive, living.count)
+        text.put(.connectionsAccepted, accepted)
+        text.put(
+            .connectionsRefused,
+            refused.sorted { $0.key.rawValue < $1.key.rawValue }.map { reason, count in
+                ([reason.code.description, reason.rawValue], count)
+            })
+        text.put(
+            .connectionsClosed,
+            closed.sorted { $0.key < $1.key }.map { ([$0.key.reason, $0.key.by], $0.value) })
+        if let pool {
+            text.put(.poolWaiting, pool.waiting)
+            text.put(.poolServed, pool.served)
+        }
+        text.put(.forksFailed, forksFailed.sorted { $0.key < $1.key }.map { ([$0.key], $0.value) })
+        text.put(.acceptsFailed, acceptsFailed.sorted { $0.key < $1.key }.map { ([$0.key], $0.value) })
+        text.put(.requests, traffic.requests)
+        text.put(.requestsInFlight, traffic.inFlight)
+        text.put(.receivedBytes, traffic.bytesIn)
+        text.put(.sentBytes, traffic.bytesOut)
+        text.put(.roundTrip, traffic.roundTrips)
+        text.put(.silentDropLateness, lateness)
+        return text.text
+    }
 }

@@ -19,7 +19,7 @@ struct ProgramSession {
         /// The next request or message can be taken.
         case finished
         /// There is no program any more: what is unanswered stays so, and the connection is closed.
-        case close(Violation)
+        case close(CloseCause)
         case log(Note)
     }
 
@@ -396,7 +396,7 @@ struct ProgramSession {
     /// With a reason where something is wrong.
     private mutating func close(_ reason: String?) {
         steps.append(
-            .close(reason.map { Violation(.handlerFailed, $0) } ?? Violation(.normal, "the program has ended")))
+            .close(reason.map { CloseCause(.handlerFailed, $0) } ?? CloseCause(.normal, "the program has ended")))
     }
 
     private mutating func discard(_ what: Discard) {

@@ -1,0 +1,213 @@
+import Basics
+import Posix
+import Synchronization
+
+/// Shared memory with a slot for each child. The child writes its slot without a system call. The parent reads it: to
+/// show the connection, to count handshakes under way, and to add up what a dead child has done. The parent trusts none
+/// of it.
+struct Scoreboard {
+    /// One connection's row: four lines of the cache, of which its process writes the first at each turn of its loop and
+    /// the others seldom. Each field has a whole value at any moment, and no order among the fields is promised.
+    struct Row: ~Copyable {
+        /// The bytes of the address space of a process that crashed, or 0. It stands first, so that the row's address is
+        /// its own: a signal handler writes it.
+        fileprivate let crashSize: Atomic<UInt64>
+        /// When bytes came last, in ticks, or 0.
+        fileprivate let heardAt: Atomic<UInt64>
+        fileprivate let requests: Atomic<UInt64>
+        fileprivate let bytesIn: Atomic<UInt64>
+        fileprivate let bytesOut: Atomic<UInt64>
+        fileprivate let inFlight: Atomic<UInt32>
+        fileprivate let activity: Atomic<UInt32>
+        fileprivate let request: Atomic<UInt32>
+        fileprivate let isFinished: Atomic<UInt32>
+        /// One more than the number of the reason why the connection ended, or 0.
+        fileprivate let closeReason: Atomic<UInt32>
+        fileprivate let closedBy: Atomic<UInt32>
+
+        /// In ticks, or 0.
+        fileprivate let roundTrip: Atomic<UInt64>
+        fileprivate let roundTripsSum: Atomic<UInt64>
+        /// One more than the ticks, or 0.
+        fileprivate let lateness: Atomic<UInt64>
+        fileprivate let roundTrips: InlineArray<16, Atomic<UInt32>>
+        fileprivate let hasGreeted: Atomic<UInt32>
+        fileprivate let nameLength: Atomic<UInt32>
+        fileprivate let name: InlineArray<64, Atomic<UInt8>>
+        /// Fills the last line: no two processes write the same one.
+        private let unused: InlineArray<4, UInt64>
+    }
+
+    /// One connection's row, as both processes reach it.
+    struct Slot {
+        let row: UnsafeMutablePointer<Row>
+    }
+
+    private let rows: UnsafeMutablePointer<Row>
+    /// The last `freeCount` that were given back, the next one last.
+    private let free: UnsafeMutablePointer<Int32>
+    private var freeCount = 0
+    private var used = 0
+
+    /// Maps `count` slots, which cost no memory until they are used (mmap(2)).
+    init(_ count: Int) throws(SystemError) {
+        rows = try sharedMemory(of: count, Row.self)
+        free = try ownMemory(of: count, Int32.self)
+    }
+
+    subscript(index: Int) -> Slot { Slot(row: rows + index) }
+
+    /// Takes an empty slot that is free; there must be one.
+    mutating func take() -> Int {
+        var index = used
+        if freeCount > 0 {
+            freeCount -= 1
+            index = Int(free[freeCount])
+        }
+        used = max(used, index + 1)
+        clear(index)
+        return index
+    }
+
+    /// Empties a slot that is taken, whose child writes nothing now.
+    func clear(_ index: Int) {
+        UnsafeMutableRawPointer(rows + index).initializeMemory(
+            as: UInt8.self, repeating: 0, count: MemoryLayout<Row>.stride)
+    }
+
+    /// Gives a slot back.
+    mutating func giveBack(_ index: Int) {
+        free[freeCount] = Int32(index)
+        freeCount += 1
+    }
+}
+
+extension Scoreboard.Slot {
+    /// The request that the handler works on, or 0.
+    var request: UInt32 {
+        get { row.pointee.request.load(ordering: .relaxed) }
+        nonmutating set { row.pointee.request.store(newValue, ordering: .relaxed) }
+    }
+    /// Whether the connection's process brought it to its proper end.
+    var isFinished: Bool {
+        get { row.pointee.isFinished.load(ordering: .relaxed) != 0 }
+        nonmutating set { row.pointee.isFinished.store(newValue ? 1 : 0, ordering: .relaxed) }
+    }
+    /// Whether the client has said HELLO.
+    var hasGreeted: Bool {
+        get { row.pointee.hasGreeted.load(ordering: .relaxed) != 0 }
+        nonmutating set { row.pointee.hasGreeted.store(newValue ? 1 : 0, ordering: .relaxed) }
+    }
+
+    /// The bytes of the process's address space when it crashed, or 0.
+    var crashSize: UInt64 { row.pointee.crashSize.load(ordering: .relaxed) }
+    /// Where a signal handler writes `crashSize`.
+    var crashSizeAddress: UnsafeMutablePointer<UInt64> {
+        UnsafeMutableRawPointer(row).assumingMemoryBound(to: UInt64.self)
+    }
+
+    /// When bytes came from the client last; nil before the first time.
+    var heardAt: Instant? {
+        get {
+            let ticks = row.pointee.heardAt.load(ordering: .relaxed)
+            return ticks == 0 ? nil : Instant(sinceStart: Scoreboard.Slot.duration(ticks))
+        }
+        nonmutating set {
+            let ticks = newValue.map { Scoreboard.Slot.ticks($0.sinceStart) } ?? 0
+            row.pointee.heardAt.store(ticks, ordering: .relaxed)
+        }
+    }
+
+    /// What a loop writes at each of its turns.
+    ///
+    /// - Parameters:
+    ///   - requests: Requests that have their ending.
+    ///   - bytesIn: Bytes that came.
+    ///   - bytesOut: Bytes that were sent.
+    ///   - inFlight: Requests without an ending.
+    ///   - activity: What the connection does.
+    func publish(
+        requests: UInt64, bytesIn: UInt64, bytesOut: UInt64, inFlight: UInt32, activity: ConnectionActivity
+    ) {
+        row.pointee.requests.store(requests, ordering: .relaxed)
+        row.pointee.bytesIn.store(bytesIn, ordering: .relaxed)
+        row.pointee.bytesOut.store(bytesOut, ordering: .relaxed)
+        row.pointee.inFlight.store(inFlight, ordering: .relaxed)
+        row.pointee.activity.store(activity.rawValue, ordering: .relaxed)
+    }
+
+    var requests: UInt64 { row.pointee.requests.load(ordering: .relaxed) }
+    var bytesIn: UInt64 { row.pointee.bytesIn.load(ordering: .relaxed) }
+    var bytesOut: UInt64 { row.pointee.bytesOut.load(ordering: .relaxed) }
+    var inFlight: UInt32 { row.pointee.inFlight.load(ordering: .relaxed) }
+    var activity: ConnectionActivity {
+        ConnectionActivity(rawValue: row.pointee.activity.load(ordering: .relaxed)) ?? .greeting
+    }
+
+    /// Why the connection ended, by a number, and which side said it; nil until it has.
+    var closeReason: (reason: UInt32, by: UInt32)? {
+        get {
+            let reason = row.pointee.closeReason.load(ordering: .relaxed)
+            return reason == 0 ? nil : (reason - 1, row.pointee.closedBy.load(ordering: .relaxed))
+        }
+        nonmutating set {
+            row.pointee.closedBy.store(newValue?.by ?? 0, ordering: .relaxed)
+            row.pointee.closeReason.store(newValue.map { $0.reason &+ 1 } ?? 0, ordering: .relaxed)
+        }
+    }
+
+    /// How late a silent client was dropped; nil where none was.
+    var lateness: Duration? {
+        get {
+            let ticks = row.pointee.lateness.load(ordering: .relaxed)
+            return ticks == 0 ? nil : Scoreboard.Slot.duration(ticks - 1)
+        }
+        nonmutating set {
+            let ticks = newValue.map { Scoreboard.Slot.ticks(max(.zero, $0)) &+ 1 } ?? 0
+            row.pointee.lateness.store(ticks, ordering: .relaxed)
+        }
+    }
+
+    /// The last round trip.
+    var roundTrip: Duration? {
+        let ticks = row.pointee.roundTrip.load(ordering: .relaxed)
+        return ticks == 0 ? nil : Scoreboard.Slot.duration(ticks)
+    }
+    /// The sum of all round trips.
+    var roundTripsSum: Duration { Scoreboard.Slot.duration(row.pointee.roundTripsSum.load(ordering: .relaxed)) }
+    /// How many round trips were counted in each bucket of `Histogram`.
+    var roundTrips: [UInt32] {
+        (0..<row.pointee.roundTrips.count).map { row.pointee.roundTrips[$0].load(ordering: .relaxed) }
+    }
+
+    /// Adds a round trip that was proved. One process writes the row, so nothing is lost between load and store.
+    func add(roundTrip time: Duration) {
+        let ticks = max(1, Scoreboard.Slot.ticks(time))
+        let bucket = Histogram.bucket(of: time)
+        let sum = row.pointee.roundTripsSum.load(ordering: .relaxed)
+        let count = row.pointee.roundTrips[bucket].load(ordering: .relaxed)
+        row.pointee.roundTrip.store(ticks, ordering: .relaxed)
+        row.pointee.roundTripsSum.store(sum &+ ticks, ordering: .relaxed)
+        row.pointee.roundTrips[bucket].store(count &+ 1, ordering: .relaxed)
+    }
+
+    /// The client's name for itself: the first 64 bytes of it.
+    var name: [UInt8] {
+        get {
+            let length = min(Int(row.pointee.nameLength.load(ordering: .relaxed)), row.pointee.name.count)
+            return (0..<length).map { row.pointee.name[$0].load(ordering: .relaxed) }
+        }
+        nonmutating set {
+            let length = min(newValue.count, row.pointee.name.count)
+            for index in 0..<length { row.pointee.name[index].store(newValue[index], ordering: .relaxed) }
+            row.pointee.nameLength.store(UInt32(length), ordering: .relaxed)
+        }
+    }
+
+    // A shift costs nothing, where nanoseconds would cost a division of 128 bits. A tick is 2^30 attoseconds, 1.07 ns,
+    // and one store.
+    private static func ticks(_ duration: Duration) -> UInt64 {
+        UInt64(truncatingIfNeeded: duration.attoseconds >> 30)
+    }
+    private static func duration(_ ticks: UInt64) -> Duration { Duration(attoseconds: Int128(ticks) << 30) }
+}
