@@ -11,7 +11,7 @@ package final class Trace {
         /// Since the trace began.
         package let at: Duration
         package let bytes: [UInt8]
-        package let ending: RawPeer.Ending?
+        package let ending: RawPeer.StreamEnd?
     }
 
     package let start = SuspendingClock.now
@@ -19,7 +19,7 @@ package final class Trace {
 
     package init() {}
 
-    func note(_ direction: Direction, _ bytes: ArraySlice<UInt8>, ending: RawPeer.Ending? = nil) {
+    func note(_ direction: Direction, _ bytes: ArraySlice<UInt8>, ending: RawPeer.StreamEnd? = nil) {
         entries.append(Entry(direction: direction, at: start.age, bytes: Array(bytes), ending: ending))
     }
 }
@@ -41,7 +41,7 @@ package final class RawPeer {
     /// More where much runs at the same time.
     package static let secondsOfPatience = Atomic(5)
 
-    package enum Ending: Equatable, Sendable {
+    package enum StreamEnd: Equatable, Sendable {
         /// The other side shut down its writing.
         case end
         /// The connection was reset.
@@ -55,7 +55,7 @@ package final class RawPeer {
     /// What has come and has not been taken.
     package private(set) var unread: ArraySlice<UInt8> = []
     /// How the stream has ended, if it has.
-    package private(set) var ending: Ending?
+    package private(set) var ending: StreamEnd?
     /// When bytes came last.
     package private(set) var heardAt = SuspendingClock.now
     /// How many bytes have come.

@@ -2,7 +2,7 @@ import Testing
 
 @testable import LoadGenerator
 
-@Suite("The histogram of latencies") struct HistogramTests {
+@Suite("The histogram of latencies") struct LatencyHistogramTests {
     @Test("A bucket is at most 1/128 of its times wide, and every time is in the bucket that counts it")
     func buckets() {
         var random = SeededRandom(seed: 7)
@@ -68,7 +68,7 @@ import Testing
     }
 }
 
-@Suite("Numbers for people") struct WordsTests {
+@Suite("Numbers for people") struct NumberFormatTests {
     @Test("Times have three digits and a unit")
     func times() {
         for (time, text): (Int64, String) in [

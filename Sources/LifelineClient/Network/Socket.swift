@@ -5,9 +5,7 @@ final class Socket {
     /// The key of its events, unique among all sockets of the process.
     let key: UInt64
     private var transport: ClientTransport
-    /// The readiness that the last read and the last write asked for.
-    private var readNeeds = SocketReadiness.read
-    private var writeNeeds = SocketReadiness.write
+    private var interest = SocketInterest()
     /// Whether the loop watches for room to write, as well as for bytes to read.
     var watchesWriting: Bool
 
@@ -27,13 +25,13 @@ final class Socket {
 
     func read(into buffer: inout [UInt8]) throws(TransportError) -> TransportResult {
         let result = try transport.read(into: &buffer)
-        readNeeds = if case .wouldBlock(let readiness) = result { readiness } else { .read }
+        interest.noteRead(result)
         return result
     }
 
     func write(_ bytes: ArraySlice<UInt8>) throws(TransportError) -> TransportResult {
         let result = try transport.write(bytes)
-        writeNeeds = if case .wouldBlock(let readiness) = result { readiness } else { .write }
+        interest.noteWrite(result)
         return result
     }
 
@@ -45,8 +43,10 @@ final class Socket {
     func shutdownWriting() { transport.shutdownWriting() }
 
     /// Whether `event` lets a read go on.
-    func canRead(after event: ReadyEvent) -> Bool { readNeeds == .read ? event.isReadable : event.isWritable }
+    func canRead(after event: ReadyEvent) -> Bool {
+        interest.canRead(isReadable: event.isReadable, isWritable: event.isWritable)
+    }
 
     /// Whether the loop has to watch for room to write. `hasUnsent` says whether bytes wait to be written.
-    func needsWriting(hasUnsent: Bool) -> Bool { readNeeds == .write || (hasUnsent && writeNeeds == .write) }
+    func needsWriting(hasUnsent: Bool) -> Bool { interest.needsWriting(hasUnsent: hasUnsent) }
 }

@@ -1,13 +1,13 @@
 import RawWire
 
-/// What a case against a client stands on: it starts the client, and is its server.
+/// The bench of a case against a client: it starts the client, and acts as its server.
 final class ClientBench: TestBench {
     /// How a connection is made by the client under test.
     enum Mode: String { case long, short }
 
     private let command: [String]
     private let listener: RawListener
-    /// All that was started; the last one is the one that is asked.
+    /// All clients of the case; requests go to the last one.
     private var clients: [(process: Spawned, input: ClientInput)] = []
 
     /// A bench with a listener of its own; `command` is what --help says of it.
@@ -116,7 +116,7 @@ final class ClientBench: TestBench {
     }
 
     /// Sends what breaks a rule on an open connection with a request in flight, and expects to be dropped with `code`.
-    func expectDrop(for bytes: [UInt8], _ code: Code = .protocolError) throws {
+    func expectDrop(for bytes: [UInt8], _ code: RawCode = .protocolError) throws {
         let (peer, _) = try open(.long, "hello")
         try takeRequest(on: peer)
         try send(bytes, on: peer)
@@ -124,7 +124,7 @@ final class ClientBench: TestBench {
     }
 
     /// Answers the greeting with `bytes` in place of a preface and WELCOME, and expects to be dropped with `code`.
-    func expectRefusal(of bytes: [UInt8], _ code: Code) throws {
+    func expectRefusal(of bytes: [UInt8], _ code: RawCode) throws {
         try start(.long, "hello")
         let peer = try accept()
         try peer.takePreface()
@@ -138,7 +138,7 @@ final class ClientBench: TestBench {
     /// Every CLOSE of a client is judged as a frame too.
     @discardableResult
     override func expectClose(
-        of peer: RawPeer, _ code: Code, within limit: Duration = RawPeer.patience,
+        of peer: RawPeer, _ code: RawCode, within limit: Duration = RawPeer.patience,
         before complaint: (RawFrame) -> String? = { _ in nil }
     ) throws -> Notice? {
         let close = try super.expectClose(of: peer, code, within: limit) { frame in

@@ -39,7 +39,7 @@ extension Report {
             """
     }
 
-    private func details(_ verdict: Verdict) -> String {
+    private func details(_ verdict: CaseVerdict) -> String {
         var parts: [String] = []
         if !verdict.complaint.isEmpty { parts.append("<p class=\"complaint\">\(escaped(verdict.complaint))</p>") }
         if case .skipped(let reason) = verdict.behaviour { parts.append("<p>\(escaped(reason))</p>") }

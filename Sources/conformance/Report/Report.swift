@@ -1,19 +1,19 @@
 import RawWire
 
-/// The result of a run, and the numbers in it.
+/// The report of a run: a summary for people, JSON, and JUnit.
 struct Report: Sendable {
     /// What was judged: `server 127.0.0.1:7400`, or `client COMMAND`.
     let subject: String
-    let outcomes: [Outcome]
+    let outcomes: [CaseOutcome]
     let took: Duration
     /// Whether a failed SHOULD counts.
     let isStrict: Bool
 
-    var passed: [Outcome] { outcomes.filter(\.verdict.isPassed) }
-    var skipped: [Outcome] { outcomes.filter(\.verdict.isSkipped) }
-    var failed: [Outcome] { outcomes.filter { !$0.verdict.isPassed && !$0.verdict.isSkipped } }
-    /// What decides about the exit status.
-    var faults: [Outcome] { failed.filter { isStrict || $0.level == .must } }
+    var passed: [CaseOutcome] { outcomes.filter(\.verdict.isPassed) }
+    var skipped: [CaseOutcome] { outcomes.filter(\.verdict.isSkipped) }
+    var failed: [CaseOutcome] { outcomes.filter { !$0.verdict.isPassed && !$0.verdict.isSkipped } }
+    /// The failures that decide the exit status.
+    var faults: [CaseOutcome] { failed.filter { isStrict || $0.level == .must } }
 
     /// The last lines: what failed, the lateness that was measured, and the numbers.
     var summary: String {
@@ -51,7 +51,7 @@ func short(_ duration: Duration) -> String {
     return milliseconds < 1000 ? "\(rounded(milliseconds)) ms" : "\(rounded(milliseconds / 1000)) s"
 }
 
-extension Outcome {
+extension CaseOutcome {
     /// The line in the terminal.
     var line: String {
         let mark = verdict.isSkipped ? "-" : verdict.isPassed ? "ok" : "FAILED"

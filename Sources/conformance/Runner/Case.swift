@@ -6,7 +6,7 @@ enum Level: String, Sendable {
     case should = "SHOULD"
 }
 
-/// One thing that an implementation has to do, and the way to see whether it does.
+/// A test case: one requirement, and the code that checks it.
 struct Case<TestBench>: Sendable {
     /// By section of Protocol.md: `5.5/2`.
     let id: String
@@ -15,7 +15,7 @@ struct Case<TestBench>: Sendable {
     let level: Level
     /// What is proved, in a sentence; it is the message of a failure too.
     let sentence: String
-    /// Does it; a throw is a failure of the behaviour.
+    /// Runs the case. A thrown error is a failure of the behaviour.
     let run: @Sendable (TestBench) throws -> Void
 
     init(
@@ -32,8 +32,8 @@ struct Case<TestBench>: Sendable {
     var section: String { String(id.prefix { $0 != "/" }) }
 }
 
-/// How an implementation did in one case: what it did, and, judged apart from that, how it closed.
-struct Verdict: Sendable {
+/// The verdict on one case: what the implementation did, and, judged apart from that, how it closed the connection.
+struct CaseVerdict: Sendable {
     enum Behaviour: Sendable, Equatable {
         case right
         /// What was expected, and what came.
@@ -52,7 +52,7 @@ struct Verdict: Sendable {
         case unclean(String)
     }
 
-    /// A promise about time that was measured.
+    /// The samples of a time that the protocol bounds.
     struct Measurement: Sendable {
         let what: String
         let earliest: Duration
@@ -74,7 +74,7 @@ struct Verdict: Sendable {
         return closing == .right || closing == .notJudged
     }
 
-    /// What was wrong, in a sentence; empty where nothing was.
+    /// What was wrong, in a sentence; empty where the case passed.
     var complaint: String {
         var parts: [String] = []
         if case .wrong(let text) = behaviour { parts.append(text) }
@@ -86,7 +86,7 @@ struct Verdict: Sendable {
     }
 }
 
-/// Thrown by a case that cannot be tried with what it was given.
+/// Thrown by a case that this run cannot test, with the reason.
 struct Skip: Error {
     let reason: String
     init(_ reason: String) { self.reason = reason }

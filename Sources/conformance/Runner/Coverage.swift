@@ -1,6 +1,6 @@
 import Posix
 
-/// Which requirements of Protocol.md have a case, and which cannot have one.
+/// Finds the requirements of Protocol.md with and without a case.
 enum Coverage {
     /// The numbers of all requirements in `document`: they stand in bold, like `**5.5-1**`.
     static func requirements(in document: String) -> [String] {

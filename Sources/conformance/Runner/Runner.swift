@@ -2,31 +2,30 @@ import Posix
 import RawWire
 import Synchronization
 
-/// What one case came to.
-struct Outcome: Sendable {
+/// The result of one case.
+struct CaseOutcome: Sendable {
     let id: String
     let requirement: String
     let level: Level
     let sentence: String
-    let verdict: Verdict
+    let verdict: CaseVerdict
 }
 
-/// Runs cases, several at a time if asked, and tells of each as it ends.
+/// Runs cases, up to `jobs` at a time, and reports each one at its end.
 ///
-/// Whatever a case meets is its verdict, never the suite's end: a refused dial, a crash and a hang are failures of the
-/// case in which they were seen.
+/// A failure never ends the suite: a refused connection, a crash or a hang counts as a failure of its case.
 struct Runner<B: TestBench>: Sendable {
     let cases: [Case<B>]
     let jobs: Int
-    /// A bench for one case.
+    /// Creates the bench of a case.
     let bench: @Sendable () throws -> B
-    /// Whether the implementation still works after a case; throws where it does not.
+    /// Checks after a case that the implementation still works; throws where it does not.
     let probe: @Sendable (B) throws -> Void
-    let progress: @Sendable (Outcome) -> Void
+    let progress: @Sendable (CaseOutcome) -> Void
 
-    private final class Shared: Sendable {
+    private final class State: Sendable {
         let next = Mutex(0)
-        let outcomes: Mutex<[Outcome?]>
+        let outcomes: Mutex<[CaseOutcome?]>
         let running: Mutex<Int>
         let allDone: Descriptor
 
@@ -37,39 +36,39 @@ struct Runner<B: TestBench>: Sendable {
         }
     }
 
-    func run() throws -> [Outcome] {
-        let shared = try Shared(cases: cases.count, jobs: jobs)
-        for _ in 1..<max(1, jobs) { try startThread(named: "cases") { work(shared) } }
-        work(shared)
-        var entries = [PollEntry(shared.allDone.number)]
+    func run() throws -> [CaseOutcome] {
+        let state = try State(cases: cases.count, jobs: jobs)
+        for _ in 1..<max(1, jobs) { try startThread(named: "cases") { work(state) } }
+        work(state)
+        var entries = [PollEntry(state.allDone.number)]
         try poll(&entries, until: nil)
-        return shared.outcomes.withLock { $0.compactMap { $0 } }
+        return state.outcomes.withLock { $0.compactMap { $0 } }
     }
 
-    private func work(_ shared: Shared) {
-        while let index = shared.next.withLock({ next -> Int? in
+    private func work(_ state: State) {
+        while let index = state.next.withLock({ next -> Int? in
             guard next < cases.count else { return nil }
             defer { next += 1 }
             return next
         }) {
             let outcome = run(cases[index])
-            shared.outcomes.withLock { $0[index] = outcome }
+            state.outcomes.withLock { $0[index] = outcome }
             progress(outcome)
         }
-        let isLast = shared.running.withLock { running in
+        let isLast = state.running.withLock { running in
             running -= 1
             return running == 0
         }
-        if isLast { shared.allDone.wakeUp() }
+        if isLast { state.allDone.wakeUp() }
     }
 
-    private func run(_ tried: Case<B>) -> Outcome {
+    private func run(_ tried: Case<B>) -> CaseOutcome {
         let start = SuspendingClock.now
         let bench: B
         do {
             bench = try self.bench()
         } catch {
-            var verdict = Verdict()
+            var verdict = CaseVerdict()
             verdict.behaviour = .wrong("\(error)")
             return outcome(of: tried, verdict)
         }
@@ -90,8 +89,8 @@ struct Runner<B: TestBench>: Sendable {
         return outcome(of: tried, verdict)
     }
 
-    private func outcome(of tried: Case<B>, _ verdict: Verdict) -> Outcome {
-        Outcome(
+    private func outcome(of tried: Case<B>, _ verdict: CaseVerdict) -> CaseOutcome {
+        CaseOutcome(
             id: tried.id, requirement: tried.requirement, level: tried.level, sentence: tried.sentence,
             verdict: verdict)
     }

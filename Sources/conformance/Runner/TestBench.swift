@@ -1,9 +1,9 @@
 import Posix
 import RawWire
 
-/// The durations of a run: all that a case waits for is made of these, so that one factor scales the suite.
+/// The durations of a run. All waits of the cases derive from them, so that one factor scales the suite.
 struct Times: Sendable {
-    /// What the suite multiplies its times with.
+    /// The factor of --scale.
     let scale: Double
 
     /// The dead_after that cases ask for, in milliseconds: never under the least of the protocol.
@@ -19,12 +19,12 @@ struct Times: Sendable {
     }
 }
 
-/// What the cases of both directions stand on: it judges, and keeps what was seen for the report.
+/// The base of both benches: it sends bytes, judges what comes, and keeps the traces for the report.
 class TestBench {
     let times: Times
-    /// How many bytes are handed to the kernel at once; nil is all of them.
+    /// The number of bytes for each send(2); nil sends all at once.
     let chop: Int?
-    private(set) var verdict = Verdict()
+    private(set) var verdict = CaseVerdict()
     private var traces: [Trace] = []
 
     init(times: Times, chop: Int?) {
@@ -33,12 +33,12 @@ class TestBench {
     }
 
     /// The verdict, with the traces of all connections.
-    func finished() -> Verdict {
+    func finished() -> CaseVerdict {
         verdict.traces = traces.map(\.entries)
         return verdict
     }
 
-    /// From now on the report shows what goes over `peer`.
+    /// Traces the bytes of `peer` for the report.
     func trace(_ peer: RawPeer) -> RawPeer {
         let trace = Trace()
         peer.trace = trace
@@ -50,7 +50,7 @@ class TestBench {
 
     func send(_ frames: RawFrame..., on peer: RawPeer) throws { try send(frames.flatMap(\.bytes), on: peer) }
 
-    /// Sends `bytes`, cut as the run asks for.
+    /// Sends `bytes`, in pieces of `chop`.
     func send(_ bytes: [UInt8], on peer: RawPeer) throws {
         guard let chop else { return try peer.send(bytes) }
         var rest = bytes[...]
@@ -77,7 +77,7 @@ class TestBench {
     /// The dropped connection: nothing but heartbeats may come before CLOSE, which must carry `code`.
     @discardableResult
     func expectDrop(
-        of peer: RawPeer, _ code: Code, within limit: Duration = RawPeer.patience
+        of peer: RawPeer, _ code: RawCode, within limit: Duration = RawPeer.patience
     ) throws -> Notice? {
         let close = try expectClose(of: peer, code, within: limit) { frame in
             frame.type == .ping ? nil : "expected CLOSE(\(code)), got \(frame)"
@@ -91,7 +91,7 @@ class TestBench {
     /// CLOSE with `code`, then the end of the stream; what comes before it is judged by `complaint`.
     @discardableResult
     func expectClose(
-        of peer: RawPeer, _ code: Code, within limit: Duration = RawPeer.patience,
+        of peer: RawPeer, _ code: RawCode, within limit: Duration = RawPeer.patience,
         before complaint: (RawFrame) -> String? = { _ in nil }
     ) throws -> Notice? {
         let deadline = SuspendingClock.now + limit
@@ -131,7 +131,7 @@ class TestBench {
         var taken: [Duration] = []
         defer {
             verdict.measurements.append(
-                Verdict.Measurement(what: what, earliest: earliest, latest: latest, samples: taken))
+                CaseVerdict.Measurement(what: what, earliest: earliest, latest: latest, samples: taken))
         }
         for _ in 0..<samples {
             let sample = try measure()

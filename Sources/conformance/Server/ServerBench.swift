@@ -1,8 +1,8 @@
 import RawWire
 
-/// What a case against a server stands on: it connects, greets, and asks.
+/// The bench of a case against a server: it connects, greets, and sends requests.
 final class ServerBench: TestBench {
-    /// What the suite was told of the server's configuration, which the wire does not say.
+    /// The server's configuration as the command line states it; the wire does not show it.
     struct Known: Sendable {
         var handshakeTimeout = Duration.seconds(10)
         /// The server's limit on connections; nil where it is not known, and the cases about it are skipped.
@@ -87,7 +87,8 @@ final class ServerBench: TestBench {
 
     /// Sends what breaks a rule on an open connection, and expects to be dropped with `code`.
     func expectDrop(
-        for bytes: [UInt8], _ code: Code = .protocolError, after opening: [RawFrame] = [], _ hello: RawFrame = .hello()
+        for bytes: [UInt8], _ code: RawCode = .protocolError, after opening: [RawFrame] = [],
+        _ hello: RawFrame = .hello()
     ) throws {
         let (peer, _) = try open(hello)
         try send(opening.flatMap(\.bytes) + bytes, on: peer)
@@ -98,7 +99,7 @@ final class ServerBench: TestBench {
     }
 
     /// Sends what breaks a rule in place of a greeting that the server accepts, and expects to be dropped with `code`.
-    func expectRefusal(of bytes: [UInt8], _ code: Code) throws {
+    func expectRefusal(of bytes: [UInt8], _ code: RawCode) throws {
         let peer = try connect()
         try send(bytes, on: peer)
         try peer.takePreface()

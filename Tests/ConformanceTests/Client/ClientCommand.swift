@@ -51,7 +51,7 @@ extension Live.Client {
 
         @Test("A server that turns clients away for good or for now: 77, 75", arguments: ["long", "short"])
         func turnedAway(_ mode: String) throws {
-            for (code, status) in [(Code.unauthorized, Int32(77)), (.busy, 75), (.shuttingDown, 75)] {
+            for (code, status) in [(RawCode.unauthorized, Int32(77)), (.busy, 75), (.shuttingDown, 75)] {
                 try withClient("--mode", mode, "--retries", "1", "x") { listener, client in
                     for _ in 0..<(code == .unauthorized ? 1 : 2) {
                         let peer = try listener.accept()

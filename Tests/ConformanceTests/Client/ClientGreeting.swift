@@ -186,7 +186,8 @@ extension Live.Client {
                 #expect(try peer.next() == .pong(4))
                 let two = try peer.next(.request)
                 try peer.send(
-                    .response(two.id, Array("half".utf8), more: true), .failure(two.id, Code(number: 999), "odd code"),
+                    .response(two.id, Array("half".utf8), more: true),
+                    .failure(two.id, RawCode(number: 999), "odd code"),
                     chop: chop)
                 try peer.seeOff(lastID: two.id)
                 try client.expectStatus(70)

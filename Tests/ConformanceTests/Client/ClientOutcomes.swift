@@ -101,9 +101,9 @@ extension Live.Client {
         @Test(
             "7.7-1 FAILURE is told with its code and text, and the connection goes on",
             arguments: [
-                Code.handlerFailed, .internalError, .messageTooLarge, .cancelled, .normal, Code(number: 65535),
+                RawCode.handlerFailed, .internalError, .messageTooLarge, .cancelled, .normal, RawCode(number: 65535),
             ])
-        func failed(_ code: Code) throws {
+        func failed(_ code: RawCode) throws {
             try withClient("one", "two") { listener, client in
                 let peer = try listener.accept()
                 try peer.greet()

@@ -4,13 +4,13 @@ import RawWire
 /// A fault of a server, and the code with which the client has to answer it.
 struct ServerFault: CustomTestStringConvertible, Sendable {
     let testDescription: String
-    let code: Code
+    let code: RawCode
     /// What the server says, from the first byte that is wrong or leads to it, and not a byte more than is needed.
     let bytes: [UInt8]
     var mode = "long"
 
     /// Whole frames, of which the last is wrong.
-    init(_ row: String, _ code: Code, _ frames: RawFrame...) {
+    init(_ row: String, _ code: RawCode, _ frames: RawFrame...) {
         self.init(row, code, bytes: frames.flatMap(\.bytes))
     }
 
@@ -19,13 +19,13 @@ struct ServerFault: CustomTestStringConvertible, Sendable {
         self.init(row, .protocolError, bytes: frames.flatMap(\.bytes))
     }
 
-    init(_ row: String, _ code: Code, bytes: [UInt8], mode: String = "long") {
+    init(_ row: String, _ code: RawCode, bytes: [UInt8], mode: String = "long") {
         (testDescription, self.code, self.bytes, self.mode) = (row, code, bytes, mode)
     }
 
     /// A frame whose header alone is wrong: nothing of its payload is sent.
     static func header(
-        _ row: String, code: Code = .protocolError, _ frame: RawFrame, length: Int? = nil, after: RawFrame...,
+        _ row: String, code: RawCode = .protocolError, _ frame: RawFrame, length: Int? = nil, after: RawFrame...,
         mode: String = "long"
     ) -> ServerFault {
         let header = frame.with { $0.claimedLength = length.map(UInt32.init) ?? UInt32($0.payload.count) }

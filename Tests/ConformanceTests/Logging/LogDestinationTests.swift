@@ -229,7 +229,7 @@ extension Live.Logging.LogDestinations {
         try withServer("--log-flood", "2") { server in
             for code in UInt16(1000)..<1010 {
                 let peer = try server.open()
-                try peer.send(.close(Code(number: code), ""))
+                try peer.send(.close(RawCode(number: code), ""))
                 try peer.takeClose()
                 peer.close()
             }

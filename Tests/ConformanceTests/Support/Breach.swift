@@ -5,14 +5,14 @@ import RawWire
 struct Breach: CustomTestStringConvertible {
     let sentence: String
     let bytes: [UInt8]
-    let code: Code
+    let code: RawCode
     let testDescription: String
 
-    init(_ number: String, _ sentence: String, _ frames: RawFrame..., code: Code = .protocolError) {
+    init(_ number: String, _ sentence: String, _ frames: RawFrame..., code: RawCode = .protocolError) {
         self.init(number, sentence, frames.flatMap(\.bytes), code: code)
     }
 
-    init(_ number: String, _ sentence: String, _ bytes: [UInt8], code: Code = .protocolError) {
+    init(_ number: String, _ sentence: String, _ bytes: [UInt8], code: RawCode = .protocolError) {
         self.sentence = sentence
         self.bytes = bytes
         self.code = code

@@ -91,7 +91,7 @@ extension RawPeer {
     /// CLOSE with which the client drops this server; it then reads on until this side ends.
     @discardableResult
     func takeDrop(
-        _ code: Code, within limit: Duration = patience, sourceLocation: SourceLocation = #_sourceLocation
+        _ code: RawCode, within limit: Duration = patience, sourceLocation: SourceLocation = #_sourceLocation
     ) throws -> Notice {
         let close = try takeClose(within: limit)
         #expect(close.code == code, "8: \(close)", sourceLocation: sourceLocation)

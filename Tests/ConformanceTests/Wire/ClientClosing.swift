@@ -41,7 +41,9 @@ extension Live.Wire {
                 // Both ports: others have had one of these numbers, and their places are still kept.
                 let server = listener.address.port
                 #expect(
-                    !TCPTable.entries.contains { $0.localPort == port && $0.remotePort == server && $0.state == 6 },
+                    !TCPTable.entries(with: port).contains {
+                        $0.localPort == port && $0.remotePort == server && $0.state == 6
+                    },
                     "2.2")
             }
         }
@@ -75,9 +77,9 @@ extension Live.Wire {
         @Test(
             "7.1-6, 7.1-2 CLOSE is answered with CLOSE(NORMAL) at once, and then the client's stream ends",
             arguments: [
-                Code.normal, .shuttingDown, .internalError, Code(number: 4711),
+                RawCode.normal, .shuttingDown, .internalError, RawCode(number: 4711),
             ])
-        func answered(_ code: Code) throws {
+        func answered(_ code: RawCode) throws {
             try withClient("--retries", "0", "--hold", "10", "x") { listener, client in
                 let peer = try listener.accept()
                 try peer.greet()
@@ -189,7 +191,7 @@ extension Live.Wire {
             try withClient("x") { listener, client in
                 let first = try listener.accept()
                 try first.takeHello()
-                let code = how == "busy" ? Code.busy : .shuttingDown
+                let code = how == "busy" ? RawCode.busy : .shuttingDown
                 let sentAt = SuspendingClock.now
                 try first.send(RawFrame.preface + RawFrame.close(code, retryAfter: 250).bytes)
                 try first.takeDrop(.normal)

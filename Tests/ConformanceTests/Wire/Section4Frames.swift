@@ -24,7 +24,7 @@ extension Live.Wire.Frames {
         try withServer { server in
             for number: UInt16 in [21, 1000, .max] {
                 let peer = try server.open()
-                try peer.send(.close(Code(number: number), "news"))
+                try peer.send(.close(RawCode(number: number), "news"))
                 #expect(try peer.takeClose().code == .normal)
                 try server.log.line(with: "closed", "peer=127.0.0.1:\(peer.localPort) ", "\(number)")
             }

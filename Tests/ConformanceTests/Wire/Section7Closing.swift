@@ -135,7 +135,7 @@ extension Live.Wire.Closing {
     }
 
     /// What is sent, the endings that it is owed, and the code.
-    static let ends: [(sentence: String, bytes: [UInt8], endings: [UInt32], code: Code)] = [
+    static let ends: [(sentence: String, bytes: [UInt8], endings: [UInt32], code: RawCode)] = [
         ("7.2-3 right behind HELLO", [], [], .normal),
         ("7.2-3 behind two requests", RawFrame.request(1).bytes + RawFrame.request(2).bytes, [1, 2], .normal),
         ("7.2-3 behind a MESSAGE", RawFrame.message([1]).bytes, [], .normal),

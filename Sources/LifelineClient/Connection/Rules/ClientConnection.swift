@@ -31,7 +31,7 @@ struct ClientConnection: Sendable {
     private(set) var outbox = Outbox()
     private var decoder: FrameDecoder
     private var assembler = MessageAssembler()
-    private var liveness: ClientHeartbeat
+    private var heartbeat: ClientHeartbeat
     private var requests = InFlightRequests()
     /// The response that has begun and not ended.
     private var openResponse: UInt32?
@@ -47,7 +47,7 @@ struct ClientConnection: Sendable {
         self.hello = hello
         decoder = FrameDecoder(
             from: .server, maxFrame: hello.maxFrame, maxMessage: hello.maxMessage, isShort: hello.short)
-        liveness = ClientHeartbeat(connectedAt: now, handshakeTimeout: handshakeTimeout, random: random)
+        heartbeat = ClientHeartbeat(connectedAt: now, handshakeTimeout: handshakeTimeout, random: random)
         outbox.greet(hello)
     }
 
@@ -91,7 +91,7 @@ struct ClientConnection: Sendable {
         guard requests.contains(id), lingeringClose == nil else { return false }
         if outbox.withdraw(id) {
             // It may have held the last byte that the kernel had not accepted.
-            liveness.wrote(any: false, waiting: !outbox.isEmpty, at: now)
+            heartbeat.wrote(any: false, waiting: !outbox.isEmpty, at: now)
             forget(id)
             return true
         }
@@ -115,7 +115,6 @@ struct ClientConnection: Sendable {
     /// Closes the connection in order: CLOSE(NORMAL) follows what is queued (section 7.1).
     mutating func close(at now: Instant) {
         guard lingeringClose == nil else { return }
-        requests.decideFates(outbox, closeLastID: nil)
         startClosing(.orderly(peerIsDone: false))
         outbox.close(Close(.normal))
     }
@@ -123,23 +122,23 @@ struct ClientConnection: Sendable {
     // MARK: Time
 
     /// The event loop runs again, perhaps long after `deadline`.
-    mutating func resumed(at now: Instant) { liveness.woke(at: now) }
+    mutating func resumed(at now: Instant) { heartbeat.resumed(at: now) }
 
     var deadline: Instant? {
         guard let lingeringClose else {
-            return earlier(liveness.deadline, heldCancels.isEmpty ? nil : cancels?.nextToken(at: .distantPast))
+            return earlier(heartbeat.deadline, heldCancels.isEmpty ? nil : cancels?.nextToken(at: .distantPast))
         }
         // An orderly close has the deadline of a slow reader until CLOSE is written; a drop has a deadline of its own.
-        return lingeringClose.isFlushing ? lingeringClose.deadline ?? liveness.deadline : lingeringClose.deadline
+        return lingeringClose.isFlushing ? lingeringClose.deadline ?? heartbeat.deadline : lingeringClose.deadline
     }
 
     /// Does what is due at `now`. Call it until it returns nil.
     mutating func enforceDeadlines(at now: Instant) -> Event? {
         guard lingeringClose == nil else {
-            lingeringClose?.woke(at: now)
+            lingeringClose?.resumed(at: now)
             // An orderly close ends early where the server reads too slowly, or its WELCOME is late.
             if let lingeringClose, lingeringClose.isFlushing, lingeringClose.deadline == nil,
-                case .drop = liveness.verdict(at: now)
+                case .drop = heartbeat.verdict(at: now)
             {
                 self.lingeringClose?.giveUp()
             }
@@ -147,7 +146,7 @@ struct ClientConnection: Sendable {
         }
         sendHeldCancels(at: now)
         while true {
-            switch liveness.verdict(at: now) {
+            switch heartbeat.verdict(at: now) {
             case .fine: return nil
             case .ping(let nonce): outbox.ping(nonce)
             case .beatLate: return .beatLate
@@ -161,7 +160,7 @@ struct ClientConnection: Sendable {
     /// Notes that the kernel accepted `count` bytes of `outbox.unsent`; 0 where the write would have blocked.
     mutating func wrote(_ count: Int, at now: Instant) {
         if count > 0 { outbox.wrote(count) }
-        liveness.wrote(any: count > 0, waiting: !outbox.isEmpty, at: now)
+        heartbeat.wrote(any: count > 0, waiting: !outbox.isEmpty, at: now)
         if outbox.isEmpty { lingeringClose?.flushed(at: now) }
     }
 
@@ -173,7 +172,7 @@ struct ClientConnection: Sendable {
     // MARK: Bytes in
 
     /// Notes that bytes arrived.
-    mutating func heard(at now: Instant) { liveness.heard(at: now) }
+    mutating func heard(at now: Instant) { heartbeat.heard(at: now) }
 
     /// The next event in the first `count` of `bytes`, read from `offset` on. It advances `offset`, and returns nil when all
     /// bytes are read.
@@ -181,7 +180,7 @@ struct ClientConnection: Sendable {
         do {
             while lingeringClose == nil {
                 guard let frame = try decoder.next(in: bytes.span.extracting(0..<count), at: &offset) else {
-                    liveness.frame(decoder.framesBegun, unfinishedLength: decoder.unfinishedLength, at: now)
+                    heartbeat.frame(decoder.framesBegun, unfinishedLength: decoder.unfinishedLength, at: now)
                     return nil
                 }
                 if let event = try handle(frame, of: bytes, at: now) { return event }
@@ -198,19 +197,19 @@ struct ClientConnection: Sendable {
         switch frame {
         case .welcome(let welcome):
             try welcome.check(against: hello)
-            let heartbeat = Heartbeat(welcome)
+            let terms = Heartbeat(welcome)
             self.welcome = welcome
             outbox.setMaxFrame(welcome.maxFrame)
-            liveness.welcomed(heartbeat, at: now)
-            cancels = TokenBucket(heartbeat, capacity: ClientConnection.cancelsAtOnce)
+            heartbeat.welcomed(terms, at: now)
+            cancels = TokenBucket(terms, capacity: ClientConnection.cancelsAtOnce)
             return .welcomed(welcome)
         case .ping(let nonce):
-            try liveness.pay(at: now)
+            try heartbeat.spendToken(at: now)
             outbox.answer(with: Pong(nonce: nonce))
             return nil
         case .pong(let pong):
-            try liveness.ponged(pong.nonce, at: now)
-            return liveness.roundTrip.map { .roundTrip($0) }
+            try heartbeat.ponged(pong.nonce, at: now)
+            return heartbeat.roundTrip.map { .roundTrip($0) }
         case .part(let part):
             return try handle(part, of: bytes, at: now)
         case .failure(let id, let failure):
@@ -235,7 +234,7 @@ struct ClientConnection: Sendable {
 
     private mutating func handle(_ part: MessagePart, of bytes: [UInt8], at now: Instant) throws(Violation) -> Event? {
         if part.type == .message {
-            if part.isFirst, part.isLast, part.range.isEmpty { try liveness.pay(at: now) }
+            if part.isFirst, part.isLast, part.range.isEmpty { try heartbeat.spendToken(at: now) }
             return assembler.add(part, of: bytes).map { .message(Array($0)) }
         }
         if part.isFirst {
@@ -243,7 +242,7 @@ struct ClientConnection: Sendable {
             guard !outbox.isComing(part.id) else {
                 throw Violation(.protocolError, "a response to request \(part.id), of which the last chunk is not sent")
             }
-            liveness.responded(at: now)
+            heartbeat.responded(at: now)
         }
         openResponse = part.isLast ? nil : part.id
         guard let answer = assembler.add(part, of: bytes) else { return nil }
@@ -263,15 +262,14 @@ struct ClientConnection: Sendable {
         guard close.lastID <= requests.lastID else {
             throw Violation(.protocolError, "CLOSE names request \(close.lastID), which was never sent")
         }
-        requests.decideFates(outbox, closeLastID: close.lastID)
         if hello.short {
             // The server's end of stream follows its CLOSE. The side that ends first keeps TIME_WAIT, so this side waits a
             // moment for it.
             let slack = welcome.map { .milliseconds($0.deadAfter) / 10 } ?? Duration.milliseconds(100)
-            startClosing(.silent(until: now + min(slack, LingeringClose.linger)))
+            startClosing(.silent(until: now + min(slack, LingeringClose.linger)), lastID: close.lastID)
             if !outbox.isEmpty { lingeringClose?.giveUp() }
         } else {
-            startClosing(.drop(at: now, peerIsDone: true))
+            startClosing(.drop(at: now, peerIsDone: true), lastID: close.lastID)
             outbox.cutOff(Close(.normal))
         }
         return .ended(ConnectionError(close))
@@ -292,23 +290,23 @@ struct ClientConnection: Sendable {
     /// The transport has failed with `text`.
     mutating func streamBroke(_ text: String) -> Event? {
         let wasClosing = lingeringClose != nil
-        if !wasClosing {
-            requests.decideFates(outbox, closeLastID: nil)
-            startClosing(.orderly(peerIsDone: true))
-        }
+        if !wasClosing { startClosing(.orderly(peerIsDone: true)) }
         lingeringClose?.giveUp()
         return wasClosing ? nil : .ended(ConnectionError(.broken, text))
     }
 
-    private mutating func startClosing(_ close: LingeringClose) {
+    /// Ends the use of the connection. The caller changes the outbox only afterwards: fates depend on what is unsent.
+    ///
+    /// `lastID` is last_id of the server's CLOSE; nil where the server sent none.
+    private mutating func startClosing(_ close: LingeringClose, lastID: UInt32? = nil) {
+        requests.decideFates(outbox, closeLastID: lastID)
         lingeringClose = close
-        liveness.ended()
+        heartbeat.ended()
     }
 
     private mutating func drop(_ violation: Violation, at now: Instant) -> Event {
-        requests.decideFates(outbox, closeLastID: nil)
-        outbox.cutOff(Close(violation.code, violation.text))
         startClosing(.drop(at: now, peerIsDone: false))
+        outbox.cutOff(Close(violation.code, violation.text))
         return .ended(ConnectionError(violation))
     }
 
