@@ -44,7 +44,7 @@ struct ConnectionProcess: ~Copyable {
     private let grace: Duration
     private let log: Log
     private let slot: Scoreboard.Slot
-    private let orders: ChildCommands.Own
+    private let orders: ChildCommands.Inbox
     private var title: ChildTitle
     private let lastWords: CrashNotice
     private let worker: any HandlerRunner
@@ -71,7 +71,7 @@ struct ConnectionProcess: ~Copyable {
     @inline(__always)
     init(
         _ socket: consuming Descriptor, peer: SocketAddress, id: UInt64, acceptedAt: Instant, service: Service,
-        handshakeTimeout: Duration, tokens: Tokens?, log: Log, slot: Scoreboard.Slot, orders: ChildCommands.Own,
+        handshakeTimeout: Duration, tokens: Tokens?, log: Log, slot: Scoreboard.Slot, orders: ChildCommands.Inbox,
         title: ProcessTitle?, worker: any HandlerRunner, signals: OwnedResource<SignalDescriptor>,
         buffer: consuming [UInt8]
     ) {
@@ -317,7 +317,7 @@ struct ConnectionProcess: ~Copyable {
     /// away: while the server drains it goes by itself, else the connection is closed.
     private mutating func terminate(at now: Instant) {
         isTold = true
-        let order = orders.order
+        let order = orders.command
         guard order != .kick else { return connection.kick(at: now) }
         readWhatHasCome(at: now)
         if case .sendAway(let milliseconds) = order, comeBack == nil {
