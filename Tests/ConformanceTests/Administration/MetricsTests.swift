@@ -96,9 +96,10 @@ extension Live.Administration.Metrics {
 
     @Test("Forks that failed are counted by errno", .enabled(if: Spawned.mayDropPrivileges))
     func forksFailed() throws {
-        try withServer(["--metrics", "127.0.0.1:0"], prefix: Spawned.unprivileged) { server in
+        let user = Spawned.unprivileged(54323)
+        try withServer(["--metrics", "127.0.0.1:0"], prefix: user) { server in
             let scraper = try Scraper(server)
-            try Spawned.limit(server.pid, "--nproc=1:", prefix: Spawned.unprivileged)
+            try Spawned.limit(server.pid, "--nproc=1:", prefix: user)
             let peer = try server.connect()
             try peer.takePreface()
             #expect(try peer.takeClose().code == .busy)
@@ -148,7 +149,7 @@ extension Live.Administration.Metrics {
             }
             for child in server.children.prefix(3) { kill(child, SIGKILL) }
             try look()
-            try server.waitForChildren(0, within: .seconds(20))
+            try server.waitForChildren(0, within: .seconds(40))
             let all = try samples(scraper, closed: 60)
             #expect(all["connections_accepted_total"] == 60 && all["connections_live"] == 0)
             #expect(all["requests_total"] == answered, "what a killed child had shown is not lost")

@@ -223,7 +223,7 @@ extension Live.Children.Faults {
     @Test("While the parent is stopped, connections go on; those that come and those that end are taken up afterwards")
     func parentStopped() throws {
         try withControl { control in
-            let arguments = ["--control", control, "--metrics", "127.0.0.1:0", "--timeout", "1"]
+            let arguments = ["--control", control, "--metrics", "127.0.0.1:0"]
             try withServer(arguments) { server in
                 let books = Books(control: Operator(control: control), scraper: try Scraper(server))
                 let long = try server.open()

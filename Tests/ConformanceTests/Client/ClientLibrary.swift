@@ -152,6 +152,7 @@ extension Live.Client {
         func backPressure() async throws {
             let (begins, begin) = AsyncStream<Void>.makeStream()
             try await withRawServer { listener in
+                defer { begin.finish() }
                 let peer = try listener.accept()
                 try peer.greet(.welcome(maxMessage: 1 << 20, maxQueued: 1 << 20))
                 // Until the kernel is full the client writes; then nothing moves.

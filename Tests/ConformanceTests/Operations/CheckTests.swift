@@ -76,7 +76,7 @@ extension Live.Operations.Check {
 
     @Test("What it says of processes is what comes true", .enabled(if: Spawned.mayDropPrivileges))
     func processes() throws {
-        let prefix = Spawned.unprivileged + ["/usr/bin/prlimit", "--nproc=12:12"]
+        let prefix = Spawned.unprivileged(54324) + ["/usr/bin/prlimit", "--nproc=12:12"]
         let text = try check(prefix: prefix).1
         let allowed = try #require(Int(row("RLIMIT_NPROC", text).last!))
         #expect((1...11).contains(allowed) && text.contains("RLIMIT_NPROC stops it at \(allowed)."), "\(text)")

@@ -60,15 +60,16 @@ extension Live.Wire.Limits {
         "Where fork fails a client gets CLOSE(BUSY); the server lives on, and serves again when it can",
         .enabled(if: Spawned.mayDropPrivileges))
     func noProcesses() throws {
-        try withServer(prefix: Spawned.unprivileged) { server in
+        let user = Spawned.unprivileged(54322)
+        try withServer(prefix: user) { server in
             let before = try server.open()
-            try Spawned.limit(server.pid, "--nproc=1:", prefix: Spawned.unprivileged)
+            try Spawned.limit(server.pid, "--nproc=1:", prefix: user)
             // Where the fork failed the parent pauses; the next clients wait, and are refused too.
             for _ in 0..<3 { try expectBusy(server.connect()) }
             try server.log.line(with: "fork failed")
             try before.send(.request(1))
             #expect(try before.takeFrame().id == 1)
-            try Spawned.limit(server.pid, "--nproc=4096:", prefix: Spawned.unprivileged)
+            try Spawned.limit(server.pid, "--nproc=4096:", prefix: user)
             #expect(try server.greeted().welcome.connection > 1)
         }
     }

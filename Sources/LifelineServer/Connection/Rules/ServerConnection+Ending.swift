@@ -16,7 +16,7 @@ extension ServerConnection {
             return end(for: .clientClose, CloseCause(.protocolError, text), at: now)
         }
         end(for: .clientClose, CloseCause(.normal), at: now)
-        ending = .closed(close.code, close.text, by: .client)
+        closing.reason = .closed(close.code, close.text, by: .client)
     }
 
     /// The client ended its sending. It still gets the answers to what it asked (section 7.2).
@@ -45,16 +45,16 @@ extension ServerConnection {
     /// The connection is broken: nothing can be read or written any more.
     mutating func broke(_ text: String) {
         guard EndCause.broken.step(in: phase) == .over else { return }
-        if !isClosing { ending = .lost(text) }
+        if !isClosing { closing.reason = .lost(text) }
         cancelAll()
-        phase = .over
+        endNow()
     }
 
     /// The server will end: it sends the client away, and serves it until it has gone (7.4-1). A SHORT connection goes
     /// with its answer.
     mutating func sendAway(_ goAway: GoAway) {
         guard EndCause.sendAway.step(in: phase) == .goAway else { return }
-        self.goAway = goAway
+        closing.goAway = goAway
         if hasGreeted, !isShort { outbox.goAway(goAway) }
     }
 
@@ -62,9 +62,9 @@ extension ServerConnection {
     /// been sent away gets `goAway`, one that gets no GOAWAY the same `retryAfter` in CLOSE.
     mutating func terminate(_ goAway: GoAway, retryAfter: UInt32, at now: Instant) {
         guard !isClosing else { return }
-        if isShort || !hasGreeted { self.retryAfter = retryAfter }
+        if isShort || !hasGreeted { closing.retryAfter = retryAfter }
         if isShort, !requests.isEmpty { return }
-        if hasGreeted, !isShort, self.goAway == nil { outbox.goAway(goAway) }
+        if hasGreeted, !isShort, closing.goAway == nil { outbox.goAway(goAway) }
         end(for: .terminate, CloseCause(goAway), at: now)
     }
 
@@ -74,8 +74,8 @@ extension ServerConnection {
         guard !isClosing else { return }
         // What a drop cuts off is not said: a WELCOME that waits is not, and GOAWAY comes only behind it.
         let isWelcomed = hasGreeted && outbox.sent > Preface.bytes.count
-        let getsGoAway = isWelcomed && !isShort && self.goAway == nil
-        if isShort || !isWelcomed { self.retryAfter = retryAfter }
+        let getsGoAway = isWelcomed && !isShort && closing.goAway == nil
+        if isShort || !isWelcomed { closing.retryAfter = retryAfter }
         end(for: .quit, CloseCause(goAway), behind: getsGoAway ? goAway : nil, at: now)
     }
 
@@ -106,111 +106,89 @@ extension ServerConnection {
             finish(cause, reason, instead: true)
         case .drop: drop(reason, behind: goAway, at: now)
         case .clientIsDone:
+            closing.ignoresInput = true
             linger { $0.peerEnded() }
-            ignoreInput()
-        case .ignoreInput: ignoreInput()
+        case .ignoreInput: closing.ignoresInput = true
         case .overIfUnread:
             // A drop has a time of its own.
-            guard case .closing(let closing) = phase, closing.linger.isFlushing, closing.linger.deadline == nil else {
-                break
-            }
-            ending = .closed(reason.code, reason.text, by: .server)
-            phase = .over
-        case .overIfUnsent:
-            if case .closing(let closing) = phase, closing.linger.isFlushing { phase = .over }
-        case .over: phase = .over
+            guard let linger = closing.linger, linger.isFlushing, linger.deadline == nil else { break }
+            closing.reason = .closed(reason.code, reason.text, by: .server)
+            endNow()
+        case .overIfUnsent: if !hasSaidAll { endNow() }
+        case .over: endNow()
         }
     }
 
     /// Closes once each request has its ending. A first reason stays, unless this one stands `instead` of it.
     private mutating func finish(_ cause: EndCause, _ reason: CloseCause, instead: Bool = false) {
-        var finishing = Finishing()
-        if case .finishing(let begun) = phase, !instead {
-            finishing = begun
-        } else {
-            ending = .closed(reason.code, reason.text, by: .server)
+        if phase != .finishing || instead {
+            closing.awaitsIncoming = false
+            closing.reason = .closed(reason.code, reason.text, by: .server)
         }
         switch cause {
-        case .clientGoAway: finishing.awaitsIncoming = true
-        case .terminate: finishing.awaitsIncoming = false
-        case .clientClose, .streamEnd, .streamCutOff: finishing.clientIsDone = true
+        case .clientGoAway: closing.awaitsIncoming = true
+        case .terminate: closing.awaitsIncoming = false
+        case .clientClose, .streamEnd, .streamCutOff: closing.clientIsDone = true
         default: break
         }
-        phase = .finishing(finishing)
+        phase = .finishing
         closeIfAnswered()
     }
 
     /// Queues CLOSE where the connection is finishing and nothing is unanswered.
     mutating func closeIfAnswered() {
-        guard case .finishing(let finishing) = phase, requests.isEmpty else { return }
-        guard !finishing.awaitsIncoming || incoming.request == nil else { return }
-        guard case .closed(let code, let text, _) = ending else { return }
+        guard phase == .finishing, requests.isEmpty, !closing.awaitsIncoming || incoming.request == nil else { return }
+        guard case .closed(let code, let text, _) = closing.reason else { return }
         // A sentence is owed to the client only where something is wrong.
         outbox.close(closeFrame(code, code == .normal ? "" : text))
-        beginClosing(.orderly(peerIsDone: finishing.clientIsDone), ignoresInput: finishing.clientIsDone)
+        closing.ignoresInput = closing.clientIsDone
+        beginClosing(.orderly(peerIsDone: closing.clientIsDone))
     }
 
     /// Ends the connection at once (section 7.5).
     private mutating func drop(_ reason: CloseCause, behind goAway: GoAway?, at now: Instant) {
-        var clientIsDone = false
-        if case .finishing(let finishing) = phase { clientIsDone = finishing.clientIsDone }
-        ending = .closed(reason.code, reason.text, by: .server)
+        closing.reason = .closed(reason.code, reason.text, by: .server)
         outbox.cutOff(closeFrame(reason.code, reason.text), behind: goAway)
-        beginClosing(.drop(at: now, peerIsDone: clientIsDone), ignoresInput: true)
+        closing.ignoresInput = true
+        beginClosing(.drop(at: now, peerIsDone: closing.clientIsDone))
     }
 
     private func closeFrame(_ code: Code, _ text: String) -> Close {
-        Close(code, text, lastID: lastID, retryAfter: code == .shuttingDown ? retryAfter : 0)
+        Close(code, text, lastID: lastID, retryAfter: code == .shuttingDown ? closing.retryAfter : 0)
     }
 
-    private mutating func beginClosing(_ linger: LingeringClose, ignoresInput: Bool) {
+    private mutating func beginClosing(_ linger: LingeringClose) {
         cancelAll()
-        phase = .closing(Closing(linger: linger, ignoresInput: ignoresInput))
+        phase = .closing
+        closing.linger = linger
         heartbeat.ended()
     }
 
-    // MARK: Phases
-
-    /// Whether CLOSE is queued, or the connection over.
-    @inline(__always) var isClosing: Bool {
-        switch phase {
-        case .greeting, .open, .finishing: false
-        case .closing, .over: true
-        }
-    }
-
-    /// Whether nothing that still comes is decoded.
-    @inline(__always) var ignoresInput: Bool {
-        switch phase {
-        case .greeting, .open, .finishing: false
-        case .closing(let closing): closing.ignoresInput
-        case .over: true
-        }
-    }
-
-    /// Whether CLOSE is with the kernel, so that the writing side is to be shut down, or nothing can be written.
-    @inline(__always) var hasSaidAll: Bool {
-        switch phase {
-        case .greeting, .open, .finishing: false
-        case .closing(let closing): !closing.linger.isFlushing
-        case .over: true
-        }
-    }
-
-    /// Whether the socket can be closed.
-    @inline(__always) var isOver: Bool { if case .over = phase { true } else { false } }
-
-    private mutating func ignoreInput() {
-        guard case .closing(var closing) = phase else { return }
+    /// Nothing more is read or written.
+    private mutating func endNow() {
+        phase = .over
         closing.ignoresInput = true
-        phase = .closing(closing)
     }
 
     /// Changes the lingering close, where there is one, after which the connection may be over.
     @inline(__always) mutating func linger(_ change: (inout LingeringClose) -> Void) {
-        guard case .closing(var closing) = phase else { return }
-        change(&closing.linger)
-        phase = closing.linger.isOver ? .over : .closing(closing)
+        guard phase == .closing, var linger = closing.linger else { return }
+        change(&linger)
+        closing.linger = linger
+        if linger.isOver { endNow() }
+    }
+
+    // MARK: What the loop reads
+
+    /// Why the connection ends: for the log and the handler.
+    @inline(__always) var closeReason: CloseReason { closing.reason }
+    /// Whether CLOSE is queued, or the connection over.
+    @inline(__always) var isClosing: Bool { phase >= .closing }
+    /// Whether the socket can be closed.
+    @inline(__always) var isOver: Bool { phase == .over }
+    /// Whether CLOSE is with the kernel, so that the writing side is to be shut down, or nothing can be written.
+    @inline(__always) var hasSaidAll: Bool {
+        isClosing && (phase == .over || closing.linger.map { !$0.isFlushing } ?? true)
     }
 
     /// The highest request that the handler was given, or that ended a SHORT connection: those above it were not
@@ -221,7 +199,7 @@ extension ServerConnection {
     /// has looked whether a server is there.
     var hasFailedHandshake: Bool {
         guard !hasGreeted else { return false }
-        switch ending {
+        switch closing.reason {
         case .closed(.shuttingDown, _, _): return false
         case .closed(.handshakeTimeout, _, _): return true
         case .closed, .lost: return bytesIn > 0
