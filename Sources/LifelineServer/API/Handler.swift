@@ -1,11 +1,9 @@
 import Framing
-
-/// A code of the protocol, such as `handlerFailed` (Protocol.md, section 8).
-public typealias Code = Framing.Code
-/// The failure of a request, which is sent in place of a response (Protocol.md, section 4.9).
-public typealias Failure = Framing.Failure
-/// The side of a connection: client or server.
-public typealias Side = Framing.Side
+// Users of this module see these types of the protocol, and their members. A type alias would leave the members out where
+// a user enables MemberImportVisibility, and Swift has no other attribute for it yet.
+@_exported import struct Framing.Code
+@_exported import struct Framing.Failure
+@_exported import enum Framing.Side
 
 /// What answers the requests of one connection.
 ///
