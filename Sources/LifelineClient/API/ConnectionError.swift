@@ -1,5 +1,5 @@
 import Framing
-// As in LifelineServer's Handler.swift: a type alias would hide the members.
+// Users of this module see the codes of the protocol and their members, as users of LifelineServer do (Handler.swift).
 @_exported import struct Framing.Code
 
 /// The reason why a connection could not be opened or has ended.
