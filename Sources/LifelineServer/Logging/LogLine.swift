@@ -119,7 +119,7 @@ struct LogLine: ~Copyable {
 
     /// Whether the value is to follow. One field that has no room is left out: what is there stays a whole line.
     private mutating func begin(_ field: LogField) -> Bool {
-        assert(event.entry.fields.contains(field), "\(event.rawValue) has no field \(field.rawValue)")
+        assert(event.specification.fields.contains(field), "\(event.rawValue) has no field \(field.rawValue)")
         let key = field.rawValue
         guard text.room > key.utf8.count + 3 * LogLine.reserve else { return false }
         if format == .json {
