@@ -70,7 +70,9 @@ struct LogTests {
     @Test("Each event has levels, fields and a sentence, and each field belongs to an event")
     func table() {
         for event in LogEvent.allCases {
-            #expect(Set(event.specification.fields).count == event.specification.fields.count && !event.specification.fields.isEmpty)
+            #expect(
+                Set(event.specification.fields).count == event.specification.fields.count
+                    && !event.specification.fields.isEmpty)
             #expect(Set(event.levels).count == event.levels.count)
             #expect(event.specification.meaning.hasSuffix("."))
         }
