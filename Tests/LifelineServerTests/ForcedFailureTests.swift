@@ -206,10 +206,10 @@
             }
             runner.work([], on: &connection, at: at(0))
             #expect(
-                connection.ending
+                connection.closeReason
                     == .closed(
                         .internal, "the server cannot start a thread: Resource temporarily unavailable", by: .server))
-            runner.closed(connection.ending)
+            runner.closed(connection.closeReason)
             #expect(runner.isOver)
         }
 

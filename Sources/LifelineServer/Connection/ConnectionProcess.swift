@@ -115,7 +115,7 @@ struct ConnectionProcess: ~Copyable {
             if connection.isOver, mayLeave(at: now) { return leave() }
             if mayLook() {
                 let isThere = look(from: &now)
-                connection.judge(at: now)
+                connection.enforceDeadlines(at: now)
                 // What was due meanwhile is said before it waits.
                 if isThere || !mayRead || !connection.outbox.isEmpty { continue }
             }
@@ -123,7 +123,7 @@ struct ConnectionProcess: ~Copyable {
             let begun = now
             now = .now
             turns.waited(for: now - begun)
-            connection.woke(at: now)
+            connection.resumed(at: now)
             if entries[1].isReadable {
                 if mayRead { read(at: now) } else { connection.broke("the client is gone") }
             }
@@ -132,7 +132,7 @@ struct ConnectionProcess: ~Copyable {
             // poll(2) announces room only when a third of the send buffer is free. A slow reader may have made less of
             // it, and is judged by what the kernel takes, so that is tried first.
             if isBlocked { write(at: now) }
-            connection.judge(at: now)
+            connection.enforceDeadlines(at: now)
         }
     }
 
@@ -153,9 +153,9 @@ struct ConnectionProcess: ~Copyable {
     /// Whether to look for what the client says next before it is waited for: it was told something, and may answer, or
     /// end, meanwhile. While a handler works, poll(2) is to tell of it too.
     private mutating func mayLook() -> Bool {
-        guard hasWritten, !isBlocked, mayRead, leaveBy == nil, !connection.isWorking else { return false }
+        guard hasWritten, !isBlocked, mayRead, leaveBy == nil, !connection.isHandlerBusy else { return false }
         hasWritten = false
-        return turns.mayLook()
+        return turns.shouldBusyPoll()
     }
 
     /// Gives others a turn and looks whether the client has said more, again and again where that pays; `now` is the
@@ -165,20 +165,20 @@ struct ConnectionProcess: ~Copyable {
             let last = now
             yieldProcessor()
             now = .now
-            connection.woke(at: now)
+            connection.resumed(at: now)
             let isThere = read(at: now)
-            guard turns.looked(isThere, for: now - last), mayRead else { return isThere }
+            guard turns.polled(isThere, for: now - last), mayRead else { return isThere }
         }
     }
 
     /// What an operator sees of this connection: a few stores, once a turn.
     private mutating func show() {
-        let state = connection.state
+        let state = connection.activity
         slot.publish(
             requests: connection.requestsServed, bytesIn: connection.bytesIn, bytesOut: connection.outbox.sent,
             inFlight: UInt32(clamping: connection.inFlight), activity: state)
         title.show(state)
-        for time in connection.takeRoundTrips() { slot.add(roundTrip: time) }
+        for time in connection.fetchRoundTrips() { slot.add(roundTrip: time) }
     }
 
     /// False where one says that it is over.
@@ -229,7 +229,7 @@ struct ConnectionProcess: ~Copyable {
     private mutating func serve(_ entries: ArraySlice<PollEntry>, at now: Instant) {
         worker.work(entries, on: &connection, at: now)
         while let event = connection.next(at: now) { give(event, at: now) }
-        if !connection.isWorking { slot.request = 0 }
+        if !connection.isHandlerBusy { slot.request = 0 }
     }
 
     private mutating func give(_ event: consuming ServerConnection.Event, at now: Instant) {
@@ -293,15 +293,15 @@ struct ConnectionProcess: ~Copyable {
             socket.shutdownWriting()
             reportEnd()
         }
-        guard !hasSaidEnd, connection.hasGivenAll else { return }
+        guard !hasSaidEnd, connection.hasDispatchedAll else { return }
         hasSaidEnd = true
-        if connection.hasGreeted { worker.closed(connection.ending) }
+        if connection.hasGreeted { worker.closed(connection.closeReason) }
     }
 
     /// Where a network fails, many are silent at once: those that are not dropped yet, and those that live, are not to
     /// wait for the ends of the others, of which each takes several times as long as the drop. So it stands back.
     private var hasDroppedSilent: Bool {
-        if case .closed(.silent, _, by: .server) = connection.ending { true } else { false }
+        if case .closed(.silent, _, by: .server) = connection.closeReason { true } else { false }
     }
 
     /// The end, in the log and for who counts it.
@@ -309,8 +309,8 @@ struct ConnectionProcess: ~Copyable {
         guard !hasReported else { return }
         hasReported = true
         slot.lateness = connection.lateness
-        slot.closeReason = CloseReasonLabel.numbers(of: connection.ending)
-        report(connection.ending.level, "closed")
+        slot.closeReason = CloseReasonLabel.numbers(of: connection.closeReason)
+        report(connection.closeReason.level, "closed")
     }
 
     /// SIGTERM: an operator ends this connection. Or the requests that have come are answered, then the client is sent
@@ -356,20 +356,20 @@ struct ConnectionProcess: ~Copyable {
 
     /// It changes nothing; for a call that may not, all of the child is copied.
     private mutating func report(_ level: LogLevel, _ event: String) {
-        log.write(level, event, reason: hasReported ? connection.ending.kind : "") { line in
+        log.write(level, event, reason: hasReported ? connection.closeReason.kind : "") { line in
             line.number("connection", id)
             line.number("pid", processID)
             line.address("peer", peer)
             if let name = connection.hello?.options.name { line.text("name", name) }
             if let name = connection.tokenName { line.text("token", name) }
             guard hasReported else { return }
-            line.text("reason", connection.ending.name)
-            if case .closed(_, _, let side) = connection.ending { line.text("by", side.rawValue) }
+            line.text("reason", connection.closeReason.name)
+            if case .closed(_, _, let side) = connection.closeReason { line.text("by", side.rawValue) }
             line.seconds("age", .now - acceptedAt)
             line.number("requests", connection.requestsServed)
             line.number("bytes_in", connection.bytesIn)
             line.number("bytes_out", connection.outbox.sent)
-            if !connection.ending.text.isEmpty { line.text("text", connection.ending.text) }
+            if !connection.closeReason.text.isEmpty { line.text("text", connection.closeReason.text) }
         }
     }
 

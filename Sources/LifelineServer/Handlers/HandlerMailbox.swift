@@ -32,7 +32,7 @@ final class HandlerMailbox: Sendable {
             case .part(let id, let bytes, let isLast): connection.answer(id, part: bytes, isLast: isLast, at: now)
             case .failure(let id, let failure): connection.fail(id, failure)
             case .message(let bytes): connection.send(bytes, wasPromised: true)
-            case .finished: connection.finished()
+            case .finished: connection.handlerReturned()
             case .over: break
             }
         }

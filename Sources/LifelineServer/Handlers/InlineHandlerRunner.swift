@@ -59,7 +59,7 @@ final class InlineHandlerRunner: HandlerRunner {
 
     /// The handler has come back from what it was given.
     private func finish(on connection: inout ServerConnection, at now: Instant) {
-        connection.finished()
+        connection.handlerReturned()
         work([], on: &connection, at: now)
     }
 

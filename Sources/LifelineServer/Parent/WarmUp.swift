@@ -91,13 +91,13 @@ struct WarmUp {
                 client.wrote(bytes.count)
                 connection.received(bytes.count, at: now)
                 while connection.next(in: bytes, at: now) != nil {}
-                _ = connection.takeRoundTrips()
+                _ = connection.fetchRoundTrips()
                 if !connection.outbox.isEmpty { connection.wrote(connection.outbox.unsent.count, at: now) }
             }
             guard let next = connection.deadline else { return }
             now = next
-            connection.woke(at: now)
-            connection.judge(at: now)
+            connection.resumed(at: now)
+            connection.enforceDeadlines(at: now)
             guard !connection.outbox.isEmpty else { return }
             // What it says ends with the nonce, where it asks.
             let nonce = connection.outbox.unsent.suffix(8).reduce(0) { $0 << 8 | UInt64($1) }

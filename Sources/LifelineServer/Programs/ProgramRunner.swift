@@ -45,12 +45,12 @@ final class ProgramRunner: HandlerRunner {
     }
 
     func take(_ request: Request, on connection: inout ServerConnection, at now: Instant) {
-        dialogue?.take(request.id, request.bytes, at: .now)
+        dialogue?.submit(request.id, request.bytes, at: .now)
         work([], on: &connection, at: now)
     }
 
     func take(message: ArraySlice<UInt8>, on connection: inout ServerConnection, at now: Instant) {
-        dialogue?.take(message: message, at: .now)
+        dialogue?.submit(message: message, at: .now)
         work([], on: &connection, at: now)
     }
 
@@ -68,11 +68,11 @@ final class ProgramRunner: HandlerRunner {
         mayGoOn = dialogue?.steps.first.map { hasRoom(for: $0, on: connection) } ?? false
         guard let dialogue, let running else { return }
         entries += running.entries(
-            reading: dialogue.wantsOutput, complaints: !dialogue.errorsHaveEnded, writing: !dialogue.unwritten.isEmpty)
+            reading: dialogue.wantsOutput, complaints: !dialogue.stderrHasEnded, writing: !dialogue.unwritten.isEmpty)
     }
 
     func work(_ entries: ArraySlice<PollEntry>, on connection: inout ServerConnection, at now: Instant) {
-        dialogue?.woke(at: now)
+        dialogue?.resumed(at: now)
         carryOut(on: &connection, at: now)
         let entries = Array(entries)
         if let running, entries.count == 3 {
@@ -105,11 +105,11 @@ final class ProgramRunner: HandlerRunner {
 
     private func readErrors(of running: RunningProgram, at now: Instant) {
         for _ in 0..<ProgramRunner.readsAtOnce {
-            guard let dialogue, !dialogue.errorsHaveEnded else { return }
+            guard let dialogue, !dialogue.stderrHasEnded else { return }
             switch running.readErrors(into: &buffer) {
-            case .bytes(let count): self.dialogue?.complained(buffer[..<count], at: now)
+            case .bytes(let count): self.dialogue?.receivedStderr(buffer[..<count], at: now)
             case .wouldBlock where !dialogue.isCollected: return
-            case .wouldBlock, .end: self.dialogue?.complaintsEnded(at: now)
+            case .wouldBlock, .end: self.dialogue?.stderrEnded(at: now)
             }
         }
     }
@@ -130,7 +130,7 @@ final class ProgramRunner: HandlerRunner {
 
     private func carryOut(on connection: inout ServerConnection, at now: Instant) {
         while let step = dialogue?.steps.first, hasRoom(for: step, on: connection) {
-            _ = dialogue?.takeStep()
+            _ = dialogue?.removeFirstStep()
             switch step {
             case .start(let request): start(for: request, at: now)
             case .end(.terminate): running?.send(Signal.terminate)
@@ -143,7 +143,7 @@ final class ProgramRunner: HandlerRunner {
             case .fail(let id, let failure): connection.fail(id, failure)
             case .message(let bytes):
                 if !connection.send(bytes[...]) { dialogue?.messageWasRefused() }
-            case .finished: connection.finished()
+            case .finished: connection.handlerReturned()
             case .close(let cause): connection.stop(cause)
             case .log(let note): write(note)
             }
