@@ -44,7 +44,7 @@ struct ConnectionProcess: ~Copyable {
     private let grace: Duration
     private let log: Log
     private let slot: Scoreboard.Slot
-    private let orders: ChildCommands.Own
+    private let orders: ChildCommands.Inbox
     private var title: ChildTitle
     private let lastWords: CrashNotice
     private let worker: any HandlerRunner
@@ -71,7 +71,7 @@ struct ConnectionProcess: ~Copyable {
     @inline(__always)
     init(
         _ socket: consuming Descriptor, peer: SocketAddress, id: UInt64, acceptedAt: Instant, service: Service,
-        handshakeTimeout: Duration, tokens: Tokens?, log: Log, slot: Scoreboard.Slot, orders: ChildCommands.Own,
+        handshakeTimeout: Duration, tokens: Tokens?, log: Log, slot: Scoreboard.Slot, orders: ChildCommands.Inbox,
         title: ProcessTitle?, worker: any HandlerRunner, signals: OwnedResource<SignalDescriptor>,
         buffer: consuming [UInt8]
     ) {
@@ -237,7 +237,7 @@ struct ConnectionProcess: ~Copyable {
         case .opened(let hello):
             if let name = hello.options.name { slot.name = Array(name.utf8) }
             slot.hasGreeted = true
-            report(.debug, "opened")
+            report(.debug, .opened)
             worker.opened(hello, tokenName: connection.tokenName, on: &connection, at: now)
         case .request(let id, let bytes):
             slot.request = id
@@ -310,14 +310,14 @@ struct ConnectionProcess: ~Copyable {
         hasReported = true
         slot.lateness = connection.lateness
         slot.closeReason = CloseReasonLabel.numbers(of: connection.closeReason)
-        report(connection.closeReason.level, "closed")
+        report(connection.closeReason.level, .closed)
     }
 
     /// SIGTERM: an operator ends this connection. Or the requests that have come are answered, then the client is sent
     /// away: while the server drains it goes by itself, else the connection is closed.
     private mutating func terminate(at now: Instant) {
         isTold = true
-        let order = orders.order
+        let order = orders.command
         guard order != .kick else { return connection.kick(at: now) }
         readWhatHasCome(at: now)
         if case .sendAway(let milliseconds) = order, comeBack == nil {
@@ -355,8 +355,8 @@ struct ConnectionProcess: ~Copyable {
     }
 
     /// It changes nothing; for a call that may not, all of the child is copied.
-    private mutating func report(_ level: LogLevel, _ event: String) {
-        log.write(level, event, reason: hasReported ? connection.closeReason.kind : "") { line in
+    private mutating func report(_ level: LogLevel, _ event: LogEvent) {
+        log.write(event, at: level, reason: hasReported ? connection.closeReason.kind : "") { line in
             line.number("connection", id)
             line.number("pid", processID)
             line.address("peer", peer)
