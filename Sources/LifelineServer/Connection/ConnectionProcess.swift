@@ -237,7 +237,7 @@ struct ConnectionProcess: ~Copyable {
         case .opened(let hello):
             if let name = hello.options.name { slot.name = Array(name.utf8) }
             slot.hasGreeted = true
-            report(.debug, "opened")
+            report(.debug, .opened)
             worker.opened(hello, tokenName: connection.tokenName, on: &connection, at: now)
         case .request(let id, let bytes):
             slot.request = id
@@ -310,7 +310,7 @@ struct ConnectionProcess: ~Copyable {
         hasReported = true
         slot.lateness = connection.lateness
         slot.closeReason = CloseReasonLabel.numbers(of: connection.closeReason)
-        report(connection.closeReason.level, "closed")
+        report(connection.closeReason.level, .closed)
     }
 
     /// SIGTERM: an operator ends this connection. Or the requests that have come are answered, then the client is sent
@@ -355,8 +355,8 @@ struct ConnectionProcess: ~Copyable {
     }
 
     /// It changes nothing; for a call that may not, all of the child is copied.
-    private mutating func report(_ level: LogLevel, _ event: String) {
-        log.write(level, event, reason: hasReported ? connection.closeReason.kind : "") { line in
+    private mutating func report(_ level: LogLevel, _ event: LogEvent) {
+        log.write(event, at: level, reason: hasReported ? connection.closeReason.kind : "") { line in
             line.number("connection", id)
             line.number("pid", processID)
             line.address("peer", peer)
