@@ -41,8 +41,8 @@ public struct Server: ~Copyable {
         try run(HandlerFactory(makeHandler), reload)
     }
 
-    /// Serves until SIGTERM, SIGINT or SIGQUIT with programs in place of a handler. It returns when every child has ended,
-    /// and all that the programs have started. `reload` is as above.
+    /// Serves until SIGTERM, SIGINT or SIGQUIT with programs in place of a handler. It returns when every child has
+    /// ended, and all that the programs have started. `reload` is as above.
     public consuming func run(
         reload: (() throws(ReloadError) -> Reloaded)? = nil, _ program: Program
     ) throws(StartError) {
@@ -85,8 +85,8 @@ public struct Server: ~Copyable {
         moveCodeToHugePages()
         // It keeps copies, which others need not lie between.
         _ = options.title
-        // What the parent writes to between two forks is made from now on: each page of it that a child has as it was is
-        // the child's alone.
+        // What the parent writes to between two forks is made from now on: each page of it that a child has as it was
+        // is the child's alone.
         fillHeap()
     }
 

@@ -98,7 +98,8 @@ struct ServerResources: ~Copyable {
         }
     }
 
-    /// What `acquire` returns: something that the system gives every process as a rule. Throws its refusal as one of `what`.
+    /// What `acquire` returns: something that the system gives every process as a rule. Throws its refusal as one of
+    /// `what`.
     private static func needing<Value: ~Copyable>(
         _ what: String, _ acquire: () throws(SystemError) -> Value
     ) throws(StartError) -> Value {

@@ -60,8 +60,9 @@ final class TokenFile {
         }
     }
 
-    /// Reads the file again if it has changed, and returns whether the tokens are others now. Where it cannot be used, one
-    /// line is logged and the tokens stay as they were: a slip of the pen neither lets everybody in nor shuts everybody out.
+    /// Reads the file again if it has changed, and returns whether the tokens are others now. Where it cannot be used,
+    /// one line is logged and the tokens stay as they were: a slip of the pen neither lets everybody in nor shuts
+    /// everybody out.
     func refresh(_ log: Log) -> Bool {
         let now = try? FileState(ofFile: path)
         guard now != state else { return false }

@@ -3,10 +3,11 @@ import Framing
 import Liveness
 import Posix
 
-/// Serves connections of one request each, on a listener of their own (control socket, metrics), from the parent's loop.
+/// Serves connections of one request each, on a listener of their own (control socket, metrics), from the parent's
+/// loop.
 ///
-/// Nothing here waits. At most 16 connections are open at a time, each request is bounded, the next piece of an answer is
-/// made when the last one was taken, and a peer that neither sends nor reads is closed.
+/// Nothing here waits. At most 16 connections are open at a time, each request is bounded, the next piece of an answer
+/// is made when the last one was taken, and a peer that neither sends nor reads is closed.
 final class AdminConnections {
     /// What is said to a request.
     struct Answer {
@@ -65,9 +66,9 @@ final class AdminConnections {
     /// - Parameters:
     ///   - listener: Where peers connect.
     ///   - descriptors: Where the parent's descriptors are listed.
-    ///   - refusal: What is said to a peer that may not ask; nil where it may.
-    ///   - answer: Is given the bytes that have come. Returns nil where that is not a whole request; it refuses one that is
-    ///     too long.
+    ///   - refusal: The answer to a peer that may not ask; nil where it may.
+    ///   - answer: Answers the bytes that have come; nil where that is not a whole request. It refuses one that is too
+    ///     long.
     init(
         _ listener: consuming Descriptor, in descriptors: ParentDescriptors,
         refusal: @escaping (borrowing Descriptor) -> Answer? = { _ in nil }, answer: @escaping ([UInt8]) -> Answer?

@@ -110,7 +110,8 @@ final class AdminServer {
 }
 
 extension ConnectionStatistics {
-    /// What a child's slot shows now. Nothing of it is trusted: a number is a number, and a name is cut off and escaped.
+    /// What a child's slot shows now. Nothing of it is trusted: a number is a number, and a name is cut off and
+    /// escaped.
     init(_ slot: Scoreboard.Slot) {
         state = slot.activity
         heardAt = slot.heardAt

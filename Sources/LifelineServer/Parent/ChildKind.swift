@@ -1,7 +1,7 @@
 /// The kinds of process that the parent forks. What tells one from another stands in this table, and in `ChildLauncher`
 /// what each runs.
 ///
-/// | kind | inherits, beside its slot, log, handler and tokens | is asked to end by | where it dies |
+/// | kind | inherits, beside its slot, log, handler and tokens | ends at | where it dies |
 /// |---|---|---|---|
 /// | connection | its client's socket | a command in its slot, and SIGTERM | "child died"; the connection is lost |
 /// | pooled | the receiving end of its channel | the end of its channel | "waiting child died"; the pool pauses |

@@ -53,8 +53,8 @@ final class ChildLauncher {
         self.tokenFile = tokenFile
     }
 
-    /// Reads the token file again if it has changed. Returns whether the tokens are others now: a process that was forked
-    /// before has the old ones.
+    /// Reads the token file again if it has changed. Returns whether the tokens are others now: a process that was
+    /// forked before has the old ones.
     func refreshTokens() -> Bool { tokenFile?.refresh(log) ?? false }
 
     /// Forks the process of a connection. The caller closes its own copy of `socket`.

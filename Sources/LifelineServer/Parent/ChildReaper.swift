@@ -26,8 +26,8 @@ final class ChildReaper {
     var hasOrphans: Bool { orphans?.deadline != nil }
     var deadline: Instant? { earlier(schedule.deadline, orphans?.deadline) }
 
-    /// Accounts for connections that their processes have completed. Such a process waits for its next connection, or is
-    /// about to end.
+    /// Accounts for connections that their processes have completed. Such a process waits for its next connection, or
+    /// is about to end.
     func collectCompleted(for admission: inout Admission, at now: Instant) {
         registry.forEachCompletion { pid in
             guard let pool = registry.pool, pool.markIdle(pid) else { return leaving.append(pid) }

@@ -3,8 +3,8 @@ import Posix
 
 /// The children that have a connection, by slot and by process.
 ///
-/// The table lies in memory that is the parent's alone (MADV_DONTFORK in madvise(2)). A fork copies nothing of it, however
-/// many children there are, and what the parent writes there costs neither process a page.
+/// The table lies in memory that is the parent's alone (MADV_DONTFORK in madvise(2)). A fork copies nothing of it,
+/// however many children there are, and what the parent writes there costs neither process a page.
 struct ChildTable {
     struct Record: BitwiseCopyable {
         /// 0 where the slot is free.

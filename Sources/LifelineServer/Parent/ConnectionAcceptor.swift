@@ -208,7 +208,8 @@ final class ConnectionAcceptor {
         refuseLatecomers(during: drain, at: now)
     }
 
-    /// Tells clients that came too late that the server is shutting down, and closes the listener when its time is over.
+    /// Tells clients that came too late that the server is shutting down, and closes the listener when its time is
+    /// over.
     func refuseLatecomers(during drain: DrainSchedule?, at now: Instant) {
         guard let listensUntil else { return }
         while let accepted = try? listener?.resource.accept() {

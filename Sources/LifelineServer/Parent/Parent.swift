@@ -3,9 +3,9 @@ import Posix
 
 /// The process that accepts and forks; it never reads what a client sends.
 ///
-/// It is an event loop and the wiring of what the loop calls: `ConnectionAcceptor` lets clients in, `ChildLauncher` forks
-/// their processes, `ChildReaper` accounts for them when they end, `ParentShutdown` ends the server, `AdminServer` answers
-/// operators. `ChildRegistry` is what they all know of the children.
+/// It is an event loop and the wiring of what the loop calls: `ConnectionAcceptor` lets clients in, `ChildLauncher`
+/// forks their processes, `ChildReaper` accounts for them when they end, `ParentShutdown` ends the server,
+/// `AdminServer` answers operators. `ChildRegistry` is what they all know of the children.
 ///
 /// Its life is that of `ShutdownState`. No client, and no failure of accept or fork, ends it.
 ///
@@ -63,7 +63,7 @@ final class Parent {
         self.registry = registry
     }
 
-    /// Serves until it is told to end, and nothing is left that it waits for.
+    /// Serves until a signal or an operator ends it, and nothing is left that it waits for.
     func run() {
         var set = PollSet()
         set.removeAll(reserving: 8)

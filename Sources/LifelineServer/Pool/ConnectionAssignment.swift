@@ -1,8 +1,7 @@
 import Basics
 import Posix
 
-/// What a child is told of the connection that it serves: the parent's part of it, inherited at the fork or sent through a
-/// channel.
+/// What the parent knows of a connection as it gives it to a child: inherited at the fork, or sent through a channel.
 struct ConnectionAssignment: BitwiseCopyable {
     /// The connection's number.
     let connection: UInt64

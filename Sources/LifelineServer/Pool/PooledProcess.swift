@@ -1,8 +1,8 @@
 import Basics
 import Posix
 
-/// A process that was forked ahead: it waits for a connection, serves it as any child does, and then ends or, where it may
-/// serve several, waits for the next.
+/// A process that was forked ahead: it waits for a connection, serves it as any child does, and then ends or, where it
+/// may serve several, waits for the next.
 ///
 /// While it waits it ends when the parent closes the channel or dies, and at SIGTERM and SIGQUIT.
 final class PooledProcess {
@@ -35,8 +35,8 @@ final class PooledProcess {
 
     /// Serves connections until it ends.
     ///
-    /// `serve` serves one to its end, closes it, and returns the exit status and whether this process may serve another.
-    /// `markCompleted` tells the parent that this process waits again.
+    /// `serve` serves one to its end, closes it, and returns the exit status and whether this process may serve
+    /// another. `markCompleted` tells the parent that this process waits again.
     func run(
         serve: (consuming Descriptor, ConnectionAssignment) -> (Int32, mayServeMore: Bool), markCompleted: () -> Void
     ) throws(SystemError) -> Never {

@@ -1,8 +1,8 @@
 import Basics
 import Posix
 
-/// The processes that were forked ahead, as the parent knows them: those that wait, and those that serve a connection and
-/// may wait again.
+/// The processes that were forked ahead, as the parent knows them: those that wait, and those that serve a connection
+/// and may wait again.
 ///
 /// A process that is retired loses its channel: it leaves by itself, at once or when its connection is over.
 final class ProcessPool {
@@ -34,8 +34,8 @@ final class ProcessPool {
         let hasWaited: Bool
     }
 
-    /// What a longer connection saves by a process that serves another is nothing, and its channel is a descriptor of the
-    /// parent's.
+    /// What a longer connection saves by a process that serves another is nothing, and its channel is a descriptor of
+    /// the parent's.
     private static let longestStay = Duration.seconds(1)
     /// Up to this many are forked in a turn of the loop: clients that come meanwhile wait for no more.
     private static let forkedAtOnce = 4

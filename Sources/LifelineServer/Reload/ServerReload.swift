@@ -46,8 +46,8 @@ final class ServerReload {
     /// How many tokens there are; nil where everybody may connect.
     var tokenCount: Int? { launcher.tokenFile?.tokens.count }
 
-    /// Takes over what the configuration says now: all of it or, where anything is wrong, nothing. Returns the flags that
-    /// a restart alone changes.
+    /// Takes over what the configuration says now: all of it or, where anything is wrong, nothing. Returns the flags
+    /// that a restart alone changes.
     @discardableResult
     func run() -> Result<[String], ReloadError> {
         notifier.notify(.reloading(at: Instant.now.sinceStart))

@@ -1,7 +1,7 @@
 import Posix
 
-/// Commands from the parent to its children, and the log level, in shared memory that children map read-only: no child can
-/// command another.
+/// Commands from the parent to its children, and the log level, in shared memory that children map read-only: no child
+/// can command another.
 struct ChildCommands: Sendable {
     /// What the parent wants of a child that it sends a SIGTERM.
     enum Command: Equatable, Sendable {

@@ -3,9 +3,9 @@ import Synchronization
 
 /// A bit for each slot, which a child sets when its connection is complete. It is about to wait for the next or to end.
 ///
-/// The bits lie in memory that all children share, so that neither side pays a system call. The parent looks when it has
-/// woken for something else. A child that has gone wild could set the bits of others, whose next client would then wait;
-/// it could kill them, too.
+/// The bits lie in memory that all children share, so that neither side pays a system call. The parent looks when it
+/// has woken for something else. A child that has gone wild could set the bits of others, whose next client would then
+/// wait; it could kill them, too.
 struct CompletionBitmap {
     private static let bits = 64
 

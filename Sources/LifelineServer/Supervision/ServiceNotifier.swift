@@ -3,9 +3,9 @@ import Posix
 
 /// Notifies the supervisor that started the server, such as systemd, with datagrams as sd_notify(3) sends them.
 ///
-/// It is the parent's alone, and calls nothing back: so its properties, which are read at each turn, are accessed without a
-/// check of exclusivity. Its variables are taken out of the environment, so that a program that a handler starts does not
-/// speak for the server.
+/// It is the parent's alone, and calls nothing back: so its properties, which are read at each turn, are accessed
+/// without a check of exclusivity. Its variables are taken out of the environment, so that a program that a handler
+/// starts does not speak for the server.
 final class ServiceNotifier {
     @exclusivity(unchecked) private var socket: ParentOwned<DatagramSocket>?
     @exclusivity(unchecked) private var watchdog: Watchdog?
@@ -13,8 +13,8 @@ final class ServiceNotifier {
     @exclusivity(unchecked) private var unsent: [NotifyMessage] = []
     private var notifiedConnections = -1
 
-    /// Connects to the socket that NOTIFY_SOCKET names. Without one, or where none listens there, the server runs without
-    /// a supervisor. `descriptors` lists the parent's own.
+    /// Connects to the socket that NOTIFY_SOCKET names. Without one, or where none listens there, the server runs
+    /// without a supervisor. `descriptors` lists the parent's own.
     init(in descriptors: ParentDescriptors) {
         let path = takeEnvironmentVariable("NOTIFY_SOCKET")
         let patience = ServiceEnvironment.watchdog(

@@ -43,7 +43,7 @@ public struct PollSet: Sendable {
         return entries[Int(token.index)].isWritable
     }
 
-    /// Waits until a descriptor is ready or `deadline` has come; nil waits for ever. Throws where the system lacks memory
-    /// for the call.
+    /// Waits until a descriptor is ready or `deadline` has come; nil waits for ever. Throws where the system lacks
+    /// memory for the call.
     public mutating func wait(until deadline: Instant?) throws(SystemError) { try poll(&entries, until: deadline) }
 }

@@ -1,8 +1,8 @@
 import Basics
 import Framing
 
-/// Decides which clients get a process, and why another does not. It counts what the parent itself has forked and reaped.
-/// It trusts children in one thing alone: which of them have had their HELLO.
+/// Decides which clients get a process, and why another does not. It counts what the parent itself has forked and
+/// reaped. It trusts children in one thing alone: which of them have had their HELLO.
 struct Admission {
     /// Why a client is refused, by the name that the log has for it.
     enum Reason: String, CaseIterable {
@@ -17,7 +17,7 @@ struct Admission {
         case shutdown
     }
 
-    /// What a client that is refused is told, and the log.
+    /// A refusal, for the client and for the log.
     struct Refusal: Equatable {
         let reason: Reason
         /// For the log: what the client need not know.
@@ -52,7 +52,7 @@ struct Admission {
         }
     }
 
-    /// No client is told to wait for longer than a minute and a random part: a penalty may be lifted before.
+    /// No client waits for longer than a minute and a random part: a penalty may be lifted before.
     private static let longestWait = Duration.seconds(60)
     private static let shortestWait = Duration.seconds(1)
 

@@ -64,8 +64,8 @@ struct Tokens: Sendable {
         return words
     }
 
-    /// The name of the TOKEN of a HELLO; nil where it has none. Throws CLOSE(UNAUTHORIZED) where the token is not accepted
-    /// (4.12-8).
+    /// The name of the TOKEN of a HELLO; nil where it has none. Throws CLOSE(UNAUTHORIZED) where the token is not
+    /// accepted (4.12-8).
     ///
     /// How long it takes depends on how many tokens there are, and on nothing else: every word of every token is
     /// compared, whatever has been found (11-1).

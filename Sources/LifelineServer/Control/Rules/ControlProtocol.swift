@@ -1,11 +1,11 @@
 import Basics
 
-/// What an operator asks a server, on its control socket.
+/// A request of an operator on the control socket.
 ///
-/// A request is one line, `lifeline 1 COMMAND [ARGUMENT]`; 1 is the version of all this. The answer is lines of JSON,
-/// each an object without others in it: the rows that the command has, and last the verdict, with `"ok":true`, or with
-/// `"ok":false`, an `error` for programs and a `text` for people. Then the server closes. An answer without a verdict
-/// is broken. New members may come at any time; a new meaning gets a new version.
+/// It is one line, `lifeline 1 COMMAND [ARGUMENT]`; 1 is the version of request and answer. The answer is lines of
+/// JSON, each a flat object: the rows of the command, and last the verdict. That has `"ok":true`, or `"ok":false` with
+/// an `error` for programs and a `text` for people. Then the server closes. An answer without a verdict is broken. New
+/// members may come at any time; a new meaning gets a new version.
 package enum ControlRequest: Equatable, Sendable {
     case status
     case connections
@@ -13,7 +13,7 @@ package enum ControlRequest: Equatable, Sendable {
     case drain
     case reload
     case penalties
-    /// Forgives the sources of this range of addresses.
+    /// Lifts the penalties of the sources of this range of addresses.
     case lift(String)
     case logLevel(LogLevel)
 
@@ -134,7 +134,7 @@ enum ControlAnswer {
         return line(object)
     }
 
-    /// The row of what a source owes.
+    /// The row of a source's penalty.
     static func row(_ debt: Penalties.Debt) -> JSONObject {
         var row = JSONObject()
         row.add("source", debt.source.description)
@@ -145,7 +145,15 @@ enum ControlAnswer {
 
     static func line(_ object: JSONObject) -> [UInt8] { Array((object.line + "\n").utf8) }
 
-    /// The row of a connection. What the parent knows itself is sure; `statistics` is what its child says.
+    /// The row of a connection.
+    ///
+    /// - Parameters:
+    ///   - id: The connection's number.
+    ///   - pid: Its process.
+    ///   - peer: The client's address.
+    ///   - acceptedAt: When the parent accepted it.
+    ///   - statistics: What its child says, which is not trusted; the rest the parent knows itself.
+    ///   - now: When the row is made.
     static func row(
         id: UInt64, pid: Int32, peer: String, acceptedAt: Instant, _ statistics: ConnectionStatistics, at now: Instant
     ) -> JSONObject {

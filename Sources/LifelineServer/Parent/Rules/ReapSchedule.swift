@@ -3,8 +3,8 @@ import Basics
 /// When the parent asks the system which of its children have ended (waitpid(2)).
 ///
 /// A SIGCHLD names one child of possibly several that have ended, and that one alone is cheap to reap. To ask about all
-/// children costs the system a little for each. So the parent asks about all of them at most for a hundredth of the time,
-/// and once in each sweep in case that a signal was lost.
+/// children costs the system a little for each. So the parent asks about all of them at most for a hundredth of the
+/// time, and once in each sweep in case that a signal was lost.
 struct ReapSchedule {
     /// How long the parent rests after it has asked about all children, for each of them.
     static let restPerChild = Duration.microseconds(5)
@@ -16,8 +16,8 @@ struct ReapSchedule {
 
     init(at now: Instant) { lastExamination = now }
 
-    /// SIGCHLD came, while there were so many children with a connection. Whether the child that it names is to be reaped
-    /// by itself; if not, all are about to be examined.
+    /// SIGCHLD came, while `children` had a connection. Returns whether the child that it names is to be reaped by
+    /// itself; if not, all are about to be examined.
     mutating func childSignalled(children: Int, at now: Instant) -> Bool {
         isSignalled = true
         let deadline = deadline ?? lastExamination + ReapSchedule.restPerChild * children

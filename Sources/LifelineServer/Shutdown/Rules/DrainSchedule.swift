@@ -6,7 +6,7 @@ import Basics
 /// away for about as long as the window is. None finds a server that is still on its way out, and they arrive as evenly
 /// as they left.
 struct DrainSchedule {
-    /// What one child is told.
+    /// When one client leaves, and when it may return.
     struct Departure: Equatable {
         let child: Int32
         /// For GOAWAY, in milliseconds from now.
@@ -52,7 +52,7 @@ struct DrainSchedule {
         entries.reverse()
     }
 
-    /// When the next child is to be told; nil after the last.
+    /// When the next client leaves; nil after the last.
     var deadline: Instant? { entries.last?.leavesAt }
 
     /// Removes and returns the next child whose time has come; nil where there is none.
@@ -62,7 +62,7 @@ struct DrainSchedule {
         return Departure(child: entry.child, retryAfter: milliseconds(from: now, to: entry.returnsAt))
     }
 
-    /// The retry_after, in milliseconds, of a client that is told to go at `now` and is not in the schedule.
+    /// The retry_after, in milliseconds, of a client that has to go at `now` and is not in the schedule.
     func retryAfter(at now: Instant, random: () -> Double) -> UInt32 {
         milliseconds(from: now, to: max(now, end) + returning * random())
     }

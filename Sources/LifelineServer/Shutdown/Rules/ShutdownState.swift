@@ -3,8 +3,8 @@ import Basics
 /// The life of a server, from its first connection to its last child.
 ///
 /// It serves until the first SIGTERM, which drains: clients are sent away one by one. When the drain is over, children
-/// end what is left, for as long as the grace. A second SIGTERM or the end of the grace kills. SIGQUIT ends all at once.
-/// The server is over when nothing is left that it waits for.
+/// end what is left, for as long as the grace. A second SIGTERM or the end of the grace kills. SIGQUIT ends all at
+/// once. The server is over when nothing is left that it waits for.
 struct ShutdownState {
     /// What is to be done as one state follows another.
     enum Step: Equatable {
@@ -96,8 +96,8 @@ struct ShutdownState {
         }
     }
 
-    /// A turn of the loop ends. A server that does not serve is over without processes, and without clients that it still
-    /// has to tell why they are refused; once it quits or kills, such clients are not waited for.
+    /// A turn of the loop ends. A server that does not serve is over without processes, and without clients that it
+    /// still has to tell why they are refused; once it quits or kills, such clients are not waited for.
     mutating func endTurn(hasProcesses: Bool, hasClients: Bool) {
         switch state {
         case .serving, .over: break
