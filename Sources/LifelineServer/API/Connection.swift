@@ -3,7 +3,7 @@ import Framing
 import Posix
 import Synchronization
 
-/// Makes the connection of a handler: who said HELLO, whom the token stands for, and the desk for what is sent.
+/// Makes the connection of a handler: who said HELLO, whom the token stands for, and the mailbox for what is sent.
 typealias ConnectionMaker = (Hello, String?, HandlerMailbox) -> Connection
 
 /// The connection that a handler serves: who is there, and the way to speak unasked.
@@ -22,15 +22,15 @@ public final class Connection: Sendable {
     /// Whom the token stands for in `ServerOptions.tokenFile`: as sure as the token is secret; nil where the file has no
     /// name for it, or there is no file.
     public let tokenName: String?
-    private let desk: HandlerMailbox
+    private let mailbox: HandlerMailbox
 
-    init(id: UInt64, address: SocketAddress, options: Options, tokenName: String?, desk: HandlerMailbox) {
+    init(id: UInt64, address: SocketAddress, options: Options, tokenName: String?, mailbox: HandlerMailbox) {
         self.id = id
         self.address = address
         name = options.name
         token = options.token
         self.tokenName = tokenName
-        self.desk = desk
+        self.mailbox = mailbox
     }
 
     /// Sends a one-way message (Protocol.md, section 4.7).
@@ -38,17 +38,17 @@ public final class Connection: Sendable {
     /// False where it cannot be sent: it is longer than the client accepts, max_queued bytes wait already because the
     /// client does not read, the connection is SHORT, or it is ending.
     @discardableResult
-    public func send(_ message: [UInt8]) -> Bool { desk.send(message[...]) }
+    public func send(_ message: [UInt8]) -> Bool { mailbox.send(message[...]) }
 
     /// Sends the UTF-8 of `text` as a one-way message, as `send(_:)` of bytes does.
     @discardableResult
     public func send(_ text: String) -> Bool { send(Array(text.utf8)) }
 
     /// Whether something can still be sent and answered; false from the moment at which the end is known.
-    public var isOpen: Bool { desk.isOpen }
+    public var isOpen: Bool { mailbox.isOpen }
 
     /// Sleeps for `duration`; false, at once, when the connection ends.
-    public func wait(for duration: Duration) -> Bool { desk.waitWhileOpen(until: .now + duration) }
+    public func wait(for duration: Duration) -> Bool { mailbox.waitWhileOpen(until: .now + duration) }
 
     /// Runs `body` in a thread of its own beside the handler, to speak unasked for example. It ends with the process;
     /// it should return soon when `isOpen` is false. False where the system has no thread to give (pthread_create(3)).

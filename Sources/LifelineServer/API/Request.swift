@@ -46,9 +46,9 @@ final class Cancellation: Sendable {
     }
 
     private let state = ConditionLock(State())
-    private let desk: HandlerMailbox?
+    private let mailbox: HandlerMailbox?
 
-    init(_ desk: HandlerMailbox?) { self.desk = desk }
+    init(_ mailbox: HandlerMailbox?) { self.mailbox = mailbox }
 
     var isCancelled: Bool { state.withLock { $0.isCancelled } }
 
@@ -59,7 +59,7 @@ final class Cancellation: Sendable {
             return state.actions
         }
         state.notify()
-        desk?.notify()
+        mailbox?.notify()
         for action in actions { action() }
     }
 

@@ -29,14 +29,14 @@ public struct Response {
 /// The way out for a response that is sent in parts.
 public final class Parts {
     private enum Way {
-        case desk(HandlerMailbox, Request)
+        case mailbox(HandlerMailbox, Request)
         case memory(longest: Int)
     }
 
     private let way: Way
     private var collected: [UInt8] = []
 
-    init(to desk: HandlerMailbox, for request: Request) { way = .desk(desk, request) }
+    init(to mailbox: HandlerMailbox, for request: Request) { way = .mailbox(mailbox, request) }
     init(collecting longest: Int) { way = .memory(longest: longest) }
 
     /// Sends `bytes` next, however few. It returns as soon as they are queued, and waits while 64 KiB are because the
@@ -47,8 +47,8 @@ public final class Parts {
     public func send(_ bytes: ArraySlice<UInt8>) throws(Failure) {
         guard !bytes.isEmpty else { return }
         switch way {
-        case .desk(let desk, let request):
-            guard desk.send(part: bytes, of: request.id, unless: { request.isCancelled }) else {
+        case .mailbox(let mailbox, let request):
+            guard mailbox.send(part: bytes, of: request.id, unless: { request.isCancelled }) else {
                 throw Failure(.cancelled)
             }
         case .memory(let longest):
@@ -60,9 +60,9 @@ public final class Parts {
     }
 
     /// What ends the response of `request` when all of it has been sent: its last part, or the whole of it.
-    func last(of request: Request) -> HandlerMailbox.HandlerOutput {
+    func last(of request: Request) -> HandlerOutput {
         switch way {
-        case .desk: .part(request.id, [], isLast: true)
+        case .mailbox: .part(request.id, [], isLast: true)
         case .memory: .response(request.id, collected[...])
         }
     }

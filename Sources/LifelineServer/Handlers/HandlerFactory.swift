@@ -17,12 +17,14 @@ struct HandlerFactory {
             { _, id, peer in
                 // The workers are not generic: the runtime would have to make their types in each child anew.
                 let handler: any Handler = makeHandler()
-                let connection: ConnectionMaker = { hello, tokenName, desk in
+                let connection: ConnectionMaker = { hello, tokenName, mailbox in
                     Connection(
-                        id: id, address: peer, options: hello.options, tokenName: tokenName, desk: desk)
+                        id: id, address: peer, options: hello.options, tokenName: tokenName, mailbox: mailbox)
                 }
+                let loop = LoopWaker()
                 return handler.answersAtOnce
-                    ? InlineHandlerRunner(handler, connection) : ThreadHandlerRunner(handler, connection)
+                    ? InlineHandlerRunner(handler, waking: loop, connection)
+                    : ThreadHandlerRunner(handler, waking: loop, connection)
             }
         }
     }

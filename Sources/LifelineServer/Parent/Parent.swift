@@ -28,7 +28,7 @@ final class Parent {
     private static var peaceForEach: Int { 5 }
 
     var options: ServerOptions { didSet { service = options.service } }
-    private var service: ConnectionProcess.Service
+    private var service: ConnectionDriver.Settings
     let log: Log
     var makeWorker: RunnerMaker
     let readAgain: Reloader?

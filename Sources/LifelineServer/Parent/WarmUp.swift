@@ -18,7 +18,7 @@ struct WarmUp {
         case wrong
     }
 
-    private let service: ConnectionProcess.Service
+    private let service: ConnectionDriver.Settings
     private let log: Log
     private let orders: ChildCommands.Own
 
@@ -46,8 +46,8 @@ struct WarmUp {
         let pair = try SocketPair()
         _ = try pair.other.send(conversation(part)[...])
         pair.other.shutdownWriting()
-        let worker = InlineHandlerRunner(WarmUpHandler()) { hello, tokenName, desk in
-            Connection(id: 0, address: peer, options: hello.options, tokenName: tokenName, desk: desk)
+        let worker = InlineHandlerRunner(WarmUpHandler()) { hello, tokenName, mailbox in
+            Connection(id: 0, address: peer, options: hello.options, tokenName: tokenName, mailbox: mailbox)
         }
         var child = ConnectionProcess(
             pair.one, peer: peer, id: 0, acceptedAt: .now, service: service, handshakeTimeout: .seconds(1), tokens: nil,

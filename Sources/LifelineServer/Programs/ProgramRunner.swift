@@ -19,10 +19,14 @@ final class ProgramRunner: HandlerRunner {
     private let log: Log
     /// What the client calls itself, and what its token is called.
     private var names: (own: String?, token: String?)
-    private var dialogue: ProgramSession?
+    private var session: ProgramSession?
     private var running: RunningProgram?
-    /// Whether what waited for the client has room now, so that there is nothing to wait for.
-    private var mayGoOn = false
+    /// Whether the step that waited for the client has room now, so that the loop has nothing to wait for.
+    private var canGoOn = false
+    /// The program's streams in the loop's last wait.
+    private var interests: RunningProgram.Interests?
+    private var outputIsReady = false
+    private var errorsAreReady = false
     private var buffer = [UInt8](repeating: 0, count: 65536)
 
     init(_ program: Program, _ setting: ProgramEnvironment, timeout: Duration?, log: Log) {
@@ -33,54 +37,59 @@ final class ProgramRunner: HandlerRunner {
         adoptOrphans()
     }
 
-    var judgesTime: Bool { true }
-    var deadline: Instant? { mayGoOn ? Instant(sinceStart: .zero) : dialogue?.deadline }
-    var isOver: Bool { dialogue?.isOver ?? true }
+    var enforcesTimeout: Bool { true }
+    var deadline: Instant? { canGoOn ? Instant(sinceStart: .zero) : session?.deadline }
+    var isOver: Bool { session?.isOver ?? true }
 
     func opened(_ hello: Hello, tokenName: String?, on connection: inout ServerConnection, at now: Instant) {
         names = (hello.options.name, tokenName)
-        dialogue = ProgramSession(
+        session = ProgramSession(
             program.framing, grace: program.grace, timeout: timeout, mostAccepted: hello.maxMessage)
-        work([], on: &connection, at: now)
+        deliver(to: &connection, at: now)
     }
 
-    func take(_ request: Request, on connection: inout ServerConnection, at now: Instant) {
-        dialogue?.take(request.id, request.bytes, at: .now)
-        work([], on: &connection, at: now)
+    func respond(to request: Request, on connection: inout ServerConnection, at now: Instant) {
+        session?.take(request.id, request.bytes, at: .now)
+        deliver(to: &connection, at: now)
     }
 
-    func take(message: ArraySlice<UInt8>, on connection: inout ServerConnection, at now: Instant) {
-        dialogue?.take(message: message, at: .now)
-        work([], on: &connection, at: now)
+    func received(_ message: ArraySlice<UInt8>, on connection: inout ServerConnection, at now: Instant) {
+        session?.take(message: message, at: .now)
+        deliver(to: &connection, at: now)
     }
 
     func cancel(_ id: UInt32, on connection: inout ServerConnection, at now: Instant) {
-        dialogue?.cancel(id, at: .now)
-        work([], on: &connection, at: now)
+        session?.cancel(id, at: .now)
+        deliver(to: &connection, at: now)
     }
 
-    func closed(_ ending: CloseReason) {
-        dialogue?.closed(at: .now)
+    func closed(_ reason: CloseReason) {
+        session?.closed(at: .now)
         write(at: .now)
     }
 
-    func append(to entries: inout [PollEntry], for connection: inout ServerConnection) {
-        mayGoOn = dialogue?.steps.first.map { hasRoom(for: $0, on: connection) } ?? false
-        guard let dialogue, let running else { return }
-        entries += running.entries(
-            reading: dialogue.wantsOutput, complaints: !dialogue.errorsHaveEnded, writing: !dialogue.unwritten.isEmpty)
+    func willWait(_ credit: HandlerCredit, adding set: inout PollSet) {
+        canGoOn = session?.steps.first.map { hasRoom(for: $0, credit) } ?? false
+        guard let session, let running else { return interests = nil }
+        interests = running.addInterests(
+            to: &set, output: session.wantsOutput, errors: !session.errorsHaveEnded, input: !session.unwritten.isEmpty)
     }
 
-    func work(_ entries: ArraySlice<PollEntry>, on connection: inout ServerConnection, at now: Instant) {
-        dialogue?.woke(at: now)
+    func hasWaited(_ set: PollSet) {
+        outputIsReady = set.isReadable(interests?.output)
+        errorsAreReady = set.isReadable(interests?.errors)
+    }
+
+    func deliver(to connection: inout ServerConnection, at now: Instant) {
+        session?.woke(at: now)
         carryOut(on: &connection, at: now)
-        let entries = Array(entries)
-        if let running, entries.count == 3 {
-            if entries[1].isReadable { readErrors(of: running, at: now) }
-            if entries[0].isReadable { readOutput(of: running, on: &connection, at: now) }
+        if let running {
+            if errorsAreReady { readErrors(of: running, at: now) }
+            if outputIsReady { readOutput(of: running, on: &connection, at: now) }
         }
+        (outputIsReady, errorsAreReady) = (false, false)
         // What is left in the pipes of a program that is gone, and their end, need not be waited for.
-        if let running, dialogue?.isCollected ?? false {
+        if let running, session?.isCollected ?? false {
             readErrors(of: running, at: now)
             readOutput(of: running, on: &connection, at: now)
         }
@@ -93,11 +102,11 @@ final class ProgramRunner: HandlerRunner {
 
     private func readOutput(of running: RunningProgram, on connection: inout ServerConnection, at now: Instant) {
         for _ in 0..<ProgramRunner.readsAtOnce {
-            guard let dialogue, dialogue.wantsOutput else { return }
+            guard let session, session.wantsOutput else { return }
             switch running.readOutput(into: &buffer) {
-            case .bytes(let count): self.dialogue?.received(buffer[..<count], at: now)
-            case .wouldBlock where !dialogue.isCollected: return
-            case .wouldBlock, .end: self.dialogue?.outputEnded(at: now)
+            case .bytes(let count): self.session?.received(buffer[..<count], at: now)
+            case .wouldBlock where !session.isCollected: return
+            case .wouldBlock, .end: self.session?.outputEnded(at: now)
             }
             carryOut(on: &connection, at: now)
         }
@@ -105,32 +114,32 @@ final class ProgramRunner: HandlerRunner {
 
     private func readErrors(of running: RunningProgram, at now: Instant) {
         for _ in 0..<ProgramRunner.readsAtOnce {
-            guard let dialogue, !dialogue.errorsHaveEnded else { return }
+            guard let session, !session.errorsHaveEnded else { return }
             switch running.readErrors(into: &buffer) {
-            case .bytes(let count): self.dialogue?.complained(buffer[..<count], at: now)
-            case .wouldBlock where !dialogue.isCollected: return
-            case .wouldBlock, .end: self.dialogue?.complaintsEnded(at: now)
+            case .bytes(let count): self.session?.complained(buffer[..<count], at: now)
+            case .wouldBlock where !session.isCollected: return
+            case .wouldBlock, .end: self.session?.complaintsEnded(at: now)
             }
         }
     }
 
     private func write(at now: Instant) {
         guard let running, running.hasInput else { return }
-        while let bytes = dialogue?.unwritten, !bytes.isEmpty {
+        while let bytes = session?.unwritten, !bytes.isEmpty {
             switch running.write(bytes) {
-            case .bytes(let count): dialogue?.wrote(count)
+            case .bytes(let count): session?.wrote(count)
             case .wouldBlock: return
-            case .end: dialogue?.inputBroke(at: now)
+            case .end: session?.inputBroke(at: now)
             }
         }
-        if dialogue?.inputIsOver ?? true { running.endInput() }
+        if session?.inputIsOver ?? true { running.endInput() }
     }
 
     // MARK: Steps
 
     private func carryOut(on connection: inout ServerConnection, at now: Instant) {
-        while let step = dialogue?.steps.first, hasRoom(for: step, on: connection) {
-            _ = dialogue?.takeStep()
+        while let step = session?.steps.first, hasRoom(for: step, connection.credit) {
+            _ = session?.takeStep()
             switch step {
             case .start(let request): start(for: request, at: now)
             case .end(.terminate): running?.send(Signal.terminate)
@@ -142,7 +151,7 @@ final class ProgramRunner: HandlerRunner {
                 connection.answer(id, part: bytes[...], isLast: isLast, at: now)
             case .fail(let id, let failure): connection.fail(id, failure)
             case .message(let bytes):
-                if !connection.send(bytes[...]) { dialogue?.messageWasRefused() }
+                if !connection.send(bytes[...]) { session?.messageWasRefused() }
             case .finished: connection.finished()
             case .close(let violation): connection.stop(violation)
             case .log(let note): write(note)
@@ -151,11 +160,11 @@ final class ProgramRunner: HandlerRunner {
     }
 
     /// A slow client makes the program wait, for as long as it takes anything at all.
-    private func hasRoom(for step: ProgramSession.Step, on connection: borrowing ServerConnection) -> Bool {
-        guard connection.departure == nil, !connection.outbox.isEmpty else { return true }
+    private func hasRoom(for step: ProgramSession.Step, _ credit: HandlerCredit) -> Bool {
+        guard credit.isOpen, credit.hasUnsent else { return true }
         switch step {
-        case .part(let id, let bytes, _): return bytes.isEmpty || connection.room(for: id) > 0
-        case .message(let bytes): return connection.messageRoom.map { bytes.count <= $0 } ?? true
+        case .part(_, let bytes, _): return bytes.isEmpty || credit.partRoom > 0
+        case .message(let bytes): return credit.messageRoom.map { bytes.count <= $0 } ?? true
         default: return true
         }
     }
@@ -168,26 +177,22 @@ final class ProgramRunner: HandlerRunner {
                 try program.file.start(
                     adding: setting.variables(name: names.own, tokenName: names.token, request: request),
                     removing: ProgramEnvironment.replaced))
-            dialogue?.started(at: now)
+            session?.started(at: now)
             log.write(.debug, "program started") { putWho(in: &$0) }
         } catch {
             log.write(.error, "program failed") {
                 putWho(in: &$0)
                 $0.text("text", "\(program.file.path): \(error.text)")
             }
-            dialogue?.startFailed(error.text)
+            session?.startFailed(error.text)
         }
     }
 
-    func signalled(_ signal: Int32, at now: Instant) {
-        if signal == Signal.childEnded { reapAll(at: now) }
-    }
-
-    private func reapAll(at now: Instant) {
+    func childEnded(at now: Instant) {
         while true {
             switch Children.now {
             case .none:
-                if running?.isReaped ?? false { dialogue?.collected(at: now) }
+                if running?.isReaped ?? false { session?.collected(at: now) }
                 return
             case .alive:
                 // While a program runs, what it has lost is its own affair; then it is ours.
@@ -197,7 +202,7 @@ final class ProgramRunner: HandlerRunner {
             case .ended(let pid):
                 if let running, running.pid == pid, !running.isReaped {
                     guard let ended = running.reap() else { return }
-                    dialogue?.exited(
+                    session?.exited(
                         ended.signal.map { .signal(signalName($0)) } ?? .status(ended.status ?? 0), at: now)
                 } else {
                     _ = reap(pid)
@@ -207,16 +212,17 @@ final class ProgramRunner: HandlerRunner {
     }
 
     /// What still runs is killed now, and waited for as long as a kill takes.
-    func giveUp() {
+    func cancelAll() {
         guard Children.now != .none, let signals = try? SignalDescriptor([Signal.childEnded]) else { return }
         let deadline = Instant.now + ProgramRunner.lastPatience
         running?.send(Signal.kill)
         while Children.now != .none, .now < deadline {
-            reapAll(at: .now)
+            childEnded(at: .now)
             if running == nil { for orphan in childProcesses() { sendSignal(Signal.kill, to: orphan) } }
             guard Children.now == .alive else { continue }
-            var entries = [PollEntry(signals.number)]
-            _ = try? poll(&entries, until: deadline)
+            var set = PollSet()
+            _ = set.add(signals.number)
+            try? set.wait(until: deadline)
             while signals.next() != nil {}
         }
     }

@@ -17,12 +17,29 @@ final class RunningProgram {
         errors = started.errors
     }
 
-    func entries(reading: Bool, complaints: Bool, writing: Bool) -> [PollEntry] {
-        // A descriptor that nothing is wanted of must be left out: poll(2) tells of its end all the same.
-        [
-            PollEntry(reading ? output.number : -1), PollEntry(complaints ? errors.number : -1),
-            PollEntry(writing ? input?.number ?? -1 : -1, reading: false, writing: true),
-        ]
+    /// The program's streams among what an event loop waits for.
+    struct Interests {
+        fileprivate(set) var output: PollSet.Token?
+        fileprivate(set) var errors: PollSet.Token?
+    }
+
+    /// Adds the streams that are wanted to `set`. A stream that is not must stay out: poll(2) tells of its end all the
+    /// same.
+    func addInterests(to set: inout PollSet, output wantsOutput: Bool, errors wantsErrors: Bool, input wantsInput: Bool)
+        -> Interests
+    {
+        var interests = Interests()
+        if wantsOutput { interests.output = set.add(output.number) }
+        if wantsErrors { interests.errors = set.add(errors.number) }
+        if wantsInput, let number = inputNumber { _ = set.add(number, reading: false, writing: true) }
+        return interests
+    }
+
+    private var inputNumber: Int32? {
+        switch input {
+        case .some(let input): input.number
+        case nil: nil
+        }
     }
 
     var hasInput: Bool { input != nil }

@@ -105,9 +105,9 @@ package let isSanitized = cposix_is_sanitized() != 0
 /// Lets others have a turn that wait for a processor (sched_yield(2)).
 public func yieldProcessor() { sched_yield() }
 
-/// Lets whoever wants a processor go before this thread, for the rest of its life: a thread without privileges cannot take
-/// that back (setpriority(2)).
-public func standBack() { setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 19) }
+/// Gives the calling thread the lowest priority, for the rest of its life: a thread without privileges cannot take that
+/// back (setpriority(2), nice 19).
+public func lowerPriority() { setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 19) }
 
 /// getpid(2).
 public var processID: ProcessID { getpid() }

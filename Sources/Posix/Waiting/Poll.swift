@@ -3,19 +3,19 @@ import Glibc
 
 /// What poll(2) is asked about one descriptor, and what it says.
 public struct PollEntry: Sendable {
-    private(set) var entry: pollfd
+    @usableFromInline var entry: pollfd
 
     /// A descriptor of -1 is passed over.
-    public init(_ descriptor: Int32, reading: Bool = true, writing: Bool = false) {
+    @inlinable public init(_ descriptor: Int32, reading: Bool = true, writing: Bool = false) {
         entry = pollfd(fd: descriptor, events: Int16((reading ? POLLIN : 0) | (writing ? POLLOUT : 0)), revents: 0)
     }
 
     /// Bytes, the end or an error can be read.
-    public var isReadable: Bool { entry.revents & Int16(POLLIN | POLLHUP | POLLERR) != 0 }
+    @inlinable public var isReadable: Bool { entry.revents & Int16(POLLIN | POLLHUP | POLLERR) != 0 }
     /// Somebody closed the descriptor: it would be ready for ever.
     var isInvalid: Bool { entry.revents & Int16(POLLNVAL) != 0 }
     /// Bytes or an error can be written.
-    public var isWritable: Bool { entry.revents & Int16(POLLOUT | POLLHUP | POLLERR) != 0 }
+    @inlinable public var isWritable: Bool { entry.revents & Int16(POLLOUT | POLLHUP | POLLERR) != 0 }
 }
 
 /// Waits until an entry is ready or `deadline` has come, and returns how many are ready (poll(2)).

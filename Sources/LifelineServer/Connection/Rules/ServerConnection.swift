@@ -174,7 +174,7 @@ struct ServerConnection {
     @inline(__always) var hasGivenAll: Bool { told.isEmpty && requests.hasDispatchedAll }
 
     /// Whether the handler has not come back from what it was given last.
-    var isWorking: Bool { requests.isHandlerBusy }
+    @inline(__always) var isWorking: Bool { requests.isHandlerBusy }
 
     /// Whether the handler is given up: nothing of it is waited for.
     var isStuck: Bool { requests.isStuck }
@@ -365,7 +365,9 @@ struct ServerConnection {
     }
 
     /// How many bytes of parts of the response `id` are taken now: a slow client makes the handler wait.
-    func room(for id: UInt32) -> Int { max(0, ServerConnection.mostStreamed - outbox.streamed(of: id)) }
+    @inline(__always) func room(for id: UInt32) -> Int {
+        max(0, ServerConnection.mostStreamed - outbox.streamed(of: id))
+    }
 
     /// How many bytes a message may have now; nil where none can be sent at all, now or later.
     @inline(__always) var messageRoom: Int? {
@@ -535,7 +537,7 @@ struct ServerConnection {
 
     /// Requests above it were not processed: of a short connection the one that has its ending, else the highest that
     /// the handler was given.
-    var lastID: UInt32 { max(shortID, requests.lastID) }
+    @inline(__always) var lastID: UInt32 { max(shortID, requests.lastID) }
 
     private mutating func leave(_ departure: LingeringClose) {
         giveUp()
