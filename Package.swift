@@ -32,6 +32,9 @@ let package = Package(
         // The only door to the kernel.
         .target(name: "CPosix"),
         .target(name: "Posix", dependencies: ["Basics", "CPosix"]),
+        // What a static program has in place of the dynamic loader. The client must not have it: it loads what it needs.
+        .target(
+            name: "CStatic", cSettings: [.define("FULLY_STATIC", .when(platforms: [.linux], configuration: .release))]),
         // The two sides.
         .target(name: "LifelineServer", dependencies: ["Basics", "Framing", "Liveness", "Posix"]),
         .target(name: "LifelineClient", dependencies: ["Basics", "Framing", "Liveness", "Posix"]),
@@ -40,7 +43,7 @@ let package = Package(
         // The commands.
         .target(name: "Arguments"),
         .executableTarget(
-            name: "server", dependencies: ["LifelineServer", "Basics", "Framing", "Posix", "Arguments"],
+            name: "server", dependencies: ["LifelineServer", "Basics", "Framing", "Posix", "Arguments", "CStatic"],
             linkerSettings: fullyStatic),
         .executableTarget(
             name: "client",
@@ -50,14 +53,18 @@ let package = Package(
         // constant with Framing.
         .target(name: "RawWire"),
         .executableTarget(
-            name: "conformance", dependencies: ["RawWire", "Posix", "Arguments"], linkerSettings: fullyStatic),
+            name: "conformance", dependencies: ["RawWire", "Posix", "Arguments", "CStatic"], linkerSettings: fullyStatic
+        ),
         // A server for the tests, with a handler that does what it is asked: block, stream, break.
         .executableTarget(
-            name: "handlers", dependencies: ["LifelineServer", "Basics", "Posix", "Arguments"], path: "Tests/handlers",
+            name: "handlers", dependencies: ["LifelineServer", "Basics", "Posix", "Arguments", "CStatic"],
+            path: "Tests/handlers",
             linkerSettings: fullyStatic),
         // The pure modules are tested with bytes and instants alone: no socket, no clock, no sleep.
         .testTarget(name: "FramingTests", dependencies: ["Basics", "Framing", "RawWire"]),
         .testTarget(name: "LivenessTests", dependencies: ["Basics", "Liveness", "Framing", "RawWire"]),
+        // The doors to the kernel, where it refuses: each test says what a call returns.
+        .testTarget(name: "PosixTests", dependencies: ["Posix", "Basics"]),
         .testTarget(
             name: "LifelineServerTests",
             dependencies: ["LifelineServer", "Basics", "Framing", "Liveness", "Posix", "RawWire"]),
@@ -65,6 +72,7 @@ let package = Package(
             name: "LifelineClientTests", dependencies: ["LifelineClient", "Basics", "Framing", "Liveness", "Posix"]),
         .testTarget(name: "LoadGeneratorTests", dependencies: ["LoadGenerator", "Basics", "Framing"]),
         .testTarget(name: "ArgumentsTests", dependencies: ["Arguments"]),
+        .testTarget(name: "ServerCommandTests", dependencies: ["server", "LifelineServer", "Arguments"]),
         // Judges the built commands by their bytes alone: it depends on them to have them built, and shares no encoder,
         // decoder or constant with them.
         .testTarget(

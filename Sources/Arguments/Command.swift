@@ -1,120 +1,63 @@
-/// One flag of a command: what it looks like, and what it does to the settings.
-public struct Flag<Settings>: Sendable {
-    private(set) var shape: FlagShape
-    let apply: @Sendable (inout Settings, String) throws(UsageError) -> Void
-    /// What takes this flag's value and all that is typed behind it; nil for a flag that takes one value or none.
-    var applyRest: (@Sendable (inout Settings, [String]) throws(UsageError) -> Void)?
-
-    var name: String { shape.name }
-    var value: String? { shape.value }
-
-    /// A flag with a value, `--timeout DURATION` or `--timeout=DURATION`.
-    public init(
-        _ name: String, _ value: String, _ help: String,
-        apply: @escaping @Sendable (inout Settings, String) throws(UsageError) -> Void
-    ) {
-        shape = FlagShape(name: name, value: value, help: help)
-        self.apply = apply
-    }
-
-    /// A flag without a value.
-    public init(_ name: String, _ help: String, apply: @escaping @Sendable (inout Settings) -> Void) {
-        shape = FlagShape(name: name, help: help)
-        self.apply = { (settings: inout Settings, _) throws(UsageError) in apply(&settings) }
-    }
-}
-
-extension Flag {
-    /// A flag whose value is one of the names of `Choice`.
-    public static func choice<Choice: CaseIterable & RawRepresentable<String> & Sendable>(
-        _ name: String, _ value: String, _ help: String,
-        apply: @escaping @Sendable (inout Settings, Choice) -> Void
-    ) -> Flag {
-        var flag = Flag(name, value, help) { settings, text throws(UsageError) in
-            apply(&settings, try Value.choice(text, of: Choice.self))
-        }
-        flag.shape.choices = Choice.allCases.map(\.rawValue)
-        return flag
-    }
-
-    /// A flag whose value is one of `choices`.
-    public static func choice(
-        _ name: String, _ value: String, _ help: String, of choices: [String],
-        apply: @escaping @Sendable (inout Settings, String) -> Void
-    ) -> Flag {
-        var flag = Flag(name, value, help) { settings, text throws(UsageError) in
-            apply(&settings, try Value.choice(text, of: choices))
-        }
-        flag.shape.choices = choices
-        return flag
-    }
-
-    /// The same flag, which may stand in a configuration file more than once: each adds to the others.
-    public var repeated: Flag {
-        var flag = self
-        flag.shape.repeats = true
-        return flag
-    }
-
-    /// The same flag, which means nothing in a configuration file.
-    public var onlyTyped: Flag {
-        var flag = self
-        flag.shape.mayStandInFile = false
-        return flag
-    }
-
-    /// A flag that takes the whole rest of the command line, `--exec COMMAND ...`, flags or not: at least one word.
-    public static func rest(
-        _ name: String, _ value: String, _ help: String,
-        apply: @escaping @Sendable (inout Settings, [String]) throws(UsageError) -> Void
-    ) -> Flag {
-        var flag = Flag(name, value, help) { _, _ throws(UsageError) in }
-        flag.applyRest = apply
-        return flag
-    }
+/// What the arguments of a command ask for.
+public enum CommandAction: Equatable, Sendable {
+    case run, help, version
+    /// For those who install the command: `--generate`, which `--help` does not mention.
+    case generate(Generated)
 }
 
 /// A command as it is typed: its flags, its operands and its `--help`.
 public struct Command<Settings>: Sendable {
-    /// What the arguments ask for.
-    public enum Request: Equatable, Sendable {
-        case run, help, version
-        /// For those who install it: `--generate`, of which `--help` does not speak.
-        case generate(Generated)
-    }
-
-    let name: String
-    let flags: [Flag<Settings>]
-    private let operands: String
-    private let summary: String
-    private let verbs: [Verb]
-    private let subcommands: [CommandShape]
-    private let notes: String
+    /// All flags but `--help` and `--version`, in the order in which `--help` shows them.
+    public let flags: [Flag<Settings>]
+    /// What is shown of it, in `--help` and in what is `generated`.
+    public let shape: CommandShape
     private let addOperand: (@Sendable (inout Settings, String) -> Void)?
 
+    var name: String { shape.name }
+
+    /// A command of which the flags stand in sections.
+    ///
     /// - Parameters:
+    ///   - name: as it is typed, behind the command that it belongs to: `server ctl`.
     ///   - operands: what stands for the operands in `--help`; `addOperand` takes each of them, and where it is nil
     ///     there may be none.
+    ///   - summary: what the command does, in a sentence.
+    ///   - defaults: the settings without any flag, of which `--help` shows the values.
+    ///   - sections: the flags.
     ///   - verbs: what the first operand can be, where that is one of a few words.
-    ///   - subcommands: those of which the last word of the name, directly behind this command, takes its place.
+    ///   - subcommands: commands that the last word of their name, directly behind this command, begins.
     ///   - notes: paragraphs for the end of `--help`; a line that begins with a blank stays a line of its own.
+    ///   - exits: the exit statuses, in the order of their numbers.
+    ///   - tables: what `--generate` makes of other tables of the program.
+    ///   - addOperand: takes an operand.
     public init(
-        _ name: String, operands: String = "", summary: String, flags: [Flag<Settings>], verbs: [Verb] = [],
-        subcommands: [CommandShape] = [], notes: String = "",
+        _ name: String, operands: String = "", summary: String, defaults: Settings, sections: [FlagSection<Settings>],
+        verbs: [Verb] = [], subcommands: [CommandShape] = [], notes: String = "", exits: [ExitMeaning] = [],
+        tables: [Generated: @Sendable () -> [ManualEntry]] = [:],
         addOperand: (@Sendable (inout Settings, String) -> Void)? = nil
     ) {
-        self.name = name
-        self.operands = operands
-        self.summary = summary
-        self.flags = flags
-        self.verbs = verbs
-        self.subcommands = subcommands
-        self.notes = notes
+        flags = sections.flatMap(\.flags)
+        shape = CommandShape(
+            name: name, operands: operands, summary: summary,
+            flags: sections.flatMap { section in
+                section.flags.map { $0.shape(in: section.title, defaults: defaults) }
+            }, verbs: verbs, subcommands: subcommands, notes: notes, exits: exits, tables: tables)
         self.addOperand = addOperand
     }
 
+    /// A command with few flags, which need no sections; the parameters are those of the other initializer.
+    public init(
+        _ name: String, operands: String = "", summary: String, defaults: Settings, flags: [Flag<Settings>],
+        verbs: [Verb] = [], subcommands: [CommandShape] = [], notes: String = "", exits: [ExitMeaning] = [],
+        addOperand: (@Sendable (inout Settings, String) -> Void)? = nil
+    ) {
+        self.init(
+            name, operands: operands, summary: summary, defaults: defaults, sections: [FlagSection("", flags)],
+            verbs: verbs, subcommands: subcommands, notes: notes, exits: exits, addOperand: addOperand)
+    }
+
     /// Reads `arguments` (without the command's own name) into `settings`; throws what was typed wrongly.
-    public func parse(_ arguments: [String], into settings: inout Settings) throws(UsageError) -> Request {
+    public func parse(_ arguments: [String], into settings: inout Settings) throws(UsageError) -> CommandAction {
         var given: Set<String> = []
         return try parse(arguments, into: &settings, given: &given)
     }
@@ -122,12 +65,12 @@ public struct Command<Settings>: Sendable {
     /// The same, and puts the names of the flags that were typed into `given`.
     public func parse(
         _ arguments: [String], into settings: inout Settings, given: inout Set<String>
-    ) throws(UsageError) -> Request {
+    ) throws(UsageError) -> CommandAction {
         var rest = arguments[...]
         var onlyOperands = false
         while let argument = rest.popFirst() {
             if onlyOperands || !argument.hasPrefix("-") || argument == "-" {
-                if !onlyOperands, let subcommand = subcommands.first(where: { $0.word == argument }) {
+                if !onlyOperands, let subcommand = shape.subcommands.first(where: { $0.word == argument }) {
                     throw UsageError("\(argument) stands directly behind \(name); see \(subcommand.name) --help")
                 }
                 guard let addOperand else {
@@ -141,7 +84,8 @@ public struct Command<Settings>: Sendable {
             } else if argument == "--version" {
                 return .version
             } else if argument == "--generate" {
-                return .generate(try Value.choice(rest.popFirst() ?? "", of: Generated.self))
+                let what = try FlagValue.choice(rest.popFirst() ?? "", of: shape.generatable.map(\.rawValue))
+                return .generate(Generated(rawValue: what)!)
             } else {
                 given.insert(try parse(flag: argument, &rest, into: &settings))
             }
@@ -186,14 +130,6 @@ public struct Command<Settings>: Sendable {
         let nearest = flags.map { (flag: $0, distance: editDistance($0.name, typed)) }.min { $0.distance < $1.distance }
         guard let nearest, nearest.distance <= 3 else { return nil }
         return nearest.flag.name
-    }
-
-    /// What of it is shown: in `--help`, and in what is `generated`.
-    public var shape: CommandShape {
-        CommandShape(
-            name: name, operands: operands, summary: summary, flags: flags.map(\.shape) + CommandShape.own,
-            verbs: verbs,
-            subcommands: subcommands, notes: notes)
     }
 
     /// The text of `--help`.

@@ -4,11 +4,18 @@ struct FlagShape: Sendable {
     /// What stands for the value in `--help`; nil for a flag without one.
     var value: String?
     let help: String
+    /// The title of the section that it stands in; empty for none.
+    var section = ""
+    /// What holds without the flag; nil where the help says all there is to say.
+    var defaultText: String?
     /// Whether it may stand in a configuration file more than once.
     var repeats = false
     var mayStandInFile = true
     /// All that the value can be, where that is a few words.
     var choices: [String] = []
+
+    /// The help and the default.
+    var sentence: String { help + (defaultText.map { " (\($0))" } ?? "") }
 }
 
 /// One of the few words that the first operand of a command can be.
@@ -43,17 +50,38 @@ public struct CommandShape: Sendable {
     let name: String
     let operands: String
     let summary: String
-    /// The last of them are its `own`.
+    /// All but its `own`.
     let flags: [FlagShape]
     let verbs: [Verb]
     let subcommands: [CommandShape]
     let notes: String
+    let exits: [ExitMeaning]
+    let tables: [Generated: @Sendable () -> [ManualEntry]]
 
     /// The flags of every command.
     static let own = [
         FlagShape(name: "--help", help: "print this and leave"),
         FlagShape(name: "--version", help: "print the version and leave"),
     ]
+    /// The title of these, where the others have titles.
+    private static let ownSection = "Help"
+
+    var allFlags: [FlagShape] { flags + CommandShape.own }
+
+    /// The flags by their sections, in the order in which these first appear.
+    var sections: [(title: String, flags: [FlagShape])] {
+        var sections: [(title: String, flags: [FlagShape])] = []
+        for flag in flags {
+            if sections.last?.title != flag.section { sections.append((flag.section, [])) }
+            sections[sections.count - 1].flags.append(flag)
+        }
+        if sections.last?.title == "" {
+            sections[sections.count - 1].flags += CommandShape.own
+        } else {
+            sections.append((sections.isEmpty ? "" : CommandShape.ownSection, CommandShape.own))
+        }
+        return sections
+    }
 
     /// What stands for it behind the command that it belongs to.
     var word: String { name.split(separator: " ").last.map(String.init) ?? name }
@@ -61,26 +89,16 @@ public struct CommandShape: Sendable {
     var usage: String { "[flags]\(operands.isEmpty ? "" : " " + operands)" }
 
     var help: String {
-        let parts = [
-            summary, "Usage: \(name) \(usage)", columns(flags.map { (shown($0.name, $0.value), $0.help) }),
-            listed("Commands:", verbs.map { (shown($0.name, $0.value), $0.help) }),
-            listed("Each with a --help of its own:", subcommands.map { ($0.name, $0.summary) }), notes,
-        ]
+        let flags = sections.map { section in
+            (section.title, section.flags.map { (Layout.term($0.name, $0.value), $0.sentence) })
+        }
+        let verbs = verbs.map { (Layout.term($0.name, $0.value), $0.help) }
+        let parts =
+            [Layout.paragraph(summary), "Usage: \(name) \(usage)"] + Layout.tables(flags)
+            + Layout.tables([("Commands", verbs)])
+            + Layout.tables([("Each with a --help of its own", subcommands.map { ($0.name, $0.summary) })])
+            + [Layout.paragraphs(notes)]
+            + Layout.tables([("Exit status", exits.map { ("\($0.status)", $0.meaning) })])
         return parts.filter { !$0.isEmpty }.joined(separator: "\n\n") + "\n"
-    }
-
-    private func shown(_ name: String, _ value: String?) -> String { name + (value.map { " " + $0 } ?? "") }
-
-    private func listed(_ title: String, _ rows: [(String, String)]) -> String {
-        rows.isEmpty ? "" : title + "\n" + columns(rows)
-    }
-
-    /// Two columns; a help of several lines goes on below its first.
-    private func columns(_ rows: [(left: String, help: String)]) -> String {
-        let width = (rows.map(\.left.count).max() ?? 0) + 2
-        return rows.map { left, help in
-            "  " + left + String(repeating: " ", count: width - left.count)
-                + help.split(separator: "\n").joined(separator: "\n" + String(repeating: " ", count: width + 2))
-        }.joined(separator: "\n")
     }
 }

@@ -1,7 +1,7 @@
 /// Completions. A subcommand is known by the first word behind the command, and has flags of its own; a verb is the first
 /// operand, and may stand behind flags.
 extension CommandShape {
-    private var valued: [FlagShape] { flags.filter { $0.value != nil } }
+    private var valued: [FlagShape] { allFlags.filter { $0.value != nil } }
 
     /// The verbs of which the operand can be completed.
     private var choosing: [Verb] { verbs.filter { !$0.choices.isEmpty } }
@@ -50,7 +50,7 @@ extension CommandShape {
                 "        \(flag.name)) \(flag.kind.isPath ? "compopt -o filenames 2>/dev/null; " : "")\(reply)return ;;\n"
         }
         return (cases.isEmpty ? "" : "    case $prev in\n\(cases)    esac\n") + (verbs.isEmpty ? "" : bashVerbs)
-            + "    COMPREPLY=($(compgen -W \"$words \(flags.map(\.name).joined(separator: " "))\" -- \"$cur\"))\n"
+            + "    COMPREPLY=($(compgen -W \"$words \(allFlags.map(\.name).joined(separator: " "))\" -- \"$cur\"))\n"
     }
 
     /// Finds the operands before the word, and puts what it can be into `words`.
@@ -100,7 +100,7 @@ extension CommandShape {
                 return "\(word)\\:\"\(text)\""
             }.joined(separator: " ")
         }
-        var specifications = flags.map { flag in
+        var specifications = allFlags.map { flag in
             let action =
                 switch flag.kind {
                 case .choice(let choices): "(\(choices.joined(separator: " ")))"
@@ -117,7 +117,7 @@ extension CommandShape {
             specifications.append("'1:subcommand:((\(described(subcommands.map { ($0.word, $0.summary) }))))'")
         }
         if !verbs.isEmpty {
-            specifications.append("'1:\(quoted(operands)):((\(described(verbs.map { ($0.name, $0.sentence) }))))'")
+            specifications.append("'1:\(quoted(operands)):((\(described(verbs.map { ($0.name, $0.help) }))))'")
             specifications.append("'2: :->operand'")
         } else if !operands.isEmpty {
             specifications.append("'*:\(quoted(operands)):'")
@@ -165,7 +165,7 @@ extension CommandShape {
     private func fishQuoted(_ text: String) -> String { "'" + escaped(text, ["\\": "\\\\", "'": "\\'"]) + "'" }
 
     private func fishLines(_ command: String, _ condition: String) -> [String] {
-        flags.map { flag in
+        allFlags.map { flag in
             let value =
                 switch flag.kind {
                 case _ where flag.value == nil: "-f"
@@ -207,13 +207,13 @@ extension CommandShape {
             "complete -c \(command) -n '\(condition); and \(function)_has\(operands)' -f -a \(fishQuoted(words)) "
                 + "-d \(fishQuoted(text))"
         }
-        return [operands] + verbs.map { line("", $0.name, $0.sentence) }
+        return [operands] + verbs.map { line("", $0.name, $0.help) }
             + choosing.map { line(" \($0.name)", $0.choices.joined(separator: " "), $0.value ?? "") }
     }
 }
 
 /// What a value names.
-private enum Kind {
+private enum CompletionKind {
     case choice([String])
     case file, directory, command, other
 
@@ -226,7 +226,7 @@ private enum Kind {
 }
 
 extension FlagShape {
-    fileprivate var kind: Kind {
+    fileprivate var kind: CompletionKind {
         guard choices.isEmpty else { return .choice(choices) }
         return switch value {
         case "FILE", "PATH": .file

@@ -29,6 +29,23 @@ public enum ExitStatus: Int32, Sendable {
     case badConfiguration = 78
 }
 
+/// An exit status of a command and what it means, for `--help` and the man page.
+public struct ExitMeaning: Sendable {
+    /// What the process leaves with.
+    public let status: Int32
+    /// When it leaves so, as words behind the number.
+    public let meaning: String
+
+    /// A status of sysexits.h.
+    public init(_ status: ExitStatus, _ meaning: String) { self.init(status.rawValue, meaning) }
+
+    /// Any status.
+    public init(_ status: Int32, _ meaning: String) {
+        self.status = status
+        self.meaning = meaning
+    }
+}
+
 /// A command that was typed wrongly: what was wrong, what is expected, and what to do.
 public struct UsageError: Error, Equatable, CustomStringConvertible, Sendable {
     /// What was wrong, what is expected, and what to do.

@@ -1,18 +1,52 @@
-/// What is made of a command's flags, so that it never lags behind them.
+/// What is made of a command's tables, so that it never lags behind them.
 public enum Generated: String, CaseIterable, Sendable {
     /// The section OPTIONS of a man page (man(7)), and where there are subcommands one that has theirs.
     case options
+    /// The section EXIT STATUS of a man page.
+    case exitStatus = "exit-status"
+    /// Sections of a man page from other tables of the program: what it logs, and what it measures.
+    case events, metrics
     /// A configuration file in which every line is a comment.
     case configuration
     /// Completions for a shell, of the command under the name that it is installed as.
     case bash, zsh, fish
 }
 
+/// A term in a man page, and what is to be said of it.
+public struct ManualEntry: Sendable {
+    let term: String
+    let note: String
+    let text: String
+
+    /// - Parameters:
+    ///   - term: what the reader looks for.
+    ///   - note: what stands behind the term, set apart from it.
+    ///   - text: a sentence or more.
+    public init(_ term: String, _ note: String = "", _ text: String) {
+        self.term = term
+        self.note = note
+        self.text = text
+    }
+}
+
 extension CommandShape {
+    /// What `--generate` makes of this command.
+    var generatable: [Generated] {
+        Generated.allCases.filter { what in
+            switch what {
+            case .events, .metrics: tables[what] != nil
+            case .exitStatus: !exits.isEmpty
+            case .options, .configuration, .bash, .zsh, .fish: true
+            }
+        }
+    }
+
     /// Makes `what`; `command` is the name that the command is installed as.
     func generated(_ what: Generated, for command: String) -> String {
         switch what {
         case .options: manual(command).joined(separator: "\n")
+        case .exitStatus: exitStatuses.joined(separator: "\n")
+        case .events, .metrics: (tables[what]?() ?? []).flatMap(tableEntry).joined(separator: "\n")
         case .configuration: configuration
         case .bash: bash(command)
         case .zsh: zsh(command)
@@ -21,25 +55,53 @@ extension CommandShape {
     }
 
     private var configuration: String {
-        flags.dropLast(CommandShape.own.count).filter(\.mayStandInFile).map { flag in
-            let lines = flag.help.split(separator: "\n").map { "# \($0)\n" }.joined()
-            return "\(lines)#\(flag.name.dropFirst(2)) \(flag.value ?? "yes")\n"
-        }.joined(separator: "\n")
+        var blocks: [String] = []
+        for section in sections {
+            let flags = section.flags.filter { flag in
+                flag.mayStandInFile && !CommandShape.own.contains { $0.name == flag.name }
+            }
+            guard !flags.isEmpty else { continue }
+            if !section.title.isEmpty { blocks.append("# --- \(section.title) ---\n") }
+            blocks += flags.map { flag in
+                let lines = Layout.wrapped(flag.sentence, to: 98).map { "# \($0)\n" }.joined()
+                return "\(lines)#\(flag.name.dropFirst(2)) \(flag.value ?? "yes")\n"
+            }
+        }
+        return blocks.joined(separator: "\n")
     }
 
     // MARK: The man page
 
     private func manual(_ command: String) -> [String] {
-        let sections = subcommands.flatMap { $0.section("\(command) \($0.word)") }
-        return options + (sections.isEmpty ? [] : [".SH SUBCOMMANDS"] + sections)
+        let subsections = subcommands.flatMap { $0.subsection("\(command) \($0.word)") }
+        var lines: [String] = []
+        for section in sections {
+            if !section.title.isEmpty { lines.append(".SS \(roff(section.title))") }
+            lines += section.flags.flatMap(flagEntry)
+        }
+        if !subsections.isEmpty { lines.append(".SH SUBCOMMANDS") }
+        return lines + subsections
     }
 
-    private var options: [String] { flags.flatMap { entry($0.name, $0.value, $0.sentence) } }
+    private func subsection(_ title: String) -> [String] {
+        var lines = [".SS \(roff(title)) \\fI\(roff(usage))\\fR", roff(summary)]
+        if !verbs.isEmpty {
+            lines += [".PP", "Commands:"]
+            for verb in verbs { lines += entry(verb.name, verb.value, verb.help) }
+        }
+        lines += [".PP", "Flags:"]
+        lines += allFlags.flatMap(flagEntry)
+        lines += paragraphs(notes)
+        if !exits.isEmpty { lines += [".PP", "Exit status:"] + exitStatuses }
+        return lines
+    }
 
-    private func section(_ title: String) -> [String] {
-        [".SS \(roff(title)) \\fI\(roff(usage))\\fR", roff(summary)]
-            + (verbs.isEmpty ? [] : [".PP", "Commands:"] + verbs.flatMap { entry($0.name, $0.value, $0.sentence) })
-            + [".PP", "Flags:"] + options + paragraphs(notes)
+    private var exitStatuses: [String] { exits.flatMap { entry("\($0.status)", nil, $0.meaning) } }
+
+    private func flagEntry(_ flag: FlagShape) -> [String] { entry(flag.name, flag.value, flag.sentence) }
+
+    private func tableEntry(_ entry: ManualEntry) -> [String] {
+        [".TP", "\\fB\(roff(entry.term))\\fR\(entry.note.isEmpty ? "" : " " + roff(entry.note))", roff(entry.text)]
     }
 
     private func entry(_ name: String, _ value: String?, _ text: String) -> [String] {
@@ -71,14 +133,4 @@ extension CommandShape {
 
 func escaped(_ text: String, _ escapes: [Character: String]) -> String {
     text.reduce(into: "") { $0 += escapes[$1] ?? String($1) }
-}
-
-extension FlagShape {
-    /// The help in one line.
-    var sentence: String { escaped(help, ["\n": " "]) }
-}
-
-extension Verb {
-    /// The help in one line.
-    var sentence: String { escaped(help, ["\n": " "]) }
 }

@@ -1,14 +1,15 @@
-/// The least element first. Elements that lost their meaning stay until they come up or `prune` is called, so leaving
-/// early costs nothing.
+/// A binary heap: the least element comes first.
+///
+/// An element that has lost its meaning stays until it comes first or `prune` removes it, so giving one up costs nothing.
 public struct Heap<Element: Comparable & Sendable>: Sendable {
     @usableFromInline var elements: [Element] = []
 
     /// An empty heap.
     @inlinable public init() {}
 
-    /// The least element.
+    /// The least element; nil in an empty heap.
     @inlinable public var first: Element? { elements.first }
-    /// How many elements there are, with those that have lost their meaning.
+    /// The number of elements, with those that have lost their meaning.
     @inlinable public var count: Int { elements.count }
 
     /// Adds `element`.
@@ -28,7 +29,7 @@ public struct Heap<Element: Comparable & Sendable>: Sendable {
         sink(from: 0)
     }
 
-    /// Throws the meaningless elements out once they are more than the `live` ones: each costs a constant in the end.
+    /// Removes the elements that are not live, once they outnumber the `live` ones: a constant cost for each element.
     @inlinable public mutating func prune(live: Int, where isLive: (Element) -> Bool) {
         guard elements.count > 2 * live + 64 else { return }
         elements.removeAll { !isLive($0) }

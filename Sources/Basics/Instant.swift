@@ -1,14 +1,14 @@
-/// A point on a monotonic clock; always an argument of the rules in this module, which never read a clock.
+/// A point on a monotonic clock. Rules get it as an argument; they never read a clock.
 public struct Instant: Comparable, Hashable, BitwiseCopyable, Sendable {
-    /// The time since the clock's own beginning.
+    /// The time since the clock's start, which has no meaning of its own.
     public let sinceStart: Duration
 
-    /// An instant of a clock, by the time since its beginning.
+    /// The instant `sinceStart` after the clock's start.
     @inlinable public init(sinceStart: Duration) { self.sinceStart = sinceStart }
 
     // The operators of Duration are calls of the standard library; those of its attoseconds are two instructions each.
 
-    /// Whether one is before the other.
+    /// Whether the left instant is before the right one.
     @inlinable public static func < (left: Instant, right: Instant) -> Bool {
         left.sinceStart.attoseconds < right.sinceStart.attoseconds
     }
@@ -22,7 +22,7 @@ public struct Instant: Comparable, Hashable, BitwiseCopyable, Sendable {
     }
 }
 
-/// The earlier of two deadlines of which either may not be set.
+/// The earlier of two deadlines; nil is no deadline.
 @inlinable public func earlier(_ one: Instant?, _ other: Instant?) -> Instant? {
     guard let one else { return other }
     guard let other else { return one }

@@ -1,6 +1,7 @@
-/// First in, first out, in one array. What leaves the front is released at once; its place is cleared away when half
-/// of the array is such places, so that both ends cost the same however long the queue is. It is compiled where it is
-/// used, for the type that it holds: generic code that is called through the runtime costs many times as much.
+/// A first-in, first-out queue in one array.
+///
+/// An element is released when it leaves. Its place is removed once half of the array is such places, so the cost at both
+/// ends does not depend on the length. All of it is inlinable, because unspecialised generic code costs many times more.
 public struct Queue<Element: Sendable>: Sendable {
     @usableFromInline var slots: [Element?] = []
     @usableFromInline var head = 0
@@ -8,20 +9,20 @@ public struct Queue<Element: Sendable>: Sendable {
     /// An empty queue.
     @inlinable public init() {}
 
-    /// Whether nothing waits.
+    /// Whether it has no element.
     @inlinable public var isEmpty: Bool { head == slots.count }
-    /// How many elements wait.
+    /// The number of elements.
     @inlinable public var count: Int { slots.count - head }
-    /// What leaves next.
+    /// The element that leaves next; nil in an empty queue.
     @inlinable public var first: Element? { isEmpty ? nil : slots[head] }
 
-    /// Puts `element` behind all others.
+    /// Adds `element` at the end.
     @inlinable public mutating func append(_ element: Element) { slots.append(element) }
 
-    /// Puts `element` in the place of the first.
+    /// Replaces the first element by `element`; there must be one.
     @inlinable public mutating func replaceFirst(with element: Element) { slots[head] = element }
 
-    /// Puts what `change` makes of it in the place of the first element for which it makes something; false for none.
+    /// Replaces the first element for which `change` returns another. Returns false where there is none.
     @inlinable public mutating func replaceFirst(_ change: (Element) -> Element?) -> Bool {
         for index in head..<slots.count {
             guard let element = slots[index], let changed = change(element) else { continue }
@@ -31,7 +32,7 @@ public struct Queue<Element: Sendable>: Sendable {
         return false
     }
 
-    /// Lets go of the first.
+    /// Removes the first element; there must be one.
     @inlinable public mutating func removeFirst() {
         // As a rule it is alone.
         if slots.count == 1 {
@@ -49,18 +50,18 @@ public struct Queue<Element: Sendable>: Sendable {
         }
     }
 
-    /// Lets go of all.
+    /// Removes all elements.
     @inlinable public mutating func removeAll() {
         slots = []
         head = 0
     }
 
-    /// Whether `condition` holds for one of them.
+    /// Whether `condition` holds for an element.
     @inlinable public func contains(where condition: (Element) -> Bool) -> Bool {
         slots[head...].contains { $0.map(condition) ?? false }
     }
 
-    /// Takes out what `condition` names, and returns it.
+    /// Removes the elements for which `condition` holds, and returns them.
     @inlinable public mutating func remove(where condition: (Element) -> Bool) -> [Element] {
         guard !isEmpty else { return [] }
         let elements = slots[head...].compactMap { $0 }

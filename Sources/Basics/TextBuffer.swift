@@ -1,13 +1,14 @@
-/// Text while it is made, byte by byte: in memory of the stack as long as it is short, so that a process which has just
-/// been forked allocates nothing for it and writes to no page besides.
+/// A text under construction, in bytes. Up to 1024 bytes lie on the stack.
+///
+/// So a process that has just been forked allocates nothing for it, and writes to no further page.
 package struct TextBuffer: ~Copyable {
-    /// What is made on the stack. More than this Swift would not allocate there, however long its stack is.
+    /// The bytes on the stack. Swift allocates no more than this there.
     private static var firstSize: Int { 1024 }
 
     private var memory: UnsafeMutablePointer<UInt8>
     private var size: Int
     private var isOnHeap = false
-    /// The text has so many bytes at most; what has no room is left out.
+    /// The most bytes of the text. What has no room is left out.
     package let most: Int
     package private(set) var count = 0
 
@@ -19,14 +20,14 @@ package struct TextBuffer: ~Copyable {
 
     deinit { if isOnHeap { memory.deallocate() } }
 
-    /// Gives `body` an empty one, for texts of at most so many bytes.
+    /// Calls `body` with an empty buffer for a text of up to `most` bytes.
     package static func with(most: Int = .max, _ body: (consuming TextBuffer) -> Void) {
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: TextBuffer.firstSize) {
             body(TextBuffer($0, most: most))
         }
     }
 
-    /// What `make` puts together, for who needs a String.
+    /// The text that `make` puts together, as a String.
     package static func string(_ make: (inout TextBuffer) -> Void) -> String {
         var string = ""
         with { text in
@@ -37,15 +38,15 @@ package struct TextBuffer: ~Copyable {
         return string
     }
 
-    /// So many bytes can still follow.
+    /// How many bytes can still follow.
     package var room: Int { most - count }
 
-    /// What was made, for as long as `body` runs.
+    /// Calls `body` with the bytes of the text, which are valid until it returns.
     package borrowing func withBytes(_ body: (UnsafeBufferPointer<UInt8>) -> Void) {
         body(UnsafeBufferPointer(start: memory, count: count))
     }
 
-    /// Makes room for so many bytes, as far as may be, and returns for how many there is.
+    /// Makes room for up to `wanted` bytes, and returns for how many there is room.
     @inline(__always)
     private mutating func makeRoom(_ wanted: Int) -> Int {
         if count + wanted <= min(size, most) { return wanted }
@@ -81,7 +82,7 @@ package struct TextBuffer: ~Copyable {
         text.withUTF8 { put($0) }
     }
 
-    /// A number, with zeros ahead where there are fewer digits; nothing where it has no room.
+    /// Appends a number in decimal, with leading zeros up to `digits`. Appends nothing where it has no room.
     package mutating func put(decimal number: UInt64, digits least: Int = 1) {
         var digits = 1
         var rest = number
@@ -102,7 +103,7 @@ package struct TextBuffer: ~Copyable {
         }
     }
 
-    /// The same in small hexadecimal digits.
+    /// Appends a number in lower-case hexadecimal, likewise.
     package mutating func put(hex number: UInt32, digits least: Int = 1) {
         let digits = max(least, (35 - number.leadingZeroBitCount) / 4)
         guard makeRoom(digits) == digits else { return }

@@ -4,7 +4,7 @@
 public struct Code: RawRepresentable, Hashable, Sendable {
     /// The number on the wire.
     public let rawValue: UInt16
-    /// The code with this number, known or not.
+    /// Creates the code with this number, known or not.
     public init(rawValue: UInt16) { self.rawValue = rawValue }
 
     /// An orderly end.
@@ -72,7 +72,7 @@ public struct Violation: Error, Equatable, Sendable {
     /// For a person; it may quote what the peer sent.
     public let text: String
 
-    /// A breach with the code to close with and a sentence for a person.
+    /// Creates a breach with the code to close with and a sentence for a person.
     public init(_ code: Code, _ text: String) {
         self.code = code
         self.text = text

@@ -1,16 +1,24 @@
-/// What a decoder found: a whole control frame, or a stretch of a message.
+/// One step of a decoder: a whole control frame, or a stretch of a message.
 ///
-/// What is rare and owns memory is kept elsewhere, so that the common frames are few bytes to hand over.
+/// The frames that are rare and own memory are indirect, so that the common ones are few bytes to hand over.
 public enum Frame: Equatable, Sendable {
+    /// HELLO (section 4.1).
     indirect case hello(Hello)
+    /// WELCOME (section 4.2).
     indirect case welcome(Welcome)
+    /// PING (section 4.3).
     case ping(nonce: UInt64)
+    /// PONG (section 4.4).
     case pong(Pong)
-    /// REQUEST, RESPONSE or MESSAGE.
+    /// A stretch of a REQUEST, RESPONSE or MESSAGE.
     case part(MessagePart)
+    /// CANCEL (section 4.8).
     case cancel(id: UInt32)
+    /// FAILURE (section 4.9).
     indirect case failure(id: UInt32, Failure)
+    /// GOAWAY (section 4.10).
     indirect case goAway(GoAway)
+    /// CLOSE (section 4.11).
     indirect case close(Close)
 }
 
@@ -28,7 +36,7 @@ public struct MessagePart: Equatable, Sendable {
     public let isLast: Bool
 }
 
-/// Puts the parts of one message after another together; a message that came in one part is not copied.
+/// Joins the parts of one message after another. A message that came in one part is not copied.
 public struct MessageAssembler: Sendable {
     private var buffer: [UInt8] = []
 

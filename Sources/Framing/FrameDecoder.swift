@@ -1,9 +1,9 @@
-/// Reads one direction of a connection, in whatever pieces the bytes come, and judges all that the order and the form
-/// of frames can break (Protocol.md, sections 3, 4 and 9).
+/// The decoder of one direction of a connection: it reads frames from whatever pieces the bytes come in, and throws on
+/// every breach of their order and form (Protocol.md, sections 3, 4 and 9).
 ///
-/// The rule of this file: a byte is looked at once, a length is judged before anything is stored for it, and the only
-/// bytes kept between two calls are those of an unfinished header or control frame, 1024 at most. Parts of messages
-/// are yielded as ranges of the caller's own bytes.
+/// The decoder looks at each byte once, and judges a length before it stores anything for it. Between two calls it
+/// keeps the bytes of an unfinished header or control frame alone, 1024 at most. It yields parts of messages as ranges
+/// of the caller's own bytes.
 public struct FrameDecoder: Sendable {
     /// How far the stream has come.
     private enum Stage {
@@ -15,7 +15,7 @@ public struct FrameDecoder: Sendable {
         case skipping(FrameHeader, remaining: Int)
     }
 
-    /// A message of which the last chunk has not come.
+    /// A message whose last chunk has not come.
     private struct OpenMessage {
         let type: FrameType
         let id: UInt32
@@ -37,11 +37,11 @@ public struct FrameDecoder: Sendable {
     private var hasGoneAway = false
     /// Whether HELLO (or WELCOME, or the CLOSE in its place) has come.
     private var greeted = false
-    /// Frames of which the first byte has come.
+    /// How many frames have begun to come.
     public private(set) var framesBegun: UInt64 = 0
 
-    /// A decoder for what `sender` sends; `maxFrame` and `maxMessage` are what this side said that it accepts. Whether
-    /// the connection is SHORT a server reads in HELLO, and a client knows.
+    /// A decoder for what `sender` sends; `maxFrame` and `maxMessage` are the bounds that this side announced. A client
+    /// says whether the connection `isShort`; a server's decoder reads it in HELLO.
     public init(from sender: Side, maxFrame: UInt32, maxMessage: UInt32, isShort: Bool = false) {
         self.isShort = isShort
         self.sender = sender
@@ -67,9 +67,9 @@ public struct FrameDecoder: Sendable {
     /// Whether the stream may end here: after HELLO, between frames and between messages (section 7.2).
     public var isBetweenMessages: Bool { greeted && unfinishedLength == nil && open == nil }
 
-    /// The next frame in `bytes` from `offset` on, which moves behind what was read; nil when all of it was.
+    /// Returns the next frame in `bytes` from `offset` on, and moves `offset` behind it; nil when all is read.
     ///
-    /// Throws what the peer did wrong; the decoder is of no more use then.
+    /// Throws the peer's breach of the protocol; the decoder is of no more use then.
     public mutating func next(in bytes: Span<UInt8>, at offset: inout Int) throws(Violation) -> Frame? {
         while offset < bytes.count || canGoOnWithoutBytes {
             switch stage {

@@ -1,22 +1,22 @@
 /// Bounds and defaults of the protocol, in bytes (Protocol.md, section 10).
 public enum Limits {
-    /// HELLO and WELCOME are at most this long.
+    /// The longest HELLO and WELCOME.
     public static let handshakeLength: UInt32 = 1024
-    /// The text of FAILURE, GOAWAY and CLOSE is at most this long.
+    /// The longest text of FAILURE, GOAWAY and CLOSE.
     public static let textLength: UInt32 = 512
-    /// No side may accept less than this in one frame; before WELCOME a client sends no more than this in one.
+    /// The least max_frame that a side may announce. Before WELCOME a client sends no longer frame.
     public static let leastMaxFrame: UInt32 = 256
-    /// max_frame where nothing else is said: a heartbeat never waits behind more.
+    /// The default of max_frame. A heartbeat never waits behind more.
     public static let defaultMaxFrame: UInt32 = 16384
-    /// max_message where nothing else is said.
+    /// The default of max_message.
     public static let defaultMaxMessage: UInt32 = 1 << 20
-    /// max_in_flight where nothing else is said.
+    /// The default of max_in_flight.
     public static let defaultMaxInFlight: UInt32 = 256
-    /// max_queued where nothing else is said.
+    /// The default of max_queued.
     public static let defaultMaxQueued: UInt32 = 4 << 20
-    /// TOKEN is at most this long.
+    /// The longest TOKEN.
     public static let tokenLength = 256
-    /// NAME is at most this long.
+    /// The longest NAME.
     public static let nameLength = 64
     /// The shortest dead_after, in milliseconds.
     public static let leastDeadAfter: UInt32 = 100

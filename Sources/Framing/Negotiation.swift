@@ -11,7 +11,7 @@ public struct Terms: Equatable, Sendable {
     /// At least `maxMessage`.
     public var maxQueued: UInt32
 
-    /// The defaults of section 10 where nothing else is said; a value out of its bounds traps.
+    /// Creates terms with the defaults of section 10; a value out of its bounds traps.
     public init(
         timeout: UInt32 = 30_000, maxFrame: UInt32 = Limits.defaultMaxFrame,
         maxMessage: UInt32 = Limits.defaultMaxMessage, maxInFlight: UInt32 = Limits.defaultMaxInFlight,

@@ -69,7 +69,7 @@ public struct Failure: Error, Equatable, Sendable {
     }
 }
 
-/// Please finish and leave (Protocol.md, section 4.10).
+/// The request to finish and leave (Protocol.md, section 4.10).
 ///
 ///     | code u16 | zero u16 | retry_after u32, ms | spread u32, ms | UTF-8 text |
 public struct GoAway: Equatable, Sendable {
@@ -77,7 +77,7 @@ public struct GoAway: Equatable, Sendable {
     public var code: Code
     /// Milliseconds before coming back, to which a random part of `spread` is added.
     public var retryAfter: UInt32
-    /// Milliseconds, of which each client waits a random part.
+    /// Milliseconds; each client waits for a random part of them.
     public var spread: UInt32
     /// For a person; at most 512 bytes are sent.
     public var text: String
@@ -156,7 +156,8 @@ public struct Close: Equatable, Sendable {
     /// Where in the frame `lastID` lies, big-endian.
     public static let lastIDOffset = FrameHeader.length
 
-    /// All that a connection refused before its HELLO is sent: the preface and this (Protocol.md, section 7.6).
+    /// The preface and this frame: all that a server sends on a connection that it refuses before HELLO (Protocol.md,
+    /// section 7.6).
     public var refusal: [UInt8] {
         var buffer = Preface.bytes
         append(to: &buffer)

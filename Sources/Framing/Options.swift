@@ -1,13 +1,13 @@
 /// The options behind HELLO and WELCOME: `tag u16, length u16, value` each (Protocol.md, section 4.12).
 public struct Options: Equatable, Sendable {
-    /// Proves who the client is; at most 256 bytes, never logged.
+    /// The client's proof of identity; at most 256 bytes, never logged.
     public var token: [UInt8]?
     /// A name for the log and the status; at most 64 bytes of UTF-8.
     public var name: String?
     /// The program and its version.
     public var agent: String?
 
-    /// Options of which those that are nil are not sent.
+    /// Options; those that are nil are not sent.
     public init(token: [UInt8]? = nil, name: String? = nil, agent: String? = nil) {
         self.token = token
         self.name = name
@@ -22,7 +22,8 @@ public struct Options: Equatable, Sendable {
         static let mustUnderstand: UInt16 = 0x8000
     }
 
-    /// TOKEN and NAME are the client's; in a server's options they mean nothing and are skipped.
+    /// Reads the options that fill the rest of `payload`. TOKEN and NAME are the client's; in a server's options they
+    /// mean nothing and are skipped.
     init(reading payload: Span<UInt8>, from start: Int, of sender: Side) throws(Violation) {
         var offset = start
         while offset < payload.count {

@@ -1,10 +1,10 @@
 import Basics
 
-/// What one side has yet to send, in the order in which it must leave.
+/// The queue of what one side has yet to send: staged frames, and the messages that wait behind them.
 ///
-/// The rule of this file: only a little more than one frame is ever staged as bytes; messages wait behind it and are
-/// cut into chunks as room comes. So a PONG, which is staged at once, never waits behind more than `stagedMost` bytes
-/// and the frame that goes over it (Protocol.md, section 5.4), and a message is copied once, into the staged bytes.
+/// Little more than one frame is ever staged as bytes. Messages wait behind it, and are cut into chunks as room comes.
+/// So a PONG, which is staged at once, waits behind 16,384 staged bytes and one frame at most (Protocol.md, section
+/// 5.4). A message is copied once, into the staged bytes.
 public struct Outbox: Sendable {
     /// A message, or a frame that keeps its place among the messages.
     private enum Waiting {
@@ -38,121 +38,73 @@ public struct Outbox: Sendable {
         var isOpen = false
     }
 
-    /// Where a message, from its first chunk to its last, lies in the stream.
-    private struct Mark {
-        let id: UInt32
-        let start: UInt64
-        let end: UInt64
-        let cost: Int
-        var isRefusal = false
-
-        /// The same, `count` bytes nearer.
-        func moved(by count: Int) -> Mark {
-            Mark(
-                id: id, start: start - UInt64(count), end: end - UInt64(count), cost: cost, isRefusal: isRefusal)
-        }
-    }
-
-    /// Messages are staged while fewer bytes than this are.
-    private static let stagedMost = 16384
-    /// What a short connection is told in all, so that this is allocated once.
-    private static let firstSize = 224
-
-    @usableFromInline var staged: [UInt8] = []
-    /// How much of `staged` the kernel has taken.
-    @usableFromInline var head = 0
-    /// A start of a frame in `staged`, at or before `head`; the preface counts as part of what is before it.
-    private var boundary = 0
-    /// Where in the stream `staged` begins.
-    @usableFromInline var base: UInt64 = 0
+    /// What is next on its way to the kernel.
+    @usableFromInline var staged = StagedFrames()
+    /// What is staged when there is room.
     private var waiting = Queue<Waiting>()
-    private var marks = Queue<Mark>()
-    /// The end of the staged PONG in the stream, until it is gone.
-    private var pongEnd: UInt64?
-    /// The PONG that follows it: of several PINGs the latest wins.
+    /// The PONG that follows the staged one: of several PINGs the latest wins.
     private var owedPong: Pong?
     private var isGreeted = false
     private var maxChunk = Int(Limits.leastMaxFrame)
 
-    /// Whether CLOSE has been put in: nothing may follow it.
+    /// Whether CLOSE is queued: nothing may follow it.
     public private(set) var isClosed = false
-    /// Requests or their endings of which the last byte is not with the kernel yet; one-way messages do not count.
+    /// How many requests, or their endings, the kernel has not accepted whole; one-way messages do not count.
     public private(set) var count = 0
     /// The sum of their costs, as the caller gave them.
     public private(set) var cost = 0
-    /// Refusals of which the last byte is not with the kernel yet; they count in nothing else (section 3.6).
+    /// How many refusals the kernel has not accepted whole; they count in nothing else (section 3.6).
     public private(set) var refusals = 0
-    /// Bytes that the kernel has taken since the start.
-    @inlinable public var sent: UInt64 { base + UInt64(head) }
+    /// Bytes that the kernel has accepted since the start.
+    @inlinable public var sent: UInt64 { staged.base + UInt64(staged.head) }
 
     /// An outbox with nothing in it, before the handshake.
     public init() {}
 
     /// The bytes to hand to the kernel next; empty when there is nothing to send.
-    @inlinable public var unsent: ArraySlice<UInt8> { staged[head...] }
+    @inlinable public var unsent: ArraySlice<UInt8> { staged.bytes[staged.head...] }
     /// Whether there is nothing to send now.
-    @inlinable public var isEmpty: Bool { head == staged.count }
+    @inlinable public var isEmpty: Bool { staged.head == staged.bytes.count }
 
     /// Whether `unsent` ends with CLOSE, so that nothing is ever sent behind it.
     @inlinable public var endsWithClose: Bool { isClosed && nothingWaits }
     @usableFromInline var nothingWaits: Bool { waiting.isEmpty }
 
-    /// The kernel has taken `count` bytes of `unsent`.
+    /// Records that the kernel has accepted `count` bytes of `unsent`, and stages what there is room for.
     public mutating func wrote(_ count: Int) {
-        head += count
-        let sent = self.sent
-        while let mark = marks.first, mark.end <= sent {
-            marks.removeFirst()
+        staged.wrote(count)
+        while let mark = staged.nextSent() {
             if mark.isRefusal { refusals -= 1 } else { uncount(mark.id, mark.cost) }
         }
-        if head == staged.count {
-            base = sent
-            staged.removeAll(keepingCapacity: true)
-            head = 0
-            boundary = 0
-        } else if head > 4 * Outbox.stagedMost, boundary < head {
-            // After a drop the boundary is ahead, and only one frame and CLOSE are left: nothing has to be cleared.
-            advanceBoundary(stopBefore: head)
-            staged.removeFirst(boundary)
-            base += UInt64(boundary)
-            head -= boundary
-            boundary = 0
-        }
-        if let pongEnd, pongEnd <= sent {
-            self.pongEnd = nil
-            if let owedPong {
-                self.owedPong = nil
-                answer(with: owedPong)
-            }
+        if staged.pongIsSent(), let owedPong {
+            self.owedPong = nil
+            answer(with: owedPong)
         }
         stage()
     }
 
     // MARK: The handshake
 
-    /// The client's preface and HELLO.
+    /// Stages the client's preface and HELLO.
     public mutating func greet(_ hello: Hello) {
         greet { hello.append(to: &$0) }
-        boundary = staged.count  // A client says nothing, not even CLOSE, before its HELLO.
+        staged.keepAll()  // A client says nothing, not even CLOSE, before its HELLO.
     }
 
-    /// The server's preface and WELCOME; `maxFrame` is what the client accepts.
+    /// Stages the server's preface and WELCOME; `maxFrame` is what the client accepts.
     public mutating func greet(_ welcome: Welcome, maxFrame: UInt32) {
         greet { welcome.append(to: &$0) }
         setMaxFrame(maxFrame)
     }
 
-    /// The longest chunk from now on: what the peer accepts, but no more than keeps heartbeats quick.
+    /// Sets the longest chunk from now on: what the peer accepts, but no more than keeps heartbeats quick.
     public mutating func setMaxFrame(_ maxFrame: UInt32) {
         maxChunk = Int(min(maxFrame, Limits.defaultMaxFrame))
     }
 
     private mutating func greet(_ append: (inout [UInt8]) -> Void) {
         isGreeted = true
-        staged.reserveCapacity(Outbox.firstSize)
-        staged.append(contentsOf: Preface.bytes)
-        boundary = staged.count
-        append(&staged)
+        staged.greet(append)
     }
 
     // MARK: Heartbeats, and frames that overtake messages
@@ -160,33 +112,28 @@ public struct Outbox: Sendable {
     /// Sends a PING ahead of the messages that wait.
     public mutating func ping(_ nonce: UInt64) {
         guard !isClosed else { return }
-        staged.append(header: .ping, length: 8)
-        staged.append(words: [nonce.high, nonce.low])
+        staged.bytes.append(header: .ping, length: 8)
+        staged.bytes.append(words: [nonce.high, nonce.low])
     }
 
     /// Answers a PING. At most one PONG is owed: while one is on its way out, the latest takes the next place. While
     /// CLOSE waits behind a long message, hearts go on beating.
     public mutating func answer(with pong: Pong) {
         guard !endsWithClose else { return }
-        if pongEnd != nil {
-            owedPong = pong
-        } else {
-            pong.append(to: &staged)
-            pongEnd = base + UInt64(staged.count)
-        }
+        if staged.hasPong { owedPong = pong } else { staged.append(pong) }
     }
 
     /// Cancels a request; what is left of one that is being sent in chunks is not sent any more.
     public mutating func cancel(_ id: UInt32) {
         guard !isClosed else { return }
         removeWaiting(id)
-        staged.append(header: .cancel, id: id, length: 0)
+        staged.bytes.append(header: .cancel, id: id, length: 0)
     }
 
     /// Sends GOAWAY ahead of the messages that wait.
     public mutating func goAway(_ goAway: GoAway) {
         guard !isClosed else { return }
-        goAway.append(to: &staged)
+        goAway.append(to: &staged.bytes)
     }
 
     // MARK: Messages
@@ -226,7 +173,7 @@ public struct Outbox: Sendable {
         stage()
     }
 
-    /// How many bytes of the response `id` wait that is sent in parts.
+    /// How many bytes of the response `id`, which is sent in parts, are not staged.
     public func streamed(of id: UInt32) -> Int {
         var bytes = 0
         _ = waiting.contains {
@@ -239,8 +186,8 @@ public struct Outbox: Sendable {
 
     /// Queues a FAILURE behind the messages that wait; it is counted in `count`, and costs nothing.
     ///
-    /// A response that is sent in parts it ends where that is (section 4.9): messages that wait behind the response would
-    /// else come between its chunks.
+    /// A response that is sent in parts it ends where that is (section 4.9): messages that wait behind the response
+    /// would else come between its chunks.
     public mutating func fail(_ id: UInt32, _ failure: Failure) {
         guard !isClosed else { return }
         count(id, 0)
@@ -264,48 +211,33 @@ public struct Outbox: Sendable {
         stage()
     }
 
-    /// Whether no byte of the message `id` has been handed to the kernel: it can be promised never to arrive.
+    /// Whether the kernel has no byte of the message `id`: the caller can promise that it never arrives.
     public func isUntouched(_ id: UInt32) -> Bool {
         waiting.contains { $0.id == id && $0.start ?? sent >= sent }
-            || marks.contains { $0.id == id && $0.start >= sent }
+            || staged.isUntouched(id)
     }
 
-    /// Takes the message `id` out, unless the kernel has a byte of it (false) or it is not here (false).
+    /// Removes the message `id`; false where the kernel has a byte of it, or it is not here.
     public mutating func withdraw(_ id: UInt32) -> Bool {
         guard isUntouched(id) else { return false }
-        unstage(id)
+        let (marks, gaps) = staged.unstage(id)
+        for mark in marks { uncount(id, mark.cost) }
+        for gap in gaps {
+            guard case .message(var message) = waiting.first, let start = message.start else { break }
+            message.start = gap.closed(at: start)
+            waiting.replaceFirst(with: .message(message))
+        }
         removeWaiting(id)
         stage()
         return true
     }
 
-    /// Takes the staged frames of the message `id` out, of which none is begun, and moves up what is behind them.
-    private mutating func unstage(_ id: UInt32) {
-        for removed in marks.remove(where: { $0.id == id }) { uncount(id, removed.cost) }
-        var index = boundary
-        while index < staged.count {
-            let length = FrameHeader.length + Int(staged.span.bigEndian(at: index, as: UInt32.self))
-            guard index >= head, staged.span.bigEndian(at: index + 8, as: UInt32.self) == id else {
-                index += length
-                continue
-            }
-            staged.removeSubrange(index..<(index + length))
-            let start = base + UInt64(index)
-            for mark in marks.remove(where: { $0.start >= start }) { marks.append(mark.moved(by: length)) }
-            if let pongEnd, pongEnd > start { self.pongEnd = pongEnd - UInt64(length) }
-            if case .message(var message) = waiting.first, let begun = message.start, begun > start {
-                message.start = begun - UInt64(length)
-                waiting.replaceFirst(with: .message(message))
-            }
-        }
-    }
-
     /// Whether chunks of the message `id` are staged and others are not.
     public func isUnfinished(_ id: UInt32) -> Bool { waiting.contains { $0.id == id && $0.isBegun } }
 
-    /// Whether the kernel has not taken the last byte of the message `id` yet.
+    /// Whether the last byte of the message `id` is still here.
     public func isComing(_ id: UInt32) -> Bool {
-        !isEmpty && (waiting.contains { $0.id == id } || marks.contains { $0.id == id && $0.end > sent })
+        !isEmpty && (waiting.contains { $0.id == id } || staged.isComing(id))
     }
 
     private mutating func removeWaiting(_ id: UInt32) {
@@ -324,12 +256,12 @@ public struct Outbox: Sendable {
 
     // MARK: The end
 
-    /// Puts CLOSE behind everything that waits (an orderly end).
+    /// Queues CLOSE behind everything that waits: an orderly end.
     public mutating func close(_ close: Close) {
         guard !isClosed else { return }
         greetForClose()
         if mayStage {
-            close.append(to: &staged)
+            close.append(to: &staged.bytes)
         } else {
             waiting.append(.frame(close.frame, id: 0, isRefusal: false))
             stage()
@@ -337,22 +269,19 @@ public struct Outbox: Sendable {
         isClosed = true
     }
 
-    /// Puts CLOSE, and GOAWAY before it where there is one, behind the frame that has been begun and discards the rest (a
-    /// drop, section 7.5).
+    /// Stages CLOSE, and GOAWAY before it where there is one, behind the frame that is begun, and discards the rest: a
+    /// drop (section 7.5).
     public mutating func cutOff(_ close: Close, behind goAway: GoAway? = nil) {
         guard !isClosed else { return }
         waiting.removeAll()
-        marks.removeAll()
+        staged.cutOff()
         count = 0
         cost = 0
         refusals = 0
         owedPong = nil
-        pongEnd = nil
-        advanceBoundary(stopBefore: nil)
-        staged.removeSubrange(boundary...)
         greetForClose()
-        goAway?.append(to: &staged)
-        close.append(to: &staged)
+        goAway?.append(to: &staged.bytes)
+        close.append(to: &staged.bytes)
         isClosed = true
     }
 
@@ -360,24 +289,13 @@ public struct Outbox: Sendable {
         if !isGreeted { greet { _ in } }
     }
 
-    /// Moves `boundary` over the frames that have been begun: to the end of the last, or to the start of the one that
-    /// `index` lies in.
-    private mutating func advanceBoundary(stopBefore index: Int?) {
-        while boundary < head {
-            let length: UInt32 = staged.span.bigEndian(at: boundary)
-            let next = boundary + FrameHeader.length + Int(length)
-            if let index, next > index { return }
-            boundary = next
-        }
-    }
-
     // MARK: Staging
 
     /// Whether something can be staged at once.
-    private var mayStage: Bool { waiting.isEmpty && staged.count - head < Outbox.stagedMost }
+    private var mayStage: Bool { waiting.isEmpty && staged.hasRoom }
 
     private mutating func stage() {
-        while staged.count - head < Outbox.stagedMost, let first = waiting.first {
+        while staged.hasRoom, let first = waiting.first {
             switch first {
             case .frame:
                 waiting.removeFirst()
@@ -390,8 +308,8 @@ public struct Outbox: Sendable {
                 waiting.removeFirst()
                 stage(message.type, message.id, message.rest, start: message.start, cost: message.cost)
             case .message(var message):
-                message.start = message.start ?? base + UInt64(staged.count)
-                append(message.type, .more, message.id, message.rest.prefix(maxChunk))
+                message.start = message.start ?? staged.end
+                staged.append(message.type, .more, message.id, message.rest.prefix(maxChunk))
                 message.rest = message.rest.dropFirst(maxChunk)
                 waiting.replaceFirst(with: .message(message))
             }
@@ -400,22 +318,17 @@ public struct Outbox: Sendable {
 
     private mutating func stage(_ waiting: Waiting) {
         guard case .frame(let frame, let id, let isRefusal) = waiting else { return }
-        let start = base + UInt64(staged.count)
-        staged.append(contentsOf: frame)
-        marks.append(Mark(id: id, start: start, end: base + UInt64(staged.count), cost: 0, isRefusal: isRefusal))
+        let start = staged.end
+        staged.bytes.append(contentsOf: frame)
+        staged.mark(id, from: start, cost: 0, isRefusal: isRefusal)
     }
 
     /// Stages the last or only chunk of a message; `start` is where its first lies, if it has another.
     private mutating func stage(
         _ type: FrameType, _ id: UInt32, _ payload: ArraySlice<UInt8>, start: UInt64?, cost: Int
     ) {
-        let start = start ?? base + UInt64(staged.count)
-        append(type, [], id, payload)
-        marks.append(Mark(id: id, start: start, end: base + UInt64(staged.count), cost: cost))
-    }
-
-    private mutating func append(_ type: FrameType, _ flags: FrameFlags, _ id: UInt32, _ payload: ArraySlice<UInt8>) {
-        staged.append(header: type, flags, id: id, length: payload.count)
-        staged.append(contentsOf: payload)
+        let start = start ?? staged.end
+        staged.append(type, [], id, payload)
+        staged.mark(id, from: start, cost: cost)
     }
 }

@@ -1,12 +1,12 @@
 /// The eight bytes that both sides send first (Protocol.md, section 3.2).
 ///
-/// No length is read before they have matched, so that a stray HTTP or TLS peer is told apart, not misread as a
-/// frame of a gigabyte.
+/// No length is read before they have matched. So a stray HTTP or TLS peer is recognised, and not misread as a frame of
+/// a gigabyte.
 public enum Preface {
     /// `LIFELINE` in ASCII.
     public static let bytes: [UInt8] = [0x4C, 0x49, 0x46, 0x45, 0x4C, 0x49, 0x4E, 0x45]
 
-    /// What `bytes`, the first that a peer sent, look like: for the log and for the text of CLOSE(BAD_PREFACE).
+    /// Names the protocol that a peer's first bytes look like, for the log and for the text of CLOSE(BAD_PREFACE).
     static func recognise(_ bytes: [UInt8]) -> String {
         let methods = ["GET ", "POST", "HEAD", "PUT ", "DELE", "OPTI", "PATC", "CONN", "TRAC", "PRI "]
         if methods.contains(where: { bytes.starts(with: $0.utf8) }) { return "an HTTP request" }

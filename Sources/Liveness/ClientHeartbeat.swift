@@ -3,16 +3,19 @@ import Framing
 
 /// The client's rules about a server's life, from the connection on (Protocol.md, section 5).
 ///
-/// The loop calls `woke` first, tells what it read and wrote, asks for the `verdict` until that is `fine`, and sleeps
-/// until `deadline`.
+/// The loop calls `woke` first, reports what it read and wrote, carries out each `verdict` until that is `fine`, and
+/// sleeps until `deadline`.
 public struct ClientHeartbeat: Sendable {
     /// What the client has to do about the server now.
     public enum Verdict: Equatable, Sendable {
+        /// Nothing is due.
         case fine
         /// A PING with this nonce is due.
         case ping(nonce: UInt64)
-        /// No proof of the round trip for half of dead_after since the PING: tell the program, nothing is cut yet.
+        /// No round trip was proved for half of dead_after since the PING. The program learns it, and nothing is cut
+        /// yet.
         case beatLate
+        /// The server has missed a deadline.
         case drop(Violation)
     }
 
@@ -20,7 +23,7 @@ public struct ClientHeartbeat: Sendable {
     private let handshakeTimeout: Duration
     private let random: @Sendable () -> Double
     /// Set once WELCOME is there.
-    private var watch: PeerDeadlines?
+    private var deadlines: PeerDeadlines?
     private var bucket: TokenBucket?
     private var ledger = PingLedger()
     private var nextPing: Instant?
@@ -32,7 +35,8 @@ public struct ClientHeartbeat: Sendable {
     /// The last round trip that a PONG proved.
     public private(set) var roundTrip: Duration?
 
-    /// `random` returns a number in 0..<1, anew each time; it spreads the PINGs of many clients.
+    /// The rules for a connection made at an instant; WELCOME must be whole `handshakeTimeout` later. `random` returns
+    /// a new number in 0..<1 each time, which spreads the PINGs of many clients.
     public init(
         connectedAt: Instant, handshakeTimeout: Duration,
         random: @escaping @Sendable () -> Double = { .random(in: 0..<1) }
@@ -42,55 +46,57 @@ public struct ClientHeartbeat: Sendable {
         self.random = random
     }
 
-    /// WELCOME came.
+    /// Starts the heartbeat: WELCOME came.
     public mutating func welcomed(_ heartbeat: Heartbeat, at now: Instant) {
-        watch = PeerDeadlines(heartbeat, at: now)
+        deadlines = PeerDeadlines(heartbeat, at: now)
         bucket = TokenBucket(heartbeat)
         nextPing = now + heartbeat.pingEvery * random()
     }
 
-    /// The loop runs again; if that is long after `deadline`, the time was this side's to lose, not the server's.
+    /// Starts every deadline anew where the loop runs again long after `deadline`: the client itself was stopped then
+    /// (section 5.11).
     public mutating func woke(at now: Instant) {
-        guard let watch, let deadline, now - deadline > watch.heartbeat.ownLateness else { return }
-        self.watch?.grant(at: now)
+        guard let deadlines, let deadline, now - deadline > deadlines.heartbeat.ownLateness else { return }
+        self.deadlines?.restart(at: now)
         unprovenSince = nil
         hasToldLate = false
-        owesPing = watch.mayBeHeard
+        owesPing = deadlines.mayBeHeard
     }
 
-    /// Bytes arrived.
-    public mutating func heard(at now: Instant) { watch?.heard(at: now) }
+    /// Records that bytes arrived.
+    public mutating func heard(at now: Instant) { deadlines?.heard(at: now) }
 
-    /// What the decoder says after it has read: the number of the frame begun last, and its length if it is not whole.
+    /// Records the decoder's state after a read: the number of the frame begun last, and its length if it is not whole.
     public mutating func frame(_ number: UInt64, unfinishedLength: UInt32?, at now: Instant) {
-        watch?.frame(number, unfinishedLength: unfinishedLength, at: now)
+        deadlines?.frame(number, unfinishedLength: unfinishedLength, at: now)
     }
 
-    /// What became of an attempt to write: whether the kernel took any bytes, and whether more wait.
+    /// Records an attempt to write: whether the kernel accepted any bytes, and whether more wait.
     public mutating func wrote(any: Bool, waiting: Bool, at now: Instant) {
-        watch?.wrote(any: any, waiting: waiting, at: now)
+        deadlines?.wrote(any: any, waiting: waiting, at: now)
     }
 
-    /// Nothing more is expected of the server: CLOSE is queued, or has come.
+    /// Stops waiting for the server to say anything: CLOSE is queued, or has come.
     public mutating func ended() {
-        watch?.ended()
+        deadlines?.ended()
         nextPing = nil
         unprovenSince = nil
         owesPing = false
     }
 
-    /// A PING or an empty MESSAGE came.
+    /// Pays for a PING or an empty MESSAGE that came; throws where the bucket is empty (section 5.10).
     public mutating func pay(at now: Instant) throws(Violation) {
         guard bucket?.spend(at: now) ?? true else { throw .flood }
     }
 
-    /// A PONG came; throws where its nonce answers no PING.
+    /// Records the round trip that a PONG proves; throws where its nonce answers no PING (5.4-5).
     public mutating func ponged(_ nonce: UInt64, at now: Instant) throws(Violation) {
         if let time = try ledger.answered(nonce, at: now) { roundTrip = time }
         proven(at: now)
     }
 
-    /// A RESPONSE began: the request got there and the answer back. Its later chunks prove nothing of the way there.
+    /// Records that a RESPONSE began: the request got there and the answer back. Its later chunks prove nothing of the
+    /// way there.
     public mutating func responded(at now: Instant) { proven(at: now) }
 
     private mutating func proven(at now: Instant) {
@@ -101,35 +107,35 @@ public struct ClientHeartbeat: Sendable {
     }
 
     private mutating func schedulePing(at now: Instant) {
-        guard let watch else { return }
-        nextPing = now + watch.heartbeat.pingEvery * (0.8 + 0.2 * random())
+        guard let deadlines else { return }
+        nextPing = now + deadlines.heartbeat.pingEvery * (0.8 + 0.2 * random())
     }
 
-    /// When `verdict` has to be asked for next; nil for never.
+    /// When the next `verdict` is due; nil for never.
     public var deadline: Instant? {
-        guard let watch else { return handshakeDeadline }
-        return earlier(earlier(watch.deadline, nextPing), hasToldLate ? deadAt : lateAt)
+        guard let deadlines else { return handshakeDeadline }
+        return earlier(earlier(deadlines.deadline, nextPing), hasToldLate ? deadAt : lateAt)
     }
 
     private var lateAt: Instant? {
-        guard let watch, let unprovenSince else { return nil }
-        return unprovenSince + watch.heartbeat.half
+        guard let deadlines, let unprovenSince else { return nil }
+        return unprovenSince + deadlines.heartbeat.half
     }
 
     private var deadAt: Instant? {
-        guard let watch, let unprovenSince else { return nil }
-        return unprovenSince + watch.heartbeat.deadAfter
+        guard let deadlines, let unprovenSince else { return nil }
+        return unprovenSince + deadlines.heartbeat.deadAfter
     }
 
-    /// What is due at `now`, after all that had arrived by then was told.
+    /// Returns what is due at `now`. All that had arrived by then must be recorded first (5.1-2).
     public mutating func verdict(at now: Instant) -> Verdict {
-        guard let watch else {
+        guard let deadlines else {
             guard now >= handshakeDeadline else { return .fine }
             return .drop(Violation(.handshakeTimeout, "no whole WELCOME within \(handshakeTimeout)"))
         }
-        if let violation = watch.verdict(at: now) { return .drop(violation) }
+        if let violation = deadlines.verdict(at: now) { return .drop(violation) }
         if let deadAt, deadAt <= now {
-            return .drop(Violation(.noRoundTrip, "no PING was answered for \(watch.heartbeat.deadAfter)"))
+            return .drop(Violation(.noRoundTrip, "no PING was answered for \(deadlines.heartbeat.deadAfter)"))
         }
         if let lateAt, lateAt <= now, !hasToldLate {
             hasToldLate = true

@@ -7,11 +7,11 @@ public struct Heartbeat: Equatable, Sendable {
     public let pingEvery: Duration
     /// A side that has heard nothing for this long drops the other.
     public let deadAfter: Duration
-    /// Half of `deadAfter`: a server that has heard nothing for this long asks (section 5.3), and a client says that an
-    /// answer is late. Reckoned once, for to divide a duration is to divide 128 bits.
+    /// Half of `deadAfter`: a server that has heard nothing for this long sends a PING (section 5.3), and a client
+    /// reports that an answer is late. It is stored, because the division of a Duration divides 128 bits.
     let half: Duration
-    /// A side that woke later than this after the instant that it had asked for was itself stopped or starved, and
-    /// grants a new dead_after before it drops anyone (section 5.11).
+    /// A side that woke later than this after its deadline was itself stopped or starved. It starts all deadlines anew
+    /// before it drops the peer (section 5.11).
     let ownLateness: Duration
 
     /// The times that a WELCOME puts in force.
@@ -32,10 +32,11 @@ extension TokenBucket {
     /// How many tokens a receiver's bucket holds (section 5.10).
     public static var pingCapacity: Int { 20 }
 
-    /// The bucket of the rule against floods of frames that cost the receiver more than the sender (section 5.10). It
-    /// gains one token each ping_every / 2, and pays for PINGs, CANCELs and empty MESSAGEs.
+    /// The bucket that pays for PINGs, CANCELs and empty MESSAGEs (section 5.10). It gains one token each ping_every /
+    /// 2.
     ///
-    /// A sender keeps a bucket of less `capacity`, so that jitter on the way breaks no rule.
+    /// These frames cost the receiver more than the sender. A sender keeps a bucket of less `capacity`, so that jitter
+    /// on the way breaks no rule.
     public init(_ heartbeat: Heartbeat, capacity: Int = TokenBucket.pingCapacity) {
         self.init(capacity: capacity, refill: heartbeat.pingEvery.half)
     }

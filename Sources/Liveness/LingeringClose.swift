@@ -49,19 +49,19 @@ public struct LingeringClose: Sendable {
         }
     }
 
-    /// All is written: the caller shuts down writing.
+    /// Waits for the peer's end alone: all is written, and the caller shuts down writing.
     public mutating func flushed(at now: Instant) {
         guard isFlushing else { return }
         stage = peerIsDone ? .over : .lingering(until: now + LingeringClose.linger)
     }
 
-    /// The peer's CLOSE or its end of stream came.
+    /// Records the peer's CLOSE or the end of its stream.
     public mutating func peerEnded() {
         peerIsDone = true
         if case .lingering = stage { stage = .over }
     }
 
-    /// Nothing more can be written or read: the connection broke, or a slow reader's time is up.
+    /// Ends the wait: the connection broke, or a slow reader's time is up.
     public mutating func giveUp() { stage = .over }
 
     /// Ends the stage whose time is up.

@@ -1,8 +1,8 @@
 import Basics
 import Framing
 
-/// What either side watches in the other once the handshake is done: silence, a frame that does not end, and a peer
-/// that does not read (Protocol.md, sections 5.5, 5.7 and 5.9).
+/// The deadlines that either side sets the other once the handshake is done: for silence, for a frame that does not end
+/// and for bytes that are not read (Protocol.md, sections 5.5, 5.7 and 5.9).
 struct PeerDeadlines: Sendable {
     private struct UnfinishedFrame {
         let number: UInt64
@@ -13,9 +13,9 @@ struct PeerDeadlines: Sendable {
     let heartbeat: Heartbeat
     private(set) var lastHeard: Instant
     private var unfinished: UnfinishedFrame?
-    /// Since when bytes have waited of which the kernel took none.
+    /// When bytes began to wait while the kernel accepted none.
     private var stuckSince: Instant?
-    /// After its end of stream a peer cannot be heard any more, and is not judged for it.
+    /// Whether the peer can still say something. After the end of its stream its silence is no breach.
     private(set) var mayBeHeard = true
 
     /// Whether a frame has begun and not ended.
@@ -28,24 +28,24 @@ struct PeerDeadlines: Sendable {
         lastHeard = now
     }
 
-    /// Bytes arrived.
+    /// Records that bytes arrived.
     mutating func heard(at now: Instant) { lastHeard = now }
 
-    /// Nothing more is expected of the peer: its stream ended, or CLOSE is queued.
+    /// Stops waiting for the peer to say anything: its stream ended, or CLOSE is queued.
     mutating func ended() {
         mayBeHeard = false
         unfinished = nil
     }
 
-    /// The state of the decoder after bytes were read: the payload length of the unfinished frame and its number.
-    /// One that nothing is expected of may leave frames unfinished.
+    /// Records the decoder's state after a read: the number of the frame begun last, and its payload length if it is
+    /// not whole. After `ended` a frame may stay unfinished.
     mutating func frame(_ number: UInt64, unfinishedLength length: UInt32?, at now: Instant) {
         guard mayBeHeard else { return }
         let begun = unfinished?.number == number ? unfinished?.begun : nil
         unfinished = length.map { UnfinishedFrame(number: number, begun: begun ?? now, length: $0) }
     }
 
-    /// The state of the outbox after an attempt to write: whether bytes wait, and whether the kernel took any.
+    /// Records an attempt to write: whether the kernel accepted any bytes, and whether more wait.
     mutating func wrote(any: Bool, waiting: Bool, at now: Instant) {
         if !waiting {
             stuckSince = nil
@@ -54,8 +54,8 @@ struct PeerDeadlines: Sendable {
         }
     }
 
-    /// Starts every deadline anew, because this side itself was stopped.
-    mutating func grant(at now: Instant) {
+    /// Starts every deadline anew, because this side itself was stopped (section 5.11).
+    mutating func restart(at now: Instant) {
         lastHeard = now
         unfinished?.begun = now
         if stuckSince != nil { stuckSince = now }

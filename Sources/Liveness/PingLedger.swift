@@ -13,6 +13,7 @@ struct PingLedger: Sendable {
     /// When the last few were sent; the newest is last.
     private var sentAt: [Instant] = []
 
+    /// Returns the nonce of the next PING.
     mutating func send(at now: Instant) -> UInt64 {
         if sentAt.count == PingLedger.timed { sentAt.removeFirst() }
         sentAt.append(now)
@@ -20,7 +21,8 @@ struct PingLedger: Sendable {
         return lastSent
     }
 
-    /// The round trip time; nil where the PING was so long ago that its instant is forgotten.
+    /// Returns the round trip time of a PONG; nil where 16 later PINGs have displaced its instant. Throws
+    /// where the nonce answers no PING (5.4-5).
     mutating func answered(_ nonce: UInt64, at now: Instant) throws(Violation) -> Duration? {
         guard nonce > lastAnswered, nonce <= lastSent else {
             throw Violation(.protocolError, "PONG with the nonce \(nonce), which no unanswered PING has")

@@ -3,20 +3,22 @@ import Framing
 
 /// The server's rules about a client's life, from accept on (Protocol.md, section 5).
 ///
-/// The loop calls `woke` first, tells what it read and wrote, asks for the `verdict`, and sleeps until `deadline`.
+/// The loop calls `woke` first, reports what it read and wrote, carries out the `verdict`, and sleeps until `deadline`.
 public struct ServerHeartbeat: Sendable {
     /// What the server has to do about the client now.
     public enum Verdict: Equatable, Sendable {
+        /// Nothing is due.
         case fine
         /// A PING with this nonce is due.
         case ping(nonce: UInt64)
+        /// The client has missed a deadline.
         case drop(Violation)
     }
 
     private let handshakeDeadline: Instant
     private let handshakeTimeout: Duration
     /// Set once the handshake is done.
-    private var watch: PeerDeadlines?
+    private var deadlines: PeerDeadlines?
     private var bucket: TokenBucket?
     private var ledger = PingLedger()
     /// Whether this silence has been answered with a PING.
@@ -25,69 +27,70 @@ public struct ServerHeartbeat: Sendable {
     private var owesPing = false
     /// The last round trip that the client's PONG proved.
     public private(set) var roundTrip: Duration?
-    /// When `verdict` has to be asked for next; nil for never. It is reckoned where something changes, so that to look
-    /// at it costs nothing.
+    /// When the next `verdict` is due; nil for never. It is updated where something changes, because it is read more
+    /// often.
     public private(set) var deadline: Instant?
 
-    /// A connection that was accepted at an instant; HELLO must be whole `handshakeTimeout` later.
+    /// The rules for a connection accepted at an instant; HELLO must be whole `handshakeTimeout` later.
     public init(acceptedAt: Instant, handshakeTimeout: Duration) {
         self.handshakeTimeout = handshakeTimeout
         handshakeDeadline = acceptedAt + handshakeTimeout
         deadline = handshakeDeadline
     }
 
-    /// WELCOME is on its way: from now on the heartbeat counts.
+    /// Starts the heartbeat: WELCOME is on its way.
     public mutating func welcomed(_ heartbeat: Heartbeat, at now: Instant) {
-        watch = PeerDeadlines(heartbeat, at: now)
+        deadlines = PeerDeadlines(heartbeat, at: now)
         bucket = TokenBucket(heartbeat)
-        reckon()
+        updateDeadline()
     }
 
-    /// The loop runs again; if that is long after `deadline`, the time was this side's to lose, not the client's.
+    /// Starts every deadline anew where the loop runs again long after `deadline`: the server itself was stopped then
+    /// (section 5.11).
     public mutating func woke(at now: Instant) {
         guard let deadline, deadline < now else { return }
-        guard let watch, now > deadline + watch.heartbeat.ownLateness else { return }
-        self.watch?.grant(at: now)
-        owesPing = watch.mayBeHeard
-        reckon()
+        guard let deadlines, now > deadline + deadlines.heartbeat.ownLateness else { return }
+        self.deadlines?.restart(at: now)
+        owesPing = deadlines.mayBeHeard
+        updateDeadline()
     }
 
-    /// Bytes arrived.
+    /// Records that bytes arrived.
     public mutating func heard(at now: Instant) {
         pinged = false
-        watch?.heard(at: now)
-        reckon()
+        deadlines?.heard(at: now)
+        updateDeadline()
     }
 
-    /// What the decoder says after it has read: the number of the frame begun last, and its length if it is not whole.
+    /// Records the decoder's state after a read: the number of the frame begun last, and its length if it is not whole.
     public mutating func frame(_ number: UInt64, unfinishedLength: UInt32?, at now: Instant) {
-        guard unfinishedLength != nil || watch?.hasUnfinished ?? false else { return }
-        watch?.frame(number, unfinishedLength: unfinishedLength, at: now)
-        reckon()
+        guard unfinishedLength != nil || deadlines?.hasUnfinished ?? false else { return }
+        deadlines?.frame(number, unfinishedLength: unfinishedLength, at: now)
+        updateDeadline()
     }
 
-    /// What became of an attempt to write: whether the kernel took any bytes, and whether more wait.
+    /// Records an attempt to write: whether the kernel accepted any bytes, and whether more wait.
     public mutating func wrote(any: Bool, waiting: Bool, at now: Instant) {
-        guard waiting || watch?.isStuck ?? false else { return }
-        watch?.wrote(any: any, waiting: waiting, at: now)
-        reckon()
+        guard waiting || deadlines?.isStuck ?? false else { return }
+        deadlines?.wrote(any: any, waiting: waiting, at: now)
+        updateDeadline()
     }
 
-    /// Nothing more is expected of the client: its stream ended, or CLOSE is queued.
+    /// Stops waiting for the client to say anything: its stream ended, or CLOSE is queued.
     public mutating func ended() {
-        watch?.ended()
-        reckon()
+        deadlines?.ended()
+        updateDeadline()
     }
 
-    /// A PING that is due for another reason than silence; its nonce.
+    /// Returns the nonce of a PING that is due for another reason than silence.
     public mutating func probe(at now: Instant) -> UInt64 { ledger.send(at: now) }
 
-    /// A PING, a CANCEL or an empty MESSAGE came.
+    /// Pays for a PING, a CANCEL or an empty MESSAGE that came; throws where the bucket is empty (section 5.10).
     public mutating func pay(at now: Instant) throws(Violation) {
         guard bucket?.spend(at: now) ?? true else { throw .flood }
     }
 
-    /// A PONG came; throws where its nonce answers no PING. The round trip that it proves.
+    /// Returns the round trip that a PONG proves; throws where its nonce answers no PING (5.4-5).
     @discardableResult
     public mutating func ponged(_ nonce: UInt64, at now: Instant) throws(Violation) -> Duration? {
         let time = try ledger.answered(nonce, at: now)
@@ -95,30 +98,30 @@ public struct ServerHeartbeat: Sendable {
         return time
     }
 
-    /// How long after dead_after it is that nothing was heard; nil before the handshake.
+    /// How far a silent client is past dead_after; nil before the handshake.
     public func lateness(at now: Instant) -> Duration? {
-        watch.map { now - ($0.lastHeard + $0.heartbeat.deadAfter) }
+        deadlines.map { now - ($0.lastHeard + $0.heartbeat.deadAfter) }
     }
 
-    @inline(__always) private mutating func reckon() {
-        if let watch { deadline = earlier(watch.deadline, pingAt) }
+    @inline(__always) private mutating func updateDeadline() {
+        if let deadlines { deadline = earlier(deadlines.deadline, pingAt) }
     }
 
     private var pingAt: Instant? {
-        guard let watch, watch.mayBeHeard, !pinged else { return nil }
-        return watch.lastHeard + watch.heartbeat.half
+        guard let deadlines, deadlines.mayBeHeard, !pinged else { return nil }
+        return deadlines.lastHeard + deadlines.heartbeat.half
     }
 
-    /// What is due at `now`, after all that had arrived by then was told.
+    /// Returns what is due at `now`. All that had arrived by then must be recorded first (5.1-2).
     public mutating func verdict(at now: Instant) -> Verdict {
         guard owesPing || deadline.map({ $0 <= now }) ?? false else { return .fine }
-        guard let watch else {
+        guard let deadlines else {
             return .drop(Violation(.handshakeTimeout, "no whole HELLO within \(handshakeTimeout)"))
         }
-        if let violation = watch.verdict(at: now) { return .drop(violation) }
+        if let violation = deadlines.verdict(at: now) { return .drop(violation) }
         owesPing = false
         pinged = true
-        reckon()
+        updateDeadline()
         return .ping(nonce: ledger.send(at: now))
     }
 }

@@ -6,13 +6,19 @@ package final class RawListener {
     package let descriptor: Int32
     private var isClosed = false
 
-    /// Listens on 127.0.0.1 and `port`; 0 lets the system choose.
-    package init(port: UInt16 = 0) throws {
+    /// Listens on 127.0.0.1 and `port`; 0 lets the system choose. Where it is narrow, its connections hold little on their
+    /// way: short segments keep the buffer of the other side small, which the kernel sizes by them.
+    package init(port: UInt16 = 0, isNarrow: Bool = false) throws {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw systemError("socket") }
         self.descriptor = OpenDescriptors.add(descriptor)
         var on: Int32 = 1
         setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, 4)
+        if isNarrow {
+            var (buffer, segment) = (Int32(4096), Int32(536))
+            setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &buffer, 4)
+            setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_MAXSEG, &segment, 4)
+        }
         var address = sockaddr_in()
         var length = socklen_t(MemoryLayout<sockaddr_in>.size)
         let bound = Address.v4("127.0.0.1", port).withSockaddr { bind(descriptor, $0, $1) }
@@ -41,9 +47,6 @@ package final class RawListener {
     /// The next connection, nil where none comes in time.
     package func acceptIfAny(within limit: Duration) throws -> RawPeer? {
         guard waitUntilReady(descriptor, POLLIN, until: SuspendingClock.now + limit) else { return nil }
-        let accepted = Glibc.accept(descriptor, nil, nil)
-        guard accepted >= 0 else { throw systemError("accept") }
-        _ = fcntl(accepted, F_SETFD, FD_CLOEXEC)
-        return RawPeer(OpenDescriptors.add(accepted))
+        return RawPeer(try OpenDescriptors.accept(descriptor))
     }
 }

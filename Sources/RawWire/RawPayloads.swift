@@ -50,7 +50,7 @@ extension RawFrame {
     }
 
     package static func goAway(
-        _ code: Code = .normal, retryAfter: UInt32 = 0, spread: UInt32 = 0, _ text: String = ""
+        _ code: RawCode = .normal, retryAfter: UInt32 = 0, spread: UInt32 = 0, _ text: String = ""
     ) -> RawFrame {
         RawFrame(
             type: .goAway,
@@ -58,7 +58,7 @@ extension RawFrame {
     }
 
     package static func close(
-        _ code: Code = .normal, lastID: UInt32 = 0, retryAfter: UInt32 = 0, _ text: String = ""
+        _ code: RawCode = .normal, lastID: UInt32 = 0, retryAfter: UInt32 = 0, _ text: String = ""
     ) -> RawFrame {
         RawFrame(
             type: .close,
@@ -88,7 +88,8 @@ extension RawFrame {
         RawFrame(type: .response, flags: more ? RawFrame.more : 0, id: id, payload: payload)
     }
 
-    package static func failure(_ id: UInt32, _ code: Code, retryAfter: UInt32 = 0, _ text: String = "") -> RawFrame {
+    package static func failure(_ id: UInt32, _ code: RawCode, retryAfter: UInt32 = 0, _ text: String = "") -> RawFrame
+    {
         RawFrame(
             type: .failure, id: id,
             payload: bigEndian(code.number) + [0, 0] + bigEndian(retryAfter) + Array(text.utf8))
@@ -96,32 +97,32 @@ extension RawFrame {
 }
 
 /// Why something ended (section 8).
-package struct Code: Equatable, Hashable, CustomStringConvertible {
+package struct RawCode: Equatable, Hashable, CustomStringConvertible {
     package let number: UInt16
 
     package init(number: UInt16) { self.number = number }
 
-    package static let normal = Code(number: 0)
-    package static let protocolError = Code(number: 1)
-    package static let badPreface = Code(number: 2)
-    package static let unsupportedVersion = Code(number: 3)
-    package static let frameTooLarge = Code(number: 4)
-    package static let messageTooLarge = Code(number: 5)
-    package static let handshakeTimeout = Code(number: 6)
-    package static let silent = Code(number: 7)
-    package static let frameTimeout = Code(number: 8)
-    package static let slowReader = Code(number: 9)
-    package static let tooManyPings = Code(number: 10)
-    package static let noRoundTrip = Code(number: 11)
-    package static let busy = Code(number: 12)
-    package static let shuttingDown = Code(number: 13)
-    package static let unauthorized = Code(number: 14)
-    package static let unsupportedOption = Code(number: 15)
-    package static let handlerFailed = Code(number: 16)
-    package static let cancelled = Code(number: 17)
-    package static let refused = Code(number: 18)
-    package static let kicked = Code(number: 19)
-    package static let internalError = Code(number: 20)
+    package static let normal = RawCode(number: 0)
+    package static let protocolError = RawCode(number: 1)
+    package static let badPreface = RawCode(number: 2)
+    package static let unsupportedVersion = RawCode(number: 3)
+    package static let frameTooLarge = RawCode(number: 4)
+    package static let messageTooLarge = RawCode(number: 5)
+    package static let handshakeTimeout = RawCode(number: 6)
+    package static let silent = RawCode(number: 7)
+    package static let frameTimeout = RawCode(number: 8)
+    package static let slowReader = RawCode(number: 9)
+    package static let tooManyPings = RawCode(number: 10)
+    package static let noRoundTrip = RawCode(number: 11)
+    package static let busy = RawCode(number: 12)
+    package static let shuttingDown = RawCode(number: 13)
+    package static let unauthorized = RawCode(number: 14)
+    package static let unsupportedOption = RawCode(number: 15)
+    package static let handlerFailed = RawCode(number: 16)
+    package static let cancelled = RawCode(number: 17)
+    package static let refused = RawCode(number: 18)
+    package static let kicked = RawCode(number: 19)
+    package static let internalError = RawCode(number: 20)
 
     private static let names = [
         "NORMAL", "PROTOCOL_ERROR", "BAD_PREFACE", "UNSUPPORTED_VERSION", "FRAME_TOO_LARGE", "MESSAGE_TOO_LARGE",
@@ -129,7 +130,7 @@ package struct Code: Equatable, Hashable, CustomStringConvertible {
         "SHUTTING_DOWN", "UNAUTHORIZED", "UNSUPPORTED_OPTION", "HANDLER_FAILED", "CANCELLED", "REFUSED", "KICKED",
         "INTERNAL",
     ]
-    package var description: String { number < Code.names.count ? Code.names[Int(number)] : "code \(number)" }
+    package var description: String { number < RawCode.names.count ? RawCode.names[Int(number)] : "code \(number)" }
 }
 
 // MARK: Read from what came
@@ -171,7 +172,7 @@ package struct PongFields: Equatable {
 
 /// FAILURE, GOAWAY and CLOSE, which share most of their fields (sections 4.9 to 4.11).
 package struct Notice: Equatable, CustomStringConvertible {
-    package let code: Code
+    package let code: RawCode
     package var lastID: UInt32 = 0
     package let zero: UInt16
     package let retryAfter: UInt32
@@ -212,14 +213,14 @@ extension RawFrame {
     package var notice: Notice? {
         switch type {
         case .failure where payload.count >= 8:
-            Notice(code: Code(number: field(0)), zero: field(2), retryAfter: field(4), text: Array(payload[8...]))
+            Notice(code: RawCode(number: field(0)), zero: field(2), retryAfter: field(4), text: Array(payload[8...]))
         case .goAway where payload.count >= 12:
             Notice(
-                code: Code(number: field(0)), zero: field(2), retryAfter: field(4), spread: field(8),
+                code: RawCode(number: field(0)), zero: field(2), retryAfter: field(4), spread: field(8),
                 text: Array(payload[12...]))
         case .close where payload.count >= 12:
             Notice(
-                code: Code(number: field(4)), lastID: field(0), zero: field(6), retryAfter: field(8),
+                code: RawCode(number: field(4)), lastID: field(0), zero: field(6), retryAfter: field(8),
                 text: Array(payload[12...]))
         default: nil
         }

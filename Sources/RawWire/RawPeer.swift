@@ -1,4 +1,5 @@
 import Glibc
+import Synchronization
 
 /// What went over one connection, piece by piece.
 package final class Trace {
@@ -10,7 +11,7 @@ package final class Trace {
         /// Since the trace began.
         package let at: Duration
         package let bytes: [UInt8]
-        package let ending: RawPeer.Ending?
+        package let ending: RawPeer.StreamEnd?
     }
 
     package let start = SuspendingClock.now
@@ -18,7 +19,7 @@ package final class Trace {
 
     package init() {}
 
-    func note(_ direction: Direction, _ bytes: ArraySlice<UInt8>, ending: RawPeer.Ending? = nil) {
+    func note(_ direction: Direction, _ bytes: ArraySlice<UInt8>, ending: RawPeer.StreamEnd? = nil) {
         entries.append(Entry(direction: direction, at: start.age, bytes: Array(bytes), ending: ending))
     }
 }
@@ -36,9 +37,11 @@ package enum Chop: CaseIterable, CustomStringConvertible {
 /// a server for the client under test. Every call has a deadline.
 package final class RawPeer {
     /// How long anything may take that should take no time.
-    package static let patience = Duration.seconds(5)
+    package static var patience: Duration { .seconds(secondsOfPatience.load(ordering: .relaxed)) }
+    /// More where much runs at the same time.
+    package static let secondsOfPatience = Atomic(5)
 
-    package enum Ending: Equatable, Sendable {
+    package enum StreamEnd: Equatable, Sendable {
         /// The other side shut down its writing.
         case end
         /// The connection was reset.
@@ -52,7 +55,7 @@ package final class RawPeer {
     /// What has come and has not been taken.
     package private(set) var unread: ArraySlice<UInt8> = []
     /// How the stream has ended, if it has.
-    package private(set) var ending: Ending?
+    package private(set) var ending: StreamEnd?
     /// When bytes came last.
     package private(set) var heardAt = SuspendingClock.now
     /// How many bytes have come.

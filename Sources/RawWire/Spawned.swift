@@ -84,8 +84,11 @@ package final class Spawned {
         environment.append(nil)
         defer { for variable in environment { free(variable) } }
         var pid: pid_t = 0
-        errno = posix_spawnp(&pid, line[0], &actions, &attributes, &words, &environment)
-        guard errno == 0 else { throw systemError("posix_spawnp \(line[0])") }
+        let code = OpenDescriptors.betweenStarts {
+            posix_spawnp(&pid, line[0], &actions, &attributes, &words, &environment)
+        }
+        errno = code
+        guard code == 0 else { throw systemError("posix_spawnp \(line[0])") }
         return pid
     }
 
@@ -100,15 +103,11 @@ package final class Spawned {
             posix_spawn_file_actions_addopen(&actions, number, path, O_RDWR | O_CREAT | O_APPEND, 0o600)
         case .descriptor(let descriptor): posix_spawn_file_actions_adddup2(&actions, descriptor, number)
         case .pipe:
-            var ends: [Int32] = [0, 0]
-            guard Glibc.pipe(&ends) == 0 else { throw systemError("pipe") }
-            for end in ends {
-                _ = fcntl(OpenDescriptors.add(end), F_SETFD, FD_CLOEXEC)
-            }
-            let theirs = number == 0 ? ends[0] : ends[1]
+            let (reading, writing) = try OpenDescriptors.pipe()
+            let theirs = number == 0 ? reading : writing
             posix_spawn_file_actions_adddup2(&actions, theirs, number)
             handedOver.append(theirs)
-            return number == 0 ? ends[1] : ends[0]
+            return number == 0 ? writing : reading
         }
         return nil
     }

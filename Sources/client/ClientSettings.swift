@@ -51,38 +51,43 @@ struct ClientSettings {
     static let command = Command<ClientSettings>(
         "client", operands: "[MESSAGE ...]",
         summary: "Sends messages to a Lifeline server and prints its replies, a line each.",
-        flags: [
-            .choice("--mode", "MODE", "long: one connection for all messages; short: one for each (long)") {
-                (settings, mode: Mode) in
-                settings.mode = mode
-            },
-            Flag("--host", "HOST", "a name, an address, or unix:/path (127.0.0.1)") { $0.host = $1 },
-            Flag("--port", "PORT", "the server's port (7400)") { settings, text throws(UsageError) in
-                settings.port = try Value.integer(text, in: 1...UInt16.max)
-            },
-            Flag("--timeout", "DURATION", "give up connecting, and each request, after so long (30)") {
-                settings, text throws(UsageError) in
-                settings.timeout = try Value.duration(text, in: .milliseconds(1)...longest)
-            },
-            Flag("--retries", "N", "attempts in a row to connect again (\(defaultRetries))") {
-                settings, text throws(UsageError) in
-                settings.options.reconnect.attempts = try Value.integer(text, in: 0...1_000_000)
-            },
-            Flag("--may-run-twice", "repeat also what the server may have processed already") { $0.mayRunTwice = true },
-            Flag("--hold", "DURATION", "stay connected for so long after the last message (0)") {
-                settings, text throws(UsageError) in
-                settings.hold = try Value.duration(text, in: .zero...longest)
-            },
-            Flag("--ping-every", "DURATION", "ask for a heartbeat so often (the server chooses)") {
-                settings, text throws(UsageError) in
-                settings.options.pingEvery = try Value.duration(text, in: .milliseconds(1)...longest)
-            },
-            Flag("--dead-after", "DURATION", "ask that silence ends the connection after so long (the server chooses)")
-            {
-                settings, text throws(UsageError) in
-                settings.options.deadAfter = try Value.duration(text, in: .milliseconds(1)...longest)
-            },
-            Flag("--name", "NAME", "a name for the server's log, at most 64 bytes") {
+        defaults: ClientSettings(), sections: sections, subcommands: [LoadBenchmark.command.shape],
+        notes: """
+            A DURATION reads 30, 2.5, 500ms, 2m or 1h. A message "bench" goes behind --.
+
+            Without MESSAGE each line of standard input is one; in a terminal "quit" or Ctrl-D ends it. Replies come in
+            the order of the messages. When the server goes away, a message that it certainly did not process is sent
+            again; of any other one, standard error says what became of it.
+            """,
+        exits: [
+            ExitMeaning(.ok, "every message was answered"), ExitMeaning(.usage, "the command line is wrong"),
+            ExitMeaning(.noHost, "the host is unknown"), ExitMeaning(.unavailable, "no server answers"),
+            ExitMeaning(.software, "the server failed to do it"),
+            ExitMeaning(.ioError, "standard output cannot be written, or standard input cannot be read"),
+            ExitMeaning(.tryLater, "trying again later may help"),
+            ExitMeaning(.protocolError, "the peer does not speak the protocol"),
+            ExitMeaning(.noPermission, "the server does not want this client"),
+        ]
+    ) { $0.messages.append($1) }
+
+    private static let sections = [connection, heartbeat, messages, output]
+
+    private static let connection = FlagSection<ClientSettings>(
+        "Connection",
+        [
+            Flag("--mode", "MODE", "long: one connection for all messages; short: one for each", \.mode, .choice),
+            Flag("--host", "HOST", "a name, an address, or unix:/path", \.host, .text),
+            Flag("--port", "PORT", "the server's port", \.port, .integer(in: 1...UInt16.max)),
+            Flag(
+                "--timeout", "DURATION", "give up connecting, and each request, after this long", \.timeout,
+                .duration(in: .milliseconds(1)...longest)),
+            Flag(
+                "--retries", "N", "attempts in a row to connect again", \.options.reconnect.attempts,
+                .integer(in: 0...1_000_000)),
+            Flag(
+                "--hold", "DURATION", "stay connected for this long after the last message", \.hold,
+                .duration(in: .zero...longest)),
+            Flag("--name", "NAME", "a name for the server's log, at most \(Limits.nameLength) bytes") {
                 settings, text throws(UsageError) in
                 guard text.utf8.count <= Limits.nameLength else {
                     throw UsageError("'\(text)' is over \(Limits.nameLength) bytes")
@@ -91,31 +96,37 @@ struct ClientSettings {
             },
             Flag(
                 "--token-file", "PATH",
-                "prove who you are with the bytes of this file, at most 256;\na line end behind them does not count"
-            ) {
-                settings, text throws(UsageError) in
+                "prove who you are with the bytes of this file, at most \(Limits.tokenLength); a line end behind them "
+                    + "does not count"
+            ) { settings, text throws(UsageError) in
                 settings.options.token = try token(inFile: text)
+            },
+        ])
+
+    private static let heartbeat = FlagSection<ClientSettings>(
+        "Heartbeat",
+        [
+            Flag(
+                "--ping-every", "DURATION", "ask for a heartbeat this often", \.options.pingEvery,
+                .duration(in: .milliseconds(1)...longest), unset: "the server chooses"),
+            Flag(
+                "--dead-after", "DURATION", "ask that silence ends the connection after this long",
+                \.options.deadAfter, .duration(in: .milliseconds(1)...longest), unset: "the server chooses"),
+        ])
+
+    private static let messages = FlagSection<ClientSettings>(
+        "Messages",
+        [
+            Flag("--may-run-twice", "repeat also what the server may have processed already") {
+                $0.mayRunTwice = true
             },
             Flag(
                 "--binary",
-                "send all of standard input, or MESSAGE, as one message;\nprint the reply's bytes and no line end"
-            ) {
-                $0.isBinary = true
-            },
-            Flag("--verbose", "tell of heartbeats and connections on standard error") { $0.isVerbose = true },
-        ],
-        subcommands: [LoadBenchmark.command.shape],
-        notes: """
-            A DURATION reads 30, 2.5, 500ms, 2m or 1h. A message "bench" goes behind --.
+                "send all of standard input, or MESSAGE, as one message; print the reply's bytes and no line end"
+            ) { $0.isBinary = true },
+        ])
 
-            Without MESSAGE each line of standard input is one; in a terminal "quit" or Ctrl-D ends it. Replies come in the
-            order of the messages. When the server goes away, a message that it certainly did not process is sent again;
-            of any other one, standard error says what became of it.
-
-            Exit status: 0 when every message was answered, 64 for a wrong command line, 68 for an unknown host, 69 where no
-            server answers, 70 where the server failed to do it, 74 where standard output cannot be written or standard
-            input cannot be read, 75 where trying again later may help, 76 where the peer does not speak the protocol, 77
-            where the server does not want this client.
-            """
-    ) { $0.messages.append($1) }
+    private static let output = FlagSection<ClientSettings>(
+        "Output",
+        [Flag("--verbose", "tell of heartbeats and connections on standard error") { $0.isVerbose = true }])
 }

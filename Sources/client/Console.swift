@@ -2,19 +2,19 @@ import Arguments
 import Posix
 import Synchronization
 
-/// The two streams that people and programs read. Each line leaves in one write(2), whichever task it comes from.
+/// Standard output and standard error. Each line is one write(2), from any task.
 final class Console: Sendable {
-    /// Whether a prompt is shown that the next notice has to step around.
+    /// Whether a prompt is shown, which the next notice has to print again.
     private let isPrompting = Mutex(false)
 
-    /// A reply as a line on standard output. On a terminal nothing in it reaches that as a command; elsewhere its bytes
-    /// are those of the server.
+    /// Prints a reply as a line on standard output. For a terminal its control characters are escaped; elsewhere its bytes
+    /// are the server's.
     func reply(_ bytes: [UInt8]) {
         guard StandardStream.output.isTerminal else { return write(bytes + [UInt8(ascii: "\n")]) }
         write(Array(Console.escaped(String(decoding: bytes, as: UTF8.self)).utf8) + [UInt8(ascii: "\n")])
     }
 
-    /// Bytes on standard output as they are; it is no use to go on where they cannot be written.
+    /// Writes bytes to standard output as they are. Exits where that fails.
     func write(_ bytes: [UInt8]) {
         do throws(SystemError) {
             try StandardStream.output.write(bytes)
@@ -23,18 +23,18 @@ final class Console: Sendable {
         }
     }
 
-    /// A line on standard error. It may hold text of the server, so nothing in it reaches the terminal as a command.
+    /// Prints a line on standard error. Control characters are escaped, because the server may have sent them.
     func note(_ text: String) {
         let text = Console.escaped(text)
         isPrompting.withLock { isPrompting in
             // To the start of the line, and clear it; what was typed so far is still in the terminal's own buffer.
             let line = isPrompting ? "\r\u{1B}[Kclient: \(text)\n> " : "client: \(text)\n"
-            // A closed standard error takes nothing away from the replies.
+            // Replies go on where standard error is closed.
             try? StandardStream.error.write(line.utf8)
         }
     }
 
-    /// Shows or forgets the prompt, where a person sees it.
+    /// Shows the prompt on a terminal, or notes that it is gone.
     func prompt(_ isShown: Bool) {
         guard StandardStream.error.isTerminal else { return }
         isPrompting.withLock { isPrompting in
@@ -43,7 +43,7 @@ final class Console: Sendable {
         }
     }
 
-    /// Says what is wrong, and leaves.
+    /// Prints an error and exits with `status`.
     func fail(_ status: ExitStatus, _ text: String) -> Never {
         note(text)
         exitProcess(status.rawValue)

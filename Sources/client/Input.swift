@@ -1,26 +1,26 @@
 import Posix
 import Synchronization
 
-/// Standard input, line by line, read when a line is asked for: a thread of its own waits for it, so that nothing else
-/// does.
-final class Input: Sendable {
-    enum Line: Sendable {
-        case line([UInt8])
-        case end
-        case failed(SystemError)
-        case tooLong
-    }
+/// A line of standard input, or the reason why there is none.
+enum InputLine: Sendable {
+    case line([UInt8])
+    case end
+    case failed(SystemError)
+    case tooLong
+}
 
-    /// No line is longer: it would not be a message.
+/// Standard input as lines. A thread of its own reads the next line when `next` asks for one, so that no task blocks.
+final class Input: Sendable {
+    /// The longest line in bytes. A longer one would be no message.
     static let longest = 1 << 30
 
-    private struct Shared {
-        var asker: CheckedContinuation<Line, Never>?
+    private struct State {
+        var asker: CheckedContinuation<InputLine, Never>?
         var isStopped = false
     }
 
-    private let shared = Mutex(Shared())
-    /// Wakes the thread up when a line is asked for.
+    private let shared = Mutex(State())
+    /// An eventfd(2) that `next` wakes the thread up with.
     private let asked: Descriptor
 
     init() throws(SystemError) {
@@ -28,8 +28,8 @@ final class Input: Sendable {
         try startThread(named: "client-input") { self.run() }
     }
 
-    /// The next line, without its end; `end` also where `stop` was called.
-    func next() async -> Line {
+    /// The next line, without its line end; `end` also after `stop`.
+    func next() async -> InputLine {
         await withCheckedContinuation { continuation in
             let isStopped = shared.withLock { shared in
                 if !shared.isStopped { shared.asker = continuation }
@@ -39,7 +39,7 @@ final class Input: Sendable {
         }
     }
 
-    /// Ends the input for whoever waits for it, and for all who ask.
+    /// Ends the input: a waiting `next` and all later ones return `end`.
     func stop() {
         let asker = shared.withLock { shared in
             shared.isStopped = true
@@ -66,8 +66,8 @@ struct LineReader {
     private var unread: ArraySlice<UInt8> = []
     private var isAtEnd = false
 
-    /// The next line; the last one needs no line end.
-    mutating func next() -> Input.Line {
+    /// The next line. The last one may lack its line end.
+    mutating func next() -> InputLine {
         var line: [UInt8] = []
         while true {
             if let end = unread.firstIndex(of: LineReader.newline) {
@@ -91,8 +91,8 @@ struct LineReader {
         }
     }
 
-    /// Everything up to the end, as one line.
-    mutating func rest() -> Input.Line {
+    /// All bytes up to the end of the input, as one line.
+    mutating func rest() -> InputLine {
         var all: [UInt8] = []
         while true {
             do throws(SystemError) {

@@ -9,6 +9,10 @@ struct LoadBenchmark {
     var host = "127.0.0.1"
     var port: UInt16 = 7400
     var options = LoadOptions()
+    private var mode: ClientSettings.Mode {
+        get { options.isShort ? .short : .long }
+        set { options.isShort = newValue == .short }
+    }
     var isJSON = false
     var showsProgress = StandardStream.error.isTerminal
 
@@ -16,91 +20,7 @@ struct LoadBenchmark {
 
     static let command = Command<LoadBenchmark>(
         "client bench", summary: "Loads a Lifeline server with many connections, and measures its answers.",
-        flags: [
-            .choice(
-                "--mode", "MODE",
-                "long: connections that stay; short: a connection for each\nrequest (long)"
-            ) { (bench, mode: ClientSettings.Mode) in bench.options.isShort = mode == .short },
-            Flag("--host", "HOST", "a name, an address, or unix:/path (127.0.0.1)") { $0.host = $1 },
-            Flag("--port", "PORT", "the server's port (7400)") { bench, text throws(UsageError) in
-                bench.port = try Value.integer(text, in: 1...UInt16.max)
-            },
-            Flag("--connections", "N", "connections at once (16)") { bench, text throws(UsageError) in
-                bench.options.connections = try Value.integer(text, in: 1...1_000_000)
-            },
-            Flag("--duration", "DURATION", "measure for so long (10)") { bench, text throws(UsageError) in
-                bench.options.duration = try Value.duration(text, in: .milliseconds(1)...longest)
-            },
-            Flag("--requests", "N", "or until so many were sent, whichever is first") {
-                bench, text throws(UsageError) in
-                bench.options.requests = try Value.integer(text, in: 1...UInt64(1e15))
-            },
-            Flag("--warm-up", "DURATION", "before that, the same and not measured (1)") {
-                bench, text throws(UsageError) in
-                bench.options.warmUp = try Value.duration(text, in: .zero...longest)
-            },
-            Flag("--size", "BYTES", "bytes of each request (32)") { bench, text throws(UsageError) in
-                bench.options.size = try Value.size(text, in: 0...64 << 20)
-            },
-            Flag("--in-flight", "N", "unanswered requests on each connection; 0: they only beat (1)") {
-                bench, text throws(UsageError) in
-                bench.options.inFlight = try Value.integer(text, in: 0...65536)
-            },
-            Flag(
-                "--rate", "N",
-                "open loop: so many requests become due in a second, whatever the\n"
-                    + "server does, and latency counts from then (as fast as it can)"
-            ) { bench, text throws(UsageError) in bench.options.rate = try decimal(text, in: 0.001...1e8) },
-            Flag("--connect-rate", "N", "open so many connections in a second (as fast as it can)") {
-                bench, text throws(UsageError) in
-                bench.options.connectRate = try decimal(text, in: 0.001...1e6)
-            },
-            Flag(
-                "--churn", "PERCENT",
-                "cut so many of the connections in each second, half of them by a\n"
-                    + "reset, half without CLOSE; they come back at once (0)"
-            ) { bench, text throws(UsageError) in bench.options.churn = try decimal(text, in: 0...100) },
-            Flag(
-                "--silent",
-                "beat until the warm-up is over, then fall silent, all at once, and\nmeasure when each is dropped"
-            ) {
-                $0.options.isSilent = true
-            },
-            Flag(
-                "--last-ping",
-                "with --silent: each says a PING as its last word, so that all are\ndue at once"
-            ) {
-                $0.options.saysLastPing = true
-            },
-            Flag("--stay-away", "do not come back when the server ends a connection; end with the last") {
-                $0.options.comesBack = false
-            },
-            Flag("--timeout", "DURATION", "a request without an answer for so long has failed (10)") {
-                bench, text throws(UsageError) in
-                bench.options.timeout = try Value.duration(text, in: .milliseconds(1)...longest)
-            },
-            Flag("--verify", "compare each answer with its request: the handler has to be echo") {
-                $0.options.verifies = true
-            },
-            Flag("--sources", "N", "for a server at 127.x.y.z: come from 127.0.0.1 to 127.0.0.N in turn\n(32)") {
-                bench, text throws(UsageError) in
-                bench.options.sources = try Value.integer(text, in: 1...254)
-            },
-            Flag("--ping-every", "DURATION", "ask for a heartbeat so often (the server chooses)") {
-                bench, text throws(UsageError) in
-                bench.options.pingEvery = try Value.duration(text, in: .milliseconds(1)...longest)
-            },
-            Flag("--dead-after", "DURATION", "ask that silence ends a connection after so long (the server chooses)") {
-                bench, text throws(UsageError) in
-                bench.options.deadAfter = try Value.duration(text, in: .milliseconds(1)...longest)
-            },
-            Flag("--token-file", "PATH", "prove who you are with the bytes of this file") {
-                bench, text throws(UsageError) in
-                bench.options.token = try ClientSettings.token(inFile: text)
-            },
-            Flag("--json", "print the result as one JSON object, times in seconds") { $0.isJSON = true },
-            Flag("--progress", "a line each second on standard error (only on a terminal)") { $0.showsProgress = true },
-        ],
+        defaults: LoadBenchmark(), sections: [connections, load, faults, output],
         notes: """
             A DURATION reads 30, 2.5, 500ms, 2m or 1h.
 
@@ -109,12 +29,102 @@ struct LoadBenchmark {
             turn, and what a request waits for its turn is part of its latency. In short mode latency begins with the
             connection. A percentile is off by 0.4 % at most; the longest time is exact. Ctrl-C ends early, with the
             result so far.
+            """,
+        exits: [
+            ExitMeaning(.ok, "every request was answered, or orderly refused by a server that leaves"),
+            ExitMeaning(.usage, "the command line is wrong"), ExitMeaning(.noHost, "the host is unknown"),
+            ExitMeaning(.unavailable, "no server answers"),
+            ExitMeaning(.software, "requests failed or were lost, or connections broke"),
+            ExitMeaning(.osError, "the system has too little for this many connections"),
+            ExitMeaning(.tryLater, "the server took no connection"),
+            ExitMeaning(.protocolError, "the peer does not speak the protocol"),
+            ExitMeaning(.noPermission, "the server does not want this client"),
+        ])
 
-            Exit status: 0 when every request was answered or orderly refused by a server that leaves, 64 for a wrong
-            command line, 68 for an unknown host, 69 where no server answers, 70 where requests failed or were lost, or
-            connections broke, 71 where the system has too little for so many connections, 75 where the server took
-            nobody, 76 where the peer does not speak the protocol, 77 where the server does not want this client.
-            """)
+    private static let connections = FlagSection<LoadBenchmark>(
+        "Connections",
+        [
+            Flag(
+                "--mode", "MODE", "long: connections that stay; short: a connection for each request", \.mode, .choice),
+            Flag("--host", "HOST", "a name, an address, or unix:/path", \.host, .text),
+            Flag("--port", "PORT", "the server's port", \.port, .integer(in: 1...UInt16.max)),
+            Flag(
+                "--connections", "N", "connections at once", \.options.connections, .integer(in: 1...1_000_000)),
+            Flag(
+                "--connect-rate", "N", "open this many connections in a second", \.options.connectRate,
+                decimal(in: 0.001...1e6), unset: "as fast as it can"),
+            Flag(
+                "--sources", "N", "for a server at 127.x.y.z: come from 127.0.0.1 to 127.0.0.N in turn",
+                \.options.sources, .integer(in: 1...254), unset: "\(LoadOptions.defaultSources)"),
+            Flag(
+                "--ping-every", "DURATION", "ask for a heartbeat this often", \.options.pingEvery,
+                .duration(in: .milliseconds(1)...longest)
+            ).defaulting { _ in "the server chooses" },
+            Flag(
+                "--dead-after", "DURATION", "ask that silence ends a connection after this long", \.options.deadAfter,
+                .duration(in: .milliseconds(1)...longest)
+            ).defaulting { _ in "the server chooses" },
+            Flag("--token-file", "PATH", "prove who you are with the bytes of this file") {
+                bench, text throws(UsageError) in
+                bench.options.token = try ClientSettings.token(inFile: text)
+            },
+        ])
+
+    private static let load = FlagSection<LoadBenchmark>(
+        "Load",
+        [
+            Flag(
+                "--duration", "DURATION", "measure for this long", \.options.duration,
+                .duration(in: .milliseconds(1)...longest)),
+            Flag(
+                "--requests", "N", "or until this many were sent, whichever is first", \.options.requests,
+                .integer(in: 1...UInt64(1e15))),
+            Flag(
+                "--warm-up", "DURATION", "before that, the same and not measured", \.options.warmUp,
+                .duration(in: .zero...longest)),
+            Flag("--size", "BYTES", "bytes of each request", \.options.size, .size(in: 0...64 << 20)),
+            Flag(
+                "--in-flight", "N", "unanswered requests on each connection; 0: they only beat", \.options.inFlight,
+                .integer(in: 0...65536)),
+            Flag(
+                "--rate", "N",
+                "open loop: this many requests become due in a second, whatever the server does, and latency counts "
+                    + "from then", \.options.rate, decimal(in: 0.001...1e8), unset: "as fast as it can"),
+            Flag(
+                "--timeout", "DURATION", "a request without an answer for this long has failed", \.options.timeout,
+                .duration(in: .milliseconds(1)...longest)),
+            Flag("--verify", "compare each answer with its request: the handler has to be echo") {
+                $0.options.verifies = true
+            },
+        ])
+
+    private static let faults = FlagSection<LoadBenchmark>(
+        "Faults",
+        [
+            Flag(
+                "--churn", "PERCENT",
+                "cut this many of the connections in each second, half of them by a reset, half without CLOSE; they "
+                    + "come back at once", \.options.churn, decimal(in: 0...100)),
+            Flag(
+                "--silent",
+                "beat until the warm-up is over, then fall silent, all at once, and measure when each is dropped"
+            ) { $0.options.isSilent = true },
+            Flag(
+                "--last-ping", "with --silent: each says a PING as its last word, so that all are due at once"
+            ) { $0.options.saysLastPing = true },
+            Flag("--stay-away", "do not come back when the server ends a connection; end with the last") {
+                $0.options.reconnects = false
+            },
+        ])
+
+    private static let output = FlagSection<LoadBenchmark>(
+        "Output",
+        [
+            Flag("--json", "print the result as one JSON object, times in seconds") { $0.isJSON = true },
+            Flag("--progress", "a line each second on standard error (only on a terminal)") {
+                $0.showsProgress = true
+            },
+        ])
 
     /// Does what the arguments ask for, and leaves.
     static func run(_ arguments: [String]) -> Never {
@@ -125,7 +135,9 @@ struct LoadBenchmark {
             case .help: console.write(Array("\(command.help)\n".utf8))
             case .version: console.write(Array("client (Lifeline) \(lifelineVersion)\n".utf8))
             case .generate(let what):
-                guard what == .options else { throw UsageError("--generate of client bench makes options alone") }
+                guard [.options, .exitStatus].contains(what) else {
+                    throw UsageError("--generate of client bench makes options and exit-status alone")
+                }
                 console.write(Array("\(command.generated(what, for: "lifeline-client-bench"))\n".utf8))
             case .run:
                 try bench.check(given)
@@ -151,11 +163,15 @@ struct LoadBenchmark {
         if options.saysLastPing, !options.isSilent { throw UsageError("--last-ping needs --silent") }
     }
 
-    private static func decimal(_ text: String, in range: ClosedRange<Double>) throws(UsageError) -> Double {
-        guard let number = Double(text), range.contains(number) else {
-            throw UsageError("'\(text)' is not a number from \(range.lowerBound) to \(range.upperBound)")
-        }
-        return number
+    private static func decimal(in range: ClosedRange<Double>) -> ValueFormat<Double> {
+        ValueFormat(
+            read: { (text: String) throws(UsageError) in
+                guard let number = Double(text), range.contains(number) else {
+                    throw UsageError("'\(text)' is not a number from \(range.lowerBound) to \(range.upperBound)")
+                }
+                return number
+            },
+            describe: { Double(Int64($0)) == $0 ? "\(Int64($0))" : "\($0)" })
     }
 
     private func run() -> Never {

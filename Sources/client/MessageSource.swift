@@ -1,6 +1,6 @@
 import Posix
 
-/// Where the messages come from: the arguments, or else standard input.
+/// The source of the messages: the arguments, or else standard input.
 enum MessageSource {
     case list(ArraySlice<[UInt8]>)
     case lines(Input, isTerminal: Bool)
@@ -20,7 +20,7 @@ enum MessageSource {
         }
     }
 
-    /// The next message; nil behind the last.
+    /// The next message; nil after the last.
     mutating func next(_ console: Console) async -> [UInt8]? {
         switch self {
         case .list(var list):
@@ -49,14 +49,14 @@ enum MessageSource {
         }
     }
 
-    /// Ends standard input for whoever waits for it; false where messages come from elsewhere.
+    /// Ends standard input. Returns false where the messages come from the arguments.
     @discardableResult func stop() -> Bool {
         guard case .lines(let input, _) = self else { return false }
         input.stop()
         return true
     }
 
-    private static func messages(_ line: Input.Line, _ console: Console) -> [[UInt8]] {
+    private static func messages(_ line: InputLine, _ console: Console) -> [[UInt8]] {
         switch line {
         case .line(let line): return [line]
         case .end: return []

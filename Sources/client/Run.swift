@@ -1,10 +1,9 @@
-import Basics
 import Arguments
+import Basics
 import LifelineClient
 import Posix
-import Synchronization
 
-/// One run of the command: its messages one after another, each answered before the next is sent.
+/// A run of the command: it sends its messages one after another, the next one after the answer to the one before.
 struct Run {
     let settings: ClientSettings
     let console: Console
@@ -16,6 +15,7 @@ struct Run {
         self.console = console
     }
 
+    /// Sends each message on a connection of its own. Returns the exit status.
     mutating func short() async -> ExitStatus {
         var source = MessageSource(settings, console)
         while let message = await source.next(console) {
@@ -29,6 +29,7 @@ struct Run {
         return status
     }
 
+    /// Sends all messages on one connection. Returns the exit status.
     mutating func long() async -> ExitStatus {
         let connection: LongConnection
         do {
@@ -37,8 +38,8 @@ struct Run {
         } catch {
             console.fail(error.status, "\(error)")
         }
-        let watch = EventPrinter(console, isVerbose: settings.isVerbose)
-        let events = Task { for await event in connection.events { watch.see(event) } }
+        let printer = EventPrinter(console, isVerbose: settings.isVerbose)
+        let events = Task { for await event in connection.events { printer.show(event) } }
         let pushes = Task { [console] in
             for await message in connection.messages {
                 console.note("message: \(String(decoding: message, as: UTF8.self))")
@@ -47,25 +48,25 @@ struct Run {
         var isDone = false
         do {
             try await connection.waitUntilOpen()
-            isDone = await talk(on: connection, watch)
-            await hold(watch)
-            isDone = isDone && (settings.hold == .zero || watch.error == nil)
+            isDone = await talk(on: connection, printer)
+            await hold(printer)
+            isDone = isDone && (settings.hold == .zero || printer.error == nil)
         } catch {
-            // The watch tells why.
+            // The printer has shown the reason.
         }
         await connection.close()
         await events.value
         await pushes.value
-        // A server that leaves when all that was wanted is done takes nothing away; one that broke a rule does.
-        guard let error = watch.error, !isDone || error.kind == .dropped else { return status }
+        // A server that closes after the last answer is no error; one that broke a rule is.
+        guard let error = printer.error, !isDone || error.kind == .dropped else { return status }
         return error.status
     }
 
-    /// Asks for all messages, and returns whether there can be no more of them.
-    private mutating func talk(on connection: LongConnection, _ watch: EventPrinter) async -> Bool {
+    /// Sends all messages. Returns whether none is missing.
+    private mutating func talk(on connection: LongConnection, _ printer: EventPrinter) async -> Bool {
         var source = MessageSource(settings, console)
         let stop = source
-        watch.whenClosed { [console] in
+        printer.whenClosed { [console] in
             if stop.stop() { console.note("no more of standard input is read") }
         }
         while let message = await source.next(console) {
@@ -75,22 +76,22 @@ struct Run {
                     message, timeout: settings.timeout, mayRunTwice: settings.mayRunTwice)
             }
         }
-        // Lines that nobody reads any more may be missing; arguments have all been tried.
-        let isDone = settings.messages.isEmpty ? watch.error == nil : true
-        watch.whenClosed {}
+        // After the end of the connection, lines of standard input remain unread. Arguments have all been tried.
+        let isDone = settings.messages.isEmpty ? printer.error == nil : true
+        printer.whenClosed {}
         return isDone
     }
 
-    /// Stays connected for as long as the user wants; the end of the connection is the end of it.
-    private func hold(_ watch: EventPrinter) async {
+    /// Keeps the connection open for the time of --hold, or until it ends.
+    private func hold(_ printer: EventPrinter) async {
         let duration = settings.hold
         guard duration > .zero else { return }
         let sleep = Task { try? await Task.sleep(for: duration) }
-        watch.whenClosed { sleep.cancel() }
+        printer.whenClosed { sleep.cancel() }
         await sleep.value
     }
 
-    /// Sends one message and prints what came of it.
+    /// Sends one message and prints its answer or error.
     private mutating func answer(
         _ message: [UInt8], _ request: ([UInt8]) async throws(RequestError) -> [UInt8]
     ) async {
@@ -106,99 +107,9 @@ struct Run {
         }
     }
 
-    /// The start of a message, fit for a line.
+    /// The start of a message, escaped for one line.
     private static func excerpt(of message: [UInt8]) -> String {
         let text = String(decoding: message.prefix(40), as: UTF8.self)
         return String(reflecting: text) + (message.count > 40 ? "... (\(message.count) bytes)" : "")
-    }
-}
-
-/// Tells the user what happens to the long connection, and remembers why it ended for good.
-final class EventPrinter: Sendable {
-    private struct Shared {
-        var error: ConnectionError?
-        /// The loss that was told last: the attempt that follows it need not tell it again.
-        var toldLoss: ConnectionError?
-        var whenClosed: (@Sendable () -> Void)?
-    }
-
-    private let console: Console
-    private let isVerbose: Bool
-    private let shared = Mutex(Shared())
-
-    init(_ console: Console, isVerbose: Bool) {
-        self.console = console
-        self.isVerbose = isVerbose
-    }
-
-    /// Why the connection ended, where the user did not end it.
-    var error: ConnectionError? { shared.withLock { $0.error } }
-
-    /// Calls `body` when the connection has ended for good and not by the user's will, or now where it has.
-    func whenClosed(_ body: @escaping @Sendable () -> Void) {
-        let isClosed = shared.withLock { shared in
-            shared.whenClosed = body
-            return shared.error != nil
-        }
-        if isClosed { body() }
-    }
-
-    func see(_ event: ConnectionEvent) {
-        switch event {
-        case .connected(let terms):
-            if isVerbose { console.note("connected, \(terms.summary)") }
-        case .reconnected(let terms):
-            console.note("connected again, \(terms.summary)")
-        case .roundTrip(let time):
-            if isVerbose { console.note("heartbeat, round trip \(time.text)") }
-        case .beatLate:
-            console.note("the server's heartbeat is late")
-        case .goingAway(let code, let text, let comeBack):
-            let wish = comeBack > .zero ? "; it asks to come back after \(comeBack.text)" : ""
-            console.note("the server is going away: \(code)\(text.isEmpty ? "" : ", " + text)\(wish)")
-        case .lost(let error):
-            shared.withLock { $0.toldLoss = error }
-            console.note("connection lost: \(error)")
-        case .reconnecting(let error, let wait, let attempt):
-            let isTold = shared.withLock { $0.toldLoss.take() == error }
-            console.note("\(isTold ? "" : "\(error); ")connecting again in \(wait.text), attempt \(attempt)")
-        case .messagesDropped(let count):
-            console.note("\(count) messages of the server were dropped unread")
-        case .closed(let error):
-            closed(error)
-        }
-    }
-
-    private func closed(_ error: ConnectionError) {
-        // The user's own end needs no word and stops nothing.
-        guard error.kind != .closedByProgram else { return }
-        let whenClosed = shared.withLock { shared in
-            shared.error = error
-            return shared.whenClosed
-        }
-        console.note("no connection: \(error)")
-        whenClosed?()
-    }
-}
-
-extension ConnectionTerms {
-    fileprivate var summary: String {
-        "number \(connection), a heartbeat every \(pingEvery.text), dead after \(deadAfter.text)"
-    }
-}
-
-extension Duration {
-    /// For people: `0.284 ms`, `12 ms`, `2.5 s`.
-    fileprivate var text: String {
-        let milliseconds = self / .milliseconds(1)
-        if milliseconds < 10 { return Duration.decimal(milliseconds, digits: 3) + " ms" }
-        return milliseconds < 1000 ? "\(Int(milliseconds)) ms" : Duration.decimal(milliseconds / 1000, digits: 1) + " s"
-    }
-
-    private static func decimal(_ value: Double, digits: Int) -> String {
-        let factor = (0..<digits).reduce(1) { factor, _ in factor * 10 }
-        let scaled = Int((value * Double(factor)).rounded())
-        let fraction = String(scaled % factor)
-        return "\(scaled / factor).\(String(repeating: "0", count: digits - fraction.count))\(fraction)"
     }
 }

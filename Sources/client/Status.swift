@@ -2,7 +2,7 @@ import Arguments
 import LifelineClient
 
 extension ConnectionError {
-    /// The exit status of a program that ends because of this.
+    /// The exit status of a program that this error ends.
     var status: ExitStatus {
         switch kind {
         case .invalidOptions: .usage
@@ -20,7 +20,7 @@ extension ConnectionError {
 }
 
 extension RequestError {
-    /// The exit status of a program of which a request ended like this.
+    /// The exit status of a program with a request that ended like this.
     var status: ExitStatus {
         switch self {
         case .failed(let failure): failure.status

@@ -37,6 +37,7 @@ struct ConformanceSettings {
     static let command = Command<ConformanceSettings>(
         "conformance", operands: "server HOST:PORT | client -- COMMAND ...",
         summary: "Judges any server or any client of the Lifeline protocol by the bytes that it sends.",
+        defaults: ConformanceSettings(),
         flags: [
             Flag("--list", "print the cases, and run none") { $0.list = true },
             Flag("--coverage", "FILE", "print the requirements of this Protocol.md that have no case") {
@@ -47,11 +48,11 @@ struct ConformanceSettings {
             },
             Flag("--strict", "a SHOULD that is not kept counts as a failure") { $0.isStrict = true },
             Flag("--jobs", "N", "cases at a time (1)") { settings, text throws(UsageError) in
-                settings.jobs = try Value.integer(text, in: 1...64)
+                settings.jobs = try FlagValue.integer(text, in: 1...64)
             },
             Flag("--again", "N", "try a case that failed up to N times more, alone: a busy machine passes then (0)") {
                 settings, text throws(UsageError) in
-                settings.again = try Value.integer(text, in: 0...10)
+                settings.again = try FlagValue.integer(text, in: 0...10)
             },
             Flag("--scale", "FACTOR", "multiply all times, from 0.1 to 10 (1)") { settings, text throws(UsageError) in
                 guard let scale = Double(text), (0.1...10).contains(scale) else {
@@ -61,24 +62,24 @@ struct ConformanceSettings {
             },
             Flag("--chop", "BYTES", "hand so many bytes at a time to the kernel (all at once)") {
                 settings, text throws(UsageError) in
-                settings.chop = try Value.integer(text, in: 1...65536)
+                settings.chop = try FlagValue.integer(text, in: 1...65536)
             },
             Flag("--junit", "FILE", "write a report for build servers") { $0.junit = $1 },
             Flag("--json", "FILE", "write a report for programs") { $0.json = $1 },
             Flag("--html", "FILE", "write a page with the wire log of each case") { $0.html = $1 },
             Flag("--port", "PORT", "client: where to listen (0: the system chooses; see {port})") {
                 settings, text throws(UsageError) in
-                settings.port = try Value.integer(text, in: 0...UInt16.max)
+                settings.port = try FlagValue.integer(text, in: 0...UInt16.max)
             },
             Flag("--handshake-timeout", "DURATION", "server: the one that it was started with (10)") {
                 settings, text throws(UsageError) in
-                settings.known.handshakeTimeout = try Value.duration(text)
+                settings.known.handshakeTimeout = try FlagValue.duration(text)
             },
             Flag(
                 "--max-connections", "N", "server: the limit that it was started with (the cases about it are skipped)"
             ) {
                 settings, text throws(UsageError) in
-                settings.known.maxConnections = try Value.integer(text, in: 1...10_000)
+                settings.known.maxConnections = try FlagValue.integer(text, in: 1...10_000)
             },
         ],
         notes: """

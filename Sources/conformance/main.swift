@@ -3,7 +3,7 @@ import Posix
 import RawWire
 import Synchronization
 
-/// Says on standard error what is wrong, and leaves.
+/// Prints an error on standard error and exits with `status`.
 func fail(_ status: ExitStatus, _ text: String) -> Never {
     try? StandardStream.error.write("conformance: \(text)\n".utf8)
     exitProcess(status.rawValue)
@@ -26,7 +26,7 @@ func save(_ text: String, to path: String?) {
     }
 }
 
-/// Lists, or runs, and leaves.
+/// Lists or runs the cases that the settings choose, and exits.
 func judge<B: TestBench>(
     _ cases: [Case<B>], _ subject: String, _ settings: ConformanceSettings, invisible: [String: String],
     bench: @escaping @Sendable () throws -> B, probe: @escaping @Sendable (B) throws -> Void

@@ -28,7 +28,7 @@ struct ConnectionsScreen {
         if isScreen { write(ConnectionsScreen.begin) }
         var next = Instant.now
         repeat {
-            let answer: ControlClient.Answer
+            let answer: ControlReply
             do {
                 answer = try client.ask(.connections)
             } catch {
@@ -55,7 +55,7 @@ struct ConnectionsScreen {
         return true
     }
 
-    private func screen(_ answer: ControlClient.Answer) -> String {
+    private func screen(_ answer: ControlReply) -> String {
         let size = StandardStream.output.windowSize ?? (rows: 24, columns: 80)
         let rows = ctl.table.rows(of: answer.rows)
         let table = ConnectionTable.lines(Array(rows.prefix(max(0, size.rows - 3))), width: size.columns)
@@ -65,7 +65,7 @@ struct ConnectionsScreen {
             + "\u{1B}[K\u{1B}[J"
     }
 
-    private func block(_ answer: ControlClient.Answer) -> String {
+    private func block(_ answer: ControlReply) -> String {
         let lines = ctl.isJSON ? ctl.json(answer) : ConnectionTable.lines(ctl.table.rows(of: answer.rows))
         return (lines + [""]).map { "\($0)\n" }.joined()
     }

@@ -3,7 +3,21 @@ import Arguments
 import LifelineServer
 import Posix
 
-/// Asks a running server on its control socket; each question is a connection of its own.
+/// An answer that a server did not give, or gave as a refusal.
+struct ControlError: Error {
+    let status: ExitStatus
+    let text: String
+    /// Whether no server listens at the path.
+    var isUnattended = false
+}
+
+/// What a server answered: the rows, and the last line that says whether it did what was asked.
+struct ControlReply {
+    var rows: [JSONObject] = []
+    var verdict: JSONObject
+}
+
+/// Asks a running server on its control socket; each request is a connection of its own.
 struct ControlClient {
     /// Where `server ctl` looks without `--control`.
     static let defaultPath = "/run/lifeline/control"
@@ -12,60 +26,48 @@ struct ControlClient {
     /// A line of an answer is shorter.
     private static let longestLine = 65536
 
-    /// Why there is no answer.
-    struct Trouble: Error {
-        let status: ExitStatus
-        let text: String
-        /// Whether nobody listens there.
-        var isNobody = false
-    }
-
-    /// The rows, and the last line that says how it went.
-    struct Answer {
-        var rows: [JSONObject] = []
-        var verdict: JSONObject
-    }
-
     let path: String
 
     /// Throws where there is no answer, and what the server says where it refuses.
-    func ask(_ request: ControlRequest) throws(Trouble) -> Answer {
+    func ask(_ request: ControlRequest) throws(ControlError) -> ControlReply {
         guard let address = SocketAddress(host: "unix:\(path)", port: 0) else {
-            throw Trouble(status: .usage, text: "--control '\(path)' is not the path of a Unix socket: 1 to 107 bytes")
+            throw ControlError(
+                status: .usage, text: "--control '\(path)' is not the path of a Unix socket: 1 to 107 bytes")
         }
-        let whole: Answer?
+        let whole: ControlReply?
         do throws(SystemError) {
             let socket = try Descriptor.connecting(to: address)
             _ = try socket.send(Array(request.line.utf8)[...])
             whole = try read(socket)
         } catch {
-            throw trouble(error)
+            throw failure(error)
         }
         guard let answer = whole else {
-            throw Trouble(status: .protocolError, text: "the server at \(path) did not answer in time, or not as one")
+            throw ControlError(
+                status: .protocolError, text: "the server at \(path) did not answer in time, or not as one")
         }
         guard answer.verdict.isTrue("ok") else {
             let statuses: [String: ExitStatus] = ["bad_request": .usage, "forbidden": .noPermission]
-            throw Trouble(
+            throw ControlError(
                 status: statuses[answer.verdict.text("error") ?? ""] ?? .unavailable,
                 text: answer.verdict.text("text") ?? "the server refuses")
         }
         return answer
     }
 
-    private func trouble(_ error: SystemError) -> Trouble {
+    private func failure(_ error: SystemError) -> ControlError {
         if error.isNobodyThere {
-            return Trouble(
+            return ControlError(
                 status: .unavailable, text: "no server answers at \(path): is it started with --control \(path)?",
-                isNobody: true)
+                isUnattended: true)
         }
         let hint = error.isPermissionDenied ? "; only the server's owner and root may ask" : ""
-        return Trouble(
+        return ControlError(
             status: error.isPermissionDenied ? .noPermission : .osError,
             text: "cannot ask the server at \(path): \(error.text) (\(error.call))\(hint)")
     }
 
-    private func read(_ socket: borrowing Descriptor) throws(SystemError) -> Answer? {
+    private func read(_ socket: borrowing Descriptor) throws(SystemError) -> ControlReply? {
         var buffer = [UInt8](repeating: 0, count: 65536)
         var lines: [JSONObject] = []
         var line: [UInt8] = []
@@ -90,6 +92,6 @@ struct ControlClient {
             }
         }
         guard let verdict = lines.popLast(), verdict["ok"] != nil else { return nil }
-        return Answer(rows: lines, verdict: verdict)
+        return ControlReply(rows: lines, verdict: verdict)
     }
 }

@@ -13,36 +13,28 @@ struct Ctl {
 
     static let command = Command<Ctl>(
         "server ctl", operands: "COMMAND",
-        summary: "Asks and orders a running server, on its control socket.",
+        summary: "Asks and orders a running server, on its control socket.", defaults: Ctl(),
         flags: [
-            Flag(
-                "--control", "PATH",
-                "the control socket that the server was started with\n(\(ControlClient.defaultPath))"
-            ) {
-                $0.path = $1
-            },
+            Flag("--control", "PATH", "the control socket that the server was started with", \.path, .text),
             Flag("--json", "a line of JSON for each connection, or for the answer") { $0.isJSON = true },
             Flag("--watch", "connections: again each second, until Ctrl-C") { $0.isWatched = true },
-            .choice(
+            Flag(
                 "--sort", "KEY",
-                "connections: by id, pid, peer, name, state, age, heard, rtt, in-flight, requests\nor bytes; the most first (id)"
-            ) { (ctl, order: ConnectionTable.Order) in ctl.table.order = order },
-            Flag("--peer", "TEXT", "connections: only those with this in their address") { $0.table.peer = $1 },
-            Flag("--name", "TEXT", "connections: only those with this in what they call themselves") {
-                $0.table.name = $1
-            },
-            .choice(
+                "connections: by id, pid, peer, name, state, age, heard, rtt, in-flight, requests or bytes; the most "
+                    + "first", \.table.order, .choice),
+            Flag("--peer", "TEXT", "connections: only those with this in their address", \.table.peer, .text),
+            Flag("--name", "TEXT", "connections: only those with this in the name that they gave", \.table.name, .text),
+            Flag(
                 "--state", "STATE",
-                "connections: only those that are \(ConnectionTable.states.joined(separator: ", "))",
-                of: ConnectionTable.states
-            ) { $0.table.state = $1 },
+                "connections: only those that are \(ConnectionTable.states.joined(separator: ", "))", \.table.state,
+                .choice(of: ConnectionTable.states)),
         ],
         verbs: [
             Verb("status", "how the server is, and what it has done"),
             Verb(
                 "connections",
-                "who is connected: id, process, peer, name, state, age, when it was heard last, the\nlast round trip, "
-                    + "unanswered requests, requests, bytes in and out"),
+                "all connections: id, process, peer, name, state, age, when the client was heard last, the last round "
+                    + "trip, unanswered requests, requests, bytes in and out"),
             Verb("drop", "ID", "end this connection with CLOSE(KICKED)"),
             Verb("drain", "end the server as SIGTERM does"),
             Verb("reload", "read the configuration again, as SIGHUP does; 69 where it is wrong"),
@@ -50,13 +42,17 @@ struct Ctl {
             Verb("lift", "RANGE", "forgive the sources of this range of addresses, such as 192.0.2.0/24"),
             Verb(
                 "log-level", "LEVEL",
-                "log error, warning, info or debug from now on, in the connections that live too, until the\n"
+                "log error, warning, info or debug from now on, in the connections that live too, until the "
                     + "configuration is read again", choices: LogLevel.allCases.map(\.rawValue)),
         ],
-        notes: """
-            Exit status: 0 when it is done, 64 for a wrong command line, 69 where no server answers or it cannot do
-            it, 77 for anybody but the server's owner and root.
-            """,
+        exits: [
+            ExitMeaning(.ok, "it is done"), ExitMeaning(.usage, "the command line is wrong"),
+            ExitMeaning(.unavailable, "no server answers, or it cannot do it"),
+            ExitMeaning(.osError, "the system refused something"),
+            ExitMeaning(.ioError, "standard output cannot be written"),
+            ExitMeaning(.protocolError, "what answers is no server, or too slow"),
+            ExitMeaning(.noPermission, "only the server's owner and root may ask"),
+        ],
         addOperand: { $0.words.append($1) })
 
     /// Does what the arguments ask for, and leaves.
@@ -69,7 +65,7 @@ struct Ctl {
             case .generate: throw UsageError("--generate is not a flag of server ctl")
             case .run: try ctl.run()
             }
-        } catch let error as ControlClient.Trouble {
+        } catch let error as ControlError {
             fail(error.status, error.text)
         } catch let error as Failed {
             fail(error.status, error.text)
@@ -96,9 +92,9 @@ struct Ctl {
     }
 
     /// The rows that are wanted.
-    func json(_ answer: ControlClient.Answer) -> [String] { table.rows(of: answer.rows).map(\.line) }
+    func json(_ answer: ControlReply) -> [String] { table.rows(of: answer.rows).map(\.line) }
 
-    private func jsonLines(_ answer: ControlClient.Answer) -> [String] {
+    private func jsonLines(_ answer: ControlReply) -> [String] {
         answer.rows.isEmpty ? [answer.verdict.line] : answer.rows.map(\.line)
     }
 
@@ -106,7 +102,7 @@ struct Ctl {
         if !lines.isEmpty { try say(lines.joined(separator: "\n")) }
     }
 
-    private func lines(_ answer: ControlClient.Answer, to request: ControlRequest) -> [String] {
+    private func lines(_ answer: ControlReply, to request: ControlRequest) -> [String] {
         let verdict = answer.verdict
         func word(_ key: String) -> String { verdict.words.first { $0.key == key }?.value ?? "?" }
         switch request {

@@ -13,20 +13,25 @@ struct StatusCommand {
     var isJSON = false
 
     static let command = Command<StatusCommand>(
-        "server status", summary: "Says whether a server runs.",
+        "server status", summary: "Says whether a server runs.", defaults: StatusCommand(),
         flags: [
-            Flag("--control", "PATH", "the control socket of the server (\(ControlClient.defaultPath))") {
-                $0.path = $1
-            },
-            Flag("--pidfile", "PATH", "the file that the server has locked, instead of a control socket") {
-                $0.pidfile = $1
-            },
+            Flag(
+                "--control", "PATH", "the control socket of the server", \.path, .text,
+                unset: ControlClient.defaultPath),
+            Flag(
+                "--pidfile", "PATH", "the file that the server has locked, instead of a control socket", \.pidfile,
+                .text),
             Flag("--json", "say it as a line of JSON, as server ctl --json status does") { $0.isJSON = true },
         ],
-        notes: """
-            Exit status: 0 where it runs, 3 where it does not, 64 for a wrong command line, 77 for anybody who may not
-            ask.
-            """)
+        exits: [
+            ExitMeaning(.ok, "it runs"), ExitMeaning(notRunning, "it does not run"),
+            ExitMeaning(.usage, "the command line is wrong"),
+            ExitMeaning(.unavailable, "the server refuses to answer"),
+            ExitMeaning(.osError, "the system refused something"),
+            ExitMeaning(.ioError, "standard output cannot be written"),
+            ExitMeaning(.protocolError, "what answers is no server, or too slow"),
+            ExitMeaning(.noPermission, "only the server's owner and root may ask"),
+        ])
 
     /// Does what the arguments ask for, and leaves.
     static func run(_ arguments: [String]) -> Never {
@@ -55,10 +60,10 @@ struct StatusCommand {
             }
         }
         let status: JSONObject
-        do throws(ControlClient.Trouble) {
+        do throws(ControlError) {
             status = try ControlClient(path: path ?? ControlClient.defaultPath).ask(.status).verdict
         } catch {
-            guard error.isNobody else { fail(error.status, error.text) }
+            guard error.isUnattended else { fail(error.status, error.text) }
             return try isNot(error.text)
         }
         func word(_ key: String) -> String { status.words.first { $0.key == key }?.value ?? "?" }

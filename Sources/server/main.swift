@@ -21,33 +21,6 @@ func say(_ text: String) throws(Failed) {
     }
 }
 
-/// What the command leaves with.
-struct Failed: Error {
-    let status: ExitStatus
-    let text: String
-
-    init(_ status: ExitStatus, _ text: String) {
-        self.status = status
-        self.text = text
-    }
-
-    init(_ error: StartError) {
-        text = error.description
-        status =
-            switch (error.kind, error.cause) {
-            case (_, let cause?) where cause.isAddressInUse || cause.isHeld: .unavailable
-            case (.noProgram, let cause?) where cause.isNotFound: .unavailable
-            case (_, let cause?) where cause.isPermissionDenied: .noPermission
-            case (.badOptions, _): .usage
-            case (.noFile, _): .noInput
-            case (.badFile, _): .badConfiguration
-            case (.noUser, _): .noUser
-            case (_, let cause?) where cause.isNoPlaceForFile: .cannotCreate
-            default: .osError
-            }
-    }
-}
-
 /// Serves until it is told to end. In the daemon `daemon` is the way to whoever typed the command.
 func serve(
     _ settings: ServerSettings, _ program: Program?, _ arguments: [String], _ daemon: Daemon?
@@ -55,11 +28,11 @@ func serve(
     var settings = settings
     var start: String?
     do throws(SystemError) {
-        if settings.service.leavesDirectory { start = try currentDirectory() }
+        if settings.daemon.newDirectory != nil { start = try currentDirectory() }
         if let start { settings.resolvePaths(in: start) }
-        try settings.enterDirectory()
+        try settings.daemon.enter()
     } catch {
-        let directory = settings.service.directory ?? "/"
+        let directory = settings.daemon.newDirectory ?? "/"
         throw Failed(
             error.isPermissionDenied ? .noPermission : .osError,
             "cannot work in \(directory): \(error.text) (\(error.call))")
@@ -74,8 +47,8 @@ func serve(
     } catch {
         throw Failed(.osError, "cannot let go of the terminal: \(error.text) (\(error.call))")
     }
-    let service = settings.service
-    let reload = { () throws(ReloadError) in try ServerSettings.readAgain(arguments, in: start, running: service) }
+    let running = settings
+    let reload = { () throws(ReloadError) in try ServerSettings.readAgain(arguments, in: start, running: running) }
     let kind = settings.handler
     do throws(StartError) {
         if let program { return try server.run(reload: reload, program) }
@@ -116,7 +89,7 @@ func run(_ settings: ServerSettings, _ arguments: [String]) {
     ignoreBrokenPipes()
     var daemon: Daemon?
     do throws(SystemError) {
-        if settings.service.isDaemon { daemon = try Daemon.start() }
+        if settings.daemon.isDaemon { daemon = try Daemon.start() }
     } catch {
         fail(.osError, "cannot go to the background: \(error.text) (\(error.call))")
     }

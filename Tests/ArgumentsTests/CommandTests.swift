@@ -11,14 +11,14 @@ private struct Settings: Equatable {
 
 private let flags: [Flag<Settings>] = [
     Flag("--port", "PORT", "where to listen") { settings, text throws(UsageError) in
-        settings.port = try Value.integer(text, in: 0...UInt16.max)
+        settings.port = try FlagValue.integer(text, in: 0...UInt16.max)
     },
-    Flag("--name", "NAME", "a name,\nin two lines") { settings, text throws(UsageError) in settings.name = text },
+    Flag("--name", "NAME", "a name") { settings, text throws(UsageError) in settings.name = text },
     Flag("--quiet", "say nothing") { $0.quiet = true },
 ]
-private let plain = Command<Settings>("tool", summary: "Does it.", flags: flags)
+private let plain = Command<Settings>("tool", summary: "Does it.", defaults: Settings(), flags: flags)
 private let withOperands = Command<Settings>(
-    "tool", operands: "FILE...", summary: "Does it.", flags: flags, notes: "A note.",
+    "tool", operands: "FILE...", summary: "Does it.", defaults: Settings(), flags: flags, notes: "A note.",
     addOperand: { $0.operands.append($1) })
 
 /// The settings that `arguments` make; they have to be right.
@@ -77,7 +77,7 @@ struct CommandTests {
     @Test("A flag for the rest of the line takes all that is behind it, flags or not, and needs a word at least")
     func rest() throws {
         let command = Command<Settings>(
-            "tool", summary: "Does it.",
+            "tool", summary: "Does it.", defaults: Settings(),
             flags: flags + [
                 .rest("--run", "COMMAND ...", "run it") { settings, words throws(UsageError) in
                     guard words[0] != "bad" else { throw UsageError("'bad' is bad") }
@@ -99,7 +99,7 @@ struct CommandTests {
     @Test("--help and --version come first where they stand first")
     func helpAndVersion() throws {
         for (arguments, request) in [
-            (["--help"], Command<Settings>.Request.help), (["-h"], .help), (["--version"], .version),
+            (["--help"], CommandAction.help), (["-h"], .help), (["--version"], .version),
             (["--quiet", "--help", "--nonsense"], .help), (["--version", "--help"], .version),
         ] {
             var settings = Settings()
@@ -118,8 +118,7 @@ struct CommandTests {
             Usage: tool [flags]
 
               --port PORT  where to listen
-              --name NAME  a name,
-                           in two lines
+              --name NAME  a name
               --quiet      say nothing
               --help       print this and leave
               --version    print the version and leave
@@ -127,6 +126,89 @@ struct CommandTests {
             """
         #expect(plain.help == expected)
         #expect(withOperands.help == expected.replacing("[flags]", with: "[flags] FILE...") + "\nA note.\n")
+    }
+
+    @Test("Sections have titles and one column; a default is read from the settings; no line is wider than 80")
+    func sections() {
+        let long = Array(repeating: "word", count: 20).joined(separator: " ")
+        let command = Command<Settings>(
+            "tool", summary: "Does it.", defaults: Settings(port: 80),
+            sections: [
+                FlagSection("One", [Flag("--port", "PORT", "where", \.port, .integer(in: 1...9))]),
+                FlagSection(
+                    "Two",
+                    [
+                        Flag("--name", "NAME", long, \.name, .text),
+                        Flag("--other-name", "A:VERY:LONG:VALUE", "another", \.name, .text).defaulting { _ in "none" },
+                    ]),
+            ], notes: "\(long)\n\(long)\n\n  set off\nback", exits: [ExitMeaning(.ok, "done"), ExitMeaning(3, long)])
+        let words = { (count: Int) in Array(repeating: "word", count: count).joined(separator: " ") }
+        #expect(
+            command.help == """
+                Does it.
+
+                Usage: tool [flags]
+
+                One:
+                  --port PORT  where (80)
+
+                Two:
+                  --name NAME  \(words(13))
+                               \(words(7)) ()
+                  --other-name A:VERY:LONG:VALUE
+                               another (none)
+
+                Help:
+                  --help       print this and leave
+                  --version    print the version and leave
+
+                \(words(16))
+                \(words(16))
+                \(words(8))
+
+                  set off
+                back
+
+                Exit status:
+                  0  done
+                  3  \(words(15))
+                     \(words(5))
+
+                """)
+    }
+
+    @Test("A value goes where its flag says; what is wrong with it is told")
+    func places() throws {
+        enum Taste: String, CaseIterable { case sweet, sour }
+        struct Meal {
+            var taste = Taste.sweet
+            var size: UInt32 = 16384
+            var time: Duration?
+        }
+        let command = Command<Meal>(
+            "meal", summary: "Eats.", defaults: Meal(),
+            flags: [
+                Flag("--taste", "TASTE", "how", \.taste, .choice),
+                Flag("--size", "BYTES", "much", \.size, .size(in: 1 ... .max)),
+                Flag("--time", "DURATION", "when", \.time, .duration(in: .zero ... .seconds(9)), unset: "now"),
+            ])
+        var meal = Meal()
+        _ = try command.parse(["--taste", "sour", "--size", "2m", "--time", "500ms"], into: &meal)
+        #expect(meal.taste == .sour && meal.size == 2 << 20 && meal.time == .milliseconds(500))
+        for text in ["how (sweet)", "much (16k)", "when (now)"] { #expect(command.help.contains(text)) }
+        let told = error { () throws(UsageError) in _ = try command.parse(["--taste", "bitter"], into: &meal) }
+        #expect(told == "--taste: 'bitter' is not one of sweet, sour")
+    }
+
+    @Test("A path of a flag is resolved where it is declared, and nothing else is")
+    func paths() {
+        let flag = Flag<Settings>("--name", "FILE", "a file", \.name, .text)
+            .path { settings, resolve in settings.name = resolve(settings.name) }
+        var settings = Settings(name: "a")
+        flag.resolvePath(in: &settings) { "/" + $0 }
+        #expect(settings.name == "/a" && flag.isPath)
+        flags[1].resolvePath(in: &settings) { "/" + $0 }
+        #expect(settings.name == "/a" && !flags[1].isPath)
     }
 
     @Test("Exit statuses are those of sysexits")

@@ -11,10 +11,10 @@ private struct Settings: Equatable {
 }
 
 private let tool = Command<Settings>(
-    "tool", summary: "Does it.",
+    "tool", summary: "Does it.", defaults: Settings(),
     flags: [
         Flag("--port", "PORT", "where") { settings, text throws(UsageError) in
-            settings.port = try Value.integer(text, in: 0...UInt16.max)
+            settings.port = try FlagValue.integer(text, in: 0...UInt16.max)
         },
         Flag("--name", "NAME", "a name") { $0.name = $1 },
         Flag("--quiet", "say nothing") { $0.quiet = true },

@@ -5,12 +5,13 @@ import Testing
 private struct Settings { var words: [String] = [] }
 
 private let sub = Command<Settings>(
-    "tool do", operands: "COMMAND", summary: "Does things.",
+    "tool do", operands: "COMMAND", summary: "Does things.", defaults: Settings(),
     flags: [Flag("--fast", "at once") { _ in }, Flag("--to", "FILE", "where") { _, _ in }],
-    verbs: [Verb("go", "go there"), Verb("turn", "WAY", "turn\nround", choices: ["left", "right"])],
+    verbs: [Verb("go", "go there"), Verb("turn", "WAY", "turn round", choices: ["left", "right"])],
     notes: "First.\n\nSecond:\n  set off", addOperand: { $0.words.append($1) })
 private let tool = Command<Settings>(
-    "tool", summary: "A tool.", flags: [Flag("--one", "N", "the one") { _, _ in }], subcommands: [sub.shape])
+    "tool", summary: "A tool.", defaults: Settings(), flags: [Flag("--one", "N", "the one") { _, _ in }],
+    subcommands: [sub.shape])
 
 /// The tool with a subcommand, as a package installs it: what bash, zsh and fish do with it is proved by
 /// tools/dev/test-install, on what the commands generate.
@@ -21,7 +22,7 @@ struct GeneratedTests {
         #expect(tool.help.hasSuffix("\n\nEach with a --help of its own:\n  tool do  Does things.\n"))
         #expect(
             sub.help.contains(
-                "\n\nCommands:\n  go        go there\n  turn WAY  turn\n            round\n\nFirst.\n\nSecond:\n"))
+                "\n\nCommands:\n  go        go there\n  turn WAY  turn round\n\nFirst.\n\nSecond:\n"))
     }
 
     @Test("A subcommand in another place than the first is told where it belongs")
@@ -68,6 +69,22 @@ struct GeneratedTests {
             """#
         #expect(tool.generated(.options, for: "my-tool").hasSuffix("\n" + expected))
         #expect(!sub.generated(.options, for: "my-tool").contains("SUBCOMMANDS"))
+    }
+
+    @Test("Tables become entries of a man page, and a command makes those alone that it has")
+    func tables() {
+        let command = Command<Settings>(
+            "tool", summary: "A tool.", defaults: Settings(), sections: [],
+            exits: [ExitMeaning(.usage, "it -is- wrong")],
+            tables: [.events: { [ManualEntry("closed", "(info)", "It is over.")] }])
+        #expect(command.generated(.exitStatus, for: "tool") == ".TP\n\\fB64\\fR\nit \\-is\\- wrong")
+        #expect(command.generated(.events, for: "tool") == ".TP\n\\fBclosed\\fR (info)\nIt is over.")
+        var settings = Settings()
+        let told = error { () throws(UsageError) in
+            _ = try command.parse(["--generate", "metrics"], into: &settings)
+        }
+        #expect(told == "'metrics' is not one of options, exit-status, events, configuration, bash, zsh, fish")
+        #expect(throws: UsageError.self) { try tool.parse(["--generate", "exit-status"], into: &settings) }
     }
 
     @Test("A configuration file has the flags of the command alone")

@@ -1,12 +1,14 @@
+import struct RawWire.RawFrame
+import func RawWire.bigEndian
 import Testing
 
 @testable import Framing
 
-// The bytes that these tests expect are written here by hand: nothing of the module under test encodes them.
+// The bytes that these tests expect are put together by RawWire: nothing of the module under test encodes them.
 
-func u16(_ value: UInt16) -> [UInt8] { [UInt8(value >> 8), UInt8(value & 0xFF)] }
-func u32(_ value: UInt32) -> [UInt8] { u16(UInt16(value >> 16)) + u16(UInt16(value & 0xFFFF)) }
-func u64(_ value: UInt64) -> [UInt8] { u32(UInt32(value >> 32)) + u32(UInt32(value & 0xFFFF_FFFF)) }
+func u16(_ value: UInt16) -> [UInt8] { bigEndian(value) }
+func u32(_ value: UInt32) -> [UInt8] { bigEndian(value) }
+func u64(_ value: UInt64) -> [UInt8] { bigEndian(value) }
 func text(_ string: String) -> [UInt8] { Array(string.utf8) }
 
 /// A frame. `length` is for frames whose header does not say the truth.
@@ -14,18 +16,21 @@ func raw(
     _ type: UInt8, flags: UInt8 = 0, reserved: UInt16 = 0, id: UInt32 = 0, length: UInt32? = nil,
     _ payload: [UInt8] = []
 ) -> [UInt8] {
-    u32(length ?? UInt32(payload.count)) + [type, flags] + u16(reserved) + u32(id) + payload
+    RawFrame(
+        type: .init(number: type), flags: flags, reserved: reserved, id: id, payload: payload, claimedLength: length
+    ).bytes
 }
 
-let rawPreface: [UInt8] = [0x4C, 0x49, 0x46, 0x45, 0x4C, 0x49, 0x4E, 0x45]
+let rawPreface = RawFrame.preface
 
 func rawHello(
     major: UInt8 = 1, minor: UInt8 = 0, flags: UInt16 = 0, pingEvery: UInt32 = 0, deadAfter: UInt32 = 0,
     maxFrame: UInt32 = 16384, maxMessage: UInt32 = 1 << 20, options: [UInt8] = []
 ) -> [UInt8] {
-    raw(
-        0x01,
-        [major, minor] + u16(flags) + u32(pingEvery) + u32(deadAfter) + u32(maxFrame) + u32(maxMessage) + options)
+    RawFrame.hello(
+        major: major, minor: minor, flags: flags, pingEvery: pingEvery, deadAfter: deadAfter, maxFrame: maxFrame,
+        maxMessage: maxMessage, options: options
+    ).bytes
 }
 
 func rawWelcome(
@@ -33,10 +38,10 @@ func rawWelcome(
     maxFrame: UInt32 = 16384, maxMessage: UInt32 = 1 << 20, maxInFlight: UInt32 = 256, maxQueued: UInt32 = 4 << 20,
     connection: UInt64 = 1, options: [UInt8] = []
 ) -> [UInt8] {
-    raw(
-        0x02,
-        [major, minor] + u16(flags) + u32(pingEvery) + u32(deadAfter) + u32(maxFrame) + u32(maxMessage)
-            + u32(maxInFlight) + u32(maxQueued) + u64(connection) + options)
+    RawFrame.welcome(
+        major: major, minor: minor, flags: flags, pingEvery: pingEvery, deadAfter: deadAfter, maxFrame: maxFrame,
+        maxMessage: maxMessage, maxInFlight: maxInFlight, maxQueued: maxQueued, connection: connection, options: options
+    ).bytes
 }
 
 func option(_ tag: UInt16, length: UInt16? = nil, _ value: [UInt8] = []) -> [UInt8] {

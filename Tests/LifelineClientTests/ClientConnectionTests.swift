@@ -56,8 +56,8 @@ private struct Line {
 
     mutating func judge(_ now: Instant) -> [ClientConnection.Event] {
         var events: [ClientConnection.Event] = []
-        client.woke(at: now)
-        while let event = client.judge(at: now) { events.append(event) }
+        client.resumed(at: now)
+        while let event = client.enforceDeadlines(at: now) { events.append(event) }
         return events
     }
 }
@@ -111,7 +111,7 @@ private func ended(_ events: [ClientConnection.Event]) -> Code? {
 
     @Test func endDuringTheHandshake() {
         var line = Line()
-        guard case .ended(let error)? = line.client.ended() else {
+        guard case .ended(let error)? = line.client.streamEnded() else {
             Issue.record("no end")
             return
         }
@@ -325,7 +325,7 @@ private func ended(_ events: [ClientConnection.Event]) -> Code? {
         #expect(ids.map { line.client.fate(of: $0) } == [.unknown, .unknown, .refused])
         #expect(line.client.fate(of: unsent) == .notSent)
         #expect(try line.sent(at(1)) == [.close(.normal)])
-        #expect(line.client.hasSaidAll && line.client.isOver)
+        #expect(line.client.hasSentClose && line.client.isOver)
     }
 
     @Test func lastIDOfARequestThatWasNeverSent() throws {
@@ -342,7 +342,7 @@ private func ended(_ events: [ClientConnection.Event]) -> Code? {
         var line = try Line.open()
         _ = line.receive([UInt8](repeating: 0xFF, count: 12), at(1))
         #expect(try line.sent(at(1)) == [.close(.protocolError)])
-        #expect(line.client.hasSaidAll && !line.client.isOver)
+        #expect(line.client.hasSentClose && !line.client.isOver)
         #expect(line.receive([UInt8](repeating: 0xFF, count: 1000), at(1.5)) == [])
         #expect(line.client.deadline == at(2))
         _ = line.judge(at(2))
@@ -351,10 +351,10 @@ private func ended(_ events: [ClientConnection.Event]) -> Code? {
 
     @Test func leavingWaitsForTheServersEnd() throws {
         var line = try Line.open()
-        line.client.leave(at: at(1))
+        line.client.close(at: at(1))
         #expect(try line.sent(at(1)) == [.close(.normal)])
-        #expect(line.client.hasSaidAll && !line.client.isOver)
-        let event = line.client.ended()
+        #expect(line.client.hasSentClose && !line.client.isOver)
+        let event = line.client.streamEnded()
         #expect(event == nil)
         #expect(line.client.isOver)
     }
@@ -369,8 +369,8 @@ private func ended(_ events: [ClientConnection.Event]) -> Code? {
         line.peer.outbox.close(Close(.normal, lastID: 1))
         #expect(ended(line.receive(at(0))) == .normal)
         #expect(try line.sent(at(0)) == [])
-        #expect(!line.client.hasSaidAll && !line.client.isOver && line.client.deadline == at(1))
-        let event = line.client.ended()
+        #expect(!line.client.hasSentClose && !line.client.isOver && line.client.deadline == at(1))
+        let event = line.client.streamEnded()
         #expect(event == nil && line.client.isOver)
     }
 
@@ -402,7 +402,7 @@ private func ended(_ events: [ClientConnection.Event]) -> Code? {
     @Test("A client that leaves before WELCOME, and is not read, waits no longer than for WELCOME")
     func aLeaverThatIsNotWelcomedEnds() {
         var line = Line()
-        line.client.leave(at: at(1))
+        line.client.close(at: at(1))
         line.client.wrote(0, at: at(1))
         #expect(line.client.deadline == at(10))
         #expect(line.judge(at(9.999)) == [] && !line.client.isOver)
@@ -413,7 +413,7 @@ private func ended(_ events: [ClientConnection.Event]) -> Code? {
     func aLeaverThatWasStoppedDoesNotSpin() throws {
         var line = try Line.open()
         _ = line.client.request([UInt8](repeating: 1, count: 16000))
-        line.client.leave(at: at(1))
+        line.client.close(at: at(1))
         line.client.wrote(0, at: at(1))
         _ = line.judge(at(50))
         for second in 51...69 {

@@ -18,7 +18,7 @@ private func open(_ server: LoopbackServer, _ options: ClientOptions = ClientOpt
 }
 
 /// The library as a program uses it, over loopback, one server to a test.
-@Suite(.timeLimit(.minutes(1))) struct TheLoop {
+@Suite(.timeLimit(.minutes(1))) struct EventLoopTests {
     @Test func manyRequestsOnManyConnections() async throws {
         try await withServer { server in
             let connections = try await withThrowingTaskGroup(of: LongConnection.self) { group in

@@ -47,7 +47,7 @@ private struct World {
             switch output {
             case .dial: dials += 1
             case .stopDialing: break
-            case .depart: _ = session.takeDeparting()
+            case .releaseConnection: _ = session.takeReleased()
             case .finish(let id, let result):
                 #expect(results[id] == nil, "call \(id) ended twice")
                 results[id] = result
@@ -60,19 +60,19 @@ private struct World {
 
     mutating func go(to seconds: Double) {
         now = at(seconds)
-        session.woke(at: now)
-        session.judge(at: now)
+        session.resumed(at: now)
+        session.enforceDeadlines(at: now)
         drain()
     }
 
     /// What the client sends now, without heartbeats.
     mutating func sent() throws -> [Peer.Seen] {
-        session.judge(at: now)
+        session.enforceDeadlines(at: now)
         var all: [UInt8] = []
         while let unsent = session.connection?.outbox.unsent, !unsent.isEmpty {
             all += unsent
             session.wrote(unsent.count, at: now)
-            session.feed(at: now)
+            session.sendWaitingCalls(at: now)
         }
         drain()
         return try peer.read(all).filter { if case .ping = $0 { false } else { true } }
@@ -81,7 +81,7 @@ private struct World {
     mutating func receive() {
         let bytes = peer.take()
         session.received(bytes, upTo: bytes.count, at: now)
-        session.judge(at: now)
+        session.enforceDeadlines(at: now)
         drain()
     }
 
@@ -278,7 +278,7 @@ private let broken = RequestError.Reason.connection(
         world.request(2, "b")
         world.request(3, "c")
         // All three are staged; the kernel takes none of them but the first's first byte.
-        world.session.judge(at: world.now)
+        world.session.enforceDeadlines(at: world.now)
         let sent = Array(world.session.connection!.outbox.unsent.prefix(1))
         world.session.wrote(1, at: world.now)
         world.abandon(1)
@@ -372,7 +372,7 @@ private let broken = RequestError.Reason.connection(
         var world = try World.open(welcome)
         let big = [UInt8](repeating: 1, count: 1 << 20)
         for id in UInt64(1)...3 { world.send(id, big) }
-        world.session.feed(at: world.now)
+        world.session.sendWaitingCalls(at: world.now)
         world.drain()
         // The second went in while no more than max_queued waited; the third has to wait.
         #expect(world.order == [1, 2])
@@ -493,7 +493,7 @@ private let broken = RequestError.Reason.connection(
         #expect(world.wait == .milliseconds(3050))
         #expect(
             world.events.dropFirst() == [
-                .goingAway(code: .shuttingDown, text: "bye", comeBack: .seconds(1)),
+                .goingAway(code: .shuttingDown, text: "bye", retryAfter: .seconds(1)),
                 .reconnecting(
                     after: ConnectionError(
                         .closedByServer, "bye", code: .shuttingDown, retryAfter: .seconds(1)),

@@ -24,7 +24,7 @@ struct AppendixTests {
                 if case .request(let id, let bytes) = event { connection.answer(id, bytes) }
                 connection.finished()
             }
-            if pieces == client.count, connection.departure != nil {
+            if pieces == client.count, connection.isClosing {
                 #expect(connection.outbox.unsent.count == 97, "all that a short connection is told, in one write")
             }
             while !connection.outbox.isEmpty {
@@ -54,9 +54,9 @@ struct AppendixTests {
             """)
         var (answer, connection) = exchange(client, pieces: pieces)
         #expect(answer == server)
-        #expect(connection.departure?.isOver == false, "it reads on until the client ends")
+        #expect(connection.isClosing && !connection.isOver, "it reads on until the client ends")
         connection.endOfStream(at: at(1))
-        #expect(connection.departure?.isOver == true)
+        #expect(connection.isOver)
     }
 
     @Test("B A long connection", arguments: [1000, 1])
@@ -88,7 +88,7 @@ struct AppendixTests {
             """)
         let (answer, connection) = exchange(client, pieces: pieces)
         #expect(answer == server)
-        #expect(connection.departure?.isOver == true, "both have said CLOSE")
+        #expect(connection.isOver, "both have said CLOSE")
         #expect(connection.requestsServed == 3 && connection.bytesIn == UInt64(client.count))
         #expect(connection.hello?.options.name == "till-7")
     }

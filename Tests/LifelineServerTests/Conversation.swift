@@ -1,14 +1,16 @@
 import Basics
 import Framing
+import struct RawWire.RawFrame
+import func RawWire.bigEndian
 import Testing
 
 @testable import LifelineServer
 
-// The bytes of these tests are written by hand, and what the server says is read by a few lines of their own.
+// The bytes of these tests are put together by RawWire, and what the server says is read by a few lines of their own.
 
-func u16(_ value: UInt16) -> [UInt8] { [UInt8(value >> 8), UInt8(value & 0xFF)] }
-func u32(_ value: UInt32) -> [UInt8] { u16(UInt16(value >> 16)) + u16(UInt16(value & 0xFFFF)) }
-func u64(_ value: UInt64) -> [UInt8] { u32(UInt32(value >> 32)) + u32(UInt32(value & 0xFFFF_FFFF)) }
+func u16(_ value: UInt16) -> [UInt8] { bigEndian(value) }
+func u32(_ value: UInt32) -> [UInt8] { bigEndian(value) }
+func u64(_ value: UInt64) -> [UInt8] { bigEndian(value) }
 func text(_ string: String) -> [UInt8] { Array(string.utf8) }
 func zeros(_ count: Int) -> [UInt8] { [UInt8](repeating: 0, count: count) }
 func at(_ milliseconds: Double) -> Instant {
@@ -17,7 +19,7 @@ func at(_ milliseconds: Double) -> Instant {
 
 /// A frame; `length` is for frames of which not all comes.
 func raw(_ type: UInt8, flags: UInt8 = 0, id: UInt32 = 0, length: UInt32? = nil, _ payload: [UInt8] = []) -> [UInt8] {
-    u32(length ?? UInt32(payload.count)) + [type, flags, 0, 0] + u32(id) + payload
+    RawFrame(type: .init(number: type), flags: flags, id: id, payload: payload, claimedLength: length).bytes
 }
 func request(_ id: UInt32, _ string: String, more: Bool = false) -> [UInt8] {
     raw(0x05, flags: more ? 1 : 0, id: id, text(string))
@@ -85,7 +87,7 @@ struct Conversation {
         return conversation
     }
 
-    var isOver: Bool { connection.departure?.isOver ?? false }
+    var isOver: Bool { connection.isOver }
 
     /// The loop wakes at `instant` because these bytes are there.
     mutating func receive(_ bytes: [UInt8]..., at instant: Instant? = nil) {

@@ -50,7 +50,7 @@ struct DropTests {
         conversation.receive(request(1, "a"), at: at(100))
         for moment in stride(from: 200.0, to: 1100, by: 100) { conversation.receive(ping(1), at: at(moment)) }
         conversation.wake(at: Instant(sinceStart: .milliseconds(1100) - .nanoseconds(1)))
-        #expect(conversation.connection.departure == nil)
+        #expect(!conversation.connection.isClosing)
         conversation.wake(at: at(1100))
         #expect(conversation.connection.ending.code == .slowReader)
         #expect(conversation.connection.deadline == at(2100))
@@ -93,7 +93,7 @@ struct DropTests {
         var conversation = Conversation.opened(Terms(timeout: 1000))
         conversation.wake(at: at(500))
         conversation.receive(ping(1), at: at(1000))
-        #expect(conversation.connection.departure == nil)
+        #expect(!conversation.connection.isClosing)
         #expect(conversation.said() == ["PING 1", "PONG 1 queued 0 in flight 0 longest 0"])
     }
 
@@ -113,7 +113,7 @@ struct DropTests {
         conversation.receive(raw(0x05, id: 1, length: 50), at: at(0))
         for moment in stride(from: 100.0, through: 1000, by: 100) { conversation.receive([1], at: at(moment)) }
         conversation.wake(at: Instant(sinceStart: .milliseconds(1050) - .nanoseconds(1)))
-        #expect(conversation.connection.departure == nil)
+        #expect(!conversation.connection.isClosing)
         conversation.wake(at: at(1050))
         #expect(conversation.said() == ["CLOSE FRAME_TIMEOUT last 0"])
     }
@@ -128,7 +128,7 @@ struct DropTests {
                 conversation.receive(paid)
                 conversation.receive(message, raw(0x07, [1]), raw(0x40, flags: 0x80))
             }
-            #expect(conversation.connection.departure == nil)
+            #expect(!conversation.connection.isClosing)
             conversation.receive(paid)
             #expect(conversation.said().last == "CLOSE TOO_MANY_PINGS last 1")
         }

@@ -129,7 +129,7 @@ struct LeavingTests {
         #expect(conversation.said() == ["RESPONSE 1 a", "GOAWAY SHUTTING_DOWN"])
         conversation.receive(request(2, "b"), ping(1), at: at(10))
         #expect(conversation.said() == ["RESPONSE 2 b", "PONG 1 queued 1 in flight 1 longest 0"])
-        #expect(conversation.connection.departure == nil)
+        #expect(!conversation.connection.isClosing)
         conversation.receive(LifelineServerTests.close(), at: at(20))
         #expect(conversation.said() == ["CLOSE NORMAL last 2"])
     }

@@ -9,7 +9,7 @@ struct LogTests {
     private static let time = WallTime(year: 2026, month: 3, day: 7, hour: 4, minute: 5, second: 6, millisecond: 7)
 
     private func line(
-        _ format: LogFormat, level: LogLevel = .info, event: String = "closed", syslog: SyslogHeader? = nil,
+        _ format: LogFormat, level: LogLevel = .info, event: LogEvent = .closed, syslog: SyslogHeader? = nil,
         _ fields: (inout LogLine) -> Void
     ) -> String {
         var line = ""
@@ -37,13 +37,13 @@ struct LogTests {
     func whole() throws {
         let peer = try #require(SocketAddress(host: "192.0.2.7", port: 51234))
         let fields = { (line: inout LogLine) in
-            line.number("connection", 18_446_744_073_709_551_615 as UInt64)
-            line.number("pid", 4711)
-            line.address("peer", peer)
-            line.text("reason", "SILENT")
-            line.seconds("age", .nanoseconds(90_061_999_999))
-            line.number("requests", 0)
-            line.text("text", "heard nothing")
+            line.number(.connection, 18_446_744_073_709_551_615 as UInt64)
+            line.number(.pid, 4711)
+            line.address(.peer, peer)
+            line.text(.reason, "SILENT")
+            line.seconds(.age, .nanoseconds(90_061_999_999))
+            line.number(.requests, 0)
+            line.text(.text, "heard nothing")
         }
         #expect(
             line(.text, level: .warning, fields)
@@ -59,12 +59,25 @@ struct LogTests {
     @Test("What syslogd gets has its header, and neither our time nor an end; in JSON the time stays")
     func syslog() {
         let header = SyslogHeader(level: .info, program: "server", process: 12, time: LogTests.time)
-        let fields = { (line: inout LogLine) in line.number("count", 7) }
-        #expect(line(.text, syslog: header, fields) == "<30>Mar  7 04:05:06 server[12]: info closed count=7")
+        let fields = { (line: inout LogLine) in line.number(.requests, 7) }
+        #expect(line(.text, syslog: header, fields) == "<30>Mar  7 04:05:06 server[12]: info closed requests=7")
         #expect(
             line(.json, syslog: header, fields)
                 == "<30>Mar  7 04:05:06 server[12]: {\"time\":\"2026-03-07T04:05:06.007Z\",\"level\":\"info\","
-                + "\"event\":\"closed\",\"count\":7}")
+                + "\"event\":\"closed\",\"requests\":7}")
+    }
+
+    @Test("Each event has levels, fields and a sentence, and each field belongs to an event")
+    func table() {
+        for event in LogEvent.allCases {
+            #expect(Set(event.entry.fields).count == event.entry.fields.count && !event.entry.fields.isEmpty)
+            #expect(Set(event.levels).count == event.levels.count)
+            #expect(event.entry.meaning.hasSuffix("."))
+        }
+        #expect(Set(LogEvent.allCases.flatMap(\.entry.fields)) == Set(LogField.allCases))
+        for reason in Admission.Reason.allCases {
+            #expect(LogField(reason).rawValue == "refused_\(reason.field)")
+        }
     }
 
     @Test("A level that is not logged computes nothing")
@@ -75,34 +88,34 @@ struct LogTests {
             isComputed = true
             return ""
         }
-        log.write(.info, "closed", reason: reason()) { _ in isComputed = true }
+        log.write(.closed, reason: reason()) { _ in isComputed = true }
         #expect(!isComputed)
     }
 
     @Test("In text, words stand plain and everything else in quotes")
     func words() {
         let line = text {
-            $0.text("peer", "127.0.0.1:80")
-            $0.text("name", "a b")
-            $0.text("empty", "")
-            $0.number("count", 7)
-            $0.seconds("age", .milliseconds(1002))
-            $0.seconds("short", .microseconds(999))
+            $0.text(.peer, "127.0.0.1:80")
+            $0.text(.name, "a b")
+            $0.text(.by, "")
+            $0.number(.requests, 7)
+            $0.seconds(.age, .milliseconds(1002))
+            $0.seconds(.age, .microseconds(999))
         }
         #expect(
-            line == "info closed peer=127.0.0.1:80 name=\"a b\" empty=\"\" count=7 age=1.002s short=0.000s\n")
+            line == "info closed peer=127.0.0.1:80 name=\"a b\" by=\"\" requests=7 age=1.002s age=0.000s\n")
     }
 
     @Test("In JSON, numbers stand plain and texts in quotes")
     func jsonLine() {
         let line = json {
-            $0.text("name", "a b")
-            $0.number("count", UInt64.max)
-            $0.seconds("age", .seconds(90))
+            $0.text(.name, "a b")
+            $0.number(.requests, UInt64.max)
+            $0.seconds(.age, .seconds(90))
         }
         #expect(
             line
-                == "\"level\":\"info\",\"event\":\"closed\",\"name\":\"a b\",\"count\":18446744073709551615,\"age\":90.000}\n"
+                == "\"level\":\"info\",\"event\":\"closed\",\"name\":\"a b\",\"requests\":18446744073709551615,\"age\":90.000}\n"
         )
     }
 
@@ -116,8 +129,8 @@ struct LogTests {
             ("\r", "\\u{d}", "\\u000d"), ("\u{7F}", "\\u{7f}", "\\u007f"),
         ])
     func escaped(value: String, inText: String, inJSON: String) {
-        #expect(text { $0.text("name", value) } == "info closed name=\"\(inText)\"\n")
-        #expect(json { $0.text("name", value) } == "\"level\":\"info\",\"event\":\"closed\",\"name\":\"\(inJSON)\"}\n")
+        #expect(text { $0.text(.name, value) } == "info closed name=\"\(inText)\"\n")
+        #expect(json { $0.text(.name, value) } == "\"level\":\"info\",\"event\":\"closed\",\"name\":\"\(inJSON)\"}\n")
     }
 
     @Test("A line stays within 4096 bytes, whatever a peer says")
@@ -126,9 +139,9 @@ struct LogTests {
             for format in LogFormat.allCases {
                 for texts in [1, 3] {
                     let line = line(format) {
-                        $0.text("name", String(repeating: letter, count: 64 / letter.utf8.count))
-                        for _ in 0..<texts { $0.text("text", String(repeating: letter, count: 10_000)) }
-                        for _ in 0..<200 { $0.number("count", UInt64.max) }
+                        $0.text(.name, String(repeating: letter, count: 64 / letter.utf8.count))
+                        for _ in 0..<texts { $0.text(.text, String(repeating: letter, count: 10_000)) }
+                        for _ in 0..<200 { $0.number(.requests, UInt64.max) }
                     }
                     #expect((2500...4096).contains(line.utf8.count))
                     // What has no room is left out, never the end of a text or of the line.

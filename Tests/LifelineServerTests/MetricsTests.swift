@@ -129,16 +129,16 @@ struct MetricsTests {
         #expect(Histogram(counts: [1], sum: .zero).counts.count == Histogram.bounds.count + 1)
     }
 
-    @Test("Every family has HELP and TYPE before its samples, and counters end in _total")
+    @Test("Every family has HELP and TYPE before its samples, and counters end in _total; all are in the table")
     func form() {
         var totals = ServerStatistics()
         totals.reap(ConnectionStatistics())
         totals.forkFailed("EAGAIN")
         var types: [String: String] = [:]
         var helped: Set<String> = []
-        for line in totals.metrics(living: [ConnectionStatistics()], refused: [.rate: 1], uptime: .zero, version: "1")
-            .split(separator: "\n")
-        {
+        for line in totals.metrics(
+            living: [ConnectionStatistics()], pool: (1, 2), refused: [.rate: 1], uptime: .zero, version: "1"
+        ).split(separator: "\n") {
             let words = line.split(separator: " ")
             switch words[0...1] {
             case ["#", "HELP"]: helped.insert(String(words[2]))
@@ -151,8 +151,13 @@ struct MetricsTests {
                 #expect(helped.contains(family) && types[family] != nil, "\(line)")
                 #expect(types[family] != "counter" || family.hasSuffix("_total"), "\(line)")
                 #expect(Double(words.last!) != nil, "\(line)")
+                let labels = words[0].split { "{,}".contains($0) }.dropFirst().map { $0.prefix { $0 != "=" } }
+                let metric = Metric.allCases.first { $0.name == family }
+                #expect(labels.filter { $0 != "le" } == metric?.labels.map { $0[...] } ?? [], "\(line)")
             }
         }
+        // The document has what the table has, no more and no less.
+        #expect(types == Dictionary(uniqueKeysWithValues: Metric.allCases.map { ($0.name, $0.kind.rawValue) }))
     }
 
     @Test("Seconds are cut off behind so many decimals")

@@ -30,7 +30,7 @@ struct OpeningTests {
         #expect(conversation.said() == [])
         conversation.receive(text("X"))
         #expect(conversation.said() == ["LIFELINE", "CLOSE BAD_PREFACE last 0"])
-        #expect(conversation.connection.departure?.isFlushing == false)
+        #expect(conversation.connection.hasSaidAll)
     }
 
     @Test("3.3-6, 4.1-2, 4.12-5 A wrong first frame gets the preface and CLOSE, never WELCOME")

@@ -114,18 +114,23 @@ struct PoolTests {
             func respond(to request: Request) -> Response { Response(request.bytes) }
         }
         var options = ServerOptions()
-        let (lonely, reusable) = (HandlerFactory { Lonely() }, HandlerFactory { Reusable() })
-        try options.checkPool(for: lonely)
-        options.pool = PoolSize(2)
-        try options.checkPool(for: lonely)
+        let lonely = HandlerFactory { Lonely() }.againstReuse
+        #expect(lonely == .handler && HandlerFactory { Reusable() }.againstReuse == nil)
+        func refusal(_ obstacle: ReuseObstacle?) -> String? {
+            do { try options.checkPool(against: obstacle) } catch { return error.description }
+            return nil
+        }
+        #expect(refusal(lonely) == nil)
         options.poolReuse = 2
-        try options.checkPool(for: reusable)
-        #expect(throws: StartError.self) { try options.checkPool(for: lonely) }
+        #expect(refusal(nil)?.contains("give --pool N too") == true)
+        options.pool = PoolSize(2)
+        #expect(refusal(nil) == nil)
+        #expect(refusal(lonely)?.contains("--pool-reuse 2 is not possible: the handler") == true)
+        #expect(throws: StartError.self) { try options.checkPool(servesProgram: true) }
         options.maxCPU = .seconds(1)
-        #expect(throws: StartError.self) { try options.checkPool(for: reusable) }
-        #expect(throws: StartError.self) { try options.checkPool(for: nil) }
+        #expect(refusal(nil)?.hasPrefix("--pool-reuse and --max-cpu exclude each other") == true)
         options.poolReuse = 1
-        try options.checkPool(for: reusable)
+        #expect(refusal(lonely) == nil && refusal(.program) == nil)
     }
 
     @Test("Marks are taken once, whoever asks")

@@ -230,7 +230,7 @@ struct ProgramLengthTests {
         let why = "the program announced a message of 1213486160 bytes, which must be something else"
         #expect(
             stage.steps() == [
-                failed(1, why), .finished, .end(.terminate), .close(Violation(.handlerFailed, why)),
+                failed(1, why), .finished, .end(.terminate), .close(CloseCause(.handlerFailed, why)),
             ])
         stage.says("\u{0}\u{0}\u{0}\u{1}a")
         #expect(stage.steps() == [])
@@ -246,7 +246,7 @@ struct ProgramLengthTests {
         #expect(
             stage.steps() == [
                 ended(.status(0), request: 1), failed(1, account), .finished,
-                .close(Violation(.handlerFailed, account)),
+                .close(CloseCause(.handlerFailed, account)),
             ])
     }
 }
@@ -257,7 +257,7 @@ struct ProgramLifeTests {
     func normal() {
         var stage = Stage(.line)
         stage.exits()
-        #expect(stage.steps() == [ended(.status(0)), .close(Violation(.normal, "the program has ended"))])
+        #expect(stage.steps() == [ended(.status(0)), .close(CloseCause(.normal, "the program has ended"))])
         #expect(stage.dialogue.isOver)
     }
 
@@ -271,7 +271,7 @@ struct ProgramLifeTests {
             stage.steps() == [
                 .log(.line(.init(text: "very", skipped: 0))), .log(.line(.init(text: "bad", skipped: 0))),
                 ended(.signal("SIGSEGV"), request: 1), failed(1, "\(account): very\nbad"), .finished,
-                .close(Violation(.handlerFailed, account)),
+                .close(CloseCause(.handlerFailed, account)),
             ])
     }
 
@@ -283,7 +283,7 @@ struct ProgramLifeTests {
         #expect(
             stage.steps() == [
                 ended(.status(0), request: 1), failed(1, "the program exited with status 0 and did not answer"),
-                .finished, .close(Violation(.handlerFailed, "the program exited with status 0")),
+                .finished, .close(CloseCause(.handlerFailed, "the program exited with status 0")),
             ])
     }
 
@@ -297,7 +297,7 @@ struct ProgramLifeTests {
         #expect(
             stage.steps() == [
                 ended(.status(0), request: 1), failed(1, account), .finished,
-                .close(Violation(.handlerFailed, account)),
+                .close(CloseCause(.handlerFailed, account)),
             ])
     }
 
@@ -315,7 +315,7 @@ struct ProgramLifeTests {
         #expect(
             stage.steps() == [
                 .answer(1, text("A")), .finished, ended(.status(3)),
-                .close(Violation(.handlerFailed, "the program exited with status 3")),
+                .close(CloseCause(.handlerFailed, "the program exited with status 3")),
             ])
     }
 
@@ -326,7 +326,7 @@ struct ProgramLifeTests {
         stage.dialogue.startFailed("Permission denied")
         let why = "the program cannot be started: Permission denied"
         stage.ask(1, "a")
-        #expect(stage.steps() == [.close(Violation(.handlerFailed, why)), failed(1, why), .finished])
+        #expect(stage.steps() == [.close(CloseCause(.handlerFailed, why)), failed(1, why), .finished])
         #expect(stage.dialogue.isOver)
     }
 
@@ -410,7 +410,7 @@ struct ProgramLifeTests {
         stage.dialogue.woke(at: at(5000))
         #expect(
             stage.steps() == [
-                .end(.giveUp), ended(.status(0)), .close(Violation(.normal, "the program has ended")),
+                .end(.giveUp), ended(.status(0)), .close(CloseCause(.normal, "the program has ended")),
             ])
     }
 }
@@ -429,7 +429,7 @@ struct ProgramLateTests {
         let why = "no answer within 5.0 seconds"
         #expect(
             stage.steps() == [
-                failed(1, why), .finished, .end(.terminate), .close(Violation(.handlerFailed, why)),
+                failed(1, why), .finished, .end(.terminate), .close(CloseCause(.handlerFailed, why)),
             ])
         #expect(stage.dialogue.deadline == at(8000))
     }
@@ -442,7 +442,7 @@ struct ProgramLateTests {
         stage.dialogue.woke(at: at(5000))
         #expect(
             stage.steps() == [
-                .finished, .end(.terminate), .close(Violation(.handlerFailed, "no answer within 5.0 seconds")),
+                .finished, .end(.terminate), .close(CloseCause(.handlerFailed, "no answer within 5.0 seconds")),
             ])
     }
 

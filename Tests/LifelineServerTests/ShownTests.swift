@@ -57,7 +57,7 @@ struct ShownTests {
         slow.takes = false
         slow.receive(request(1, "a"))
         slow.kick()
-        #expect(slow.connection.departure?.deadline == at(1000))
+        #expect(slow.connection.deadline == at(1000))
         slow.kick()
         #expect(slow.isOver, "a second time it is over")
 
@@ -80,7 +80,7 @@ struct ShownTests {
 
         var wrong = Conversation.opened(Terms(timeout: 1000))
         wrong.receive(raw(0x77))
-        #expect(wrong.isOver || wrong.connection.departure != nil)
+        #expect(wrong.isOver || wrong.connection.isClosing)
         #expect(wrong.connection.lateness == nil)
     }
 

@@ -216,7 +216,7 @@ struct WorkTests {
             conversation.receive(close())
             last = ["CLOSE NORMAL last 1"]
         case .stop:
-            conversation.connection.stop(Violation(.handlerFailed, "no more"))
+            conversation.connection.stop(CloseCause(.handlerFailed, "no more"))
             last = ["CLOSE HANDLER_FAILED last 1"]
         }
         conversation.settle()

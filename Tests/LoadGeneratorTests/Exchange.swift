@@ -4,13 +4,13 @@ import Framing
 
 /// One connection of the generator, whose other end and clock are the test's.
 final class Exchange {
-    let script: LoadProfile
+    let profile: LoadProfile
     var load: Load
-    var tally = LoadCounters()
-    var conversation: LoadConnection
+    var counters = LoadCounters()
+    var connection: LoadConnection
     var now = Nanoseconds.seconds(100)
     private var buffer = SendBuffer()
-    private let slots: UnsafeMutablePointer<Slot>
+    private let slots: UnsafeMutablePointer<RequestSlot>
     /// What the other end says goes out of here.
     private var outbox = Outbox()
     private var decoder: FrameDecoder
@@ -19,16 +19,16 @@ final class Exchange {
         var options = LoadOptions()
         options.connections = 1
         change(&options)
-        script = LoadProfile(options)
+        profile = LoadProfile(options)
         load = Load(options: options)
         load.isOn = !options.isSilent
         load.start = now
-        tally.measuredFrom = .zero
-        slots = .allocate(capacity: Int(script.mask) + 1)
-        slots.initialize(repeating: Slot(), count: Int(script.mask) + 1)
-        conversation = LoadConnection(0, slots)
+        counters.measuredFrom = .zero
+        slots = .allocate(capacity: Int(profile.mask) + 1)
+        slots.initialize(repeating: RequestSlot(), count: Int(profile.mask) + 1)
+        connection = LoadConnection(0, slots)
         decoder = FrameDecoder(from: .client, maxFrame: 16384, maxMessage: 64 << 20)
-        conversation.connect(due: now, random: 0.5, at: now)
+        connection.connect(due: now, random: 0.5, at: now)
     }
 
     deinit { slots.deallocate() }
@@ -38,10 +38,10 @@ final class Exchange {
         var found: [Frame] = []
         while true {
             buffer.clear()
-            conversation.fill(&buffer, &load, script, &tally, at: now)
+            connection.fill(&buffer, &load, profile, &counters, at: now)
             guard buffer.count > 0 else { return found }
             let sent = Array(buffer.bytes)
-            conversation.sent(sent.count, waits: false, at: now)
+            connection.sent(sent.count, waits: false, at: now)
             var offset = 0
             while let frame = try decoder.next(in: sent.span, at: &offset) {
                 if case .part(let part) = frame { body(part, Array(sent[part.range])) }
@@ -68,7 +68,7 @@ final class Exchange {
         while !rest.isEmpty {
             let piece = rest.prefix(pieces)
             rest = rest.dropFirst(piece.count)
-            piece.withUnsafeBytes { conversation.receive($0, script, &tally, at: now) }
+            piece.withUnsafeBytes { connection.receive($0, profile, &counters, at: now) }
         }
     }
 
@@ -86,6 +86,6 @@ final class Exchange {
     }
 
     func wake(asked: Nanoseconds? = nil) {
-        conversation.woke(script, &tally, asked: asked ?? now, random: 0.5, at: now)
+        connection.timerFired(profile, &counters, asked: asked ?? now, random: 0.5, at: now)
     }
 }

@@ -19,7 +19,7 @@ import Testing
         exchange.wake()
         #expect(try exchange.frames() == [.ping(nonce: 1)])
         exchange.hear { $0.answer(with: Pong(nonce: 1)) }
-        #expect(exchange.tally.pongs == 1)
+        #expect(exchange.counters.pongs == 1)
         exchange.pass(.milliseconds(600))
         exchange.answer(2, [])
         _ = try exchange.frames()
@@ -31,13 +31,13 @@ import Testing
         #expect(try exchange.frames() == [.ping(nonce: 2)])
     }
 
-    @Test("The wheel is asked for an instant no later than the next PING, and again soon")
+    @Test("The timers is asked for an instant no later than the next PING, and again soon")
     func deadline() throws {
         let exchange = try Exchange.opened()
-        let deadline = exchange.conversation.deadline(exchange.script, at: exchange.now)
+        let deadline = exchange.connection.deadline(exchange.profile, at: exchange.now)
         #expect(deadline <= exchange.now + .milliseconds(150))
         exchange.pass(.milliseconds(450))
-        #expect(exchange.conversation.deadline(exchange.script, at: exchange.now) == exchange.now + .milliseconds(50))
+        #expect(exchange.connection.deadline(exchange.profile, at: exchange.now) == exchange.now + .milliseconds(50))
     }
 
     @Test("A server that is silent is dropped after dead_after, and not before")
@@ -45,18 +45,18 @@ import Testing
         let exchange = try Exchange.opened()
         exchange.pass(.milliseconds(2999))
         exchange.wake()
-        #expect(exchange.conversation.phase == .open)
+        #expect(exchange.connection.phase == .open)
         exchange.pass(.milliseconds(1))
         exchange.wake()
-        #expect(exchange.conversation.ending == .dropped(.silent))
+        #expect(exchange.connection.ending == .dropped(.silent))
         #expect(try exchange.frames() == [.close(Close(.silent))])
-        #expect(exchange.tally.failings == [.lost(.dropped(.silent)): 1])
+        #expect(exchange.counters.requestEnds == [.lost(.dropped(.silent)): 1])
         exchange.pass(.milliseconds(999))
         exchange.wake()
-        #expect(exchange.conversation.phase == .closing)
+        #expect(exchange.connection.phase == .closing)
         exchange.pass(.milliseconds(1))
         exchange.wake()
-        #expect(exchange.conversation.phase == .over)
+        #expect(exchange.connection.phase == .over)
     }
 
     @Test("A server that speaks and answers no PING is dropped (5.6-1)")
@@ -69,7 +69,7 @@ import Testing
             exchange.pass(.milliseconds(100))
             exchange.hear { $0.send(.message, [1, 2, 3][...], cost: 0) }
             exchange.wake()
-            #expect((exchange.conversation.ending == .dropped(.noRoundTrip)) == (step == 30))
+            #expect((exchange.connection.ending == .dropped(.noRoundTrip)) == (step == 30))
         }
     }
 
@@ -81,11 +81,11 @@ import Testing
             exchange.pass(.milliseconds(100))
             exchange.hear(bytes: [1])
             exchange.wake()
-            let isDropped = exchange.conversation.ending == .dropped(.frameTimeout)
+            let isDropped = exchange.connection.ending == .dropped(.frameTimeout)
             #expect(isDropped == (step == 31))
             _ = try exchange.frames()
             // What else the server has to be dropped for is put off.
-            exchange.conversation.unprovenSince = .never
+            exchange.connection.unprovenSince = .never
         }
     }
 
@@ -95,7 +95,7 @@ import Testing
         let asked = exchange.now + .milliseconds(100)
         exchange.pass(.seconds(9))
         exchange.wake(asked: asked)
-        #expect(exchange.conversation.phase == .open)
+        #expect(exchange.connection.phase == .open)
         #expect(try exchange.frames() == [.ping(nonce: 1)])
     }
 
@@ -104,12 +104,12 @@ import Testing
         let exchange = try Exchange.opened { $0.timeout = .seconds(1) }
         exchange.pass(.seconds(1))
         exchange.wake()
-        #expect(exchange.conversation.ending == .timeout && exchange.tally.failings == [.lost(.timeout): 1])
+        #expect(exchange.connection.ending == .timeout && exchange.counters.requestEnds == [.lost(.timeout): 1])
         let other = Exchange { $0.timeout = .seconds(1) }
         _ = try other.frames()
         other.pass(.seconds(1))
         other.wake()
-        #expect(other.conversation.ending == .dropped(.handshakeTimeout))
+        #expect(other.connection.ending == .dropped(.handshakeTimeout))
     }
 
     @Test("With --silent and --last-ping a connection beats until it is told; then it says one PING, and no more")
@@ -130,12 +130,12 @@ import Testing
         exchange.hear { $0.ping(1) }
         exchange.wake()
         #expect(try exchange.frames().isEmpty)
-        #expect(exchange.conversation.deadline(exchange.script, at: exchange.now) == .never)
+        #expect(exchange.connection.deadline(exchange.profile, at: exchange.now) == .never)
         exchange.pass(.milliseconds(1600))
         exchange.hear { $0.close(Close(.silent)) }
-        #expect(exchange.tally.lateness.most == .milliseconds(120) && exchange.tally.early == 0)
-        #expect(exchange.tally.latenessOfServer.most == .milliseconds(100))
-        let answers = exchange.conversation.takeFarewell()
+        #expect(exchange.counters.lateness.most == .milliseconds(120) && exchange.counters.early == 0)
+        #expect(exchange.counters.latenessOfServer.most == .milliseconds(100))
+        let answers = exchange.connection.mustAnswerClose()
         #expect(!answers)
     }
 
@@ -152,7 +152,7 @@ import Testing
         #expect(try exchange.frames().isEmpty)
         exchange.pass(.milliseconds(1801))
         exchange.hear { $0.close(Close(.silent)) }
-        #expect(exchange.tally.lateness.most == .milliseconds(1) && exchange.tally.early == 0)
+        #expect(exchange.counters.lateness.most == .milliseconds(1) && exchange.counters.early == 0)
     }
 
     @Test("With --silent a drop before dead_after is early, and so is any other CLOSE")
@@ -163,7 +163,7 @@ import Testing
             _ = try exchange.frames()
             exchange.pass(.milliseconds(wait))
             exchange.hear { $0.close(Close(code)) }
-            #expect(exchange.tally.early == 1 && exchange.tally.lateness.count == 0)
+            #expect(exchange.counters.early == 1 && exchange.counters.lateness.count == 0)
         }
     }
 }

@@ -2,12 +2,12 @@ import Testing
 
 @testable import LoadGenerator
 
-@Suite("The histogram of latencies") struct HistogramTests {
+@Suite("The histogram of latencies") struct LatencyHistogramTests {
     @Test("A bucket is at most 1/128 of its times wide, and every time is in the bucket that counts it")
     func buckets() {
-        var chance = SeededRandom(seed: 7)
+        var random = SeededRandom(seed: 7)
         var times: [Int64] = [0, 1, 127, 128, 255, 256, 257, .max]
-        for _ in 0..<20_000 { times.append(Int64(chance.next() >> (1 + chance.next() % 63))) }
+        for _ in 0..<20_000 { times.append(Int64(random.next() >> (1 + random.next() % 63))) }
         for time in times {
             var histogram = LatencyHistogram()
             histogram.add(Nanoseconds(time))
@@ -27,9 +27,9 @@ import Testing
 
     @Test("Percentiles are those of the sorted times, off by 0.4 % at most; the longest is exact")
     func quantiles() {
-        var chance = SeededRandom(seed: 3)
+        var random = SeededRandom(seed: 3)
         var histogram = LatencyHistogram()
-        let times = (0..<50_000).map { _ in Int64(1000 * 1 / (0.0001 + chance.share())) }
+        let times = (0..<50_000).map { _ in Int64(1000 * 1 / (0.0001 + random.share())) }
         for time in times { histogram.add(Nanoseconds(time)) }
         let sorted = times.sorted()
         for share in [0.001, 0.5, 0.75, 0.9, 0.99, 0.999, 0.9999] {
@@ -68,7 +68,7 @@ import Testing
     }
 }
 
-@Suite("Numbers for people") struct WordsTests {
+@Suite("Numbers for people") struct NumberFormatTests {
     @Test("Times have three digits and a unit")
     func times() {
         for (time, text): (Int64, String) in [

@@ -4,22 +4,22 @@ import Testing
 
 @testable import LoadGenerator
 
-@Suite("One connection of the load") struct ConversationTests {
+@Suite("One connection of the load") struct LoadConnectionTests {
     @Test("HELLO goes alone; from WELCOME on there are as many requests as wanted, and an answer makes room for one")
     func window() throws {
         let exchange = Exchange { $0.inFlight = 4 }
         guard case .hello(let hello)? = try exchange.frames().first else { throw Wrong() }
-        #expect(!hello.short && exchange.conversation.phase == .greeting)
+        #expect(!hello.short && exchange.connection.phase == .greeting)
         #expect(try exchange.frames().isEmpty)
         exchange.pass(.milliseconds(5))
         exchange.welcome()
-        #expect(exchange.conversation.phase == .open && exchange.tally.isConnected == 1)
-        #expect(exchange.tally.handshakes.most == .milliseconds(5))
+        #expect(exchange.connection.phase == .open && exchange.counters.isConnected == 1)
+        #expect(exchange.counters.handshakes.most == .milliseconds(5))
         #expect(try exchange.requests() == [1, 2, 3, 4])
         exchange.pass(.milliseconds(7))
         exchange.answer(2, Array(repeating: 0, count: 32))
-        #expect(exchange.tally.latencies.most == .milliseconds(7) && exchange.tally.answered == 1)
-        #expect(exchange.conversation.inFlight == 3)
+        #expect(exchange.counters.latencies.most == .milliseconds(7) && exchange.counters.answered == 1)
+        #expect(exchange.connection.inFlight == 3)
         // Places are found by the id: one that is taken is left out.
         #expect(try exchange.requests() == [6])
     }
@@ -55,7 +55,7 @@ import Testing
                 let frames = try exchange.framesWithBytes(&bytes)
                 #expect(frames.contains(.pong(Pong(nonce: 7))))
             }
-            #expect(exchange.tally.answered == 4 && exchange.conversation.phase == .open)
+            #expect(exchange.counters.answered == 4 && exchange.connection.phase == .open)
         }
     }
 
@@ -71,13 +71,13 @@ import Testing
         var sends = 0
         while true {
             buffer.clear()
-            exchange.conversation.fill(
-                &buffer, &exchange.load, exchange.script, &exchange.tally, at: exchange.now)
+            exchange.connection.fill(
+                &buffer, &exchange.load, exchange.profile, &exchange.counters, at: exchange.now)
             guard buffer.count > 0 else { break }
             sends += 1
             #expect(buffer.count <= 32_780)
         }
-        #expect(sends >= 400_000 / 32_780 && exchange.conversation.inFlight == 4)
+        #expect(sends >= 400_000 / 32_780 && exchange.connection.inFlight == 4)
     }
 
     @Test("An answer to nothing, an answer twice and a PONG to nothing drop the server")
@@ -93,15 +93,15 @@ import Testing
         ] as [(Exchange) -> Void] {
             let exchange = try Exchange.opened()
             spoil(exchange)
-            #expect(exchange.conversation.ending == .dropped(.protocolError))
+            #expect(exchange.connection.ending == .dropped(.protocolError))
             #expect(try exchange.frames() == [.close(Close(.protocolError))])
-            #expect(exchange.conversation.isUnwanted && exchange.conversation.inFlight == 0)
-            #expect(exchange.tally.isConnected == 0)
+            #expect(exchange.connection.isUnwanted && exchange.connection.inFlight == 0)
+            #expect(exchange.counters.isConnected == 0)
         }
         let exchange = Exchange()
         _ = try exchange.frames()
         exchange.hear(bytes: Array("HTTP/1.1".utf8))
-        #expect(exchange.conversation.ending == .dropped(.badPreface))
+        #expect(exchange.connection.ending == .dropped(.badPreface))
     }
 
     @Test("With --verify an answer of other bytes or another length is wrong")
@@ -112,8 +112,8 @@ import Testing
             exchange.welcome()
             _ = try exchange.frames()
             exchange.answer(1, wrong)
-            #expect(exchange.conversation.ending == .wrongAnswer)
-            #expect(exchange.tally.failings == [.lost(.wrongAnswer): 1])
+            #expect(exchange.connection.ending == .wrongAnswer)
+            #expect(exchange.counters.requestEnds == [.lost(.wrongAnswer): 1])
         }
     }
 
@@ -124,8 +124,8 @@ import Testing
         #expect(try exchange.requests() == [2])
         exchange.hear { $0.refuse(2, Failure(.refused)) }
         #expect(try exchange.requests() == [3])
-        #expect(exchange.tally.failings == [.failed(.handlerFailed): 1, .refused(nil): 1])
-        #expect(exchange.tally.failed == 2)
+        #expect(exchange.counters.requestEnds == [.failed(.handlerFailed): 1, .refused(nil): 1])
+        #expect(exchange.counters.failed == 2)
     }
 
     @Test(
@@ -138,15 +138,15 @@ import Testing
         #expect(try exchange.frames().isEmpty)
         exchange.answer(1, [])
         #expect(try exchange.frames() == [.close(Close(.normal))])
-        #expect(exchange.conversation.phase == .closing && exchange.tally.isConnected == 0)
-        exchange.conversation.streamEnded(&exchange.tally, exchange.script)
-        #expect(exchange.conversation.phase == .over)
-        #expect(exchange.conversation.ending == .sentAway(.shuttingDown))
-        #expect(exchange.tally.failings.isEmpty)
-        var chance = SeededRandom(seed: 5)
+        #expect(exchange.connection.phase == .closing && exchange.counters.isConnected == 0)
+        exchange.connection.streamEnded(&exchange.counters, exchange.profile)
+        #expect(exchange.connection.phase == .over)
+        #expect(exchange.connection.ending == .sentAway(.shuttingDown))
+        #expect(exchange.counters.requestEnds.isEmpty)
+        var random = SeededRandom(seed: 5)
         for _ in 0..<100 {
-            exchange.conversation.attempts = 0
-            let pause = exchange.conversation.pause(&chance)
+            exchange.connection.attempts = 0
+            let pause = exchange.connection.backoff(&random)
             #expect(Nanoseconds.seconds(1) <= pause && pause <= .seconds(6.5))
         }
     }
@@ -155,13 +155,13 @@ import Testing
     func close() throws {
         let exchange = try Exchange.opened { $0.inFlight = 3 }
         exchange.hear { $0.close(Close(.handlerFailed, lastID: 1)) }
-        let answers = exchange.conversation.takeFarewell()
-        #expect(exchange.conversation.phase == .over && answers)
+        let answers = exchange.connection.mustAnswerClose()
+        #expect(exchange.connection.phase == .over && answers)
         #expect(
-            exchange.tally.failings == [
+            exchange.counters.requestEnds == [
                 .lost(.closed(.handlerFailed)): 1, .refused(.closed(.handlerFailed)): 2,
             ])
-        #expect(!exchange.conversation.isUnwanted && exchange.tally.failed == 3)
+        #expect(!exchange.connection.isUnwanted && exchange.counters.failed == 3)
     }
 
     @Test("CLOSE in place of WELCOME refuses: BUSY for a time, UNAUTHORIZED for ever")
@@ -171,10 +171,10 @@ import Testing
                 let exchange = Exchange { $0.isShort = isShort }
                 _ = try exchange.frames()
                 exchange.hear(bytes: Close(code, retryAfter: 250).refusal)
-                #expect(exchange.conversation.phase == .over && exchange.conversation.ending == .refused(code))
-                #expect(exchange.conversation.isUnwanted == (code == .unauthorized))
-                #expect(exchange.conversation.retryAfter == .milliseconds(250))
-                #expect(exchange.tally.failings == (isShort ? [.refused(.refused(code)): 1] : [:]))
+                #expect(exchange.connection.phase == .over && exchange.connection.ending == .refused(code))
+                #expect(exchange.connection.isUnwanted == (code == .unauthorized))
+                #expect(exchange.connection.retryAfter == .milliseconds(250))
+                #expect(exchange.counters.requestEnds == (isShort ? [.refused(.refused(code)): 1] : [:]))
             }
         }
     }
@@ -182,11 +182,11 @@ import Testing
     @Test("A reset loses what is in flight; a request of which nothing was sent is told as not sent")
     func lost() throws {
         let exchange = try Exchange.opened { $0.inFlight = 2 }
-        exchange.conversation.end(.reset, &exchange.tally, exchange.script)
-        #expect(exchange.tally.failings == [.lost(.reset): 2] && exchange.tally.isConnected == 0)
+        exchange.connection.end(.reset, &exchange.counters, exchange.profile)
+        #expect(exchange.counters.requestEnds == [.lost(.reset): 2] && exchange.counters.isConnected == 0)
         let short = Exchange { $0.isShort = true }
-        short.conversation.end(.unreachable(error: "ECONNREFUSED"), &short.tally, short.script)
-        #expect(short.tally.failings == [.notSent(.unreachable(error: "ECONNREFUSED")): 1])
+        short.connection.end(.unreachable(error: "ECONNREFUSED"), &short.counters, short.profile)
+        #expect(short.counters.requestEnds == [.notSent(.unreachable(error: "ECONNREFUSED")): 1])
     }
 
     @Test("A SHORT connection says all in one write, and is over with the server's CLOSE (7.3)")
@@ -203,10 +203,10 @@ import Testing
         exchange.answer(1, [1, 2])
         #expect(try exchange.frames().isEmpty)
         exchange.hear { $0.close(Close(.normal, lastID: 1)) }
-        #expect(exchange.conversation.phase == .over && exchange.conversation.ending == .closed(.normal))
-        let answers = exchange.conversation.takeFarewell()
+        #expect(exchange.connection.phase == .over && exchange.connection.ending == .closed(.normal))
+        let answers = exchange.connection.mustAnswerClose()
         #expect(!answers)
-        #expect(exchange.tally.latencies.most == .milliseconds(5) && exchange.tally.failings.isEmpty)
+        #expect(exchange.counters.latencies.most == .milliseconds(5) && exchange.counters.requestEnds.isEmpty)
     }
 
     @Test("Before WELCOME a long request goes in chunks of 256 bytes, 16384 of them at most (6-7, 6-8)")
@@ -232,7 +232,7 @@ import Testing
         exchange.welcome()
         #expect(try exchange.frames().isEmpty)
         // Due at 0, 10 and 20 ms.
-        for _ in 0..<3 { exchange.conversation.becomesDue() }
+        for _ in 0..<3 { exchange.connection.requestBecameDue() }
         #expect(try exchange.requests() == [1])
         exchange.pass(.milliseconds(50))
         exchange.answer(1, [])
@@ -240,23 +240,24 @@ import Testing
         exchange.pass(.milliseconds(1))
         exchange.answer(2, [])
         #expect(
-            exchange.tally.latencies.most == .milliseconds(50) && exchange.tally.latencies.least == .milliseconds(41))
-        #expect(exchange.conversation.waiting == 1)
+            exchange.counters.latencies.most == .milliseconds(50)
+                && exchange.counters.latencies.least == .milliseconds(41))
+        #expect(exchange.connection.waiting == 1)
     }
 
     @Test("What is due before or answered after the time that is measured is not counted")
     func measured() throws {
         let exchange = try Exchange.opened { $0.inFlight = 3 }
         exchange.pass(.milliseconds(10))
-        exchange.tally.measuredFrom = exchange.now
-        exchange.tally.measuredUntil = exchange.now + .milliseconds(10)
+        exchange.counters.measuredFrom = exchange.now
+        exchange.counters.measuredUntil = exchange.now + .milliseconds(10)
         exchange.answer(1, [])
-        #expect(exchange.tally.answered == 1 && exchange.tally.latencies.count == 0)
+        #expect(exchange.counters.answered == 1 && exchange.counters.latencies.count == 0)
         _ = try exchange.frames()
         exchange.pass(.milliseconds(15))
         exchange.answer(4, [])
         // It was due in time: a stall at the end shows.
-        #expect(exchange.tally.answered == 1 && exchange.tally.latencies.most == .milliseconds(15))
+        #expect(exchange.counters.answered == 1 && exchange.counters.latencies.most == .milliseconds(15))
     }
 }
 

@@ -3,38 +3,38 @@ import Testing
 
 @testable import LoadGenerator
 
-@Suite("The wheel of deadlines") struct WheelTests {
+@Suite("The wheel of deadlines") struct TimerWheelTests {
     /// The most that a deadline is late: a slot of the wheel.
     private let slot = Nanoseconds(1 << 20)
 
     @Test(
         "Every deadline comes, never early, and within a slot where nobody is late; far ones may come early and often")
     func model() {
-        var chance = SeededRandom(seed: 11)
+        var random = SeededRandom(seed: 11)
         var now = Nanoseconds(123_456_789_000)
-        var wheel = TimerWheel(count: 100, at: now)
+        var timers = TimerWheel(count: 100, at: now)
         var deadlines: [Int: Nanoseconds] = [:]
         var setAt: [Int: Nanoseconds] = [:]
         var woken = 0
         for _ in 0..<20_000 {
-            let index = Int(chance.next() % 100)
-            if chance.share() < 0.3 {
-                let most: UInt64 = chance.share() < 0.7 ? 40_000_000 : 9_000_000_000
-                let deadline = now + Nanoseconds(Int64(chance.next() % most))
-                wheel.set(index, deadline)
+            let index = Int(random.next() % 100)
+            if random.share() < 0.3 {
+                let most: UInt64 = random.share() < 0.7 ? 40_000_000 : 9_000_000_000
+                let deadline = now + Nanoseconds(Int64(random.next() % most))
+                timers.set(index, deadline)
                 deadlines[index] = deadline
                 setAt[index] = now
-            } else if chance.share() < 0.1 {
-                wheel.remove(index)
+            } else if random.share() < 0.1 {
+                timers.remove(index)
                 deadlines[index] = nil
             }
-            let next = wheel.nextExpiry
+            let next = timers.nextExpiry
             #expect((next == .never) == deadlines.isEmpty)
             // Now to that instant, and now beyond it.
-            let step = now + Nanoseconds(Int64(chance.next() % 3_000_000))
+            let step = now + Nanoseconds(Int64(random.next() % 3_000_000))
             let before = now
-            now = max(now, chance.share() < 0.5 && next != .never ? min(next, step) : step)
-            while let index = wheel.popExpired(at: now) {
+            now = max(now, random.share() < 0.5 && next != .never ? min(next, step) : step)
+            while let index = timers.popExpired(at: now) {
                 woken += 1
                 guard let deadline = deadlines[index] else {
                     Issue.record("\(index) has no deadline")
@@ -46,7 +46,7 @@ import Testing
                 } else {
                     let since = setAt.updateValue(now, forKey: index) ?? .zero
                     #expect(now - since > .seconds(4), "early, and not for its distance")
-                    wheel.set(index, deadline)
+                    timers.set(index, deadline)
                 }
             }
             for (_, deadline) in deadlines { #expect(deadline + slot > now, "missed") }
@@ -57,17 +57,17 @@ import Testing
     @Test("A deadline in the past comes at once, and `never` does not come")
     func edges() {
         let now = Nanoseconds.seconds(5)
-        var wheel = TimerWheel(count: 3, at: now)
-        wheel.set(0, .zero)
-        wheel.set(1, .never)
-        let first = wheel.popExpired(at: now + slot)
-        let second = wheel.popExpired(at: now + .seconds(100))
+        var timers = TimerWheel(count: 3, at: now)
+        timers.set(0, .zero)
+        timers.set(1, .never)
+        let first = timers.popExpired(at: now + slot)
+        let second = timers.popExpired(at: now + .seconds(100))
         #expect(first == 0 && second == nil)
-        #expect(wheel.nextExpiry == .never)
-        wheel.set(2, now + .seconds(100.5))
-        #expect(wheel.deadline(of: 2) == now + .seconds(100.5))
-        wheel.set(2, .never)
-        let third = wheel.popExpired(at: now + .seconds(200))
+        #expect(timers.nextExpiry == .never)
+        timers.set(2, now + .seconds(100.5))
+        #expect(timers.deadline(of: 2) == now + .seconds(100.5))
+        timers.set(2, .never)
+        let third = timers.popExpired(at: now + .seconds(200))
         #expect(third == nil)
     }
 }

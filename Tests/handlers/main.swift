@@ -100,25 +100,25 @@ struct Settings {
     var isLonely = false
 
     static let command = Command<Settings>(
-        "handlers", summary: "Serves requests that say what is to be done.",
+        "handlers", summary: "Serves requests that say what is to be done.", defaults: Settings(),
         flags: [
             Flag("--port", "PORT", "where to listen") { settings, text throws(UsageError) in
-                settings.options.port = try Value.integer(text, in: 0...UInt16.max)
+                settings.options.port = try FlagValue.integer(text, in: 0...UInt16.max)
             },
             duration("--timeout", \.timeout), duration("--handshake-timeout", \.handshakeTimeout),
             duration("--grace", \.grace),
             Flag("--handler-timeout", "DURATION", "the time of a request") { settings, text throws(UsageError) in
-                settings.options.handlerTimeout = try Value.duration(text, in: .zero ... .seconds(3600))
+                settings.options.handlerTimeout = try FlagValue.duration(text, in: .zero ... .seconds(3600))
             },
             Flag("--max-memory", "BYTES", "RLIMIT_AS") { settings, text throws(UsageError) in
-                settings.options.maxMemory = UInt64(try Value.size(text, in: 1...UInt32.max))
+                settings.options.maxMemory = UInt64(try FlagValue.size(text, in: 1...UInt32.max))
             },
             Flag("--max-cpu", "DURATION", "RLIMIT_CPU") { settings, text throws(UsageError) in
-                settings.options.maxCPU = try Value.duration(text, in: .zero ... .seconds(3600))
+                settings.options.maxCPU = try FlagValue.duration(text, in: .zero ... .seconds(3600))
             },
             Flag("--pool-reuse", "K", "one child waits, and serves so many") { settings, text throws(UsageError) in
                 settings.options.pool = PoolSize(least: 1, most: 1)
-                settings.options.poolReuse = try Value.integer(text, in: 1...1000)
+                settings.options.poolReuse = try FlagValue.integer(text, in: 1...1000)
             },
             Flag("--lonely", "does not say that its process may serve others") { $0.isLonely = true },
             Flag("--control", "PATH", "as of server") { $0.options.control = $1 },
@@ -130,7 +130,7 @@ struct Settings {
         _ name: String, _ path: WritableKeyPath<ServerOptions, Duration> & Sendable
     ) -> Flag<Settings> {
         Flag(name, "DURATION", "as of server") { settings, text throws(UsageError) in
-            settings.options[keyPath: path] = try Value.duration(text, in: .zero ... .seconds(3600))
+            settings.options[keyPath: path] = try FlagValue.duration(text, in: .zero ... .seconds(3600))
         }
     }
 }

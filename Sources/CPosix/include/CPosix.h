@@ -60,7 +60,7 @@ int cposix_epoll_change(int epoll, int descriptor, unsigned long long key, int r
 /// epoll_wait(2) for at most CPOSIX_EVENTS events.
 #define CPOSIX_EVENTS 64
 int cposix_epoll_wait(int epoll, struct cposix_event *events, int timeout);
-/// The same with a timeout in nanoseconds (epoll_pwait2(2)).
+/// epoll_wait(2) with a timeout in nanoseconds (epoll_pwait2(2)).
 int cposix_epoll_wait_precisely(int epoll, struct cposix_event *events, long long timeout);
 
 /// Lets waits end within a nanosecond of their time, not within 50 us (PR_SET_TIMERSLACK in prctl(2)).
@@ -95,7 +95,7 @@ int cposix_exit_signal(int status);
 pid_t cposix_start(
     const char *path, char *const arguments[], char *const environment[], int input, int output, int errors);
 
-/// From now on, who loses its parent below this process becomes its child (PR_SET_CHILD_SUBREAPER in prctl(2)).
+/// Makes this process the new parent of descendants whose own parent dies (PR_SET_CHILD_SUBREAPER in prctl(2)).
 int cposix_adopt_orphans(void);
 
 /// A child that has ended and is not reaped, which stays so (waitid(2), WNOWAIT): its number, 0 where all of them are
@@ -123,13 +123,13 @@ void cposix_arm_crash_notice(int is_armed, size_t offset, unsigned int number);
 
 /// One heap for all threads (mallopt(3), M_ARENA_MAX): a second one would reserve 64 MiB of address space.
 void cposix_use_one_heap(void);
-/// 1 where this process has one thread, and has always had one (__libc_single_threaded); 0 where nobody knows.
+/// 1 where this process has one thread, and has always had one (__libc_single_threaded); 0 where that is not known.
 int cposix_never_had_threads(void);
 
 /// _Fork(3): fork(2) without handlers of pthread_atfork(3), and without the locks of the C library.
 int cposix_fork(void);
 
-/// Allocates what is free between what is allocated, for good: what comes next lies together.
+/// Allocates the holes of the heap for good, so that later allocations lie together.
 void cposix_fill_heap(void);
 
 /// Lets go of the pages of the program's data that, by `map` (/proc/pid/pagemap in proc(5)), nothing was written to; they

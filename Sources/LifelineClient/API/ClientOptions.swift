@@ -1,34 +1,37 @@
 import Framing
 
-/// What a client may choose about its connections (Protocol.md, sections 5, 6 and 10).
+/// The options of a client's connections (Protocol.md, sections 5, 6 and 10).
+///
+/// A connection checks its options when it is opened, and fails with `ConnectionError.Kind.invalidOptions`.
 public struct ClientOptions: Sendable {
-    /// A name for the server's log and status: at most 64 bytes of UTF-8.
+    /// The client's name for the server's log and status: up to 64 bytes of UTF-8 (section 4.1).
     public var name: String?
-    /// Proves to the server who the client is: at most 256 bytes. The library never logs it.
+    /// The token that authenticates the client: up to 256 bytes. The library never logs it.
     public var token: [UInt8]?
-    /// The program and its version, for the server's log: at most 256 bytes of UTF-8.
+    /// The program and its version for the server's log: up to 256 bytes of UTF-8.
     public var agent: String? = "lifeline-client/\(lifelineVersion)"
-    /// How often the round trip is proved; nil lets the server choose. Whole milliseconds; the server clamps it.
+    /// The interval of heartbeats, in whole milliseconds from 1 ms to 49 days. The server may change it to the nearest
+    /// value that it allows. Nil lets the server choose.
     public var pingEvery: Duration?
-    /// The silence after which either side drops the other; nil lets the server choose. Whole milliseconds; the server
-    /// may shorten it, never lengthen it (but to 100 ms).
+    /// The silence after which either side drops the other, in whole milliseconds from 1 ms to 49 days. The server may
+    /// shorten it; it lengthens only a value below 100 ms. Nil lets the server choose.
     public var deadAfter: Duration?
-    /// The longest that `open` takes, and each later attempt to connect: the name, the connection and the handshake.
+    /// The timeout of each attempt, from the look-up of the name to the end of the handshake, and of `open` as a whole.
     public var connectTimeout: Duration = .seconds(30)
-    /// What happens when the connection is lost.
+    /// When and how often a lost connection is opened again.
     public var reconnect = ReconnectPolicy()
-    /// The longest frame that this side accepts, in bytes; at least 256.
+    /// The longest frame that the client accepts, in bytes; at least 256.
     public var maxFrame: UInt32 = Limits.defaultMaxFrame
-    /// The longest message that this side accepts, in bytes.
+    /// The longest message that the client accepts, in bytes.
     public var maxMessage: UInt32 = Limits.defaultMaxMessage
-    /// How many bytes of one-way messages wait for the program to read them; over it the oldest are dropped and
-    /// counted in `ConnectionEvent.messagesDropped`, because a client that stopped reading would miss heartbeats.
+    /// The limit of unread one-way messages, in bytes. Beyond it the oldest are dropped and counted in
+    /// `ConnectionEvent.messagesDropped`: a client that stopped reading the socket would miss heartbeats.
     public var unreadMessages = 4 << 20
 
-    /// The defaults: whatever the server chooses, and reconnecting for ever.
+    /// Creates the default options: the server chooses the times, and a lost connection is opened again without limit.
     public init() {}
 
-    /// The HELLO that says all this; throws where an option is out of its bounds.
+    /// The HELLO with these options. Throws `invalidOptions` where one is out of its bounds.
     func hello(short: Bool) throws(ConnectionError) -> Hello {
         func check(_ holds: Bool, _ text: String) throws(ConnectionError) {
             guard holds else { throw ConnectionError(.invalidOptions, text) }

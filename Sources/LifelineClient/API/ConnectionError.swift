@@ -1,39 +1,39 @@
 import Framing
 
-/// A code of the protocol (Protocol.md, section 8).
+/// A code of the protocol, such as `busy` or `silent` (Protocol.md, section 8).
 public typealias Code = Framing.Code
 
-/// Why there is no connection, or no longer.
+/// The reason why a connection could not be opened or has ended.
 public struct ConnectionError: Error, Hashable, Sendable {
-    /// Who ended it, and at which stage.
+    /// The side that ended the connection, and the stage.
     public enum Kind: Hashable, Sendable {
-        /// An option is out of its bounds; nothing was tried.
+        /// An option is out of its bounds. No connection was tried.
         case invalidOptions
         /// The host name has no address (getaddrinfo(3)).
         case unknownHost
-        /// No address of the host could be connected to (connect(2)).
+        /// No address of the host accepted a connection (connect(2)), or the system has no descriptor or thread left.
         case unreachable
-        /// No connection, or no whole handshake, within the time allowed.
+        /// Connecting and handshake took longer than `ClientOptions.connectTimeout`.
         case timedOut
-        /// The task that opened it was cancelled.
+        /// The task that opened the connection was cancelled.
         case cancelled
-        /// The server said why, in CLOSE or GOAWAY; `code` is the server's.
+        /// The server closed it with CLOSE, or sent GOAWAY. `code` is the server's.
         case closedByServer
-        /// This side dropped it and told the server so; `code` is this side's.
+        /// This side dropped the server with CLOSE (Protocol.md, section 7.5). `code` is this side's.
         case dropped
-        /// The network or the server broke it off without a word (end of stream, recv(2), send(2)).
+        /// The stream ended without CLOSE, or recv(2) or send(2) failed.
         case broken
-        /// The program closed it.
+        /// The program closed it with `LongConnection.close`.
         case closedByProgram
     }
 
-    /// Who ended it, and at which stage.
+    /// The side that ended the connection, and the stage.
     public let kind: Kind
-    /// The protocol's code, where one side named one.
+    /// The code in CLOSE or GOAWAY; nil where neither side sent one.
     public let code: Code?
-    /// A sentence for a person.
+    /// The reason as text for people. It may come from the server, so escape it before you print it to a terminal.
     public let text: String
-    /// How long the server asked to stay away; zero where it did not ask.
+    /// The shortest wait before the next attempt that the server asks for; zero where it does not.
     public let retryAfter: Duration
 
     init(_ kind: Kind, _ text: String, code: Code? = nil, retryAfter: Duration = .zero) {
@@ -58,15 +58,15 @@ public struct ConnectionError: Error, Hashable, Sendable {
 
     static let closedByProgram = ConnectionError(.closedByProgram, "the program closed the connection")
 
-    /// Whether the server turned the client away for now and may take it later.
+    /// Whether the server refused the client for now (BUSY, SHUTTING_DOWN, REFUSED) and may accept it later.
     public var isTemporary: Bool {
         kind == .closedByServer && (code == .busy || code == .shuttingDown || code == .refused)
     }
 
-    /// Whether connecting again would only fail again: the one place where that is decided.
+    /// Whether another attempt would fail for the same reason. The library then does not reconnect.
     ///
-    /// Not final are losses that the path, the load or the life of a server explain. TOO_MANY_PINGS is among them: the
-    /// library keeps within the limit, so it was a path that held PINGs back and delivered them together.
+    /// Losses by the network, the load or a restart of the server are not final. Neither is TOO_MANY_PINGS: the library
+    /// keeps the limit, so a network delayed PINGs and delivered them together.
     public var isFinal: Bool {
         switch kind {
         case .invalidOptions, .cancelled, .closedByProgram: true
@@ -86,7 +86,7 @@ public struct ConnectionError: Error, Hashable, Sendable {
 }
 
 extension ConnectionError: CustomStringConvertible {
-    /// For people: `the server closed the connection: BUSY, 100 of 100 connections`.
+    /// The error for people: `the server closed the connection: BUSY, 100 of 100 connections`.
     public var description: String {
         switch kind {
         case .closedByServer: "the server closed the connection: " + named

@@ -1,17 +1,18 @@
 import Basics
 import Framing
 
-/// What both sides agreed on when a connection was opened (Protocol.md, sections 4.2 and 6).
+/// The terms of an open connection: its number and the limits that the server's WELCOME set (Protocol.md, sections 4.2
+/// and 6).
 public struct ConnectionTerms: Hashable, Sendable {
-    /// The server's number of this connection, as in its log.
+    /// The server's number for this connection, which its log shows too.
     public let connection: UInt64
-    /// How often the round trip is proved.
+    /// The interval of heartbeats: each side proves the round trip this often (section 5.2).
     public let pingEvery: Duration
-    /// The silence after which either side drops the other.
+    /// The silence after which either side drops the other (section 5.5).
     public let deadAfter: Duration
     /// The longest message that the server accepts, in bytes.
     public let maxMessage: Int
-    /// The server's program and version, where it says.
+    /// The server's program and version; nil where it does not tell.
     public let agent: String?
 
     init(_ welcome: Welcome) {
@@ -23,40 +24,44 @@ public struct ConnectionTerms: Hashable, Sendable {
     }
 }
 
-/// What happens to a `LongConnection`, in the order in which it happens.
+/// An event of a `LongConnection`. Events arrive in the order in which they happen.
 public enum ConnectionEvent: Hashable, Sendable {
     /// The first connection is open.
     case connected(ConnectionTerms)
-    /// The server has not answered a PING for half of dead_after. Nothing is cut yet (Protocol.md, section 5.6).
+    /// The server has not answered a PING for half of dead_after. The connection goes on (Protocol.md, section 5.6).
     case beatLate
-    /// The time that a PING and its PONG took.
+    /// The time from a PING to its PONG (Protocol.md, section 4.4).
     case roundTrip(Duration)
-    /// The server asks to leave: requests in flight are finished, new ones wait for the next connection, which is
-    /// opened after `comeBack` at the earliest (Protocol.md, section 7.4).
-    case goingAway(code: Code, text: String, comeBack: Duration)
-    /// The connection is gone. Requests in flight end as Protocol.md, section 7.7 says.
+    /// The server is going to close the connection (GOAWAY; Protocol.md, section 7.4).
+    ///
+    /// Requests in flight continue to their end. New requests wait for the next connection, which opens after `retryAfter`
+    /// at the earliest. `code` and `text` are the server's reason.
+    case goingAway(code: Code, text: String, retryAfter: Duration)
+    /// The connection is lost. The outcomes of requests in flight are those of Protocol.md, section 7.7.
     case lost(ConnectionError)
-    /// The next attempt, by number since the last connection that lasted, begins after `wait`; the first tells the loss
-    /// once more, the others why the attempt before them failed.
+    /// Another attempt to connect begins after `wait`.
+    ///
+    /// `attempt` counts from 1 since the last stable connection. `after` is the loss before the first attempt, and the
+    /// failure of the attempt before any other.
     case reconnecting(after: ConnectionError, wait: Duration, attempt: Int)
-    /// There is a connection again.
+    /// A connection is open again after a loss.
     case reconnected(ConnectionTerms)
-    /// The program reads one-way messages too slowly: so many have been dropped since the start.
+    /// The program reads one-way messages too slowly. The number counts all dropped messages of the `LongConnection`.
     case messagesDropped(Int)
-    /// The end: nothing follows.
+    /// The connection is closed for good. This is the last event.
     case closed(ConnectionError)
 }
 
-/// What a `LongConnection` is doing.
+/// The state of a `LongConnection`.
 public enum ConnectionState: Hashable, Sendable {
-    /// Finding the host, connecting to it or waiting for its WELCOME.
+    /// The client looks up the host, connects to it, or waits for its WELCOME.
     case connecting
-    /// Requests are sent as they come.
+    /// The connection is open, and requests are sent.
     case open(ConnectionTerms)
-    /// The server asked to leave; requests in flight are finished.
+    /// The server has sent GOAWAY. Requests in flight continue; new ones wait.
     case goingAway
-    /// There is no connection; the next attempt begins at the instant.
+    /// There is no connection. The next attempt begins at the instant.
     case waiting(until: SuspendingClock.Instant)
-    /// There will be none any more.
+    /// The connection is closed for good.
     case closed(ConnectionError)
 }

@@ -1,14 +1,15 @@
 import Synchronization
 
-/// The one-way messages of the server, in the order in which they came (Protocol.md, section 4.7).
+/// The one-way messages of the server, in the order of their arrival (Protocol.md, section 4.7).
 ///
-/// Messages wait here until the program reads them, `ClientOptions.unreadMessages` bytes of them at most; over it the
-/// oldest are dropped. Each message goes to one reader. The sequence ends with the connection, after its last message.
+/// Unread messages are queued, up to `ClientOptions.unreadMessages` bytes. Beyond that the oldest ones are dropped and
+/// counted in `dropped`. Each message goes to one reader. The sequence ends after the last message, when the connection is
+/// closed for good.
 public final class InboundMessages: AsyncSequence, Sendable {
-    /// A message.
+    /// The bytes of a message.
     public typealias Element = [UInt8]
 
-    private struct Shared {
+    private struct State {
         var waiting: [[UInt8]?] = []
         var head = 0
         var bytes = 0
@@ -30,26 +31,26 @@ public final class InboundMessages: AsyncSequence, Sendable {
     }
 
     private let most: Int
-    private let shared = Mutex(Shared())
+    private let state = Mutex(State())
 
     init(most: Int) { self.most = most }
 
-    /// How many messages have been dropped because nobody read them in time.
-    public var dropped: Int { shared.withLock { $0.dropped } }
+    /// The number of messages that were dropped because the program did not read them in time.
+    public var dropped: Int { state.withLock { $0.dropped } }
 
-    /// Gives `message` to a reader or stores it; returns whether older ones had to be dropped for it.
+    /// Passes `message` to a waiting reader, or queues it. Returns whether it displaced older messages.
     func add(_ message: [UInt8]) -> Bool {
         var isOver = false
-        let reader: CheckedContinuation<[UInt8]?, Never>? = shared.withLock { shared in
-            if !shared.readers.isEmpty { return shared.readers.removeFirst().continuation }
-            shared.waiting.append(message)
-            shared.bytes += message.count
-            // The newest stays, however long it is: max_message bounds it. An empty message is not free of memory.
-            while shared.bytes + (shared.waiting.count - shared.head) * 64 > most,
-                shared.waiting.count - shared.head > 1
+        let reader: CheckedContinuation<[UInt8]?, Never>? = state.withLock { state in
+            if !state.readers.isEmpty { return state.readers.removeFirst().continuation }
+            state.waiting.append(message)
+            state.bytes += message.count
+            // The newest message always stays; max_message bounds it. The overhead of a message counts as 64 bytes.
+            while state.bytes + (state.waiting.count - state.head) * 64 > most,
+                state.waiting.count - state.head > 1
             {
-                _ = shared.takeFirst()
-                shared.dropped += 1
+                _ = state.takeFirst()
+                state.dropped += 1
                 isOver = true
             }
             return nil
@@ -58,50 +59,50 @@ public final class InboundMessages: AsyncSequence, Sendable {
         return isOver
     }
 
-    /// Ends the sequence behind what waits.
+    /// Ends the sequence after the queued messages.
     func finish() {
-        let readers = shared.withLock { shared in
-            shared.isFinished = true
-            return shared.readers.take()
+        let readers = state.withLock { state in
+            state.isFinished = true
+            return state.readers.take()
         }
         for reader in readers { reader.continuation.resume(returning: nil) }
     }
 
     fileprivate func next() async -> [UInt8]? {
-        let id = shared.withLock { shared in
-            shared.nextReader += 1
-            return shared.nextReader
+        let id = state.withLock { state in
+            state.nextReader += 1
+            return state.nextReader
         }
         return await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
-                let outcome: [UInt8]?? = shared.withLock { shared in
-                    if let message = shared.takeFirst() { return .some(message) }
-                    if shared.isFinished || Task.isCancelled { return .some(nil) }
-                    shared.readers.append((id, continuation))
+                let outcome: [UInt8]?? = state.withLock { state in
+                    if let message = state.takeFirst() { return .some(message) }
+                    if state.isFinished || Task.isCancelled { return .some(nil) }
+                    state.readers.append((id, continuation))
                     return nil
                 }
                 if let outcome { continuation.resume(returning: outcome) }
             }
         } onCancel: {
-            // A reader that is not there yet finds its task cancelled.
-            let reader = shared.withLock { shared in
-                shared.readers.firstIndex { $0.id == id }.map { shared.readers.remove(at: $0).continuation }
+            // A reader that is not queued yet sees that its task is cancelled.
+            let reader = state.withLock { state in
+                state.readers.firstIndex { $0.id == id }.map { state.readers.remove(at: $0).continuation }
             }
             reader?.resume(returning: nil)
         }
     }
 
-    /// Reads the messages one by one; nil at the end and where the task is cancelled.
+    /// An iterator over the messages.
     public struct AsyncIterator: AsyncIteratorProtocol {
         fileprivate let messages: InboundMessages
 
-        /// The next message.
+        /// The next message. It waits for one; nil at the end, or where the task is cancelled.
         public mutating func next() async -> [UInt8]? { await messages.next() }
 
-        /// The next message; the isolation of the caller does not matter.
+        /// The next message, as `next()`, from any isolation.
         public mutating func next(isolation actor: isolated (any Actor)?) async -> [UInt8]? { await messages.next() }
     }
 
-    /// A reader.
+    /// Creates an iterator. Iterators share the messages: each message goes to one of them.
     public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(messages: self) }
 }

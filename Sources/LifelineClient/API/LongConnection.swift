@@ -2,22 +2,26 @@ import Basics
 import Framing
 import Posix
 
-/// A connection to one server that stays open for as long as the program likes, and is opened again when it is lost.
+/// A connection to one server that stays open until the program closes it, and is opened again when it is lost.
 ///
-/// Its heart beats by itself on the library's one thread of input and output, whatever the program is doing. It may be
-/// used from any task. It is closed by `close()`, or when the program lets go of it.
+/// The library's I/O thread sends its heartbeats, whatever the program does. Any task may use it. It closes with
+/// `close()`, or when the program releases the last reference.
 ///
-/// Protocol.md is its full description: sections 5 (heartbeats) and 7 (closing) above all.
+/// Protocol.md describes it in full, above all sections 5 (heartbeats) and 7 (closing).
 public final class LongConnection: Sendable {
     private let thread: IOThread
-    private let link: LinkID
-    private let sinks: LinkSinks
+    private let id: SessionID
+    private let sinks: SessionSinks
 
-    /// Connects to `host` and waits for its WELCOME, for `options.connectTimeout` at most.
+    /// Connects to `host` and waits for its WELCOME, up to `options.connectTimeout`.
     ///
-    /// `host` is a name, a numeric IPv4 or IPv6 address, or `unix:` and the path of a socket, for which `port` means
-    /// nothing. A server that answers BUSY or SHUTTING_DOWN is tried again as `options.reconnect` says; any other
-    /// failure is thrown at once. A cancelled task throws `ConnectionError.Kind.cancelled`.
+    /// A server that answers BUSY, SHUTTING_DOWN or REFUSED is tried again as `options.reconnect` allows. Any other failure
+    /// is thrown at once. Cancelling the task throws `ConnectionError.Kind.cancelled`.
+    ///
+    /// - Parameters:
+    ///   - host: A name, a numeric IPv4 or IPv6 address, or `unix:` and the path of a socket.
+    ///   - port: The TCP port. A Unix socket has none.
+    ///   - options: The limits, times and policy of the connection.
     public static func open(
         host: String, port: UInt16 = 7400, options: ClientOptions = ClientOptions()
     ) async throws(ConnectionError) -> LongConnection {
@@ -26,9 +30,14 @@ public final class LongConnection: Sendable {
         return connection
     }
 
-    /// Begins what `open` does and returns at once, for a program that wants to see the events of it.
+    /// Starts to connect as `open` does, and returns at once, so that the program can follow the events.
     ///
-    /// Throws where an option is out of its bounds or the system has no thread or descriptor left.
+    /// Throws `invalidOptions`, or `unreachable` where the system has no thread or descriptor left.
+    ///
+    /// - Parameters:
+    ///   - host: A name, a numeric IPv4 or IPv6 address, or `unix:` and the path of a socket.
+    ///   - port: The TCP port. A Unix socket has none.
+    ///   - options: The limits, times and policy of the connection.
     public static func start(
         host: String, port: UInt16 = 7400, options: ClientOptions = ClientOptions()
     ) throws(ConnectionError) -> LongConnection {
@@ -39,13 +48,13 @@ public final class LongConnection: Sendable {
             try IOThread.shared(), Endpoint(host: host, port: port), session, unreadMessages: options.unreadMessages)
     }
 
-    /// Waits until there is a connection; throws why there will be none. A cancelled task closes the connection and
-    /// throws `ConnectionError.Kind.cancelled`.
+    /// Waits until the first connection is open. Throws the reason where none will be. Cancelling the task closes the
+    /// connection and throws `ConnectionError.Kind.cancelled`.
     public func waitUntilOpen() async throws(ConnectionError) {
         let failure = await withTaskCancellationHandler {
-            await sinks.monitor.waitUntilOpen()
+            await sinks.status.waitUntilOpen()
         } onCancel: {
-            thread.submit(.close(link, nil))
+            thread.submit(.close(id, nil))
         }
         if Task.isCancelled { throw ConnectionError(.cancelled, "opening was cancelled") }
         if let failure { throw failure }
@@ -53,60 +62,75 @@ public final class LongConnection: Sendable {
 
     private init(_ thread: IOThread, _ endpoint: Endpoint, _ session: Session, unreadMessages: Int) {
         self.thread = thread
-        link = IOThread.newID()
-        sinks = LinkSinks(monitor: ConnectionStatus(), messages: InboundMessages(most: unreadMessages))
-        thread.submit(.open(link, endpoint, session, sinks))
+        id = IOThread.newID()
+        sinks = SessionSinks(status: ConnectionStatus(), messages: InboundMessages(most: unreadMessages))
+        thread.submit(.open(id, endpoint, session, sinks))
     }
 
-    deinit { thread.submit(.close(link, nil)) }
+    deinit { thread.submit(.close(id, nil)) }
 
-    /// Sends `message` and returns the server's answer to it: the outcome DONE. The other four are thrown
+    /// Sends `message` as a request and returns the server's answer, the outcome DONE. The other four outcomes are thrown
     /// (Protocol.md, section 7.7).
     ///
-    /// Many requests may be in flight; more than the server has room for wait here. While there is no connection they
-    /// wait for the next one. What was certainly not processed is repeated by itself; with `mayRunTwice` also
-    /// what perhaps was. When `timeout` has passed, or the task is cancelled, what was sent is cancelled (CANCEL) and the
-    /// caller is told at once, as NOT_SENT, REFUSED or UNKNOWN with the reason `timedOut` or `cancelled`.
+    /// Many requests may be in flight. A request waits in the client while the server has no room for it, and while there
+    /// is no connection. The library repeats a request that the server certainly did not process.
+    ///
+    /// After `timeout`, or when the task is cancelled, the library cancels what it has sent (CANCEL). It throws at once:
+    /// NOT_SENT, REFUSED or UNKNOWN with the reason `timedOut` or `cancelled`.
+    ///
+    /// - Parameters:
+    ///   - message: The bytes of the request.
+    ///   - timeout: The limit for the answer, with all waits and repetitions.
+    ///   - mayRunTwice: Whether the library also repeats a request that the server may have processed.
     public func request(
         _ message: [UInt8], timeout: Duration = .seconds(30), mayRunTwice: Bool = false
     ) async throws(RequestError) -> [UInt8] {
         let call = Call(.request(mayRunTwice: mayRunTwice), message, deadline: .now + within(timeout))
-        return try await thread.call(call, on: link, sinks.monitor).get()
+        return try await thread.call(call, on: id, sinks.status).get()
     }
 
-    /// Sends `message` one way: returns when it has its place behind less than the server's max_queued bytes that wait
-    /// to leave, which is no promise that it arrives (Protocol.md, section 4.7).
+    /// Sends `message` one way, without an answer (Protocol.md, section 4.7).
     ///
-    /// While there is no connection it waits for the next one. A cancelled task throws NOT_SENT.
+    /// It returns when the message is queued and at most the server's max_queued bytes wait before it. That does not
+    /// promise its arrival. Without a connection it waits for the next one. Cancelling the task throws NOT_SENT.
     public func send(_ message: [UInt8]) async throws(RequestError) {
         _ = try await thread.call(
-            Call(.message, message, deadline: nil), on: link, sinks.monitor
+            Call(.message, message, deadline: nil), on: id, sinks.status
         ).get()
     }
 
-    /// The one-way messages of the server. Each goes to one reader.
+    /// The one-way messages of the server. Each message goes to one reader.
     public var messages: InboundMessages { sinks.messages }
 
-    /// What happens to the connection, for one reader. Of events that nobody reads the newest 256 are kept.
-    public var events: AsyncStream<ConnectionEvent> { sinks.monitor.events }
+    /// The events of the connection, for one reader. The newest 256 unread events are kept.
+    public var events: AsyncStream<ConnectionEvent> { sinks.status.events }
 
-    /// What the connection is doing now.
-    public var state: ConnectionState { sinks.monitor.state }
+    /// The present state of the connection.
+    public var state: ConnectionState { sinks.status.state }
 
-    /// Closes the connection in order (Protocol.md, section 7.1): no new request is taken, those that wait end as
-    /// NOT_SENT, those in flight are waited for, each until its own timeout. Returns when the socket is closed.
+    /// Closes the connection in order (Protocol.md, section 7.1), and returns when the socket is closed.
+    ///
+    /// Waiting and new requests end as NOT_SENT. Requests in flight continue until their answer or timeout.
     public func close() async {
-        await withCheckedContinuation { thread.submit(.close(link, $0)) }
+        await withCheckedContinuation { thread.submit(.close(id, $0)) }
     }
 }
 
 /// A connection for one request (Protocol.md, section 7.3).
 public enum ShortConnection {
-    /// Connects to `host`, sends `message`, and returns the server's answer: the outcome DONE. The others are thrown as
-    /// `LongConnection.request` does it; where there was no connection, with the reason `connection`.
+    /// Connects to `host`, sends `message`, and returns the server's answer, the outcome DONE. The other outcomes are thrown
+    /// as by `LongConnection.request`, with the reason `connection` where there was none.
     ///
-    /// `timeout` is for all of it. A server that has no room (BUSY, REFUSED) or is shutting down is tried again as
-    /// `options.reconnect` says, as far as `timeout` allows. `host` and `port` are as in `LongConnection.open`.
+    /// A server without room (BUSY, REFUSED), or one that is shutting down, is tried again as `options.reconnect` allows,
+    /// until `timeout`.
+    ///
+    /// - Parameters:
+    ///   - message: The bytes of the request.
+    ///   - host: A name, a numeric IPv4 or IPv6 address, or `unix:` and the path of a socket.
+    ///   - port: The TCP port. A Unix socket has none.
+    ///   - timeout: The limit for connecting, the request and its answer together.
+    ///   - mayRunTwice: Whether the library also repeats a request that the server may have processed.
+    ///   - options: The limits, times and policy of the connection.
     public static func request(
         _ message: [UInt8], host: String, port: UInt16 = 7400, timeout: Duration = .seconds(30),
         mayRunTwice: Bool = false, options: ClientOptions = ClientOptions()
@@ -123,32 +147,38 @@ public enum ShortConnection {
         } catch {
             throw .notSent(.connection(error))
         }
-        let link = IOThread.newID()
-        let sinks = LinkSinks(monitor: ConnectionStatus(), messages: InboundMessages(most: 0))
-        let opening = SessionCommand.open(link, Endpoint(host: host, port: port), session, sinks)
-        return try await thread.call(call, on: link, sinks.monitor, opening: opening).get()
+        let id = IOThread.newID()
+        let sinks = SessionSinks(status: ConnectionStatus(), messages: InboundMessages(most: 0))
+        let opening = SessionCommand.open(id, Endpoint(host: host, port: port), session, sinks)
+        return try await thread.call(call, on: id, sinks.status, opening: opening).get()
     }
 }
 
 extension IOThread {
-    /// Starts `call` on `link` and waits for its end. With `opening` the link is new, and its first write carries the call.
+    /// Starts `call` on `session` and waits for its result.
+    ///
+    /// - Parameters:
+    ///   - call: The request or message.
+    ///   - session: The number of the session.
+    ///   - status: Holds the reason where the session is over.
+    ///   - opening: The command that opens the session; its first write carries the call.
     fileprivate func call(
-        _ call: Call, on link: LinkID, _ monitor: ConnectionStatus, opening: SessionCommand? = nil
+        _ call: Call, on session: SessionID, _ status: ConnectionStatus, opening: SessionCommand? = nil
     ) async -> Result<[UInt8], RequestError> {
         guard !Task.isCancelled else { return .failure(.notSent(.cancelled)) }
         let id = IOThread.newID()
         return await withTaskCancellationHandler {
             await withCheckedContinuation { reply in
-                let start = SessionCommand.call(link, id, call, reply, monitor)
+                let start = SessionCommand.call(session, id, call, reply, status)
                 if let opening { submit(opening, start) } else { submit(start) }
-                // A cancellation between found no call to abandon.
-                if Task.isCancelled { submit(.abandon(link, id)) }
+                // A cancellation before `submit` found no call to abandon.
+                if Task.isCancelled { submit(.abandon(session, id)) }
             }
         } onCancel: {
-            submit(.abandon(link, id))
+            submit(.abandon(session, id))
         }
     }
 }
 
-/// A duration that can be added to any instant: a century is for ever.
+/// `duration` limited to a century, so that it can be added to any instant.
 private func within(_ duration: Duration) -> Duration { min(duration, .seconds(3_000_000_000)) }

@@ -1,43 +1,43 @@
 import Framing
 
-/// How a request ended that has no answer: four of the protocol's five outcomes (Protocol.md, section 7.7). The fifth,
-/// DONE, is the answer itself.
+/// The outcome of a request without an answer: four of the protocol's five outcomes (Protocol.md, section 7.7). The fifth,
+/// DONE, is the answer.
 ///
-/// NOT_SENT and REFUSED promise that the request was not and will not be processed. The library repeats such requests
-/// by itself until their timeout, where it still reconnects. UNKNOWN promises nothing; it is repeated only where
-/// the caller said `mayRunTwice`.
+/// NOT_SENT and REFUSED promise that the server did not and will not process the request. The library repeats such a
+/// request until its timeout, while it reconnects. UNKNOWN promises nothing. The library then repeats the request only
+/// with `mayRunTwice`.
 public enum RequestError: Error, Hashable, Sendable {
-    /// FAILED: the server answered that it could not do it.
+    /// FAILED: the server answered with FAILURE.
     case failed(RequestFailure)
-    /// NOT_SENT: no byte of it left this program.
+    /// NOT_SENT: the program sent no byte of the request.
     case notSent(Reason)
-    /// REFUSED: the server promised that it did not process it.
+    /// REFUSED: the server promised not to process the request.
     case refused(Reason)
-    /// UNKNOWN: it was sent, and nobody can say whether it was processed.
+    /// UNKNOWN: the request was sent, and the server may or may not have processed it.
     case unknown(Reason)
 
-    /// Why there is no answer.
+    /// The reason why there is no answer.
     public enum Reason: Hashable, Sendable {
-        /// The request's own timeout passed; what was sent of it has been cancelled.
+        /// The request's timeout has passed. The library cancelled what it had sent (CANCEL).
         case timedOut
-        /// The caller's task was cancelled; what was sent of it has been cancelled.
+        /// The caller's task was cancelled. The library cancelled what it had sent (CANCEL).
         case cancelled
-        /// It is longer than the server accepts: the most, in bytes.
+        /// The request is longer than the server's limit, `most` bytes.
         case tooLarge(most: Int)
-        /// The server had no room for it.
+        /// The server had no room for the request (FAILURE with REFUSED).
         case refused(RequestFailure)
-        /// The connection ended, or there was none.
+        /// The connection ended, or none could be opened.
         case connection(ConnectionError)
     }
 }
 
 /// A FAILURE of the server (Protocol.md, section 4.9).
 public struct RequestFailure: Error, Hashable, Sendable {
-    /// The code; one that this version does not know means `Code.internal`.
+    /// The server's code. Treat a code that you do not know as `Code.internal`.
     public let code: Code
-    /// A sentence for a person.
+    /// The server's text for people. Escape it before you print it to a terminal.
     public let text: String
-    /// After how long a repetition has a chance; zero where the server did not say.
+    /// The wait after which the server suggests a repetition; zero where it suggests none.
     public let retryAfter: Duration
 
     init(_ failure: Failure) {
@@ -48,7 +48,7 @@ public struct RequestFailure: Error, Hashable, Sendable {
 }
 
 extension RequestError: CustomStringConvertible {
-    /// For people, with the outcome's name first: `UNKNOWN: the answer did not come in time`.
+    /// The error for people, with the name of the outcome first: `UNKNOWN: the answer did not come in time`.
     public var description: String {
         switch self {
         case .failed(let failure): "FAILED: \(failure)"
@@ -60,7 +60,7 @@ extension RequestError: CustomStringConvertible {
 }
 
 extension RequestError.Reason: CustomStringConvertible {
-    /// For people.
+    /// The reason for people.
     public var description: String {
         switch self {
         case .timedOut: "the answer did not come in time"
@@ -73,6 +73,6 @@ extension RequestError.Reason: CustomStringConvertible {
 }
 
 extension RequestFailure: CustomStringConvertible {
-    /// For people: `HANDLER_FAILED, no such table`.
+    /// The failure for people: `HANDLER_FAILED, no such table`.
     public var description: String { text.isEmpty ? "\(code)" : "\(code), \(text)" }
 }

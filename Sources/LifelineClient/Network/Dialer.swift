@@ -1,36 +1,39 @@
 import Basics
-import Glibc
 import Posix
 
-/// Connects to the first address that answers: each is tried in turn, the next one as soon as the one before it failed
-/// or has not answered for a quarter of a second (the idea of RFC 8305).
+/// Connects to the first address of an endpoint that answers ("happy eyeballs", RFC 8305).
+///
+/// It tries the addresses in their order. The next attempt begins when the one before has failed, or has not succeeded
+/// for 250 ms.
 final class Dialer {
-    private static let patience = Duration.milliseconds(250)
+    /// The head start of each attempt (Connection Attempt Delay in RFC 8305, section 5).
+    private static let headStart = Duration.milliseconds(250)
 
-    private unowned let link: SessionDriver
+    private unowned let driver: SessionDriver
     private let loop: EventLoop
     private let endpoint: Endpoint
     private var untried: ArraySlice<SocketAddress> = []
     private var attempts: [(socket: Socket, address: SocketAddress)] = []
     private var isLookingUp = false
     private var lastError: ConnectionError?
-    /// When the next address is tried though the last has not failed.
+    /// The instant at which the next attempt begins although the last one has not failed.
     private(set) var deadline: Instant?
 
-    init(to endpoint: Endpoint, for link: SessionDriver, loop: EventLoop) {
+    init(to endpoint: Endpoint, for driver: SessionDriver, loop: EventLoop) {
         self.endpoint = endpoint
-        self.link = link
+        self.driver = driver
         self.loop = loop
     }
 
-    /// What the attempts came to, as far as it is decided.
-    enum Result {
+    /// The outcome of all attempts so far.
+    enum Outcome {
         case pending
         case connected(Socket)
         case failed(ConnectionError)
     }
 
-    func start(at now: Instant) -> Result {
+    /// Begins with the address itself, or looks up the name.
+    func start(at now: Instant) -> Outcome {
         if endpoint.host.hasPrefix("unix:") || SocketAddress(host: endpoint.host, port: endpoint.port) != nil {
             guard let address = SocketAddress(host: endpoint.host, port: endpoint.port) else {
                 return .failed(ConnectionError(.unknownHost, "\(endpoint.host) is no path of a Unix socket"))
@@ -39,11 +42,12 @@ final class Dialer {
             return tryNext(at: now)
         }
         isLookingUp = true
-        if let error = loop.lookUp(endpoint, for: link) { return .failed(error) }
+        if let error = loop.lookUp(endpoint, for: driver) { return .failed(error) }
         return .pending
     }
 
-    func resolved(_ result: Swift.Result<[SocketAddress], ConnectionError>, at now: Instant) -> Result {
+    /// Handles the addresses of the name.
+    func resolved(_ result: Result<[SocketAddress], ConnectionError>, at now: Instant) -> Outcome {
         guard isLookingUp else { return .pending }
         isLookingUp = false
         switch result {
@@ -54,32 +58,28 @@ final class Dialer {
         }
     }
 
-    /// The next address's turn has come.
-    func woke(at now: Instant) -> Result {
+    /// Begins the next attempt where `deadline` has passed.
+    func timerFired(at now: Instant) -> Outcome {
         guard let deadline, deadline <= now else { return .pending }
         return tryNext(at: now)
     }
 
-    /// The attempt on the socket with `key` is decided.
-    func ready(_ key: UInt64, at now: Instant) -> Result {
+    /// Handles an event of the socket with `key`: its attempt has succeeded or failed.
+    func ready(_ key: UInt64, at now: Instant) -> Outcome {
         guard let index = attempts.firstIndex(where: { $0.socket.key == key }) else { return .pending }
         let (socket, address) = attempts.remove(at: index)
-        do throws(SystemError) {
-            try socket.descriptor.checkConnected()
-            // On loopback a socket that looks for a port may find the one that it dials, and connect to itself.
-            if !address.isUnix, socket.descriptor.localAddress.description == address.description {
-                throw SystemError("connect", ECONNREFUSED)
-            }
+        do throws(TransportError) {
+            try socket.checkConnected(to: address)
             stop()
             return .connected(socket)
         } catch {
             loop.unwatch(socket)
-            note(error, at: address)
+            note(error.text, at: address)
             return tryNext(at: now)
         }
     }
 
-    /// Gives all attempts up.
+    /// Cancels all attempts.
     func stop() {
         for attempt in attempts { loop.unwatch(attempt.socket) }
         attempts = []
@@ -88,23 +88,23 @@ final class Dialer {
         deadline = nil
     }
 
-    private func tryNext(at now: Instant) -> Result {
+    private func tryNext(at now: Instant) -> Outcome {
         deadline = nil
         while let address = untried.popFirst() {
             do throws(SystemError) {
-                let socket = try loop.watch(.connecting(to: address), for: link, writing: true)
+                let socket = try loop.watch(.plain(.connecting(to: address)), for: driver, writing: true)
                 attempts.append((socket, address))
-                deadline = untried.isEmpty ? nil : now + Dialer.patience
+                deadline = untried.isEmpty ? nil : now + Dialer.headStart
                 return .pending
             } catch {
-                note(error, at: address)
+                note(error.text, at: address)
             }
         }
         guard attempts.isEmpty, let lastError else { return .pending }
         return .failed(lastError)
     }
 
-    private func note(_ error: SystemError, at address: SocketAddress) {
-        lastError = ConnectionError(.unreachable, "\(address): \(error.text)")
+    private func note(_ text: String, at address: SocketAddress) {
+        lastError = ConnectionError(.unreachable, "\(address): \(text)")
     }
 }

@@ -1,28 +1,29 @@
 import Basics
 import Posix
 
-/// The loop of the thread of input and output. It belongs to that thread alone, as do all links.
+/// The event loop of the I/O thread. The loop and all drivers belong to that thread alone.
 final class EventLoop {
     static let wakeUpKey: UInt64 = 0
 
     private struct Timer: Comparable, Sendable {
         let at: Instant
-        let link: LinkID
+        let session: SessionID
         static func < (left: Timer, right: Timer) -> Bool { left.at < right.at }
     }
 
     private let thread: IOThread
     private var events: EventPoll
-    private var links: [LinkID: SessionDriver] = [:]
-    /// The link of each socket.
+    private var drivers: [SessionID: SessionDriver] = [:]
+    /// The driver of each socket.
     private var owners: [UInt64: SessionDriver] = [:]
     private var lastKey = EventLoop.wakeUpKey
-    /// At most one timer of each link counts: that of `SessionDriver.timer`.
+    /// At most one timer of each driver is valid, that of `SessionDriver.timer`.
     private var timers = Heap<Timer>()
-    private var lookups: [Endpoint: [LinkID]] = [:]
+    /// The sessions that wait for the addresses of an endpoint.
+    private var lookups: [Endpoint: [SessionID]] = [:]
     private var commands: [SessionCommand] = []
     private var ready: [ReadyEvent] = []
-    /// What recv(2) fills; it is read before the next link has its turn.
+    /// The buffer of all reads. A driver reads it to the end within its turn.
     var buffer = [UInt8](repeating: 0, count: 65536)
 
     init(_ thread: IOThread, _ events: consuming EventPoll) {
@@ -36,14 +37,14 @@ final class EventLoop {
             do {
                 try events.wait(until: timers.first?.at) { ready.append($0) }
             } catch {
-                preconditionFailure("\(error)")  // Only arguments that are wrong bring epoll_wait(2) here.
+                preconditionFailure("\(error)")  // epoll_wait(2) fails for wrong arguments alone.
             }
             for event in ready {
                 if event.key == EventLoop.wakeUpKey {
-                    carryOutCommands()
-                } else if let link = owners[event.key] {
-                    link.ready(event)
-                    settle(link)
+                    runCommands()
+                } else if let driver = owners[event.key] {
+                    driver.handle(event)
+                    schedule(driver)
                 }
             }
             fireTimers()
@@ -54,108 +55,112 @@ final class EventLoop {
         let now = Instant.now
         while let timer = timers.first, timer.at <= now {
             timers.removeFirst()
-            guard let link = links[timer.link], link.timer == timer.at else { continue }
-            link.timer = nil
-            link.timerFired()
-            settle(link)
+            guard let driver = drivers[timer.session], driver.timer == timer.at else { continue }
+            driver.timer = nil
+            driver.timerFired()
+            schedule(driver)
         }
     }
 
-    /// Sees to it that the link runs again when it has to, or forgets it.
-    private func settle(_ link: SessionDriver) {
-        if link.isOver {
-            links[link.id] = nil
+    /// Sets the timer of the driver, or removes a driver that is over.
+    private func schedule(_ driver: SessionDriver) {
+        if driver.isOver {
+            drivers[driver.id] = nil
             return
         }
-        guard let deadline = link.deadline else { return }
-        // A timer that comes too early only asks again, so a deadline that moves back costs nothing.
-        if let timer = link.timer, timer <= deadline { return }
-        timers.prune(live: links.count) { links[$0.link]?.timer == $0.at }
-        link.timer = deadline
-        timers.insert(Timer(at: deadline, link: link.id))
+        guard let deadline = driver.deadline else { return }
+        // A timer that fires early sets the next one, so a deadline that moves later needs no new timer.
+        if let timer = driver.timer, timer <= deadline { return }
+        timers.prune(live: drivers.count) { drivers[$0.session]?.timer == $0.at }
+        driver.timer = deadline
+        timers.insert(Timer(at: deadline, session: driver.id))
     }
 
     // MARK: Commands
 
-    private func carryOutCommands() {
+    private func runCommands() {
         thread.wakeUps.clearWakeUps()
         commands.removeAll(keepingCapacity: true)
         thread.takeCommands(into: &commands)
-        // Each link has its turn once for all of its commands, so that they leave in one write.
-        var touched: [LinkID] = []
+        // One turn carries out all commands of a driver, so that their bytes leave in one write.
+        var touched: [SessionID] = []
         for command in commands {
-            guard let link = carryOut(command), !link.isTouched else { continue }
-            link.isTouched = true
-            touched.append(link.id)
+            guard let driver = run(command), !driver.isTouched else { continue }
+            driver.isTouched = true
+            touched.append(driver.id)
         }
         for id in touched {
-            guard let link = links[id] else { continue }
-            link.isTouched = false
-            link.turn()
-            settle(link)
+            guard let driver = drivers[id] else { continue }
+            driver.isTouched = false
+            driver.turn()
+            schedule(driver)
         }
     }
 
-    private func carryOut(_ command: SessionCommand) -> SessionDriver? {
+    /// Carries out `command`; returns the driver that needs a turn.
+    private func run(_ command: SessionCommand) -> SessionDriver? {
         switch command {
         case .open(let id, let endpoint, let session, let sinks):
-            let link = SessionDriver(id, to: endpoint, session, sinks, loop: self)
-            links[id] = link
-            return link
-        case .call(let id, let call, let request, let reply, let monitor):
-            guard let link = links[id] else {
-                reply.resume(returning: .failure(.notSent(.connection(monitor.end ?? .closedByProgram))))
+            let driver = SessionDriver(id, to: endpoint, session, sinks, loop: self)
+            drivers[id] = driver
+            return driver
+        case .call(let id, let call, let request, let reply, let status):
+            guard let driver = drivers[id] else {
+                reply.resume(returning: .failure(.notSent(.connection(status.end ?? .closedByProgram))))
                 return nil
             }
-            link.start(call, request, reply)
-            return link
+            driver.start(call, request, reply)
+            return driver
         case .abandon(let id, let call):
-            links[id]?.abandon(call)
-            return links[id]
+            drivers[id]?.abandon(call)
+            return drivers[id]
         case .close(let id, let continuation):
-            guard let link = links[id] else {
+            guard let driver = drivers[id] else {
                 continuation?.resume()
                 return nil
             }
-            link.close(continuation)
-            return link
+            driver.close(continuation)
+            return driver
         case .resolved(let endpoint, let result):
             for id in lookups.removeValue(forKey: endpoint) ?? [] {
-                guard let link = links[id] else { continue }
-                link.resolved(result)
-                link.turn()
-                settle(link)
+                guard let driver = drivers[id] else { continue }
+                driver.resolved(result)
+                driver.turn()
+                schedule(driver)
             }
             return nil
         }
     }
 
-    // MARK: What links use
+    // MARK: What drivers use
 
-    /// Watches `socket` for `link`.
-    func watch(_ descriptor: consuming Descriptor, for link: SessionDriver, writing: Bool) throws(SystemError) -> Socket
-    {
+    /// Adds a socket whose events go to `driver`.
+    func watch(
+        _ transport: consuming ClientTransport, for driver: SessionDriver, writing: Bool
+    ) throws(SystemError) -> Socket {
         lastKey += 1
-        let socket = Socket(descriptor, key: lastKey, writing: writing)
-        try events.add(socket.descriptor.number, key: socket.key, reading: true, writing: writing)
-        owners[socket.key] = link
+        let socket = Socket(transport, key: lastKey, watchesWriting: writing)
+        try events.add(socket.number, key: socket.key, reading: true, writing: writing)
+        owners[socket.key] = driver
         return socket
     }
 
-    /// Waits for room to write as well, or no longer.
+    /// Sets whether the loop watches `socket` for room to write.
     func setWriting(_ writing: Bool, on socket: Socket) {
-        guard socket.isWriting != writing else { return }
-        socket.isWriting = writing
-        events.change(socket.descriptor.number, key: socket.key, reading: true, writing: writing)
+        guard socket.watchesWriting != writing else { return }
+        socket.watchesWriting = writing
+        events.change(socket.number, key: socket.key, reading: true, writing: writing)
     }
 
-    /// Forgets `socket`, which is closed when its owner lets go of it.
+    /// Removes `socket`. Its owner closes it when it releases the object.
     func unwatch(_ socket: Socket) { owners[socket.key] = nil }
 
-    /// Finds the addresses of `endpoint` for `link`, on a thread of its own; links that ask for the same share it.
-    func lookUp(_ endpoint: Endpoint, for link: SessionDriver) -> ConnectionError? {
+    /// Looks up `endpoint` for `driver` on a new thread, which all drivers share that wait for the same endpoint.
+    ///
+    /// Returns an error where the system has no thread left.
+    func lookUp(_ endpoint: Endpoint, for driver: SessionDriver) -> ConnectionError? {
         if lookups[endpoint] != nil {
-            lookups[endpoint]?.append(link.id)
+            lookups[endpoint]?.append(driver.id)
             return nil
         }
         do {
@@ -165,21 +170,7 @@ final class EventLoop {
         } catch {
             return ConnectionError(.unreachable, "\(error)")
         }
-        lookups[endpoint] = [link.id]
+        lookups[endpoint] = [driver.id]
         return nil
-    }
-}
-
-/// A socket in the loop's set.
-final class Socket {
-    let descriptor: Descriptor
-    let key: UInt64
-    /// Whether room to write is waited for.
-    fileprivate(set) var isWriting: Bool
-
-    init(_ descriptor: consuming Descriptor, key: UInt64, writing: Bool) {
-        self.descriptor = descriptor
-        self.key = key
-        isWriting = writing
     }
 }

@@ -1,7 +1,7 @@
 import Glibc
 import Posix
 
-/// A host and a port to find.
+/// A host, by name or address, and a port.
 struct Endpoint: Hashable, Sendable {
     let host: String
     let port: UInt16
@@ -14,10 +14,10 @@ extension Endpoint: CustomStringConvertible {
     }
 }
 
-/// The addresses of `endpoint`, in the order in which they are to be tried (getaddrinfo(3)).
+/// Looks up the addresses of `endpoint`, in the order in which a client should try them (getaddrinfo(3)).
 ///
-/// This blocks for as long as the name servers take, so it has a thread of its own; whoever waits for it has a timeout
-/// and does not wait for the thread.
+/// It blocks for as long as the name servers take, so it runs on a thread of its own. Sessions wait with a timeout, and
+/// never for the thread.
 func resolve(_ endpoint: Endpoint) -> Result<[SocketAddress], ConnectionError> {
     var hints = addrinfo()
     hints.ai_family = AF_UNSPEC
@@ -41,7 +41,7 @@ func resolve(_ endpoint: Endpoint) -> Result<[SocketAddress], ConnectionError> {
         ? .failure(ConnectionError(.unknownHost, "\(endpoint.host): no address")) : .success(addresses)
 }
 
-/// The addresses of `host`, as the commands take it; waits for the name servers.
+/// The addresses of `host`, in any form that the commands accept. It blocks while the name servers are asked.
 package func addresses(ofHost host: String, port: UInt16) throws(ConnectionError) -> [SocketAddress] {
     if let address = SocketAddress(host: host, port: port) { return [address] }
     guard !host.hasPrefix("unix:") else {

@@ -2,19 +2,19 @@ import Synchronization
 
 /// What the program sees of one connection: its state, its events, and whether it is open yet.
 ///
-/// The thread of input and output writes, any other thread reads.
+/// The I/O thread writes it, and any thread reads it.
 final class ConnectionStatus: Sendable {
-    private struct Shared {
+    private struct State {
         var state = ConnectionState.connecting
         var waiters: [CheckedContinuation<ConnectionError?, Never>] = []
     }
 
-    /// Of events that nobody reads the newest are kept.
+    /// The number of unread events that are kept, the newest ones.
     private static let eventsKept = 256
 
     let events: AsyncStream<ConnectionEvent>
     private let continuation: AsyncStream<ConnectionEvent>.Continuation
-    private let shared = Mutex(Shared())
+    private let shared = Mutex(State())
 
     init() {
         (events, continuation) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(ConnectionStatus.eventsKept))
@@ -22,12 +22,12 @@ final class ConnectionStatus: Sendable {
 
     var state: ConnectionState { shared.withLock { $0.state } }
 
-    /// Why there will be no connection any more, where that is so.
+    /// The error that closed the connection for good, where it is closed.
     var end: ConnectionError? {
         if case .closed(let error) = state { error } else { nil }
     }
 
-    /// Waits until the first connection is open (nil) or will never be (why).
+    /// Waits until the first connection is open. Returns the error where none will be.
     func waitUntilOpen() async -> ConnectionError? {
         await withCheckedContinuation { continuation in
             let outcome: ConnectionError?? = shared.withLock { shared in
@@ -43,12 +43,12 @@ final class ConnectionStatus: Sendable {
         }
     }
 
-    func tell(_ event: ConnectionEvent) {
+    func publish(_ event: ConnectionEvent) {
         continuation.yield(event)
         if case .closed = event { continuation.finish() }
     }
 
-    func set(_ state: ConnectionState) {
+    func publish(_ state: ConnectionState) {
         let waiters = shared.withLock { shared in
             shared.state = state
             switch state {

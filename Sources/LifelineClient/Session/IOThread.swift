@@ -1,16 +1,17 @@
 import Posix
 import Synchronization
 
-/// The one thread of input and output of this process: it is started with the first connection, serves all of them,
-/// and never runs the program's code, so that hearts beat whatever the program is doing.
+/// The one I/O thread of the process, which runs the event loop of all connections.
+///
+/// It starts with the first connection. It never runs the program's code, so heartbeats go on whatever the program does.
 final class IOThread: Sendable {
     private static let running = Mutex<IOThread?>(nil)
     private static let lastID = Atomic<UInt64>(0)
 
     private let commands = Mutex<[SessionCommand]>([])
-    /// Wakes the loop up when commands are there.
+    /// An eventfd(2) that wakes the loop up for commands.
     let wakeUps: Descriptor
-    /// Made before the thread, so that a failure has somebody to be told to; the loop takes it over.
+    /// The loop takes it over. It is created before the thread, so that a failure can be thrown.
     private let events: Mutex<EventPoll?>
 
     private init() throws(SystemError) {
@@ -20,7 +21,8 @@ final class IOThread: Sendable {
         self.events = Mutex(consume events)
     }
 
-    /// The thread, started if need be. Where the system has no thread or descriptor left, a later call may succeed.
+    /// The thread, which the first call starts. Throws where the system has no thread or descriptor left; a later call may
+    /// succeed.
     static func shared() throws(ConnectionError) -> IOThread {
         do throws(SystemError) {
             return try running.withLock { running throws(SystemError) in
@@ -38,11 +40,11 @@ final class IOThread: Sendable {
         }
     }
 
-    /// A number that no other link or call of this process has.
+    /// A number that no other session or call of this process has.
     static func newID() -> UInt64 { lastID.add(1, ordering: .relaxed).newValue }
 
-    /// Hands commands to the loop, which carries all commands out in the order of their coming, and those of one call
-    /// in one go.
+    /// Queues commands for the loop, which runs them in the order of submission. Those of one call of this function run in
+    /// the same turn.
     func submit(_ new: SessionCommand...) {
         let wasEmpty = commands.withLock { commands in
             defer { commands += new }
@@ -51,7 +53,7 @@ final class IOThread: Sendable {
         if wasEmpty { wakeUps.wakeUp() }
     }
 
-    /// All commands that wait; `spare` is an empty array to collect the next ones in.
+    /// Exchanges the queued commands for `spare`, an empty array.
     func takeCommands(into spare: inout [SessionCommand]) {
         commands.withLock { swap(&$0, &spare) }
     }

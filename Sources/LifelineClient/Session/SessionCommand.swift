@@ -1,22 +1,23 @@
 import Posix
 
-/// What other threads ask of the thread of input and output. All of it is Sendable, and nothing of it runs the
-/// program's code there: continuations only make tasks ready.
+/// A command from another thread to the I/O thread. It is Sendable, and none runs the program's code there: resuming a
+/// continuation only makes a task ready.
 enum SessionCommand: Sendable {
-    case open(LinkID, Endpoint, Session, LinkSinks)
-    /// The monitor tells why, where the link is gone.
-    case call(LinkID, Call.ID, Call, Reply, ConnectionStatus)
-    case abandon(LinkID, Call.ID)
-    case close(LinkID, CheckedContinuation<Void, Never>?)
+    case open(SessionID, Endpoint, Session, SessionSinks)
+    /// The status holds the reason where the session is over already.
+    case call(SessionID, Call.ID, Call, Reply, ConnectionStatus)
+    case abandon(SessionID, Call.ID)
+    case close(SessionID, CheckedContinuation<Void, Never>?)
     case resolved(Endpoint, Result<[SocketAddress], ConnectionError>)
 }
 
-typealias LinkID = UInt64
-/// Who waits for the end of a call.
+/// The number of a session, unique in the process.
+typealias SessionID = UInt64
+/// The caller that waits for the result of a call.
 typealias Reply = CheckedContinuation<Result<[UInt8], RequestError>, Never>
 
-/// Where a link tells what happens to it.
-struct LinkSinks: Sendable {
-    let monitor: ConnectionStatus
+/// Where a driver publishes what happens to its session.
+struct SessionSinks: Sendable {
+    let status: ConnectionStatus
     let messages: InboundMessages
 }

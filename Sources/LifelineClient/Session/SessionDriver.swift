@@ -2,45 +2,38 @@ import Basics
 import Framing
 import Posix
 
-/// Carries out what one `Session` decides: its sockets, its callers and what the program sees of it.
+/// Carries out the decisions of one `Session`: it owns the sockets, resumes the callers and publishes the events.
 ///
-/// Every turn is the same: the session hears what came, judges what is due, and what it put out is carried out.
+/// Each turn has the same steps. The driver passes bytes to the session, lets it enforce its deadlines, and performs its
+/// outputs.
 final class SessionDriver {
-    let id: LinkID
+    let id: SessionID
     private let endpoint: Endpoint
-    private let sinks: LinkSinks
+    private let sinks: SessionSinks
     private unowned let loop: EventLoop
     private var session: Session
     private var dialer: Dialer?
+    /// The socket of `session.connection`.
     private var socket: Socket?
-    /// Connections that have ended and are seen off.
-    private var departing: [Departing] = []
+    /// Connections that the session has released.
+    private var closing: [ClosingConnection] = []
     private var replies: [Call.ID: Reply] = [:]
-    /// Outcomes of this turn. Their callers go on when all is written: a program may end with its last request, and its
-    /// CLOSE would be lost.
-    private var outcomes: [(Reply, Result<[UInt8], RequestError>)] = []
+    /// Results of this turn. The driver resumes their callers when all is written: a program that ends with its last
+    /// answer would otherwise lose its CLOSE.
+    private var results: [(Reply, Result<[UInt8], RequestError>)] = []
+    /// Callers of `close`, which wait until the last socket is closed.
     private var closers: [CheckedContinuation<Void, Never>] = []
-    private var told = ConnectionState.connecting
-    /// The loop's own: the instant of this link's timer, and whether it waits for its turn.
+    private var publishedState = ConnectionState.connecting
+    /// The instant of this driver's timer. It belongs to the event loop.
     var timer: Instant?
+    /// Whether commands of this driver wait for its turn. It belongs to the event loop.
     var isTouched = false
 
-    /// Reads and writes of one turn, so that no link keeps the others waiting.
+    /// The limits of one turn, so that no driver delays the others.
     private static let readsPerTurn = 4
     private static let writesPerTurn = 32
 
-    private final class Departing {
-        let socket: Socket
-        var connection: ClientConnection
-        var isShutDown = false
-
-        init(_ socket: Socket, _ connection: ClientConnection) {
-            self.socket = socket
-            self.connection = connection
-        }
-    }
-
-    init(_ id: LinkID, to endpoint: Endpoint, _ session: Session, _ sinks: LinkSinks, loop: EventLoop) {
+    init(_ id: SessionID, to endpoint: Endpoint, _ session: Session, _ sinks: SessionSinks, loop: EventLoop) {
         self.id = id
         self.endpoint = endpoint
         self.session = session
@@ -48,17 +41,17 @@ final class SessionDriver {
         self.loop = loop
     }
 
-    /// Whether nothing is left to do: the session is closed and its last socket too.
+    /// Whether the session is closed, and its last socket too.
     var isOver: Bool {
-        if case .closed = session.phase { departing.isEmpty } else { false }
+        if case .closed = session.phase { closing.isEmpty } else { false }
     }
 
     var deadline: Instant? {
         let own = earlier(session.nextDeadline(at: .now), dialer?.deadline)
-        return departing.reduce(own) { earlier($0, $1.connection.deadline) }
+        return closing.reduce(own) { earlier($0, $1.deadline) }
     }
 
-    // MARK: What the program asks
+    // MARK: Commands of the program
 
     func start(_ call: Call.ID, _ request: Call, _ reply: Reply) {
         replies[call] = reply
@@ -67,17 +60,18 @@ final class SessionDriver {
 
     func abandon(_ call: Call.ID) {
         let now = Instant.now
-        woke(at: now)
+        resumed(at: now)
         session.abandon(call, .cancelled, at: now)
     }
 
     func close(_ continuation: CheckedContinuation<Void, Never>?) {
         if let continuation { closers.append(continuation) }
         let now = Instant.now
-        woke(at: now)
+        resumed(at: now)
         session.close(at: now)
     }
 
+    /// The name server has answered for `endpoint`.
     func resolved(_ result: Result<[SocketAddress], ConnectionError>) {
         let now = Instant.now
         if let outcome = dialer?.resolved(result, at: now) { dialed(outcome, at: now) }
@@ -85,67 +79,69 @@ final class SessionDriver {
 
     // MARK: Turns
 
-    /// A socket of this link is ready.
-    func ready(_ event: ReadyEvent) {
+    /// Handles an event of one of the driver's sockets.
+    func handle(_ event: ReadyEvent) {
         let now = Instant.now
-        woke(at: now)
-        if event.key == socket?.key {
-            if event.isReadable { read(at: now) }
-        } else if let leaving = departing.first(where: { $0.socket.key == event.key }) {
-            if event.isReadable { seeOff(leaving, at: now) }
+        resumed(at: now)
+        if let socket, event.key == socket.key {
+            if socket.canRead(after: event) { read(at: now) }
+        } else if let connection = closing.first(where: { $0.socket.key == event.key }) {
+            if connection.socket.canRead(after: event) {
+                connection.discardInput(with: &loop.buffer, upTo: SessionDriver.readsPerTurn)
+            }
         } else if let outcome = dialer?.ready(event.key, at: now) {
             dialed(outcome, at: now)
         }
         turn(at: now)
     }
 
-    /// The deadline has come.
+    /// Handles the timer.
     func timerFired() {
         let now = Instant.now
-        woke(at: now)
-        if let outcome = dialer?.woke(at: now) { dialed(outcome, at: now) }
+        resumed(at: now)
+        if let outcome = dialer?.timerFired(at: now) { dialed(outcome, at: now) }
         turn(at: now)
     }
 
-    /// The program has asked for something.
+    /// Carries out what the commands before have asked for.
     func turn() {
         let now = Instant.now
-        woke(at: now)
+        resumed(at: now)
         turn(at: now)
     }
 
-    /// The loop runs again, perhaps late (section 5.11): told before anything else.
-    private func woke(at now: Instant) {
-        session.woke(at: now)
-        for leaving in departing { leaving.connection.woke(at: now) }
+    /// Tells the connections, before anything else, that the loop runs again, perhaps late (section 5.11).
+    private func resumed(at now: Instant) {
+        session.resumed(at: now)
+        for connection in closing { connection.resumed(at: now) }
     }
 
-    /// Judges what is due, writes what there is, and carries out what was decided.
+    /// Enforces the deadlines, writes, and performs the session's outputs.
     private func turn(at now: Instant) {
         if let due = session.nextDeadline(at: now), due <= now {
-            // Bytes that have arrived are read before anyone is judged silent (section 5.5) or an answer late, and who
-            // reads slowly is judged by what the kernel takes.
+            // Bytes that have arrived count before the server is judged silent (section 5.5) or an answer late. A write
+            // shows whether the server reads too slowly.
             read(at: now)
-            if socket?.isWriting ?? false { write(at: now) }
+            if socket?.watchesWriting ?? false { write(at: now) }
         }
-        session.judge(at: now)
-        carryOut(at: now)
+        session.enforceDeadlines(at: now)
+        performOutputs(at: now)
         write(at: now)
-        carryOut(at: now)
-        for leaving in departing { finish(leaving, at: now) }
-        departing.removeAll { $0.connection.isOver }
-        for (reply, result) in outcomes.take() { reply.resume(returning: result) }
+        performOutputs(at: now)
+        for connection in closing { advance(connection, at: now) }
+        closing.removeAll { $0.isOver }
+        for (reply, result) in results.take() { reply.resume(returning: result) }
         if isOver { for closer in closers.take() { closer.resume() } }
     }
 
     private func read(at now: Instant) {
         for _ in 0..<SessionDriver.readsPerTurn {
             guard let socket, session.connection != nil else { return }
-            do {
-                switch try socket.descriptor.receive(into: &loop.buffer) {
+            do throws(TransportError) {
+                switch try socket.read(into: &loop.buffer) {
                 case .bytes(let count):
                     session.received(loop.buffer, upTo: count, at: now)
-                    if count < loop.buffer.count { return }
+                    if !socket.mayHoldMore(afterReading: count, of: loop.buffer.count) { return }
                 case .wouldBlock: return
                 case .end: return session.streamEnded(at: now)
                 }
@@ -159,27 +155,39 @@ final class SessionDriver {
         guard let socket else { return }
         for _ in 0..<SessionDriver.writesPerTurn {
             guard let unsent = session.connection?.outbox.unsent, !unsent.isEmpty else { break }
-            do {
-                guard case .bytes(let count) = try socket.descriptor.send(unsent), count > 0 else {
+            do throws(TransportError) {
+                guard case .bytes(let count) = try socket.write(unsent), count > 0 else {
                     session.wrote(0, at: now)
                     break
                 }
                 session.wrote(count, at: now)
-                session.feed(at: now)
+                session.sendWaitingCalls(at: now)
             } catch {
-                // The reason may lie unread behind the reset.
+                // The server's reason may lie unread behind the reset.
                 read(at: now)
                 session.streamBroke("\(error)", at: now)
             }
         }
-        if let connection = session.connection { loop.setWriting(!connection.outbox.isEmpty, on: socket) }
+        if let connection = session.connection {
+            loop.setWriting(socket.needsWriting(hasUnsent: !connection.outbox.isEmpty), on: socket)
+        }
+    }
+
+    /// Advances `connection`, and closes its socket or watches it further.
+    private func advance(_ connection: ClosingConnection, at now: Instant) {
+        connection.advance(at: now)
+        if connection.isOver {
+            loop.unwatch(connection.socket)
+        } else {
+            loop.setWriting(connection.needsWriting, on: connection.socket)
+        }
     }
 
     // MARK: Outputs
 
-    /// The state is told before the events and outcomes that come of it.
-    private func carryOut(at now: Instant) {
-        tellState()
+    /// Performs the session's outputs. The state is published before the events and results that follow from it.
+    private func performOutputs(at now: Instant) {
+        publishState()
         while let output = session.nextOutput() {
             switch output {
             case .dial:
@@ -189,25 +197,25 @@ final class SessionDriver {
             case .stopDialing:
                 dialer?.stop()
                 dialer = nil
-            case .depart:
-                guard let socket, let connection = session.takeDeparting() else { continue }
+            case .releaseConnection:
+                guard let socket, let connection = session.takeReleased() else { continue }
                 self.socket = nil
-                let leaving = Departing(socket, connection)
-                departing.append(leaving)
-                // CLOSE is with the kernel before anyone is told, and so before a program that ends at that.
-                finish(leaving, at: now)
+                let released = ClosingConnection(socket, connection)
+                closing.append(released)
+                // The kernel has CLOSE before any caller is resumed, so a program may end at once.
+                advance(released, at: now)
             case .finish(let call, let result):
-                if let reply = replies.removeValue(forKey: call) { outcomes.append((reply, result)) }
+                if let reply = replies.removeValue(forKey: call) { results.append((reply, result)) }
             case .message(let message):
-                if sinks.messages.add(message) { sinks.monitor.tell(.messagesDropped(sinks.messages.dropped)) }
+                if sinks.messages.add(message) { sinks.status.publish(.messagesDropped(sinks.messages.dropped)) }
             case .event(let event):
                 if case .closed = event { sinks.messages.finish() }
-                sinks.monitor.tell(event)
+                sinks.status.publish(event)
             }
         }
     }
 
-    private func dialed(_ outcome: Dialer.Result, at now: Instant) {
+    private func dialed(_ outcome: Dialer.Outcome, at now: Instant) {
         switch outcome {
         case .pending: return
         case .connected(let socket):
@@ -220,7 +228,7 @@ final class SessionDriver {
         }
     }
 
-    private func tellState() {
+    private func publishState() {
         let state: ConnectionState =
             switch session.phase {
             case .dialing, .greeting: .connecting
@@ -229,53 +237,10 @@ final class SessionDriver {
             case .waiting(let until): .waiting(until: .now + (until - .now))
             case .closed(let error): .closed(error)
             }
-        // The end of the same wait is a few nanoseconds elsewhere each time that it is reckoned.
-        if case .waiting = state, case .waiting = told { return }
-        guard state != told else { return }
-        told = state
-        sinks.monitor.set(state)
-    }
-
-    // MARK: Departing
-
-    /// Reads what a server still sends, so that no reset eats what this side said.
-    private func seeOff(_ leaving: Departing, at now: Instant) {
-        for _ in 0..<SessionDriver.readsPerTurn {
-            do {
-                switch try leaving.socket.descriptor.receive(into: &loop.buffer) {
-                case .bytes: continue
-                case .wouldBlock: return
-                case .end: _ = leaving.connection.ended()
-                }
-            } catch {
-                _ = leaving.connection.broke("\(error)")
-            }
-            return
-        }
-    }
-
-    private func finish(_ leaving: Departing, at now: Instant) {
-        while !leaving.connection.isOver, !leaving.connection.outbox.isEmpty {
-            guard let sent = try? leaving.socket.descriptor.send(leaving.connection.outbox.unsent) else {
-                _ = leaving.connection.broke("")
-                break
-            }
-            guard case .bytes(let count) = sent, count > 0 else {
-                leaving.connection.wrote(0, at: now)
-                break
-            }
-            leaving.connection.wrote(count, at: now)
-        }
-        if leaving.connection.outbox.isEmpty { leaving.connection.wrote(0, at: now) }
-        _ = leaving.connection.judge(at: now)
-        if leaving.connection.hasSaidAll, !leaving.isShutDown {
-            leaving.isShutDown = true
-            leaving.socket.descriptor.shutdownWriting()
-        }
-        if leaving.connection.isOver {
-            loop.unwatch(leaving.socket)
-        } else {
-            loop.setWriting(!leaving.connection.outbox.isEmpty, on: leaving.socket)
-        }
+        // The end of the same wait differs by nanoseconds each time that it is computed.
+        if case .waiting = state, case .waiting = publishedState { return }
+        guard state != publishedState else { return }
+        publishedState = state
+        sinks.status.publish(state)
     }
 }

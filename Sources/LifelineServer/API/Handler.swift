@@ -1,8 +1,11 @@
 import Framing
-// What a handler's code names of the protocol comes with this module.
-@_exported import struct Framing.Code
-@_exported import struct Framing.Failure
-@_exported import enum Framing.Side
+
+/// A code of the protocol, such as `handlerFailed` (Protocol.md, section 8).
+public typealias Code = Framing.Code
+/// The failure of a request, which is sent in place of a response (Protocol.md, section 4.9).
+public typealias Failure = Framing.Failure
+/// The side of a connection: client or server.
+public typealias Side = Framing.Side
 
 /// What answers the requests of one connection.
 ///

@@ -7,7 +7,9 @@ public struct Program: Sendable {
     /// How requests and answers are told apart on its standard streams, and how many requests it serves.
     public var framing = ProgramFraming.line
     /// How long it may take to leave at the end of its input, and again when it got SIGTERM, before it is killed.
-    public var grace = Duration.seconds(2)
+    public var grace = Program.defaultGrace
+    /// The `grace` of a program of which nothing is said.
+    package static let defaultGrace = Duration.seconds(2)
     let file: ProgramFile
 
     /// The program `command[0]`, looked for in PATH where it has no slash, with the rest as its arguments; no shell

@@ -172,22 +172,22 @@ public struct Server: ~Copyable {
 
     private consuming func run(_ source: HandlerFactory, _ reload: Reloader?) throws(StartError) {
         do throws(StartError) {
-            try options.checkPool(for: source)
+            try options.checkPool(against: source.againstReuse)
         } catch {
             listening.removeFile()
             look.controlFile?.remove()
             throw error
         }
         let address = address.description
-        log.write(.info, "listening") {
-            $0.text("address", address)
-            $0.number("pid", processID)
+        log.write(.listening) {
+            $0.text(.address, address)
+            $0.number(.pid, processID)
             if let account {
-                $0.number("user", account.user)
-                $0.number("group", account.group)
+                $0.number(.user, account.user)
+                $0.number(.group, account.group)
             }
-            if let control = options.control { $0.text("control", control) }
-            if let metrics = look.metricsAddress { $0.address("metrics", metrics) }
+            if let control = options.control { $0.text(.control, control) }
+            if let metrics = look.metricsAddress { $0.address(.metrics, metrics) }
         }
         tokenFile?.checkPermissions(log)
         prepareForChildren()
@@ -218,7 +218,7 @@ public struct Server: ~Copyable {
         do throws(SystemError) {
             try Descriptor(owning: number).write(Array("listening on \(address)\n".utf8))
         } catch {
-            log.write(.warning, "not announced") { $0.text("text", "--ready-fd \(number): \(error)") }
+            log.write(.notAnnounced) { $0.text(.text, "--ready-fd \(number): \(error)") }
         }
     }
 }

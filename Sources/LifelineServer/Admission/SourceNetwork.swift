@@ -1,7 +1,7 @@
 import Posix
 
 /// How many leading bits of an address make clients one source: a network that one person holds, not one machine.
-public struct SourcePrefix: Equatable, Sendable {
+public struct SourcePrefix: Equatable, Sendable, CustomStringConvertible {
     private let v4: Int
     private let v6: Int
 
@@ -11,6 +11,9 @@ public struct SourcePrefix: Equatable, Sendable {
         self.v4 = v4
         self.v6 = v6
     }
+
+    /// `32,64`.
+    public var description: String { "\(v4),\(v6)" }
 
     /// The source of an address as `SocketAddress.ipNumber` has it: one of IPv4 is one of IPv4 on every listener.
     func source(of address: UInt128) -> SourceNetwork {

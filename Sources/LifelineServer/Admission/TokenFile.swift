@@ -54,9 +54,9 @@ final class TokenFile {
     /// Warns where others than its owner can read the file.
     func checkPermissions(_ log: Log) {
         guard state?.isOpenToOthers(but: ownGroup) ?? false else { return }
-        log.write(.warning, "token file open to others") {
-            $0.text("path", path)
-            $0.text("text", "its group or everybody may read it: chmod 600 closes it")
+        log.write(.tokenFileOpenToOthers) {
+            $0.text(.path, path)
+            $0.text(.text, "its group or everybody may read it: chmod 600 closes it")
         }
     }
 
@@ -68,16 +68,16 @@ final class TokenFile {
         state = now
         do throws(Trouble) {
             (state, tokens) = try TokenFile.read(path)
-            log.write(.info, "token file read") {
-                $0.text("path", path)
-                $0.number("tokens", tokens.count)
+            log.write(.tokenFileRead) {
+                $0.text(.path, path)
+                $0.number(.tokens, tokens.count)
             }
             checkPermissions(log)
             return true
         } catch {
-            log.write(.error, "token file not read") {
-                $0.text("path", path)
-                $0.text("text", "\(error.text); the tokens stay as they were")
+            log.write(.tokenFileNotRead) {
+                $0.text(.path, path)
+                $0.text(.text, "\(error.text); the tokens stay as they were")
             }
             return false
         }

@@ -183,7 +183,7 @@ struct ConnectionDriver: ~Copyable {
     /// Lets a crash send its notice where a whole frame was the last thing sent, and the client can make sense of it.
     @inline(__always) private func armCrashNotice() {
         guard let crashNotice else { return }
-        let isArmed = connection.hasGreeted && connection.departure == nil && connection.outbox.isEmpty
+        let isArmed = connection.hasGreeted && !connection.isClosing && connection.outbox.isEmpty
         crashNotice.arm(isArmed, number: connection.lastID)
     }
 
@@ -210,7 +210,7 @@ struct ConnectionDriver: ~Copyable {
         case .opened(let hello):
             if let name = hello.options.name { slot.name = Array(name.utf8) }
             slot.hasGreeted = true
-            report(.debug, "opened")
+            report(.opened)
             runner.opened(hello, tokenName: connection.tokenName, on: &connection, at: now)
         case .request(let id, let bytes):
             slot.request = id
@@ -226,7 +226,7 @@ struct ConnectionDriver: ~Copyable {
     // MARK: The end
 
     /// Whether CLOSE is written, or nothing can be written any more.
-    @inline(__always) var isDoneSending: Bool { connection.departure.map { !$0.isFlushing } ?? false }
+    @inline(__always) var isDoneSending: Bool { connection.hasSaidAll }
 
     /// Whether the server has dropped the client because it was silent.
     @inline(__always) var hasDroppedSilent: Bool {
@@ -282,7 +282,7 @@ struct ConnectionDriver: ~Copyable {
 
     /// Whether nothing is left to wait for: the connection is over, and the runner is over or given up.
     mutating func isOver(at now: Instant) -> Bool {
-        guard connection.departure?.isOver ?? false else { return false }
+        guard connection.isOver else { return false }
         if runnerDeadline == nil { runnerDeadline = now + grace }
         if isDone || connection.isStuck || runnerDeadline! <= now { return true }
         transport.shutDown()
@@ -322,25 +322,25 @@ struct ConnectionDriver: ~Copyable {
         hasReported = true
         slot.lateness = connection.lateness
         slot.closeReason = CloseReasonLabel.numbers(of: connection.ending)
-        report(connection.ending.level, "closed")
+        report(.closed, at: connection.ending.level)
     }
 
     /// Changes nothing; but where it could not, the whole driver would be copied for the closure.
-    private mutating func report(_ level: LogLevel, _ event: String) {
-        log.write(level, event, reason: hasReported ? connection.ending.kind : "") { line in
-            line.number("connection", id)
-            line.number("pid", processID)
-            line.address("peer", peer)
-            if let name = connection.hello?.options.name { line.text("name", name) }
-            if let name = connection.tokenName { line.text("token", name) }
+    private mutating func report(_ event: LogEvent, at level: LogLevel? = nil) {
+        log.write(event, at: level, reason: hasReported ? connection.ending.kind : "") { line in
+            line.number(.connection, id)
+            line.number(.pid, processID)
+            line.address(.peer, peer)
+            if let name = connection.hello?.options.name { line.text(.name, name) }
+            if let name = connection.tokenName { line.text(.token, name) }
             guard hasReported else { return }
-            line.text("reason", connection.ending.name)
-            if case .closed(_, _, let side) = connection.ending { line.text("by", side.rawValue) }
-            line.seconds("age", .now - acceptedAt)
-            line.number("requests", connection.requestsServed)
-            line.number("bytes_in", connection.bytesIn)
-            line.number("bytes_out", connection.outbox.sent)
-            if !connection.ending.text.isEmpty { line.text("text", connection.ending.text) }
+            line.text(.reason, connection.ending.name)
+            if case .closed(_, _, let side) = connection.ending { line.text(.by, side.rawValue) }
+            line.seconds(.age, .now - acceptedAt)
+            line.number(.requests, connection.requestsServed)
+            line.number(.bytesIn, connection.bytesIn)
+            line.number(.bytesOut, connection.outbox.sent)
+            if !connection.ending.text.isEmpty { line.text(.text, connection.ending.text) }
         }
     }
 }

@@ -35,6 +35,8 @@ struct ConnectionProcess: ~Copyable {
     private var wasToldToEnd = false
     private var hasLowPriority = false
 
+    // Inlined, so that the value is built in its place: a call copies it twice, which costs 400 instructions.
+    @inline(__always)
     init(
         _ socket: consuming Descriptor, peer: SocketAddress, id: UInt64, acceptedAt: Instant,
         service: ConnectionDriver.Settings, handshakeTimeout: Duration, tokens: Tokens?, log: Log,

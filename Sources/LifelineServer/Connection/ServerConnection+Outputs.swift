@@ -5,7 +5,7 @@ extension ServerConnection {
     /// What the connection takes of its handler now.
     @inline(__always) var credit: HandlerCredit {
         HandlerCredit(
-            messageRoom: messageRoom, partRoom: room(for: lastID), isOpen: departure == nil,
+            messageRoom: messageRoom, partRoom: room(for: lastID), isOpen: !isClosing,
             hasUnsent: !outbox.isEmpty)
     }
 

@@ -5,14 +5,12 @@ struct HandlerFactory {
     /// Whether children may leave processes behind.
     let leavesOrphans: Bool
     /// Why a child serves one connection alone; nil where it may serve several.
-    let againstReuse: String?
+    let againstReuse: ReuseObstacle?
     let make: (Log, ServerOptions) -> Parent.RunnerMaker
 
     init<ConnectionHandler: Handler>(_ makeHandler: @escaping () -> ConnectionHandler) {
         leavesOrphans = false
-        againstReuse =
-            ConnectionHandler.mayBeReused
-            ? nil : "the handler does not say that its process may serve several connections"
+        againstReuse = ConnectionHandler.mayBeReused ? nil : .handler
         make = { _, _ in
             { _, id, peer in
                 // The workers are not generic: the runtime would have to make their types in each child anew.
@@ -31,7 +29,7 @@ struct HandlerFactory {
 
     init(_ program: Program) {
         leavesOrphans = true
-        againstReuse = "a program has its connection's process beside it, which ends with it"
+        againstReuse = .program
         let server = processID
         make = { log, options in
             { socket, id, peer in

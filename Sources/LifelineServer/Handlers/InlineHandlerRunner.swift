@@ -47,7 +47,7 @@ final class InlineHandlerRunner: HandlerRunner {
 
     func deliver(to connection: inout ServerConnection, at now: Instant) {
         drain(to: &connection, at: now)
-        let (room, isOpen) = (connection.messageRoom, connection.departure == nil)
+        let (room, isOpen) = (connection.messageRoom, !connection.isClosing)
         if room != credit.messageRoom || isOpen != credit.isOpen { updateCredit(messageRoom: room, isOpen: isOpen) }
     }
 
@@ -63,7 +63,7 @@ final class InlineHandlerRunner: HandlerRunner {
 
     private func applyOutputs(to connection: inout ServerConnection, at now: Instant) {
         for output in mailbox.drain() { connection.apply(output, at: now) }
-        updateCredit(messageRoom: connection.messageRoom, isOpen: connection.departure == nil)
+        updateCredit(messageRoom: connection.messageRoom, isOpen: !connection.isClosing)
     }
 
     private func updateCredit(messageRoom: Int?, isOpen: Bool) {

@@ -62,8 +62,8 @@ final class ThreadHandlerRunner: HandlerRunner {
     }
 
     func deliver(to connection: inout ServerConnection, at now: Instant) {
-        if let startError, connection.departure == nil {
-            connection.stop(Violation(.internal, "the server cannot start a thread: \(startError.text)"))
+        if let startError, !connection.isClosing {
+            connection.stop(CloseCause(.internal, "the server cannot start a thread: \(startError.text)"))
         }
         for output in mailbox.drain() {
             if case .over = output { isOver = true }

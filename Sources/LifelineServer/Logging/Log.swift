@@ -43,7 +43,7 @@ final class Log {
         self.floodLines = Log.flood(floodLines)
         output = try Log.open(destination)
         shared = try sharedMemory(of: 1, Shared.self)
-        flood = LogRateLimiter(in: try sharedMemory(of: LogRateLimiter.places, LogRateLimiter.Place.self))
+        flood = LogRateLimiter(in: try sharedMemory(of: LogRateLimiter.buckets, LogRateLimiter.Bucket.self))
     }
 
     /// A log that makes the lines of `log`, and writes none of them.
@@ -52,13 +52,13 @@ final class Log {
         let shared = UnsafeMutablePointer<Shared>.allocate(capacity: 1)
         shared.initialize(to: Shared(lost: Atomic(0), isTorn: Atomic(false)))
         let places = UnsafeMutableRawPointer.allocate(
-            byteCount: LogRateLimiter.places * MemoryLayout<LogRateLimiter.Place>.stride,
-            alignment: MemoryLayout<LogRateLimiter.Place>.alignment)
+            byteCount: LogRateLimiter.buckets * MemoryLayout<LogRateLimiter.Bucket>.stride,
+            alignment: MemoryLayout<LogRateLimiter.Bucket>.alignment)
         places.initializeMemory(
-            as: UInt8.self, repeating: 0, count: LogRateLimiter.places * MemoryLayout<LogRateLimiter.Place>.stride)
+            as: UInt8.self, repeating: 0, count: LogRateLimiter.buckets * MemoryLayout<LogRateLimiter.Bucket>.stride)
         self.init(
             like: log, to: .nowhere(), shared: shared,
-            LogRateLimiter(in: places.assumingMemoryBound(to: LogRateLimiter.Place.self)))
+            LogRateLimiter(in: places.assumingMemoryBound(to: LogRateLimiter.Bucket.self)))
     }
 
     /// The same log in an object that lies where memory is taken from now on. Each process that is forked counts that it
@@ -101,29 +101,47 @@ final class Log {
             try output.reopen()
             shared.pointee.isTorn.store(false, ordering: .relaxed)
         } catch {
-            write(.error, "log not reopened") {
-                $0.number("pid", processID)
-                $0.text("text", "\(error)")
+            write(.logNotReopened) {
+                $0.number(.pid, processID)
+                $0.text(.text, "\(error)")
             }
         }
     }
 
-    /// Writes one line if `level` is logged; nothing of it is computed otherwise.
+    /// Writes one line if its level is logged; nothing of it is computed otherwise.
     ///
     /// A warning or an error is one of a kind, its event and `reason`: a flood of one kind is summed up after
-    /// `floodLines` lines, or after `most`. The reason must be one of a few, and no one else's words.
+    /// `floodLines` lines, or after `most`.
+    ///
+    /// - Parameters:
+    ///   - event: says which fields the line may have.
+    ///   - level: one of the levels of the event; nil for its first.
+    ///   - reason: one of a few, and no words of a peer.
+    ///   - most: how many lines of this kind are written in one window of the flood; nil for `floodLines`.
+    ///   - fields: puts the fields into the line.
+    func write(
+        _ event: LogEvent, at level: LogLevel? = nil, reason: @autoclosure () -> String = "", most: UInt64? = nil,
+        _ fields: (inout LogLine) -> Void = { _ in }
+    ) {
+        let level = level ?? event.level
+        assert(event.levels.contains(level), "\(event.rawValue) has no line of the level \(level)")
+        guard level <= (orders?.logLevel ?? self.level) else { return }
+        if level <= .warning {
+            let kind = FloodKey(level: level, event: event, reason: reason())
+            let verdict = flood.happened(kind, most: floodLines == .max ? .max : most ?? floodLines, at: .now)
+            if verdict.before > 0 { tell(LogRateLimiter.Suppressed(kind: kind, count: verdict.before)) }
+            guard verdict.mayPass else { return }
+        }
+        put(level, event, fields)
+    }
+
+    /// The same for the name of an event.
     func write(
         _ level: LogLevel, _ event: String, reason: @autoclosure () -> String = "", most: UInt64? = nil,
         _ fields: (inout LogLine) -> Void = { _ in }
     ) {
-        guard level <= (orders?.logLevel ?? self.level) else { return }
-        if level <= .warning {
-            let kind = "\(level.rawValue),\(event),\(reason())"
-            let verdict = flood.happened(kind, most: floodLines == .max ? .max : most ?? floodLines, at: .now)
-            if verdict.before > 0 { tell(LogRateLimiter.Sum(kind: kind, count: verdict.before)) }
-            guard verdict.mayPass else { return }
-        }
-        put(level, event, fields)
+        guard let event = LogEvent(rawValue: event) else { preconditionFailure("\(event) is no event of the log") }
+        write(event, at: level, reason: reason(), most: most, fields)
     }
 
     /// Tells the sums of floods that are over (with `all` of those that go on too), and of lines that were lost.
@@ -132,13 +150,12 @@ final class Log {
         tellLost()
     }
 
-    private func tell(_ sum: LogRateLimiter.Sum) {
-        let parts = sum.kind.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
-        put(LogLevel(rawValue: parts[0]) ?? .warning, "suppressed") {
-            $0.text("of", parts[1])
-            if !parts[2].isEmpty { $0.text("reason", parts[2]) }
-            $0.number("count", sum.count)
-            $0.text("text", "suppressed \(sum.count) in \(LogRateLimiter.window.components.seconds) s")
+    private func tell(_ sum: LogRateLimiter.Suppressed) {
+        put(sum.kind.level, .suppressed) {
+            $0.text(.of, sum.kind.event?.rawValue ?? LogRateLimiter.others)
+            if !sum.kind.reason.isEmpty { $0.text(.reason, sum.kind.reason) }
+            $0.number(.count, sum.count)
+            $0.text(.text, "suppressed \(sum.count) in \(LogRateLimiter.window.components.seconds) s")
         }
     }
 
@@ -147,19 +164,19 @@ final class Log {
         guard shared.pointee.lost.load(ordering: .relaxed) > 0 else { return }
         let lost = shared.pointee.lost.exchange(0, ordering: .relaxed)
         guard lost > 0 else { return }
-        make(.warning, "lines lost", or: lost) {
-            $0.number("count", lost)
-            $0.text("text", "the log took no lines")
+        make(.warning, .linesLost, or: lost) {
+            $0.number(.count, lost)
+            $0.text(.text, "the log took no lines")
         }
     }
 
-    private func put(_ level: LogLevel, _ event: String, _ fields: (inout LogLine) -> Void) {
+    private func put(_ level: LogLevel, _ event: LogEvent, _ fields: (inout LogLine) -> Void) {
         tellLost()
         make(level, event, or: 1, fields)
     }
 
     /// Makes one line and writes it, or else counts so many as lost.
-    private func make(_ level: LogLevel, _ event: String, or lost: UInt64, _ fields: (inout LogLine) -> Void) {
+    private func make(_ level: LogLevel, _ event: LogEvent, or lost: UInt64, _ fields: (inout LogLine) -> Void) {
         let syslog = syslogName.map { SyslogHeader(level: level, program: $0, process: processID, time: .local) }
         LogLine.make(LogLine.Head(level: level, event: event, time: .now, syslog: syslog), format, fields) {
             if !send($0, isDatagram: syslog != nil) { shared.pointee.lost.add(lost, ordering: .relaxed) }

@@ -8,7 +8,7 @@ struct LogLine: ~Copyable {
     /// What stands before a line.
     struct Head {
         let level: LogLevel
-        let event: String
+        let event: LogEvent
         let time: WallTime
         /// Where syslogd gets it, which knows the time and ends lines itself.
         let syslog: SyslogHeader?
@@ -21,11 +21,13 @@ struct LogLine: ~Copyable {
     /// What a number, or what stands round a text, may take at most.
     private static let reserve = 32
 
+    private let event: LogEvent
     private let format: LogFormat
     private let endsLine: Bool
     private var text: TextBuffer
 
     private init(_ head: Head, _ format: LogFormat, in memory: consuming TextBuffer) {
+        event = head.event
         self.format = format
         text = memory
         endsLine = head.syslog == nil
@@ -40,14 +42,14 @@ struct LogLine: ~Copyable {
             }
             put(head.level.rawValue)
             text.put(UInt8(ascii: " "))
-            put(head.event)
+            put(head.event.rawValue)
         case .json:
             put("{\"time\":\"")
             put(head.time)
             put("\",\"level\":\"")
             put(head.level.rawValue)
             put("\",\"event\":\"")
-            put(head.event)
+            put(head.event.rawValue)
             text.put(UInt8(ascii: "\""))
         }
     }
@@ -69,19 +71,31 @@ struct LogLine: ~Copyable {
 
     // MARK: Fields
 
-    mutating func number(_ key: String, _ number: some BinaryInteger) {
+    // These are the fields by their names, for lines whose fields are no `LogField` yet.
+
+    mutating func number(_ key: String, _ number: some BinaryInteger) { self.number(LogLine.field(key), number) }
+    mutating func seconds(_ key: String, _ duration: Duration) { seconds(LogLine.field(key), duration) }
+    mutating func text(_ key: String, _ value: String) { text(LogLine.field(key), value) }
+    mutating func address(_ key: String, _ address: SocketAddress) { self.address(LogLine.field(key), address) }
+
+    private static func field(_ key: String) -> LogField {
+        guard let field = LogField(rawValue: key) else { preconditionFailure("\(key) is no field of the log") }
+        return field
+    }
+
+    mutating func number(_ key: LogField, _ number: some BinaryInteger) {
         guard begin(key) else { return }
         text.put(decimal: UInt64(number))
     }
 
-    mutating func seconds(_ key: String, _ duration: Duration) {
+    mutating func seconds(_ key: LogField, _ duration: Duration) {
         guard begin(key) else { return }
         text.put(duration)
         if format == .text { text.put(UInt8(ascii: "s")) }
     }
 
     /// Not to be trusted: it is escaped.
-    mutating func text(_ key: String, _ value: String) {
+    mutating func text(_ key: LogField, _ value: String) {
         guard begin(key) else { return }
         let isWord = LogLine.isWord(value)
         let isQuoted = format == .json || !isWord
@@ -95,7 +109,7 @@ struct LogLine: ~Copyable {
         if isQuoted { text.put(UInt8(ascii: "\"")) }
     }
 
-    mutating func address(_ key: String, _ address: SocketAddress) {
+    mutating func address(_ key: LogField, _ address: SocketAddress) {
         guard !address.isUnix else { return text(key, address.description) }
         guard begin(key) else { return }
         if format == .json { text.put(UInt8(ascii: "\"")) }
@@ -104,7 +118,9 @@ struct LogLine: ~Copyable {
     }
 
     /// Whether the value is to follow. One field that has no room is left out: what is there stays a whole line.
-    private mutating func begin(_ key: String) -> Bool {
+    private mutating func begin(_ field: LogField) -> Bool {
+        assert(event.entry.fields.contains(field), "\(event.rawValue) has no field \(field.rawValue)")
+        let key = field.rawValue
         guard text.room > key.utf8.count + 3 * LogLine.reserve else { return false }
         if format == .json {
             put(",\"")

@@ -144,7 +144,7 @@ final class ProgramRunner: HandlerRunner {
             case .start(let request): start(for: request, at: now)
             case .end(.terminate): running?.send(Signal.terminate)
             case .end(.kill): running?.send(Signal.kill)
-            case .end(.giveUp): log.write(.error, "program cannot be killed") { putWho(in: &$0) }
+            case .end(.giveUp): log.write(.programCannotBeKilled) { putWho(in: &$0) }
             case .end(.endInput): break
             case .answer(let id, let bytes): connection.answer(id, bytes[...])
             case .part(let id, let bytes, let isLast):
@@ -153,7 +153,7 @@ final class ProgramRunner: HandlerRunner {
             case .message(let bytes):
                 if !connection.send(bytes[...]) { session?.messageWasRefused() }
             case .finished: connection.finished()
-            case .close(let violation): connection.stop(violation)
+            case .close(let cause): connection.stop(cause)
             case .log(let note): write(note)
             }
         }
@@ -178,11 +178,11 @@ final class ProgramRunner: HandlerRunner {
                     adding: setting.variables(name: names.own, tokenName: names.token, request: request),
                     removing: ProgramEnvironment.replaced))
             session?.started(at: now)
-            log.write(.debug, "program started") { putWho(in: &$0) }
+            log.write(.programStarted) { putWho(in: &$0) }
         } catch {
-            log.write(.error, "program failed") {
+            log.write(.programFailed) {
                 putWho(in: &$0)
-                $0.text("text", "\(program.file.path): \(error.text)")
+                $0.text(.text, "\(program.file.path): \(error.text)")
             }
             session?.startFailed(error.text)
         }
@@ -231,34 +231,34 @@ final class ProgramRunner: HandlerRunner {
 
     /// Whose connection it is, and which process.
     private func putWho(in line: inout LogLine) {
-        line.number("connection", setting.connection)
-        if let running { line.number("pid", running.pid) }
+        line.number(.connection, setting.connection)
+        if let running { line.number(.pid, running.pid) }
     }
 
     private func write(_ note: ProgramSession.Note) {
         switch note {
         case .line(let text):
-            log.write(.info, "program") { line in
+            log.write(.program) { line in
                 putWho(in: &line)
-                if text.skipped > 0 { line.number("skipped", text.skipped) }
-                line.text("text", text.text)
+                if text.skipped > 0 { line.number(.skipped, text.skipped) }
+                line.text(.text, text.text)
             }
         case .ended(let exit, let request, let wasAsked, let skipped):
-            log.write(wasAsked || exit == .status(0) ? .debug : .warning, "program ended") { line in
+            log.write(.programEnded, at: wasAsked || exit == .status(0) ? .debug : .warning) { line in
                 putWho(in: &line)
-                if let request { line.number("request", request) }
+                if let request { line.number(.request, request) }
                 switch exit {
-                case .status(let status): line.number("status", status)
-                case .signal(let signal): line.text("signal", signal)
+                case .status(let status): line.number(.status, status)
+                case .signal(let signal): line.text(.signal, signal)
                 case .hung: break
                 }
-                if skipped > 0 { line.number("skipped", skipped) }
+                if skipped > 0 { line.number(.skipped, skipped) }
             }
             running = nil
         case .discarded(let what):
-            log.write(.warning, "discarded", reason: "\(what)", most: 1) {
+            log.write(.discarded, reason: "\(what)", most: 1) {
                 putWho(in: &$0)
-                $0.text("text", what.rawValue)
+                $0.text(.text, what.rawValue)
             }
         }
     }

@@ -15,7 +15,7 @@ extension Parent {
             let (options, kept) = (reloaded?.options ?? options).takenOver(by: self.options)
             let tokenFile: TokenFile?
             do throws(StartError) {
-                try options.checkPool(for: reloaded?.source)
+                try options.checkPool(against: reloaded?.source.againstReuse)
                 tokenFile = try options.tokenFile.map { path throws(StartError) in
                     try TokenFile(path, ownGroup: ownGroup)
                 }
@@ -38,18 +38,18 @@ extension Parent {
             result = .success(all)
         } catch {
             result = .failure(error)
-            log.write(.error, "not reloaded") { $0.text("text", "\(error); the configuration stays as it was") }
+            log.write(.notReloaded) { $0.text(.text, "\(error); the configuration stays as it was") }
         }
         if shutdown.isServing { supervisor.tell(.ready(address: address.description)) }
         return result
     }
 
     private func reportReload(kept: [String]) {
-        log.write(kept.isEmpty ? .info : .warning, "reloaded") {
-            if let tokens = tokenFile?.tokens.count { $0.number("tokens", tokens) }
+        log.write(.reloaded, at: kept.isEmpty ? .info : .warning) {
+            if let tokens = tokenFile?.tokens.count { $0.number(.tokens, tokens) }
             guard !kept.isEmpty else { return }
-            $0.text("kept", kept.joined(separator: ","))
-            $0.text("text", "a restart changes these; until then they stay as they were")
+            $0.text(.kept, kept.joined(separator: ","))
+            $0.text(.text, "a restart changes these; until then they stay as they were")
         }
         tokenFile?.checkPermissions(log)
     }

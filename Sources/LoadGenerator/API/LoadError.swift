@@ -1,23 +1,23 @@
-/// Why there is nothing to report.
+/// The error of a run that has no report.
 public struct LoadError: Error, Sendable {
-    /// What the caller can do about it.
+    /// The class of an error, from which a program derives its exit status.
     public enum Kind: Sendable {
-        /// No server answers.
+        /// No server answers at the address.
         case unavailable
-        /// The server is there, and does not want anybody now.
+        /// The server refused all connections as BUSY or SHUTTING_DOWN.
         case busy
-        /// The server does not want this client.
+        /// The server refused this client as UNAUTHORIZED.
         case unwanted
-        /// What answers does not speak the protocol.
+        /// The peer does not speak the protocol.
         case protocolError
-        /// The system refuses what the run needs.
+        /// The system lacks descriptors or memory for the run.
         case system
-        /// The options cannot be carried out.
+        /// An option contradicts the server's limits.
         case options
     }
 
-    /// What the caller can do about it.
+    /// The class of the error.
     public let kind: Kind
-    /// For people.
+    /// A sentence for people.
     public let text: String
 }

@@ -1,48 +1,51 @@
-/// What load to make.
+/// The load that a `Generator` makes. `client bench` sets each option with a flag (lifeline-client-bench(1)).
 public struct LoadOptions: Sendable {
     /// Whether each request has a connection of its own (Protocol.md, section 7.3).
     public var isShort = false
-    /// Connections at once.
+    /// The number of simultaneous connections.
     public var connections = 16
-    /// How long is measured.
+    /// The time that is measured, after `warmUp`.
     public var duration = Duration.seconds(10)
-    /// Not measured, before that.
+    /// The time under load before the measurement.
     public var warmUp = Duration.seconds(1)
-    /// Bytes of a request.
+    /// The length of each request in bytes.
     public var size = 32
-    /// Requests without an answer on each connection; with 0 they only beat.
+    /// Unanswered requests on each connection, at most. With 0 the connections exchange heartbeats alone.
     public var inFlight = 1
-    /// Requests that become due in a second, whatever the server does; nil for the next one as soon as there is room.
+    /// Requests a second, of all connections together, in an open loop. Nil makes a closed loop: a connection sends the
+    /// next request when it has room.
     public var rate: Double?
-    /// After so many the measuring ends.
+    /// The number of requests after which the measurement ends early.
     public var requests: UInt64?
-    /// Connections opened in a second while it starts; nil for as fast as they come about.
+    /// New connections a second during the start. Nil opens them as fast as the server accepts.
     public var connectRate: Double?
-    /// Percent of the connections that are cut, and come back, in each second.
+    /// The percentage of the connections that are cut each second, and reconnect at once.
     public var churn = 0.0
-    /// The connections beat until the warm-up is over; then all of them say nothing more, and wait to be dropped.
+    /// Whether all connections fall silent after the warm-up, to measure when the server drops them.
     public var isSilent = false
-    /// With that: each says a PING as its last word, all of them at once, so that all are due at once.
+    /// Whether each connection sends a PING as its last frame before the silence, so that all are due at once.
     public var saysLastPing = false
-    /// A connection that the server ended comes back.
-    public var comesBack = true
-    /// Loopback addresses that the connections come from, in turn.
+    /// Whether a connection that the server ended is opened again.
+    public var reconnects = true
+    /// The number of loopback addresses to connect from, in turn. Nil takes 32.
     public var sources: Int?
-    /// A request without an answer for so long has failed, and its connection with it; the same for a handshake.
+    /// The value of `sources` where it is nil.
+    package static let defaultSources = 32
+    /// The time after which an unanswered request fails, and its connection with it. The handshake has the same limit.
     public var timeout = Duration.seconds(10)
-    /// The answers have to be the requests' own bytes.
+    /// Whether each answer is compared with its request.
     public var verifies = false
-    /// What HELLO asks for; zero: the server chooses.
+    /// The ping_every that HELLO asks for. Zero lets the server choose.
     public var pingEvery = Duration.zero
-    /// What HELLO asks for; zero: the server chooses.
+    /// The dead_after that HELLO asks for. Zero lets the server choose.
     public var deadAfter = Duration.zero
-    /// Shown to the server.
+    /// The name in HELLO.
     public var name: String?
-    /// Shown to the server.
+    /// The token in HELLO.
     public var token: [UInt8]?
-    /// What the random numbers begin with.
+    /// The seed of the random numbers.
     public var seed: UInt64 = 1
 
-    /// The defaults.
+    /// Creates the default load: 16 long connections, one request in flight on each.
     public init() {}
 }

@@ -1,6 +1,5 @@
 extension LatencyHistogram {
-    /// The histogram for a terminal: a row for each of the ranges of 1, 2 and 5 between the least and the most, with its
-    /// share and a bar.
+    /// The histogram for a terminal: a row with share and bar for each range between the steps 1, 2, 5, 10 and so on.
     func chart(width: Int = 50) -> [String] {
         guard count > 0 else { return [] }
         var bounds: [Nanoseconds] = []
@@ -25,7 +24,7 @@ extension LatencyHistogram {
         }
     }
 
-    /// A bar of eighths; whatever is not nothing is seen.
+    /// A bar in eighths of a column; at least one eighth where `length` is positive.
     private static func bar(_ length: Double) -> String {
         let eighths = length > 0 ? max(1, Int((length * 8).rounded())) : 0
         let part = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"][eighths % 8]

@@ -1,16 +1,16 @@
-/// Times, counted in buckets each of which is at most 1/128 of its times wide, whatever these are: what it says of them
-/// is off by 0.4 % at most. To count one is to add one to an element of an array.
+/// A histogram of times with logarithmic buckets. The width of a bucket is at most 1/128 of its times, so a quantile is
+/// off by at most 0.4 %. Adding a time increments one element of an array.
 public struct LatencyHistogram: Sendable {
-    /// Each power of two is cut into so many buckets, as a power of two itself.
+    /// The binary logarithm of the number of buckets for each power of two.
     private static let bits = 7
 
     private var counts = [UInt64](repeating: 0, count: (64 - bits) << bits)
-    /// How many were counted.
+    /// The number of times.
     public private(set) var count: UInt64 = 0
     private var sum = 0.0
-    /// The shortest; exact.
+    /// The shortest time, exact.
     public private(set) var least = Nanoseconds.never
-    /// The longest; exact.
+    /// The longest time, exact.
     public private(set) var most = Nanoseconds.zero
 
     @inline(__always)
@@ -26,7 +26,7 @@ public struct LatencyHistogram: Sendable {
         return start...(start + (1 << Int64(shift) - 1))
     }
 
-    /// Counts `time`; one below zero is none.
+    /// Adds `time`; a negative time counts as zero.
     @inline(__always)
     mutating func add(_ time: Nanoseconds) {
         let time = max(time, .zero)
@@ -37,7 +37,7 @@ public struct LatencyHistogram: Sendable {
         if time > most { most = time }
     }
 
-    /// Forgets all.
+    /// Removes all times.
     mutating func removeAll() {
         guard count > 0 else { return }
         for bucket in LatencyHistogram.bucket(of: UInt64(least.count))...LatencyHistogram.bucket(of: UInt64(most.count))
@@ -47,10 +47,10 @@ public struct LatencyHistogram: Sendable {
         (count, sum, least, most) = (0, 0, .never, .zero)
     }
 
-    /// The arithmetic mean; zero of none.
+    /// The arithmetic mean; zero where the histogram is empty.
     var mean: Nanoseconds { count == 0 ? .zero : Nanoseconds(Int64(sum / Double(count))) }
 
-    /// The time that `share` (0...1) of all times do not exceed; zero of none.
+    /// The time that `share` (0...1) of all times do not exceed; zero where the histogram is empty.
     func quantile(_ share: Double) -> Nanoseconds {
         guard count > 0 else { return .zero }
         let wanted = max(1, UInt64((share * Double(count)).rounded(.up)))
@@ -66,7 +66,7 @@ public struct LatencyHistogram: Sendable {
         return most
     }
 
-    /// How many times lie in each of the ranges that `bounds` begin, the last of which has no end.
+    /// The number of times in each of the ranges that begin at `bounds`. The last range is unbounded.
     func counts(from bounds: [Nanoseconds]) -> [UInt64] {
         var result = [UInt64](repeating: 0, count: bounds.count)
         var row = 0

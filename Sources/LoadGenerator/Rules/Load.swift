@@ -1,21 +1,21 @@
-/// What has to be sent, by whom and when: the same for all connections.
+/// The requests that are to be sent, and when: one state for all connections.
 struct Load {
     let options: LoadOptions
-    /// Whether requests may be begun.
+    /// Whether new requests may begin.
     var isOn = false
-    /// `--silent`: whether the connections are to say nothing any more.
+    /// `--silent`: whether all connections have to fall silent.
     var isSilenced = false
-    /// How many may be begun yet.
+    /// The number of requests that may still begin.
     var budget = UInt64.max
-    /// The first request was due then, in an open loop.
+    /// Open loop: the instant at which the first request was due.
     var start = Nanoseconds.zero
-    /// Requests that have become due, in an open loop.
+    /// Open loop: requests that have become due.
     var due: UInt64 = 0
-    /// Of these, for SHORT, those that have a connection.
-    var taken: UInt64 = 0
+    /// Open loop of SHORT connections: due requests that have a connection.
+    var connected: UInt64 = 0
 
     var isOpenLoop: Bool { options.rate != nil }
 
-    /// When request `number` (from 0) is due.
+    /// The instant at which request `number` (from 0) is due.
     func instant(of number: UInt64) -> Nanoseconds { start + .seconds(Double(number) / (options.rate ?? 1)) }
 }

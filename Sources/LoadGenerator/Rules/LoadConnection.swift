@@ -1,29 +1,30 @@
 import Framing
 
-/// One connection's side of the protocol, told bytes and instants, as lean as a client can be: nothing is copied and
-/// nothing allocated for a request, and the frames that are not RESPONSE are read elsewhere.
+/// The client's side of one connection, as a value that is given bytes and instants.
+///
+/// It is as lean as a client can be: a request costs no allocation, and its bytes are not copied.
 struct LoadConnection {
     enum Phase {
         /// There is no connection.
         case away
-        /// It is being made.
+        /// connect(2) is under way.
         case connecting
-        /// WELCOME has not come.
+        /// WELCOME has not arrived.
         case greeting
         case open
-        /// CLOSE is in line or sent; the server's end is waited for.
+        /// CLOSE is queued or sent; the server's end of stream is missing.
         case closing
         /// The socket is to be closed.
         case over
     }
 
     var phase = Phase.away
-    /// Why it ended, from `closing` on.
+    /// Why the connection ended, from `closing` on.
     var ending: LoadConnectionEnd?
-    /// What the server said of coming back.
+    /// The server's wish for the next attempt (Protocol.md, section 7.7).
     var retryAfter = Nanoseconds.zero
     var spread = Nanoseconds.zero
-    /// Whether a code of the server says that there is no sense in coming back.
+    /// Whether the server's code makes another attempt useless.
     var isUnwanted = false
     /// Attempts since the last stable connection.
     var attempts = 0
@@ -31,16 +32,16 @@ struct LoadConnection {
     var isReturning = false
     /// Whether WELCOME has ever come.
     var wasOpen = false
-    var owesFarewell = false
+    var owesCloseAnswer = false
 
-    let slots: UnsafeMutablePointer<Slot>
+    let slots: UnsafeMutablePointer<RequestSlot>
     var lastID: UInt32 = 0
     var inFlight = 0
-    /// Requests that may be without an answer at once.
+    /// Unanswered requests, at most.
     var window = 1
     var isSent = false
     var isGreeted = false
-    /// `--silent`: whether it says nothing any more.
+    /// `--silent`: whether the connection has fallen silent.
     var isSilent = false
 
     // What the server allows.
@@ -52,9 +53,9 @@ struct LoadConnection {
 
     // Reading.
     var matched = 0
-    /// Bytes of the payload that are to come yet of a frame whose header was read.
+    /// Bytes of the current frame's payload that are still missing.
     var remaining = 0
-    /// The request that they answer, or -1 where they are skipped.
+    /// The slot of the request that they answer, or -1 where they are skipped.
     var reading = -1
     var isLast = false
     /// A header or control frame that is not whole.
@@ -68,8 +69,8 @@ struct LoadConnection {
     var pong: UInt64?
     var owesPing = false
     var owesClose: Code?
-    var isLeaving: Code?
-    /// The kernel takes no more since then.
+    var leavingCode: Code?
+    /// Since when the kernel accepts no bytes.
     var stuckSince = Nanoseconds.never
 
     // Times.
@@ -77,7 +78,7 @@ struct LoadConnection {
     /// When the last byte was sent.
     var spokeAt = Nanoseconds.zero
     var welcomedAt = Nanoseconds.zero
-    /// What the first PING's instant is drawn with.
+    /// The random factor of the first PING's instant.
     var random = 1.0
     var lastHeard = Nanoseconds.zero
     var lastProof = Nanoseconds.zero
@@ -92,17 +93,17 @@ struct LoadConnection {
     /// Requests that are due and not sent.
     var waiting = 0
     var arrival: UInt64
-    /// The request of a SHORT connection was due then.
+    /// SHORT: the instant at which the request was due.
     var due = Nanoseconds.zero
 
-    init(_ index: Int, _ slots: UnsafeMutablePointer<Slot>) {
+    init(_ index: Int, _ slots: UnsafeMutablePointer<RequestSlot>) {
         self.slots = slots
         arrival = UInt64(index)
     }
 
     // MARK: The beginning and the end
 
-    /// A connection is being made, for a request of a SHORT one that was due at `due`.
+    /// Starts a connection. `due` is the instant at which a SHORT connection's request was due.
     mutating func connect(due: Nanoseconds, random: Double, at now: Nanoseconds) {
         phase = .connecting
         ending = nil
@@ -115,68 +116,69 @@ struct LoadConnection {
         partial.removeAll(keepingCapacity: true)
         frameBegun = .never
         maxFrame = 256
-        (pong, owesPing, owesClose, isLeaving) = (nil, false, nil, nil)
+        (pong, owesPing, owesClose, leavingCode) = (nil, false, nil, nil)
         (stuckSince, unprovenSince, closeBy) = (.never, .never, .never)
         (pings, ponged) = (0, 0)
     }
 
-    /// The connection is made.
+    /// The socket is connected.
     mutating func connected() { if phase == .connecting { phase = .greeting } }
 
-    /// There is no room for it now.
+    /// The backlog of a Unix socket is full: the attempt is made again later.
     mutating func postpone() { phase = .away }
 
     /// The socket is closed.
-    mutating func closed(at now: Nanoseconds) {
+    mutating func socketClosed(at now: Nanoseconds) {
         phase = .away
         isReturning = true
         // Open for dead_after, and proved (7.7-9).
         if wasOpen, pings > 0, ponged > 0, now - welcomedAt >= deadAfter { attempts = 0 }
     }
 
-    /// How long to stay away (7.7-7, 7.7-8).
-    mutating func pause(_ chance: inout SeededRandom) -> Nanoseconds {
+    /// The wait before the next attempt (7.7-7, 7.7-8).
+    mutating func backoff(_ random: inout SeededRandom) -> Nanoseconds {
         let most = min(30, 0.5 * Double(1 << min(attempts, 10)))
         attempts += 1
-        return retryAfter + spread * chance.share() + .seconds(most * chance.share())
+        return retryAfter + spread * random.share() + .seconds(most * random.share())
     }
 
-    /// Whether the server's CLOSE is to be answered with one before the socket is closed; once.
-    mutating func takeFarewell() -> Bool {
-        defer { owesFarewell = false }
-        return owesFarewell
+    /// Whether a CLOSE has to answer that of the server before the socket is closed; true once.
+    mutating func mustAnswerClose() -> Bool {
+        defer { owesCloseAnswer = false }
+        return owesCloseAnswer
     }
 
-    /// The connection is lost, or given up: every request in flight has its outcome.
+    /// Ends the connection, and counts the outcome of each request in flight.
     mutating func end(
-        _ ending: LoadConnectionEnd, _ tally: inout LoadCounters, _ script: borrowing LoadProfile, lastID: UInt32 = .max
+        _ ending: LoadConnectionEnd, _ counters: inout LoadCounters, _ profile: borrowing LoadProfile,
+        lastID: UInt32 = .max
     ) {
-        if phase == .open { tally.isConnected -= 1 }
+        if phase == .open { counters.isConnected -= 1 }
         if self.ending == nil { self.ending = ending }
-        if script.options.isShort, self.lastID == 0 {
-            tally.fail(.notSent(ending))
+        if profile.options.isShort, self.lastID == 0 {
+            counters.requestEnded(.notSent(ending))
         }
         phase = .over
         guard inFlight > 0 else { return }
-        for index in 0...Int(script.mask) where slots[index].id != 0 {
+        for index in 0...Int(profile.mask) where slots[index].id != 0 {
             if !isSent {
-                tally.fail(.notSent(ending))
+                counters.requestEnded(.notSent(ending))
             } else if slots[index].id > lastID {
-                tally.fail(.refused(ending))
+                counters.requestEnded(.refused(ending))
             } else {
-                tally.fail(.lost(ending))
+                counters.requestEnded(.lost(ending))
             }
             slots[index].id = 0
         }
         inFlight = 0
     }
 
-    /// This side drops the server (Protocol.md, section 7.5).
+    /// Drops the server (Protocol.md, section 7.5).
     mutating func drop(
-        _ code: Code, _ tally: inout LoadCounters, _ script: borrowing LoadProfile, at now: Nanoseconds,
+        _ code: Code, _ counters: inout LoadCounters, _ profile: borrowing LoadProfile, at now: Nanoseconds,
         because ending: LoadConnectionEnd? = nil
     ) {
-        end(ending ?? .dropped(code), &tally, script)
+        end(ending ?? .dropped(code), &counters, profile)
         isUnwanted = [.protocolError, .badPreface, .frameTooLarge, .tooManyPings].contains(code)
         linger(code, at: now)
     }
@@ -188,19 +190,19 @@ struct LoadConnection {
         closeBy = now + .seconds(1)
     }
 
-    /// No request is begun any more; CLOSE goes out behind the last answer.
-    mutating func leave() { if isLeaving == nil { isLeaving = .normal } }
+    /// Begins no more requests; CLOSE follows the last answer.
+    mutating func closeWhenAnswered() { if leavingCode == nil { leavingCode = .normal } }
 
-    /// CLOSE goes out as soon as nothing is unanswered (7.4-3).
-    mutating func leaveIfDone(_ tally: inout LoadCounters, at now: Nanoseconds) {
-        guard let code = isLeaving, phase == .open, inFlight == 0 else { return }
-        tally.isConnected -= 1
+    /// Queues CLOSE once no request is in flight (7.4-3).
+    mutating func closeIfAnswered(_ counters: inout LoadCounters, at now: Nanoseconds) {
+        guard let code = leavingCode, phase == .open, inFlight == 0 else { return }
+        counters.isConnected -= 1
         ending = code == .normal ? .finished : .sentAway(code)
         linger(.normal, at: now)
     }
 
     /// The stream of the server ended.
-    mutating func streamEnded(_ tally: inout LoadCounters, _ script: borrowing LoadProfile) {
-        if phase == .closing { phase = .over } else { end(.endOfStream, &tally, script) }
+    mutating func streamEnded(_ counters: inout LoadCounters, _ profile: borrowing LoadProfile) {
+        if phase == .closing { phase = .over } else { end(.endOfStream, &counters, profile) }
     }
 }

@@ -1,40 +1,41 @@
-/// All that a run counts.
+/// The counters of a run.
 struct LoadCounters: Sendable {
-    /// From when a request was due until its answer was there.
+    /// The time from a request's due instant to its whole answer.
     var latencies = LatencyHistogram()
-    /// The same since the last `nextInterval`.
+    /// The latencies since the last `nextInterval`.
     var interval = LatencyHistogram()
-    /// From connect(2) until WELCOME, for the first time and for those that came back.
+    /// The time from connect(2) to the first WELCOME of each connection.
     var handshakes = LatencyHistogram()
+    /// The same time of connections that were opened again.
     var returns = LatencyHistogram()
     /// `--silent`: from dead_after after the last byte until CLOSE(SILENT).
     var lateness = LatencyHistogram()
-    /// The same, counted from the last proof that the server was there, if that is later: what of it is the server's own.
+    /// The same from the last proof of a round trip, where that is later: the server's own share of the lateness.
     var latenessOfServer = LatencyHistogram()
-    /// `--silent`: before that.
+    /// `--silent`: connections that the server dropped before dead_after.
     var early: UInt64 = 0
 
-    /// Answered while it was measured, whenever they were due.
+    /// Answers within the measured time, whenever the requests were due.
     var answered: UInt64 = 0
-    /// The same since the last `nextInterval`, measured or not.
+    /// Answers since the last `nextInterval`, measured or not.
     var recent: UInt64 = 0
-    var failings: [Failing: UInt64] = [:]
-    var endings: [LoadConnectionEnd: UInt64] = [:]
+    var requestEnds: [LoadRequestEnd: UInt64] = [:]
+    var connectionEnds: [LoadConnectionEnd: UInt64] = [:]
     /// Round trips proved by a PONG, and PINGs of the server that were answered.
     var pongs: UInt64 = 0
     var pings: UInt64 = 0
 
     var isConnected = 0
     var everConnected: UInt64 = 0
-    /// Cut by --churn, with a reset and without.
+    /// Connections that --churn cut, with a reset and without.
     var cutByReset: UInt64 = 0
     var cutByClose: UInt64 = 0
 
-    /// What is due before the one or from the other on is not measured; `never` and `never` where nothing is.
+    /// The measured time: requests that are due within it count. Both are `never` before the measurement.
     var measuredFrom = Nanoseconds.never
     var measuredUntil = Nanoseconds.never
 
-    /// What each second was like.
+    /// A summary of each second.
     var seconds: [Second] = []
 
     struct Second: Sendable {
@@ -47,7 +48,7 @@ struct LoadCounters: Sendable {
     }
 
     @inline(__always)
-    mutating func answer(due: Nanoseconds, at now: Nanoseconds) {
+    mutating func requestAnswered(due: Nanoseconds, at now: Nanoseconds) {
         recent += 1
         interval.add(now - due)
         guard measuredFrom <= now else { return }
@@ -55,16 +56,16 @@ struct LoadCounters: Sendable {
         if measuredFrom <= due, due < measuredUntil { latencies.add(now - due) }
     }
 
-    mutating func fail(_ failing: Failing, count: Int = 1) {
-        if count > 0 { failings[failing, default: 0] += UInt64(count) }
+    mutating func requestEnded(_ end: LoadRequestEnd, count: Int = 1) {
+        if count > 0 { requestEnds[end, default: 0] += UInt64(count) }
     }
 
-    mutating func end(_ ending: LoadConnectionEnd) { endings[ending, default: 0] += 1 }
+    mutating func connectionEnded(_ ending: LoadConnectionEnd) { connectionEnds[ending, default: 0] += 1 }
 
-    /// Requests that failed by no deed of ours.
-    var failed: UInt64 { failings.reduce(0) { $0 + ($1.key.isFailure ? $1.value : 0) } }
+    /// Requests that failed, those that this side cut left out.
+    var failed: UInt64 { requestEnds.reduce(0) { $0 + ($1.key.isFailure ? $1.value : 0) } }
 
-    /// Begins a new second.
+    /// Ends a second and returns its summary.
     mutating func nextInterval() -> Second {
         let before = seconds.reduce(0) { $0 + $1.failed }
         let second = Second(

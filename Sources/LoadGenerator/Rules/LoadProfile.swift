@@ -1,16 +1,16 @@
 import Framing
 
-/// A request that has no answer yet.
-struct Slot {
-    /// 0 where the place is free.
+/// A place for a request without an answer.
+struct RequestSlot {
+    /// The request's id; 0 where the place is free.
     var id: UInt32 = 0
-    /// Bytes of the answer that have come.
-    var got: UInt32 = 0
+    /// Bytes of the answer that have arrived.
+    var received: UInt32 = 0
     var due = Nanoseconds.zero
     var sent = Nanoseconds.zero
 }
 
-/// What all connections have in common.
+/// Constants that all connections of a run share.
 struct LoadProfile {
     let options: LoadOptions
     /// Preface and HELLO.

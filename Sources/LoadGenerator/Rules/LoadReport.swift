@@ -1,4 +1,4 @@
-/// How a run goes, a second at a time.
+/// The state of a run after each second.
 public struct Progress: Sendable {
     let stage: String
     let elapsed: Nanoseconds
@@ -13,28 +13,28 @@ public struct Progress: Sendable {
     }
 }
 
-/// What came of a run.
+/// The result of a run.
 public struct LoadReport: Sendable {
-    /// What is to be made of it.
+    /// The overall judgement of a run.
     public enum Verdict: Sendable {
-        /// Every request was answered, or taken back by an orderly end.
+        /// The server answered every request, or the connection ended in order before.
         case fine
         /// Some requests failed or were lost, or connections broke.
         case failures
-        /// The server took nobody.
+        /// The server refused every connection.
         case busy
     }
 
     let options: LoadOptions
     let target: String
-    let tally: LoadCounters
+    let counters: LoadCounters
     let connectTime: Nanoseconds
     let processorTime: Nanoseconds
-    /// Requests that were due and never sent.
+    /// Requests that were due and never sent, because the server was too slow.
     let leftOver: UInt64
-    /// The server's max_in_flight, where it is less than what was wanted.
+    /// The server's max_in_flight, where it is below the option.
     let serversWindow: UInt32?
-    /// Whether somebody stopped it.
+    /// Whether a signal ended the run early.
     public let isInterrupted: Bool
     let sources: Int
 
@@ -42,19 +42,19 @@ public struct LoadReport: Sendable {
         ("p50", 0.5), ("p75", 0.75), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("p99.99", 0.9999), ("max", 1),
     ]
 
-    /// How long was measured.
-    var measured: Nanoseconds { max(Nanoseconds(1), tally.measuredUntil - tally.measuredFrom) }
-    /// Of a number of requests that was asked for, those; else all that were answered while it was measured.
-    var answered: UInt64 { options.requests == nil ? tally.answered : tally.latencies.count }
+    /// The measured time.
+    var measured: Nanoseconds { max(Nanoseconds(1), counters.measuredUntil - counters.measuredFrom) }
+    /// With `requests`, the answers to those; else all answers within the measured time.
+    var answered: UInt64 { options.requests == nil ? counters.answered : counters.latencies.count }
     var perSecond: Double { Double(answered) / measured.seconds }
-    /// Of one core.
+    /// Processor time of the generator, as a share of one core.
     var processorShare: Double { processorTime.seconds / measured.seconds }
 
-    /// What is to be made of it.
+    /// The overall judgement of the run.
     public var verdict: Verdict {
-        if tally.everConnected == 0 { return .busy }
-        if tally.early > 0 || tally.failed > 0 { return .failures }
-        let broken = tally.endings.contains { !$0.key.isOrderly && !isExpected($0.key) }
+        if counters.everConnected == 0 { return .busy }
+        if counters.early > 0 || counters.failed > 0 { return .failures }
+        let broken = counters.connectionEnds.contains { !$0.key.isOrderly && !isExpected($0.key) }
         return broken ? .failures : .fine
     }
 
@@ -72,8 +72,8 @@ public struct LoadReport: Sendable {
         if !options.isShort {
             row(
                 "connected",
-                "\(NumberFormat.grouped(tally.handshakes.count)) of \(NumberFormat.grouped(options.connections)) in "
-                    + "\(NumberFormat.time(connectTime)); connect and handshake \(quantiles(tally.handshakes))")
+                "\(NumberFormat.grouped(counters.handshakes.count)) of \(NumberFormat.grouped(options.connections)) in "
+                    + "\(NumberFormat.time(connectTime)); connect and handshake \(quantiles(counters.handshakes))")
         }
         if !beats {
             row(
@@ -89,20 +89,20 @@ public struct LoadReport: Sendable {
             }
         }
         if let serversWindow { row("", "the server allows \(serversWindow) requests in flight on a connection") }
-        if tally.latencies.count > 0 {
+        if counters.latencies.count > 0 {
             let due = options.rate == nil ? "" : ", from when a request was due"
             lines.append("")
-            lines.append("latency\(due): mean \(NumberFormat.time(tally.latencies.mean))")
+            lines.append("latency\(due): mean \(NumberFormat.time(counters.latencies.mean))")
             for (name, share) in LoadReport.shares {
                 lines.append(
-                    "  \(NumberFormat.left(name, 7)) \(NumberFormat.right(NumberFormat.time(tally.latencies.quantile(share)), 9))"
+                    "  \(NumberFormat.left(name, 7)) \(NumberFormat.right(NumberFormat.time(counters.latencies.quantile(share)), 9))"
                 )
             }
             lines.append("")
-            lines += tally.latencies.chart()
+            lines += counters.latencies.chart()
             lines.append("")
         }
-        if tally.seconds.count > 1, !beats, let slowest = tally.seconds.min(by: { $0.answered < $1.answered }) {
+        if counters.seconds.count > 1, !beats, let slowest = counters.seconds.min(by: { $0.answered < $1.answered }) {
             row(
                 "worst second",
                 "\(NumberFormat.grouped(slowest.answered)) answered, p99 \(NumberFormat.time(slowest.p99))")
@@ -111,13 +111,13 @@ public struct LoadReport: Sendable {
         if options.churn > 0 {
             row(
                 "churn",
-                "\(NumberFormat.grouped(tally.cutByReset)) reset and \(NumberFormat.grouped(tally.cutByClose)) closed; "
-                    + "\(NumberFormat.grouped(tally.returns.count)) came back: \(quantiles(tally.returns))")
+                "\(NumberFormat.grouped(counters.cutByReset)) reset and \(NumberFormat.grouped(counters.cutByClose)) closed; "
+                    + "\(NumberFormat.grouped(counters.returns.count)) came back: \(quantiles(counters.returns))")
         }
         if !options.isShort {
-            row("heartbeats", "\(tally.pongs) proved by PONG, \(tally.pings) of the server answered")
+            row("heartbeats", "\(counters.pongs) proved by PONG, \(counters.pings) of the server answered")
         }
-        for (name, count) in tally.outcomes { row("request", "\(NumberFormat.grouped(count)) \(name)") }
+        for (name, count) in counters.outcomes { row("request", "\(NumberFormat.grouped(count)) \(name)") }
         for (name, count, _) in endings { row("connection", "\(NumberFormat.grouped(count)) \(name)") }
         if verdict == .fine { row("errors", "none") }
         row("generator", "took \(NumberFormat.fixed(processorShare * 100, 0)) % of a core")
@@ -139,14 +139,14 @@ public struct LoadReport: Sendable {
     }
 
     private var drops: String {
-        "\(NumberFormat.grouped(tally.lateness.count)) with SILENT, \(NumberFormat.grouped(tally.early)) early; later than dead_after "
-            + "behind the last byte sent by \(quantiles(tally.lateness)); behind the last WELCOME or PONG by "
-            + quantiles(tally.latenessOfServer)
+        "\(NumberFormat.grouped(counters.lateness.count)) with SILENT, \(NumberFormat.grouped(counters.early)) early; later than dead_after "
+            + "behind the last byte sent by \(quantiles(counters.lateness)); behind the last WELCOME or PONG by "
+            + quantiles(counters.latenessOfServer)
     }
 
-    /// The ends of connections that tell something.
+    /// Ends of connections that are not a part of every run.
     var endings: [(name: String, count: UInt64, isOrderly: Bool)] {
-        tally.endings.filter {
+        counters.connectionEnds.filter {
             $0.key != .finished && $0.key != .cut && !(options.isShort && $0.key == .closed(.normal))
         }
         .map { ($0.key.text, $0.value, $0.key.isOrderly) }.sorted { ($1.count, $0.name) < ($0.count, $1.name) }
@@ -160,8 +160,8 @@ public struct LoadReport: Sendable {
 }
 
 extension LoadCounters {
-    /// The outcomes of requests that were not answered, the most first.
+    /// Unanswered requests by outcome, the most frequent outcome first.
     var outcomes: [(name: String, count: UInt64)] {
-        failings.map { ($0.key.text, $0.value) }.sorted { ($1.count, $0.name) < ($0.count, $1.name) }
+        requestEnds.map { ($0.key.text, $0.value) }.sorted { ($1.count, $0.name) < ($0.count, $1.name) }
     }
 }

@@ -1,5 +1,5 @@
 extension LoadReport {
-    /// The same as one JSON object; times are in seconds.
+    /// The report as one JSON object, with times in seconds.
     public var json: String {
         func number(_ value: Double) -> String { NumberFormat.fixed(value, 9) }
         func string(_ text: String) -> String { JSONText.quoted(text) }
@@ -20,19 +20,20 @@ extension LoadReport {
         ]
         let members: [(String, String)] = [
             ("target", string(target)), ("settings", object(settings)), ("interrupted", "\(isInterrupted)"),
-            ("connected", "\(tally.handshakes.count)"), ("connect_seconds", number(connectTime.seconds)),
-            ("handshake", times(tally.handshakes)), ("measured_seconds", number(measured.seconds)),
+            ("connected", "\(counters.handshakes.count)"), ("connect_seconds", number(connectTime.seconds)),
+            ("handshake", times(counters.handshakes)), ("measured_seconds", number(measured.seconds)),
             ("answered", "\(answered)"), ("requests_per_second", number(perSecond)),
-            ("never_sent", "\(leftOver)"), ("latency", times(tally.latencies)), ("failed", "\(tally.failed)"),
-            ("requests_by_outcome", object(tally.outcomes.map { ($0.name, "\($0.count)") })),
+            ("never_sent", "\(leftOver)"), ("latency", times(counters.latencies)), ("failed", "\(counters.failed)"),
+            ("requests_by_outcome", object(counters.outcomes.map { ($0.name, "\($0.count)") })),
             ("connections_by_ending", object(endings.map { ($0.name, "\($0.count)") })),
-            ("cut_by_reset", "\(tally.cutByReset)"), ("cut_by_close", "\(tally.cutByClose)"),
-            ("returned", times(tally.returns)), ("drop_lateness", times(tally.lateness)),
-            ("dropped_early", "\(tally.early)"), ("pongs", "\(tally.pongs)"), ("pings_answered", "\(tally.pings)"),
+            ("cut_by_reset", "\(counters.cutByReset)"), ("cut_by_close", "\(counters.cutByClose)"),
+            ("returned", times(counters.returns)), ("drop_lateness", times(counters.lateness)),
+            ("dropped_early", "\(counters.early)"), ("pongs", "\(counters.pongs)"),
+            ("pings_answered", "\(counters.pings)"),
             (
                 "seconds",
                 "["
-                    + tally.seconds.map { second in
+                    + counters.seconds.map { second in
                         object([
                             ("answered", "\(second.answered)"), ("connected", "\(second.connected)"),
                             ("p50", number(second.median.seconds)), ("p99", number(second.p99.seconds)),

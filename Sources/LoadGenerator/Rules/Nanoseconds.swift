@@ -1,14 +1,14 @@
 /// A time of 64 bits: a span, or an instant of the monotonic clock as the span since its start.
 ///
-/// `Duration` has 128, and every request would pay for the division by which its bucket of a histogram is found.
+/// `Duration` has 128 bits, and each request would pay for a wide division to find its bucket in a histogram.
 public struct Nanoseconds: Comparable, Hashable, Sendable {
-    /// How many.
+    /// The number of nanoseconds.
     public var count: Int64
 
-    /// So many.
+    /// Creates a time of `count` nanoseconds.
     public init(_ count: Int64) { self.count = count }
 
-    /// The same as a `Duration`, at most 292 years.
+    /// Converts `duration`, which is at most 292 years.
     public init(_ duration: Duration) {
         let (seconds, attoseconds) = duration.components
         count = seconds * 1_000_000_000 + attoseconds / 1_000_000_000
@@ -20,10 +20,10 @@ public struct Nanoseconds: Comparable, Hashable, Sendable {
     /// Later than everything.
     static let never = Nanoseconds(.max)
 
-    /// In seconds.
+    /// The time in seconds.
     public var seconds: Double { Double(count) / 1e9 }
 
-    /// Whether one is shorter, or earlier.
+    /// Whether `left` is shorter or earlier than `right`.
     @inline(__always)
     public static func < (left: Nanoseconds, right: Nanoseconds) -> Bool { left.count < right.count }
     @inline(__always)

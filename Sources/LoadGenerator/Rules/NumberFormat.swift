@@ -1,4 +1,4 @@
-/// Numbers as people read them.
+/// Formats numbers for people.
 enum NumberFormat {
     /// `812,345`.
     static func grouped(_ number: some BinaryInteger) -> String {
@@ -10,7 +10,7 @@ enum NumberFormat {
         return String(text.reversed())
     }
 
-    /// With so many digits behind the point.
+    /// `number` with `digits` digits behind the point.
     static func fixed(_ number: Double, _ digits: Int) -> String {
         let factor = (0..<digits).reduce(1.0) { factor, _ in factor * 10 }
         let scaled = (abs(number) * factor).rounded()

@@ -1,4 +1,4 @@
-/// Numbers as random as load needs them, from a seed: xorshift64* costs a nanosecond, and repeats itself in tests.
+/// xorshift64*, a generator of pseudo-random numbers: a number costs a nanosecond, and a seed makes tests repeatable.
 struct SeededRandom: RandomNumberGenerator {
     private var state: UInt64
 
@@ -11,6 +11,6 @@ struct SeededRandom: RandomNumberGenerator {
         return state &* 0x2545_F491_4F6C_DD1D
     }
 
-    /// From 0 to 1.
+    /// A number from 0 up to 1.
     mutating func share() -> Double { Double(next() >> 11) / Double(1 << 53) }
 }

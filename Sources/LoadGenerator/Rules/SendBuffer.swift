@@ -1,6 +1,6 @@
-/// The bytes of one send(2), put together here for whichever connection has its turn.
+/// The bytes of one send(2). One buffer serves all connections in turn.
 struct SendBuffer: ~Copyable {
-    /// No frame is added to so much, so that no PONG ever waits for more than 5.4-3 allows.
+    /// No frame is added from this length on, so that no PONG waits behind more than 5.4-3 allows.
     static let enough = 16384
     private let memory = UnsafeMutableRawPointer.allocate(byteCount: 65536, alignment: 16)
     private(set) var count = 0

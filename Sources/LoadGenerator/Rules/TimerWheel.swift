@@ -1,8 +1,8 @@
-/// One deadline for each of many connections, good for tens of thousands: to set one and to find those that have come
-/// costs the same however many there are.
+/// A hashed timer wheel with one deadline for each connection. The costs to set and to expire a deadline do not depend
+/// on the number of connections.
 ///
-/// A ring of lists, each for about a millisecond. A deadline beyond the ring is put at its end, and whoever it belongs
-/// to is woken there and asks again; so a deadline that moves on all the time need not be set anew each time.
+/// The wheel is a ring of lists, each for about a millisecond. A deadline beyond the ring goes into its last list, and
+/// expires early; its owner then sets it again. So a deadline that moves on need not be set each time.
 struct TimerWheel {
     /// A slot is 2^20 ns long, 1.05 ms.
     private static let shift: Int64 = 20
@@ -13,11 +13,11 @@ struct TimerWheel {
     private var previous: [Int32]
     /// The slot of each, or -1.
     private var slot: [Int32]
-    /// What was asked for.
+    /// The deadline that was set for each.
     private var deadlines: [Nanoseconds]
     /// A bit for each slot that is not empty.
     private var used = [UInt64](repeating: 0, count: slots / 64)
-    /// The first slot of time that was not looked at yet.
+    /// The first slot of time that has not expired.
     private var position: Int64
 
     init(count: Int, at now: Nanoseconds) {
@@ -28,10 +28,10 @@ struct TimerWheel {
         position = now.count >> TimerWheel.shift
     }
 
-    /// When `index` wanted to be woken.
+    /// The deadline that was set for `index`.
     func deadline(of index: Int) -> Nanoseconds { deadlines[index] }
 
-    /// Wakes `index` at `deadline`, or a little earlier and often if that is far off, in place of what was set before.
+    /// Sets the deadline of `index` in place of the one before. A deadline beyond the ring expires early.
     mutating func set(_ index: Int, _ deadline: Nanoseconds) {
         remove(index)
         deadlines[index] = deadline
@@ -58,7 +58,7 @@ struct TimerWheel {
         slot[index] = -1
     }
 
-    /// One whose slot has come; it is out of the wheel then. nil where there is none (left).
+    /// Removes and returns one whose slot is due; nil where none is.
     mutating func popExpired(at now: Nanoseconds) -> Int? {
         let end = now.count >> TimerWheel.shift
         while position <= end {
@@ -73,7 +73,7 @@ struct TimerWheel {
         return nil
     }
 
-    /// When the next one may have to be woken; `never` where none waits.
+    /// The instant at which the next one may be due; `never` where none is set.
     var nextExpiry: Nanoseconds { nextUsed().map { Nanoseconds($0 << TimerWheel.shift) } ?? .never }
 
     /// The first slot of time from `position` on that is not empty.

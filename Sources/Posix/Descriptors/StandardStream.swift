@@ -1,56 +1,40 @@
 import CPosix
 import Glibc
 
-/// Standard output or error, written without a buffer of our own, so that nothing appears twice after a fork.
+/// Standard output or standard error. Writes have no buffer, so no byte appears twice after a fork.
 public enum StandardStream: Int32, Sendable {
     case output = 1
     case error = 2
 
-    /// Writes all of `bytes`, waiting where it must (write(2)).
-    public func write(_ bytes: some Sequence<UInt8>) throws(SystemError) {
-        var left = Array(bytes)[...]
-        while !left.isEmpty {
-            let count = left.withUnsafeBytes { bytes in
-                retryingInterrupted { Glibc.write(rawValue, bytes.baseAddress, bytes.count) }
-            }
-            if count >= 0 {
-                left = left.dropFirst(count)
-            } else if errno == EAGAIN {
-                var entry = pollfd(fd: rawValue, events: Int16(POLLOUT), revents: 0)
-                _ = Glibc.poll(&entry, 1, -1)
-            } else {
-                throw SystemError("write")
-            }
-        }
-    }
+    /// Writes all of `bytes`, and waits where it must (write(2)).
+    public func write(_ bytes: some Sequence<UInt8>) throws(SystemError) { try writeAll(Array(bytes), to: rawValue) }
 
-    /// Whether a person reads it (isatty(3)).
+    /// Whether it is a terminal (isatty(3)).
     public var isTerminal: Bool { isatty(rawValue) == 1 }
-    /// How much a terminal shows; nil where it is none (TIOCGWINSZ in ioctl_tty(2)).
+    /// The size of the terminal in characters; nil where it is no terminal (TIOCGWINSZ in ioctl_tty(2)).
     public var windowSize: (rows: Int, columns: Int)? {
         var (rows, columns): (Int32, Int32) = (0, 0)
         guard cposix_window_size(rawValue, &rows, &columns) == 0, rows > 0, columns > 0 else { return nil }
         return (Int(rows), Int(columns))
     }
-    /// Whether it is there at all; ask before anything else is opened (F_GETFD in fcntl(2)).
+    /// Whether it is open (F_GETFD in fcntl(2)). The answer counts only before this process opens other descriptors.
     public var isOpen: Bool { fcntl(rawValue, F_GETFD) != -1 }
 }
 
 /// Standard input.
 public enum StandardInput {
-    /// Waits for bytes and reads them into `buffer`; 0 is the end (read(2)).
+    /// Waits for bytes, reads them into `buffer` and returns their number; 0 is the end of the stream (read(2)).
     public static func read(into buffer: inout [UInt8]) throws(SystemError) -> Int {
         while true {
             let count = buffer.withUnsafeMutableBytes { bytes in
-                retryingInterrupted { Glibc.read(0, bytes.baseAddress, bytes.count) }
+                transferring(.read, bytes.count) { Glibc.read(0, bytes.baseAddress, $0) }
             }
             if count >= 0 { return count }
             guard errno == EAGAIN else { throw SystemError("read") }
-            var entry = pollfd(fd: 0, events: Int16(POLLIN), revents: 0)
-            _ = Glibc.poll(&entry, 1, -1)
+            waitUntilReady(0, POLLIN)
         }
     }
 
-    /// Whether a person types it (isatty(3)).
+    /// Whether it is a terminal (isatty(3)).
     public static var isTerminal: Bool { isatty(0) == 1 }
 }

@@ -1,9 +1,9 @@
 import CPosix
 
-/// Memory that this process and all that it forks from now on write to and read from (mmap(2) with MAP_SHARED), so it
-/// may hold nothing but values that are meant for that, such as `Synchronization.Atomic`. It is never given back.
+/// Memory that this process shares with the processes that it forks from now on (MAP_SHARED in mmap(2)).
 ///
-/// It is all zero at first, which must be a valid `Value`.
+/// It begins as zeros, which must be a valid `Value`. Several processes write to it at once, so `Value` must allow that,
+/// as `Synchronization.Atomic` does. It is never unmapped. Throws ENOMEM.
 public func sharedMemory<Value: ~Copyable>(
     of count: Int, _ type: Value.Type
 ) throws(SystemError) -> UnsafeMutablePointer<Value> {
@@ -11,19 +11,19 @@ public func sharedMemory<Value: ~Copyable>(
     return memory.bindMemory(to: Value.self, capacity: count)
 }
 
-/// Small pieces of shared memory lie on one page: each page is a fault for every process that is forked.
+/// Puts small pieces of shared memory on one page, because each page costs every forked process a page fault.
 private enum SharedPage {
     private static let line = 64
-    /// It need not be the system's: where that has larger ones all the better.
+    /// The size of a page. The kernel's pages may be larger.
     private static let size = 4096
-    /// What is left of the page. It is taken before the first fork, by the one thread that there is.
+    /// The free rest of the page. Only the parent's one thread takes from it, before the first fork.
     nonisolated(unsafe) private static var rest: UnsafeMutableRawBufferPointer?
 
     static func take(_ size: Int) -> UnsafeMutableRawPointer? {
         let size = (size + line - 1) / line * line
-        if size > SharedPage.size / 2 { return cposix_share(size) }
+        if size > SharedPage.size / 2 { return mapping(.mmap) { cposix_share(size) } }
         if rest == nil || rest!.count < size {
-            guard let memory = cposix_share(SharedPage.size) else { return nil }
+            guard let memory = mapping(.mmap, { cposix_share(SharedPage.size) }) else { return nil }
             rest = UnsafeMutableRawBufferPointer(start: memory, count: SharedPage.size)
         }
         defer { rest = UnsafeMutableRawBufferPointer(rebasing: rest![size...]) }
@@ -31,11 +31,13 @@ private enum SharedPage {
     }
 }
 
-/// Memory of this process that those that it forks do not have (mmap(2), MADV_DONTFORK in madvise(2)), all zero at
-/// first, which must be a valid `Value`. It is never given back.
+/// Memory of this process alone: processes that it forks do not have it (mmap(2), MADV_DONTFORK in madvise(2)).
+///
+/// It begins as zeros, which must be a valid `Value`. It is never unmapped. Throws ENOMEM.
 public func ownMemory<Value: BitwiseCopyable>(
     of count: Int, _ type: Value.Type
 ) throws(SystemError) -> UnsafeMutablePointer<Value> {
-    guard let memory = cposix_keep(count * MemoryLayout<Value>.stride) else { throw SystemError("mmap") }
+    let size = count * MemoryLayout<Value>.stride
+    guard let memory = mapping(.mmap, { cposix_keep(size) }) else { throw SystemError("mmap") }
     return memory.bindMemory(to: Value.self, capacity: count)
 }

@@ -1,15 +1,15 @@
 import Glibc
 
-/// What a process can be limited in (setrlimit(2)).
+/// A resource that the kernel limits for a process (setrlimit(2)).
 public enum ProcessLimit: Sendable {
-    /// Bytes of address space (RLIMIT_AS): what goes over it is not given, malloc(3) fails.
+    /// Bytes of address space (RLIMIT_AS). Beyond it malloc(3) fails.
     case memory
-    /// Seconds of processor time (RLIMIT_CPU): SIGXCPU kills at the limit.
+    /// Seconds of processor time (RLIMIT_CPU). At the limit SIGXCPU kills the process.
     case processorTime
-    /// Descriptors (RLIMIT_NOFILE): open(2) fails with EMFILE.
+    /// Descriptors (RLIMIT_NOFILE). Beyond it open(2) fails with EMFILE.
     case files
-    /// Processes and threads of the user, all together, which binds everybody but root (RLIMIT_NPROC): fork(2) fails
-    /// with EAGAIN.
+    /// Processes and threads of the user together (RLIMIT_NPROC). Beyond it fork(2) fails with EAGAIN. It does not bind
+    /// root.
     case processes
 
     private var resource: Int32 {
@@ -21,14 +21,14 @@ public enum ProcessLimit: Sendable {
         }
     }
 
-    /// What binds this process now; nil for no limit.
+    /// The limit of this process now (the soft limit); nil for none.
     public var current: UInt64? {
         var limit = rlimit()
         getrlimit(resource, &limit)
         return limit.rlim_cur == rlim_t.max ? nil : UInt64(limit.rlim_cur)
     }
 
-    /// Lifts what binds this process to the most that it may have (the hard limit), and returns that; nil for no limit.
+    /// Raises the soft limit of this process to its hard limit, and returns it; nil for none.
     @discardableResult
     public func raise() -> UInt64? {
         var limit = rlimit()
@@ -38,7 +38,7 @@ public enum ProcessLimit: Sendable {
         return current
     }
 
-    /// Sets the limit of this process to `most`, for ever; one that is lower already stays.
+    /// Lowers the limit of this process to `most` for good. A lower limit stays.
     public func lower(to most: UInt64) {
         let most = rlim_t(most)
         var limit = rlimit()

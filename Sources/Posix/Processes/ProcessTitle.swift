@@ -1,12 +1,13 @@
 import CPosix
 import Glibc
 
-/// The text that `ps` shows for this process: the memory of its arguments, and of the environment behind them.
+/// The title of this process, which `ps` shows: the memory of its arguments, and of the environment behind them.
 ///
-/// It costs no system call to change; a process that was forked gets a copy of the page (4 KiB) when it first does.
+/// A change needs no system call. The first change in a forked process copies one page (4 KiB).
 public struct ProcessTitle: @unchecked Sendable {
-    /// This process's; nil where /proc does not say where it is. What the arguments and the environment hold is copied
-    /// elsewhere first, so ask before any process is forked that changes it.
+    /// The title of this process; nil where /proc does not tell its address.
+    ///
+    /// The first use copies the arguments and the environment elsewhere, so it must come before the first fork.
     public static let own = ProcessTitle()
 
     private let start: UnsafeMutablePointer<UInt8>
@@ -32,13 +33,13 @@ public struct ProcessTitle: @unchecked Sendable {
         self.start = start
     }
 
-    /// Shows `text` behind the first `offset` bytes of what is shown, as far as there is room.
+    /// Replaces the title behind its first `offset` bytes by `text`, cut to the room that there is.
     public func set(_ text: String, behind offset: Int = 0) {
         var text = text
         text.withUTF8 { set($0, behind: offset) }
     }
 
-    /// The same with text in bytes.
+    /// Replaces the title by text in bytes, as above.
     public func set(_ text: UnsafeBufferPointer<UInt8>, behind offset: Int = 0) {
         let room = max(0, size - 1 - offset)
         if let bytes = text.baseAddress { (start + offset).update(from: bytes, count: min(text.count, room)) }

@@ -1,29 +1,30 @@
 import CPosix
 import Glibc
 
-/// A program that runs as a child of this process, as the leader of a process group of its own, and our ends of its
-/// standard streams, none of which blocks.
+/// A program that was started as a child of this process, and this process's ends of its standard streams.
+///
+/// The program leads a process group of its own. The ends are non-blocking.
 @frozen public struct StartedProgram: ~Copyable {
-    /// Its number, and that of its group, until it is reaped.
+    /// The number of the program and of its process group, valid until it is reaped.
     public let pid: ProcessID
-    /// Owned: what it reads.
+    /// Its standard input, to write to. Owned.
     public let input: Descriptor
-    /// Owned: what it writes to standard output.
+    /// Its standard output, to read. Owned.
     public let output: Descriptor
-    /// Owned: what it writes to standard error.
+    /// Its standard error, to read. Owned.
     public let errors: Descriptor
 }
 
-/// A program and its arguments, as they are handed to execve(2): no shell reads them.
+/// The path of a program and its arguments, for execve(2). No shell reads them.
 public struct ProgramFile: Sendable {
-    /// Where it lies; absolute, so that a later chdir(2) changes nothing.
+    /// The absolute path, which a later chdir(2) does not change.
     public let path: String
     private let arguments: [String]
 
-    /// Finds `command[0]` as a shell does: a name in the folders of PATH, anything with a slash from here. `command`
-    /// may not be empty.
+    /// Finds `command[0]` as a shell does: a name in the folders of PATH, a path with a slash from the current directory.
+    /// `command` has at least one word.
     ///
-    /// Throws `isNotFound`, or `isPermissionDenied` where it is there and is no file that may be executed.
+    /// Throws `isNotFound` where there is no such file, and `isPermissionDenied` where it cannot be executed.
     public init(_ command: [String]) throws(SystemError) {
         arguments = command
         path = try ProgramFile.find(command[0])
@@ -48,28 +49,30 @@ public struct ProgramFile: Sendable {
         throw trouble
     }
 
-    /// Throws where it is no file that may be executed now.
+    /// Throws where the file cannot be executed now.
     public func check() throws(SystemError) { try ProgramFile.check(path) }
 
     private static func check(_ path: String) throws(SystemError) {
         var status = stat()
-        guard stat(path, &status) == 0 else { throw SystemError("execve") }
+        guard calling(.stat, { stat(path, &status) }) == 0 else { throw SystemError("execve") }
         guard status.st_mode & S_IFMT == S_IFREG, access(path, X_OK) == 0 else { throw SystemError("execve", EACCES) }
     }
 
-    /// Starts it with this process's environment, less the variables whose name begins as in `removing`, and with
-    /// `adding` (`NAME=value`).
+    /// Starts the program with the environment of this process, without the variables that begin with a text in
+    /// `removing`, and with `adding` (`NAME=value`) (pipe(2), vfork(2), execve(2)).
     ///
-    /// It has no descriptor but its standard streams, every signal is as it is by default, and it is killed when this
-    /// process dies (pipe(2), vfork(2), execve(2)). The caller has one thread, and reaps it.
+    /// The program has no descriptor but its standard streams, and default signal handling. The kernel kills it when this
+    /// process dies. The caller has one thread, and reaps the program.
     public func start(adding: [String], removing: [String]) throws(SystemError) -> StartedProgram {
         let input = try Pipe(), output = try Pipe(), errors = try Pipe()
         let ours = adding.map { strdup($0) }
         let words = arguments.map { strdup($0) }
         defer { for word in ours + words { free(word) } }
-        let pid = cposix_start(
-            path, words + [nil], inherited(without: removing) + ours + [nil], input.reading.number,
-            output.writing.number, errors.writing.number)
+        let pid = calling(.execve) {
+            cposix_start(
+                path, words + [nil], inherited(without: removing) + ours + [nil], input.reading.number,
+                output.writing.number, errors.writing.number)
+        }
         guard pid > 0 else { throw SystemError("execve") }
         return StartedProgram(
             pid: pid, input: input.writing.unblocked(), output: output.reading.unblocked(),
@@ -92,71 +95,4 @@ extension Descriptor {
         _ = fcntl(number, F_SETFL, fcntl(number, F_GETFL) | O_NONBLOCK)
         return self
     }
-}
-
-/// Sends a signal to a program that is not reaped yet and to its process group (kill(2)). While it is not reaped no
-/// other process and no other group can have its number.
-public func sendSignal(_ signal: Int32, toGroupOf program: ProcessID) {
-    precondition(program > 1)
-    // One that has left its group for another is still sent the signal itself.
-    kill(-program, signal)
-    kill(program, signal)
-}
-
-/// What there is to be known of this process's children without reaping any (waitid(2)).
-public enum Children: Equatable, Sendable {
-    /// This process has no child.
-    case none
-    /// It has, and all of them are alive.
-    case alive
-    /// This one has ended and waits to be reaped.
-    case ended(ProcessID)
-
-    /// How it is now.
-    public static var now: Children {
-        switch cposix_ended_child() {
-        case -1: .none
-        case 0: .alive
-        case let pid: .ended(pid)
-        }
-    }
-}
-
-/// From now on, a process below this one whose parent dies becomes a child of this one, not of init
-/// (PR_SET_CHILD_SUBREAPER in prctl(2)). A fork does not inherit it.
-public func adoptOrphans() { _ = cposix_adopt_orphans() }
-
-/// The children of this process, of one thread, with those that wait to be reaped (proc(5)).
-public func childProcesses() -> [ProcessID] {
-    // Kernels without CONFIG_PROC_CHILDREN lack the file; there everybody is asked for its parent.
-    if let list = text(of: "/proc/self/task/\(processID)/children") {
-        return list.split(separator: " ").compactMap { ProcessID($0) }
-    }
-    return everyProcess().filter { pid in
-        guard let status = text(of: "/proc/\(pid)/stat"), let name = status.lastIndex(of: ")") else { return false }
-        let fields = status[name...].split(separator: " ")
-        return fields.count > 2 && fields[2] == "\(processID)"
-    }
-}
-
-private func everyProcess() -> [ProcessID] {
-    guard let folder = opendir("/proc") else { return [] }
-    defer { closedir(folder) }
-    var all: [ProcessID] = []
-    while let entry = readdir(folder) {
-        let name = withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-        if let pid = ProcessID(name) { all.append(pid) }
-    }
-    return all
-}
-
-private func text(of path: String) -> String? {
-    (try? contents(ofFile: path, most: 1 << 22)).map { String(decoding: $0, as: UTF8.self) }
-}
-
-/// Whether the environment that the process was started with has the line `variable` (`NAME=value`); false where it
-/// cannot be read (proc(5)).
-public func wasStarted(_ pid: ProcessID, with variable: String) -> Bool {
-    guard let environment = try? contents(ofFile: "/proc/\(pid)/environ", most: 1 << 22) else { return false }
-    return environment.split(separator: 0).contains { $0.elementsEqual(variable.utf8) }
 }

@@ -1,17 +1,17 @@
 import Glibc
 
-/// What the kernel tells of itself in /proc and /sys, for a person who asks (proc(5), cgroups(7)).
+/// Figures of the kernel in /proc and /sys, for reports (proc(5), cgroups(7)).
 public enum SystemFigures {
-    /// The text of a small file; nil where it cannot be read.
+    /// The text of the small file at a path; nil where it cannot be read.
     public static func text(_ path: String) -> String? {
         guard let bytes = try? contents(ofFile: path, most: 1 << 20) else { return nil }
         return String(decoding: bytes, as: UTF8.self)
     }
 
-    /// The number that a file begins with; nil where it has none, such as `max`.
+    /// The number that a file begins with; nil where it begins with none, such as `max`.
     public static func number(_ path: String) -> UInt64? { text(path).flatMap(leadingNumber) }
 
-    /// The number behind `key`, in a file with a key and a number on each line.
+    /// The number behind `key` in a file with a key and a number on each line; nil where there is none.
     public static func number(_ path: String, key: String) -> UInt64? {
         let line = text(path)?.split(separator: "\n").first { $0.split { $0 == " " || $0 == ":" }.first == key[...] }
         return line.flatMap { leadingNumber($0.dropFirst(key.count).drop { !("0"..."9").contains($0) }) }
@@ -21,13 +21,13 @@ public enum SystemFigures {
         UInt64(text.prefix { ("0"..."9").contains($0) })
     }
 
-    /// How many processes and threads there are, of all users.
+    /// The number of processes and threads of all users.
     public static var tasks: UInt64 {
         guard let load = text("/proc/loadavg")?.split(separator: " "), load.count > 3 else { return 0 }
         return load[3].split(separator: "/").last.flatMap { UInt64($0) } ?? 0
     }
 
-    /// How many of them belong to `user`, as far as /proc shows them.
+    /// The number of processes and threads of `user` that /proc shows.
     public static func tasks(of user: UInt32) -> UInt64 {
         guard let directory = opendir("/proc") else { return 0 }
         defer { closedir(directory) }

@@ -1,17 +1,17 @@
 import CPosix
 import Glibc
 
-/// A socket that sends datagrams to another process of this machine and never waits for it (unix(7)).
+/// A socket that sends datagrams to another process of this machine and never blocks (unix(7)).
 public struct DatagramSocket: ~Copyable {
     private let descriptor: Descriptor
     private let path: String
-    /// Borrowed.
+    /// The descriptor; borrowed.
     public var number: Int32 { descriptor.number }
 
-    /// Connects to the socket at `path`; one that begins with `@` is abstract and has no file. ENOENT and ECONNREFUSED
-    /// say that nobody listens there.
+    /// Connects to the socket at `path`. A path that begins with `@` names an abstract socket, which has no file.
+    /// Throws ENOENT or ECONNREFUSED where no process receives there.
     public init(to path: String) throws(SystemError) {
-        let number = cposix_datagram_socket()
+        let number = calling(.socket) { cposix_datagram_socket() }
         guard number >= 0 else { throw SystemError("socket") }
         let socket = Descriptor(owning: number)
         try DatagramSocket.connect(socket, to: path)
@@ -24,13 +24,13 @@ public struct DatagramSocket: ~Copyable {
             throw SystemError("connect", ENAMETOOLONG)
         }
         let number = socket.number
-        guard address.withSockaddr({ Glibc.connect(number, $0, $1) }) == 0 else {
+        guard address.withSockaddr({ a, l in calling(.connect) { Glibc.connect(number, a, l) } }) == 0 else {
             throw SystemError("connect")
         }
     }
 
-    /// Sends one datagram; false where it is lost, because the receiver is full or gone. One that was started anew is
-    /// found again.
+    /// Sends one datagram. Returns false where it is lost, because the receiver is full or gone. Connects again to a
+    /// receiver that was restarted.
     public func send(_ bytes: UnsafeBufferPointer<UInt8>) -> Bool {
         if trySend(bytes) { return true }
         guard errno == ECONNREFUSED || errno == ENOTCONN || errno == ECONNRESET || errno == EPIPE else { return false }
@@ -38,12 +38,12 @@ public struct DatagramSocket: ~Copyable {
         return trySend(bytes)
     }
 
-    /// The same for bytes that somebody keeps.
+    /// Sends one datagram, as above.
     public func send(_ bytes: [UInt8]) -> Bool { bytes.withUnsafeBufferPointer { send($0) } }
 
     private func trySend(_ bytes: UnsafeBufferPointer<UInt8>) -> Bool {
         let flags = Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL)
-        return retryingInterrupted { Glibc.send(descriptor.number, bytes.baseAddress, bytes.count, flags) }
+        return transferring(.send, bytes.count) { Glibc.send(descriptor.number, bytes.baseAddress, $0, flags) }
             == bytes.count
     }
 }

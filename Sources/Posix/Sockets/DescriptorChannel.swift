@@ -1,50 +1,55 @@
 import CPosix
 import Glibc
 
-/// Two ends of a way on which connections go from one process to another (socketpair(2)), CLOEXEC.
+/// Two ends of a channel on which one process gives descriptors to another, with CLOEXEC (socketpair(2), SOCK_SEQPACKET).
 ///
-/// A message is whole or not there, and the end is read when the other end is closed in every process.
+/// A message comes whole or not at all. An end reads end of stream when every process has closed the other end.
 public struct DescriptorChannel: ~Copyable {
     private let giving: Descriptor
     private let taking: Descriptor
 
-    /// socketpair(2).
+    /// Makes both ends (socketpair(2)). Throws EMFILE and ENFILE.
     public init() throws(SystemError) {
         var ends: [Int32] = [-1, -1]
-        guard cposix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), &ends) == 0 else { throw SystemError("socketpair") }
+        let result = calling(.socketpair) { cposix_socket_pair(Int32(SOCK_SEQPACKET.rawValue), &ends) }
+        guard result == 0 else { throw SystemError("socketpair") }
         giving = Descriptor(owning: ends[0])
         taking = Descriptor(owning: ends[1])
     }
 
-    /// The end that gives; the other is closed in this process.
+    /// Keeps the end that gives, and closes the other in this process.
     public consuming func onlyGiving() -> Descriptor { giving }
-    /// The end that takes; the other is closed in this process.
+    /// Keeps the end that takes, and closes the other in this process.
     public consuming func onlyTaking() -> Descriptor { taking }
 }
 
-/// What came through a channel.
+/// What one receive from a channel found.
 public enum ReceivedDescriptor: ~Copyable {
-    /// A descriptor, which is owned.
+    /// A descriptor, which the receiver owns.
     case descriptor(Descriptor)
-    /// Nothing waits.
+    /// No message waits.
     case nothing
-    /// Nobody can give anything any more.
+    /// End of stream: every process has closed the giving end.
     case end
 }
 
 extension Descriptor {
-    /// Gives a copy of `descriptor` away through this end of a channel, with `words` about it, and never waits (sendmsg(2),
-    /// SCM_RIGHTS in unix(7)). False where the other end is gone or full, or too many descriptors are on their way.
+    /// Sends a copy of `descriptor`, and `words` with it, through this end of a channel, without blocking (sendmsg(2),
+    /// SCM_RIGHTS in unix(7)). Returns false where the other end is gone or full, or too many descriptors are in flight.
     public func give(_ descriptor: borrowing Descriptor, _ words: UnsafeRawBufferPointer) -> Bool {
         let (channel, given) = (number, descriptor.number)
-        return retryingInterrupted { cposix_send_descriptor(channel, given, words.baseAddress, words.count) } == 0
+        return retryingInterrupted(.sendmsg) { cposix_send_descriptor(channel, given, words.baseAddress, words.count) }
+            == 0
     }
 
-    /// The next descriptor that was given, with CLOEXEC, and what was said of it, which fills `words` (recvmsg(2)). One
-    /// that there is no room for in this process (RLIMIT_NOFILE) is thrown as EMFILE, and lost.
+    /// Receives the next descriptor, with CLOEXEC, and fills `words` with what came with it (recvmsg(2)).
+    ///
+    /// Throws EMFILE where this process has no room for the descriptor (RLIMIT_NOFILE): it is lost.
     public func take(into words: UnsafeMutableRawBufferPointer) throws(SystemError) -> ReceivedDescriptor {
         var given: Int32 = -1
-        let count = retryingInterrupted { cposix_receive_descriptor(number, &given, words.baseAddress, words.count) }
+        let count = transferring(.recvmsg, words.count) {
+            cposix_receive_descriptor(number, &given, words.baseAddress, $0)
+        }
         if count < 0, errno == EAGAIN { return .nothing }
         guard count >= 0 else { throw SystemError("recvmsg") }
         guard count > 0 else { return .end }
@@ -54,24 +59,6 @@ extension Descriptor {
         return .descriptor(descriptor)
     }
 
-    /// Lets nobody give anything any more; what was given can still be taken (SHUT_RD in shutdown(2)).
+    /// Refuses further messages. Those that were sent can still be received (SHUT_RD in shutdown(2)).
     public func refuseMore() { Glibc.shutdown(number, Int32(SHUT_RD)) }
-}
-
-/// How many descriptors this process has open (/proc/self/fd in proc(5)).
-public struct DescriptorCount: ~Copyable {
-    private let directory: Descriptor
-
-    /// open(2); it is one of them itself.
-    public init() throws(SystemError) {
-        let number = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard number >= 0 else { throw SystemError("open") }
-        directory = Descriptor(owning: number)
-    }
-
-    /// How many there are now (fstat(2)); 0 where the kernel does not say it, which those before 6.2 do not.
-    public var now: Int {
-        var status = stat()
-        return fstat(directory.number, &status) == 0 ? Int(status.st_size) : 0
-    }
 }

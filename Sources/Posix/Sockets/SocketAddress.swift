@@ -8,8 +8,9 @@ public struct SocketAddress: BitwiseCopyable, Sendable {
 
     private init() {}
 
-    /// Reads `host` as the commands take it: a numeric IPv4 or IPv6 address (the latter with or without brackets, with
-    /// a zone if need be), or `unix:` and a path; nil where it is none of them. Names are not resolved.
+    /// Reads `host`: a numeric IPv4 address, a numeric IPv6 address, or `unix:` and a path.
+    ///
+    /// An IPv6 address may stand in brackets and may have a zone. Names are not resolved. Returns nil for anything else.
     public init?(host: String, port: UInt16) {
         if host.hasPrefix("unix:") {
             self.init(unixPath: String(host.dropFirst("unix:".count)))
@@ -18,7 +19,7 @@ public struct SocketAddress: BitwiseCopyable, Sendable {
         }
     }
 
-    /// Reads an address and a port in one, `127.0.0.1:9100` or `[::1]:9100`; nil where it is neither.
+    /// Reads an address with a port, `127.0.0.1:9100` or `[::1]:9100`. Returns nil for anything else.
     public init?(hostAndPort text: String) {
         guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]) else {
             return nil
@@ -65,7 +66,7 @@ public struct SocketAddress: BitwiseCopyable, Sendable {
         set(v6)
     }
 
-    /// An address that a resolver returned (getaddrinfo(3)).
+    /// Copies an address that a resolver returned (getaddrinfo(3)).
     public init(copying address: UnsafePointer<sockaddr>, length: socklen_t) {
         withUnsafeMutableBytes(of: &storage) { $0.copyMemory(from: .init(start: address, count: Int(length))) }
         self.length = length
@@ -85,9 +86,9 @@ public struct SocketAddress: BitwiseCopyable, Sendable {
         length = socklen_t(MemoryLayout<Address>.size)
     }
 
-    /// AF_INET, AF_INET6 or AF_UNIX.
+    /// The address family: AF_INET, AF_INET6 or AF_UNIX.
     public var family: Int32 { Int32(storage.ss_family) }
-    /// Whether it is a path and not an address of a network.
+    /// Whether it is the address of a Unix socket.
     public var isUnix: Bool { family == AF_UNIX }
 
     func withSockaddr<Result>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {
@@ -98,8 +99,8 @@ public struct SocketAddress: BitwiseCopyable, Sendable {
         withUnsafeBytes(of: storage) { $0.loadUnaligned(as: Address.self) }
     }
 
-    /// The IP address as one number, that of IPv4 in the form that IPv6 has for it, ::ffff:a.b.c.d (RFC 4291, section
-    /// 2.5.5.2); nil for a Unix socket.
+    /// The IP address as one number; nil for a Unix socket. An IPv4 address has its IPv6 form, ::ffff:a.b.c.d (RFC 4291,
+    /// section 2.5.5.2).
     public var ipNumber: UInt128? {
         switch family {
         case AF_INET: 0xFFFF << 32 | UInt128(UInt32(bigEndian: load(as: sockaddr_in.self).sin_addr.s_addr))
@@ -111,7 +112,7 @@ public struct SocketAddress: BitwiseCopyable, Sendable {
         }
     }
 
-    /// `10.0.0.0` or `2001:db8::` for an address as `ipNumber` has it.
+    /// The text of an IP address in the form of `ipNumber`: `10.0.0.0` or `2001:db8::`.
     public static func text(ofIPNumber number: UInt128) -> String {
         var address = sockaddr_in6()
         withUnsafeMutableBytes(of: &address.sin6_addr) { $0.storeBytes(of: number.bigEndian, as: UInt128.self) }
@@ -121,7 +122,7 @@ public struct SocketAddress: BitwiseCopyable, Sendable {
         return TextBuffer.string { whole.putHost(into: &$0, inBrackets: false) }
     }
 
-    /// The path of a Unix socket; empty for an unnamed one, as clients are.
+    /// The path of a Unix socket, empty where it has no name, as a client's has none; nil for an IP address.
     public var unixPath: String? {
         guard isUnix else { return nil }
         let address = load(as: sockaddr_un.self)
@@ -133,12 +134,12 @@ public struct SocketAddress: BitwiseCopyable, Sendable {
 }
 
 extension SocketAddress {
-    /// The IP address as text, without brackets; a client of IPv4 on a listener for both is shown as what it is.
+    /// The IP address as text, without brackets; nil for a Unix socket. An IPv4 client of an IPv6 listener has its IPv4 address.
     public var host: String? {
         family == AF_INET || family == AF_INET6 ? TextBuffer.string { putHost(into: &$0, inBrackets: false) } : nil
     }
 
-    /// The port; nil for a Unix path.
+    /// The port; nil for a Unix socket.
     public var port: UInt16? {
         switch family {
         case AF_INET: UInt16(bigEndian: load(as: sockaddr_in.self).sin_port)
@@ -152,7 +153,7 @@ extension SocketAddress: CustomStringConvertible {
     /// `127.0.0.1:7400`, `[::1]:7400`, `unix:/path`, or `unix` for an unnamed Unix socket.
     public var description: String { TextBuffer.string { put(into: &$0) } }
 
-    /// Puts the description together; whoever writes it somewhere needs no String.
+    /// Appends the description to `text`, without a String.
     package func put(into text: inout TextBuffer) {
         if let port {
             putHost(into: &text, inBrackets: true)

@@ -9,7 +9,7 @@ public final class ConditionLock<Value>: @unchecked Sendable {
     @usableFromInline let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     @usableFromInline let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
 
-    /// Guards `value`, which nobody else may hold.
+    /// Takes `value`, which no other code may hold.
     @inlinable public init(_ value: Value) {
         self.value = value
         pthread_mutex_init(mutex, nil)
@@ -27,18 +27,18 @@ public final class ConditionLock<Value>: @unchecked Sendable {
         mutex.deallocate()
     }
 
-    /// Runs `body` while no other thread is at the value. It must return soon, and not come back here.
+    /// Runs `body` with exclusive access to the value. `body` must be short, and must not use this lock.
     @inlinable public func withLock<Result>(_ body: (inout Value) -> Result) -> Result {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
         return body(&value)
     }
 
-    /// Wakes every thread that waits, to look again.
+    /// Wakes every waiting thread, so that it calls its `body` again.
     @inlinable public func notify() { pthread_cond_broadcast(condition) }
 
-    /// Waits until `body`, which is asked now and after each `notify`, makes something of the value; nil when `deadline`
-    /// has come before that.
+    /// Waits until `body` returns a result. It is called with exclusive access to the value now, and after each `notify`.
+    /// Returns nil when `deadline` comes first.
     @inlinable public func wait<Result>(until deadline: Instant? = nil, _ body: (inout Value) -> Result?) -> Result? {
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }

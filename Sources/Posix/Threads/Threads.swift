@@ -1,14 +1,15 @@
 import CPosix
 import Glibc
 
-/// What a new thread runs; the box carries the closure through pthread_create(3)'s pointer.
+/// Carries a thread's closure through the pointer of pthread_create(3).
 private final class ThreadBody: Sendable {
     let run: @Sendable () -> Void
     init(_ run: @escaping @Sendable () -> Void) { self.run = run }
 }
 
-/// Starts a detached thread in which every signal is blocked, so that the program's own handlers run elsewhere
-/// (pthread_create(3), pthread_sigmask(3)). `name` is at most 15 bytes.
+/// Starts a detached thread in which every signal is blocked (pthread_create(3), pthread_sigmask(3)).
+///
+/// `name` has up to 15 bytes; tools such as top(1) show it. Throws EAGAIN where the system has no more threads.
 public func startThread(named name: String, _ run: @escaping @Sendable () -> Void) throws(SystemError) {
     let body = Unmanaged.passRetained(
         ThreadBody {
@@ -22,12 +23,14 @@ public func startThread(named name: String, _ run: @escaping @Sendable () -> Voi
     pthread_sigmask(SIG_SETMASK, &all, &before)
     defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
     var thread = pthread_t()
-    let code = pthread_create(
-        &thread, nil,
-        { pointer in
-            Unmanaged<ThreadBody>.fromOpaque(pointer!).takeRetainedValue().run()
-            return nil
-        }, body.toOpaque())
+    let code = returningError(.createThread) {
+        pthread_create(
+            &thread, nil,
+            { pointer in
+                Unmanaged<ThreadBody>.fromOpaque(pointer!).takeRetainedValue().run()
+                return nil
+            }, body.toOpaque())
+    }
     guard code == 0 else {
         body.release()
         throw SystemError("pthread_create", code)
@@ -35,5 +38,5 @@ public func startThread(named name: String, _ run: @escaping @Sendable () -> Voi
     pthread_detach(thread)
 }
 
-/// The calling thread, to be compared with another (pthread_self(3)).
+/// The calling thread, comparable with another (pthread_self(3)).
 public var currentThread: UInt { UInt(pthread_self()) }

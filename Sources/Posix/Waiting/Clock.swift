@@ -2,20 +2,20 @@ import Basics
 import Glibc
 
 extension Instant {
-    /// The monotonic clock, which no one sets (clock_gettime(2), CLOCK_MONOTONIC).
+    /// The instant now on the monotonic clock, which cannot be set (CLOCK_MONOTONIC in clock_gettime(2)).
     public static var now: Instant {
         Instant(sinceStart: .nanoseconds(monotonicNanoseconds()))
     }
 }
 
-/// The same clock in whole nanoseconds, for who reads it a million times a second.
+/// The time on the monotonic clock in nanoseconds, for a loop that reads it a million times a second.
 public func monotonicNanoseconds() -> Int64 {
     var time = timespec()
     clock_gettime(CLOCK_MONOTONIC, &time)
     return Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec)
 }
 
-/// The processor time that this process has used, its own and the kernel's for it (getrusage(2)).
+/// The processor time of this process so far, in user space and in the kernel (getrusage(2)).
 public func processorTime() -> Duration {
     var usage = rusage()
     getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
@@ -23,11 +23,11 @@ public func processorTime() -> Duration {
         + .microseconds(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec)
 }
 
-/// The wall clock, for logs alone.
+/// A time on the wall clock. Only time stamps of the log use it.
 public struct WallTime: Sendable {
     public let year: Int32, month: Int32, day: Int32, hour: Int32, minute: Int32, second: Int32, millisecond: Int32
 
-    /// A time, in whatever place.
+    /// A time by its parts, in any time zone.
     public init(
         year: Int32, month: Int32, day: Int32, hour: Int32, minute: Int32, second: Int32, millisecond: Int32
     ) {
@@ -36,9 +36,9 @@ public struct WallTime: Sendable {
         self.millisecond = millisecond
     }
 
-    /// The time in UTC, so many milliseconds after the start of 1970.
+    /// The time in UTC, `milliseconds` after the start of 1970.
     ///
-    /// Reckoned here: gmtime_r(3) takes a lock and looks for time zones.
+    /// It is computed here, because gmtime_r(3) takes a lock and looks for time zones.
     public init(milliseconds: Int64) {
         let second = WallTime.divide(milliseconds, by: 1000)
         let minute = WallTime.divide(second.whole, by: 60)
@@ -73,7 +73,7 @@ public struct WallTime: Sendable {
         return WallTime(milliseconds: Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000)
     }
 
-    /// The time now where this machine stands (TZ, /etc/localtime).
+    /// The time now in the time zone of this machine (TZ, /etc/localtime).
     public static var local: WallTime {
         var time = sinceEpoch
         var parts = tm()

@@ -1,13 +1,13 @@
 import CPosix
 import Glibc
 
-/// The signals that mean something here (signal(7)).
+/// The signals that this program uses (signal(7)).
 public enum Signal {
     /// Ctrl-C in a terminal.
     public static let interrupt = SIGINT
-    /// A thread calls the loop of its own process. SIGURG does nothing in a process that does not wait for it.
+    /// Wakes the event loop of the same process. SIGURG does nothing in a process that does not wait for it.
     public static let call = SIGURG
-    /// Ends a process at once; it cannot be refused.
+    /// Ends a process at once; no process can refuse it.
     public static let kill = SIGKILL
     /// Asks a process to end at once (Ctrl-\ in a terminal).
     public static let quit = SIGQUIT
@@ -17,43 +17,61 @@ public enum Signal {
     public static let terminate = SIGTERM
     /// Asks a process to open its log anew.
     public static let reopen = SIGUSR1
-    /// A child has ended, or several.
+    /// One child has ended, or several.
     public static let childEnded = SIGCHLD
     /// The limit of processor time is reached.
     public static let processorTimeOver = SIGXCPU
 }
 
-/// Signals as data: blocked, and read from a descriptor in the poll set (signalfd(2)), never handled.
+/// Signals as data: they are blocked and read from a descriptor in the poll set (signalfd(2)). No handler runs.
 public struct SignalDescriptor: ~Copyable {
     private let descriptor: Descriptor
-    /// For poll(2); borrowed.
+    /// The descriptor, for poll(2); borrowed.
     public var number: Int32 { descriptor.number }
 
-    /// Blocks `signals` in this thread and in every process forked from now on, and opens a descriptor for them.
+    /// Blocks `signals` in this thread and in every process that it forks from now on, and opens a descriptor for them.
+    /// Throws EMFILE, ENFILE and ENOMEM.
     public init(_ signals: [Int32]) throws(SystemError) {
         var set = sigset_t()
         sigemptyset(&set)
         for signal in signals { sigaddset(&set, signal) }
         sigprocmask(SIG_BLOCK, &set, nil)
-        let number = cposix_signalfd(&set)
+        let number = calling(.signalfd) { cposix_signalfd(&set) }
         guard number >= 0 else { throw SystemError("signalfd") }
         descriptor = Descriptor(owning: number)
     }
 
-    /// The next signal that waits and the process that it comes from, or nil. Of several that mean the same the system
-    /// keeps one.
+    /// The next pending signal and the process that sent it; nil where none is pending. Of several pending signals of
+    /// one kind the kernel keeps one.
     public func next() -> (signal: Int32, sender: ProcessID)? {
         var sender: ProcessID = 0
-        let signal = retryingInterrupted { cposix_read_signal(number, &sender) }
+        let signal = retryingInterrupted(.read) { cposix_read_signal(number, &sender) }
         return signal < 0 ? nil : (signal, sender)
     }
 }
 
-/// Lets writes to closed pipes fail instead of ending the process (SIGPIPE in signal(7)).
+/// Lets a write to a pipe without a reader fail with EPIPE, in place of ending the process (SIGPIPE in signal(7)).
 public func ignoreBrokenPipes() { signal(SIGPIPE, SIG_IGN) }
 
-/// `SIGKILL` for 9.
+/// The name of a signal: `SIGKILL` for 9.
 public func signalName(_ signal: Int32) -> String {
     guard let name = cposix_signal_name(signal) else { return "signal \(signal)" }
     return "SIG" + String(cString: name)
+}
+
+/// Sends a signal to one process, never to a group (kill(2)). Returns false where it is gone or another user's.
+@discardableResult
+public func sendSignal(_ signal: Int32, to pid: ProcessID) -> Bool {
+    precondition(pid > 0)
+    return calling(.kill) { kill(pid, signal) } == 0
+}
+
+/// Sends a signal to a program and to its process group (kill(2)).
+///
+/// The program must not have been reaped: until then no other process and no other group can have its number.
+public func sendSignal(_ signal: Int32, toGroupOf program: ProcessID) {
+    precondition(program > 1)
+    // One that has left its group for another is still sent the signal itself.
+    kill(-program, signal)
+    kill(program, signal)
 }

@@ -86,7 +86,7 @@ extension ClientBench {
     }
 
     /// The client's answer to a CLOSE of the server: CLOSE(NORMAL), at once.
-    func expectAnsweredClose(of peer: RawPeer, _ code: Code = .normal) throws {
+    func expectAnsweredClose(of peer: RawPeer, _ code: RawCode = .normal) throws {
         try expectClose(of: peer, code, within: .seconds(2)) { frame in
             [.ping, .pong, .request, .cancel].contains(frame.type) ? nil : "expected CLOSE, got \(frame)"
         }

@@ -7,7 +7,7 @@ extension Case<ClientBench> {
         let requirement: String
         let sentence: String
         let frame: RawFrame
-        var code = Code.protocolError
+        var code = RawCode.protocolError
         /// In place of WELCOME, not behind it.
         var isGreeting = false
 
@@ -65,7 +65,7 @@ extension Case<ClientBench> {
             (RawFrame.ping(1), 7, 9), (.pong(1), 19, 21), (.failure(1, .handlerFailed), 7, 521), (.goAway(), 11, 525),
             (.close(), 11, 525), (.welcome(), 35, 1025),
         ].flatMap { (frame: RawFrame, under: UInt32, over: UInt32) in
-            [(under, Code.protocolError), (over, .frameTooLarge), (.max, .frameTooLarge)].map { length, code in
+            [(under, RawCode.protocolError), (over, .frameTooLarge), (.max, .frameTooLarge)].map { length, code in
                 WrongHeader(
                     section: "3.3", requirement: length == .max ? "3.3-4" : "3.3-3",
                     sentence: "A \(frame.type) that says it has \(length) bytes is dropped with \(code) at its header",

@@ -50,9 +50,9 @@ extension Case<ClientBench> {
         let requirement: String
         let sentence: String
         let welcome: RawFrame
-        let code: Code?
+        let code: RawCode?
 
-        init(_ requirement: String, _ sentence: String, _ welcome: RawFrame, _ code: Code? = .protocolError) {
+        init(_ requirement: String, _ sentence: String, _ welcome: RawFrame, _ code: RawCode? = .protocolError) {
             section = String(requirement.prefix { $0 != "-" })
             self.requirement = requirement
             self.sentence = sentence

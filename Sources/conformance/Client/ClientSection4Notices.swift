@@ -44,7 +44,7 @@ extension Case<ClientBench> {
             },
             Case("4.9", "4.9-4", "GOAWAY with a code that is not defined is a GOAWAY") { bench in
                 let (peer, _, _) = try bench.openIdle()
-                try bench.send(.goAway(Code(number: 4711), String(repeating: "x", count: 512)), on: peer)
+                try bench.send(.goAway(RawCode(number: 4711), String(repeating: "x", count: 512)), on: peer)
                 try bench.expectAnsweredClose(of: peer)
             },
             Case("4.11", "4.11-3", "A last_id above every id that was sent is answered with PROTOCOL_ERROR") { bench in
@@ -83,13 +83,13 @@ extension Case<ClientBench> {
         ]
         + [21, 4711, 65535].map { (number: UInt16) in
             Case("4.9", "4.9-4", "FAILURE with the code \(number), which is not defined, is an ending") { bench in
-                try bench.expectFailed(Code(number: number))
+                try bench.expectFailed(RawCode(number: number))
             }
         }
         + [21, 4711, 65535].map { (number: UInt16) in
             Case("4.9", "4.9-4", "CLOSE with the code \(number), which is not defined, is a CLOSE") { bench in
                 let (peer, _, id) = try bench.openIdle()
-                try bench.send(.close(Code(number: number), lastID: id, "who knows"), on: peer)
+                try bench.send(.close(RawCode(number: number), lastID: id, "who knows"), on: peer)
                 try bench.expectAnsweredClose(of: peer)
             }
         }
@@ -97,7 +97,7 @@ extension Case<ClientBench> {
 
 extension ClientBench {
     /// FAILURE with the code ends the request, and nothing else.
-    fileprivate func expectFailed(_ code: Code, _ text: String = "why") throws {
+    fileprivate func expectFailed(_ code: RawCode, _ text: String = "why") throws {
         let (peer, _, id) = try openBusy()
         try send(.failure(id, code, text), .ping(9), on: peer)
         var frame = try next(on: peer)

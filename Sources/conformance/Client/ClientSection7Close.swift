@@ -108,16 +108,16 @@ extension Case<ClientBench> {
                 try bench.expectDrop(of: peer, .protocolError)
             },
         ]
-        + [Code.busy, .shuttingDown, .unauthorized, .unsupportedVersion, .unsupportedOption, .normal].map { code in
+        + [RawCode.busy, .shuttingDown, .unauthorized, .unsupportedVersion, .unsupportedOption, .normal].map { code in
             Case("7.1", "7.1-6", "CLOSE(\(code)) in place of WELCOME is answered with CLOSE(NORMAL)") { bench in
                 let close = RawFrame.close(code, retryAfter: 60_000, "no")
                 try bench.expectRefusal(of: RawFrame.preface + close.bytes, .normal)
             }
         }
         + (0...20).map { (number: UInt16) in
-            Case("7.1", "7.1-6", "CLOSE(\(Code(number: number))) is answered with CLOSE(NORMAL)") { bench in
+            Case("7.1", "7.1-6", "CLOSE(\(RawCode(number: number))) is answered with CLOSE(NORMAL)") { bench in
                 let (peer, _, id) = try bench.openIdle()
-                try bench.send(.close(Code(number: number), lastID: id, retryAfter: 60_000, "bye"), on: peer)
+                try bench.send(.close(RawCode(number: number), lastID: id, retryAfter: 60_000, "bye"), on: peer)
                 try bench.expectAnsweredClose(of: peer)
             }
         } + endings

@@ -6,7 +6,7 @@ extension Case<ClientBench> {
         section9 + [
             Case("8", "8-1", "A client sends no code above 20, whatever code it got") { bench in
                 let (peer, _, id) = try bench.openIdle()
-                try bench.send(.close(Code(number: 4711), lastID: id), on: peer)
+                try bench.send(.close(RawCode(number: 4711), lastID: id), on: peer)
                 let close = try bench.expectClose(of: peer, .normal)
                 bench.expect((close?.code.number ?? 0) <= 20, "a code of at most 20", got: "\(close!)")
             },
@@ -24,7 +24,7 @@ extension Case<ClientBench> {
         ] + section11
 
     /// Frames that break several rules: the first one of the table decides.
-    private static let several: [(String, RawFrame, Code)] = [
+    private static let several: [(String, RawFrame, RawCode)] = [
         ("H1 before H10", RawFrame.ping(1).with { ($0.reserved, $0.claimedLength) = (1, .max) }, .protocolError),
         ("H2 before H10", RawFrame.message([]).with { ($0.flags, $0.claimedLength) = (0x40, .max) }, .protocolError),
         ("H3 before H10", RawFrame.unknown(0xEE, flags: 0).with { $0.claimedLength = .max }, .protocolError),

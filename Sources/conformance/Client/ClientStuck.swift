@@ -55,7 +55,7 @@ extension ClientBench {
     }
 
     /// The drop of a client that has much to send: what its kernel holds comes first, whole frames, then CLOSE.
-    func expectDrop(ofStuck peer: RawPeer, _ code: Code) throws {
+    func expectDrop(ofStuck peer: RawPeer, _ code: RawCode) throws {
         try expectClose(of: peer, code) { frame in
             frame.type == .request || frame.type == .ping || frame.type == .pong
                 ? nil : "expected CLOSE(\(code)), got \(frame)"

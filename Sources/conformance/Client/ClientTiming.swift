@@ -69,7 +69,8 @@ extension ClientBench {
 
     /// How long after `start` CLOSE with the code comes; `meanwhile` is done in each pause until then.
     func timeOfClose(
-        _ code: Code, on peer: RawPeer, since start: Moment, within limit: Duration, each pause: Duration = .seconds(1),
+        _ code: RawCode, on peer: RawPeer, since start: Moment, within limit: Duration,
+        each pause: Duration = .seconds(1),
         meanwhile: () -> Void = {}
     ) throws -> Duration {
         let deadline = SuspendingClock.now + limit

@@ -72,12 +72,12 @@ extension Case<ServerBench> {
             [
                 .of("4.9-4", "CLOSE with the code \(code) is answered with CLOSE(NORMAL)") { bench in
                     let (peer, _) = try bench.open()
-                    try bench.send(.close(Code(number: code)), on: peer)
+                    try bench.send(.close(RawCode(number: code)), on: peer)
                     try bench.expectClose(of: peer, .normal)
                 },
                 .of("4.9-4", "GOAWAY with the code \(code) is answered with CLOSE(NORMAL)") { bench in
                     let (peer, _) = try bench.open()
-                    try bench.send(.goAway(Code(number: code), retryAfter: 5, spread: .max), on: peer)
+                    try bench.send(.goAway(RawCode(number: code), retryAfter: 5, spread: .max), on: peer)
                     try bench.expectClose(of: peer, .normal)
                 },
             ]

@@ -195,7 +195,7 @@ extension Case<ServerBench> {
 
     /// The end of stream behind `frames`, of which `cut` bytes are missing: `answers` and CLOSE with `code` come.
     private static func endOfStream(
-        _ requirement: String, _ place: String, _ frames: [RawFrame], cut: Int = 0, _ code: Code, answers: [UInt32]
+        _ requirement: String, _ place: String, _ frames: [RawFrame], cut: Int = 0, _ code: RawCode, answers: [UInt32]
     ) -> Case {
         .of(requirement, "The end of stream \(place) is answered with the endings, then CLOSE(\(code))") { bench in
             let (peer, _) = try bench.open()

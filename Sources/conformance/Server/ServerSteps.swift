@@ -20,7 +20,7 @@ extension Case<ServerBench> {
 
     /// What breaks a rule on an open connection, and is answered with CLOSE.
     static func drop(
-        _ requirement: String, _ sentence: String, _ bytes: [UInt8], _ code: Code = .protocolError,
+        _ requirement: String, _ sentence: String, _ bytes: [UInt8], _ code: RawCode = .protocolError,
         after opening: [RawFrame] = [], _ hello: RawFrame = .hello()
     ) -> Case {
         .of(requirement, "\(sentence) is answered with CLOSE(\(code))") { bench in
@@ -30,7 +30,7 @@ extension Case<ServerBench> {
 
     /// What breaks a rule before the handshake is done, and is answered with CLOSE in place of WELCOME.
     static func refuse(
-        _ requirement: String, _ sentence: String, _ bytes: [UInt8], _ code: Code = .protocolError
+        _ requirement: String, _ sentence: String, _ bytes: [UInt8], _ code: RawCode = .protocolError
     ) -> Case {
         .of(requirement, "\(sentence) is answered with CLOSE(\(code)) in place of WELCOME") { bench in
             let peer = try bench.connect()
@@ -125,7 +125,7 @@ extension ServerBench {
 
     /// Reads until CLOSE; when it came, and what came before.
     func readToClose(
-        on peer: RawPeer, _ code: Code, within limit: Duration
+        on peer: RawPeer, _ code: RawCode, within limit: Duration
     ) throws -> (at: Moment, frames: [RawFrame], close: Notice?) {
         var before: [RawFrame] = []
         var at = SuspendingClock.now

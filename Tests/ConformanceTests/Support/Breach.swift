@@ -5,14 +5,14 @@ import RawWire
 struct Breach: CustomTestStringConvertible {
     let sentence: String
     let bytes: [UInt8]
-    let code: Code
+    let code: RawCode
     let testDescription: String
 
-    init(_ number: String, _ sentence: String, _ frames: RawFrame..., code: Code = .protocolError) {
+    init(_ number: String, _ sentence: String, _ frames: RawFrame..., code: RawCode = .protocolError) {
         self.init(number, sentence, frames.flatMap(\.bytes), code: code)
     }
 
-    init(_ number: String, _ sentence: String, _ bytes: [UInt8], code: Code = .protocolError) {
+    init(_ number: String, _ sentence: String, _ bytes: [UInt8], code: RawCode = .protocolError) {
         self.sentence = sentence
         self.bytes = bytes
         self.code = code
@@ -34,6 +34,6 @@ struct Breach: CustomTestStringConvertible {
         // 8-2: a person is told what was wrong.
         #expect(close?.text.isEmpty == false && close?.text.count ?? 0 <= 512, sourceLocation: sourceLocation)
         try peer.takeEnd()
-        try server.log.line(with: "closed", "reason=\(code)", "peer=127.0.0.1:\(peer.localPort)")
+        try server.log.line(with: "closed", "reason=\(code)", "peer=127.0.0.1:\(peer.localPort) ")
     }
 }

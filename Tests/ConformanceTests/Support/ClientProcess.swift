@@ -5,12 +5,12 @@ import RawWire
 /// Runs `body` with a raw server and the built `client` that is told to connect to it, and checks afterwards that the
 /// test leaves neither a process nor a descriptor behind.
 func withClient(
-    _ arguments: String..., input: Spawned.Stream = .null, output: Spawned.Stream = .pipe,
+    _ arguments: String..., input: Spawned.Stream = .null, output: Spawned.Stream = .pipe, isNarrow: Bool = false,
     sourceLocation: SourceLocation = #_sourceLocation, _ body: (RawListener, Spawned) throws -> Void
 ) throws {
     let before = OpenDescriptors.count
     do {
-        let listener = try RawListener()
+        let listener = try RawListener(isNarrow: isNarrow)
         let client = try startClient(arguments, port: listener.address.port ?? 0, input: input, output: output)
         try tellingErrors(of: client) { try body(listener, client) }
     }
@@ -42,7 +42,7 @@ func tellingErrors<Value>(of client: Spawned, _ body: () throws -> Value) throws
 extension Spawned {
     /// Waits for the end, which must have this status.
     func expectStatus(
-        _ status: Int32, within limit: Duration = .seconds(5), sourceLocation: SourceLocation = #_sourceLocation
+        _ status: Int32, within limit: Duration = RawPeer.patience, sourceLocation: SourceLocation = #_sourceLocation
     ) throws {
         let exit = try wait(within: limit)
         _ = output.waitForEnd()

@@ -23,8 +23,13 @@ extension Spawned {
     }
 
     /// A prefix that takes the privileges of root away, which limits and permissions do not bind; empty for others.
-    static let unprivileged: [String] =
-        geteuid() == 0 ? ["/usr/bin/setpriv", "--reuid=54321", "--regid=54321", "--clear-groups"] : []
+    static let unprivileged = unprivileged(54321)
+
+    /// The same as a user of its own, for a test that limits how many processes its user may have: those of other tests
+    /// would count (RLIMIT_NPROC in getrlimit(2)).
+    static func unprivileged(_ user: Int) -> [String] {
+        geteuid() == 0 ? ["/usr/bin/setpriv", "--reuid=\(user)", "--regid=\(user)", "--clear-groups"] : []
+    }
 
     /// Whether a command can be started so: where root's files are closed to others it cannot be.
     static let mayDropPrivileges: Bool = {

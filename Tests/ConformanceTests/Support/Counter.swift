@@ -10,7 +10,7 @@ final class Counter: Sendable {
 
     /// Waits until it has come to `goal`.
     func wait(for goal: Int) async {
-        let deadline = SuspendingClock.now + .seconds(5)
+        let deadline = SuspendingClock.now + RawPeer.patience
         while value < goal, SuspendingClock.now < deadline { try? await Task.sleep(for: .milliseconds(2)) }
     }
 }

@@ -5,7 +5,9 @@ import RawWire
 enum ProcessFiles {
     /// The children of `parent`, with zombies.
     static func children(of parent: pid_t) -> [pid_t] {
-        entries("/proc").compactMap { pid_t($0) }.filter { field(4, of: $0) == "\(parent)" }.sorted()
+        entries("/proc/\(parent)/task").flatMap { thread in
+            (text("/proc/\(parent)/task/\(thread)/children") ?? "").split(separator: " ").compactMap { pid_t($0) }
+        }.sorted()
     }
 
     /// R, S, D, T, Z …; nil where there is no such process.

@@ -72,6 +72,14 @@ extension RawPeer {
         return request
     }
 
+    /// Reads until the stream ends, in whatever way and behind whatever comes.
+    func readToEnd(within limit: Duration = patience) throws {
+        let deadline = SuspendingClock.now + limit
+        while ending == nil {
+            guard try read(until: deadline) else { throw Unexpected("the stream did not end within \(limit)") }
+        }
+    }
+
     /// The client leaves: CLOSE(NORMAL, last_id 0), which is answered.
     func seeOff(lastID: UInt32 = 0) throws {
         let close = try takeClose()
@@ -83,7 +91,7 @@ extension RawPeer {
     /// CLOSE with which the client drops this server; it then reads on until this side ends.
     @discardableResult
     func takeDrop(
-        _ code: Code, within limit: Duration = patience, sourceLocation: SourceLocation = #_sourceLocation
+        _ code: RawCode, within limit: Duration = patience, sourceLocation: SourceLocation = #_sourceLocation
     ) throws -> Notice {
         let close = try takeClose(within: limit)
         #expect(close.code == code, "8: \(close)", sourceLocation: sourceLocation)

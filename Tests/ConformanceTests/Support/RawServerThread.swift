@@ -22,8 +22,13 @@ func withRawServer(
 
 /// What `work` returns on a thread that is made for it.
 func onThread<Value: Sendable>(_ work: @escaping @Sendable () throws -> Value) async throws -> Value {
-    try await withCheckedThrowingContinuation { continuation in
-        let job = Unmanaged.passRetained(Job { continuation.resume(with: Result(catching: work)) })
+    // What the thread opens is this test's.
+    let owner = OpenDescriptors.owner
+    return try await withCheckedThrowingContinuation { continuation in
+        let job = Unmanaged.passRetained(
+            Job {
+                OpenDescriptors.$owner.withValue(owner) { continuation.resume(with: Result(catching: work)) }
+            })
         var thread = pthread_t()
         let code = pthread_create(
             &thread, nil,

@@ -2,11 +2,6 @@ import Glibc
 import Testing
 import RawWire
 
-/// The suite of all tests that start a process. They run one after another, because they measure time and count
-/// processes; the tests of other targets may run beside them.
-@Suite(.serialized, .timeLimit(.minutes(1)))
-enum Live {}
-
 /// The built `server`, running.
 final class ServerProcess {
     let process: Spawned
@@ -110,9 +105,18 @@ final class ServerProcess {
 
     var waiting: [pid_t] { children.filter(isWaiting) }
 
-    func waitForWaiting(_ count: Int, within limit: Duration = RawPeer.patience) throws {
-        guard eventually(within: limit, { waiting.count == count }) else {
-            throw Unexpected("expected \(count) waiting children within \(limit), there are \(waiting)")
+    /// Waits until so many children wait, and so many others serve.
+    ///
+    /// A child that has taken a connection is counted as one that waits until it has its new title: who counts those that
+    /// wait alone may count it in place of the one that is not forked yet.
+    func waitForWaiting(_ count: Int, serving: Int? = nil, within limit: Duration = RawPeer.patience) throws {
+        var all: [pid_t] = []
+        let isSo = eventually(within: limit) {
+            all = children
+            return all.count { isWaiting($0) } == count && (serving == nil || all.count == count + (serving ?? 0))
+        }
+        guard isSo else {
+            throw Unexpected("expected \(count) waiting children within \(limit), there are \(waiting) of \(all)")
         }
     }
 

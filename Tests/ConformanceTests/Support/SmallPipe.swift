@@ -9,10 +9,7 @@ final class SmallPipe {
     let capacity: Int
 
     init() throws {
-        var ends: [Int32] = [0, 0]
-        guard pipe(&ends) == 0 else { throw systemError("pipe") }
-        for end in ends { _ = fcntl(OpenDescriptors.add(end), F_SETFD, FD_CLOEXEC) }
-        (readEnd, writeEnd) = (ends[0], ends[1])
+        (readEnd, writeEnd) = try OpenDescriptors.pipe()
         capacity = Int(fcntl(writeEnd, 1031, 4096))  // F_SETPIPE_SZ
     }
 

@@ -27,7 +27,7 @@ final class Terminal {
     }
 
     /// Waits until `part` stands on the screen behind what was waited for before.
-    func wait(for part: String, within limit: Duration = .seconds(5)) throws {
+    func wait(for part: String, within limit: Duration = RawPeer.patience) throws {
         let deadline = SuspendingClock.now + limit
         while true {
             if let range = text.firstRange(of: part) {

@@ -1,23 +1,55 @@
+import Glibc
 import let Posix.isSanitized
+import Synchronization
 import Testing
 import RawWire
 
 /// Judges a promise of the form "between `earliest` and `latest`".
 ///
-/// A sample that is too early is a fault, always. One that is late may be the machine's: it is taken again, up to three
-/// times, and the best one counts.
+/// A sample that is too early is a fault, always. One that is late may be the machine's: it may be as late as this process
+/// was to wake up meanwhile, it is taken again, up to three times, and the best one counts.
 func expectBetween(
     _ earliest: Duration, _ latest: Duration, sourceLocation: SourceLocation = #_sourceLocation,
     _ measure: () throws -> Duration
 ) throws {
     var samples: [Duration] = []
     repeat {
+        let watch = LatenessWatch()
         let sample = try measure()
+        let lateness = watch.end()
         #expect(sample >= earliest, "too early", sourceLocation: sourceLocation)
-        if sample <= latest { return }
+        if sample <= latest + lateness { return }
         samples.append(sample)
     } while samples.count < 3
     Issue.record("never within \(latest): \(samples)", sourceLocation: sourceLocation)
+}
+
+/// Sees how late this machine wakes a process that has slept, at its worst, until it is ended.
+final class LatenessWatch: Sendable {
+    private let worst = Atomic<Int64>(0)
+    private let isOver = Atomic(false)
+
+    init() {
+        let thread = Unmanaged.passRetained(self)
+        var id = pthread_t()
+        let code = pthread_create(
+            &id, nil,
+            {
+                let watch = Unmanaged<LatenessWatch>.fromOpaque($0!).takeRetainedValue()
+                while !watch.isOver.load(ordering: .relaxed) {
+                    let late = machineLateness(over: .milliseconds(5))
+                    watch.worst.max(Int64(late / .nanoseconds(1)), ordering: .relaxed)
+                }
+                return nil
+            }, thread.toOpaque())
+        precondition(code == 0, "pthread_create")
+        pthread_detach(id)
+    }
+
+    func end() -> Duration {
+        isOver.store(true, ordering: .relaxed)
+        return .nanoseconds(worst.load(ordering: .relaxed))
+    }
 }
 
 /// The latest instant of what is promised for `time`: a tenth more, and 50 ms for the way and the machine; ten times as

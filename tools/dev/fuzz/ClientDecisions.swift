@@ -4,7 +4,9 @@ public func fuzzClientDecisions(_ start: UnsafePointer<UInt8>, _ count: Int) -> 
     ClientRun.fuzz(start, count)
 }
 
-extension ClientConnection: Living {}
+extension ClientConnection: Living {
+    mutating func woke(at now: Instant) { resumed(at: now) }
+}
 
 private struct ClientRun: Run {
     var connection: ClientConnection
@@ -46,11 +48,11 @@ private struct ClientRun: Run {
         case 6: write(Int(script.byte()))
         case 7: write(.max)
         case 8: connection.wrote(0, at: now)
-        case 9 where script.byte() < 64: take(connection.ended())
-        case 10 where script.byte() < 32: take(connection.broke("gone"))
+        case 9 where script.byte() < 64: take(connection.streamEnded())
+        case 10 where script.byte() < 32: take(connection.streamBroke("gone"))
         case 11:
             hasLeft = hasLeft || endings == 0
-            connection.leave(at: now)
+            connection.close(at: now)
         case 12, 13:
             let length = Int(script.byte()) * 4
             guard connection.takesRequests, connection.hasRoom(for: length),
@@ -73,10 +75,10 @@ private struct ClientRun: Run {
 
     mutating func judgeAll() {
         var events = 0
-        while let event = connection.judge(at: now) {
+        while let event = connection.enforceDeadlines(at: now) {
             take(event)
             events += 1
-            require(events < 4, "judge has no end")
+            require(events < 4, "enforceDeadlines has no end")
         }
     }
 
@@ -101,7 +103,7 @@ private struct ClientRun: Run {
     /// A server that says no more is left, or dropped.
     mutating func prepareEnd() {
         guard leavesAtEnd, endings == 0 else { return }
-        connection.leave(at: now)
+        connection.close(at: now)
         hasLeft = true
     }
 

@@ -4,9 +4,7 @@ public func fuzzServerDecisions(_ start: UnsafePointer<UInt8>, _ count: Int) -> 
     ServerRun.fuzz(start, count)
 }
 
-extension ServerConnection: Living {
-    var isOver: Bool { departure?.isOver ?? false }
-}
+extension ServerConnection: Living {}
 
 private struct ServerRun: Run {
     var connection: ServerConnection
@@ -81,10 +79,10 @@ private struct ServerRun: Run {
         case ..<64: connection.terminate(goAway, retryAfter: 700, at: now)
         case ..<80:
             connection.kick(at: now)
-            require(connection.departure != nil, "a client that was kicked is kept")
+            require(connection.isClosing, "a client that was kicked is kept")
         case ..<96: connection.quit(goAway, retryAfter: 700, at: now)
         case ..<112: connection.sendAway(goAway)
-        case ..<128: connection.stop(Violation(.handlerFailed, "no more"))
+        case ..<128: connection.stop(CloseCause(.handlerFailed, "no more"))
         case ..<160:
             guard let id = pending.last else { break }
             send(Int(script.byte()) / 2, of: id, isLast: false)
@@ -121,7 +119,7 @@ private struct ServerRun: Run {
         case .opened(let hello): judge = Judge(from: .server, isShort: hello.short)
         case .request(let id, let bytes):
             require(given.insert(id).inserted, "request \(id) came twice")
-            require(connection.departure == nil, "request \(id) comes behind CLOSE")
+            require(!connection.isClosing, "request \(id) comes behind CLOSE")
             pending.append(id)
             if answersAtOnce { answer(id, bytes.count) }
             return
@@ -160,7 +158,7 @@ private struct ServerRun: Run {
 
     /// Each request is answered.
     mutating func prepareEnd() {
-        mayForget = connection.departure != nil
+        mayForget = connection.isClosing
         repeat {
             if let id = pending.first { answer(id, 3) } else { handlerReturns() }
             serve()

@@ -2,11 +2,12 @@ import Basics
 import Framing
 import Liveness
 
-/// One connection, from the preface to its last byte, without a socket or a clock (Protocol.md, sections 3 to 9).
+/// The client's side of one connection, from the preface to the last byte (Protocol.md, sections 3 to 9). It is a value
+/// without a socket or a clock.
 ///
-/// A step of the loop: `woke`, then `heard` and `next` until nil for each stretch of bytes that was read, then `judge`
-/// until nil, then `outbox.unsent` to the kernel and `wrote`, and sleep until `deadline`. Every event that ends the
-/// connection is `ended`, once; from then on only CLOSE and what the server still sends are seen off.
+/// The driver takes the same steps in each turn: `resumed`; `heard` and then `next` until nil for each buffer of bytes;
+/// `enforceDeadlines` until nil; a write of `outbox.unsent` and `wrote`. Then it sleeps until `deadline`. The event that
+/// ends the connection is `ended`, once. After it only CLOSE is sent, and input is discarded.
 struct ClientConnection: Sendable {
     enum Event: Equatable, Sendable {
         case welcomed(Welcome)
@@ -19,34 +20,25 @@ struct ClientConnection: Sendable {
         case ended(ConnectionError)
     }
 
-    /// What can be promised about a request without an answer when its connection has ended.
-    enum Fate: Equatable, Sendable {
-        case notSent, refused, unknown
-    }
-
-    /// A request sent by a client that has not seen WELCOME is at most this long (section 6, 6-8).
+    /// The longest request before WELCOME, in bytes (section 6, 6-8).
     static let mostEarly = 16384
-    /// The sender's own bucket for CANCELs; the rest of the receiver's is left to PINGs and to jitter (section 5.10).
+    /// The capacity of the bucket for CANCELs. PINGs and jitter have the rest of the receiver's bucket (section 5.10).
     private static let cancelsAtOnce = 12
 
     let hello: Hello
     private(set) var welcome: Welcome?
     private(set) var goAway: GoAway?
     private(set) var outbox = Outbox()
-    private(set) var unansweredBytes = 0
     private var decoder: FrameDecoder
     private var assembler = MessageAssembler()
-    private var liveness: ClientHeartbeat
-    /// The length of each request of which the ending has not come, cancelled ones among them.
-    private var unanswered: [UInt32: Int] = [:]
-    private var lastID: UInt32 = 0
-    /// The response of which some chunks have come.
+    private var heartbeat: ClientHeartbeat
+    private var requests = InFlightRequests()
+    /// The response that has begun and not ended.
     private var openResponse: UInt32?
     private var cancels: TokenBucket?
-    /// CANCELs that the bucket does not pay for yet.
+    /// CANCELs that wait for a token.
     private var heldCancels: [UInt32] = []
-    private var departure: LingeringClose?
-    private var fates: [UInt32: Fate] = [:]
+    private var lingeringClose: LingeringClose?
 
     init(
         _ hello: Hello, connectedAt now: Instant, handshakeTimeout: Duration,
@@ -55,51 +47,51 @@ struct ClientConnection: Sendable {
         self.hello = hello
         decoder = FrameDecoder(
             from: .server, maxFrame: hello.maxFrame, maxMessage: hello.maxMessage, isShort: hello.short)
-        liveness = ClientHeartbeat(connectedAt: now, handshakeTimeout: handshakeTimeout, random: random)
+        heartbeat = ClientHeartbeat(connectedAt: now, handshakeTimeout: handshakeTimeout, random: random)
         outbox.greet(hello)
     }
 
-    // MARK: What the program wants
+    // MARK: Requests and messages
 
-    /// Requests without an ending.
-    var unansweredCount: Int { unanswered.count }
+    /// The number of requests without an ending.
+    var unansweredCount: Int { requests.count }
+    /// The sum of their lengths.
+    var unansweredBytes: Int { requests.bytes }
 
-    /// Whether new requests may be begun on this connection at all.
-    var takesRequests: Bool { departure == nil && goAway == nil && lastID < (hello.short ? 1 : .max) }
+    /// Whether new requests may begin on this connection.
+    var takesRequests: Bool { lingeringClose == nil && goAway == nil && requests.lastID < (hello.short ? 1 : .max) }
 
-    /// Whether the server has room for one more request of `length` bytes (section 4.2). A lone request always goes:
-    /// a limit under max_message would else hold it back for ever.
+    /// Whether the server has room for one more request of `length` bytes (section 4.2). There is always room for a single
+    /// request: a max_queued below max_message would otherwise block it for ever.
     func hasRoom(for length: Int) -> Bool {
-        guard let welcome, !unanswered.isEmpty else { return true }
-        return unanswered.count < welcome.maxInFlight && unansweredBytes + length <= Int(welcome.maxQueued)
+        guard let welcome, !requests.isEmpty else { return true }
+        return requests.count < welcome.maxInFlight && requests.bytes + length <= Int(welcome.maxQueued)
     }
 
-    /// Sends a request; the caller has asked `takesRequests` and `hasRoom`. Returns its id.
+    /// Queues a request and returns its id. `takesRequests` and `hasRoom` must hold.
     mutating func request(_ message: [UInt8]) -> UInt32 {
-        lastID += 1
-        unanswered[lastID] = message.count
-        unansweredBytes += message.count
-        outbox.send(.request, id: lastID, message[...], cost: message.count)
-        return lastID
+        let id = requests.add(message.count)
+        outbox.send(.request, id: id, message[...], cost: message.count)
+        return id
     }
 
-    /// Sends a one-way message. An empty one is paid for like a CANCEL; false where it must wait.
+    /// Queues a one-way message. An empty one costs a token, as a CANCEL does; false where none is left.
     mutating func send(_ message: [UInt8], at now: Instant) -> Bool {
         if message.isEmpty, cancels?.spend(at: now) == false { return false }
         outbox.send(.message, message[...], cost: message.count)
         return true
     }
 
-    /// When the bucket pays for the next CANCEL or empty message.
+    /// The instant of the next token for a CANCEL or an empty message.
     func nextToken(at now: Instant) -> Instant { cancels?.nextToken(at: now) ?? now }
 
-    /// Gives up the request `id`: takes it back where nothing of it was sent (true), else sends CANCEL, now or when the
-    /// bucket pays for it. A cancelled request counts until its ending comes.
+    /// Cancels the request `id`. Returns true where no byte of it was sent, so that it is withdrawn. Otherwise CANCEL is sent
+    /// when there is a token, and the request counts until its ending arrives.
     mutating func cancel(_ id: UInt32, at now: Instant) -> Bool {
-        guard unanswered[id] != nil, departure == nil else { return false }
+        guard requests.contains(id), lingeringClose == nil else { return false }
         if outbox.withdraw(id) {
-            // With it the last byte may be gone that the kernel would not take.
-            liveness.wrote(any: false, waiting: !outbox.isEmpty, at: now)
+            // It may have held the last byte that the kernel had not accepted.
+            heartbeat.wrote(any: false, waiting: !outbox.isEmpty, at: now)
             forget(id)
             return true
         }
@@ -116,45 +108,45 @@ struct ClientConnection: Sendable {
     }
 
     private mutating func forget(_ id: UInt32) {
-        if let length = unanswered.removeValue(forKey: id) { unansweredBytes -= length }
+        requests.remove(id)
         heldCancels.removeAll { $0 == id }
     }
 
-    /// Ends the connection in order: CLOSE(NORMAL) behind what is queued.
-    mutating func leave(at now: Instant) {
-        guard departure == nil else { return }
-        decideFates(lastID: nil)
-        depart(.orderly(peerIsDone: false))
+    /// Closes the connection in order: CLOSE(NORMAL) follows what is queued (section 7.1).
+    mutating func close(at now: Instant) {
+        guard lingeringClose == nil else { return }
+        startClosing(.orderly(peerIsDone: false))
         outbox.close(Close(.normal))
     }
 
     // MARK: Time
 
-    /// The loop runs again, perhaps long after `deadline`.
-    mutating func woke(at now: Instant) { liveness.woke(at: now) }
+    /// The event loop runs again, perhaps long after `deadline`.
+    mutating func resumed(at now: Instant) { heartbeat.woke(at: now) }
 
     var deadline: Instant? {
-        guard let departure else {
-            return earlier(liveness.deadline, heldCancels.isEmpty ? nil : cancels?.nextToken(at: .distantPast))
+        guard let lingeringClose else {
+            return earlier(heartbeat.deadline, heldCancels.isEmpty ? nil : cancels?.nextToken(at: .distantPast))
         }
-        // While the last words of an orderly end are written, slow reading is judged; a drop has its own deadline alone.
-        return departure.isFlushing ? departure.deadline ?? liveness.deadline : departure.deadline
+        // An orderly close has the deadline of a slow reader until CLOSE is written; a drop has a deadline of its own.
+        return lingeringClose.isFlushing ? lingeringClose.deadline ?? heartbeat.deadline : lingeringClose.deadline
     }
 
-    /// Does what is due at `now`; to be called until it returns nil.
-    mutating func judge(at now: Instant) -> Event? {
-        guard departure == nil else {
-            departure?.woke(at: now)
-            // A server that does not read what is left for it is not waited for, nor one that has not even said WELCOME
-            // in time; a drop has a time of its own.
-            if let departure, departure.isFlushing, departure.deadline == nil, case .drop = liveness.verdict(at: now) {
-                self.departure?.giveUp()
+    /// Does what is due at `now`. Call it until it returns nil.
+    mutating func enforceDeadlines(at now: Instant) -> Event? {
+        guard lingeringClose == nil else {
+            lingeringClose?.woke(at: now)
+            // An orderly close ends early where the server reads too slowly, or its WELCOME is late.
+            if let lingeringClose, lingeringClose.isFlushing, lingeringClose.deadline == nil,
+                case .drop = heartbeat.verdict(at: now)
+            {
+                self.lingeringClose?.giveUp()
             }
             return nil
         }
         sendHeldCancels(at: now)
         while true {
-            switch liveness.verdict(at: now) {
+            switch heartbeat.verdict(at: now) {
             case .fine: return nil
             case .ping(let nonce): outbox.ping(nonce)
             case .beatLate: return .beatLate
@@ -165,35 +157,35 @@ struct ClientConnection: Sendable {
 
     // MARK: Bytes out
 
-    /// The kernel took `count` bytes of `outbox.unsent`; 0 where it would have blocked.
+    /// Notes that the kernel accepted `count` bytes of `outbox.unsent`; 0 where the write would have blocked.
     mutating func wrote(_ count: Int, at now: Instant) {
         if count > 0 { outbox.wrote(count) }
-        liveness.wrote(any: count > 0, waiting: !outbox.isEmpty, at: now)
-        if outbox.isEmpty { departure?.flushed(at: now) }
+        heartbeat.wrote(any: count > 0, waiting: !outbox.isEmpty, at: now)
+        if outbox.isEmpty { lingeringClose?.flushed(at: now) }
     }
 
-    /// Whether CLOSE is written, so that the writing side is to be shut down.
-    var hasSaidAll: Bool { departure.map { outbox.isClosed && !$0.isFlushing } ?? false }
-    /// Whether the socket is to be closed.
-    var isOver: Bool { departure?.isOver ?? false }
+    /// Whether CLOSE is written, so that the driver has to shut down the writing side.
+    var hasSentClose: Bool { lingeringClose.map { outbox.isClosed && !$0.isFlushing } ?? false }
+    /// Whether the driver has to close the socket.
+    var isOver: Bool { lingeringClose?.isOver ?? false }
 
     // MARK: Bytes in
 
-    /// Bytes arrived.
-    mutating func heard(at now: Instant) { liveness.heard(at: now) }
+    /// Notes that bytes arrived.
+    mutating func heard(at now: Instant) { heartbeat.heard(at: now) }
 
-    /// The next event in the first `count` of `bytes` from `offset` on, which moves behind what was read; nil when all
-    /// of it was.
+    /// The next event in the first `count` of `bytes`, read from `offset` on. It advances `offset`, and returns nil when all
+    /// bytes are read.
     mutating func next(in bytes: [UInt8], upTo count: Int, at offset: inout Int, now: Instant) -> Event? {
         do {
-            while departure == nil {
+            while lingeringClose == nil {
                 guard let frame = try decoder.next(in: bytes.span.extracting(0..<count), at: &offset) else {
-                    liveness.frame(decoder.framesBegun, unfinishedLength: decoder.unfinishedLength, at: now)
+                    heartbeat.frame(decoder.framesBegun, unfinishedLength: decoder.unfinishedLength, at: now)
                     return nil
                 }
                 if let event = try handle(frame, of: bytes, at: now) { return event }
             }
-            // After its own CLOSE this side reads on only so that no reset eats the reason (section 7.5).
+            // After its own CLOSE this side reads on only because a reset would destroy the reason (section 7.5).
             offset = count
             return nil
         } catch {
@@ -205,19 +197,19 @@ struct ClientConnection: Sendable {
         switch frame {
         case .welcome(let welcome):
             try welcome.check(against: hello)
-            let heartbeat = Heartbeat(welcome)
+            let terms = Heartbeat(welcome)
             self.welcome = welcome
             outbox.setMaxFrame(welcome.maxFrame)
-            liveness.welcomed(heartbeat, at: now)
-            cancels = TokenBucket(heartbeat, capacity: ClientConnection.cancelsAtOnce)
+            heartbeat.welcomed(terms, at: now)
+            cancels = TokenBucket(terms, capacity: ClientConnection.cancelsAtOnce)
             return .welcomed(welcome)
         case .ping(let nonce):
-            try liveness.pay(at: now)
+            try heartbeat.pay(at: now)
             outbox.answer(with: Pong(nonce: nonce))
             return nil
         case .pong(let pong):
-            try liveness.ponged(pong.nonce, at: now)
-            return liveness.roundTrip.map { .roundTrip($0) }
+            try heartbeat.ponged(pong.nonce, at: now)
+            return heartbeat.roundTrip.map { .roundTrip($0) }
         case .part(let part):
             return try handle(part, of: bytes, at: now)
         case .failure(let id, let failure):
@@ -226,7 +218,7 @@ struct ClientConnection: Sendable {
                 openResponse = nil
                 assembler.abandon()
             }
-            // What is left of it would be sent in vain; CANCEL says that it does not come (section 4.8).
+            // The rest of the request would be useless; CANCEL ends it (section 4.8).
             if outbox.isUnfinished(id), cancels?.spend(at: now) == true { outbox.cancel(id) }
             forget(id)
             return .failure(id: id, failure)
@@ -242,7 +234,7 @@ struct ClientConnection: Sendable {
 
     private mutating func handle(_ part: MessagePart, of bytes: [UInt8], at now: Instant) throws(Violation) -> Event? {
         if part.type == .message {
-            if part.isFirst, part.isLast, part.range.isEmpty { try liveness.pay(at: now) }
+            if part.isFirst, part.isLast, part.range.isEmpty { try heartbeat.pay(at: now) }
             return assembler.add(part, of: bytes).map { .message(Array($0)) }
         }
         if part.isFirst {
@@ -250,7 +242,7 @@ struct ClientConnection: Sendable {
             guard !outbox.isComing(part.id) else {
                 throw Violation(.protocolError, "a response to request \(part.id), of which the last chunk is not sent")
             }
-            liveness.responded(at: now)
+            heartbeat.responded(at: now)
         }
         openResponse = part.isLast ? nil : part.id
         guard let answer = assembler.add(part, of: bytes) else { return nil }
@@ -259,7 +251,7 @@ struct ClientConnection: Sendable {
     }
 
     private func requireUnanswered(_ id: UInt32) throws(Violation) {
-        guard unanswered[id] != nil else {
+        guard requests.contains(id) else {
             throw Violation(.protocolError, "an answer to request \(id), which waits for none")
         }
     }
@@ -267,68 +259,59 @@ struct ClientConnection: Sendable {
     // MARK: The end
 
     private mutating func closed(_ close: Close, at now: Instant) throws(Violation) -> Event {
-        guard close.lastID <= lastID else {
+        guard close.lastID <= requests.lastID else {
             throw Violation(.protocolError, "CLOSE names request \(close.lastID), which was never sent")
         }
-        decideFates(lastID: close.lastID)
         if hello.short {
-            // The server's end of stream is on its way behind its CLOSE. Who ends first keeps TIME_WAIT, so it is
-            // waited for, as long as that is still at once.
+            // The server's end of stream follows its CLOSE. The side that ends first keeps TIME_WAIT, so this side waits a
+            // moment for it.
             let slack = welcome.map { .milliseconds($0.deadAfter) / 10 } ?? Duration.milliseconds(100)
-            depart(.silent(until: now + min(slack, LingeringClose.linger)))
-            if !outbox.isEmpty { departure?.giveUp() }
+            startClosing(.silent(until: now + min(slack, LingeringClose.linger)), lastID: close.lastID)
+            if !outbox.isEmpty { lingeringClose?.giveUp() }
         } else {
-            depart(.drop(at: now, peerIsDone: true))
+            startClosing(.drop(at: now, peerIsDone: true), lastID: close.lastID)
             outbox.cutOff(Close(.normal))
         }
         return .ended(ConnectionError(close))
     }
 
-    /// The server's stream ended.
-    mutating func ended() -> Event? {
-        guard departure == nil else {
-            departure?.peerEnded()
+    /// The server has ended its stream.
+    mutating func streamEnded() -> Event? {
+        guard lingeringClose == nil else {
+            lingeringClose?.peerEnded()
             return nil
         }
-        return broke(
+        return streamBroke(
             welcome == nil
                 ? "the server closed the connection during the handshake"
                 : "the server closed the connection without saying why")
     }
 
-    /// The connection can be neither read nor written any more.
-    mutating func broke(_ text: String) -> Event? {
-        let wasDeparting = departure != nil
-        if !wasDeparting {
-            decideFates(lastID: nil)
-            depart(.orderly(peerIsDone: true))
-        }
-        departure?.giveUp()
-        return wasDeparting ? nil : .ended(ConnectionError(.broken, text))
+    /// The transport has failed with `text`.
+    mutating func streamBroke(_ text: String) -> Event? {
+        let wasClosing = lingeringClose != nil
+        if !wasClosing { startClosing(.orderly(peerIsDone: true)) }
+        lingeringClose?.giveUp()
+        return wasClosing ? nil : .ended(ConnectionError(.broken, text))
     }
 
-    private mutating func depart(_ departure: LingeringClose) {
-        self.departure = departure
-        liveness.ended()
+    /// Ends the use of the connection. The caller changes the outbox only afterwards: fates depend on what is unsent.
+    ///
+    /// `lastID` is last_id of the server's CLOSE; nil where the server sent none.
+    private mutating func startClosing(_ close: LingeringClose, lastID: UInt32? = nil) {
+        requests.decideFates(outbox, closeLastID: lastID)
+        lingeringClose = close
+        heartbeat.ended()
     }
 
     private mutating func drop(_ violation: Violation, at now: Instant) -> Event {
-        decideFates(lastID: nil)
+        startClosing(.drop(at: now, peerIsDone: false))
         outbox.cutOff(Close(violation.code, violation.text))
-        depart(.drop(at: now, peerIsDone: false))
         return .ended(ConnectionError(violation))
     }
 
-    /// What can be promised of the requests without an ending; before the outbox forgets what it has not sent.
-    private mutating func decideFates(lastID: UInt32?) {
-        for id in unanswered.keys {
-            let isRefused = lastID.map { id > $0 } ?? false
-            fates[id] = outbox.isUntouched(id) ? .notSent : isRefused ? .refused : .unknown
-        }
-    }
-
     /// The fate of the request `id`, which had no ending when the connection ended.
-    func fate(of id: UInt32) -> Fate { fates[id] ?? .unknown }
+    func fate(of id: UInt32) -> InFlightRequests.Fate { requests.fate(of: id) }
 }
 
 extension Instant {

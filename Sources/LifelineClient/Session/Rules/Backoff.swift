@@ -1,37 +1,41 @@
 /// How a lost connection is opened again: exponential backoff with full jitter.
 ///
-/// The n-th attempt in a row waits random(0...min(cap, base x 2^n)), so that clients that lost one server do not come
-/// back together; what the server asked for (retry_after, and a random part of spread) comes on top. The count starts
-/// anew only after a connection that lasted, so that a server which accepts and drops is not hammered (Protocol.md,
-/// section 7.7).
+/// Attempt n in a row, from 0, waits a random time up to min(cap, base x 2^n), so that clients of a failed server do not
+/// return together. The server's retry_after and a random part of its spread are added. The count restarts only after a
+/// stable connection, so that a server which accepts and drops is not flooded (Protocol.md, section 7.7).
 public struct ReconnectPolicy: Hashable, Sendable {
-    /// The longest first wait.
+    /// The longest wait before the first attempt.
     public var base: Duration
-    /// The longest wait of all.
+    /// The longest wait before any attempt, without the server's part.
     public var cap: Duration
-    /// How many attempts in a row may fail before the connection is given up; nil for no limit, 0 for none at all.
+    /// The number of failed attempts in a row that close the connection for good. Nil sets no limit; 0 allows no attempt.
     public var attempts: Int?
 
-    /// The defaults wait up to 100 ms at first and up to 30 s in the end, and never give up.
+    /// Creates a policy. The defaults wait up to 100 ms at first and up to 30 s later, without a limit of attempts.
+    ///
+    /// - Parameters:
+    ///   - base: The longest wait before the first attempt.
+    ///   - cap: The longest wait before any attempt.
+    ///   - attempts: The number of failed attempts in a row that close the connection for good.
     public init(base: Duration = .milliseconds(100), cap: Duration = .seconds(30), attempts: Int? = nil) {
         self.base = base
         self.cap = cap
         self.attempts = attempts
     }
 
-    /// A lost connection stays lost.
+    /// The policy that never connects again.
     public static let never = ReconnectPolicy(attempts: 0)
 }
 
-/// The attempts in a row under a policy.
+/// The count of attempts in a row, and the wait before the next one.
 struct Backoff: Sendable {
     private let policy: ReconnectPolicy
-    /// Attempts since the last connection that lasted.
+    /// Attempts since the last stable connection.
     private(set) var attempt = 0
 
     init(_ policy: ReconnectPolicy) { self.policy = policy }
 
-    /// A connection shorter than this does not reset the count.
+    /// The age from which a connection counts as stable.
     static func stable(_ deadAfter: Duration) -> Duration { max(.seconds(10), deadAfter) }
 
     mutating func reset() { attempt = 0 }

@@ -1,8 +1,8 @@
 import Basics
 
-/// What a caller waits for: an answer, or that a one-way message was taken.
+/// A request or a one-way message whose caller waits.
 struct Call: Sendable {
-    /// Numbers rise in the order in which calls are made.
+    /// The number of a call. Later calls have higher numbers.
     typealias ID = UInt64
 
     enum Kind: Equatable, Sendable {
@@ -15,7 +15,7 @@ struct Call: Sendable {
     let deadline: Instant?
     /// The id on the connection; nil while the call waits for a connection or for room on it.
     fileprivate(set) var wireID: UInt32?
-    /// The last refusal: it is why the call waits again.
+    /// The last refusal by the server, where the call waits again after one.
     fileprivate(set) var refusal: RequestError.Reason?
 
     init(_ kind: Kind, _ bytes: [UInt8], deadline: Instant?) {
@@ -25,8 +25,8 @@ struct Call: Sendable {
     }
 }
 
-/// The calls of a session that have not ended, by number, by id on the connection, by deadline, and in the order in
-/// which those that wait are to be sent.
+/// The calls of a session that have not ended. It finds them by number, by id on the connection, and by deadline, and
+/// queues those that wait in the order of their numbers.
 struct PendingCalls: Sendable {
     private struct Timeout: Comparable, Sendable {
         let at: Instant
@@ -36,19 +36,19 @@ struct PendingCalls: Sendable {
 
     private var calls: [Call.ID: Call] = [:]
     private var onWire: [UInt32: Call.ID] = [:]
-    /// Requests and messages that wait; one that is no longer in `calls` counts no more.
+    /// The queues of waiting requests and messages. An entry without a call in `calls` is stale.
     private var requests = Heap<Call.ID>()
     private var messages = Heap<Call.ID>()
     private var timeouts = Heap<Timeout>()
 
     var isEmpty: Bool { calls.isEmpty }
-    /// Whether requests are on the connection that callers wait for.
+    /// Whether requests are in flight.
     var areInFlight: Bool { !onWire.isEmpty }
-    /// Whether requests may wait; one that was given up may be taken for one.
+    /// Whether requests may wait; a stale entry counts too.
     var haveRequests: Bool { requests.first != nil }
-    /// Whether messages may wait.
+    /// Whether messages may wait; a stale entry counts too.
     var haveMessages: Bool { messages.first != nil }
-    /// The next deadline, or that of a call that has ended.
+    /// The next deadline; it may be that of a call that has ended.
     var nextTimeout: Instant? { timeouts.first?.at }
 
     subscript(id: Call.ID) -> Call? { calls[id] }
@@ -59,10 +59,10 @@ struct PendingCalls: Sendable {
             timeouts.prune(live: calls.count) { calls[$0.call] != nil }
             timeouts.insert(Timeout(at: deadline, call: id))
         }
-        wait(id, call.kind)
+        enqueue(id, call.kind)
     }
 
-    private mutating func wait(_ id: Call.ID, _ kind: Call.Kind) {
+    private mutating func enqueue(_ id: Call.ID, _ kind: Call.Kind) {
         if kind == .message {
             messages.prune(live: calls.count) { calls[$0] != nil }
             messages.insert(id)
@@ -72,10 +72,10 @@ struct PendingCalls: Sendable {
         }
     }
 
-    /// The request that is to be sent next.
+    /// The next request to send.
     mutating func firstRequest() -> (id: Call.ID, call: Call)? { PendingCalls.first(of: &requests, in: calls) }
 
-    /// The message that is to be sent next.
+    /// The next message to send.
     mutating func firstMessage() -> (id: Call.ID, call: Call)? { PendingCalls.first(of: &messages, in: calls) }
 
     private static func first(
@@ -88,7 +88,7 @@ struct PendingCalls: Sendable {
         return nil
     }
 
-    /// The first request is on the connection as `wireID`.
+    /// Notes that the first request was sent with the id `wireID`.
     mutating func firstRequestSent(as wireID: UInt32) {
         guard let id = requests.first else { return }
         requests.removeFirst()
@@ -96,31 +96,31 @@ struct PendingCalls: Sendable {
         onWire[wireID] = id
     }
 
-    /// The request `wireID` has its ending; nil where nobody waits for it any more.
+    /// Notes that the request `wireID` has ended. Returns its call; nil where no caller waits.
     mutating func ended(_ wireID: UInt32) -> Call.ID? { onWire.removeValue(forKey: wireID) }
 
-    /// The connection is gone: the requests that were on it, in their order.
+    /// Removes the requests in flight from the connection, which is lost, and returns them in their order.
     mutating func takeInFlight() -> [(wireID: UInt32, id: Call.ID)] {
         defer { onWire.removeAll() }
         return onWire.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
     }
 
-    /// A call that was on the connection waits again, in the place that its number gives it.
-    mutating func putBack(_ id: Call.ID, because refusal: RequestError.Reason?) {
+    /// Queues a call again that was in flight, in the place of its number.
+    mutating func requeue(_ id: Call.ID, because refusal: RequestError.Reason?) {
         guard let call = calls[id] else { return }
         calls[id]?.wireID = nil
         if let refusal { calls[id]?.refusal = refusal }
-        wait(id, call.kind)
+        enqueue(id, call.kind)
     }
 
-    /// Nobody waits for the call any more; false where that was so already.
+    /// Removes a call; false where it had ended before.
     mutating func remove(_ id: Call.ID) -> Bool {
         guard let call = calls.removeValue(forKey: id) else { return false }
         if let wireID = call.wireID { onWire[wireID] = nil }
         return true
     }
 
-    /// A call of which the deadline has come.
+    /// A call whose deadline has passed.
     mutating func nextExpired(at now: Instant) -> Call.ID? {
         while let timeout = timeouts.first, timeout.at <= now {
             timeouts.removeFirst()
@@ -129,7 +129,7 @@ struct PendingCalls: Sendable {
         return nil
     }
 
-    /// The calls that are not on the connection, in their order.
+    /// The calls that are not in flight, in their order.
     var waiting: [(id: Call.ID, call: Call)] {
         calls.filter { $0.value.wireID == nil }.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
     }

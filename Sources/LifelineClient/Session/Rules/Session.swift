@@ -2,17 +2,17 @@ import Basics
 import Framing
 import Liveness
 
-/// One program's tie to one server: a connection after another, and the requests that outlive each of them, without a
-/// socket or a clock.
+/// A program's relation to one server: a sequence of connections, and the calls that outlive each of them. It is a value
+/// without a socket or a clock.
 ///
-/// The story of a session: dial until there is a socket, greet until WELCOME, be open until the connection ends, then
-/// wait and dial again, or be closed for good. A short session is the same with one request.
+/// A session dials until it has a socket, greets until WELCOME, and is open until the connection ends. Then it waits and
+/// dials again, or is closed for good. A short session does the same with one request.
 ///
-/// The loop carries out each `nextOutput`, reports what came of it, and sleeps until `nextDeadline`. Calls wait here in
-/// the order of their numbers while there is no connection, or no room on it.
+/// The driver performs each `nextOutput`, reports the result, and sleeps until `nextDeadline`. Calls wait in the order of
+/// their numbers while there is no connection, or no room on it.
 struct Session: Sendable {
     enum Phase: Equatable, Sendable {
-        /// Finding the host and connecting, until the instant at most.
+        /// Looking up the host and connecting, until the instant at most.
         case dialing(until: Instant)
         /// The preface and HELLO are sent.
         case greeting
@@ -24,37 +24,38 @@ struct Session: Sendable {
     enum Output: Sendable {
         case dial
         case stopDialing
-        /// `departing` holds a connection that is only to be seen off.
-        case depart
+        /// Close the connection that `takeReleased` returns.
+        case releaseConnection
         case finish(Call.ID, Result<[UInt8], RequestError>)
         case message([UInt8])
         case event(ConnectionEvent)
     }
 
-    /// How long nothing is sent after the server refused a request for want of room.
-    private static let refusalPause = Duration.milliseconds(50)
+    /// The pause after the server has refused a request, where its retry_after is shorter.
+    static let refusalPause = Duration.milliseconds(50)
 
-    private let hello: Hello
+    let hello: Hello
     private let connectTimeout: Duration
     private let random: @Sendable () -> Double
     private var backoff: Backoff
     private(set) var phase: Phase
-    private(set) var connection: ClientConnection?
-    private(set) var departing: ClientConnection?
-    /// When the program's patience ends: until the first WELCOME, and always in a short session.
+    var connection: ClientConnection?
+    private(set) var released: ClientConnection?
+    /// The end of connectTimeout: until the first WELCOME in a long session, and always in a short one.
     private var firstDeadline: Instant?
     private var hasBeenOpen = false
-    /// From when on the connection counts as one that lasted, if it has proved its round trip (section 7.7).
+    /// The instant from which the connection counts as stable, if it has proved a round trip (section 7.7).
     private var stableAt: Instant?
     private var isProved = false
-    /// Whether the program has asked for the end.
-    private var isClosing = false
-    private var calls = PendingCalls()
-    /// No request is sent before, because the server refused one and named this time.
-    private var heldUntil: Instant?
-    /// A short connection that has its answer waits for the server's CLOSE until then, so that the server closes first.
-    private var answeredUntil: Instant?
-    private var outputs: [Output] = []
+    /// Whether the program has closed the session.
+    var isClosing = false
+    var calls = PendingCalls()
+    /// The instant before which no request is sent, because the server refused one.
+    var heldUntil: Instant?
+    /// The instant until which a short connection with its answer waits for the server's CLOSE, so that the server closes
+    /// first.
+    var answeredUntil: Instant?
+    var outputs: [Output] = []
     private var outputsTaken = 0
 
     init(
@@ -70,7 +71,7 @@ struct Session: Sendable {
         outputs.append(.dial)
     }
 
-    /// What the loop has to do next; nil when it has done all.
+    /// The next output for the driver; nil where there is none.
     mutating func nextOutput() -> Output? {
         guard outputsTaken < outputs.count else {
             outputs.removeAll(keepingCapacity: true)
@@ -81,81 +82,12 @@ struct Session: Sendable {
         return outputs[outputsTaken]
     }
 
-    /// Whether requests in flight are all that the connection is still there for.
+    /// Whether the server has sent GOAWAY, so that only requests in flight continue.
     var isGoingAway: Bool { phase == .open && connection?.goAway != nil }
-
-    // MARK: Calls
-
-    /// Takes a call; `judge` sends it where there is room.
-    mutating func start(_ id: Call.ID, _ call: Call) {
-        if case .closed(let error) = phase { return output(id, .failure(.notSent(.connection(error)))) }
-        if isClosing { return output(id, .failure(.notSent(.connection(.closedByProgram)))) }
-        calls.add(id, call)
-    }
-
-    /// The caller waits no longer, because of its timeout or its task's cancellation.
-    mutating func abandon(_ id: Call.ID, _ reason: RequestError.Reason, at now: Instant) {
-        guard let call = calls[id] else { return }
-        if let wireID = call.wireID {
-            let isTakenBack = connection?.cancel(wireID, at: now) ?? false
-            finish(id, .failure(isTakenBack ? .notSent(reason) : .unknown(reason)))
-            leaveIfDone(at: now)
-        } else {
-            giveUp(id, call, reason)
-        }
-        if hello.short, calls.isEmpty { close(at: now) }
-    }
-
-    /// Ends a call that waits: a refusal is a better promise than that nothing was sent this time.
-    private mutating func giveUp(_ id: Call.ID, _ call: Call, _ reason: RequestError.Reason) {
-        finish(id, .failure(call.refusal.map { .refused($0) } ?? .notSent(reason)))
-    }
-
-    private mutating func finish(_ id: Call.ID, _ result: Result<[UInt8], RequestError>) {
-        if calls.remove(id) { output(id, result) }
-    }
-
-    private mutating func output(_ id: Call.ID, _ result: Result<[UInt8], RequestError>) {
-        outputs.append(.finish(id, result))
-    }
-
-    /// Moves what waits onto the connection, as far as there is room.
-    mutating func feed(at now: Instant) {
-        guard mayFeed else { return }
-        feedMessages(at: now)
-        if let heldUntil, now < heldUntil { return }
-        while let (id, call) = calls.firstRequest() {
-            if let most = connection?.welcome?.maxMessage, call.bytes.count > most {
-                finish(id, .failure(.notSent(.tooLarge(most: Int(most)))))
-                continue
-            }
-            guard phase == .open || call.bytes.count <= ClientConnection.mostEarly else { return }
-            guard connection?.takesRequests == true, connection?.hasRoom(for: call.bytes.count) == true,
-                let wireID = connection?.request(call.bytes)
-            else { return }
-            calls.firstRequestSent(as: wireID)
-        }
-    }
-
-    /// A short connection sends its request before WELCOME; a long one waits (section 6, 6-6).
-    private var mayFeed: Bool { phase == .open || (phase == .greeting && hello.short) }
-
-    private mutating func feedMessages(at now: Instant) {
-        guard let welcome = connection?.welcome else { return }
-        while let (id, call) = calls.firstMessage() {
-            if call.bytes.count > welcome.maxMessage {
-                finish(id, .failure(.notSent(.tooLarge(most: Int(welcome.maxMessage)))))
-                continue
-            }
-            guard (connection?.outbox.cost ?? 0) <= welcome.maxQueued else { return }
-            guard connection?.send(call.bytes, at: now) == true else { return }
-            finish(id, .success([]))
-        }
-    }
 
     // MARK: Connecting
 
-    /// There is a socket. The handshake has what the dialling left of the time.
+    /// A socket is connected. The handshake has the rest of connectTimeout.
     mutating func dialed() {
         guard case .dialing(let until) = phase else { return }
         phase = .greeting
@@ -164,9 +96,10 @@ struct Session: Sendable {
             handshakeTimeout: connectTimeout, random: random)
     }
 
+    /// No address could be connected to.
     mutating func dialFailed(_ error: ConnectionError, at now: Instant) {
         guard case .dialing = phase else { return }
-        comeBack(after: error, hadConnection: false, at: now)
+        scheduleReconnect(after: error, hadConnection: false, at: now)
     }
 
     private mutating func dial(at now: Instant) {
@@ -175,12 +108,12 @@ struct Session: Sendable {
         outputs.append(.dial)
     }
 
-    /// Waits for the next attempt, or closes for good.
+    /// Schedules the next attempt, or closes the session for good.
     ///
-    /// Before the first WELCOME only a server that asked to come back is tried again, so that a wrong port is reported
-    /// at once. A short session comes back as long as its request may be repeated. After GOAWAY its times count too:
-    /// they were made for all of the server's clients together.
-    private mutating func comeBack(
+    /// Before the first WELCOME it tries again only after a temporary refusal, so that a wrong port is reported at once. A
+    /// short session tries again while its request may be repeated. After GOAWAY its retry_after and spread count too: the
+    /// server chose them for all of its clients together.
+    private mutating func scheduleReconnect(
         after error: ConnectionError, goAway: GoAway? = nil, hadConnection: Bool, at now: Instant
     ) {
         if let stableAt, now >= stableAt, isProved { backoff.reset() }
@@ -201,53 +134,53 @@ struct Session: Sendable {
         outputs.append(.event(.reconnecting(after: error, wait: wait, attempt: backoff.attempt)))
     }
 
-    /// The end of the session: no call is left waiting.
+    /// Closes the session for good, and ends all waiting calls.
     private mutating func end(_ error: ConnectionError) {
         phase = .closed(error)
-        for (id, call) in calls.waiting { giveUp(id, call, .connection(error)) }
+        for (id, call) in calls.waiting { endWaiting(id, call, .connection(error)) }
         outputs.append(.event(.closed(error)))
     }
 
-    /// The program wants no more: what waits is not sent, what is in flight is waited for.
+    /// Closes the session for the program. Waiting calls end as NOT_SENT; requests in flight continue until they end.
     mutating func close(at now: Instant) {
         if isClosing { return }
         if case .closed = phase { return }
         isClosing = true
-        for (id, call) in calls.waiting { giveUp(id, call, .connection(.closedByProgram)) }
+        for (id, call) in calls.waiting { endWaiting(id, call, .connection(.closedByProgram)) }
         switch phase {
         case .dialing:
             outputs.append(.stopDialing)
             end(.closedByProgram)
         case .waiting: end(.closedByProgram)
-        case .greeting, .open: leaveIfDone(at: now)
+        case .greeting, .open: closeConnectionIfDone(at: now)
         case .closed: break
         }
     }
 
     // MARK: The connection
 
-    /// Hands the connection over to be seen off.
-    private mutating func depart() {
-        departing = connection
+    /// Releases the connection, so that the driver closes it.
+    private mutating func releaseConnection() {
+        released = connection
         connection = nil
         answeredUntil = nil
-        outputs.append(.depart)
+        outputs.append(.releaseConnection)
     }
 
-    /// The loop takes the departing connection over.
-    mutating func takeDeparting() -> ClientConnection? { departing.take() }
+    /// The released connection, which becomes the caller's.
+    mutating func takeReleased() -> ClientConnection? { released.take() }
 
-    /// Leaves a connection that has nothing more to do: at the program's wish, the server's, or for want of ids.
-    private mutating func leaveIfDone(at now: Instant) {
+    /// Closes a connection without requests in flight where the program or the server wants it, or no ids are left.
+    mutating func closeConnectionIfDone(at now: Instant) {
         guard connection != nil, isClosing || !hello.short else { return }
         guard isClosing ? !calls.areInFlight : connection?.takesRequests == false && connection?.unansweredCount == 0
         else { return }
         let goAway = connection?.goAway
-        connection?.leave(at: now)
-        depart()
+        connection?.close(at: now)
+        releaseConnection()
         if isClosing { return end(.closedByProgram) }
         let error = goAway.map { ConnectionError($0) } ?? ConnectionError(.broken, "the request ids are used up")
-        comeBack(after: error, goAway: goAway, hadConnection: true, at: now)
+        scheduleReconnect(after: error, goAway: goAway, hadConnection: true, at: now)
     }
 
     /// Reads the first `count` of `bytes`.
@@ -257,17 +190,17 @@ struct Session: Sendable {
         while let event = connection?.next(in: bytes, upTo: count, at: &offset, now: now) { handle(event, at: now) }
     }
 
-    /// The server's stream ended.
+    /// The server has ended its stream.
     mutating func streamEnded(at now: Instant) {
-        if let event = connection?.ended() { handle(event, at: now) }
+        if let event = connection?.streamEnded() { handle(event, at: now) }
     }
 
-    /// The connection can be neither read nor written any more.
+    /// The transport has failed with `text`.
     mutating func streamBroke(_ text: String, at now: Instant) {
-        if let event = connection?.broke(text) { handle(event, at: now) }
+        if let event = connection?.streamBroke(text) { handle(event, at: now) }
     }
 
-    /// The kernel took `count` bytes of `connection.outbox.unsent`; 0 where it would have blocked.
+    /// Notes that the kernel accepted `count` bytes of `connection.outbox.unsent`; 0 where the write would have blocked.
     mutating func wrote(_ count: Int, at now: Instant) { connection?.wrote(count, at: now) }
 
     private mutating func handle(_ event: ClientConnection.Event, at now: Instant) {
@@ -279,7 +212,7 @@ struct Session: Sendable {
             outputs.append(.event(hasBeenOpen ? .reconnected(terms) : .connected(terms)))
             hasBeenOpen = true
             if !hello.short { firstDeadline = nil }
-            leaveIfDone(at: now)
+            closeConnectionIfDone(at: now)
         case .roundTrip(let time):
             isProved = true
             outputs.append(.event(.roundTrip(time)))
@@ -292,58 +225,31 @@ struct Session: Sendable {
         case .failure(let wireID, let failure):
             failed(wireID, RequestFailure(failure), at: now)
         case .goingAway(let goAway):
-            let comeBack = Duration.milliseconds(goAway.retryAfter)
-            outputs.append(.event(.goingAway(code: goAway.code, text: goAway.text, comeBack: comeBack)))
-            leaveIfDone(at: now)
+            let retryAfter = Duration.milliseconds(goAway.retryAfter)
+            outputs.append(.event(.goingAway(code: goAway.code, text: goAway.text, retryAfter: retryAfter)))
+            closeConnectionIfDone(at: now)
         case .ended(let error):
             lost(error, at: now)
         }
     }
 
-    private mutating func answered(at now: Instant) {
-        if hello.short { answeredUntil = now + LingeringClose.linger }
-        leaveIfDone(at: now)
-    }
-
-    private mutating func failed(_ wireID: UInt32, _ failure: RequestFailure, at now: Instant) {
-        guard let id = calls.ended(wireID) else { return answered(at: now) }
-        guard failure.code == .refused else {
-            finish(id, .failure(.failed(failure)))
-            return answered(at: now)
-        }
-        calls.putBack(id, because: .refused(failure))
-        heldUntil = now + max(Session.refusalPause, failure.retryAfter)
-        answered(at: now)
-    }
-
     private mutating func lost(_ error: ConnectionError, at now: Instant) {
         guard let connection else { return }
-        depart()
+        releaseConnection()
         let wasOpen = phase == .open
         if wasOpen { outputs.append(.event(.lost(error))) }
-        for (wireID, id) in calls.takeInFlight() {
-            switch connection.fate(of: wireID) {
-            case .notSent: calls.putBack(id, because: nil)
-            case .refused: calls.putBack(id, because: .connection(error))
-            case .unknown:
-                if calls[id]?.kind == .request(mayRunTwice: true) {
-                    calls.putBack(id, because: nil)
-                } else {
-                    finish(id, .failure(.unknown(.connection(error))))
-                }
-            }
-        }
-        comeBack(after: error, goAway: connection.goAway, hadConnection: true, at: now)
+        endOrRequeueCallsInFlight(on: connection, error)
+        scheduleReconnect(after: error, goAway: connection.goAway, hadConnection: true, at: now)
     }
 
     // MARK: Time
 
-    /// The loop runs again, perhaps long after the deadline that it was given.
-    mutating func woke(at now: Instant) { connection?.woke(at: now) }
+    /// The event loop runs again, perhaps long after the deadline.
+    mutating func resumed(at now: Instant) { connection?.resumed(at: now) }
 
     /// Does all that is due at `now`.
-    mutating func judge(at now: Instant) {
-        while let event = connection?.judge(at: now) { handle(event, at: now) }
+    mutating func enforceDeadlines(at now: Instant) {
+        while let event = connection?.enforceDeadlines(at: now) { handle(event, at: now) }
         switch phase {
         case .dialing(let until) where until <= now:
             outputs.append(.stopDialing)
@@ -356,10 +262,10 @@ struct Session: Sendable {
             streamBroke("the server did not close a short connection", at: now)
         }
         while let id = calls.nextExpired(at: now) { abandon(id, .timedOut, at: now) }
-        feed(at: now)
+        sendWaitingCalls(at: now)
     }
 
-    /// When `judge` has something to do next.
+    /// The instant of the next call of `enforceDeadlines`.
     func nextDeadline(at now: Instant) -> Instant? {
         var deadline = earlier(earlier(connection?.deadline, answeredUntil), calls.nextTimeout)
         switch phase {

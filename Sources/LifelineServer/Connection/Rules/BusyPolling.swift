@@ -1,37 +1,38 @@
-/// Whether a child that has answered looks for what its client says next before it waits in poll(2), and for how long.
+/// Adaptive busy polling: after an answer the child reads the socket again before it sleeps in poll(2).
 ///
-/// Before each look others get a turn. Where more processes want to run than there are processors, the client has
-/// spoken when the child's own turn has come again; where a processor is free, a client on the same machine has within
-/// some microseconds. Neither a wait nor a waking up is paid for then. Of one that is far away, or thinks, nothing is
-/// there: that is found out by trying, and tried ever more seldom, and not at all while it takes its time.
+/// The child yields the processor before each read. Where more processes want to run than there are processors, the
+/// client has spoken when the child's turn has come again. Where a processor is free, a client on the same machine has
+/// spoken within microseconds. Both spare the child a sleep and a wake-up. A client that is far away, or thinks, has
+/// said nothing: the child finds that out by trying, tries ever more seldom, and not at all while the client takes its
+/// time.
 struct BusyPolling {
-    /// After so many answers in a row poll(2) is asked in any case, for it tells of signals too.
+    /// After this many answers in a row the child asks poll(2) in any case, which tells of signals too.
     static let most = 16
-    /// So many times nothing, one after another, show that it does not pay.
+    /// This many misses in a row show that polling does not pay.
     static let patience = 16
-    /// It is tried again after so many waits, if nothing was there after twice as many, and so on. It begins soon: where
-    /// many processes look, it pays for each of them, and where many wait, for none.
+    /// How many waits pass before the child tries again: the first bound at first, and twice as many after each miss.
+    /// It begins soon. Where many processes poll it pays for each of them, and where many wait, for none.
     static let rest = 8...1024
-    /// So many looks, where nobody else wants to run, take about as long as to be woken up by the kernel.
+    /// This many reads, where no other process wants to run, take about as long as a wake-up by the kernel.
     static let mostLooks = 64
-    /// A look that took longer than `quick` had others run before it, and counts as so many.
+    /// A read that took longer than `quick` had other processes run before it, and counts as this many.
     static let costOfTurn = 16
     static let quick = Duration.microseconds(5)
-    /// Nothing is looked for any longer: what is there later than that has waited for its turn among too many, and would
-    /// have been woken up sooner. Nor would a look have spared a wait that was longer.
+    /// The longest time of polling. What is there later has waited for its turn among too many processes, and a wake-up
+    /// would have come sooner. Nor would polling have spared a longer wait.
     static let longest = Duration.milliseconds(4)
 
     private var row = 0
     private var misses = 0
     private var waits = 0
     private var rest = BusyPolling.rest.lowerBound
-    /// How many looks at most: one at first, for most connections are not of that kind.
+    /// How many reads at most: one at first, for most clients do not answer within microseconds.
     private var allowed = 1
-    /// Those since it has answered, and the time that they took.
+    /// The reads since the answer, and the time that they took.
     private var looks = 0
     private var time = Duration.zero
 
-    /// It has answered: whether to give others a turn now and look. Then `looked` is told; if not it waits.
+    /// Returns whether to yield and read now that the child has answered. Each read is then reported to `looked`.
     mutating func mayLook() -> Bool {
         let pays = misses < BusyPolling.patience
         guard row < BusyPolling.most, pays || waits >= rest else {
@@ -44,8 +45,7 @@ struct BusyPolling {
         return true
     }
 
-    /// It has looked, which took `time` with the turn of others before it, and what the client said next was there or was
-    /// not: whether to look again.
+    /// Returns whether to read once more after a read that took `time`, the yield included, and found something or not.
     mutating func looked(_ isThere: Bool, for time: Duration) -> Bool {
         looks += time <= BusyPolling.quick ? 1 : BusyPolling.costOfTurn
         self.time += time
@@ -64,6 +64,6 @@ struct BusyPolling {
         return false
     }
 
-    /// It has waited for so long.
+    /// Records that the child slept in poll(2) for `time`.
     mutating func waited(for time: Duration) { waits = time <= BusyPolling.longest ? waits + 1 : 0 }
 }

@@ -1,12 +1,12 @@
-/// What a connection does, as its child shows it.
+/// What a connection does, as the scoreboard shows it.
 enum ConnectionActivity: UInt32, CaseIterable {
     /// The handshake is not done.
     case greeting
-    /// Nothing is unanswered.
+    /// Every request has its ending.
     case idle
-    /// A request is unanswered.
+    /// A request has no ending yet.
     case working
-    /// CLOSE is on its way, or the handler is waited for.
+    /// CLOSE is on its way, or the process waits for the handler.
     case closing
 
     var name: String {

@@ -48,7 +48,7 @@ struct RequestQueue {
     /// Whether the handler overran its grace: nothing is expected of it any more.
     private(set) var isStuck = false
     private(set) var unanswered: [Unanswered] = []
-    /// The highest request that was dispatched to the handler.
+    /// The highest request that was processed: dispatched to the handler, as a rule.
     private(set) var lastID: UInt32 = 0
 
     /// An empty queue; `timeout` is how long the handler may take for a request, nil for any time.
@@ -107,6 +107,9 @@ struct RequestQueue {
         isHandlerBusy = false
         current = nil
     }
+
+    /// Counts the request `id` as processed, though the handler may not have had it: it ends a SHORT connection.
+    mutating func countProcessed(_ id: UInt32) { lastID = max(lastID, id) }
 
     // MARK: Endings
 

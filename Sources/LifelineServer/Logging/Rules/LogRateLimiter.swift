@@ -1,6 +1,14 @@
 import Basics
 import Synchronization
 
+/// What lines of a flood have in common.
+struct FloodKey: Equatable {
+    let level: LogLevel
+    /// nil for all kinds that found no bucket.
+    let event: LogEvent?
+    let reason: String
+}
+
 /// Sums up floods of lines: of each kind so many go through in five seconds, the others are counted, and the count is
 /// told when the five seconds are over.
 ///
@@ -8,16 +16,20 @@ import Synchronization
 /// A process may be killed between any two of these instructions: all that is counted is one word, changed at once.
 struct LogRateLimiter {
     static let window = Duration.seconds(5)
-    /// So many kinds are told apart; the last place counts all that found none.
-    static let places = 64
-    /// The longest name of a kind, in bytes of ASCII.
-    private static let longestName = 64
+    /// The number of kinds that are told apart; the last bucket counts all that found none.
+    static let buckets = 64
+    /// What the last bucket sums up, in place of an event.
+    static let others = "others"
+    /// The longest reason, in bytes of ASCII.
+    private static let longestReason = 64
 
     /// One kind: zero in every byte as long as it is free.
-    struct Place: ~Copyable {
-        fileprivate let key: Atomic<UInt64>
+    struct Bucket: ~Copyable {
+        fileprivate let hash: Atomic<UInt64>
         fileprivate let isNamed: Atomic<Bool>
-        fileprivate var name: InlineArray<64, UInt8>
+        fileprivate var level: LogLevel
+        fileprivate var event: LogEvent?
+        fileprivate var reason: InlineArray<64, UInt8>
         /// When the window began, in milliseconds in the upper 40 bits, and the lines since then in the lower 24.
         fileprivate let window: Atomic<UInt64>
         /// How many lines go through in a window.
@@ -25,28 +37,28 @@ struct LogRateLimiter {
     }
 
     /// Lines of one kind that did not go through.
-    struct Sum: Equatable {
-        let kind: String
+    struct Suppressed: Equatable {
+        let kind: FloodKey
         let count: UInt64
     }
 
-    private let memory: UnsafeMutablePointer<Place>
+    private let memory: UnsafeMutablePointer<Bucket>
 
-    /// `memory` has `places` places, of zeros at first.
-    init(in memory: UnsafeMutablePointer<Place>) { self.memory = memory }
+    /// `memory` has `buckets` buckets, of zeros at first.
+    init(in memory: UnsafeMutablePointer<Bucket>) { self.memory = memory }
 
     /// A line of the kind `kind` would be written: whether it may be, and the sum of the window before, if that is to be
     /// told first. `most` lines of a kind go through in a window.
-    func happened(_ kind: String, most: UInt64, at now: Instant) -> (mayPass: Bool, before: UInt64) {
-        let place = place(of: kind)
-        memory[place].most.store(most, ordering: .relaxed)
+    func happened(_ kind: FloodKey, most: UInt64, at now: Instant) -> (mayPass: Bool, before: UInt64) {
+        let bucket = bucket(of: kind)
+        memory[bucket].most.store(most, ordering: .relaxed)
         let moment = LogRateLimiter.milliseconds(now)
-        var old = memory[place].window.load(ordering: .relaxed)
+        var old = memory[bucket].window.load(ordering: .relaxed)
         while true {
             let isOver = LogRateLimiter.isOver(old, at: moment)
             let count = isOver ? 1 : min(old & LogRateLimiter.counts + 1, LogRateLimiter.counts)
             let new = (isOver ? moment << 24 : old & ~LogRateLimiter.counts) | count
-            let (isDone, found) = memory[place].window.weakCompareExchange(
+            let (isDone, found) = memory[bucket].window.weakCompareExchange(
                 expected: old, desired: new, ordering: .relaxed)
             if isDone { return (count <= most, isOver ? LogRateLimiter.suppressed(old, most) : 0) }
             old = found
@@ -54,15 +66,15 @@ struct LogRateLimiter {
     }
 
     /// The sums that are due, each told once; with `all` those of the windows that go on too.
-    func sums(at now: Instant, all: Bool = false) -> [Sum] {
-        var sums: [Sum] = []
+    func sums(at now: Instant, all: Bool = false) -> [Suppressed] {
+        var sums: [Suppressed] = []
         let moment = LogRateLimiter.milliseconds(now)
-        for place in 0..<LogRateLimiter.places where memory[place].isNamed.load(ordering: .acquiring) {
-            let old = memory[place].window.load(ordering: .relaxed)
-            let count = LogRateLimiter.suppressed(old, memory[place].most.load(ordering: .relaxed))
+        for bucket in 0..<LogRateLimiter.buckets where memory[bucket].isNamed.load(ordering: .acquiring) {
+            let old = memory[bucket].window.load(ordering: .relaxed)
+            let count = LogRateLimiter.suppressed(old, memory[bucket].most.load(ordering: .relaxed))
             guard count > 0, all || LogRateLimiter.isOver(old, at: moment) else { continue }
-            let (isDone, _) = memory[place].window.compareExchange(expected: old, desired: 0, ordering: .relaxed)
-            if isDone { sums.append(Sum(kind: name(of: place), count: count)) }
+            let (isDone, _) = memory[bucket].window.compareExchange(expected: old, desired: 0, ordering: .relaxed)
+            if isDone { sums.append(Suppressed(kind: kind(of: bucket), count: count)) }
         }
         return sums
     }
@@ -84,40 +96,50 @@ struct LogRateLimiter {
 
     // MARK: Kinds
 
-    private func place(of kind: String) -> Int {
-        var name = Array(kind.utf8.prefix(LogRateLimiter.longestName))
-        let key = LogRateLimiter.hash(name)
-        for step in 0..<(LogRateLimiter.places - 1) {
-            let place = Int((key &+ UInt64(step)) % UInt64(LogRateLimiter.places - 1))
-            let (isOurs, found) = memory[place].key.compareExchange(expected: 0, desired: key, ordering: .relaxed)
-            guard isOurs || found == key else { continue }
-            setName(name, of: place)
-            return place
+    private func bucket(of kind: FloodKey) -> Int {
+        let hash = LogRateLimiter.hash(kind)
+        for step in 0..<(LogRateLimiter.buckets - 1) {
+            let bucket = Int((hash &+ UInt64(step)) % UInt64(LogRateLimiter.buckets - 1))
+            let (isOurs, found) = memory[bucket].hash.compareExchange(expected: 0, desired: hash, ordering: .relaxed)
+            guard isOurs || found == hash else { continue }
+            setName(kind, of: bucket)
+            return bucket
         }
-        name = Array("warning,others,".utf8)
-        setName(name, of: LogRateLimiter.places - 1)
-        return LogRateLimiter.places - 1
+        setName(FloodKey(level: .warning, event: nil, reason: ""), of: LogRateLimiter.buckets - 1)
+        return LogRateLimiter.buckets - 1
     }
 
-    /// Whoever meets a place without a name writes it: the one who took it may have been killed.
-    private func setName(_ name: [UInt8], of place: Int) {
-        guard !memory[place].isNamed.load(ordering: .acquiring) else { return }
-        for (index, byte) in name.enumerated() { memory[place].name[index] = byte }
-        memory[place].isNamed.store(true, ordering: .releasing)
-    }
-
-    private func name(of place: Int) -> String {
-        var bytes: [UInt8] = []
-        for index in 0..<LogRateLimiter.longestName where memory[place].name[index] != 0 {
-            bytes.append(memory[place].name[index])
+    /// Whoever meets a bucket without a name writes it: the process that took the bucket may have been killed.
+    private func setName(_ kind: FloodKey, of bucket: Int) {
+        guard !memory[bucket].isNamed.load(ordering: .acquiring) else { return }
+        memory[bucket].level = kind.level
+        memory[bucket].event = kind.event
+        for (index, byte) in kind.reason.utf8.prefix(LogRateLimiter.longestReason).enumerated() {
+            memory[bucket].reason[index] = byte
         }
-        return String(decoding: bytes, as: UTF8.self)
+        memory[bucket].isNamed.store(true, ordering: .releasing)
     }
 
-    /// FNV-1a; never 0, which is a free place.
-    private static func hash(_ bytes: [UInt8]) -> UInt64 {
+    private func kind(of bucket: Int) -> FloodKey {
+        var reason: [UInt8] = []
+        for index in 0..<LogRateLimiter.longestReason where memory[bucket].reason[index] != 0 {
+            reason.append(memory[bucket].reason[index])
+        }
+        return FloodKey(
+            level: memory[bucket].level, event: memory[bucket].event, reason: String(decoding: reason, as: UTF8.self))
+    }
+
+    /// FNV-1a; never 0, which is a free bucket.
+    private static func hash(_ kind: FloodKey) -> UInt64 {
         var hash: UInt64 = 0xCBF2_9CE4_8422_2325
-        for byte in bytes { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
+        func add(_ bytes: some Sequence<UInt8>) {
+            for byte in bytes { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
+        }
+        add(kind.level.rawValue.utf8)
+        add((kind.event?.rawValue ?? others).utf8)
+        // No name has this byte.
+        add(CollectionOfOne(0))
+        add(kind.reason.utf8.prefix(longestReason))
         return max(1, hash)
     }
 }

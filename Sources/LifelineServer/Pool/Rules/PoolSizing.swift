@@ -21,23 +21,6 @@ public struct PoolSize: Equatable, Sendable, CustomStringConvertible {
     public var description: String { "\(least):\(most)" }
 }
 
-extension ServerOptions {
-    /// Throws where a child cannot serve as many connections as `poolReuse` says. `source` is what works for them; nil
-    /// where that is known already.
-    func checkPool(for source: HandlerFactory?) throws(StartError) {
-        guard poolReuse > 1 else { return }
-        if let reason = source?.againstReuse {
-            throw StartError(.badOptions, "--pool-reuse \(poolReuse) is not possible: \(reason)")
-        }
-        guard maxCPU == nil else {
-            throw StartError(
-                .badOptions,
-                "--max-cpu and --pool-reuse exclude each other: the system counts the processor time of a process in "
-                    + "all its life, not that of each connection")
-        }
-    }
-}
-
 /// How many children should wait for connections: it grows as soon as none was left, and shrinks slowly.
 struct PoolSizing {
     /// For so long it is looked how many were not needed.

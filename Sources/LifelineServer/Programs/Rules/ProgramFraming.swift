@@ -4,7 +4,7 @@ import Framing
 public enum ProgramFraming: String, CaseIterable, Sendable {
     /// A request is a line, and a line is its answer; one program for each connection.
     case line
-    /// A length (u32, big-endian) and so many bytes, both ways; one program for each connection.
+    /// A length (u32, big-endian) and as many bytes, both ways; one program for each connection.
     case length
     /// Standard input is the request, standard output the answer; one program for each request.
     case raw
@@ -15,7 +15,7 @@ public enum ProgramFraming: String, CaseIterable, Sendable {
     /// What a message is on standard output.
     var unit: String { self == .line ? "line" : "message" }
 
-    /// What stands for `message` on standard input; nil where this framing cannot carry it.
+    /// Returns `message` as it goes to standard input; nil where this framing cannot carry it.
     func frame(_ message: ArraySlice<UInt8>) -> [UInt8]? {
         switch self {
         case .line: return message.contains(0x0A) ? nil : Array(message) + [0x0A]
@@ -30,8 +30,8 @@ public enum ProgramFraming: String, CaseIterable, Sendable {
     }
 }
 
-/// Cuts what a program writes to its standard output into messages, `line` or `length`; it keeps no more of one than
-/// the client accepts.
+/// The decoder of a program's standard output, for `line` and `length`. It keeps no more of a message than the client
+/// accepts.
 struct ProgramOutput {
     enum Item: Equatable {
         case message([UInt8])
@@ -41,19 +41,20 @@ struct ProgramOutput {
         case broken(length: UInt32)
     }
 
-    /// No one means a length like this: it is text, or bytes that are out of step. Text has a first byte above 8.
+    /// The least length that is certainly none: it is text, or bytes that are out of step. Text has a first byte above
+    /// 8.
     private static let leastAbsurd: UInt32 = 8 << 24
 
     private let framing: ProgramFraming
     /// The longest message that the client accepts.
     private let most: Int
     private var bytes: [UInt8] = []
-    /// How much of `bytes` has been taken.
+    /// How much of `bytes` has been read.
     private var head = 0
     /// How much of `bytes`, from its start, is known to hold no newline beyond `head`.
     private var searched = 0
     private var isDiscarding = false
-    /// So much of a message of known length is yet to be thrown away.
+    /// How many bytes of a message of known length are yet to be thrown away.
     private var left = 0
 
     init(_ framing: ProgramFraming, most: UInt32) {
@@ -74,7 +75,7 @@ struct ProgramOutput {
         bytes.append(contentsOf: more)
     }
 
-    /// The next message in what was appended.
+    /// Returns the next message in what was appended.
     mutating func next() -> Item? { framing == .line ? nextLine() : nextLength() }
 
     private mutating func nextLine() -> Item? {

@@ -1,102 +1,55 @@
 import Basics
 import Framing
 
-/// What a connection and its program say to each other, and how the program ends: requests, bytes, ends and instants
-/// in; bytes for its standard input, and the steps that the loop takes one by one, out.
+/// The state machine between a connection and its program: requests, output, ends and instants in; bytes for standard
+/// input, and steps that the loop carries out one by one, out.
 ///
-/// It is given one request or message at a time, the next when it has finished the one before, so that it is always
-/// known which request an answer is for, and which of them a program died of.
+/// It has one request or message at a time, and gets the next when it has finished. So it always knows which request an
+/// answer is for, and which of them a program died of.
 struct ProgramSession {
-    /// What the loop has to carry out, in this order.
-    enum Step: Equatable {
-        /// Start the program; for this request, where each has one of its own.
-        case start(request: UInt32?)
-        case end(ProgramTermination.Step)
-        case answer(UInt32, [UInt8])
-        case part(UInt32, [UInt8], isLast: Bool)
-        case fail(UInt32, Failure)
-        case message([UInt8])
-        /// The next request or message can be taken.
-        case finished
-        /// There is no program any more: what is unanswered stays so, and the connection is closed.
-        case close(Violation)
-        case log(Note)
-    }
-
-    enum Note: Equatable {
-        /// A line of its standard error.
-        case line(ProgramStderr.Line)
-        /// `skipped` lines of its standard error were not logged.
-        case ended(ProgramExit, request: UInt32?, wasAsked: Bool, skipped: UInt64)
-        /// Something that nobody gets.
-        case discarded(Discard)
-    }
-
-    /// What nobody gets, and why.
-    enum Discard: String, Equatable, Sendable {
-        case messageForRequests = "a one-way message: a program for each request takes none"
-        case messageUnread = "a one-way message that the program does not read"
-        case messageWithNewline = "a one-way message with a newline: a line cannot carry it"
-        case tooLong = "output that is longer than the client accepts"
-        case outputUnwanted = "output that answers nothing: the client does not take it"
-    }
-
-    /// What the program has been given, or is being given.
-    private enum Current: Equatable {
-        case none
-        /// A message, until it waits no more to be written.
-        case message
-        /// `hasEnding` once nobody waits for the answer; `sent` bytes of it have been passed on.
-        case request(UInt32, hasEnding: Bool, sent: Int)
-    }
-
     private enum Life: Equatable {
         case none, running
-        /// What it has written, and what it has left behind, is yet to be seen to.
+        /// What it has written is yet to be read, and what it has left behind to be killed.
         case exited(ProgramExit)
         /// There is no program, and none will be started.
         case over
     }
 
-    /// While more than this waits to be written, no message is taken.
-    private static let mostUnwritten = 65536
-
     private let framing: ProgramFraming
     private let grace: Duration
-    private let timeout: Duration?
     /// The longest message that the client accepts.
     private let mostAccepted: UInt32
     private var life = Life.none
-    private var ending: ProgramTermination
+    private var termination: ProgramTermination
     private var output: ProgramOutput
-    private var errors = ProgramStderr()
-    private var current = Current.none
-    /// When the answer is late.
-    private var late: Instant?
-    private var input: [UInt8] = []
-    private var written = 0
-    private var inputEnds = false
-    private var inputIsBroken = false
+    private var stderr = ProgramStderr()
+    private var exchange: ProgramExchange
+    private var input = ProgramInput()
     private var isClosed = false
-    /// Whether nothing of what the program started is left, or that is given up: nobody writes to its output any more.
+    /// Whether no process that the program started is left, or none is waited for: its output gets no more bytes.
     private(set) var isCollected = false
     /// Why there is no program, for the requests that still come.
     private var absence = Failure(.refused, "the program has ended")
 
-    /// What the loop has to carry out next. It may leave a step where it is until the connection has room for it;
-    /// meanwhile the program's output is not read.
+    /// What the loop has to carry out next. A step stays until the connection has room for it, and meanwhile the
+    /// program's output is not read.
     private(set) var steps: [Step] = []
     private(set) var outputHasEnded = false
     private(set) var errorsHaveEnded = false
 
-    /// `grace` is how long a program may take to leave by itself, at each step of its end; `timeout` how long it may
-    /// take for an answer; `mostAccepted` the client's max_message.
+    /// A session of which the program is not started yet.
+    ///
+    /// - Parameters:
+    ///   - framing: How requests and answers are told apart.
+    ///   - grace: How long the program may take to leave by itself, at each step of its end.
+    ///   - timeout: How long it may take for an answer; nil for any time.
+    ///   - mostAccepted: The client's max_message.
     init(_ framing: ProgramFraming, grace: Duration, timeout: Duration? = nil, mostAccepted: UInt32) {
         self.framing = framing
         self.grace = grace
-        self.timeout = timeout
         self.mostAccepted = mostAccepted
-        ending = ProgramTermination(grace: grace)
+        exchange = ProgramExchange(timeout: timeout)
+        termination = ProgramTermination(grace: grace)
         output = ProgramOutput(framing, most: mostAccepted)
         if !framing.isPerRequest { steps.append(.start(request: nil)) }
         steps.append(.finished)
@@ -104,7 +57,7 @@ struct ProgramSession {
 
     /// Whether no program runs and none will be started.
     var isOver: Bool { life == .over && steps.isEmpty }
-    var deadline: Instant? { earlier(ending.deadline, late) }
+    var deadline: Instant? { earlier(termination.deadline, exchange.deadline) }
 
     mutating func takeStep() -> Step? { steps.isEmpty ? nil : steps.removeFirst() }
 
@@ -114,89 +67,75 @@ struct ProgramSession {
     // MARK: Its standard input
 
     /// What is to be written to it next.
-    var unwritten: ArraySlice<UInt8> { input[written...] }
+    var unwritten: ArraySlice<UInt8> { input.unwritten }
     /// Whether it ends here.
-    var inputIsOver: Bool { inputIsBroken || inputEnds && unwritten.isEmpty }
+    var inputIsOver: Bool { input.isOver }
 
     mutating func wrote(_ count: Int) {
-        written += count
-        if written == input.count {
-            dropInput()
-        } else if written >= ProgramSession.mostUnwritten {
-            input.removeFirst(written)
-            written = 0
-        }
-        if current == .message, unwritten.count < ProgramSession.mostUnwritten { finish() }
+        input.wrote(count)
+        if exchange.isMessage, input.hasRoom { finish() }
     }
 
-    /// It has closed its standard input. Whoever does not read can answer no more, but may finish what it has read.
+    /// It has closed its standard input. A program that does not read can answer no more, but may finish what it has
+    /// read.
     mutating func inputBroke(at now: Instant) {
-        inputIsBroken = true
-        dropInput()
-        if current == .message { finish() }
-        if case .request = current, !framing.isPerRequest { endInput(at: now) }
-    }
-
-    private mutating func dropInput() {
-        input.removeAll(keepingCapacity: input.capacity <= ProgramSession.mostUnwritten)
-        written = 0
+        input.broke()
+        if exchange.isMessage { finish() }
+        if exchange.request != nil, !framing.isPerRequest { endInput(at: now) }
     }
 
     private mutating func finish() {
-        current = .none
-        late = nil
+        exchange.finish()
         steps.append(.finished)
     }
 
     // MARK: What the client says
 
     mutating func take(_ id: UInt32, _ bytes: ArraySlice<UInt8>, at now: Instant) {
-        current = .request(id, hasEnding: false, sent: 0)
-        late = timeout.map { now + $0 }
+        exchange.begin(id, at: now)
         guard life != .over else { return failed(absence) }
         guard let framed = framing.frame(bytes) else {
             let text = "a line carries no newline: this request needs a server with --exec-framing length"
             return failed(Failure(.handlerFailed, text))
         }
         if framing.isPerRequest {
-            input = framed
-            inputEnds = true
+            input.begin(framed)
             steps.append(.start(request: id))
-        } else if inputIsBroken {
+        } else if input.isBroken {
             endInput(at: now)
         } else {
-            input += framed
+            input.append(framed)
         }
     }
 
     mutating func take(message: ArraySlice<UInt8>, at now: Instant) {
-        current = .message
+        exchange.beginMessage()
         if framing.isPerRequest {
             discard(.messageForRequests)
-        } else if life == .over || inputIsBroken {
+        } else if life == .over || input.isBroken {
             discard(.messageUnread)
         } else if let framed = framing.frame(message) {
-            input += framed
+            input.append(framed)
         } else {
             discard(.messageWithNewline)
         }
-        if unwritten.count < ProgramSession.mostUnwritten { finish() }
+        if input.hasRoom { finish() }
     }
 
-    /// Nobody waits for the answer to the request `id` any more.
+    /// No answer to the request `id` is awaited any more.
     mutating func cancel(_ id: UInt32, at now: Instant) {
-        guard case .request(id, false, let sent) = current else { return }
-        current = .request(id, hasEnding: true, sent: sent)
+        guard exchange.unanswered == id else { return }
+        exchange.cancel()
         guard framing.isPerRequest else { return }
-        late = nil
+        exchange.stopClock()
         terminate(at: now)
     }
 
-    /// The connection is over: nobody hears anything any more.
+    /// The connection is over: what the program says reaches no client any more.
     mutating func closed(at now: Instant) {
         isClosed = true
-        late = nil
-        if case .request(let id, _, let sent) = current { current = .request(id, hasEnding: true, sent: sent) }
+        exchange.stopClock()
+        exchange.cancel()
         steps.removeAll { step in
             switch step {
             case .end, .log, .finished: false
@@ -221,13 +160,9 @@ struct ProgramSession {
             switch item {
             case .message(let message): answer(message, at: now)
             case .tooLong:
-                if case .request = current {
-                    failed(tooLarge)
-                } else {
-                    discard(.tooLong)
-                }
+                if exchange.request != nil { failed(tooLarge) } else { discard(.tooLong) }
             case .broken(let length):
-                giveUp("the program announced a message of \(length) bytes, which must be something else", at: now)
+                breakOff("the program announced a message of \(length) bytes, which must be something else", at: now)
             }
         }
     }
@@ -237,23 +172,23 @@ struct ProgramSession {
     }
 
     private mutating func answer(_ message: [UInt8], at now: Instant) {
-        guard case .request(let id, let hasEnding, _) = current else { return steps.append(.message(message)) }
-        if !hasEnding { steps.append(.answer(id, message)) }
+        guard exchange.request != nil else { return steps.append(.message(message)) }
+        if let id = exchange.unanswered { steps.append(.answer(id, message)) }
         finish()
     }
 
-    /// What a program of a request's own writes is its answer, piece by piece.
+    /// Passes on what a program for one request writes: that is its answer, piece by piece.
     private mutating func pass(_ bytes: ArraySlice<UInt8>, at now: Instant) {
-        guard case .request(let id, false, let sent) = current else { return }
-        guard sent + bytes.count <= Int(mostAccepted) else {
+        guard let id = exchange.unanswered else { return }
+        guard exchange.sent + bytes.count <= Int(mostAccepted) else {
             steps.append(.fail(id, tooLarge))
             return cancel(id, at: now)
         }
-        current = .request(id, hasEnding: false, sent: sent + bytes.count)
+        exchange.passed(bytes.count)
         steps.append(.part(id, Array(bytes), isLast: false))
     }
 
-    /// What the program said unasked found no room with the client, and will find none.
+    /// A message of the program found no room with the client, and will find none.
     mutating func messageWasRefused() {
         discard(.outputUnwanted)
     }
@@ -266,12 +201,12 @@ struct ProgramSession {
     }
 
     mutating func complained(_ bytes: ArraySlice<UInt8>, at now: Instant) {
-        steps += errors.append(bytes, at: now).map { .log(.line($0)) }
+        steps += stderr.append(bytes, at: now).map { .log(.line($0)) }
     }
 
     mutating func complaintsEnded(at now: Instant) {
         errorsHaveEnded = true
-        if let line = errors.end(at: now) { steps.append(.log(.line(line))) }
+        if let line = stderr.end(at: now) { steps.append(.log(.line(line))) }
         conclude(at: now)
     }
 
@@ -279,44 +214,43 @@ struct ProgramSession {
 
     mutating func started(at now: Instant) {
         life = .running
-        ending = ProgramTermination(grace: grace)
-        errors.restart()
+        termination = ProgramTermination(grace: grace)
+        stderr.restart()
         outputHasEnded = false
         errorsHaveEnded = false
         isCollected = false
-        inputIsBroken = false
+        input.started()
         // Its request may have been cancelled while the client had no room for the answer before it.
-        if case .request(_, true, _) = current { terminate(at: now) }
+        if exchange.request != nil, exchange.unanswered == nil { terminate(at: now) }
     }
 
     mutating func startFailed(_ text: String) {
         absence = Failure(.handlerFailed, "the program cannot be started: \(text)")
-        dropInput()
-        if case .request = current { failed(absence) }
+        input.drop()
+        if exchange.request != nil { failed(absence) }
         if !framing.isPerRequest { leave(absence.text) }
     }
 
-    /// It is gone, and its group with it; `collected` follows when nothing of what it started is left either.
+    /// The program is gone, and its group with it; `collected` follows when no process that it started is left.
     mutating func exited(_ exit: ProgramExit, at now: Instant) {
         life = .exited(exit)
-        ending.exited(at: now)
-        inputIsBroken = true
-        dropInput()
+        termination.exited(at: now)
+        input.broke()
     }
 
     mutating func collected(at now: Instant) {
         isCollected = true
-        ending.collected()
+        termination.collected()
         conclude(at: now)
     }
 
     mutating func woke(at now: Instant) {
-        if let timeout, let late, late <= now {
-            // A program whose words wait for a slow client is not to blame.
+        if let timeout = exchange.overrun(at: now) {
+            // A program whose output waits for a slow client is not to blame.
             if steps.isEmpty { isLate("no answer within \(timeout / .seconds(1)) seconds", at: now) }
-            if self.late != nil { self.late = now + timeout }
+            exchange.restartClock(at: now)
         }
-        switch ending.woke(at: now) {
+        switch termination.woke(at: now) {
         case nil, .endInput?: break
         case .terminate?: terminated()
         case .kill?: steps.append(.end(.kill))
@@ -328,40 +262,39 @@ struct ProgramSession {
     }
 
     private mutating func isLate(_ text: String, at now: Instant) {
-        guard framing.isPerRequest, case .request(let id, _, _) = current else { return giveUp(text, at: now) }
+        guard framing.isPerRequest, let id = exchange.request else { return breakOff(text, at: now) }
         steps.append(.fail(id, Failure(.handlerFailed, text)))
         cancel(id, at: now)
     }
 
     private mutating func endInput(at now: Instant) {
-        if ending.endInput(at: now) != nil { inputEnds = true }
+        if termination.endInput(at: now) != nil { input.end() }
     }
 
     private mutating func terminate(at now: Instant) {
-        if life == .running, ending.terminate(at: now) != nil { terminated() }
+        if life == .running, termination.terminate(at: now) != nil { terminated() }
     }
 
     private mutating func terminated() {
-        inputEnds = true
-        dropInput()
+        input.end()
+        input.drop()
         steps.append(.end(.terminate))
     }
 
-    /// What is between a connection and its program is out of step: both end.
-    private mutating func giveUp(_ text: String, at now: Instant) {
-        if case .request = current { failed(Failure(.handlerFailed, text)) }
+    /// Ends the program and the connection, which are out of step.
+    private mutating func breakOff(_ text: String, at now: Instant) {
+        if exchange.request != nil { failed(Failure(.handlerFailed, text)) }
         terminate(at: now)
         close(text)
     }
 
-    /// Everything of the program has been seen: its request gets its ending.
+    /// Gives the program's request its ending, once all that the program left has been read.
     private mutating func conclude(at now: Instant) {
         guard case .exited(let exit) = life, outputHasEnded, errorsHaveEnded, isCollected else { return }
-        var id: UInt32?
-        if case .request(let request, false, _) = current { id = request }
-        let wasAsked = isClosed || ending.wasTerminated
-        steps.append(.log(.ended(exit, request: id, wasAsked: wasAsked, skipped: errors.skipped)))
-        ending = ProgramTermination(grace: grace)
+        let id = exchange.unanswered
+        let wasAsked = isClosed || termination.wasTerminated
+        steps.append(.log(.ended(exit, request: id, wasAsked: wasAsked, skipped: stderr.skipped)))
+        termination = ProgramTermination(grace: grace)
         let isHalf = !framing.isPerRequest && output.isInside
         let account = "the program \(exit)" + (isHalf ? " in the middle of a \(framing.unit)" : "")
         let isClean = exit == .status(0) && !isHalf && (id == nil || framing.isPerRequest)
@@ -369,10 +302,10 @@ struct ProgramSession {
             steps.append(.part(id, [], isLast: true))
         } else if id != nil {
             let silence = exit == .status(0) && !isHalf ? " and did not answer" : ""
-            let tail = errors.tail.isEmpty ? "" : ": \(errors.tail)"
+            let tail = stderr.tail.isEmpty ? "" : ": \(stderr.tail)"
             failed(Failure(.handlerFailed, account + silence + tail))
         }
-        if current != .none { finish() }
+        if !exchange.isNone { finish() }
         if isClosed {
             life = .over
         } else if framing.isPerRequest, exit != .hung {
@@ -384,7 +317,7 @@ struct ProgramSession {
 
     /// The request has an ending without a response, and the next may come.
     private mutating func failed(_ failure: Failure) {
-        if case .request(let id, false, _) = current { steps.append(.fail(id, failure)) }
+        if let id = exchange.unanswered { steps.append(.fail(id, failure)) }
         finish()
     }
 
@@ -396,7 +329,7 @@ struct ProgramSession {
     /// With a reason where something is wrong.
     private mutating func close(_ reason: String?) {
         steps.append(
-            .close(reason.map { Violation(.handlerFailed, $0) } ?? Violation(.normal, "the program has ended")))
+            .close(reason.map { CloseCause(.handlerFailed, $0) } ?? CloseCause(.normal, "the program has ended")))
     }
 
     private mutating func discard(_ what: Discard) {

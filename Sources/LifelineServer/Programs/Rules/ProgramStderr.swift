@@ -1,16 +1,16 @@
 import Basics
 
-/// What a program writes to its standard error: lines for the log, and the end of it for the client.
+/// The standard error of a program: lines for the log, and its end for the client.
 struct ProgramStderr {
     struct Line: Equatable {
         let text: String
-        /// Lines before it that were too many to be logged.
+        /// How many lines before it were not logged, because they were too many.
         let skipped: UInt64
     }
 
     /// A line is cut off here.
     static let longestLine = 2048
-    /// So much of the end is told to the client of a request that failed.
+    /// The longest end, in bytes, that the client of a failed request gets.
     static let longestTail = 400
     /// Up to 100 lines are logged at once, and 20 in each second after that.
     private static let burst = 100
@@ -19,10 +19,10 @@ struct ProgramStderr {
     private var line: [UInt8] = []
     private var lastBytes: [UInt8] = []
     private var allowance = TokenBucket(capacity: burst, refill: .seconds(1) / perSecond)
-    /// Lines that have not been logged and that no logged line has told of.
+    /// How many lines were not logged since the last one that was.
     private(set) var skipped: UInt64 = 0
 
-    /// The end of what was written, repaired to be UTF-8, without white space at its ends.
+    /// The end of what the program wrote, repaired to be UTF-8, without white space at its ends.
     var tail: String {
         let text = String(decoding: lastBytes.suffix(ProgramStderr.longestTail), as: UTF8.self)
         guard let first = text.firstIndex(where: { !$0.isWhitespace }) else { return "" }
@@ -30,7 +30,7 @@ struct ProgramStderr {
         return String(text[first...last])
     }
 
-    /// The lines to be logged of what was written.
+    /// Adds what the program wrote, and returns the lines to be logged.
     mutating func append(_ bytes: ArraySlice<UInt8>, at now: Instant) -> [Line] {
         lastBytes = (lastBytes + bytes.suffix(ProgramStderr.longestTail)).suffix(ProgramStderr.longestTail)
         var lines: [Line] = []
@@ -40,7 +40,7 @@ struct ProgramStderr {
             lines.append(endLine())
             rest = rest[(end + 1)...]
         }
-        // The lines of a flood cost no more than to be counted.
+        // The lines of a flood are only counted.
         if let end = rest.lastIndex(of: 0x0A) {
             skipped += rest[...end].reduce(0) { $0 + ($1 == 0x0A ? 1 : 0) }
             line.removeAll(keepingCapacity: true)
@@ -50,12 +50,12 @@ struct ProgramStderr {
         return lines
     }
 
-    /// The line that was begun and not ended when the program closed its standard error.
+    /// Returns the line that the program had begun when it closed its standard error.
     mutating func end(at now: Instant) -> Line? {
         return line.isEmpty || !allowance.spend(at: now) ? nil : endLine()
     }
 
-    /// The next program writes.
+    /// Begins anew for the next program.
     mutating func restart() {
         line = []
         lastBytes = []

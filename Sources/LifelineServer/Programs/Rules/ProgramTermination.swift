@@ -1,19 +1,20 @@
 import Basics
 
-/// How a program is ended: the end of its input, then TERM, then KILL, each when it had the grace to leave by itself.
+/// The end of a program in steps: the end of its input, then SIGTERM, then SIGKILL. At each step the program has the
+/// grace to leave by itself.
 struct ProgramTermination {
     enum Step: Equatable, Sendable {
-        /// Its input ends.
+        /// Close its standard input.
         case endInput
-        /// SIGTERM to its process group.
+        /// Send SIGTERM to its process group.
         case terminate
-        /// SIGKILL to its process group.
+        /// Send SIGKILL to its process group.
         case kill
-        /// It was killed and is not gone: it hangs in the kernel, and nobody can help it.
+        /// Stop waiting: it was killed and is not gone, so it hangs in the kernel.
         case giveUp
     }
 
-    /// A killed process is waited for so long.
+    /// How long a killed process is waited for.
     static let patience = Duration.seconds(5)
 
     private enum Stage: Int { case running, inputEnded, terminated, killed, over }
@@ -24,10 +25,10 @@ struct ProgramTermination {
 
     init(grace: Duration) { self.grace = grace }
 
-    /// Whether the program was told to end, so that its end is our doing.
+    /// Whether this side ended the program, which then is not to blame.
     private(set) var wasTerminated = false
 
-    /// The program is no longer needed: it may finish what it has read.
+    /// Begins the end of a program that is no longer needed: it may finish what it has read.
     mutating func endInput(at now: Instant) -> Step? {
         guard stage == .running else { return nil }
         stage = .inputEnded
@@ -35,7 +36,7 @@ struct ProgramTermination {
         return .endInput
     }
 
-    /// What the program does is no longer wanted.
+    /// Goes on to SIGTERM: what the program does is no longer wanted.
     mutating func terminate(at now: Instant) -> Step? {
         guard stage.rawValue < Stage.terminated.rawValue else { return nil }
         stage = .terminated
@@ -44,14 +45,14 @@ struct ProgramTermination {
         return .terminate
     }
 
-    /// The program has exited, and what is left of it is being killed.
+    /// Records that the program has exited; the processes that it left are being killed.
     mutating func exited(at now: Instant) {
         guard stage.rawValue < Stage.killed.rawValue else { return }
         stage = .killed
         deadline = now + ProgramTermination.patience
     }
 
-    /// Nothing is left that could be killed.
+    /// Records that no process of the program is left.
     mutating func collected() {
         stage = .over
         deadline = nil
@@ -74,7 +75,7 @@ struct ProgramTermination {
     }
 }
 
-/// How a program ended.
+/// The way a program ended.
 enum ProgramExit: Equatable, CustomStringConvertible {
     case status(Int32)
     /// By its name.

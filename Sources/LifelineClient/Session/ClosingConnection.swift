@@ -1,0 +1,60 @@
+import Basics
+import Posix
+
+/// A connection that its session has released. It sends its CLOSE, discards what the server still sends, and is closed
+/// when the server has ended its stream or the time is over (Protocol.md, section 7.5).
+final class ClosingConnection {
+    let socket: Socket
+    private var connection: ClientConnection
+    private var isShutDown = false
+
+    init(_ socket: Socket, _ connection: ClientConnection) {
+        self.socket = socket
+        self.connection = connection
+    }
+
+    /// Whether the socket is to be closed.
+    var isOver: Bool { connection.isOver }
+    var deadline: Instant? { connection.deadline }
+    /// Whether the loop has to watch for room to write.
+    var needsWriting: Bool { socket.needsWriting(hasUnsent: !connection.outbox.isEmpty) }
+
+    func resumed(at now: Instant) { connection.resumed(at: now) }
+
+    /// Discards what the server has sent, up to `reads` buffers. A reset would destroy the CLOSE of this side.
+    func discardInput(with buffer: inout [UInt8], upTo reads: Int) {
+        for _ in 0..<reads {
+            do throws(TransportError) {
+                switch try socket.read(into: &buffer) {
+                case .bytes: continue
+                case .wouldBlock: return
+                case .end: _ = connection.streamEnded()
+                }
+            } catch {
+                _ = connection.streamBroke("\(error)")
+            }
+            return
+        }
+    }
+
+    /// Writes what is unsent, does what is due, and ends the stream behind CLOSE.
+    func advance(at now: Instant) {
+        while !connection.isOver, !connection.outbox.isEmpty {
+            guard let written = try? socket.write(connection.outbox.unsent) else {
+                _ = connection.streamBroke("")
+                break
+            }
+            guard case .bytes(let count) = written, count > 0 else {
+                connection.wrote(0, at: now)
+                break
+            }
+            connection.wrote(count, at: now)
+        }
+        if connection.outbox.isEmpty { connection.wrote(0, at: now) }
+        _ = connection.enforceDeadlines(at: now)
+        if connection.hasSentClose, !isShutDown {
+            isShutDown = true
+            socket.shutdownWriting()
+        }
+    }
+}

@@ -1,0 +1,107 @@
+import Basics
+import Framing
+import Liveness
+
+/// The calls of a session: how they start, wait, move onto the connection and end.
+extension Session {
+    /// Adds a call. `enforceDeadlines` sends it where there is room.
+    mutating func start(_ id: Call.ID, _ call: Call) {
+        if case .closed(let error) = phase { return output(id, .failure(.notSent(.connection(error)))) }
+        if isClosing { return output(id, .failure(.notSent(.connection(.closedByProgram)))) }
+        calls.add(id, call)
+    }
+
+    /// Ends a call whose caller waits no longer, because of its timeout or its task's cancellation.
+    mutating func abandon(_ id: Call.ID, _ reason: RequestError.Reason, at now: Instant) {
+        guard let call = calls[id] else { return }
+        if let wireID = call.wireID {
+            let isTakenBack = connection?.cancel(wireID, at: now) ?? false
+            finish(id, .failure(isTakenBack ? .notSent(reason) : .unknown(reason)))
+            closeConnectionIfDone(at: now)
+        } else {
+            endWaiting(id, call, reason)
+        }
+        if hello.short, calls.isEmpty { close(at: now) }
+    }
+
+    /// Ends a waiting call as REFUSED where the server has refused it before, else as NOT_SENT.
+    mutating func endWaiting(_ id: Call.ID, _ call: Call, _ reason: RequestError.Reason) {
+        finish(id, .failure(call.refusal.map { .refused($0) } ?? .notSent(reason)))
+    }
+
+    mutating func finish(_ id: Call.ID, _ result: Result<[UInt8], RequestError>) {
+        if calls.remove(id) { output(id, result) }
+    }
+
+    private mutating func output(_ id: Call.ID, _ result: Result<[UInt8], RequestError>) {
+        outputs.append(.finish(id, result))
+    }
+
+    /// Moves waiting calls onto the connection, as far as there is room.
+    mutating func sendWaitingCalls(at now: Instant) {
+        guard maySend else { return }
+        sendWaitingMessages(at: now)
+        if let heldUntil, now < heldUntil { return }
+        while let (id, call) = calls.firstRequest() {
+            if let most = connection?.welcome?.maxMessage, call.bytes.count > most {
+                finish(id, .failure(.notSent(.tooLarge(most: Int(most)))))
+                continue
+            }
+            guard phase == .open || call.bytes.count <= ClientConnection.mostEarly else { return }
+            guard connection?.takesRequests == true, connection?.hasRoom(for: call.bytes.count) == true,
+                let wireID = connection?.request(call.bytes)
+            else { return }
+            calls.firstRequestSent(as: wireID)
+        }
+    }
+
+    /// Whether calls may be sent. A short connection sends its request before WELCOME; a long one waits (6-6).
+    private var maySend: Bool { phase == .open || (phase == .greeting && hello.short) }
+
+    private mutating func sendWaitingMessages(at now: Instant) {
+        guard let welcome = connection?.welcome else { return }
+        while let (id, call) = calls.firstMessage() {
+            if call.bytes.count > welcome.maxMessage {
+                finish(id, .failure(.notSent(.tooLarge(most: Int(welcome.maxMessage)))))
+                continue
+            }
+            guard (connection?.outbox.cost ?? 0) <= welcome.maxQueued else { return }
+            guard connection?.send(call.bytes, at: now) == true else { return }
+            finish(id, .success([]))
+        }
+    }
+
+    /// Ends the use of a short connection, or of one without further requests, after the ending of a request.
+    mutating func answered(at now: Instant) {
+        if hello.short { answeredUntil = now + LingeringClose.linger }
+        closeConnectionIfDone(at: now)
+    }
+
+    /// Handles FAILURE: REFUSED requeues the request, any other code ends it.
+    mutating func failed(_ wireID: UInt32, _ failure: RequestFailure, at now: Instant) {
+        guard let id = calls.ended(wireID) else { return answered(at: now) }
+        guard failure.code == .refused else {
+            finish(id, .failure(.failed(failure)))
+            return answered(at: now)
+        }
+        calls.requeue(id, because: .refused(failure))
+        heldUntil = now + max(Session.refusalPause, failure.retryAfter)
+        answered(at: now)
+    }
+
+    /// Requeues the requests that were in flight on `connection`, or ends them, as their fates allow (section 7.7).
+    mutating func endOrRequeueCallsInFlight(on connection: ClientConnection, _ error: ConnectionError) {
+        for (wireID, id) in calls.takeInFlight() {
+            switch connection.fate(of: wireID) {
+            case .notSent: calls.requeue(id, because: nil)
+            case .refused: calls.requeue(id, because: .connection(error))
+            case .unknown:
+                if calls[id]?.kind == .request(mayRunTwice: true) {
+                    calls.requeue(id, because: nil)
+                } else {
+                    finish(id, .failure(.unknown(.connection(error))))
+                }
+            }
+        }
+    }
+}

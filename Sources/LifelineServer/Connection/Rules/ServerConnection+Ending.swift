@@ -1,0 +1,208 @@
+import Basics
+import Framing
+import Liveness
+
+// The causes of an end in the order of `EndCause`'s table, then what they have in common.
+extension ServerConnection {
+    /// The request of a SHORT connection has its ending.
+    mutating func shortAnswered() {
+        if EndCause.shortAnswered.step(in: phase) == .finish { finish(.shortAnswered, CloseCause(.normal)) }
+    }
+
+    /// The client's CLOSE came. Its last_id is 0 (4.11-4).
+    mutating func clientClosed(_ close: Close, at now: Instant) {
+        guard close.lastID == 0 else {
+            let text = "a client's CLOSE has the last_id \(close.lastID)"
+            return end(for: .clientClose, CloseCause(.protocolError, text), at: now)
+        }
+        end(for: .clientClose, CloseCause(.normal), at: now)
+        closing.reason = .closed(close.code, close.text, by: .client)
+    }
+
+    /// The client ended its sending. It still gets the answers to what it asked (section 7.2).
+    mutating func endOfStream(at now: Instant) {
+        let isWhole = decoder.isUntouched || decoder.isBetweenMessages
+        if !isClosing {
+            heartbeat.ended()
+            if !isWhole { incoming.abandon() }
+        }
+        if isWhole {
+            end(for: .streamEnd, CloseCause(.normal, "the client ended its stream"), at: now)
+        } else {
+            let text = "the stream ended in the middle of a frame or a message"
+            end(for: .streamCutOff, CloseCause(.protocolError, text), at: now)
+        }
+        // A client that is gone, and not just silent, answers this with a reset: then the handler need not go on.
+        if !requests.isEmpty { outbox.ping(heartbeat.probe(at: now)) }
+    }
+
+    /// The client missed the deadline that `violation` names.
+    mutating func missedDeadline(_ violation: Violation, at now: Instant) {
+        if violation.code == .silent, !isClosing { lateness = heartbeat.lateness(at: now) }
+        end(for: .deadline, CloseCause(violation), at: now)
+    }
+
+    /// The connection is broken: nothing can be read or written any more.
+    mutating func broke(_ text: String) {
+        guard EndCause.broken.step(in: phase) == .over else { return }
+        if !isClosing { closing.reason = .lost(text) }
+        cancelAll()
+        endNow()
+    }
+
+    /// The server will end: it sends the client away, and serves it until it has gone (7.4-1). A SHORT connection goes
+    /// with its answer.
+    mutating func sendAway(_ goAway: GoAway) {
+        guard EndCause.sendAway.step(in: phase) == .goAway else { return }
+        closing.goAway = goAway
+        if hasGreeted, !isShort { outbox.goAway(goAway) }
+    }
+
+    /// The server ends: it answers what has come, then closes the connection (section 7.4). A long client that has not
+    /// been sent away gets `goAway`, one that gets no GOAWAY the same `retryAfter` in CLOSE.
+    mutating func terminate(_ goAway: GoAway, retryAfter: UInt32, at now: Instant) {
+        guard !isClosing else { return }
+        if isShort || !hasGreeted { closing.retryAfter = retryAfter }
+        if isShort, !requests.isEmpty { return }
+        if hasGreeted, !isShort, closing.goAway == nil { outbox.goAway(goAway) }
+        end(for: .terminate, CloseCause(goAway), at: now)
+    }
+
+    /// The server ends at once: it answers nothing any more. The client learns it as from `terminate`, as far as the
+    /// kernel accepts that now.
+    mutating func quit(_ goAway: GoAway, retryAfter: UInt32, at now: Instant) {
+        guard !isClosing else { return }
+        // What a drop cuts off is not said: a WELCOME that waits is not, and GOAWAY comes only behind it.
+        let isWelcomed = hasGreeted && outbox.sent > Preface.bytes.count
+        let getsGoAway = isWelcomed && !isShort && closing.goAway == nil
+        if isShort || !isWelcomed { closing.retryAfter = retryAfter }
+        end(for: .quit, CloseCause(goAway), behind: getsGoAway ? goAway : nil, at: now)
+    }
+
+    /// An operator ends this connection: at once, whatever is unanswered (section 8, KICKED).
+    mutating func kick(at now: Instant) {
+        end(for: .kick, CloseCause(.kicked, "an operator ended this connection"), at: now)
+    }
+
+    /// The handler has no more to give: what it has answered is sent, and the connection closed.
+    mutating func stop(_ cause: CloseCause) {
+        guard EndCause.handlerStop.step(in: phase) == .finish else { return }
+        cancelAll(Failure(cause.code, cause.text))
+        finish(.handlerStop, cause)
+    }
+
+    // MARK: Steps
+
+    /// Carries out the table's step for `cause`. What a drop sends before its CLOSE is `goAway`.
+    mutating func end(for cause: EndCause, _ reason: CloseCause, behind goAway: GoAway? = nil, at now: Instant) {
+        switch cause.step(in: phase) {
+        case .nothing: break
+        case .goAway: preconditionFailure("GOAWAY alone ends no connection")
+        case .finish: finish(cause, reason)
+        case .finishInstead: finish(cause, reason, instead: true)
+        case .close:
+            cancelAll()
+            incoming.abandon()
+            finish(cause, reason, instead: true)
+        case .drop: drop(reason, behind: goAway, at: now)
+        case .clientIsDone:
+            closing.ignoresInput = true
+            linger { $0.peerEnded() }
+        case .ignoreInput: closing.ignoresInput = true
+        case .overIfUnread:
+            // A drop has a time of its own.
+            guard let linger = closing.linger, linger.isFlushing, linger.deadline == nil else { break }
+            closing.reason = .closed(reason.code, reason.text, by: .server)
+            endNow()
+        case .overIfUnsent: if !hasSaidAll { endNow() }
+        case .over: endNow()
+        }
+    }
+
+    /// Closes once each request has its ending. A first reason stays, unless this one stands `instead` of it.
+    private mutating func finish(_ cause: EndCause, _ reason: CloseCause, instead: Bool = false) {
+        if phase != .finishing || instead {
+            closing.awaitsIncoming = false
+            closing.reason = .closed(reason.code, reason.text, by: .server)
+        }
+        switch cause {
+        case .clientGoAway: closing.awaitsIncoming = true
+        case .terminate: closing.awaitsIncoming = false
+        case .clientClose, .streamEnd, .streamCutOff: closing.clientIsDone = true
+        default: break
+        }
+        phase = .finishing
+        closeIfAnswered()
+    }
+
+    /// Queues CLOSE where the connection is finishing and nothing is unanswered.
+    mutating func closeIfAnswered() {
+        guard phase == .finishing, requests.isEmpty, !closing.awaitsIncoming || incoming.request == nil else { return }
+        guard case .closed(let code, let text, _) = closing.reason else { return }
+        // A sentence is owed to the client only where something is wrong.
+        outbox.close(closeFrame(code, code == .normal ? "" : text))
+        closing.ignoresInput = closing.clientIsDone
+        beginClosing(.orderly(peerIsDone: closing.clientIsDone))
+    }
+
+    /// Ends the connection at once (section 7.5).
+    private mutating func drop(_ reason: CloseCause, behind goAway: GoAway?, at now: Instant) {
+        closing.reason = .closed(reason.code, reason.text, by: .server)
+        outbox.cutOff(closeFrame(reason.code, reason.text), behind: goAway)
+        closing.ignoresInput = true
+        beginClosing(.drop(at: now, peerIsDone: closing.clientIsDone))
+    }
+
+    private func closeFrame(_ code: Code, _ text: String) -> Close {
+        Close(code, text, lastID: lastID, retryAfter: code == .shuttingDown ? closing.retryAfter : 0)
+    }
+
+    private mutating func beginClosing(_ linger: LingeringClose) {
+        cancelAll()
+        phase = .closing
+        closing.linger = linger
+        heartbeat.ended()
+    }
+
+    /// Nothing more is read or written.
+    private mutating func endNow() {
+        phase = .over
+        closing.ignoresInput = true
+    }
+
+    /// Changes the lingering close, where there is one, after which the connection may be over.
+    @inline(__always) mutating func linger(_ change: (inout LingeringClose) -> Void) {
+        guard phase == .closing, var linger = closing.linger else { return }
+        change(&linger)
+        closing.linger = linger
+        if linger.isOver { endNow() }
+    }
+
+    // MARK: What the loop reads
+
+    /// Why the connection ends: for the log and the handler.
+    @inline(__always) var ending: CloseReason { closing.reason }
+    /// Whether CLOSE is queued, or the connection over.
+    @inline(__always) var isClosing: Bool { phase >= .closing }
+    /// Whether the socket can be closed.
+    @inline(__always) var isOver: Bool { phase == .over }
+    /// Whether CLOSE is with the kernel, so that the writing side is to be shut down, or nothing can be written.
+    @inline(__always) var hasSaidAll: Bool {
+        isClosing && (phase == .over || closing.linger.map { !$0.isFlushing } ?? true)
+    }
+
+    /// The highest request that the handler was given, or that ended a SHORT connection: those above it were not
+    /// processed.
+    @inline(__always) var lastID: UInt32 { requests.lastID }
+
+    /// Whether the client has failed the handshake, or has not even begun it in time. A client that connects and leaves
+    /// has looked whether a server is there.
+    var hasFailedHandshake: Bool {
+        guard !hasGreeted else { return false }
+        switch closing.reason {
+        case .closed(.shuttingDown, _, _): return false
+        case .closed(.handshakeTimeout, _, _): return true
+        case .closed, .lost: return bytesIn > 0
+        }
+    }
+}

@@ -1,0 +1,140 @@
+import Basics
+import Framing
+import Liveness
+
+// What the client asks, and what the handler answers.
+extension ServerConnection {
+    /// How many refusals may wait unsent. Only a client that sends without reading has more (section 10).
+    private static let mostRefusals = 4096
+    /// How many bytes of a response in parts may wait for the client; then the handler waits too.
+    private static let mostStreamed = 65536
+
+    // MARK: The client
+
+    mutating func receiveRequest(_ part: MessagePart, of buffer: [UInt8], at now: Instant) throws(Violation) -> Event? {
+        if part.isFirst {
+            if inFlight >= Int(terms.maxInFlight) {
+                try refuse(part.id, "\(terms.maxInFlight) requests are unanswered")
+            } else {
+                incoming.begin(part.id, at: now)
+            }
+        }
+        if incoming.request?.id == part.id, queued + part.range.count > Int(terms.maxQueued) {
+            try refuse(part.id, "\(terms.maxQueued) bytes of requests are unanswered")
+        }
+        guard !incoming.discards(part), let whole = incoming.add(part, of: buffer, at: now) else { return nil }
+        requests.add(part.id, bytes: whole.bytes.count, since: whole.since)
+        return .request(part.id, whole.bytes)
+    }
+
+    private mutating func refuse(_ id: UInt32, _ text: String) throws(Violation) {
+        guard outbox.refusals < ServerConnection.mostRefusals else {
+            throw Violation(.busy, "\(ServerConnection.mostRefusals) refusals wait unread")
+        }
+        incoming.refuse(id)
+        outbox.refuse(id, Failure(.refused, text))
+        ended(id)
+    }
+
+    mutating func receiveMessage(_ part: MessagePart, of buffer: [UInt8], at now: Instant) throws(Violation) -> Event? {
+        if part.isFirst, part.isLast, part.range.isEmpty { try heartbeat.pay(at: now) }
+        guard queued + part.range.count <= Int(terms.maxQueued) || requests.waitingMessages == 0 else {
+            throw Violation(.busy, "messages of \(requests.waitingMessages) bytes wait for the handler")
+        }
+        return incoming.add(part, of: buffer, at: now).map { .message($0.bytes) }
+    }
+
+    /// The client's CANCEL of the request `id` (section 4.8).
+    mutating func cancel(_ id: UInt32) {
+        if incoming.cancel(id) {
+            outbox.fail(id, Failure(.cancelled))
+            ended(id)
+        } else {
+            endEarly(id, Failure(.cancelled))
+        }
+    }
+
+    // MARK: The handler
+
+    /// The handler returned from the last event, and gets the next.
+    mutating func finished() { requests.handlerReturned() }
+
+    /// Sends the handler's response to the request `id`.
+    mutating func answer(_ id: UInt32, _ bytes: ArraySlice<UInt8>) {
+        guard let asked = requests[id] else { return }
+        guard bytes.count <= longestAnswer else { return fail(id, tooLarge(bytes.count)) }
+        requests.end(id)
+        outbox.send(.response, id: id, bytes, cost: max(asked.bytes, bytes.count))
+        answered(id)
+    }
+
+    /// Sends a part of the response to the request `id`; the one that `isLast` ends it, and may be empty.
+    mutating func answer(_ id: UInt32, part: ArraySlice<UInt8>, isLast: Bool, at now: Instant) {
+        guard let asked = requests[id] else { return }
+        let length = asked.sent + part.count
+        guard length <= longestAnswer else { return endEarly(id, tooLarge(length)) }
+        requests.sent(part.count, of: id, at: now)
+        if isLast { requests.end(id) }
+        guard isLast || !part.isEmpty else { return }
+        outbox.send(part: part, of: id, isLast: isLast, cost: asked.bytes)
+        if isLast { answered(id) }
+    }
+
+    /// How many bytes of parts of the response `id` are accepted now: a slow client makes the handler wait.
+    @inline(__always) func room(for id: UInt32) -> Int {
+        max(0, ServerConnection.mostStreamed - outbox.streamed(of: id))
+    }
+
+    private func tooLarge(_ count: Int) -> Failure {
+        Failure(.messageTooLarge, "the response has \(count) bytes; \(longestAnswer) are accepted")
+    }
+
+    /// Ends the request `id` for the handler, which has no response to it, or no more of one that it sends in parts.
+    mutating func fail(_ id: UInt32, _ failure: Failure) {
+        guard requests.end(id) != nil else { return }
+        outbox.fail(id, failure)
+        answered(id)
+    }
+
+    /// Ends the request `id` for a reason that the handler does not know yet.
+    mutating func endEarly(_ id: UInt32, _ failure: Failure) {
+        if requests.wasDispatched(id) { pendingEvents.append(.cancelled(id)) }
+        fail(id, failure)
+    }
+
+    private mutating func answered(_ id: UInt32) {
+        requestsServed += 1
+        ended(id)
+    }
+
+    /// The request `id` has its ending, behind which CLOSE may follow.
+    private mutating func ended(_ id: UInt32) {
+        guard isShort else { return closeIfAnswered() }
+        requests.countProcessed(id)
+        shortAnswered()
+    }
+
+    /// Ends all requests without an answer. A response of which the client has parts ends with `failure`, so that what
+    /// waits behind it may follow.
+    mutating func cancelAll(_ failure: Failure = Failure(.cancelled)) {
+        for request in requests.unanswered where request.sent > 0 { outbox.fail(request.id, failure) }
+        pendingEvents += requests.cancelAll().map { .cancelled($0) }
+    }
+
+    // MARK: One-way messages
+
+    /// How many bytes a message may have now; nil where none can be sent at all, now or later.
+    @inline(__always) var messageRoom: Int? {
+        guard let client, !client.isShort, !isClosing else { return nil }
+        return min(client.maxMessage, max(0, Int(terms.maxQueued) - queued))
+    }
+
+    /// Sends a one-way message of the handler; false where that cannot be. A message that was promised when there was
+    /// room for it is sent whatever has come since.
+    @discardableResult
+    mutating func send(_ message: ArraySlice<UInt8>, wasPromised: Bool = false) -> Bool {
+        guard let messageRoom, wasPromised || message.count <= messageRoom else { return false }
+        outbox.send(.message, message, cost: message.count)
+        return true
+    }
+}

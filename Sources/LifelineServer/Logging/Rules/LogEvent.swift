@@ -1,0 +1,190 @@
+/// Everything that the server logs: the raw value is the name of the event, as the log and the manual have it.
+///
+/// A new event does not compile before it has a level, its fields and a sentence for the manual.
+package enum LogEvent: String, CaseIterable, Sendable {
+    // The server's life.
+    case listening
+    case notAnnounced = "not announced"
+    case draining
+    case drained
+    case quitting
+    case killing
+    case stopped
+    case reloaded
+    case notReloaded = "not reloaded"
+    case tokenFileRead = "token file read"
+    case tokenFileNotRead = "token file not read"
+    case tokenFileOpenToOthers = "token file open to others"
+    // Connections and their processes.
+    case opened
+    case closed
+    case refused
+    case kicked
+    case penaltiesLifted = "penalties lifted"
+    case childDied = "child died"
+    case childFailed = "child failed"
+    case waitingChildDied = "waiting child died"
+    // Programs as handlers.
+    case program
+    case programStarted = "program started"
+    case programFailed = "program failed"
+    case programEnded = "program ended"
+    case programCannotBeKilled = "program cannot be killed"
+    case discarded
+    // What the system refuses.
+    case acceptFailed = "accept failed"
+    case forkFailed = "fork failed"
+    case pollFailed = "poll failed"
+    // The log itself.
+    case logLevel = "log level"
+    case logNotReopened = "log not reopened"
+    case suppressed
+    case linesLost = "lines lost"
+
+    /// What stands in the manual, and what a line is checked against.
+    package struct Entry: Sendable {
+        /// The fields that a line may have, in the order in which they stand there.
+        package let fields: [LogField]
+        /// A sentence.
+        package let meaning: String
+
+        fileprivate init(_ fields: [LogField], _ meaning: String) {
+            self.fields = fields
+            self.meaning = meaning
+        }
+    }
+
+    /// The level of its lines.
+    package var level: LogLevel {
+        switch self {
+        case .notReloaded, .tokenFileNotRead, .childFailed, .programFailed, .programCannotBeKilled, .acceptFailed,
+            .forkFailed, .pollFailed, .logNotReopened:
+            .error
+        case .notAnnounced, .killing, .tokenFileOpenToOthers, .refused, .childDied, .waitingChildDied, .discarded,
+            .suppressed, .linesLost:
+            .warning
+        case .listening, .draining, .drained, .quitting, .stopped, .reloaded, .tokenFileRead, .closed, .kicked,
+            .penaltiesLifted, .program, .logLevel:
+            .info
+        case .opened, .programStarted, .programEnded: .debug
+        }
+    }
+
+    /// Its other level, where a line may say that all is not well.
+    package var otherLevel: LogLevel? {
+        switch self {
+        case .closed, .reloaded, .programEnded: .warning
+        // It has the level of the lines that were suppressed.
+        case .suppressed: .error
+        default: nil
+        }
+    }
+
+    /// All levels, that of most lines first.
+    package var levels: [LogLevel] { [level] + (otherLevel.map { [$0] } ?? []) }
+
+    /// What stands in the manual, and what a line is checked against.
+    package var entry: Entry {
+        switch self {
+        case .listening:
+            Entry(
+                [.address, .pid, .user, .group, .control, .metrics], "The server accepts connections at this address.")
+        case .notAnnounced: Entry([.text], "The descriptor of --ready-fd could not be written to.")
+        case .draining: Entry([.children, .over], "A shutdown has begun; clients are sent away over this time.")
+        case .drained: Entry([.children], "The time of --drain has passed; the children that are left close.")
+        case .quitting: Entry([.children], "SIGQUIT came: every connection ends at once.")
+        case .killing:
+            Entry([.children], "The time of --grace has passed, or a second signal came: what is left is killed.")
+        case .stopped:
+            Entry(
+                [.connections] + LogField.refusals,
+                "The server has ended; it served this many connections, and refused others for these reasons.")
+        case .reloaded:
+            Entry(
+                [.tokens, .kept, .text],
+                "The configuration was read again. A warning names the flags that a restart alone changes.")
+        case .notReloaded: Entry([.text], "The configuration is wrong; everything stays as it was.")
+        case .tokenFileRead: Entry([.path, .tokens], "The token file had changed, and was read again.")
+        case .tokenFileNotRead:
+            Entry([.path, .text], "The token file has changed and cannot be used; the tokens stay.")
+        case .tokenFileOpenToOthers: Entry([.path, .text], "Other users than its owner can read the token file.")
+        case .opened: Entry(LogField.ofConnection, "A client has said HELLO.")
+        case .closed:
+            Entry(
+                LogField.ofConnection + [.reason, .by, .age, .requests, .bytesIn, .bytesOut, .text],
+                "A connection is over. It is a warning where the reason is neither NORMAL nor SHUTTING_DOWN.")
+        case .refused:
+            Entry([.reason, .limit, .peer, .text], "A client was refused before a process was made for it.")
+        case .kicked: Entry([.connection, .pid, .peer], "The operator has dropped a connection.")
+        case .penaltiesLifted: Entry([.range, .count], "The operator has forgiven the sources of a range.")
+        case .childDied:
+            Entry(
+                [.connection, .pid, .peer, .signal, .status, .request, .limit, .age],
+                "A connection's process has ended before its connection: a crash, a kill or a limit.")
+        case .childFailed: Entry([.pid, .text], "A process of the pool could not wait for connections, and has ended.")
+        case .waitingChildDied:
+            Entry([.pid, .signal, .status], "A process of the pool has ended while it had no connection.")
+        case .program:
+            Entry([.connection, .pid, .skipped, .text], "A program has written this line to standard error.")
+        case .programStarted: Entry([.connection, .pid], "A program was started.")
+        case .programFailed: Entry([.connection, .pid, .text], "A program could not be started.")
+        case .programEnded:
+            Entry(
+                [.connection, .pid, .request, .status, .signal, .skipped],
+                "A program has ended. It is a warning where it was not asked to, and its status is not 0.")
+        case .programCannotBeKilled: Entry([.connection, .pid], "A program lives on after SIGKILL.")
+        case .discarded:
+            Entry([.connection, .pid, .text], "A message or output was dropped because nothing can take it.")
+        case .acceptFailed: Entry([.text], "accept(2) failed; the server tries again after a pause.")
+        case .forkFailed: Entry([.text], "fork(2) failed; the client was refused.")
+        case .pollFailed: Entry([.text], "poll(2) failed; the server tries again.")
+        case .logLevel: Entry([.level, .before], "The operator has changed the level of the log.")
+        case .logNotReopened:
+            Entry([.pid, .text], "SIGUSR1 came, and the log's file cannot be opened; the old one stays.")
+        case .suppressed:
+            Entry(
+                [.of, .reason, .count, .text],
+                "More lines of one event and reason came in 5 s than --log-flood lets through. It has their level.")
+        case .linesLost: Entry([.count, .text], "The log could not be written to, and this many lines are lost.")
+        }
+    }
+}
+
+/// What a line of the log says about its event: the raw value is the key.
+package enum LogField: String, CaseIterable, Sendable {
+    case connection, pid, peer, name, token, address, user, group, control, metrics
+    case reason, by, limit, age, requests
+    case bytesIn = "bytes_in"
+    case bytesOut = "bytes_out"
+    case signal, status, request, skipped
+    case children, connections, over, tokens, kept, path, range, count, level, before, of, text
+    case refusedAddress = "refused_address"
+    case refusedPenalty = "refused_penalty"
+    case refusedConnections = "refused_max_connections"
+    case refusedPerSource = "refused_max_per_source"
+    case refusedHandshakes = "refused_max_handshakes"
+    case refusedRate = "refused_max_rate"
+    case refusedProcesses = "refused_processes"
+    case refusedDescriptors = "refused_descriptors"
+    case refusedShutdown = "refused_shutdown"
+
+    static let ofConnection: [LogField] = [.connection, .pid, .peer, .name, .token]
+    /// In the order of their limits' names.
+    static let refusals = Admission.Reason.allCases.sorted { $0.rawValue < $1.rawValue }.map(LogField.init)
+
+    /// How many clients were refused for this reason.
+    init(_ reason: Admission.Reason) {
+        self =
+            switch reason {
+            case .address: .refusedAddress
+            case .penalty: .refusedPenalty
+            case .connections: .refusedConnections
+            case .perSource: .refusedPerSource
+            case .handshakes: .refusedHandshakes
+            case .rate: .refusedRate
+            case .processes: .refusedProcesses
+            case .descriptors: .refusedDescriptors
+            case .shutdown: .refusedShutdown
+            }
+    }
+}

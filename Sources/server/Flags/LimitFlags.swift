@@ -1,0 +1,44 @@
+import Arguments
+import Framing
+
+extension ServerSettings {
+    private static let sizes = UInt32(1)...(1 << 30)
+
+    static let limitFlags = ServerFlagSection(
+        "Limits of a connection",
+        [
+            SettingsFlag(
+                "--timeout", "DURATION", "drop a client that is silent for this long", \.options.timeout,
+                .duration(in: .milliseconds(100)...longest)
+            ).live,
+            SettingsFlag(
+                "--handshake-timeout", "DURATION", "drop a client that has not said HELLO by then",
+                \.options.handshakeTimeout, .duration(in: .milliseconds(1)...longest)
+            ).live,
+            SettingsFlag(
+                "--max-frame", "BYTES", "the longest payload of one frame, \(Limits.leastMaxFrame) or more",
+                \.options.maxFrame, .size(in: Limits.leastMaxFrame...sizes.upperBound)
+            ).live,
+            SettingsFlag("--max-message", "BYTES", "the longest message", \.options.maxMessage, .size(in: sizes)).live,
+            SettingsFlag(
+                "--max-in-flight", "N", "unanswered requests of one connection", \.options.maxInFlight,
+                .integer(in: 1...1_000_000)
+            ).live,
+            SettingsFlag(
+                "--max-queued", "BYTES", "bytes of unanswered requests of one connection, at least --max-message",
+                \.options.maxQueued, .size(in: sizes)
+            ).live,
+            SettingsFlag(
+                "--max-memory", "BYTES", "memory of one connection's process, its address space, 32m or more",
+                \.options.maxMemory, .size(in: UInt64(32 << 20)...(1 << 46)), unset: "no limit"
+            ).live,
+            SettingsFlag(
+                "--max-cpu", "DURATION", "processor time of one connection in all its life, in whole seconds",
+                \.options.maxCPU, .duration(in: .milliseconds(1)...longest), unset: "no limit"
+            ).live,
+            SettingsFlag(
+                "--max-files", "N", "open files of one connection's process, 16 or more", \.options.maxFiles,
+                .integer(in: 16...(1 << 30)), unset: "no limit"
+            ).live,
+        ])
+}

@@ -1,0 +1,62 @@
+import RawWire
+import Testing
+
+extension Live.Conformance {
+    /// The suite that judges any implementation, on our own two sides.
+    @Suite("The conformance suite") struct ConformanceSuite {
+        /// Short enough for every run: all times are a fifth of what they are for others. What fails beside others is
+        /// tried alone, where only a real fault fails again. What we should do we do: it is judged as what we must.
+        static let arguments = ["--scale", "0.2", "--jobs", "16", "--again", "2", "--strict"]
+
+        @Test(
+            "Our server passes every case for servers",
+            arguments: [([], []), (["--chop", "1"], []), ([], ["--pool", "4", "--pool-reuse", "1000"])])
+        func server(_ chop: [String], _ pool: [String]) throws {
+            try expectPassed("server", pool, chop)
+        }
+
+        // It answers when its handler has: what comes meanwhile waits, or is refused (3.6-8).
+        @Test("A server whose handler has a thread of its own passes every case for servers")
+        func handlerWithThread() throws { try expectPassed("handlers") }
+
+        private func expectPassed(_ command: String, _ pool: [String] = [], _ chop: [String] = []) throws {
+            // Nobody reads what the handler says meanwhile, and it would wait for that.
+            let errors = command == "handlers" ? Spawned.Stream.null : .pipe
+            try withServer(["--handshake-timeout", "2"] + pool, command: command, errors: errors) { server in
+                let suite = try Spawned(
+                    "conformance",
+                    ["server", "\(server.address)", "--handshake-timeout", "2"] + ConformanceSuite.arguments + chop)
+                try expectAllPassed(suite, atLeast: 560)
+                #expect(!server.log.textSoFar.contains("child died"), "no bytes end a process")
+            }
+        }
+
+        @Test("Our client passes every case for clients", arguments: [[], ["--chop", "1"]])
+        func client(_ chop: [String]) throws {
+            let client = "\(Spawned.products)/client"
+            let command = [client, "--mode", "{mode}", "--port", "{port}", "--retries", "0"]
+            let suite = try Spawned(
+                "conformance", ["client"] + ConformanceSuite.arguments + chop + ["--"] + command)
+            try expectAllPassed(suite, atLeast: 390)
+        }
+
+        @Test("Every requirement has a case, or a reason for having none", arguments: ["server", "client"])
+        func coverage(_ side: String) throws {
+            let suite = try Spawned("conformance", ["--coverage", ProtocolDocument.path, side, "127.0.0.1:1"])
+            #expect(try suite.wait() == .status(0))
+            _ = suite.output.waitForEnd()
+            let last = suite.output.linesSoFar.last ?? ""
+            #expect(last.hasSuffix(" 0 without"), "\(last)")
+        }
+
+        private func expectAllPassed(_ suite: Spawned, atLeast most: Int) throws {
+            _ = suite.output.waitForEnd(within: .seconds(240))
+            let exit = try suite.wait(within: .seconds(10))
+            let lines = suite.output.linesSoFar
+            let complaints = lines.drop { $0 != "failed:" }.joined(separator: "\n")
+            #expect(exit == .status(0), "\(complaints)\n\(suite.errors.textSoFar)")
+            let passed = lines.last?.split(separator: " ").first.flatMap { Int($0) } ?? 0
+            #expect(passed >= most, "\(lines.last ?? "nothing was printed")")
+        }
+    }
+}
