@@ -1,4 +1,5 @@
 // The data of the program that it has only read, so that the file still says the same.
+// Without this a short connection takes 4 % more processor time (tools/dev/cost).
 #define _GNU_SOURCE
 #include "CPosix.h"
 

@@ -1,6 +1,7 @@
 // The program's code on huge pages. A fork does not copy the page tables of a file's pages, so each child would take a
 // page fault for every 64 KiB of code that it comes through, some fifty of them in a connection of a few hundred
 // microseconds. Anonymous huge pages are shared as a whole: an entry for 2 MiB, and no fault.
+// Without this a short connection takes 28 % more processor time, and 52 page faults for 16 (tools/dev/cost).
 #define _GNU_SOURCE
 #include "CPosix.h"
 

@@ -15,6 +15,7 @@ void *cposix_share(size_t size) {
 void *cposix_keep(size_t size) {
     void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) return NULL;
+    // Without this a short connection takes 8 % more processor time, and 20 page faults for 16 (tools/dev/cost).
     if (madvise(memory, size, MADV_DONTFORK) == 0) return memory;
     munmap(memory, size);
     return NULL;

@@ -16,7 +16,7 @@ struct StagedFrames: Sendable {
         var isRefusal = false
     }
 
-    /// A place out of which bytes were removed.
+    /// A place where bytes were removed.
     struct Gap {
         let start: UInt64
         let length: UInt64
@@ -82,7 +82,7 @@ struct StagedFrames: Sendable {
 
     // MARK: What goes
 
-    /// The kernel took `count` bytes. Then `nextSent` is asked until nil, and `pongIsSent`.
+    /// Records that the kernel accepted `count` bytes. The caller then calls `nextSent` until nil, and `pongIsSent`.
     mutating func wrote(_ count: Int) {
         head += count
         if head == bytes.count {
@@ -100,7 +100,7 @@ struct StagedFrames: Sendable {
         }
     }
 
-    /// Removes the mark of a message of which the last byte is gone, and returns it.
+    /// Removes and returns the mark of a message whose last byte is gone.
     mutating func nextSent() -> Mark? {
         guard let mark = marks.first, mark.end <= sent else { return nil }
         marks.removeFirst()
@@ -122,7 +122,7 @@ struct StagedFrames: Sendable {
     /// Whether the message `id` is marked and its last byte is not gone.
     func isComing(_ id: UInt32) -> Bool { marks.contains { $0.id == id && $0.end > sent } }
 
-    /// Removes the frames of the message `id`, none of which is begun, and moves up what is behind them. Returns the
+    /// Removes the frames of the message `id`, and moves up what is behind them; no frame may be begun. Returns the
     /// marks of the message, and each gap after the one before it was closed.
     mutating func unstage(_ id: UInt32) -> (marks: [Mark], gaps: [Gap]) {
         let removed = marks.remove { $0.id == id }

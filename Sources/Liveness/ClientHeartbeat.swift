@@ -3,7 +3,7 @@ import Framing
 
 /// The client's rules about a server's life, from the connection on (Protocol.md, section 5).
 ///
-/// The loop calls `woke` first, reports what it read and wrote, carries out each `verdict` until that is `fine`, and
+/// The loop calls `resumed` first, reports what it read and wrote, carries out each `verdict` until that is `fine`, and
 /// sleeps until `deadline`.
 public struct ClientHeartbeat: Sendable {
     /// What the client has to do about the server now.
@@ -55,7 +55,7 @@ public struct ClientHeartbeat: Sendable {
 
     /// Starts every deadline anew where the loop runs again long after `deadline`: the client itself was stopped then
     /// (section 5.11).
-    public mutating func woke(at now: Instant) {
+    public mutating func resumed(at now: Instant) {
         guard let deadlines, let deadline, now - deadline > deadlines.heartbeat.ownLateness else { return }
         self.deadlines?.restart(at: now)
         unprovenSince = nil
@@ -85,7 +85,7 @@ public struct ClientHeartbeat: Sendable {
     }
 
     /// Pays for a PING or an empty MESSAGE that came; throws where the bucket is empty (section 5.10).
-    public mutating func pay(at now: Instant) throws(Violation) {
+    public mutating func spendToken(at now: Instant) throws(Violation) {
         guard bucket?.spend(at: now) ?? true else { throw .flood }
     }
 

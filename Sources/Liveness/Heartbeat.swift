@@ -10,7 +10,7 @@ public struct Heartbeat: Equatable, Sendable {
     /// Half of `deadAfter`: a server that has heard nothing for this long sends a PING (section 5.3), and a client
     /// reports that an answer is late. It is stored, because the division of a Duration divides 128 bits.
     let half: Duration
-    /// A side that woke later than this after its deadline was itself stopped or starved. It starts all deadlines anew
+    /// A side that resumed later than this after its deadline was itself stopped or starved. It starts all deadlines anew
     /// before it drops the peer (section 5.11).
     let ownLateness: Duration
 

@@ -65,7 +65,7 @@ public struct LingeringClose: Sendable {
     public mutating func giveUp() { stage = .over }
 
     /// Ends the stage whose time is up.
-    public mutating func woke(at now: Instant) {
+    public mutating func resumed(at now: Instant) {
         if let deadline, deadline <= now { stage = .over }
     }
 }

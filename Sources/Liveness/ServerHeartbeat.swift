@@ -3,7 +3,7 @@ import Framing
 
 /// The server's rules about a client's life, from accept on (Protocol.md, section 5).
 ///
-/// The loop calls `woke` first, reports what it read and wrote, carries out the `verdict`, and sleeps until `deadline`.
+/// The loop calls `resumed` first, reports what it read and wrote, carries out the `verdict`, and sleeps until `deadline`.
 public struct ServerHeartbeat: Sendable {
     /// What the server has to do about the client now.
     public enum Verdict: Equatable, Sendable {
@@ -47,7 +47,7 @@ public struct ServerHeartbeat: Sendable {
 
     /// Starts every deadline anew where the loop runs again long after `deadline`: the server itself was stopped then
     /// (section 5.11).
-    public mutating func woke(at now: Instant) {
+    public mutating func resumed(at now: Instant) {
         guard let deadline, deadline < now else { return }
         guard let deadlines, now > deadline + deadlines.heartbeat.ownLateness else { return }
         self.deadlines?.restart(at: now)
@@ -86,7 +86,7 @@ public struct ServerHeartbeat: Sendable {
     public mutating func probe(at now: Instant) -> UInt64 { ledger.send(at: now) }
 
     /// Pays for a PING, a CANCEL or an empty MESSAGE that came; throws where the bucket is empty (section 5.10).
-    public mutating func pay(at now: Instant) throws(Violation) {
+    public mutating func spendToken(at now: Instant) throws(Violation) {
         guard bucket?.spend(at: now) ?? true else { throw .flood }
     }
 

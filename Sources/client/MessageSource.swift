@@ -1,3 +1,4 @@
+import Arguments
 import Posix
 
 /// The source of the messages: the arguments, or else standard input.

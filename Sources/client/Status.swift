@@ -1,4 +1,5 @@
 import Arguments
+import Framing
 import LifelineClient
 
 extension ConnectionError {

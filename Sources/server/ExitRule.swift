@@ -1,5 +1,6 @@
 import Arguments
 import LifelineServer
+import Posix
 
 /// An exit status of `server`: what it means, and which errors of the start lead to it.
 struct ExitRule: Sendable {

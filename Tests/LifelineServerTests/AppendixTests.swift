@@ -1,5 +1,6 @@
 import Basics
 import Framing
+import Liveness
 import Testing
 
 @testable import LifelineServer
@@ -22,7 +23,7 @@ struct AppendixTests {
             connection.received(piece.count, at: at(0))
             while let event = connection.next(in: piece, at: at(0)) {
                 if case .request(let id, let bytes) = event { connection.answer(id, bytes) }
-                connection.finished()
+                connection.handlerReturned()
             }
             if pieces == client.count, connection.isClosing {
                 #expect(connection.outbox.unsent.count == 97, "all that a short connection is told, in one write")

@@ -13,12 +13,12 @@ struct TurnsTests {
         _ turns: inout BusyPolling, times: Int, brings: Bool, look: Duration = alone, wait: Duration = short
     ) -> [Int] {
         (0..<times).map { _ in
-            guard turns.mayLook() else {
+            guard turns.shouldBusyPoll() else {
                 turns.waited(for: wait)
                 return 0
             }
             var looks = 1
-            while turns.looked(brings, for: look) { looks += 1 }
+            while turns.polled(brings, for: look) { looks += 1 }
             if !brings { turns.waited(for: wait) }
             return looks
         }
@@ -86,8 +86,8 @@ struct TurnsTests {
         var row = 0
         var longest = 0
         for answer in 0..<1000 {
-            if turns.mayLook() {
-                _ = turns.looked(true, for: answer % 16 == 15 ? BusyPolling.longest : TurnsTests.alone)
+            if turns.shouldBusyPoll() {
+                _ = turns.polled(true, for: answer % 16 == 15 ? BusyPolling.longest : TurnsTests.alone)
                 row += 1
                 longest = max(longest, row)
             } else {

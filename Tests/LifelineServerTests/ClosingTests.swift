@@ -1,5 +1,6 @@
 import Basics
 import Framing
+import Liveness
 import Testing
 
 @testable import LifelineServer
@@ -12,7 +13,7 @@ struct ClosingTests {
         conversation.receive(request(1, "a"), request(4, "b"), LifelineServerTests.close())
         #expect(conversation.said() == ["RESPONSE 1 a", "RESPONSE 4 b", "CLOSE NORMAL last 4"])
         #expect(conversation.isOver, "the client has said all: nothing is waited for")
-        #expect(conversation.connection.ending == .closed(.normal, "", by: .client))
+        #expect(conversation.connection.closeReason == .closed(.normal, "", by: .client))
     }
 
     @Test("7.1-7, 7.1-5 CLOSE does not wait for the handler, and nothing behind it is a frame")
@@ -21,7 +22,7 @@ struct ClosingTests {
         conversation.receive(request(1, "a"), LifelineServerTests.close(code: 11), request(2, "b"), [1, 2, 3])
         #expect(conversation.said() == ["CLOSE NORMAL last 1"])
         #expect(conversation.seen == [.opened, .request(1, "a"), .cancelled(1)])
-        #expect(conversation.connection.ending == .closed(.noRoundTrip, "", by: .client))
+        #expect(conversation.connection.closeReason == .closed(.noRoundTrip, "", by: .client))
         conversation.answer(1, "late")
         #expect(conversation.said() == [])
     }
@@ -172,7 +173,7 @@ struct ClosingTests {
         #expect(conversation.said() == ["RESPONSE 1 x"])
         conversation.answer(2, "y")
         #expect(conversation.said() == ["RESPONSE 2 y", "CLOSE SHUTTING_DOWN last 2"])
-        #expect(conversation.connection.ending == .closed(.shuttingDown, "bye", by: .server))
+        #expect(conversation.connection.closeReason == .closed(.shuttingDown, "bye", by: .server))
     }
 
     @Test("7.4-7 A request that has not come whole is not waited for")
@@ -204,7 +205,7 @@ struct ClosingTests {
             conversation.connection.broke("reset")
             conversation.settle()
             #expect(conversation.isOver)
-            #expect(conversation.connection.ending == .lost("reset") || state > 2)
+            #expect(conversation.connection.closeReason == .lost("reset") || state > 2)
             conversation.answer(1, "x")
             #expect(conversation.isOver)
         }

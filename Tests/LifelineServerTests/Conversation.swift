@@ -1,5 +1,6 @@
 import Basics
 import Framing
+import Liveness
 import struct RawWire.RawFrame
 import func RawWire.bigEndian
 import Testing
@@ -92,7 +93,7 @@ struct Conversation {
     /// The loop wakes at `instant` because these bytes are there.
     mutating func receive(_ bytes: [UInt8]..., at instant: Instant? = nil) {
         now = instant ?? now
-        connection.woke(at: now)
+        connection.resumed(at: now)
         let buffer = bytes.flatMap { $0 }
         connection.received(buffer.count, at: now)
         while let event = connection.next(in: buffer, at: now) { take(event) }
@@ -120,7 +121,7 @@ struct Conversation {
 
     private mutating func handlerReturns() {
         working = nil
-        connection.finished()
+        connection.handlerReturned()
     }
 
     /// The handler returns, and gets what is next.
@@ -131,14 +132,14 @@ struct Conversation {
 
     mutating func endOfStream(at instant: Instant? = nil) {
         now = instant ?? now
-        connection.woke(at: now)
+        connection.resumed(at: now)
         connection.endOfStream(at: now)
         settle()
     }
 
     mutating func wake(at instant: Instant) {
         now = instant
-        connection.woke(at: now)
+        connection.resumed(at: now)
         settle()
     }
 
@@ -175,7 +176,7 @@ struct Conversation {
 
     /// Judges and writes; afterwards the loop would sleep, and must not wake for a deadline that is past.
     mutating func settle(location: SourceLocation = #_sourceLocation) {
-        connection.judge(at: now)
+        connection.enforceDeadlines(at: now)
         while let event = connection.next(at: now) { take(event) }
         if takes { write() } else if !connection.outbox.isEmpty { connection.wrote(0, at: now) }
         let deadline = connection.deadline

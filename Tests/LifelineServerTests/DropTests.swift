@@ -52,7 +52,7 @@ struct DropTests {
         conversation.wake(at: Instant(sinceStart: .milliseconds(1100) - .nanoseconds(1)))
         #expect(!conversation.connection.isClosing)
         conversation.wake(at: at(1100))
-        #expect(conversation.connection.ending.code == .slowReader)
+        #expect(conversation.connection.closeReason.code == .slowReader)
         #expect(conversation.connection.deadline == at(2100))
         for moment in stride(from: 1110.0, to: 2100, by: 110) { conversation.wake(at: at(moment)) }
         conversation.wake(at: at(2100))
@@ -70,7 +70,7 @@ struct DropTests {
         #expect(!conversation.isOver)
         conversation.wake(at: at(1100))
         #expect(conversation.isOver)
-        #expect(conversation.connection.ending.code == .slowReader)
+        #expect(conversation.connection.closeReason.code == .slowReader)
     }
 
     @Test("5.5-1, 5.3-1 A silent client gets a PING at dead_after / 2 and CLOSE(SILENT) at dead_after")

@@ -82,7 +82,7 @@ struct EndCauseTests {
                 var conversation = conversation(in: phase)
                 bring(row.cause, to: &conversation, in: phase)
                 let connection = conversation.connection
-                #expect("\(connection.phase) \(connection.ending.name)" == expected, "\(row.cause) in \(phase)")
+                #expect("\(connection.phase) \(connection.closeReason.name)" == expected, "\(row.cause) in \(phase)")
             }
         }
     }

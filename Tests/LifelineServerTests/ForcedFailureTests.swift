@@ -78,6 +78,36 @@
             #expect(said == "the token file \(path): Input/output error (read)")
         }
 
+        // MARK: The log
+
+        @Test("A log on a full disk loses lines and a half of one, counts them, and goes on when there is room")
+        func log() throws {
+            let path = path()
+            defer { unlink(path) }
+            let log = try Log(level: .info, format: .text, destination: .file(path))
+            withForced(.write, .error(EINTR), .short(10), .error(ENOSPC), .error(EDQUOT)) {
+                for _ in 0..<2 { log.write(.draining) }
+            }
+            log.write(.draining)
+            let lines = try contents(ofFile: path, most: 4096).split(separator: 0x0A).map {
+                String(decoding: $0, as: UTF8.self)
+            }
+            try #require(lines.count == 3, "\(lines)")
+            #expect(lines[0].utf8.count == 10, "the half of a line has an end of its own")
+            #expect(lines[1].contains("lines lost") && lines[1].contains("count=2"))
+            #expect(lines[2].contains("draining"))
+        }
+
+        @Test("A log that cannot be opened again is written to as before")
+        func reopening() throws {
+            let path = path()
+            defer { unlink(path) }
+            let log = try Log(level: .info, format: .text, destination: .file(path))
+            withForced(.open, .error(EMFILE)) { log.reopen() }
+            let text = String(decoding: try contents(ofFile: path, most: 4096), as: UTF8.self)
+            #expect(text.contains("log not reopened") && text.contains("open: Too many open files"))
+        }
+
         // MARK: Connections
 
         @Test("Where accept lacks something nobody is accepted for 100 ms", arguments: [EMFILE, ENFILE, ENOMEM])
@@ -176,10 +206,10 @@
             }
             runner.work([], on: &connection, at: at(0))
             #expect(
-                connection.ending
+                connection.closeReason
                     == .closed(
                         .internal, "the server cannot start a thread: Resource temporarily unavailable", by: .server))
-            runner.closed(connection.ending)
+            runner.closed(connection.closeReason)
             #expect(runner.isOver)
         }
 

@@ -1,5 +1,6 @@
 import Basics
 import Framing
+import Liveness
 import Testing
 
 @testable import LifelineServer

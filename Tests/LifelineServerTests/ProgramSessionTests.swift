@@ -24,7 +24,7 @@ private struct Stage {
     }
 
     mutating func settle(starts: Bool = true, at instant: Instant = at(0)) {
-        while let step = dialogue.takeStep() {
+        while let step = dialogue.removeFirstStep() {
             if case .start = step, starts { dialogue.started(at: instant) } else { seen.append(step) }
         }
     }
@@ -37,7 +37,7 @@ private struct Stage {
     }
 
     mutating func ask(_ id: UInt32, _ string: String, at instant: Instant = at(0)) {
-        dialogue.take(id, text(string)[...], at: instant)
+        dialogue.submit(id, text(string)[...], at: instant)
         settle(at: instant)
     }
 
@@ -53,11 +53,11 @@ private struct Stage {
 
     /// It is gone with all that it started, and both of its streams have ended.
     mutating func exits(_ exit: ProgramExit = .status(0), complaining: String = "", at instant: Instant = at(0)) {
-        dialogue.complained(text(complaining)[...], at: instant)
+        dialogue.receivedStderr(text(complaining)[...], at: instant)
         dialogue.exited(exit, at: instant)
         dialogue.collected(at: instant)
         dialogue.outputEnded(at: instant)
-        dialogue.complaintsEnded(at: instant)
+        dialogue.stderrEnded(at: instant)
     }
 }
 
@@ -122,9 +122,9 @@ struct ProgramLineTests {
     @Test("A one-way message is a line too; one with a newline is discarded")
     func messages() {
         var stage = Stage(.line)
-        stage.dialogue.take(message: text("note")[...], at: at(0))
+        stage.dialogue.submit(message: text("note")[...], at: at(0))
         #expect(stage.steps() == [.finished])
-        stage.dialogue.take(message: text("a\nb")[...], at: at(0))
+        stage.dialogue.submit(message: text("a\nb")[...], at: at(0))
         #expect(
             stage.steps() == [
                 .log(.discarded(.messageWithNewline)), .finished,
@@ -135,7 +135,7 @@ struct ProgramLineTests {
     @Test("While 64 KiB wait to be written, the next message is not taken")
     func floodedWithMessages() {
         var stage = Stage(.line)
-        stage.dialogue.take(message: zeros(70000)[...], at: at(0))
+        stage.dialogue.submit(message: zeros(70000)[...], at: at(0))
         #expect(stage.steps() == [])
         stage.dialogue.wrote(4000)
         #expect(stage.steps() == [])
@@ -307,8 +307,8 @@ struct ProgramLifeTests {
         stage.ask(1, "a")
         stage.dialogue.exited(.status(3), at: at(0))
         stage.dialogue.collected(at: at(0))
-        stage.dialogue.complaintsEnded(at: at(0))
-        stage.dialogue.woke(at: at(60_000))
+        stage.dialogue.stderrEnded(at: at(0))
+        stage.dialogue.resumed(at: at(60_000))
         #expect(stage.dialogue.deadline == nil)
         stage.says("A\n")
         stage.dialogue.outputEnded(at: at(60_000))
@@ -337,19 +337,19 @@ struct ProgramLifeTests {
         stage.dialogue.closed(at: at(0))
         #expect(stage.dialogue.inputIsOver)
         #expect(stage.dialogue.deadline == at(2000))
-        stage.dialogue.woke(at: at(1999))
+        stage.dialogue.resumed(at: at(1999))
         #expect(stage.steps() == [])
-        stage.dialogue.woke(at: at(2000))
+        stage.dialogue.resumed(at: at(2000))
         #expect(stage.steps() == [.end(.terminate)])
         #expect(stage.dialogue.deadline == at(4000))
-        stage.dialogue.woke(at: at(4000))
+        stage.dialogue.resumed(at: at(4000))
         #expect(stage.steps() == [.end(.kill)])
         #expect(stage.dialogue.deadline == at(9000))
-        stage.dialogue.woke(at: at(9000))
+        stage.dialogue.resumed(at: at(9000))
         #expect(stage.steps() == [.end(.giveUp)])
         #expect(stage.dialogue.isCollected)
         stage.dialogue.outputEnded(at: at(9000))
-        stage.dialogue.complaintsEnded(at: at(9000))
+        stage.dialogue.stderrEnded(at: at(9000))
         #expect(stage.steps() == [ended(.hung, wasAsked: true)])
         #expect(stage.dialogue.isOver)
     }
@@ -357,7 +357,7 @@ struct ProgramLifeTests {
     @Test("What waits to be written at the end of a connection is written before the end of input")
     func inputFirst() {
         var stage = Stage(.line)
-        stage.dialogue.take(message: text("note")[...], at: at(0))
+        stage.dialogue.submit(message: text("note")[...], at: at(0))
         stage.dialogue.closed(at: at(0))
         #expect(!stage.dialogue.inputIsOver)
         #expect(stage.reads() == "note\n")
@@ -369,7 +369,7 @@ struct ProgramLifeTests {
         var stage = Stage(.line)
         stage.dialogue.closed(at: at(0))
         stage.exits(.status(1), at: at(100))
-        stage.dialogue.woke(at: at(10_000))
+        stage.dialogue.resumed(at: at(10_000))
         #expect(stage.steps() == [ended(.status(1), wasAsked: true)])
         #expect(stage.dialogue.isOver && stage.dialogue.deadline == nil)
     }
@@ -380,11 +380,11 @@ struct ProgramLifeTests {
         stage.ask(1, "a")
         stage.dialogue.outputEnded(at: at(0))
         #expect(stage.steps() == [])
-        stage.dialogue.woke(at: at(2000))
+        stage.dialogue.resumed(at: at(2000))
         #expect(stage.steps() == [.end(.terminate)])
         stage.dialogue.exited(.signal("SIGTERM"), at: at(2100))
         stage.dialogue.collected(at: at(2100))
-        stage.dialogue.complaintsEnded(at: at(2100))
+        stage.dialogue.stderrEnded(at: at(2100))
         #expect(stage.steps().contains(failed(1, "the program was killed by SIGTERM")))
     }
 
@@ -405,9 +405,9 @@ struct ProgramLifeTests {
         var stage = Stage(.line)
         stage.dialogue.exited(.status(0), at: at(0))
         stage.dialogue.outputEnded(at: at(0))
-        stage.dialogue.complaintsEnded(at: at(0))
+        stage.dialogue.stderrEnded(at: at(0))
         #expect(stage.steps() == [] && stage.dialogue.deadline == at(5000))
-        stage.dialogue.woke(at: at(5000))
+        stage.dialogue.resumed(at: at(5000))
         #expect(
             stage.steps() == [
                 .end(.giveUp), ended(.status(0)), .close(CloseCause(.normal, "the program has ended")),
@@ -423,9 +423,9 @@ struct ProgramLateTests {
         #expect(stage.dialogue.deadline == nil)
         stage.ask(1, "a", at: at(1000))
         #expect(stage.dialogue.deadline == at(6000))
-        stage.dialogue.woke(at: at(5999))
+        stage.dialogue.resumed(at: at(5999))
         #expect(stage.steps() == [])
-        stage.dialogue.woke(at: at(6000))
+        stage.dialogue.resumed(at: at(6000))
         let why = "no answer within 5.0 seconds"
         #expect(
             stage.steps() == [
@@ -439,7 +439,7 @@ struct ProgramLateTests {
         var stage = Stage(.line, timeout: .seconds(5))
         stage.ask(1, "a")
         stage.dialogue.cancel(1, at: at(0))
-        stage.dialogue.woke(at: at(5000))
+        stage.dialogue.resumed(at: at(5000))
         #expect(
             stage.steps() == [
                 .finished, .end(.terminate), .close(CloseCause(.handlerFailed, "no answer within 5.0 seconds")),
@@ -459,7 +459,7 @@ struct ProgramLateTests {
     func request() {
         var stage = Stage(.raw, timeout: .seconds(5))
         stage.ask(1, "a")
-        stage.dialogue.woke(at: at(5000))
+        stage.dialogue.resumed(at: at(5000))
         #expect(stage.steps() == [failed(1, "no answer within 5.0 seconds"), .end(.terminate)])
         stage.exits(.signal("SIGTERM"), at: at(5100))
         #expect(stage.steps() == [ended(.signal("SIGTERM"), wasAsked: true), .finished])
@@ -472,7 +472,7 @@ struct ProgramLateTests {
         var stage = Stage(.raw, timeout: .seconds(5))
         stage.ask(1, "a")
         stage.says("part")
-        stage.dialogue.woke(at: at(5000))
+        stage.dialogue.resumed(at: at(5000))
         #expect(stage.dialogue.deadline == at(10000))
         #expect(stage.steps() == [.part(1, text("part"), isLast: false)])
     }
@@ -551,7 +551,7 @@ struct ProgramRequestTests {
         stage.dialogue.cancel(1, at: at(0))
         #expect(stage.steps() == [.end(.terminate)])
         stage.says("late")
-        stage.dialogue.woke(at: at(2000))
+        stage.dialogue.resumed(at: at(2000))
         #expect(stage.steps() == [.end(.kill)])
         stage.exits(.signal("SIGKILL"), at: at(2001))
         #expect(stage.steps() == [ended(.signal("SIGKILL"), wasAsked: true), .finished])
@@ -560,7 +560,7 @@ struct ProgramRequestTests {
     @Test("A request that is cancelled before its program could be started costs it TERM as soon as it runs")
     func cancelledEarly() {
         var stage = Stage(.raw)
-        stage.dialogue.take(1, [], at: at(0))
+        stage.dialogue.submit(1, [], at: at(0))
         stage.dialogue.cancel(1, at: at(0))
         #expect(stage.steps() == [.end(.terminate)])
     }
@@ -568,8 +568,8 @@ struct ProgramRequestTests {
     @Test("A program that cannot be started fails its request, and the connection goes on")
     func cannotStart() {
         var stage = Stage(.raw)
-        stage.dialogue.take(1, text("a")[...], at: at(0))
-        #expect(stage.dialogue.takeStep() == .start(request: 1))
+        stage.dialogue.submit(1, text("a")[...], at: at(0))
+        #expect(stage.dialogue.removeFirstStep() == .start(request: 1))
         stage.dialogue.startFailed("No such file or directory")
         #expect(stage.steps() == [failed(1, "the program cannot be started: No such file or directory"), .finished])
         stage.ask(2, "b")
@@ -581,7 +581,7 @@ struct ProgramRequestTests {
     @Test("One-way messages have nobody to go to")
     func messages() {
         var stage = Stage(.raw)
-        stage.dialogue.take(message: text("a")[...], at: at(0))
+        stage.dialogue.submit(message: text("a")[...], at: at(0))
         #expect(stage.steps() == [.log(.discarded(.messageForRequests)), .finished])
     }
 

@@ -1,5 +1,6 @@
 import Basics
 import Framing
+import Liveness
 import Testing
 
 @testable import LifelineServer
@@ -9,17 +10,17 @@ struct ShownTests {
     @Test("The state: greeting, idle, working as long as a request has no ending, closing")
     func states() {
         var conversation = Conversation()
-        #expect(conversation.connection.state == .greeting)
+        #expect(conversation.connection.activity == .greeting)
         conversation.echoes = false
         conversation.receive(hello())
-        #expect(conversation.connection.state == .idle)
+        #expect(conversation.connection.activity == .idle)
         conversation.receive(request(1, "a"), request(2, "b", more: true))
-        #expect(conversation.connection.state == .working && conversation.connection.inFlight == 2)
+        #expect(conversation.connection.activity == .working && conversation.connection.inFlight == 2)
         conversation.answer(1, "A")
         conversation.receive(cancel(2))
-        #expect(conversation.connection.state == .idle && conversation.connection.inFlight == 0)
+        #expect(conversation.connection.activity == .idle && conversation.connection.inFlight == 0)
         conversation.receive(close())
-        #expect(conversation.connection.state == .closing)
+        #expect(conversation.connection.activity == .closing)
     }
 
     @Test("A request is in flight until the kernel has taken its answer")
@@ -28,7 +29,7 @@ struct ShownTests {
         conversation.takes = false
         conversation.receive(request(1, "a"))
         conversation.answer(1, "A")
-        #expect(conversation.connection.state == .working, "the client does not have it yet")
+        #expect(conversation.connection.activity == .working, "the client does not have it yet")
     }
 
     @Test("KICKED ends a connection at once: before HELLO, idle, and with requests that have no answer")
@@ -40,7 +41,7 @@ struct ShownTests {
         var idle = Conversation.opened()
         idle.kick()
         #expect(idle.said() == ["CLOSE KICKED last 0"])
-        #expect(idle.connection.ending == .closed(.kicked, "an operator ended this connection", by: .server))
+        #expect(idle.connection.closeReason == .closed(.kicked, "an operator ended this connection", by: .server))
 
         var working = Conversation.opened(echoes: false)
         working.receive(request(1, "a"))
@@ -75,7 +76,7 @@ struct ShownTests {
         let start = silent.now
         silent.wake(at: start + .milliseconds(500))
         silent.wake(at: start + .milliseconds(1007))
-        #expect(silent.connection.ending == .closed(.silent, "nothing was heard for 1.0 seconds", by: .server))
+        #expect(silent.connection.closeReason == .closed(.silent, "nothing was heard for 1.0 seconds", by: .server))
         #expect(silent.connection.lateness == .milliseconds(7))
 
         var wrong = Conversation.opened(Terms(timeout: 1000))
@@ -88,13 +89,13 @@ struct ShownTests {
     func roundTrips() {
         var conversation = Conversation.opened(Terms(timeout: 1000))
         let start = conversation.now
-        #expect(conversation.connection.takeRoundTrips().isEmpty)
+        #expect(conversation.connection.fetchRoundTrips().isEmpty)
         conversation.wake(at: start + .milliseconds(500))
         conversation.receive(raw(0x04, u64(1) + zeros(12)), at: start + .milliseconds(512))
         conversation.wake(at: start + .milliseconds(1012))
         conversation.receive(raw(0x04, u64(2) + zeros(12)), at: start + .milliseconds(1013))
-        #expect(conversation.connection.takeRoundTrips() == [.milliseconds(12), .milliseconds(1)])
-        #expect(conversation.connection.takeRoundTrips().isEmpty)
+        #expect(conversation.connection.fetchRoundTrips() == [.milliseconds(12), .milliseconds(1)])
+        #expect(conversation.connection.fetchRoundTrips().isEmpty)
     }
 }
 

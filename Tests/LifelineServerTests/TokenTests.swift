@@ -83,8 +83,8 @@ struct TokenTests {
             conversation.receive(hello(short: short, token: token), request(1, "a"))
             #expect(conversation.said() == ["LIFELINE", "CLOSE UNAUTHORIZED last 0"])
             #expect(conversation.seen == [])
-            guard case .closed(.unauthorized, let said, by: .server) = conversation.connection.ending else {
-                Issue.record("\(conversation.connection.ending)")
+            guard case .closed(.unauthorized, let said, by: .server) = conversation.connection.closeReason else {
+                Issue.record("\(conversation.connection.closeReason)")
                 return
             }
             #expect(said.contains(token == nil ? "HELLO has none" : "not accepted"))

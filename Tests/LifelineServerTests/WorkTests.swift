@@ -70,10 +70,10 @@ struct WorkTests {
         conversation.receive(
             request(1, "a"), raw(0x07, text("m")), request(2, "b"), LifelineServerTests.close())
         #expect(conversation.said() == ["CLOSE NORMAL last 1"])
-        #expect(!conversation.connection.hasGivenAll)
+        #expect(!conversation.connection.hasDispatchedAll)
         conversation.finish()
         #expect(conversation.seen == [.opened, .request(1, "a"), .cancelled(1), .message("m")])
-        #expect(conversation.connection.hasGivenAll)
+        #expect(conversation.connection.hasDispatchedAll)
     }
 
     @Test("A client that floods a busy handler with messages is dropped with BUSY, at max_queued bytes")
@@ -135,7 +135,7 @@ struct WorkTests {
         #expect(conversation.said() == ["FAILURE 1 HANDLER_FAILED"])
         conversation.wake(at: at(3000))
         #expect(conversation.said() == ["CLOSE HANDLER_FAILED last 1"])
-        #expect(conversation.connection.isStuck && conversation.connection.hasGivenAll)
+        #expect(conversation.connection.isStuck && conversation.connection.hasDispatchedAll)
     }
 
     @Test("A cancelled request that does not come back is stuck as well")

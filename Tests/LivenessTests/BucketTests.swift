@@ -76,14 +76,14 @@ struct BucketTests {
         var server = welcomedServer()
         var client = welcomedClient()
         for _ in 1...20 {
-            try server.pay(at: at(7))
-            try client.pay(at: at(7))
+            try server.spendToken(at: at(7))
+            try client.spendToken(at: at(7))
         }
-        #expect(throws: Violation.flood) { try server.pay(at: at(7)) }
-        #expect(throws: Violation.flood) { try client.pay(at: at(7)) }
+        #expect(throws: Violation.flood) { try server.spendToken(at: at(7)) }
+        #expect(throws: Violation.flood) { try client.spendToken(at: at(7)) }
         #expect(Violation.flood.code == .tooManyPings)
-        try server.pay(at: at(157))
-        #expect(throws: Violation.flood) { try server.pay(at: at(157)) }
+        try server.spendToken(at: at(157))
+        #expect(throws: Violation.flood) { try server.spendToken(at: at(157)) }
     }
 
     @Test("5.10-2 A sender's own bucket is smaller")

@@ -22,11 +22,11 @@ struct HandshakeTimeoutTests {
         var server = ServerHeartbeat(acceptedAt: at(0), handshakeTimeout: .milliseconds(200))
         var client = ClientHeartbeat(connectedAt: at(0), handshakeTimeout: .milliseconds(200))
         for moment in stride(from: 10.0, to: 200, by: 10) {
-            server.woke(at: at(moment))
+            server.resumed(at: at(moment))
             server.heard(at: at(moment))
             server.frame(1, unfinishedLength: 20, at: at(moment))
             server.wrote(any: true, waiting: true, at: at(moment))
-            client.woke(at: at(moment))
+            client.resumed(at: at(moment))
             client.heard(at: at(moment))
             client.frame(1, unfinishedLength: 36, at: at(moment))
             client.wrote(any: true, waiting: true, at: at(moment))
@@ -40,8 +40,8 @@ struct HandshakeTimeoutTests {
     func lateness() {
         var server = ServerHeartbeat(acceptedAt: at(0), handshakeTimeout: .milliseconds(200))
         var client = ClientHeartbeat(connectedAt: at(0), handshakeTimeout: .milliseconds(200))
-        server.woke(at: at(5000))
-        client.woke(at: at(5000))
+        server.resumed(at: at(5000))
+        client.resumed(at: at(5000))
         #expect(server.code(at: at(5000)) == .handshakeTimeout)
         #expect(client.code(at: at(5000)) == .handshakeTimeout)
     }
@@ -51,12 +51,12 @@ struct HandshakeTimeoutTests {
         var server = ServerHeartbeat(acceptedAt: at(0), handshakeTimeout: .seconds(60))
         server.frame(1, unfinishedLength: 20, at: at(0))
         server.wrote(any: false, waiting: true, at: at(0))
-        for _ in 0..<100 { try server.pay(at: at(0)) }
+        for _ in 0..<100 { try server.spendToken(at: at(0)) }
         #expect(server.verdict(at: at(59_999)) == .fine)
         var client = ClientHeartbeat(connectedAt: at(0), handshakeTimeout: .seconds(60))
         client.frame(1, unfinishedLength: 36, at: at(0))
         client.wrote(any: false, waiting: true, at: at(0))
-        for _ in 0..<100 { try client.pay(at: at(0)) }
+        for _ in 0..<100 { try client.spendToken(at: at(0)) }
         #expect(client.verdict(at: at(59_999)) == .fine)
     }
 

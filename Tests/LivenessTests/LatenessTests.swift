@@ -13,7 +13,7 @@ struct LatenessTests {
     func server() {
         var server = welcomedServer()
         let late = at(500 + LatenessTests.allowance + 0.001)  // The server's PING was due at 500.
-        server.woke(at: late)
+        server.resumed(at: late)
         #expect(server.verdict(at: late) == .ping(nonce: 1))
         #expect(server.verdict(at: late) == .fine)
         let end = late + .milliseconds(1000)
@@ -24,19 +24,19 @@ struct LatenessTests {
     @Test("5.11 A side that woke later, but not so late, grants nothing")
     func notLate() {
         var server = welcomedServer()
-        server.woke(at: at(500 + LatenessTests.allowance))
+        server.resumed(at: at(500 + LatenessTests.allowance))
         #expect(server.verdict(at: at(650)) == .ping(nonce: 1))
         #expect(server.code(at: at(1000)) == .silent)
         var silent = welcomedServer()
         #expect(silent.verdict(at: at(500)) == .ping(nonce: 1))
-        silent.woke(at: at(1150))
+        silent.resumed(at: at(1150))
         #expect(silent.code(at: at(1150)) == .silent)
     }
 
     @Test("5.11-2 One that slept through dead_after does not drop for it")
     func slept() {
         var server = welcomedServer()
-        server.woke(at: at(60_000))
+        server.resumed(at: at(60_000))
         #expect(server.verdict(at: at(60_000)) == .ping(nonce: 1))
         #expect(server.code(at: justBefore(at(61_000))) == nil)
         #expect(server.code(at: at(61_000)) == .silent)
@@ -47,7 +47,7 @@ struct LatenessTests {
         var server = welcomedServer()
         server.frame(2, unfinishedLength: 100, at: at(0))
         server.wrote(any: false, waiting: true, at: at(0))
-        server.woke(at: at(5000))
+        server.resumed(at: at(5000))
         server.heard(at: at(5000))
         #expect(server.verdict(at: at(5000)) == .ping(nonce: 1))
         server.heard(at: at(5900))
@@ -61,7 +61,7 @@ struct LatenessTests {
     @Test("5.11-2 What does not run is not started by lateness")
     func nothingStarted() {
         var server = welcomedServer()
-        server.woke(at: at(5000))
+        server.resumed(at: at(5000))
         _ = server.verdict(at: at(5000))
         server.heard(at: at(5500))
         #expect(server.deadline == at(6000))
@@ -73,7 +73,7 @@ struct LatenessTests {
         var server = welcomedServer()
         server.ended()
         server.wrote(any: false, waiting: true, at: at(0))
-        server.woke(at: at(5000))
+        server.resumed(at: at(5000))
         #expect(server.verdict(at: at(5000)) == .fine)
         #expect(server.deadline == at(6000))
         #expect(server.code(at: at(6000)) == .slowReader)
@@ -84,7 +84,7 @@ struct LatenessTests {
         var client = welcomedClient()
         client.ended()
         client.wrote(any: false, waiting: true, at: at(0))
-        client.woke(at: at(5000))
+        client.resumed(at: at(5000))
         #expect(client.verdict(at: at(5000)) == .fine)
         client.wrote(any: true, waiting: true, at: at(5500))
         #expect(client.deadline == at(6500))
@@ -95,7 +95,7 @@ struct LatenessTests {
     func client() {
         var client = welcomedClient([0, 1])
         #expect(client.ping(at: at(0)) != nil)
-        client.woke(at: at(5000))
+        client.resumed(at: at(5000))
         #expect(client.verdict(at: at(5000)) == .ping(nonce: 2))
         #expect(client.verdict(at: at(5000)) == .fine)
         client.heard(at: at(5300))
@@ -112,7 +112,7 @@ struct LatenessTests {
     @Test("5.11-2 A client that was late before its first PING drops nobody")
     func beforeFirst() {
         var client = welcomedClient([0.5, 1])
-        client.woke(at: at(9000))
+        client.resumed(at: at(9000))
         #expect(client.verdict(at: at(9000)) == .ping(nonce: 1))
         #expect(client.verdict(at: at(9000)) == .fine)
         #expect(client.deadline == at(9300))
@@ -125,7 +125,7 @@ struct LatenessTests {
         #expect(client.ping(at: at(300)) != nil)
         client.heard(at: at(500))
         #expect(client.verdict(at: at(500)) == .beatLate)
-        client.woke(at: at(8000))
+        client.resumed(at: at(8000))
         #expect(client.ping(at: at(8000)) != nil)
         #expect(client.ping(at: at(8300)) != nil)
         client.heard(at: at(8500))
@@ -136,7 +136,7 @@ struct LatenessTests {
     func early() {
         var server = welcomedServer()
         for moment in stride(from: 1.0, to: 499, by: 7) {
-            server.woke(at: at(moment))
+            server.resumed(at: at(moment))
             #expect(server.verdict(at: at(moment)) == .fine)
         }
         #expect(server.deadline == at(500))

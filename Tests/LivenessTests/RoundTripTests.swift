@@ -56,7 +56,7 @@ struct RoundTripTests {
         var pings: [Double] = []
         var late: [Double] = []
         for moment in stride(from: 0.0, to: 1000, by: 10) {
-            client.woke(at: at(moment))
+            client.resumed(at: at(moment))
             client.heard(at: at(moment))
             client.frame(UInt64(moment), unfinishedLength: nil, at: at(moment))
             verdicts: while true {

@@ -58,10 +58,10 @@ struct SilenceTests {
         var now = at(0)
         for nonce: UInt64 in 1...1000 {
             now = try #require(server.deadline)
-            server.woke(at: now)
+            server.resumed(at: now)
             #expect(server.verdict(at: now) == .ping(nonce: nonce))
             now = now + .milliseconds(400)
-            server.woke(at: now)
+            server.resumed(at: now)
             server.heard(at: now)
             try server.ponged(nonce, at: now)
             #expect(server.roundTrip == .milliseconds(400))

@@ -111,7 +111,7 @@ struct SimulationTests {
                 let deadline = try #require(server.deadline)
                 let wake = schedule.wake(after: now, deadline: deadline)
                 now = wake.now
-                server.woke(at: now)
+                server.resumed(at: now)
                 let wasLate = now - deadline > schedule.allowance
                 if wasLate {
                     truth.grant(at: now)
@@ -167,7 +167,7 @@ struct SimulationTests {
                 let deadline = try #require(client.deadline)
                 let wake = schedule.wake(after: now, deadline: deadline)
                 now = wake.now
-                client.woke(at: now)
+                client.resumed(at: now)
                 let wasLate = now - deadline > schedule.allowance
                 if wasLate {
                     truth.grant(at: now)

@@ -137,7 +137,8 @@
 
         @Test("Memory that is shared, and memory of this process alone", arguments: [ENOMEM, EAGAIN])
         func memory(code: Int32) {
-            withForced(.mmap, .error(code), .error(code)) {
+            withForced(.mmap, .error(code), .error(code), .error(code)) {
+                #expect(throws: SystemError("mmap", code)) { _ = try ReadOnlySharedMemory(1) }
                 #expect(throws: SystemError("mmap", code)) { _ = try sharedMemory(of: 1 << 20, UInt8.self) }
                 #expect(throws: SystemError("mmap", code)) { _ = try ownMemory(of: 1, Int32.self) }
             }

@@ -1,4 +1,5 @@
 import Basics
+import Framing
 import Posix
 
 /// A connection that its session has released. It sends its CLOSE, discards what the server still sends, and is closed

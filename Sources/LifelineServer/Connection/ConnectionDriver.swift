@@ -1,5 +1,6 @@
 import Basics
 import Framing
+import Liveness
 import Posix
 
 /// Drives one connection: it carries bytes between the transport and `ServerConnection`, and events and outputs between
@@ -96,7 +97,7 @@ struct ConnectionDriver: ~Copyable {
     }
 
     /// The loop runs again: called first in each turn, before anything is read.
-    mutating func resumed(at now: Instant) { connection.woke(at: now) }
+    mutating func resumed(at now: Instant) { connection.resumed(at: now) }
 
     /// Whether the wait found something to `read`.
     @inline(__always) func isReadable(in set: PollSet) -> Bool { set.isReadable(interest) }
@@ -104,7 +105,7 @@ struct ConnectionDriver: ~Copyable {
     /// Whether something was written since this was true last, and only the client's bytes are waited for: they may come
     /// at once.
     mutating func takeExpectsBytes() -> Bool {
-        guard hasWritten, !isBlocked, canRead, runnerDeadline == nil, !connection.isWorking else { return false }
+        guard hasWritten, !isBlocked, canRead, runnerDeadline == nil, !connection.isHandlerBusy else { return false }
         hasWritten = false
         return true
     }
@@ -113,7 +114,7 @@ struct ConnectionDriver: ~Copyable {
     @inline(__always) var hasUnsent: Bool { !connection.outbox.isEmpty }
 
     /// Judges the client and the handler, behind all that was there to be read.
-    mutating func enforceDeadlines(at now: Instant) { connection.judge(at: now) }
+    mutating func enforceDeadlines(at now: Instant) { connection.enforceDeadlines(at: now) }
 
     // MARK: The client's bytes
 
@@ -199,7 +200,7 @@ struct ConnectionDriver: ~Copyable {
     mutating func runHandler(at now: Instant) {
         runner.deliver(to: &connection, at: now)
         while let event = connection.next(at: now) { dispatch(event, at: now) }
-        if !connection.isWorking { slot.request = 0 }
+        if !connection.isHandlerBusy { slot.request = 0 }
     }
 
     /// A child of this process has ended.
@@ -230,7 +231,7 @@ struct ConnectionDriver: ~Copyable {
 
     /// Whether the server has dropped the client because it was silent.
     @inline(__always) var hasDroppedSilent: Bool {
-        if case .closed(.silent, _, by: .server) = connection.ending { true } else { false }
+        if case .closed(.silent, _, by: .server) = connection.closeReason { true } else { false }
     }
 
     /// Whether the client has failed the handshake.
@@ -242,9 +243,9 @@ struct ConnectionDriver: ~Copyable {
             transport.endWriting()
             reportEnd()
         }
-        guard !runnerKnowsEnd, connection.hasGivenAll else { return }
+        guard !runnerKnowsEnd, connection.hasDispatchedAll else { return }
         runnerKnowsEnd = true
-        if connection.hasGreeted { runner.closed(connection.ending) }
+        if connection.hasGreeted { runner.closed(connection.closeReason) }
     }
 
     /// Ends the connection as the parent says; nil is a signal of somebody else, and means the same as `end`.
@@ -306,14 +307,14 @@ struct ConnectionDriver: ~Copyable {
     // MARK: What operators see
 
     /// What the connection does now.
-    @inline(__always) var activity: ConnectionActivity { connection.state }
+    @inline(__always) var activity: ConnectionActivity { connection.activity }
 
     /// Publishes the connection's figures: a few stores, once a turn.
     mutating func publishStatistics() {
         slot.publish(
             requests: connection.requestsServed, bytesIn: connection.bytesIn, bytesOut: connection.outbox.sent,
-            inFlight: UInt32(clamping: connection.inFlight), activity: connection.state)
-        for time in connection.takeRoundTrips() { slot.add(roundTrip: time) }
+            inFlight: UInt32(clamping: connection.inFlight), activity: connection.activity)
+        for time in connection.fetchRoundTrips() { slot.add(roundTrip: time) }
     }
 
     /// Reports the end once, in the log and for the statistics.
@@ -321,26 +322,26 @@ struct ConnectionDriver: ~Copyable {
         guard !hasReported else { return }
         hasReported = true
         slot.lateness = connection.lateness
-        slot.closeReason = CloseReasonLabel.numbers(of: connection.ending)
-        report(.closed, at: connection.ending.level)
+        slot.closeReason = CloseReasonLabel.numbers(of: connection.closeReason)
+        report(.closed, at: connection.closeReason.level)
     }
 
     /// Changes nothing; but where it could not, the whole driver would be copied for the closure.
     private mutating func report(_ event: LogEvent, at level: LogLevel? = nil) {
-        log.write(event, at: level, reason: hasReported ? connection.ending.kind : "") { line in
+        log.write(event, at: level, reason: hasReported ? connection.closeReason.kind : "") { line in
             line.number(.connection, id)
             line.number(.pid, processID)
             line.address(.peer, peer)
             if let name = connection.hello?.options.name { line.text(.name, name) }
             if let name = connection.tokenName { line.text(.token, name) }
             guard hasReported else { return }
-            line.text(.reason, connection.ending.name)
-            if case .closed(_, _, let side) = connection.ending { line.text(.by, side.rawValue) }
+            line.text(.reason, connection.closeReason.name)
+            if case .closed(_, _, let side) = connection.closeReason { line.text(.by, side.rawValue) }
             line.seconds(.age, .now - acceptedAt)
             line.number(.requests, connection.requestsServed)
             line.number(.bytesIn, connection.bytesIn)
             line.number(.bytesOut, connection.outbox.sent)
-            if !connection.ending.text.isEmpty { line.text(.text, connection.ending.text) }
+            if !connection.closeReason.text.isEmpty { line.text(.text, connection.closeReason.text) }
         }
     }
 }

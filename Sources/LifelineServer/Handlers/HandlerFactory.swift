@@ -1,3 +1,4 @@
+import Framing
 import Posix
 
 /// What works for the connections of a server: handlers or programs.

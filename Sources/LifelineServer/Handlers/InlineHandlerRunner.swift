@@ -52,7 +52,7 @@ final class InlineHandlerRunner: HandlerRunner {
     }
 
     private func handlerReturned(on connection: inout ServerConnection, at now: Instant) {
-        connection.finished()
+        connection.handlerReturned()
         deliver(to: &connection, at: now)
     }
 

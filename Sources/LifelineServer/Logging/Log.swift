@@ -63,6 +63,8 @@ final class Log {
 
     /// The same log in an object that lies where memory is taken from now on. Each process that is forked counts that it
     /// has it, and so writes to its page.
+    ///
+    /// Without it a short connection takes 3 % more processor time, and one page fault more (tools/dev/cost).
     convenience init(movingFrom log: Log) { self.init(like: log, to: log.output, shared: log.shared, log.flood) }
 
     /// It makes the lines that `log` makes.

@@ -2,7 +2,8 @@ import Posix
 
 /// Something that is held until it is closed: a property of a class cannot be consumed, only emptied.
 final class OwnedResource<Value: ~Copyable> {
-    // Each access ends where it begins, with a call of the system at most: none meets another.
+    // Each access ends where it begins, with a call of the system at most: none meets another. With the checks, those of
+    // the handler among them, a request of 16 takes 4 % more instructions (tools/dev/instructions).
     @exclusivity(unchecked) fileprivate var value: Value?
 
     init(_ value: consuming Value?) { self.value = consume value }

@@ -7,6 +7,8 @@ import Posix
 /// Swift's runtime makes the metadata of generic types, and all that is `static let` or lazy, when it is used for the
 /// first time. In a child that would be some hundred microseconds and a private copy of each page that it writes, for
 /// every connection anew. What the parent has used before it forks is there in all children, and shared.
+///
+/// Without it a short connection takes 40 % more processor time, and 36 page faults for 16 (tools/dev/cost).
 struct WarmUp {
     /// What a client says.
     private enum Part: CaseIterable {
@@ -89,13 +91,13 @@ struct WarmUp {
                 client.wrote(bytes.count)
                 connection.received(bytes.count, at: now)
                 while connection.next(in: bytes, at: now) != nil {}
-                _ = connection.takeRoundTrips()
+                _ = connection.fetchRoundTrips()
                 if !connection.outbox.isEmpty { connection.wrote(connection.outbox.unsent.count, at: now) }
             }
             guard let next = connection.deadline else { return }
             now = next
-            connection.woke(at: now)
-            connection.judge(at: now)
+            connection.resumed(at: now)
+            connection.enforceDeadlines(at: now)
             guard !connection.outbox.isEmpty else { return }
             // What it says ends with the nonce, where it asks.
             let nonce = connection.outbox.unsent.suffix(8).reduce(0) { $0 << 8 | UInt64($1) }

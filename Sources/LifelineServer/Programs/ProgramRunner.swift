@@ -49,12 +49,12 @@ final class ProgramRunner: HandlerRunner {
     }
 
     func respond(to request: Request, on connection: inout ServerConnection, at now: Instant) {
-        session?.take(request.id, request.bytes, at: .now)
+        session?.submit(request.id, request.bytes, at: .now)
         deliver(to: &connection, at: now)
     }
 
     func received(_ message: ArraySlice<UInt8>, on connection: inout ServerConnection, at now: Instant) {
-        session?.take(message: message, at: .now)
+        session?.submit(message: message, at: .now)
         deliver(to: &connection, at: now)
     }
 
@@ -72,7 +72,7 @@ final class ProgramRunner: HandlerRunner {
         canGoOn = session?.steps.first.map { hasRoom(for: $0, credit) } ?? false
         guard let session, let running else { return interests = nil }
         interests = running.addInterests(
-            to: &set, output: session.wantsOutput, errors: !session.errorsHaveEnded, input: !session.unwritten.isEmpty)
+            to: &set, output: session.wantsOutput, errors: !session.stderrHasEnded, input: !session.unwritten.isEmpty)
     }
 
     func hasWaited(_ set: PollSet) {
@@ -81,7 +81,7 @@ final class ProgramRunner: HandlerRunner {
     }
 
     func deliver(to connection: inout ServerConnection, at now: Instant) {
-        session?.woke(at: now)
+        session?.resumed(at: now)
         carryOut(on: &connection, at: now)
         if let running {
             if errorsAreReady { readErrors(of: running, at: now) }
@@ -114,11 +114,11 @@ final class ProgramRunner: HandlerRunner {
 
     private func readErrors(of running: RunningProgram, at now: Instant) {
         for _ in 0..<ProgramRunner.readsAtOnce {
-            guard let session, !session.errorsHaveEnded else { return }
+            guard let session, !session.stderrHasEnded else { return }
             switch running.readErrors(into: &buffer) {
-            case .bytes(let count): self.session?.complained(buffer[..<count], at: now)
+            case .bytes(let count): self.session?.receivedStderr(buffer[..<count], at: now)
             case .wouldBlock where !session.isCollected: return
-            case .wouldBlock, .end: self.session?.complaintsEnded(at: now)
+            case .wouldBlock, .end: self.session?.stderrEnded(at: now)
             }
         }
     }
@@ -139,7 +139,7 @@ final class ProgramRunner: HandlerRunner {
 
     private func carryOut(on connection: inout ServerConnection, at now: Instant) {
         while let step = session?.steps.first, hasRoom(for: step, connection.credit) {
-            _ = session?.takeStep()
+            _ = session?.removeFirstStep()
             switch step {
             case .start(let request): start(for: request, at: now)
             case .end(.terminate): running?.send(Signal.terminate)
@@ -152,7 +152,7 @@ final class ProgramRunner: HandlerRunner {
             case .fail(let id, let failure): connection.fail(id, failure)
             case .message(let bytes):
                 if !connection.send(bytes[...]) { session?.messageWasRefused() }
-            case .finished: connection.finished()
+            case .finished: connection.handlerReturned()
             case .close(let cause): connection.stop(cause)
             case .log(let note): write(note)
             }

@@ -1,3 +1,5 @@
+import Framing
+
 /// The state of a run after each second.
 public struct Progress: Sendable {
     let stage: String

@@ -4,6 +4,7 @@ import Glibc
 public enum DescriptorKind: Sendable {
     /// A regular file, or a device that is no terminal: a write waits for no reader.
     case file
+    /// A socket.
     case socket
     /// A pipe, a terminal, or another thing whose reader may keep a write waiting.
     case stream
@@ -13,7 +14,7 @@ public enum DescriptorKind: Sendable {
     /// The kind of `number`, which is borrowed.
     public init(of number: Int32) {
         var status = stat()
-        guard fstat(number, &status) == 0 else {
+        guard calling(.fstat, { fstat(number, &status) }) == 0 else {
             self = .closed
             return
         }
@@ -33,7 +34,7 @@ extension Descriptor {
     /// Opens the file at `path` for appending, and makes it for its owner to write and its group to read (open(2)).
     /// Throws ENXIO for a FIFO without a reader.
     public static func appending(toFile path: String) throws(SystemError) -> Descriptor {
-        let number = retryingInterrupted { open(path, appendingFlags | O_CREAT, 0o640) }
+        let number = retryingInterrupted(.open) { open(path, appendingFlags | O_CREAT, 0o640) }
         guard number >= 0 else { throw SystemError("open") }
         return Descriptor(owning: number)
     }
@@ -41,29 +42,31 @@ extension Descriptor {
     /// Opens what `number` leads to once more, so that O_NONBLOCK is set for this process alone (proc_pid_fd(5)). Returns
     /// nil where that may not be.
     public static func appendingAnew(to number: Int32) -> Descriptor? {
-        let again = open("/proc/self/fd/\(number)", appendingFlags)
+        let again = calling(.open) { open("/proc/self/fd/\(number)", appendingFlags) }
         return again >= 0 ? Descriptor(owning: again) : nil
     }
 
     /// Makes `number` lead to the same as this descriptor (dup2(2)), closed in the programs that this process starts.
     public func takePlace(of number: Int32) throws(SystemError) {
-        guard dup2(self.number, number) >= 0 else { throw SystemError("dup2") }
+        guard calling(.dup2, { dup2(self.number, number) }) >= 0 else { throw SystemError("dup2") }
         _ = fcntl(number, F_SETFD, FD_CLOEXEC)
     }
 }
 
 /// Writes as much of `bytes` as one write(2) takes. Returns the number of bytes, or -1.
 public func writeOnce(_ bytes: UnsafeBufferPointer<UInt8>, to number: Int32) -> Int {
-    retryingInterrupted { write(number, bytes.baseAddress, bytes.count) }
+    transferring(.write, bytes.count) { write(number, bytes.baseAddress, $0) }
 }
 
 /// Sends as much of `bytes` as one send(2) takes without waiting and without SIGPIPE. Returns the number of bytes, or -1.
 public func sendOnce(_ bytes: UnsafeBufferPointer<UInt8>, to number: Int32) -> Int {
-    retryingInterrupted { send(number, bytes.baseAddress, bytes.count, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL)) }
+    transferring(.send, bytes.count) {
+        send(number, bytes.baseAddress, $0, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
+    }
 }
 
 /// Whether a write to `number` has room now (POLLOUT in poll(2)).
 public func hasRoom(_ number: Int32) -> Bool {
     var entry = pollfd(fd: number, events: Int16(POLLOUT), revents: 0)
-    return Glibc.poll(&entry, 1, 0) == 1 && entry.revents & Int16(POLLOUT) != 0
+    return calling(.poll) { Glibc.poll(&entry, 1, 0) } == 1 && entry.revents & Int16(POLLOUT) != 0
 }

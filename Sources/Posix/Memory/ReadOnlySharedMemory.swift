@@ -12,7 +12,8 @@ public struct ReadOnlySharedMemory: @unchecked Sendable {
         var written: UnsafeMutableRawPointer?
         var read: UnsafeRawPointer?
         let size = count * MemoryLayout<UInt32>.stride
-        guard cposix_make_board(size, &written, &read) == 0 else { throw SystemError("mmap") }
+        let result = calling(.mmap) { cposix_make_board(size, &written, &read) }
+        guard result == 0 else { throw SystemError("mmap") }
         self.written = written!.bindMemory(to: UInt32.self, capacity: count)
         self.read = read!.bindMemory(to: UInt32.self, capacity: count)
     }

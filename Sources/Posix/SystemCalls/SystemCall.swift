@@ -79,12 +79,3 @@ func returningError(_ call: SystemCall, _ body: () -> Int32) -> Int32 {
     #endif
     return body()
 }
-
-/// Makes a call that is not named, so that no test can force it, again as often as a signal interrupts it (EINTR).
-@inline(__always)
-func retryingInterrupted<Result: SignedInteger>(_ body: () -> Result) -> Result {
-    while true {
-        let result = body()
-        if result != -1 || errno != EINTR { return result }
-    }
-}

@@ -1,4 +1,5 @@
 import Arguments
+import LifelineServer
 
 extension ServerSettings {
     private static let unixPrefix = "unix:"

@@ -149,7 +149,7 @@ extension Live.Administration.Metrics {
             }
             for child in server.children.prefix(3) { kill(child, SIGKILL) }
             try look()
-            try server.waitForChildren(0, within: .seconds(20))
+            try server.waitForChildren(0, within: .seconds(40))
             let all = try samples(scraper, closed: 60)
             #expect(all["connections_accepted_total"] == 60 && all["connections_live"] == 0)
             #expect(all["requests_total"] == answered, "what a killed child had shown is not lost")

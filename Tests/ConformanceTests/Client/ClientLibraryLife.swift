@@ -171,7 +171,7 @@ extension Live.Client {
                 let closing = Task { await connection.close() }
                 #expect(try await answer == [1])
                 await closing.value
-                #expect(!TCPTable.entries.contains { $0.remotePort == port && $0.state == 1 })
+                #expect(!TCPTable.entries(with: port).contains { $0.remotePort == port && $0.state == 1 })
                 #expect(await failure { try await connection.request([2]) } is RequestError)
             }
         }
@@ -209,7 +209,7 @@ extension Live.Client {
         /// Connections to `port`, and what no other test of this target has open in this process: epoll(7) and the like.
         private func descriptors(to port: UInt16) -> Int {
             ProcessFiles.descriptors(of: getpid()).values.count { $0.hasPrefix("anon_inode:") }
-                + TCPTable.entries.count { $0.remotePort == port && $0.state != 6 }
+                + TCPTable.entries(with: port).count { $0.remotePort == port && $0.state != 6 }
         }
 
         @Test("7.7-8, 7.7-9 Connections that do not last count as one row of attempts, and the last is the end")

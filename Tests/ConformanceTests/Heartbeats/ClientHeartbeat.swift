@@ -36,7 +36,11 @@ extension Live.Heartbeats {
         @Test("5.11-2 A client that was stopped while it says its last words blames nobody for not reading them")
         func stoppedWhileLeaving() throws {
             let request = try TemporaryFile([UInt8](repeating: 0x78, count: 12 << 20))
-            try withClient("--binary", "--timeout", "0.5", input: .file(request.path)) { listener, client in
+            try withPunctualClient { try stoppedWhileLeaving(request.path) }
+        }
+
+        private func stoppedWhileLeaving(_ path: String) throws {
+            try withClient("--binary", "--timeout", "0.5", input: .file(path)) { listener, client in
                 let peer = try listener.accept()
                 try peer.greet(.welcome(pingEvery: 40, deadAfter: 1000, maxMessage: 16 << 20, maxQueued: 16 << 20))
                 // It waits for no answer any more, and leaves behind what it has said of the request.
@@ -46,8 +50,8 @@ extension Live.Heartbeats {
                 let stoppedAt = SuspendingClock.now
                 #expect(eventually(within: .seconds(5)) { stoppedAt.age > .milliseconds(1300) })
                 client.kill(SIGCONT)
-                let frames = try peer.frames(upTo: .close)
-                #expect(frames.last?.notice?.code == .normal)
+                let close = try peer.frames(upTo: .close).last?.notice
+                if close?.code != .normal { throw Unexpected("it blames the server: \(String(describing: close))") }
                 peer.close()
                 try client.expectStatus(75)
             }

@@ -70,7 +70,12 @@ extension Live.Interoperation {
                     #expect(eventually { ProcessFiles.state(of: child) == "T" })
                     try client.write("two\nthree\n")
                     // The request is with the kernel of the stopped child.
-                    #expect(eventually { TCPTable.entries.contains { $0.localPort == server.port && $0.unread > 0 } })
+                    #expect(
+                        eventually {
+                            TCPTable.entries(with: server.port).contains {
+                                $0.localPort == server.port && $0.unread > 0
+                            }
+                        })
                     kill(child, SIGKILL)
                     if mayRunTwice { #expect(try client.output.line() == "two") }
                     #expect(try client.output.line() == "three")
@@ -176,11 +181,11 @@ extension Live.Interoperation {
             try withServer { server in
                 let port = server.port
                 // A client of an earlier test may have had this number for its port; its place is still kept.
-                let earlier = Set(TCPTable.entries.filter { $0.remotePort == port }.map(\.localPort))
+                let earlier = Set(TCPTable.entries(with: port).filter { $0.remotePort == port }.map(\.localPort))
                 let client = try startClient(["--mode", "short"], port: port, input: .file(input.path))
                 try tellingErrors(of: client) { try client.expectStatus(0, within: .seconds(20)) }
                 #expect(client.output.linesSoFar == (0..<300).map { "\($0)" })
-                let waiting = TCPTable.entries.filter {
+                let waiting = TCPTable.entries(with: port).filter {
                     $0.state == 6 && $0.remotePort == port && !earlier.contains($0.localPort)
                 }
                 // The last one's socket ends with the process, perhaps before the server's end of stream has come.

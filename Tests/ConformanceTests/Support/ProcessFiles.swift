@@ -48,27 +48,6 @@ enum ProcessFiles {
     /// How far it lets others go first, from -20 to 19.
     static func niceness(of pid: pid_t) -> Int? { field(19, of: pid).flatMap { Int($0) } }
 
-    /// Bytes in the kernel on their way from the port `sender` to the port `receiver` of 127.0.0.1: those that the
-    /// sender's socket holds and those that wait to be read (/proc/net/tcp).
-    static func bytesInKernel(from sender: UInt16, to receiver: UInt16) -> Int {
-        func end(_ port: UInt16) -> String {
-            let digits = String(port, radix: 16, uppercase: true)
-            return ":" + String(repeating: "0", count: 4 - digits.count) + digits
-        }
-        var sum = 0
-        for line in text("/proc/net/tcp")?.split(separator: "\n") ?? [] {
-            let fields = line.split(separator: " ")
-            guard fields.count > 4, let colon = fields[4].firstIndex(of: ":") else { continue }
-            let queues = (fields[4][..<colon], fields[4][fields[4].index(after: colon)...])
-            if fields[1].hasSuffix(end(sender)), fields[2].hasSuffix(end(receiver)) {
-                sum += Int(queues.0, radix: 16) ?? 0
-            } else if fields[1].hasSuffix(end(receiver)), fields[2].hasSuffix(end(sender)) {
-                sum += Int(queues.1, radix: 16) ?? 0
-            }
-        }
-        return sum
-    }
-
     /// The field `number` of /proc/PID/stat, counted from 1 as in proc(5); the second, in parentheses, is skipped.
     private static func field(_ number: Int, of pid: pid_t) -> Substring? {
         guard let stat = text("/proc/\(pid)/stat"), let end = stat.lastIndex(of: ")") else { return nil }

@@ -41,7 +41,9 @@ extension Live.Wire {
                 // Both ports: others have had one of these numbers, and their places are still kept.
                 let server = listener.address.port
                 #expect(
-                    !TCPTable.entries.contains { $0.localPort == port && $0.remotePort == server && $0.state == 6 },
+                    !TCPTable.entries(with: port).contains {
+                        $0.localPort == port && $0.remotePort == server && $0.state == 6
+                    },
                     "2.2")
             }
         }

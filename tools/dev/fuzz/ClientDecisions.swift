@@ -4,9 +4,7 @@ public func fuzzClientDecisions(_ start: UnsafePointer<UInt8>, _ count: Int) -> 
     ClientRun.fuzz(start, count)
 }
 
-extension ClientConnection: Living {
-    mutating func woke(at now: Instant) { resumed(at: now) }
-}
+extension ClientConnection: Living {}
 
 private struct ClientRun: Run {
     var connection: ClientConnection

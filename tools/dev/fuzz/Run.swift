@@ -3,7 +3,7 @@ protocol Living {
     var outbox: Outbox { get }
     var deadline: Instant? { get }
     var isOver: Bool { get }
-    mutating func woke(at now: Instant)
+    mutating func resumed(at now: Instant)
     mutating func wrote(_ count: Int, at now: Instant)
 }
 
@@ -36,7 +36,7 @@ extension Run {
         let setting = script.byte()
         var run = Self(setting)
         while !script.isOver, !run.connection.isOver {
-            run.connection.woke(at: run.now)
+            run.connection.resumed(at: run.now)
             run.step(script.byte() % 16, &script)
             run.settle()
             let held = heapBytes() - run.heapBefore
@@ -48,7 +48,7 @@ extension Run {
 
     mutating func advance(_ time: Duration) {
         now = now + time
-        connection.woke(at: now)
+        connection.resumed(at: now)
     }
 
     mutating func sleep() {

@@ -91,7 +91,7 @@ private struct ServerRun: Run {
     }
 
     mutating func judgeAll() {
-        connection.judge(at: now)
+        connection.enforceDeadlines(at: now)
         serve()
     }
 
@@ -131,7 +131,7 @@ private struct ServerRun: Run {
     private mutating func handlerReturns() {
         guard isBusy else { return }
         isBusy = false
-        connection.finished()
+        connection.handlerReturned()
     }
 
     private mutating func answer(_ id: UInt32, _ length: Int) {
@@ -166,7 +166,7 @@ private struct ServerRun: Run {
     }
 
     func checkEnd(isRead: Bool) {
-        require(connection.isStuck || connection.hasGivenAll, "the handler does not get all that has come")
+        require(connection.isStuck || connection.hasDispatchedAll, "the handler does not get all that has come")
         require((given.max() ?? 0) <= judge.lastID ?? .max, "CLOSE takes a request back that the handler has seen")
         require(!isRead || mayForget || given.isSubset(of: judge.endings), "a request has no ending")
     }

@@ -122,7 +122,7 @@ struct ClientConnection: Sendable {
     // MARK: Time
 
     /// The event loop runs again, perhaps long after `deadline`.
-    mutating func resumed(at now: Instant) { heartbeat.woke(at: now) }
+    mutating func resumed(at now: Instant) { heartbeat.resumed(at: now) }
 
     var deadline: Instant? {
         guard let lingeringClose else {
@@ -135,7 +135,7 @@ struct ClientConnection: Sendable {
     /// Does what is due at `now`. Call it until it returns nil.
     mutating func enforceDeadlines(at now: Instant) -> Event? {
         guard lingeringClose == nil else {
-            lingeringClose?.woke(at: now)
+            lingeringClose?.resumed(at: now)
             // An orderly close ends early where the server reads too slowly, or its WELCOME is late.
             if let lingeringClose, lingeringClose.isFlushing, lingeringClose.deadline == nil,
                 case .drop = heartbeat.verdict(at: now)
@@ -204,7 +204,7 @@ struct ClientConnection: Sendable {
             cancels = TokenBucket(terms, capacity: ClientConnection.cancelsAtOnce)
             return .welcomed(welcome)
         case .ping(let nonce):
-            try heartbeat.pay(at: now)
+            try heartbeat.spendToken(at: now)
             outbox.answer(with: Pong(nonce: nonce))
             return nil
         case .pong(let pong):
@@ -234,7 +234,7 @@ struct ClientConnection: Sendable {
 
     private mutating func handle(_ part: MessagePart, of bytes: [UInt8], at now: Instant) throws(Violation) -> Event? {
         if part.type == .message {
-            if part.isFirst, part.isLast, part.range.isEmpty { try heartbeat.pay(at: now) }
+            if part.isFirst, part.isLast, part.range.isEmpty { try heartbeat.spendToken(at: now) }
             return assembler.add(part, of: bytes).map { .message(Array($0)) }
         }
         if part.isFirst {

@@ -32,8 +32,8 @@ struct BusyPolling {
     private var looks = 0
     private var time = Duration.zero
 
-    /// Returns whether to yield and read now that the child has answered. Each read is then reported to `looked`.
-    mutating func mayLook() -> Bool {
+    /// Returns whether to yield and read now that the child has answered. Each read is then reported to `polled`.
+    mutating func shouldBusyPoll() -> Bool {
         let pays = misses < BusyPolling.patience
         guard row < BusyPolling.most, pays || waits >= rest else {
             row = 0
@@ -46,7 +46,7 @@ struct BusyPolling {
     }
 
     /// Returns whether to read once more after a read that took `time`, the yield included, and found something or not.
-    mutating func looked(_ isThere: Bool, for time: Duration) -> Bool {
+    mutating func polled(_ isThere: Bool, for time: Duration) -> Bool {
         looks += time <= BusyPolling.quick ? 1 : BusyPolling.costOfTurn
         self.time += time
         let isTimely = self.time < BusyPolling.longest

@@ -1,9 +1,9 @@
 import Basics
 import Framing
 
-/// The message of which chunks are coming: a request that is served or refused, or a one-way message.
+/// The message that comes in chunks: a request that is served or refused, or a one-way message.
 struct IncomingMessage {
-    struct Request {
+    struct IncomingRequest {
         let id: UInt32
         /// How many bytes have come.
         var bytes = 0
@@ -12,13 +12,13 @@ struct IncomingMessage {
     }
 
     private var assembler = MessageAssembler()
-    /// The request of which chunks are coming; nil for a message, and for a request that was refused.
-    private(set) var request: Request?
-    /// The refused request of which the chunks that still come are thrown away (3.6-10).
+    /// The request that comes in chunks; nil for a message, and for a request that was refused.
+    private(set) var request: IncomingRequest?
+    /// The refused request whose chunks are thrown away as they come (3.6-10).
     private var refused: UInt32?
 
     /// The first chunk of the request `id` has come.
-    mutating func begin(_ id: UInt32, at now: Instant) { request = Request(id: id, since: now) }
+    mutating func begin(_ id: UInt32, at now: Instant) { request = IncomingRequest(id: id, since: now) }
 
     /// The request `id` is refused: what has come of it, and what still comes, is thrown away.
     mutating func refuse(_ id: UInt32) {

@@ -26,7 +26,7 @@ struct RequestQueue {
     }
 
     /// The request that the handler works on.
-    private struct Current {
+    private struct DispatchedRequest {
         let id: UInt32
         /// When its time began, or ended where it is late.
         var since: Instant
@@ -44,7 +44,7 @@ struct RequestQueue {
     private(set) var waitingMessages = 0
     /// Whether the handler has an event and has not returned from it.
     private(set) var isHandlerBusy = false
-    private var current: Current?
+    private var current: DispatchedRequest?
     /// Whether the handler overran its grace: nothing is expected of it any more.
     private(set) var isStuck = false
     private(set) var unanswered: [Unanswered] = []
@@ -92,7 +92,7 @@ struct RequestQueue {
         isHandlerBusy = true
         guard case .request(let id, _) = event else { return }
         lastID = id
-        current = Current(id: id, since: now)
+        current = DispatchedRequest(id: id, since: now)
     }
 
     private static func cost(_ event: ServerConnection.Event) -> Int {
@@ -168,7 +168,7 @@ struct RequestQueue {
             self.current = nil
             return .stuck
         }
-        self.current = Current(id: current.id, since: now, isLate: true)
+        self.current = DispatchedRequest(id: current.id, since: now, isLate: true)
         return .late(current.id)
     }
 }

@@ -181,7 +181,7 @@ extension ServerConnection {
     // MARK: What the loop reads
 
     /// Why the connection ends: for the log and the handler.
-    @inline(__always) var ending: CloseReason { closing.reason }
+    @inline(__always) var closeReason: CloseReason { closing.reason }
     /// Whether CLOSE is queued, or the connection over.
     @inline(__always) var isClosing: Bool { phase >= .closing }
     /// Whether the socket can be closed.

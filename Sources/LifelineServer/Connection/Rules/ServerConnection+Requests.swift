@@ -37,7 +37,7 @@ extension ServerConnection {
     }
 
     mutating func receiveMessage(_ part: MessagePart, of buffer: [UInt8], at now: Instant) throws(Violation) -> Event? {
-        if part.isFirst, part.isLast, part.range.isEmpty { try heartbeat.pay(at: now) }
+        if part.isFirst, part.isLast, part.range.isEmpty { try heartbeat.spendToken(at: now) }
         guard queued + part.range.count <= Int(terms.maxQueued) || requests.waitingMessages == 0 else {
             throw Violation(.busy, "messages of \(requests.waitingMessages) bytes wait for the handler")
         }
@@ -57,7 +57,7 @@ extension ServerConnection {
     // MARK: The handler
 
     /// The handler returned from the last event, and gets the next.
-    mutating func finished() { requests.handlerReturned() }
+    mutating func handlerReturned() { requests.handlerReturned() }
 
     /// Sends the handler's response to the request `id`.
     mutating func answer(_ id: UInt32, _ bytes: ArraySlice<UInt8>) {
@@ -114,7 +114,7 @@ extension ServerConnection {
         shortAnswered()
     }
 
-    /// Ends all requests without an answer. A response of which the client has parts ends with `failure`, so that what
+    /// Ends all requests without an answer. A response that the client has parts of ends with `failure`, so that what
     /// waits behind it may follow.
     mutating func cancelAll(_ failure: Failure = Failure(.cancelled)) {
         for request in requests.unanswered where request.sent > 0 { outbox.fail(request.id, failure) }

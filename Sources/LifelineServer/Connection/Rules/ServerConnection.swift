@@ -20,7 +20,7 @@ enum EndCause {
     case deadline
     /// The socket has failed.
     case broken
-    /// The server drains: the client is asked to leave (7.4-1).
+    /// The server drains: its GOAWAY asks the client to leave (7.4-1).
     case sendAway
     /// The server ends, and answers what it has (section 7.4).
     case terminate
@@ -99,8 +99,8 @@ extension ServerConnection.Phase {
 
 /// The server's side of one connection, from accept to its last byte: bytes and instants in, events and bytes out.
 ///
-/// The loop that carries it out reports what the clock and the socket say (`woke`, `received`, `endOfStream`,
-/// `wrote`), takes the events one by one (`next`), reports what the handler answers (`answer`, `fail`, `finished`),
+/// The loop that carries it out reports what the clock and the socket say (`resumed`, `received`, `endOfStream`,
+/// `wrote`), takes events one by one (`next`), reports what the handler answers (`answer`, `fail`, `handlerReturned`),
 /// sends `outbox`, and sleeps until `deadline`. The connection ends when it `isOver`.
 ///
 /// Requests and answers are in ServerConnection+Requests.swift, the causes of an end in ServerConnection+Ending.swift.
@@ -132,14 +132,14 @@ struct ServerConnection {
     }
 
     /// What is known about the end.
-    struct Closing {
+    struct ServerClosing {
         /// The GOAWAY that the client got, or gets behind WELCOME.
         var goAway: GoAway?
         /// The retry_after of a CLOSE that no GOAWAY precedes (section 7.7).
         var retryAfter: UInt32 = 0
         /// Why the connection ends.
         var reason = CloseReason.closed(.normal, "", by: .server)
-        /// While finishing: whether the request of which chunks are coming is finished first (7.4-4).
+        /// While finishing: whether the request that comes in chunks is finished first (7.4-4).
         var awaitsIncoming = false
         /// Whether the client's CLOSE or the end of its stream has come.
         var clientIsDone = false
@@ -158,7 +158,7 @@ struct ServerConnection {
 
     private let id: UInt64
     let terms: Terms
-    /// The tokens of those who may connect; nil where everybody may.
+    /// The tokens of the clients that may connect; nil for all clients.
     private let tokens: Tokens?
     var heartbeat: ServerHeartbeat
     var decoder: FrameDecoder
@@ -166,7 +166,7 @@ struct ServerConnection {
     var requests: RequestQueue
     var outbox = Outbox()
     var phase = Phase.greeting
-    var closing = Closing()
+    var closing = ServerClosing()
 
     private(set) var hello: Hello?
     private(set) var client: ClientTerms?
@@ -211,26 +211,26 @@ struct ServerConnection {
     @inline(__always) var isShort: Bool { client?.isShort ?? false }
     /// The longest message that the client accepts.
     @inline(__always) var longestAnswer: Int { client?.maxMessage ?? 0 }
-    /// Requests of which the ending is not with the kernel yet.
+    /// How many requests have no ending with the kernel yet.
     @inline(__always) var inFlight: Int { requests.count + (incoming.request == nil ? 0 : 1) + outbox.count }
     /// Their bytes, and those of the messages that wait.
     @inline(__always) var queued: Int { requests.bytes + (incoming.request?.bytes ?? 0) + outbox.cost }
     /// Whether the handler has not returned from what it was given last.
-    @inline(__always) var isWorking: Bool { requests.isHandlerBusy }
+    @inline(__always) var isHandlerBusy: Bool { requests.isHandlerBusy }
     /// Whether the handler overran its time, and is not waited for.
     var isStuck: Bool { requests.isStuck }
     /// Whether the handler has been given all that came for it: only then can it learn of the end.
-    @inline(__always) var hasGivenAll: Bool { pendingEvents.isEmpty && requests.hasDispatchedAll }
+    @inline(__always) var hasDispatchedAll: Bool { pendingEvents.isEmpty && requests.hasDispatchedAll }
 
     /// What an operator sees of it.
-    @inline(__always) var state: ConnectionActivity {
+    @inline(__always) var activity: ConnectionActivity {
         if isClosing { return .closing }
         guard hasGreeted else { return .greeting }
         return inFlight > 0 ? .working : .idle
     }
 
     /// The round trips that were proved since the last call.
-    mutating func takeRoundTrips() -> [Duration] {
+    mutating func fetchRoundTrips() -> [Duration] {
         guard !roundTrips.isEmpty else { return [] }
         defer { roundTrips = [] }
         return roundTrips
@@ -239,13 +239,13 @@ struct ServerConnection {
     // MARK: Time
 
     /// The loop runs again: called first, before what it read is reported.
-    mutating func woke(at now: Instant) {
-        linger { $0.woke(at: now) }
-        heartbeat.woke(at: now)
+    mutating func resumed(at now: Instant) {
+        linger { $0.resumed(at: now) }
+        heartbeat.resumed(at: now)
     }
 
     /// Carries out what is due at `now`, after all that was there has been read.
-    mutating func judge(at now: Instant) {
+    mutating func enforceDeadlines(at now: Instant) {
         switch requests.verdict(at: now) {
         case .fine: break
         case .late(let id): endEarly(id, Failure(.handlerFailed, "the handler has not answered in its time"))
@@ -258,7 +258,7 @@ struct ServerConnection {
         }
     }
 
-    /// When `judge` has something to do at the latest; nil for never.
+    /// When `enforceDeadlines` has something to do at the latest; nil for never.
     @inline(__always) var deadline: Instant? {
         guard isClosing else { return earlier(heartbeat.deadline, requests.deadline) }
         guard phase == .closing, let linger = closing.linger else { return nil }
@@ -314,7 +314,7 @@ struct ServerConnection {
             try greet(hello, at: now)
             return .opened(hello)
         case .ping(let nonce):
-            try heartbeat.pay(at: now)
+            try heartbeat.spendToken(at: now)
             outbox.answer(with: pong(nonce, at: now))
         case .pong(let pong):
             if let time = try heartbeat.ponged(pong.nonce, at: now) { roundTrips.append(time) }
@@ -322,7 +322,7 @@ struct ServerConnection {
             return part.type == .request
                 ? try receiveRequest(part, of: buffer, at: now) : try receiveMessage(part, of: buffer, at: now)
         case .cancel(let id):
-            try heartbeat.pay(at: now)
+            try heartbeat.spendToken(at: now)
             cancel(id)
         case .goAway:
             end(for: .clientGoAway, CloseCause(.normal, "the client went away"), at: now)

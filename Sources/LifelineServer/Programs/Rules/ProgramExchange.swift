@@ -2,18 +2,18 @@ import Basics
 
 /// The request or message that a program works on, and the time that its answer may take.
 struct ProgramExchange {
-    private enum Current {
+    private enum Stage {
         case none
         /// A message, until it waits no more to be written.
         case message
         /// A request that waits for its answer; `sent` bytes of it have been passed on.
         case request(UInt32, sent: Int)
-        /// A request that has its ending, and of which the program may still say something.
+        /// A request that has its ending. The program may still answer it.
         case ended(UInt32)
     }
 
     private let timeout: Duration?
-    private var current = Current.none
+    private var current = Stage.none
     /// When the answer is late; nil for never.
     private(set) var deadline: Instant?
 

@@ -35,9 +35,9 @@ struct ProgramSession {
     /// program's output is not read.
     private(set) var steps: [Step] = []
     private(set) var outputHasEnded = false
-    private(set) var errorsHaveEnded = false
+    private(set) var stderrHasEnded = false
 
-    /// A session of which the program is not started yet.
+    /// A session whose program is not started yet.
     ///
     /// - Parameters:
     ///   - framing: How requests and answers are told apart.
@@ -59,7 +59,7 @@ struct ProgramSession {
     var isOver: Bool { life == .over && steps.isEmpty }
     var deadline: Instant? { earlier(termination.deadline, exchange.deadline) }
 
-    mutating func takeStep() -> Step? { steps.isEmpty ? nil : steps.removeFirst() }
+    mutating func removeFirstStep() -> Step? { steps.isEmpty ? nil : steps.removeFirst() }
 
     /// Whether the program's output may be read: all that it said before has been carried out.
     var wantsOutput: Bool { !outputHasEnded && steps.isEmpty }
@@ -91,7 +91,7 @@ struct ProgramSession {
 
     // MARK: What the client says
 
-    mutating func take(_ id: UInt32, _ bytes: ArraySlice<UInt8>, at now: Instant) {
+    mutating func submit(_ id: UInt32, _ bytes: ArraySlice<UInt8>, at now: Instant) {
         exchange.begin(id, at: now)
         guard life != .over else { return failed(absence) }
         guard let framed = framing.frame(bytes) else {
@@ -108,7 +108,7 @@ struct ProgramSession {
         }
     }
 
-    mutating func take(message: ArraySlice<UInt8>, at now: Instant) {
+    mutating func submit(message: ArraySlice<UInt8>, at now: Instant) {
         exchange.beginMessage()
         if framing.isPerRequest {
             discard(.messageForRequests)
@@ -200,12 +200,12 @@ struct ProgramSession {
         conclude(at: now)
     }
 
-    mutating func complained(_ bytes: ArraySlice<UInt8>, at now: Instant) {
+    mutating func receivedStderr(_ bytes: ArraySlice<UInt8>, at now: Instant) {
         steps += stderr.append(bytes, at: now).map { .log(.line($0)) }
     }
 
-    mutating func complaintsEnded(at now: Instant) {
-        errorsHaveEnded = true
+    mutating func stderrEnded(at now: Instant) {
+        stderrHasEnded = true
         if let line = stderr.end(at: now) { steps.append(.log(.line(line))) }
         conclude(at: now)
     }
@@ -217,7 +217,7 @@ struct ProgramSession {
         termination = ProgramTermination(grace: grace)
         stderr.restart()
         outputHasEnded = false
-        errorsHaveEnded = false
+        stderrHasEnded = false
         isCollected = false
         input.started()
         // Its request may have been cancelled while the client had no room for the answer before it.
@@ -244,13 +244,13 @@ struct ProgramSession {
         conclude(at: now)
     }
 
-    mutating func woke(at now: Instant) {
+    mutating func resumed(at now: Instant) {
         if let timeout = exchange.overrun(at: now) {
             // A program whose output waits for a slow client is not to blame.
             if steps.isEmpty { isLate("no answer within \(timeout / .seconds(1)) seconds", at: now) }
             exchange.restartClock(at: now)
         }
-        switch termination.woke(at: now) {
+        switch termination.resumed(at: now) {
         case nil, .endInput?: break
         case .terminate?: terminated()
         case .kill?: steps.append(.end(.kill))
@@ -290,7 +290,7 @@ struct ProgramSession {
 
     /// Gives the program's request its ending, once all that the program left has been read.
     private mutating func conclude(at now: Instant) {
-        guard case .exited(let exit) = life, outputHasEnded, errorsHaveEnded, isCollected else { return }
+        guard case .exited(let exit) = life, outputHasEnded, stderrHasEnded, isCollected else { return }
         let id = exchange.unanswered
         let wasAsked = isClosed || termination.wasTerminated
         steps.append(.log(.ended(exit, request: id, wasAsked: wasAsked, skipped: stderr.skipped)))

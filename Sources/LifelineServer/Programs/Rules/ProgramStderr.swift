@@ -2,7 +2,7 @@ import Basics
 
 /// The standard error of a program: lines for the log, and its end for the client.
 struct ProgramStderr {
-    struct Line: Equatable {
+    struct StderrLine: Equatable {
         let text: String
         /// How many lines before it were not logged, because they were too many.
         let skipped: UInt64
@@ -31,9 +31,9 @@ struct ProgramStderr {
     }
 
     /// Adds what the program wrote, and returns the lines to be logged.
-    mutating func append(_ bytes: ArraySlice<UInt8>, at now: Instant) -> [Line] {
+    mutating func append(_ bytes: ArraySlice<UInt8>, at now: Instant) -> [StderrLine] {
         lastBytes = (lastBytes + bytes.suffix(ProgramStderr.longestTail)).suffix(ProgramStderr.longestTail)
-        var lines: [Line] = []
+        var lines: [StderrLine] = []
         var rest = bytes
         while let end = rest.firstIndex(of: 0x0A), allowance.spend(at: now) {
             keep(rest[..<end])
@@ -51,7 +51,7 @@ struct ProgramStderr {
     }
 
     /// Returns the line that the program had begun when it closed its standard error.
-    mutating func end(at now: Instant) -> Line? {
+    mutating func end(at now: Instant) -> StderrLine? {
         return line.isEmpty || !allowance.spend(at: now) ? nil : endLine()
     }
 
@@ -65,11 +65,11 @@ struct ProgramStderr {
         line.append(contentsOf: bytes.prefix(max(0, ProgramStderr.longestLine - line.count)))
     }
 
-    private mutating func endLine() -> Line {
+    private mutating func endLine() -> StderrLine {
         defer {
             line.removeAll(keepingCapacity: true)
             skipped = 0
         }
-        return Line(text: String(decoding: line, as: UTF8.self), skipped: skipped)
+        return StderrLine(text: String(decoding: line, as: UTF8.self), skipped: skipped)
     }
 }

@@ -20,7 +20,7 @@ extension ProgramSession {
     /// What the log says about a program.
     enum Note: Equatable {
         /// A line of its standard error.
-        case line(ProgramStderr.Line)
+        case line(ProgramStderr.StderrLine)
         /// It ended; `skipped` lines of its standard error were not logged.
         case ended(ProgramExit, request: UInt32?, wasAsked: Bool, skipped: UInt64)
         case discarded(Discard)

@@ -58,7 +58,7 @@ struct ProgramTermination {
         deadline = nil
     }
 
-    mutating func woke(at now: Instant) -> Step? {
+    mutating func resumed(at now: Instant) -> Step? {
         guard let deadline, deadline <= now else { return nil }
         switch stage {
         case .inputEnded: return terminate(at: now)
