@@ -76,7 +76,7 @@ struct LogTests {
         }
         #expect(Set(LogEvent.allCases.flatMap(\.entry.fields)) == Set(LogField.allCases))
         for reason in Admission.Reason.allCases {
-            #expect(LogField(reason).rawValue == "refused_\(reason.field)")
+            #expect(LogField(reason).rawValue == "refused_" + String(reason.rawValue.map { $0 == "-" ? "_" : $0 }))
         }
     }
 

@@ -90,8 +90,8 @@ public struct ServerOptions: Sendable {
     public init() {}
 
     /// What a child goes by.
-    var service: ConnectionDriver.Settings {
-        ConnectionDriver.Settings(terms: terms, grace: grace, handlerTimeout: handlerTimeout)
+    var connectionSettings: ConnectionSettings {
+        ConnectionSettings(terms: terms, grace: grace, handlerTimeout: handlerTimeout)
     }
 
     var terms: Terms {

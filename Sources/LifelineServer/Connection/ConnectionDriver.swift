@@ -3,6 +3,14 @@ import Framing
 import Liveness
 import Posix
 
+/// What of the server's options a connection goes by. The options own arrays, and each copy of one writes to memory that
+/// parent and child share until then.
+struct ConnectionSettings {
+    let terms: Terms
+    let grace: Duration
+    let handlerTimeout: Duration?
+}
+
 /// Drives one connection: it carries bytes between the transport and `ServerConnection`, and events and outputs between
 /// that and the handler runner. It keeps the connection's slot of the scoreboard, and logs its end.
 ///
@@ -16,14 +24,6 @@ struct ConnectionDriver: ~Copyable {
     /// How many writes follow each other before the loop turns to what has come.
     private static var writesAtOnce: Int { 8 }
     private static var shutdownText: String { "the server is shutting down" }
-
-    /// What of the server's options a connection goes by. The options own arrays, and each copy of one writes to memory
-    /// that parent and child share until then.
-    struct Settings {
-        let terms: Terms
-        let grace: Duration
-        let handlerTimeout: Duration?
-    }
 
     private let transport: Transport
     private let id: UInt64
@@ -63,7 +63,8 @@ struct ConnectionDriver: ~Copyable {
     ///   - crashNotice: The process's notice, if a crash is to tell this client.
     @inline(__always)
     init(
-        _ transport: consuming Transport, _ assignment: PooledProcess.Words, _ settings: Settings, tokens: Tokens?,
+        _ transport: consuming Transport, _ assignment: ConnectionAssignment, _ settings: ConnectionSettings,
+        tokens: Tokens?,
         log: Log, slot: Scoreboard.Slot, runner: any HandlerRunner, crashNotice: CrashNotice?
     ) {
         self.transport = transport
@@ -251,7 +252,7 @@ struct ConnectionDriver: ~Copyable {
     /// Ends the connection as the parent says; nil is a signal of somebody else, and means the same as `end`.
     ///
     /// The requests that have come are answered. A client that is sent away goes by itself; else the connection is closed.
-    mutating func end(_ command: ChildCommands.Order?, at now: Instant) {
+    mutating func end(_ command: ChildCommands.Command?, at now: Instant) {
         switch command {
         case .kick:
             connection.kick(at: now)

@@ -26,7 +26,7 @@ struct ConnectionProcess: ~Copyable {
     /// That of `signals`: what a class holds is checked at each look.
     private let signalNumber: Int32
     private let log: Log
-    private let commands: ChildCommands.Own
+    private let commands: ChildCommands.Inbox
     private var title: ChildTitle
     private var driver: ConnectionDriver
     private var buffer: [UInt8]
@@ -36,26 +36,32 @@ struct ConnectionProcess: ~Copyable {
     private var wasToldToEnd = false
     private var hasLowPriority = false
 
+    /// A process that has just been given its connection.
+    ///
+    /// - Parameters:
+    ///   - assignment: Which connection `socket` is.
+    ///   - tokens: The tokens that HELLO is compared with; nil where everybody may connect.
+    ///   - slot: The connection's own, and so are the commands and the runner.
+    ///   - title: The text that `ps` shows for the process; nil to leave it as it is.
+    ///   - signals: What `signals()` has opened.
+    ///   - buffer: What the process reads into first.
     // Inlined, so that the value is built in its place: a call copies it twice, which costs 400 instructions.
     @inline(__always)
     init(
-        _ socket: consuming Descriptor, peer: SocketAddress, id: UInt64, acceptedAt: Instant,
-        service: ConnectionDriver.Settings, handshakeTimeout: Duration, tokens: Tokens?, log: Log,
-        slot: Scoreboard.Slot, orders: ChildCommands.Own, title: ProcessTitle?, worker: any HandlerRunner,
-        signals: OwnedResource<SignalDescriptor>, buffer: consuming [UInt8]
+        _ socket: consuming Descriptor, _ assignment: ConnectionAssignment, _ settings: ConnectionSettings,
+        tokens: Tokens?, log: Log, slot: Scoreboard.Slot, commands: ChildCommands.Inbox, title: ProcessTitle?,
+        runner: any HandlerRunner, signals: OwnedResource<SignalDescriptor>, buffer: consuming [UInt8]
     ) {
         self.signals = signals
         signalNumber = signals.number ?? -1
         self.log = log
-        commands = orders
-        self.title = ChildTitle(title, peer: peer)
+        self.commands = commands
+        self.title = ChildTitle(title, peer: assignment.peer)
         let transport = Transport.plain(socket)
         let crashNotice = transport.crashNotice(sizeAt: slot.crashSizeAddress)
         driver = ConnectionDriver(
-            transport,
-            PooledProcess.Words(
-                connection: id, peer: peer, acceptedAt: acceptedAt, handshakeTimeout: handshakeTimeout),
-            service, tokens: tokens, log: log, slot: slot, runner: worker, crashNotice: crashNotice)
+            transport, assignment, settings, tokens: tokens, log: log, slot: slot, runner: runner,
+            crashNotice: crashNotice)
         self.buffer = buffer
     }
 
@@ -154,7 +160,7 @@ struct ConnectionProcess: ~Copyable {
     /// Shows operators the connection: a few stores, once a turn.
     private mutating func publishStatistics() {
         driver.publishStatistics()
-        title.show(driver.activity)
+        title.update(driver.activity)
     }
 
     // MARK: Signals and the end
@@ -178,7 +184,7 @@ struct ConnectionProcess: ~Copyable {
     /// SIGTERM: does what the parent has written beside it.
     private mutating func terminate(at now: Instant) {
         wasToldToEnd = true
-        let command = commands.order
+        let command = commands.command
         // The requests that have come are answered, unless an operator ends the connection at once.
         if command != .kick { readWhatHasCome(at: now) }
         driver.end(command, at: now)
@@ -206,7 +212,7 @@ struct ConnectionProcess: ~Copyable {
 
     private mutating func leave() -> Int32 {
         driver.close()
-        title.show(driver.activity)
+        title.update(driver.activity)
         return driver.hasFailedHandshake ? ConnectionProcess.failedHandshake : 0
     }
 }

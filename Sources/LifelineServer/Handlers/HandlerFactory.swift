@@ -7,7 +7,7 @@ struct HandlerFactory {
     let leavesOrphans: Bool
     /// Why a child serves one connection alone; nil where it may serve several.
     let againstReuse: ReuseObstacle?
-    let make: (Log, ServerOptions) -> Parent.RunnerMaker
+    let make: (Log, ServerOptions) -> ChildLauncher.RunnerMaker
 
     init<ConnectionHandler: Handler>(_ makeHandler: @escaping () -> ConnectionHandler) {
         leavesOrphans = false

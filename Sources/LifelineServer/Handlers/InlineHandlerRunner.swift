@@ -12,7 +12,7 @@ final class InlineHandlerRunner: HandlerRunner {
     /// The credit that the mailbox has.
     @exclusivity(unchecked) private var credit: (messageRoom: Int?, isOpen: Bool) = (nil, true)
 
-    init(_ handler: any Handler, waking loop: LoopWaker = LoopWaker(), _ makeConnection: @escaping ConnectionMaker) {
+    init(_ handler: any Handler, waking loop: LoopWaker, _ makeConnection: @escaping ConnectionMaker) {
         self.handler = handler
         self.makeConnection = makeConnection
         mailbox = HandlerMailbox(waking: loop)

@@ -17,7 +17,7 @@ final class ThreadHandlerRunner: HandlerRunner {
     private var request: UInt32?
     private(set) var isOver = false
 
-    init(_ handler: any Handler, waking loop: LoopWaker = LoopWaker(), _ makeConnection: @escaping ConnectionMaker) {
+    init(_ handler: any Handler, waking loop: LoopWaker, _ makeConnection: @escaping ConnectionMaker) {
         self.handler = Moved(handler: handler)
         self.makeConnection = makeConnection
         mailbox = HandlerMailbox(waking: loop)

@@ -18,7 +18,7 @@ final class Log {
 
     private var level: LogLevel
     /// What says another level to all processes, while the server runs.
-    private let orders: ChildCommands?
+    private let commands: ChildCommands?
     private var format: LogFormat
     /// What syslogd knows this program by; nil where the lines go elsewhere.
     private let syslogName: String?
@@ -30,10 +30,10 @@ final class Log {
     /// Opens the log; throws what the system says about the file or the socket.
     init(
         level: LogLevel, format: LogFormat, destination: LogDestination = .standardError, floodLines: Int = 20,
-        orders: ChildCommands? = nil
+        commands: ChildCommands? = nil
     ) throws(SystemError) {
         self.level = level
-        self.orders = orders
+        self.commands = commands
         self.format = format
         if case .syslog = destination {
             syslogName = CommandLine.arguments.first?.split(separator: "/").last.map(String.init) ?? "server"
@@ -70,7 +70,7 @@ final class Log {
     /// It makes the lines that `log` makes.
     private init(like log: Log, to output: LogSink, shared: UnsafeMutablePointer<Shared>, _ flood: LogRateLimiter) {
         level = log.level
-        orders = log.orders
+        commands = log.commands
         format = log.format
         syslogName = log.syslogName
         floodLines = log.floodLines
@@ -84,7 +84,7 @@ final class Log {
     /// From now on this much is logged, in this form, by this process and those that are forked from it later.
     func set(_ options: ServerOptions) {
         level = options.logLevel
-        orders?.logLevel = options.logLevel
+        commands?.logLevel = options.logLevel
         format = options.logFormat
         floodLines = Log.flood(options.logFlood)
     }
@@ -127,7 +127,7 @@ final class Log {
     ) {
         let level = level ?? event.level
         assert(event.levels.contains(level), "\(event.rawValue) has no line of the level \(level)")
-        guard level <= (orders?.logLevel ?? self.level) else { return }
+        guard level <= (commands?.logLevel ?? self.level) else { return }
         if level <= .warning {
             let kind = FloodKey(level: level, event: event, reason: reason())
             let verdict = flood.happened(kind, most: floodLines == .max ? .max : most ?? floodLines, at: .now)

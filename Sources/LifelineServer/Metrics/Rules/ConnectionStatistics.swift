@@ -65,7 +65,7 @@ struct ConnectionStatistics {
     var requests: UInt64 = 0
     var bytesIn: UInt64 = 0
     var bytesOut: UInt64 = 0
-    /// nil as long as there was none.
+    /// Nil before the first.
     var roundTrips: Histogram?
     var name: String?
     var cause: CloseReasonLabel?
