@@ -2,22 +2,22 @@ import Basics
 import Framing
 import Posix
 
-/// Carries out what `ProgramSession` decides: the program is a child of the connection's child, and talks with it
-/// through three pipes that never block us.
+/// Has a program answer a connection's requests, as `ProgramSession` decides. The program is a child of the connection's
+/// process, which talks with it through three pipes and never blocks on them.
 ///
-/// When a program has ended, its process group is killed, and whoever left the group: they have become children of this
-/// process, which has no others.
+/// When a program has ended, the runner kills its process group, and the processes that left the group. Those have become
+/// children of this process. So the runner takes every child of its process for its own, and a process has one such runner.
 final class ProgramRunner: HandlerRunner {
-    /// After so many reads of a stream in a row the others get their turn.
+    /// How many reads of one stream follow each other before the others get their turn.
     private static let readsAtOnce = 4
-    /// What is killed at the very end is waited for so long.
+    /// How long `cancelAll` waits for what it has killed.
     private static let lastPatience = Duration.seconds(1)
 
     private let program: Program
-    private let setting: ProgramEnvironment
+    private let environment: ProgramEnvironment
     private let timeout: Duration?
     private let log: Log
-    /// What the client calls itself, and what its token is called.
+    /// The client's name for itself, and the name of its token.
     private var names: (own: String?, token: String?)
     private var session: ProgramSession?
     private var running: RunningProgram?
@@ -26,12 +26,12 @@ final class ProgramRunner: HandlerRunner {
     /// The program's streams in the loop's last wait.
     private var interests: RunningProgram.Interests?
     private var outputIsReady = false
-    private var errorsAreReady = false
+    private var stderrIsReady = false
     private var buffer = [UInt8](repeating: 0, count: 65536)
 
-    init(_ program: Program, _ setting: ProgramEnvironment, timeout: Duration?, log: Log) {
+    init(_ program: Program, _ environment: ProgramEnvironment, timeout: Duration?, log: Log) {
         self.program = program
-        self.setting = setting
+        self.environment = environment
         self.timeout = timeout
         self.log = log
         adoptOrphans()
@@ -72,25 +72,25 @@ final class ProgramRunner: HandlerRunner {
         canGoOn = session?.steps.first.map { hasRoom(for: $0, credit) } ?? false
         guard let session, let running else { return interests = nil }
         interests = running.addInterests(
-            to: &set, output: session.wantsOutput, errors: !session.stderrHasEnded, input: !session.unwritten.isEmpty)
+            to: &set, output: session.wantsOutput, stderr: !session.stderrHasEnded, input: !session.unwritten.isEmpty)
     }
 
     func hasWaited(_ set: PollSet) {
         outputIsReady = set.isReadable(interests?.output)
-        errorsAreReady = set.isReadable(interests?.errors)
+        stderrIsReady = set.isReadable(interests?.stderr)
     }
 
     func deliver(to connection: inout ServerConnection, at now: Instant) {
         session?.resumed(at: now)
         carryOut(on: &connection, at: now)
         if let running {
-            if errorsAreReady { readErrors(of: running, at: now) }
+            if stderrIsReady { readStderr(of: running, at: now) }
             if outputIsReady { readOutput(of: running, on: &connection, at: now) }
         }
-        (outputIsReady, errorsAreReady) = (false, false)
+        (outputIsReady, stderrIsReady) = (false, false)
         // What is left in the pipes of a program that is gone, and their end, need not be waited for.
         if let running, session?.isCollected ?? false {
-            readErrors(of: running, at: now)
+            readStderr(of: running, at: now)
             readOutput(of: running, on: &connection, at: now)
         }
         carryOut(on: &connection, at: now)
@@ -98,7 +98,7 @@ final class ProgramRunner: HandlerRunner {
         carryOut(on: &connection, at: now)
     }
 
-    // MARK: Its streams
+    // MARK: The program's streams
 
     private func readOutput(of running: RunningProgram, on connection: inout ServerConnection, at now: Instant) {
         for _ in 0..<ProgramRunner.readsAtOnce {
@@ -112,10 +112,10 @@ final class ProgramRunner: HandlerRunner {
         }
     }
 
-    private func readErrors(of running: RunningProgram, at now: Instant) {
+    private func readStderr(of running: RunningProgram, at now: Instant) {
         for _ in 0..<ProgramRunner.readsAtOnce {
             guard let session, !session.stderrHasEnded else { return }
-            switch running.readErrors(into: &buffer) {
+            switch running.readStderr(into: &buffer) {
             case .bytes(let count): self.session?.receivedStderr(buffer[..<count], at: now)
             case .wouldBlock where !session.isCollected: return
             case .wouldBlock, .end: self.session?.stderrEnded(at: now)
@@ -144,7 +144,7 @@ final class ProgramRunner: HandlerRunner {
             case .start(let request): start(for: request, at: now)
             case .end(.terminate): running?.send(Signal.terminate)
             case .end(.kill): running?.send(Signal.kill)
-            case .end(.giveUp): log.write(.programCannotBeKilled) { putWho(in: &$0) }
+            case .end(.giveUp): log.write(.programCannotBeKilled) { putProgram(in: &$0) }
             case .end(.endInput): break
             case .answer(let id, let bytes): connection.answer(id, bytes[...])
             case .part(let id, let bytes, let isLast):
@@ -159,7 +159,7 @@ final class ProgramRunner: HandlerRunner {
         }
     }
 
-    /// A slow client makes the program wait, for as long as it takes anything at all.
+    /// Whether the connection takes this step now. A slow client makes the program wait.
     private func hasRoom(for step: ProgramSession.Step, _ credit: HandlerCredit) -> Bool {
         guard credit.isOpen, credit.hasUnsent else { return true }
         switch step {
@@ -169,19 +169,19 @@ final class ProgramRunner: HandlerRunner {
         }
     }
 
-    // MARK: Its life
+    // MARK: The program's life
 
     private func start(for request: UInt32?, at now: Instant) {
         do {
             running = RunningProgram(
                 try program.file.start(
-                    adding: setting.variables(name: names.own, tokenName: names.token, request: request),
+                    adding: environment.variables(name: names.own, tokenName: names.token, request: request),
                     removing: ProgramEnvironment.replaced))
             session?.started(at: now)
-            log.write(.programStarted) { putWho(in: &$0) }
+            log.write(.programStarted) { putProgram(in: &$0) }
         } catch {
             log.write(.programFailed) {
-                putWho(in: &$0)
+                putProgram(in: &$0)
                 $0.text(.text, "\(program.file.path): \(error.text)")
             }
             session?.startFailed(error.text)
@@ -195,7 +195,7 @@ final class ProgramRunner: HandlerRunner {
                 if running?.isReaped ?? false { session?.collected(at: now) }
                 return
             case .alive:
-                // While a program runs, what it has lost is its own affair; then it is ours.
+                // A program that runs looks after its own children. What it leaves behind is killed here.
                 guard running?.isReaped ?? false else { return }
                 for orphan in childProcesses() { sendSignal(Signal.kill, to: orphan) }
                 return
@@ -211,7 +211,7 @@ final class ProgramRunner: HandlerRunner {
         }
     }
 
-    /// What still runs is killed now, and waited for as long as a kill takes.
+    /// Kills what still runs, and waits for its end for up to `lastPatience`.
     func cancelAll() {
         guard Children.now != .none, let signals = try? SignalDescriptor([Signal.childEnded]) else { return }
         let deadline = Instant.now + ProgramRunner.lastPatience
@@ -229,9 +229,9 @@ final class ProgramRunner: HandlerRunner {
 
     // MARK: The log
 
-    /// Whose connection it is, and which process.
-    private func putWho(in line: inout LogLine) {
-        line.number(.connection, setting.connection)
+    /// Puts the connection and the program's process into a line.
+    private func putProgram(in line: inout LogLine) {
+        line.number(.connection, environment.connection)
         if let running { line.number(.pid, running.pid) }
     }
 
@@ -239,13 +239,13 @@ final class ProgramRunner: HandlerRunner {
         switch note {
         case .line(let text):
             log.write(.program) { line in
-                putWho(in: &line)
+                putProgram(in: &line)
                 if text.skipped > 0 { line.number(.skipped, text.skipped) }
                 line.text(.text, text.text)
             }
         case .ended(let exit, let request, let wasAsked, let skipped):
             log.write(.programEnded, at: wasAsked || exit == .status(0) ? .debug : .warning) { line in
-                putWho(in: &line)
+                putProgram(in: &line)
                 if let request { line.number(.request, request) }
                 switch exit {
                 case .status(let status): line.number(.status, status)
@@ -257,7 +257,7 @@ final class ProgramRunner: HandlerRunner {
             running = nil
         case .discarded(let what):
             log.write(.discarded, reason: "\(what)", most: 1) {
-                putWho(in: &$0)
+                putProgram(in: &$0)
                 $0.text(.text, what.rawValue)
             }
         }
