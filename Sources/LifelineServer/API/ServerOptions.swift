@@ -93,8 +93,8 @@ public struct ServerOptions: Sendable {
     public init() {}
 
     /// The part of the options that a child goes by.
-    var service: ConnectionProcess.Service {
-        ConnectionProcess.Service(terms: terms, grace: grace, handlerTimeout: handlerTimeout)
+    var connectionSettings: ConnectionSettings {
+        ConnectionSettings(terms: terms, grace: grace, handlerTimeout: handlerTimeout)
     }
 
     var terms: Terms {

@@ -10,7 +10,7 @@ final class ChildLauncher {
     private let descriptors: ParentDescriptors
     private let childSignals: OwnedResource<SignalDescriptor>
     private let log: Log
-    private var service: ConnectionProcess.Service
+    private var settings: ConnectionSettings
     private(set) var limits: ChildLimits
     private var makeRunner: RunnerMaker
     private var title: ProcessTitle?
@@ -37,7 +37,7 @@ final class ChildLauncher {
         self.childSignals = OwnedResource(childSignals)
         self.log = log
         self.tokenFile = tokenFile
-        service = options.service
+        settings = options.connectionSettings
         limits = ChildLimits(options)
         makeRunner = factory.make(log, options)
         title = options.title
@@ -46,7 +46,7 @@ final class ChildLauncher {
 
     /// Children that are forked from now on go by these options; without a `factory` what answers requests stays.
     func reconfigure(_ options: ServerOptions, _ factory: HandlerFactory?, tokenFile: TokenFile?) {
-        service = options.service
+        settings = options.connectionSettings
         limits = ChildLimits(options)
         title = options.title
         if let factory { makeRunner = factory.make(log, options) }
@@ -126,9 +126,7 @@ final class ChildLauncher {
         let buffer = firstBuffer.isEmpty ? ConnectionProcess.firstBuffer : firstBuffer
         firstBuffer = []
         return ConnectionProcess(
-            connection, peer: assignment.peer, id: assignment.connection, acceptedAt: assignment.acceptedAt,
-            service: service, handshakeTimeout: assignment.handshakeTimeout, tokens: tokenFile?.tokens, log: log,
-            slot: registry.slot(slot), orders: registry.commands[slot], title: title, worker: runner,
-            signals: childSignals, buffer: buffer)
+            connection, assignment, settings, tokens: tokenFile?.tokens, log: log, slot: registry.slot(slot),
+            commands: registry.commands[slot], title: title, runner: runner, signals: childSignals, buffer: buffer)
     }
 }

@@ -20,7 +20,7 @@ struct WarmUp {
         case wrong
     }
 
-    private let service: ConnectionProcess.Service
+    private let settings: ConnectionSettings
     private let log: Log
     private let commands: ChildCommands.Inbox
 
@@ -29,7 +29,7 @@ struct WarmUp {
         // There is no client to wait for.
         options.timeout = .milliseconds(100)
         options.grace = .zero
-        service = options.service
+        settings = options.connectionSettings
         self.log = Log(muting: log)
         self.commands = commands
     }
@@ -48,15 +48,15 @@ struct WarmUp {
         let pair = try SocketPair()
         _ = try pair.other.send(conversation(part)[...])
         pair.other.shutdownWriting()
-        let worker = InlineHandlerRunner(WarmUpHandler()) { hello, tokenName, desk in
-            Connection(id: 0, address: peer, options: hello.options, tokenName: tokenName, desk: desk)
+        let runner = InlineHandlerRunner(WarmUpHandler(), waking: LoopWaker()) { hello, tokenName, mailbox in
+            Connection(id: 0, address: peer, options: hello.options, tokenName: tokenName, mailbox: mailbox)
         }
-        var child = ConnectionProcess(
-            pair.one, peer: peer, id: 0, acceptedAt: .now, service: service, handshakeTimeout: .seconds(1), tokens: nil,
-            log: log, slot: slot, orders: commands, title: nil, worker: worker,
-            signals: OwnedResource(try SignalDescriptor([])),
-            buffer: ConnectionProcess.firstBuffer)
-        _ = child.run()
+        let assignment = ConnectionAssignment(
+            connection: 0, peer: peer, acceptedAt: .now, handshakeTimeout: .seconds(1))
+        var process = ConnectionProcess(
+            pair.one, assignment, settings, tokens: nil, log: log, slot: slot, commands: commands, title: nil,
+            runner: runner, signals: OwnedResource(try SignalDescriptor([])), buffer: ConnectionProcess.firstBuffer)
+        _ = process.run()
     }
 
     /// All that a client says, in one piece.
@@ -81,7 +81,7 @@ struct WarmUp {
     private func waitForSilence() {
         var now = Instant.now
         var connection = ServerConnection(
-            id: 0, terms: service.terms, handshakeTimeout: .seconds(1), acceptedAt: now)
+            id: 0, terms: settings.terms, handshakeTimeout: .seconds(1), acceptedAt: now)
         var client = Outbox()
         client.greet(Hello())
         client.setMaxFrame(Limits.defaultMaxFrame)

@@ -191,7 +191,7 @@ extension ServerConnection {
 
     /// The highest request that the handler was given, or that ended a SHORT connection: those above it were not
     /// processed.
-    var lastID: UInt32 { requests.lastID }
+    @inline(__always) var lastID: UInt32 { requests.lastID }
 
     /// Whether the client has failed the handshake, or has not even begun it in time. A client that connects and leaves
     /// has looked whether a server is there.

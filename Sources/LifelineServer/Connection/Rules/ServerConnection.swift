@@ -216,7 +216,7 @@ struct ServerConnection {
     /// Their bytes, and those of the messages that wait.
     @inline(__always) var queued: Int { requests.bytes + (incoming.request?.bytes ?? 0) + outbox.cost }
     /// Whether the handler has not returned from what it was given last.
-    var isHandlerBusy: Bool { requests.isHandlerBusy }
+    @inline(__always) var isHandlerBusy: Bool { requests.isHandlerBusy }
     /// Whether the handler overran its time, and is not waited for.
     var isStuck: Bool { requests.isStuck }
     /// Whether the handler has been given all that came for it: only then can it learn of the end.
