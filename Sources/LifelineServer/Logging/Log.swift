@@ -137,15 +137,6 @@ final class Log {
         put(level, event, fields)
     }
 
-    /// The same for the name of an event.
-    func write(
-        _ level: LogLevel, _ event: String, reason: @autoclosure () -> String = "", most: UInt64? = nil,
-        _ fields: (inout LogLine) -> Void = { _ in }
-    ) {
-        guard let event = LogEvent(rawValue: event) else { preconditionFailure("\(event) is no event of the log") }
-        write(event, at: level, reason: reason(), most: most, fields)
-    }
-
     /// Reports the floods that are over (with `all` those that go on too), and the lines that were lost.
     func sweep(at now: Instant, all: Bool = false) {
         for sum in flood.sums(at: now, all: all) { tell(sum) }

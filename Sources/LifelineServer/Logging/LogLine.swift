@@ -70,32 +70,20 @@ struct LogLine: ~Copyable {
 
     // MARK: Fields
 
-    // These are the fields by their names, for lines whose fields are no `LogField` yet.
-
-    mutating func number(_ key: String, _ number: some BinaryInteger) { self.number(LogLine.field(key), number) }
-    mutating func seconds(_ key: String, _ duration: Duration) { seconds(LogLine.field(key), duration) }
-    mutating func text(_ key: String, _ value: String) { text(LogLine.field(key), value) }
-    mutating func address(_ key: String, _ address: SocketAddress) { self.address(LogLine.field(key), address) }
-
-    private static func field(_ key: String) -> LogField {
-        guard let field = LogField(rawValue: key) else { preconditionFailure("\(key) is no field of the log") }
-        return field
-    }
-
-    mutating func number(_ key: LogField, _ number: some BinaryInteger) {
-        guard begin(key) else { return }
+    mutating func number(_ field: LogField, _ number: some BinaryInteger) {
+        guard begin(field) else { return }
         text.put(decimal: UInt64(number))
     }
 
-    mutating func seconds(_ key: LogField, _ duration: Duration) {
-        guard begin(key) else { return }
+    mutating func seconds(_ field: LogField, _ duration: Duration) {
+        guard begin(field) else { return }
         text.put(duration)
         if format == .text { text.put(UInt8(ascii: "s")) }
     }
 
     /// Not to be trusted: it is escaped.
-    mutating func text(_ key: LogField, _ value: String) {
-        guard begin(key) else { return }
+    mutating func text(_ field: LogField, _ value: String) {
+        guard begin(field) else { return }
         let isWord = LogLine.isWord(value)
         let isQuoted = format == .json || !isWord
         let most = min(LogLine.longestValue, text.room - LogLine.reserve)
@@ -108,9 +96,9 @@ struct LogLine: ~Copyable {
         if isQuoted { text.put(UInt8(ascii: "\"")) }
     }
 
-    mutating func address(_ key: LogField, _ address: SocketAddress) {
-        guard !address.isUnix else { return text(key, address.description) }
-        guard begin(key) else { return }
+    mutating func address(_ field: LogField, _ address: SocketAddress) {
+        guard !address.isUnix else { return text(field, address.description) }
+        guard begin(field) else { return }
         if format == .json { text.put(UInt8(ascii: "\"")) }
         address.put(into: &text)
         if format == .json { text.put(UInt8(ascii: "\"")) }
