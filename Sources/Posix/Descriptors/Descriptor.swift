@@ -1,4 +1,3 @@
-import CPosix
 import Glibc
 
 /// A file descriptor with one owner. It is closed when its owner's scope ends.
@@ -52,19 +51,6 @@ extension Descriptor {
 }
 
 /// Closes, in a new child, descriptors whose owners are the parent's; -1 is none.
-///
-/// One call closes those with consecutive numbers (close_range(2)).
 public func closeInChild(_ numbers: [Int32]) {
-    var next = 0
-    while next < numbers.count {
-        let first = numbers[next]
-        var last = first
-        next += 1
-        guard first >= 0 else { continue }
-        while next < numbers.count, numbers[next] == last + 1 || numbers[next] < 0 {
-            last = max(last, numbers[next])
-            next += 1
-        }
-        cposix_close(first, last)
-    }
+    for number in numbers where number >= 0 { close(number) }
 }
