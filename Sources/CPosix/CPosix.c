@@ -49,12 +49,6 @@ int cposix_read_signal(int descriptor, pid_t *sender) {
     return -1;
 }
 
-void cposix_close(int first, int last) {
-    // Linux has it since 5.9, and a container may not let it through.
-    if (close_range((unsigned)first, (unsigned)last, 0) == 0) return;
-    for (int number = first; number <= last; number++) close(number);
-}
-
 int cposix_eventfd(void) { return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
 
 int cposix_epoll(void) { return epoll_create1(EPOLL_CLOEXEC); }

@@ -1,4 +1,5 @@
 import Basics
+import Framing
 import Testing
 
 @testable import LifelineServer

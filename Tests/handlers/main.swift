@@ -1,4 +1,5 @@
 import Arguments
+import Framing
 import Glibc
 import LifelineServer
 import Posix

@@ -32,9 +32,6 @@ int cposix_signalfd(const sigset_t *signals);
 /// The next signal from a signalfd and the process that it comes from, or -1 with errno.
 int cposix_read_signal(int descriptor, pid_t *sender);
 
-/// Closes the descriptors from `first` to `last` (close_range(2), or else close(2)).
-void cposix_close(int first, int last);
-
 /// eventfd(2) with EFD_CLOEXEC and EFD_NONBLOCK.
 int cposix_eventfd(void);
 

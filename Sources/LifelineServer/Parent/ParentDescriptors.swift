@@ -41,21 +41,15 @@ final class ParentDescriptors {
     ///
     /// Their owners are not told, and the child never uses them again. To tell them would be to write to each of their
     /// pages, which parent and child share until then.
-    func closeInChild() { forEachRun { first, last in Posix.closeInChild(first, through: last) } }
+    func closeInChild() { forEach { Posix.closeInChild($0) } }
 
-    /// Calls `body` with the first and the last number of each run of numbers without a gap; a run ends with its word.
-    func forEachRun(_ body: (Int32, Int32) -> Void) {
+    /// Calls `body` with each number, in their order.
+    func forEach(_ body: (Int32) -> Void) {
         for word in 0..<count {
             var left = words[word]
             while left != 0 {
-                let first = left.trailingZeroBitCount
-                // The sum carries through the run: the bit behind it is the lowest.
-                let sum = left &+ (1 &<< UInt64(first))
-                let number = word * ParentDescriptors.bits
-                body(
-                    Int32(truncatingIfNeeded: number + first),
-                    Int32(truncatingIfNeeded: number + sum.trailingZeroBitCount - 1))
-                left &= sum
+                body(Int32(truncatingIfNeeded: word * ParentDescriptors.bits + left.trailingZeroBitCount))
+                left &= left &- 1
             }
         }
     }

@@ -33,7 +33,7 @@ struct Pidfile: ~Copyable {
     deinit { file.remove() }
 
     private static func lock(_ path: String) throws(StartError) -> LockedFile {
-        do throws(LockedFile.Failure) {
+        do throws(LockedFile.LockError) {
             return try LockedFile(at: path)
         } catch {
             switch error {

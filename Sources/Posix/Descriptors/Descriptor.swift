@@ -1,4 +1,3 @@
-import CPosix
 import Glibc
 
 /// A file descriptor with one owner. It is closed when its owner's scope ends.
@@ -51,5 +50,5 @@ extension Descriptor {
     }
 }
 
-/// Closes, in a new child, the descriptors from `first` to `last`, whose owners are the parent's (close_range(2)).
-public func closeInChild(_ first: Int32, through last: Int32) { cposix_close(first, last) }
+/// Closes, in a new child, a descriptor whose owner is the parent's (close(2)).
+public func closeInChild(_ number: Int32) { close(number) }

@@ -5,6 +5,9 @@
 /// spoken within microseconds. Both spare the child a sleep and a wake-up. A client that is far away, or thinks, has
 /// said nothing: the child finds that out by trying, tries ever more seldom, and not at all while the client takes its
 /// time.
+///
+/// Without it 256 connections get 30 % fewer answers, and a request takes 9 to 16 % more processor time
+/// (tools/dev/cost --mode long --connections 256).
 struct BusyPolling {
     /// After this many answers in a row the child asks poll(2) in any case, which tells of signals too.
     static let most = 16
