@@ -192,11 +192,11 @@
         @Test("Where no thread can be had for a handler the client is told so")
         func thread() throws {
             var connection = ServerConnection(
-                id: 1, terms: ServerOptions().service.terms, handshakeTimeout: .seconds(10), acceptedAt: at(0))
-            let runner = ThreadHandlerRunner(SilentHandler()) { hello, tokenName, desk in
+                id: 1, terms: ServerOptions().terms, handshakeTimeout: .seconds(10), acceptedAt: at(0))
+            let runner = ThreadHandlerRunner(SilentHandler(), waking: LoopWaker()) { hello, tokenName, mailbox in
                 Connection(
                     id: 1, address: SocketAddress(host: "::1", port: 1)!, options: hello.options, tokenName: tokenName,
-                    desk: desk)
+                    mailbox: mailbox)
             }
             var client = Outbox()
             client.greet(Hello())
@@ -208,7 +208,7 @@
                     runner.opened(hello, tokenName: nil, on: &connection, at: at(0))
                 }
             }
-            runner.work([], on: &connection, at: at(0))
+            runner.deliver(to: &connection, at: at(0))
             #expect(
                 connection.closeReason
                     == .closed(

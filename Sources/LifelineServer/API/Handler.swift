@@ -1,11 +1,9 @@
 import Framing
-
-/// A code of the protocol, such as `handlerFailed` (Protocol.md, section 8).
-public typealias Code = Framing.Code
-/// The failure of a request, which is sent in place of a response (Protocol.md, section 4.9).
-public typealias Failure = Framing.Failure
-/// The side of a connection: client or server.
-public typealias Side = Framing.Side
+// Users see these types of the protocol, and their members, with this import alone. A type alias would hide the members
+// where MemberImportVisibility is on, and two aliases would clash in a program that is server and client.
+@_exported import struct Framing.Code
+@_exported import struct Framing.Failure
+@_exported import enum Framing.Side
 
 /// Answers the requests of one connection.
 ///

@@ -2,23 +2,22 @@ import Basics
 import Framing
 import Posix
 
-/// A line of the log while it is made: what stands before its fields, then the fields one by one, each put together where
-/// it will stay.
+/// A line of the log while it is made: its head, then the fields one by one, each written where it stays.
 struct LogLine: ~Copyable {
-    /// What stands before a line.
+    /// What stands before the fields.
     struct Head {
         let level: LogLevel
         let event: LogEvent
         let time: WallTime
-        /// Where syslogd gets it, which knows the time and ends lines itself.
+        /// Set where the line goes to syslogd, which adds the time and ends lines itself.
         let syslog: SyslogHeader?
     }
 
-    /// PIPE_BUF, of which a pipe takes all or nothing.
+    /// PIPE_BUF: a pipe takes up to this many bytes whole, or none.
     static let most = 4096
     /// A value is cut off here.
     private static let longestValue = 2500
-    /// What a number, or what stands round a text, may take at most.
+    /// The most that a number, or the signs round a text, may take.
     private static let reserve = 32
 
     private let event: LogEvent
@@ -119,7 +118,7 @@ struct LogLine: ~Copyable {
 
     /// Whether the value is to follow. One field that has no room is left out: what is there stays a whole line.
     private mutating func begin(_ field: LogField) -> Bool {
-        assert(event.entry.fields.contains(field), "\(event.rawValue) has no field \(field.rawValue)")
+        assert(event.specification.fields.contains(field), "\(event.rawValue) has no field \(field.rawValue)")
         let key = field.rawValue
         guard text.room > key.utf8.count + 3 * LogLine.reserve else { return false }
         if format == .json {

@@ -21,14 +21,12 @@ extension ServerConnection {
 
     /// The client ended its sending. It still gets the answers to what it asked (section 7.2).
     mutating func endOfStream(at now: Instant) {
-        let isWhole = decoder.isUntouched || decoder.isBetweenMessages
-        if !isClosing {
-            heartbeat.ended()
-            if !isWhole { incoming.abandon() }
-        }
-        if isWhole {
+        guard !isClosing else { return end(for: .streamEnd, CloseCause(.normal), at: now) }
+        heartbeat.ended()
+        if decoder.isUntouched || decoder.isBetweenMessages {
             end(for: .streamEnd, CloseCause(.normal, "the client ended its stream"), at: now)
         } else {
+            incoming.abandon()
             let text = "the stream ended in the middle of a frame or a message"
             end(for: .streamCutOff, CloseCause(.protocolError, text), at: now)
         }

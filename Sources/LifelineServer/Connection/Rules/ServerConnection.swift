@@ -239,7 +239,7 @@ struct ServerConnection {
     // MARK: Time
 
     /// The loop runs again: called first, before what it read is reported.
-    mutating func resumed(at now: Instant) {
+    @inline(__always) mutating func resumed(at now: Instant) {
         linger { $0.resumed(at: now) }
         heartbeat.resumed(at: now)
     }
@@ -344,7 +344,7 @@ struct ServerConnection {
         }
     }
 
-    private mutating func greet(_ hello: Hello, at now: Instant) throws(Violation) {
+    @inline(__always) private mutating func greet(_ hello: Hello, at now: Instant) throws(Violation) {
         tokenName = try tokens?.name(of: hello.options.token)
         let welcome = negotiate(hello, with: terms, connection: id)
         self.hello = hello
