@@ -1,5 +1,6 @@
 import Arguments
 import Framing
+import LifelineServer
 
 extension ServerSettings {
     private static let sizes = UInt32(1)...(1 << 30)

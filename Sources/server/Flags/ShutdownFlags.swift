@@ -1,4 +1,5 @@
 import Arguments
+import LifelineServer
 
 extension ServerSettings {
     static let shutdownFlags = ServerFlagSection(
