@@ -1,6 +1,7 @@
 import LifelineServer
 import Arguments
 import Framing
+import LifelineServer
 
 extension ServerSettings {
     private static let sizes = UInt32(1)...(1 << 30)

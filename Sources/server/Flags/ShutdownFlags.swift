@@ -1,5 +1,6 @@
 import LifelineServer
 import Arguments
+import LifelineServer
 
 extension ServerSettings {
     static let shutdownFlags = ServerFlagSection(
