@@ -21,7 +21,7 @@ struct ConnectionSettings {
 ///
 /// When the connection has ended, the driver waits for the runner: until that is over too, up to the grace.
 struct ConnectionDriver: ~Copyable {
-    /// How many writes follow each other before the loop turns to what has come.
+    /// How many writes follow each other before the loop reads again.
     private static var writesAtOnce: Int { 8 }
     private static var shutdownText: String { "the server is shutting down" }
 
@@ -266,14 +266,14 @@ struct ConnectionDriver: ~Copyable {
         }
     }
 
-    /// Ends the connection at once: the client is told so if the transport takes it now.
+    /// Ends the connection at once. The client receives CLOSE if the transport takes it now.
     mutating func quit(at now: Instant) {
         let (goAway, retryAfter) = shutdownNotice(at: now)
         connection.quit(goAway, retryAfter: retryAfter, at: now)
     }
 
-    /// What a client is told that was not sent away before: it returns at a random instant. The retry_after is for one
-    /// that gets CLOSE alone, which has no spread.
+    /// The notice for a client that was not sent away before, which lets it return at a random instant. The retry_after is
+    /// for a client that receives CLOSE alone, which has no spread.
     private func shutdownNotice(at now: Instant) -> (GoAway, retryAfter: UInt32) {
         let spread = milliseconds(from: now, to: now + DrainSchedule.leastReturn)
         return (

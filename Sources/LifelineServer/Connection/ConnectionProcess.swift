@@ -23,7 +23,7 @@ struct ConnectionProcess: ~Copyable {
     static var crashNotice: [UInt8] { Close(.handlerFailed, "the handler crashed").frame }
 
     private let signals: OwnedResource<SignalDescriptor>
-    /// That of `signals`: what a class holds is checked at each look.
+    /// The descriptor of `signals`, kept here because each access to a property of a class is checked.
     private let signalNumber: Int32
     private let log: Log
     private let commands: ChildCommands.Inbox
@@ -32,7 +32,7 @@ struct ConnectionProcess: ~Copyable {
     private var buffer: [UInt8]
     private var pollSet = PollSet()
     private var busyPolling = BusyPolling()
-    /// Whether a signal told the process to end.
+    /// Whether a signal has asked the process to end.
     private var wasToldToEnd = false
     private var hasLowPriority = false
 
