@@ -77,7 +77,7 @@ struct SlotTests {
             commands.logLevel = level
             #expect(commands.logLevel == level)
         }
-        for command in [ChildCommands.Command.sendAway(retryAfter: .max), .end, .sendAway(retryAfter: 0), .kick] {
+        for command in [ChildCommands.ChildCommand.sendAway(retryAfter: .max), .end, .sendAway(retryAfter: 0), .kick] {
             commands.post(command, to: 4999)
             #expect(commands[4999].command == command && commands[4998].command == nil && commands[0].command == nil)
         }

@@ -252,7 +252,7 @@ struct ConnectionDriver: ~Copyable {
     /// Ends the connection as the parent says; nil is a signal of somebody else, and means the same as `end`.
     ///
     /// The requests that have come are answered. A client that is sent away goes by itself; else the connection is closed.
-    mutating func end(_ command: ChildCommands.Command?, at now: Instant) {
+    mutating func end(_ command: ChildCommands.ChildCommand?, at now: Instant) {
         switch command {
         case .kick:
             connection.kick(at: now)

@@ -115,7 +115,7 @@ final class ChildRegistry {
 
     /// Sends a command to the child of a connection. The kernel keeps one of several SIGTERMs that wait, so the command
     /// stands where the child reads it.
-    func send(_ command: ChildCommands.Command, to pid: ProcessID) {
+    func send(_ command: ChildCommands.ChildCommand, to pid: ProcessID) {
         guard let record = table[pid] else { return }
         // The signal is for this connection, and may come late.
         pool?.retire(pid)

@@ -4,7 +4,7 @@ import Posix
 /// can command another.
 struct ChildCommands: Sendable {
     /// What the parent wants of a child that it sends a SIGTERM.
-    enum Command: Equatable, Sendable {
+    enum ChildCommand: Equatable, Sendable {
         /// To send its client away, which may return after `retryAfter` milliseconds, and to go on until it has gone.
         case sendAway(retryAfter: UInt32)
         /// To end its connection.
@@ -19,7 +19,7 @@ struct ChildCommands: Sendable {
         fileprivate let index: Int
 
         /// Read when SIGTERM has come; nil where the signal is not the parent's.
-        var command: Command? {
+        var command: ChildCommand? {
             switch memory[index] {
             case ChildCommands.sendAway: .sendAway(retryAfter: memory[index + 1])
             case ChildCommands.end: .end
@@ -61,7 +61,7 @@ struct ChildCommands: Sendable {
     }
 
     /// Puts a command in the inbox of a slot, for the next SIGTERM. A kick stays: no command takes its place.
-    func post(_ command: Command, to slot: Int) {
+    func post(_ command: ChildCommand, to slot: Int) {
         let index = self[slot].index
         guard memory[index] != ChildCommands.kick else { return }
         switch command {

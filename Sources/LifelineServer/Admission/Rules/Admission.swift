@@ -29,7 +29,7 @@ struct Admission {
     }
 
     /// What is judged by: the options that limit clients.
-    private struct Limits {
+    private struct AdmissionLimits {
         let connections: Int
         let perSource: Int?
         let sourcePrefix: SourcePrefix
@@ -56,7 +56,7 @@ struct Admission {
     private static let longestWait = Duration.seconds(60)
     private static let shortestWait = Duration.seconds(1)
 
-    private var limits: Limits
+    private var limits: AdmissionLimits
     private var rate: TokenBucket?
     private(set) var penalties = Penalties()
     private(set) var connections = 0
@@ -67,7 +67,7 @@ struct Admission {
     private(set) var refused: [Reason: UInt64] = [:]
 
     init(_ options: ServerOptions) {
-        limits = Limits(options)
+        limits = AdmissionLimits(options)
         rate = options.maxRate.map { TokenBucket(perSecond: $0) }
     }
 
@@ -78,7 +78,7 @@ struct Admission {
     /// or not in this way. Penalties stay, and so does what the rate has left if its limit is the same.
     mutating func reconfigure(_ options: ServerOptions, children: [(address: UInt128?, slot: Int)]) {
         if options.maxRate != limits.rate { rate = options.maxRate.map { TokenBucket(perSecond: $0) } }
-        limits = Limits(options)
+        limits = AdmissionLimits(options)
         perSource = [:]
         greeting = limits.handshakes == nil ? [] : Set(children.map(\.slot))
         guard limits.perSource != nil else { return }
