@@ -41,12 +41,14 @@ final class ParentShutdown {
     /// SIGQUIT came.
     func quit(at now: Instant) { carryOut(state.quit(at: now), at: now) }
 
-    /// The loop woke up: takes the step whose time has come, and sends clients away whose turn it is.
+    /// The loop woke up: sends clients away whose turn it is, and takes the step whose time has come.
     func resumed(at now: Instant) {
-        carryOut(state.resumed(at: now), at: now)
+        // Before the step: a parent that wakes late finds departures due together with the end, and the command that a
+        // child reads is the last one.
         while let departure = schedule?.next(at: now) {
             registry.send(.sendAway(retryAfter: departure.retryAfter), to: departure.child)
         }
+        carryOut(state.resumed(at: now), at: now)
     }
 
     /// Refuses clients that come while the server ends.
