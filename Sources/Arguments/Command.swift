@@ -125,7 +125,7 @@ public struct Command<Settings>: Sendable {
         nearest(to: typed).map { " (did you mean \($0)?)" } ?? ""
     }
 
-    /// The flag that somebody may have meant.
+    /// The flag whose name is nearest to what was typed, up to three letters away.
     func nearest(to typed: String) -> String? {
         let nearest = flags.map { (flag: $0, distance: editDistance($0.name, typed)) }.min { $0.distance < $1.distance }
         guard let nearest, nearest.distance <= 3 else { return nil }
@@ -135,13 +135,13 @@ public struct Command<Settings>: Sendable {
     /// The text of `--help`.
     public var help: String { shape.help }
 
-    /// Makes `what`; `installed` is the name that the command is installed as.
+    /// Makes `what` for a command that is installed under the name `installed`.
     public func generated(_ what: Generated, for installed: String) -> String {
         shape.generated(what, for: installed)
     }
 }
 
-/// How many letters must be put in, taken out or changed to get from one word to the other (Levenshtein).
+/// The number of letters to insert, delete or change to get from one word to the other (Levenshtein distance).
 private func editDistance(_ one: String, _ other: String) -> Int {
     let other = Array(other)
     var row = Array(0...other.count)

@@ -1,4 +1,4 @@
-/// What of a flag is shown.
+/// The part of a flag that is shown: all but what it does.
 struct FlagShape: Sendable {
     let name: String
     /// What stands for the value in `--help`; nil for a flag without one.
@@ -44,7 +44,7 @@ public struct Verb: Sendable {
     }
 }
 
-/// What of a command is shown, in `--help` and in what is `generated`: all but what its flags do.
+/// The part of a command that is shown, in `--help` and in what is `generated`: all but what its flags do.
 public struct CommandShape: Sendable {
     /// As it is typed, the command that it belongs to before it: `server ctl`.
     let name: String
@@ -83,7 +83,7 @@ public struct CommandShape: Sendable {
         return sections
     }
 
-    /// What stands for it behind the command that it belongs to.
+    /// The word that begins it, behind the command that it belongs to.
     var word: String { name.split(separator: " ").last.map(String.init) ?? name }
 
     var usage: String { "[flags]\(operands.isEmpty ? "" : " " + operands)" }

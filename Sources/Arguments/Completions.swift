@@ -3,7 +3,7 @@
 extension CommandShape {
     private var valued: [FlagShape] { allFlags.filter { $0.value != nil } }
 
-    /// The verbs of which the operand can be completed.
+    /// The verbs whose operand can be completed.
     private var choosing: [Verb] { verbs.filter { !$0.choices.isEmpty } }
 
     // MARK: bash

@@ -6,7 +6,7 @@ package final class Trace {
     /// Seen from the side that judges.
     package enum Direction: Sendable { case sent, received }
 
-    package struct Entry: Sendable {
+    package struct Piece: Sendable {
         package let direction: Direction
         /// Since the trace began.
         package let at: Duration
@@ -15,12 +15,12 @@ package final class Trace {
     }
 
     package let start = SuspendingClock.now
-    package private(set) var entries: [Entry] = []
+    package private(set) var entries: [Piece] = []
 
     package init() {}
 
     func note(_ direction: Direction, _ bytes: ArraySlice<UInt8>, ending: RawPeer.StreamEnd? = nil) {
-        entries.append(Entry(direction: direction, at: start.age, bytes: Array(bytes), ending: ending))
+        entries.append(Piece(direction: direction, at: start.age, bytes: Array(bytes), ending: ending))
     }
 }
 

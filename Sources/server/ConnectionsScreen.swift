@@ -4,10 +4,10 @@ import LifelineServer
 import Posix
 
 /// `server ctl connections --watch`: the table again each second, on a screen of its own, or in blocks where there is no
-/// terminal that can do that. It ends on Ctrl-C, or when nobody reads it any more.
+/// terminal that can do that. It ends on Ctrl-C, or when its reader goes away.
 struct ConnectionsScreen {
     private static let every = Duration.seconds(1)
-    /// What a terminal is told, as xterm has it: another screen without a cursor, and back.
+    /// Sequences of xterm: another screen without a cursor, and back.
     private static let begin = "\u{1B}[?1049h\u{1B}[?25l"
     private static let end = "\u{1B}[?25h\u{1B}[?1049l"
 
@@ -22,7 +22,7 @@ struct ConnectionsScreen {
         isScreen = StandardStream.output.isTerminal && terminal != "dumb" && !terminal.isEmpty
     }
 
-    /// Never returns; throws where the server does not answer any more.
+    /// Never returns. Throws where the server does not answer any more.
     func run() throws -> Never {
         let signals = try SignalDescriptor([Signal.interrupt, Signal.terminate])
         if isScreen { write(ConnectionsScreen.begin) }
@@ -42,10 +42,10 @@ struct ConnectionsScreen {
         exitProcess(ExitStatus.ok.rawValue)
     }
 
-    /// False where it is time to end.
+    /// Returns false where it is time to end.
     private func wait(_ signals: borrowing SignalDescriptor, until deadline: Instant) throws -> Bool {
         while Instant.now < deadline {
-            // Of standard output only the end is waited for.
+            // Standard output is watched for its end alone.
             var entries = [
                 PollEntry(signals.number), PollEntry(StandardStream.output.rawValue, reading: false, writing: false),
             ]
@@ -74,7 +74,7 @@ struct ConnectionsScreen {
         do throws(SystemError) {
             try StandardStream.output.write(text.utf8)
         } catch {
-            // Whoever read has gone, which is a way to end this.
+            // The reader has gone, which is a way to end this.
             exitProcess((error.isBrokenPipe ? ExitStatus.ok : .ioError).rawValue)
         }
     }

@@ -19,16 +19,16 @@ struct ControlReply {
 
 /// Asks a running server on its control socket; each request is a connection of its own.
 struct ControlClient {
-    /// Where `server ctl` looks without `--control`.
+    /// The path that `server ctl` uses without `--control`.
     static let defaultPath = "/run/lifeline/control"
-    /// How long the server may be silent.
+    /// The longest silence of the server.
     private static let patience = Duration.seconds(5)
     /// A line of an answer is shorter.
     private static let longestLine = 65536
 
     let path: String
 
-    /// Throws where there is no answer, and what the server says where it refuses.
+    /// Sends the request and returns the answer. Throws where there is none, and what the server says where it refuses.
     func ask(_ request: ControlRequest) throws(ControlError) -> ControlReply {
         guard let address = SocketAddress(host: "unix:\(path)", port: 0) else {
             throw ControlError(

@@ -1,16 +1,16 @@
 import Arguments
 import Posix
 
-/// The way to the background (daemon(7)): the command that was typed waits for the daemon's word, and leaves with it.
+/// The way to the background (daemon(7)): the command that was typed waits for the daemon, and leaves with its status.
 ///
-/// Two forks: the first leaves the process group of the shell, so that a session can be begun, and the second leaves the
-/// head of that session behind, who alone could get a terminal again.
+/// It forks twice. The first child leaves the process group of the shell and begins a session. The second child is not
+/// the leader of that session, so it can never get a terminal again.
 final class Daemon {
     private var pipe: Descriptor?
 
     private init(_ pipe: consuming Descriptor) { self.pipe = consume pipe }
 
-    /// Returns in the daemon alone; the command that was typed leaves with the status that the daemon tells.
+    /// Returns in the daemon alone. The command that was typed leaves with the status that the daemon sends.
     static func start() throws(SystemError) -> Daemon {
         let pipe = try Pipe()
         if case .parent = try forkProcess() { leave(hearing: pipe.onlyReading()) }
@@ -24,7 +24,7 @@ final class Daemon {
         return daemon
     }
 
-    /// The command that was typed: what is wrong has been said on standard error by the daemon.
+    /// Ends the command that was typed. The daemon has said on standard error what is wrong.
     private static func leave(hearing daemon: borrowing Descriptor) -> Never {
         // The daemon alone has the other end, so its death ends the stream.
         guard let status = try? daemon.read(most: 1).first else {
@@ -40,8 +40,8 @@ final class Daemon {
         exitProcess(status.rawValue)
     }
 
-    /// The daemon serves: it lets go of the streams, and of the command that was typed. False where that has been ended
-    /// meanwhile: nobody wants this server then.
+    /// Lets go of the standard streams and of the command that was typed, because the daemon serves now. Returns false
+    /// where that command was ended meanwhile: the operator does not want this server then.
     func isReady() throws(SystemError) -> Bool {
         try Descriptor.discardStandardStreams()
         defer { pipe = nil }

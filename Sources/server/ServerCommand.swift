@@ -31,10 +31,10 @@ extension LogEvent {
     /// What the manual says of all events.
     fileprivate static var manual: [ManualEntry] {
         allCases.map { event in
-            let fields = event.entry.fields.map(\.rawValue).joined(separator: ", ")
+            let fields = event.specification.fields.map(\.rawValue).joined(separator: ", ")
             return ManualEntry(
                 event.rawValue, "(\(event.levels.map(\.rawValue).joined(separator: ", ")))",
-                "\(event.entry.meaning) Fields: \(fields).")
+                "\(event.specification.meaning) Fields: \(fields).")
         }
     }
 }

@@ -6,8 +6,8 @@ extension ServerSettings {
     /// A file of more bytes is no configuration.
     private static let longestFile = 1 << 20
 
-    /// What `arguments` and the configuration file that they name say together; what was typed wins. Relative paths start
-    /// in `start`, where that is not the directory of the process.
+    /// Reads `arguments` and the configuration file that they name; what was typed wins. Relative paths start in `start`,
+    /// where that is not the directory of the process.
     static func read(_ arguments: [String], in start: String? = nil) throws(Failed) -> ServerSettings {
         var settings = ServerSettings()
         var given: Set<String> = []
@@ -31,13 +31,13 @@ extension ServerSettings {
         return settings
     }
 
-    /// What is wrong with the settings; where a file made them the file is.
+    /// The error of wrong settings; where a file made them, the file is wrong.
     func failed(_ status: ExitStatus, _ text: String) -> Failed {
         guard let file, status == .usage else { return Failed(status, text) }
         return Failed(.badConfiguration, "\(file): \(text)")
     }
 
-    /// The same of what keeps the server from starting.
+    /// The same for what keeps the server from starting.
     func failed(_ error: StartError) -> Failed {
         let failed = Failed(error)
         return self.failed(failed.status, failed.text)
@@ -68,7 +68,7 @@ extension ServerSettings {
         return bytes
     }
 
-    /// What SIGHUP makes of the running server.
+    /// Reads everything again at SIGHUP, for a server that started with the settings `running`.
     static func readAgain(
         _ arguments: [String], in start: String?, running: ServerSettings
     ) throws(ReloadError) -> Reloaded {

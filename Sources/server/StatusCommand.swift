@@ -77,7 +77,7 @@ struct StatusCommand {
         return StatusCommand.notRunning
     }
 
-    /// The lock is the truth, whatever number the file has; nil where nobody has it.
+    /// The process that holds the lock, whatever number the file has; nil where none does.
     private func holder(of pidfile: String) -> ProcessID? {
         do throws(SystemError) {
             return try lockHolder(ofFile: pidfile)

@@ -3,16 +3,16 @@ import Framing
 import LifelineServer
 import Posix
 
-/// Says on standard error what is wrong.
+/// Writes on standard error what is wrong.
 func complain(_ text: String) { try? StandardStream.error.write("server: \(text)\n".utf8) }
 
-/// Says what is wrong, and leaves.
+/// Writes what is wrong, and leaves.
 func fail(_ status: ExitStatus, _ text: String) -> Never {
     complain(text)
     exitProcess(status.rawValue)
 }
 
-/// Says what was asked for, on standard output.
+/// Writes a line on standard output.
 func say(_ text: String) throws(Failed) {
     do throws(SystemError) {
         try StandardStream.output.write("\(text)\n".utf8)
@@ -21,7 +21,7 @@ func say(_ text: String) throws(Failed) {
     }
 }
 
-/// Serves until it is told to end. In the daemon `daemon` is the way to whoever typed the command.
+/// Serves until a signal ends it. In the daemon `daemon` leads to the command that was typed.
 func serve(
     _ settings: ServerSettings, _ program: Program?, _ arguments: [String], _ daemon: Daemon?
 ) throws(Failed) {
@@ -39,7 +39,7 @@ func serve(
     }
     let server: Server
     do throws(StartError) { server = try Server(settings.options) } catch { throw settings.failed(error) }
-    // Once more, for who it is now: --user may not execute what root may.
+    // Once more, for the user that it is now: root may execute what others may not.
     do throws(StartError) { try program?.check() } catch { throw settings.failed(error) }
     try say("listening on \(server.address)")
     do throws(SystemError) {
@@ -58,7 +58,7 @@ func serve(
     }
 }
 
-/// Says what the system's limits mean for the settings.
+/// Writes what the system's limits mean for the settings.
 func check(_ settings: ServerSettings) throws(Failed) {
     let capacity: Capacity
     do throws(StartError) {

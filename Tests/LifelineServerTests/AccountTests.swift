@@ -23,7 +23,7 @@ struct AccountTests {
 
         """
 
-    private func account(_ user: String, _ group: String? = nil) throws(Account.Mistake) -> Account {
+    private func account(_ user: String, _ group: String? = nil) throws(AccountError) -> Account {
         try Account(
             user: user, group: group, passwd: text(AccountTests.passwd), groups: text(AccountTests.groups))
     }
@@ -50,7 +50,7 @@ struct AccountTests {
             ("7", nil, "--group"),
         ] as [(String, String?, String)])
     func unknown(_ user: String, _ group: String?, _ part: String) {
-        let mistake = #expect(throws: Account.Mistake.self) { try account(user, group) }
+        let mistake = #expect(throws: AccountError.self) { try account(user, group) }
         guard case .unknown(let text) = mistake else {
             Issue.record("\(String(describing: mistake))")
             return
@@ -61,7 +61,7 @@ struct AccountTests {
     @Test("Whoever is root under whatever name is nobody to become", arguments: ["root", "toor", "0", "00"])
     func root(_ user: String) {
         for group in [nil, "readers"] {
-            guard case .senseless? = #expect(throws: Account.Mistake.self, performing: { try account(user, group) })
+            guard case .senseless? = #expect(throws: AccountError.self, performing: { try account(user, group) })
             else {
                 Issue.record("\(user) is taken")
                 return

@@ -56,7 +56,7 @@ struct AddressRangeTests {
             ("unix:/tmp/x", "like"), ("fe80::1%lo", "like"), ("010.0.0.0/8", "like"), ("1.2.3.256", "like"),
         ])
     func mistakes(_ text: String, _ part: String) {
-        let mistake = #expect(throws: AddressRange.Mistake.self) { try AddressRange(text) }
+        let mistake = #expect(throws: AddressRangeError.self) { try AddressRange(text) }
         #expect(mistake?.description.contains(part) == true, "\(mistake?.description ?? "")")
         #expect(mistake?.description.hasPrefix("'\(text)' ") == true)
     }

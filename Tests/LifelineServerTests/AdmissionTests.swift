@@ -263,7 +263,7 @@ struct AdmissionTests {
         options.maxRate = 4
         options.maxPerSource = 2
         options.sourcePrefix = SourcePrefix(v4: 24)
-        gate.admission.take(options, children: children.map { (number($0.0), $0.1) })
+        gate.admission.reconfigure(options, children: children.map { (number($0.0), $0.1) })
         #expect(gate.refusal("192.0.2.3") == .perSource && gate.refusal("192.0.3.1") == nil)
         #expect(gate.refusal("192.0.4.1") == .rate)
         gate.leave("192.0.2.1", children[0].1)
@@ -274,7 +274,7 @@ struct AdmissionTests {
         options.sourcePrefix = SourcePrefix()
         options.maxHandshakes = HandshakeLimit(3)
         options.exempt = []
-        gate.admission.take(options, children: children.dropFirst().map { (number($0.0), $0.1) })
+        gate.admission.reconfigure(options, children: children.dropFirst().map { (number($0.0), $0.1) })
         #expect(gate.refusal("192.0.2.9") == .penalty)
         #expect(gate.refusal("192.0.2.3", at: 1000) == nil && gate.refusal("192.0.2.3", at: 1000) == .handshakes)
         gate.greeted = [children[1].1]

@@ -44,14 +44,14 @@ struct ChildTableTests {
     @Test("A child says once that it is done, and whoever has its slot afterwards says so again")
     func doneOnce() throws {
         var table = try ChildTable(2)
-        #expect(table.markDone(1) == nil)
+        #expect(table.markCompleted(1) == nil)
         table.insert(record(7, slot: 1))
-        #expect(table.markDone(0) == nil)
-        #expect(table.markDone(1) == 7)
-        #expect(table.markDone(1) == nil)
+        #expect(table.markCompleted(0) == nil)
+        #expect(table.markCompleted(1) == 7)
+        #expect(table.markCompleted(1) == nil)
         _ = table.remove(7)
-        #expect(table.markDone(1) == nil)
+        #expect(table.markCompleted(1) == nil)
         table.insert(record(9, slot: 1))
-        #expect(table.markDone(1) == 9)
+        #expect(table.markCompleted(1) == 9)
     }
 }

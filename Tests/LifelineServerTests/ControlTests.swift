@@ -34,7 +34,7 @@ struct ControlTests {
             ("lifeline 1 \u{1B}[2J\u{0}\n", "bad_request"),
         ])
     func mistakes(_ line: String, _ error: String) throws {
-        let mistake = try #require(throws: ControlRequest.Mistake.self) { _ = try ControlRequest(Array(line.utf8)) }
+        let mistake = try #require(throws: ControlRequestError.self) { _ = try ControlRequest(Array(line.utf8)) }
         #expect(mistake.error == error)
         #expect(mistake.text.utf8.allSatisfy { (0x20...0x7E).contains($0) }, "\(mistake.text)")
     }
@@ -43,7 +43,7 @@ struct ControlTests {
     func endless() throws {
         let line = [UInt8](repeating: 0x61, count: 4096)
         #expect(try ControlRequest(Array(line.dropLast())) == nil)
-        #expect(throws: ControlRequest.Mistake.self) { try ControlRequest(line) }
+        #expect(throws: ControlRequestError.self) { try ControlRequest(line) }
     }
 
     @Test("An answer is one line of JSON, with the verdict and its reason")

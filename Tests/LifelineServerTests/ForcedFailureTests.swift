@@ -115,12 +115,12 @@
             try withAdminSocket { connections, address in
                 let client = try Descriptor.connecting(to: address)
                 try withForced(.accept, .error(code)) { try turn(connections, at: at(0)) }
-                #expect(connections.count == 1 && connections.deadline == at(100))
+                #expect(connections.count == 0 && connections.deadline == at(100))
                 try turn(connections, at: at(99))
-                #expect(connections.count == 1)
+                #expect(connections.count == 0)
                 // One turn ends the pause, and the next asks for the listener again.
                 for _ in 0..<2 { try turn(connections, at: at(100)) }
-                #expect(connections.count == 2)
+                #expect(connections.count == 1)
                 try client.checkConnected()
             }
         }
@@ -132,7 +132,7 @@
                 try withForced(.accept, .error(ECONNABORTED), .error(EINTR), .error(EPROTO)) {
                     try turn(connections, at: at(0))
                 }
-                #expect(connections.count == 2)
+                #expect(connections.count == 1)
                 try client.checkConnected()
             }
         }
@@ -153,7 +153,7 @@
                 _ = try other.send([0x0A][...])
                 try turn(connections, at: at(1))
                 try withForced(.send, .short(2), .error(EPIPE)) { try turn(connections, at: at(1)) }
-                #expect(connections.count == 2, "the first, which has its answer, and the listener")
+                #expect(connections.count == 1, "the first, which has its answer")
                 try other.checkConnected()
             }
         }
@@ -161,10 +161,10 @@
         @Test("A client is refused whatever its socket says, and is still read to its end", arguments: [EPIPE, EAGAIN])
         func refusal(code: Int32) throws {
             let pair = try SocketPair()
-            let refused = RefusedConnections()
+            let refused = RefusedConnections(ParentDescriptors())
             let other = pair.other
             var one: Descriptor? = pair.one
-            withForced(.send, .error(code)) { refused.refuse(one.take()!, Close(.busy, "full"), at: at(0)) }
+            withForced(.send, .error(code)) { refused.add(one.take()!, Close(.busy, "full"), at: at(0)) }
             #expect(refused.deadline != nil)
             var buffer = [UInt8](repeating: 0, count: 64)
             let received = try other.receive(into: &buffer)
@@ -173,26 +173,30 @@
 
         @Test("A child of the pool whose channel is full or broken gets no connection", arguments: [EAGAIN, EPIPE])
         func handOver(code: Int32) throws {
-            let pool = ProcessPool(PoolSize(least: 1, most: 2), reuse: 2, at: at(0))
+            let descriptors = ParentDescriptors()
+            let pool = ProcessPool(PoolSize(least: 1, most: 2), connectionsEach: 2, in: descriptors, at: at(0))
             let channel = try DescriptorChannel()
-            pool.add(1, slot: 0, channel.onlyGiving())
-            let words = PooledProcess.Words(
+            pool.insert(1, slot: 0, ParentOwned(channel.giving, in: descriptors))
+            let assignment = ConnectionAssignment(
                 connection: 1, peer: try #require(SocketAddress(host: "::1", port: 1)), acceptedAt: at(0),
                 handshakeTimeout: .seconds(1))
             let connection = try Descriptor.event()
             let member = try #require(pool.next())
-            let isGiven = withForced(.sendmsg, .error(code)) { pool.give(connection, words, to: member, at: at(0)) }
-            #expect(!isGiven && pool.given == 0 && pool.count == 0)
+            let isAssigned = withForced(.sendmsg, .error(code)) {
+                pool.assign(connection, assignment, to: member, at: at(0))
+            }
+            #expect(!isAssigned && pool.assignedCount == 0 && pool.waitingCount == 0)
+            #expect(pool.deadline(sweep: at(1)) == nil, "it is not busy either")
         }
 
         @Test("Where no thread can be had for a handler the client is told so")
         func thread() throws {
             var connection = ServerConnection(
-                id: 1, terms: ServerOptions().service.terms, handshakeTimeout: .seconds(10), acceptedAt: at(0))
-            let runner = ThreadHandlerRunner(SilentHandler()) { hello, tokenName, desk in
+                id: 1, terms: ServerOptions().terms, handshakeTimeout: .seconds(10), acceptedAt: at(0))
+            let runner = ThreadHandlerRunner(SilentHandler(), waking: LoopWaker()) { hello, tokenName, mailbox in
                 Connection(
                     id: 1, address: SocketAddress(host: "::1", port: 1)!, options: hello.options, tokenName: tokenName,
-                    desk: desk)
+                    mailbox: mailbox)
             }
             var client = Outbox()
             client.greet(Hello())
@@ -204,7 +208,7 @@
                     runner.opened(hello, tokenName: nil, on: &connection, at: at(0))
                 }
             }
-            runner.work([], on: &connection, at: at(0))
+            runner.deliver(to: &connection, at: at(0))
             #expect(
                 connection.closeReason
                     == .closed(
@@ -222,17 +226,19 @@
             let path = path()
             defer { unlink(path) }
             let address = try #require(SocketAddress(host: "unix:\(path)", port: 0))
-            let connections = AdminConnections(try .listening(at: address, backlog: 8)) { bytes in
+            let connections = AdminConnections(try .listening(at: address, backlog: 8), in: ParentDescriptors()) {
+                bytes in
                 bytes.contains(0x0A) ? AdminConnections.Answer(bytes: Array("answer\n".utf8)) : nil
             }
             try body(connections, address)
         }
 
         private func turn(_ connections: AdminConnections, at now: Instant) throws {
-            var entries: [PollEntry] = []
-            connections.append(to: &entries)
-            try poll(&entries, until: Instant(sinceStart: .zero))
-            connections.woke(entries[...], at: now)
+            var set = PollSet()
+            set.removeAll()
+            connections.add(to: &set)
+            try set.wait(until: Instant(sinceStart: .zero))
+            connections.resumed(set, at: now)
         }
     }
 #endif

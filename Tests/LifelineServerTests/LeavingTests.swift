@@ -9,14 +9,14 @@ struct ShutdownTests {
     func signals() {
         var shutdown = ShutdownState(drain: .seconds(5), grace: .seconds(10))
         #expect(shutdown.isServing && shutdown.deadline == nil)
-        #expect(shutdown.woke(at: at(1_000_000)) == .none)
+        #expect(shutdown.resumed(at: at(1_000_000)) == .none)
         #expect(shutdown.signalled(at: at(0)) == .drain)
-        #expect(!shutdown.isServing && !shutdown.isAtOnce && shutdown.deadline == at(5000))
+        #expect(!shutdown.isServing && shutdown.deadline == at(5000))
         #expect(shutdown.signalled(at: at(4000)) == .kill)
-        #expect(shutdown.isAtOnce && shutdown.deadline == at(9000))
+        #expect(shutdown.deadline == at(9000))
         #expect(shutdown.signalled(at: at(4001)) == .none && shutdown.quit(at: at(4001)) == .none)
-        #expect(shutdown.woke(at: at(8999)) == .none)
-        #expect(shutdown.woke(at: at(9000)) == .leave)
+        #expect(shutdown.resumed(at: at(8999)) == .none)
+        #expect(shutdown.resumed(at: at(9000)) == .none && shutdown.isOver && shutdown.deadline == nil)
     }
 
     @Test("The drain is over in its time, then the grace begins, whose end kills; five seconds later it leaves")
@@ -24,13 +24,14 @@ struct ShutdownTests {
         for drain in [0.0, 5000] {
             var shutdown = ShutdownState(drain: .milliseconds(Int(drain)), grace: .seconds(10))
             #expect(shutdown.signalled(at: at(500)) == .drain)
-            if drain > 0 { #expect(shutdown.woke(at: at(499.999 + drain)) == .none) }
+            if drain > 0 { #expect(shutdown.resumed(at: at(499.999 + drain)) == .none) }
             // However late the loop is, the grace does not grow.
-            #expect(shutdown.woke(at: at(700 + drain)) == .end)
-            #expect(shutdown.woke(at: at(10_499.999 + drain)) == .none)
-            #expect(shutdown.woke(at: at(10_500 + drain)) == .kill)
-            #expect(shutdown.woke(at: at(15_499.999 + drain)) == .none)
-            #expect(shutdown.woke(at: at(15_500 + drain)) == .leave)
+            #expect(shutdown.resumed(at: at(700 + drain)) == .end)
+            #expect(shutdown.resumed(at: at(10_499.999 + drain)) == .none)
+            #expect(shutdown.resumed(at: at(10_500 + drain)) == .kill)
+            #expect(shutdown.resumed(at: at(15_499.999 + drain)) == .none)
+            #expect(!shutdown.isOver)
+            #expect(shutdown.resumed(at: at(15_500 + drain)) == .none && shutdown.isOver)
         }
     }
 
@@ -39,27 +40,53 @@ struct ShutdownTests {
         for signals in 0..<3 {
             var shutdown = ShutdownState(drain: .seconds(5), grace: .seconds(10))
             if signals > 0 { #expect(shutdown.signalled(at: at(0)) == .drain) }
-            if signals > 1 { #expect(shutdown.woke(at: at(5000)) == .end) }
+            if signals > 1 { #expect(shutdown.resumed(at: at(5000)) == .end) }
             #expect(shutdown.quit(at: at(6000)) == .quit)
-            #expect(!shutdown.isServing && shutdown.isAtOnce && shutdown.deadline == at(7000))
+            #expect(!shutdown.isServing && shutdown.deadline == at(7000))
             var other = shutdown
-            #expect(shutdown.woke(at: at(6999.999)) == .none)
-            #expect(shutdown.woke(at: at(7000)) == .kill)
+            #expect(shutdown.resumed(at: at(6999.999)) == .none)
+            #expect(shutdown.resumed(at: at(7000)) == .kill)
             #expect((signals == 0 ? other.quit(at: at(6001)) : other.signalled(at: at(6001))) == .kill)
+        }
+    }
+
+    @Test("It is over when nothing is left; refused clients are waited for while it drains or ends, and no longer")
+    func over() {
+        var serving = ShutdownState(drain: .seconds(5), grace: .seconds(10))
+        serving.endTurn(hasProcesses: false, hasClients: false)
+        #expect(serving.isServing && !serving.isOver)
+        for step in 0..<4 {
+            func state() -> ShutdownState {
+                var shutdown = ShutdownState(drain: .seconds(5), grace: .seconds(10))
+                _ = step == 2 ? shutdown.quit(at: at(0)) : shutdown.signalled(at: at(0))
+                if step == 1 { _ = shutdown.resumed(at: at(5000)) }
+                if step == 3 { _ = shutdown.signalled(at: at(0)) }
+                return shutdown
+            }
+            for (hasProcesses, hasClients) in [(false, false), (false, true), (true, false), (true, true)] {
+                var shutdown = state()
+                #expect(!shutdown.isOver)
+                shutdown.endTurn(hasProcesses: hasProcesses, hasClients: hasClients)
+                #expect(shutdown.isOver == (!hasProcesses && (!hasClients || step >= 2)))
+                if shutdown.isOver {
+                    #expect(shutdown.signalled(at: at(1)) == .none && shutdown.quit(at: at(1)) == .none)
+                    #expect(shutdown.resumed(at: at(1_000_000)) == .none)
+                }
+            }
         }
     }
 }
 
 @Suite("7.4, 7.7 Whom a drain sends away when")
 struct DrainTests {
-    /// Each farewell with the instant it was due at, in milliseconds.
-    private func farewells(_ drain: DrainSchedule) -> [(at: Double, farewell: DrainSchedule.Departure)] {
+    /// Each departure with the instant it was due at, in milliseconds.
+    private func departures(_ drain: DrainSchedule) -> [(at: Double, departure: DrainSchedule.Departure)] {
         var drain = drain
-        var all: [(at: Double, farewell: DrainSchedule.Departure)] = []
+        var all: [(at: Double, departure: DrainSchedule.Departure)] = []
         while let due = drain.deadline {
             #expect(drain.next(at: due + .nanoseconds(-1)) == nil, "never before its time")
-            guard let farewell = drain.next(at: due) else { break }
-            all.append(((due - at(0)) / .milliseconds(1), farewell))
+            guard let departure = drain.next(at: due) else { break }
+            all.append(((due - at(0)) / .milliseconds(1), departure))
         }
         return all
     }
@@ -68,9 +95,9 @@ struct DrainTests {
         "Every child is sent away once, in an order of chance, evenly over the window", arguments: [1, 2, 1000, 4000])
     func schedule(count: Int) {
         let children = (1...count).map { Int32($0) }
-        let all = farewells(DrainSchedule(of: children, over: .seconds(5), from: at(1000)) { .random(in: 0..<1) })
-        #expect(all.map(\.farewell.child).sorted() == children)
-        #expect(count < 1000 || all.map(\.farewell.child) != children)
+        let all = departures(DrainSchedule(of: children, over: .seconds(5), from: at(1000)) { .random(in: 0..<1) })
+        #expect(all.map(\.departure.child).sorted() == children)
+        #expect(count < 1000 || all.map(\.departure.child) != children)
         let part = 5000 / Double(count)
         for (index, entry) in all.enumerated() {
             let start = 1000 + Double(index) * part
@@ -87,8 +114,8 @@ struct DrainTests {
             of: (1...1000).map { Int32($0) }, over: .milliseconds(Int(window)), from: at(0)
         ) { .random(in: 0..<1) }
         let part = returning / Double(count)
-        for (index, entry) in farewells(drain).enumerated() {
-            let returns = entry.at + Double(entry.farewell.retryAfter)
+        for (index, entry) in departures(drain).enumerated() {
+            let returns = entry.at + Double(entry.departure.retryAfter)
             let start = window + Double(index) * part
             #expect(returns >= start && returns <= start + part + 1, "rounded up to whole milliseconds")
         }

@@ -70,13 +70,15 @@ struct LogTests {
     @Test("Each event has levels, fields and a sentence, and each field belongs to an event")
     func table() {
         for event in LogEvent.allCases {
-            #expect(Set(event.entry.fields).count == event.entry.fields.count && !event.entry.fields.isEmpty)
+            #expect(
+                Set(event.specification.fields).count == event.specification.fields.count
+                    && !event.specification.fields.isEmpty)
             #expect(Set(event.levels).count == event.levels.count)
-            #expect(event.entry.meaning.hasSuffix("."))
+            #expect(event.specification.meaning.hasSuffix("."))
         }
-        #expect(Set(LogEvent.allCases.flatMap(\.entry.fields)) == Set(LogField.allCases))
+        #expect(Set(LogEvent.allCases.flatMap(\.specification.fields)) == Set(LogField.allCases))
         for reason in Admission.Reason.allCases {
-            #expect(LogField(reason).rawValue == "refused_\(reason.field)")
+            #expect(LogField(reason).rawValue == "refused_" + String(reason.rawValue.map { $0 == "-" ? "_" : $0 }))
         }
     }
 

@@ -22,7 +22,7 @@ struct PoolTests {
     func grows() {
         var pool = pool(3, 20)
         for expected in [6, 12, 20, 20] {
-            for _ in 0..<5 { pool.took(waiting: 0, ranOut: true) }
+            for _ in 0..<5 { pool.dequeued(waiting: 0, ranOut: true) }
             #expect(pool.missing(waiting: 0, all: 0, at: at(0)) == expected)
             #expect(pool.missing(waiting: 0, all: 0, at: at(0)) == expected, "doubled once")
             #expect(pool.wanted == expected)
@@ -32,7 +32,7 @@ struct PoolTests {
     @Test("The last one that waited being taken is no reason for more")
     func lastOne() {
         var pool = pool(2, 8)
-        pool.took(waiting: 0)
+        pool.dequeued(waiting: 0)
         #expect(pool.missing(waiting: 0, all: 2, at: at(0)) == 2 && pool.wanted == 2)
     }
 
@@ -48,7 +48,7 @@ struct PoolTests {
     func shrinks() {
         var pool = pool(2, 64)
         for _ in 0..<5 {
-            pool.took(waiting: 0, ranOut: true)
+            pool.dequeued(waiting: 0, ranOut: true)
             _ = pool.missing(waiting: 0, all: 0, at: at(0))
         }
         #expect(pool.wanted == 64)
@@ -72,11 +72,11 @@ struct PoolTests {
     func needed() {
         var pool = pool(2, 64)
         for _ in 0..<3 {
-            pool.took(waiting: 0, ranOut: true)
+            pool.dequeued(waiting: 0, ranOut: true)
             _ = pool.missing(waiting: 0, all: 0, at: at(0))
         }
         _ = pool.surplus(waiting: 16, at: at(10_000))
-        pool.took(waiting: 4)
+        pool.dequeued(waiting: 4)
         #expect(pool.surplus(waiting: 16, at: at(20_000)) == 2)
         #expect(pool.wanted == 14)
     }
@@ -133,30 +133,30 @@ struct PoolTests {
         #expect(refusal(lonely) == nil && refusal(.program) == nil)
     }
 
-    @Test("Marks are taken once, whoever asks")
+    @Test("A mark is removed once, by slot or with all")
     func marks() throws {
-        var marks = try CompletionBitmap(200)
+        var bitmap = try CompletionBitmap(200)
         func all() -> [Int] {
             var slots: [Int] = []
-            marks.takeAll(below: 200) { slots.append($0) }
+            bitmap.removeAll(below: 200) { slots.append($0) }
             return slots
         }
         #expect(all() == [])
-        for slot in [199, 0, 63, 64, 5] { marks.make(slot) }
-        #expect(marks.take(63))
-        #expect(!marks.take(63))
+        for slot in [199, 0, 63, 64, 5] { bitmap.mark(slot) }
+        #expect(bitmap.remove(63))
+        #expect(!bitmap.remove(63))
         #expect(all() == [0, 5, 64, 199])
-        #expect(all() == [] && !marks.take(0))
-        marks.make(0)
+        #expect(all() == [] && !bitmap.remove(0))
+        bitmap.mark(0)
         #expect(all() == [0])
     }
 
-    @Test("A mark of a slot that nobody has is no slot: a child that is wild may set any bit")
+    @Test("A mark beyond the last slot is passed over: a child that has gone wild may set any bit")
     func wildMarks() throws {
-        var marks = try CompletionBitmap(3)
-        for slot in [1, 3, 60] { marks.make(slot) }
+        var bitmap = try CompletionBitmap(3)
+        for slot in [1, 3, 60] { bitmap.mark(slot) }
         var slots: [Int] = []
-        marks.takeAll(below: 3) { slots.append($0) }
+        bitmap.removeAll(below: 3) { slots.append($0) }
         #expect(slots == [1])
     }
 }

@@ -69,21 +69,21 @@ struct SlotTests {
         #expect(slot.crashSize == 7)
     }
 
-    @Test("The parent's orders: a level for all, and an order for one child at a time, of which a kick is the last")
-    func orders() throws {
-        let orders = try ChildCommands(most: 5000, level: .warning)
-        #expect(orders.logLevel == .warning)
+    @Test("The parent's commands: a level for all, and a command for one child at a time, of which a kick is the last")
+    func commands() throws {
+        let commands = try ChildCommands(slots: 5000, level: .warning)
+        #expect(commands.logLevel == .warning)
         for level in LogLevel.allCases {
-            orders.logLevel = level
-            #expect(orders.logLevel == level)
+            commands.logLevel = level
+            #expect(commands.logLevel == level)
         }
-        for order in [ChildCommands.Order.sendAway(retryAfter: .max), .end, .sendAway(retryAfter: 0), .kick] {
-            orders.give(order, to: 4999)
-            #expect(orders[4999].order == order && orders[4998].order == nil && orders[0].order == nil)
+        for command in [ChildCommands.ChildCommand.sendAway(retryAfter: .max), .end, .sendAway(retryAfter: 0), .kick] {
+            commands.post(command, to: 4999)
+            #expect(commands[4999].command == command && commands[4998].command == nil && commands[0].command == nil)
         }
-        orders.give(.end, to: 4999)
-        #expect(orders[4999].order == .kick)
-        orders.clear(4999)
-        #expect(orders[4999].order == nil && orders.logLevel == .debug)
+        commands.post(.end, to: 4999)
+        #expect(commands[4999].command == .kick)
+        commands.clear(4999)
+        #expect(commands[4999].command == nil && commands.logLevel == .debug)
     }
 }

@@ -96,7 +96,7 @@
             defer { unlink(path) }
             for code in [EAGAIN, EACCES] {
                 withForced(.fcntl, .error(code), .error(EIO)) {
-                    do throws(LockedFile.Failure) {
+                    do throws(LockedFile.LockError) {
                         _ = try LockedFile(at: path)
                         Issue.record("it was locked")
                     } catch {
@@ -108,7 +108,7 @@
                 }
             }
             withForced(.fcntl, .error(ENOLCK)) {
-                do throws(LockedFile.Failure) {
+                do throws(LockedFile.LockError) {
                     _ = try LockedFile(at: path)
                     Issue.record("it was locked")
                 } catch {

@@ -1,7 +1,6 @@
 import Framing
-
-/// A code of the protocol, such as `busy` or `silent` (Protocol.md, section 8).
-public typealias Code = Framing.Code
+// Users of this module see the codes of the protocol and their members, as users of LifelineServer do (Handler.swift).
+@_exported import struct Framing.Code
 
 /// The reason why a connection could not be opened or has ended.
 public struct ConnectionError: Error, Hashable, Sendable {

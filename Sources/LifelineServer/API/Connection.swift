@@ -3,72 +3,75 @@ import Framing
 import Posix
 import Synchronization
 
-/// Makes the connection of a handler: who said HELLO, whom the token stands for, and the desk for what is sent.
+/// Makes the connection of a handler: of the client's HELLO, the name of its token, and the mailbox for what is sent.
 typealias ConnectionMaker = (Hello, String?, HandlerMailbox) -> Connection
 
-/// The connection that a handler serves: who is there, and the way to speak unasked.
+/// The connection that a handler serves: it names the client, and sends one-way messages.
 ///
-/// It may be used in any thread of the child, and be kept longer than the connection lives.
+/// Every thread of the process may use it. A handler may keep it after the connection has ended.
 public final class Connection: Sendable {
-    /// The server's number of it, as in the log.
+    /// The server's number for the connection, as in the log.
     public let id: UInt64
-    /// Where it comes from, like `192.0.2.7:51234`.
+    /// The client's address and port, such as `192.0.2.7:51234`.
     public var peer: String { address.description }
     private let address: SocketAddress
-    /// What the client calls itself, at most 64 bytes; not to be trusted.
+    /// The client's name for itself, up to 64 bytes. Any client can claim any name.
     public let name: String?
-    /// What the client proves itself with, at most 256 bytes; compare it in constant time.
+    /// The client's token, up to 256 bytes. Compare it in constant time.
     public let token: [UInt8]?
-    /// Whom the token stands for in `ServerOptions.tokenFile`: as sure as the token is secret; nil where the file has no
-    /// name for it, or there is no file.
+    /// The name of the client's token in `ServerOptions.tokenFile`. It is as certain as the token is secret. It is nil where
+    /// the file has no name for the token, or there is no file.
     public let tokenName: String?
-    private let desk: HandlerMailbox
+    private let mailbox: HandlerMailbox
 
-    init(id: UInt64, address: SocketAddress, options: Options, tokenName: String?, desk: HandlerMailbox) {
+    init(id: UInt64, address: SocketAddress, options: Options, tokenName: String?, mailbox: HandlerMailbox) {
         self.id = id
         self.address = address
         name = options.name
         token = options.token
         self.tokenName = tokenName
-        self.desk = desk
+        self.mailbox = mailbox
     }
 
-    /// Sends a one-way message (Protocol.md, section 4.7).
+    /// Sends a one-way message (Protocol.md, section 4.7). Returns false where it cannot be sent.
     ///
-    /// False where it cannot be sent: it is longer than the client accepts, max_queued bytes wait already because the
-    /// client does not read, the connection is SHORT, or it is ending.
+    /// That is so where the message is longer than the client accepts, where max_queued bytes wait for a client that does
+    /// not read, on a SHORT connection, and on one that is ending.
     @discardableResult
-    public func send(_ message: [UInt8]) -> Bool { desk.send(message[...]) }
+    public func send(_ message: [UInt8]) -> Bool { mailbox.send(message[...]) }
 
-    /// Sends the UTF-8 of `text` as a one-way message, as `send(_:)` of bytes does.
+    /// Sends the UTF-8 of `text` as a one-way message, and returns what `send(_:)` of bytes returns.
     @discardableResult
     public func send(_ text: String) -> Bool { send(Array(text.utf8)) }
 
-    /// Whether something can still be sent and answered; false from the moment at which the end is known.
-    public var isOpen: Bool { desk.isOpen }
+    /// Whether messages and answers can still be sent. False as soon as the server knows that the connection ends.
+    public var isOpen: Bool { mailbox.isOpen }
 
-    /// Sleeps for `duration`; false, at once, when the connection ends.
-    public func wait(for duration: Duration) -> Bool { desk.waitWhileOpen(until: .now + duration) }
+    /// Sleeps for `duration` and returns true. Returns false at once when the connection ends.
+    public func wait(for duration: Duration) -> Bool { mailbox.waitWhileOpen(until: .now + duration) }
 
-    /// Runs `body` in a thread of its own beside the handler, to speak unasked for example. It ends with the process;
-    /// it should return soon when `isOpen` is false. False where the system has no thread to give (pthread_create(3)).
+    /// Runs `body` on a thread of its own beside the handler, for example to send messages. Returns false where the system
+    /// has no thread to give (pthread_create(3)).
+    ///
+    /// `body` should return soon once `isOpen` is false. The thread ends with the process at the latest.
     @discardableResult
     public func inBackground(_ body: @escaping @Sendable () -> Void) -> Bool {
-        living.add(1, ordering: .relaxed)
+        backgroundThreads.add(1, ordering: .relaxed)
         do {
             try startThread(named: "background") {
                 withCrashStack(body)
-                living.subtract(1, ordering: .releasing)
+                backgroundThreads.subtract(1, ordering: .releasing)
             }
             return true
         } catch {
-            living.subtract(1, ordering: .relaxed)
+            backgroundThreads.subtract(1, ordering: .relaxed)
             return false
         }
     }
 
-    /// How many threads of `inBackground` there are in this process.
-    static var threads: Int { living.load(ordering: .acquiring) }
+    /// How many threads of `inBackground` run in this process, for whatever connection: a process in which one is left
+    /// serves no further connection.
+    static var threads: Int { backgroundThreads.load(ordering: .acquiring) }
 }
 
-private let living = Atomic<Int>(0)
+private let backgroundThreads = Atomic<Int>(0)

@@ -1,51 +1,56 @@
 import Framing
+// Users see these types of the protocol, and their members, with this import alone. A type alias would hide the members
+// where MemberImportVisibility is on, and two aliases would clash in a program that is server and client.
+@_exported import struct Framing.Code
+@_exported import struct Framing.Failure
+@_exported import enum Framing.Side
 
-/// A code of the protocol, such as `handlerFailed` (Protocol.md, section 8).
-public typealias Code = Framing.Code
-/// The failure of a request, which is sent in place of a response (Protocol.md, section 4.9).
-public typealias Failure = Framing.Failure
-/// The side of a connection: client or server.
-public typealias Side = Framing.Side
-
-/// What answers the requests of one connection.
+/// Answers the requests of one connection.
 ///
-/// A handler is made after the fork, for one connection, in a process of its own: it may keep state without a lock,
-/// block, and crash; what it breaks is its own connection. Its methods are called one at a time, in the order in which
-/// things came, on a thread of their own, while heartbeats are answered beside it.
+/// The server makes a handler after the fork, in the process of its connection. So a handler may keep state without a
+/// lock, and may block. If it crashes, its own connection ends and no other.
+///
+/// The server calls the methods one at a time, in the order in which frames came, on a thread of the handler's own. The
+/// event loop answers heartbeats meanwhile.
 public protocol Handler: SendableMetatype {
-    /// Whether every method returns within milliseconds. Then they are called in the loop that reads and writes, which
-    /// saves the hand-over to a thread; while one runs, this connection's heartbeats wait.
+    /// Whether every method returns within milliseconds.
+    ///
+    /// The event loop calls the methods itself then, which saves the hand-over to a thread. Heartbeats wait while a method
+    /// runs.
     var answersAtOnce: Bool { get }
 
-    /// Whether a connection leaves nothing behind in its process that the next one could meet: no global state that it
-    /// changes, no file, no thread. Then a process may serve several, one after another, each with a handler of its own
+    /// Whether a handler leaves nothing in its process that the next connection could meet: no changed global state, no
+    /// file, no thread.
+    ///
+    /// A process may serve several connections then, one after another, each with a handler of its own
     /// (`ServerOptions.poolReuse`).
     static var mayBeReused: Bool { get }
 
-    /// The handshake is done; `connection` may be kept, to send messages at any time.
+    /// The handshake is done. The handler may keep `connection`, to send messages at any time.
     mutating func opened(_ connection: Connection)
 
-    /// Answers `request`. A thrown `Failure` is sent in place of a response, and the connection goes on.
+    /// Answers `request`. The server sends a thrown `Failure` in place of a response, and the connection goes on.
     mutating func respond(to request: Request) throws(Failure) -> Response
 
-    /// A one-way message came; nothing answers it.
+    /// A one-way message has come (Protocol.md, section 4.7). It has no answer.
     mutating func received(_ message: ArraySlice<UInt8>)
 
-    /// The connection has ended; nothing can be sent any more. Called last, where `opened` was called. The process ends
-    /// when it returns, at the latest after `ServerOptions.grace`, and as a rule no `deinit` is called first: what
-    /// one would do belongs here.
-    mutating func closed(_ ending: CloseReason)
+    /// The connection has ended, and nothing can be sent any more. Called last, and only where `opened` was called.
+    ///
+    /// The process ends when this method returns, or after `ServerOptions.grace`. Clean up here: as a rule the process ends
+    /// without calling `deinit`.
+    mutating func closed(_ reason: CloseReason)
 }
 
 extension Handler {
-    /// False: a thread of its own.
+    /// False: the handler has a thread of its own.
     public var answersAtOnce: Bool { false }
-    /// False: a process for each connection.
+    /// False: each connection has a process of its own.
     public static var mayBeReused: Bool { false }
     /// Does nothing.
     public mutating func opened(_ connection: Connection) {}
     /// Does nothing.
     public mutating func received(_ message: ArraySlice<UInt8>) {}
     /// Does nothing.
-    public mutating func closed(_ ending: CloseReason) {}
+    public mutating func closed(_ reason: CloseReason) {}
 }

@@ -2,11 +2,11 @@ import Basics
 import Framing
 import Posix
 
-/// A request as the handler sees it (Protocol.md, section 4.5).
+/// A client's request, whole (Protocol.md, section 4.5).
 public struct Request: Sendable {
-    /// The client's number for it, rising from 1 on each connection.
+    /// The client's number for the request; the numbers of a connection rise from 1.
     public let id: UInt32
-    /// The message. It shares memory with the receive buffer until one of them changes, so keeping it is safe.
+    /// The payload. It shares memory with the receive buffer until one of them changes, so the handler may keep it.
     public let bytes: ArraySlice<UInt8>
     let cancellation: Cancellation?
 
@@ -16,29 +16,29 @@ public struct Request: Sendable {
         self.cancellation = cancellation
     }
 
-    /// The message as text; what is not UTF-8 is replaced.
+    /// The payload as text. Bytes that are not UTF-8 become U+FFFD.
     public var text: String { String(decoding: bytes, as: UTF8.self) }
 
-    /// Whether nobody waits for the answer any more: the client sent CANCEL, closed, hung up or fell silent, or the
-    /// request has had its time. What is answered all the same is thrown away.
+    /// Whether the answer is not wanted any more: the client sent CANCEL, closed, hung up or fell silent, or
+    /// `ServerOptions.handlerTimeout` is over. The server discards an answer that comes all the same.
     ///
-    /// A handler that answers at once always sees false.
+    /// Always false in a handler that answers at once.
     public var isCancelled: Bool { cancellation?.isCancelled ?? false }
 
-    /// Sleeps for `duration`; false, at once, when nobody waits for the answer any more.
+    /// Sleeps for `duration` and returns true. Returns false at once when the request is cancelled.
     public func wait(for duration: Duration) -> Bool {
         let cancellation = cancellation ?? Cancellation(nil)
         return cancellation.wait(until: .now + duration)
     }
 
-    /// Has `action` called once when nobody waits for the answer any more, at once if that is so already: to stop what
-    /// the handler is blocked in, a read from a socket for example.
+    /// Has `action` called once when the request is cancelled, or now if it is already. Use it to stop what the handler is
+    /// blocked in, such as a read from a socket.
     ///
-    /// It runs in the thread that answers heartbeats, so it must return at once.
+    /// `action` runs on the thread that answers heartbeats, so it must return at once.
     public func onCancel(_ action: @escaping @Sendable () -> Void) { cancellation?.add(action) }
 }
 
-/// Tells the handler's thread that its request has come to an end without it.
+/// Tells the handler's thread that the answer to its request is not wanted any more.
 final class Cancellation: Sendable {
     private struct State {
         var isCancelled = false
@@ -46,9 +46,9 @@ final class Cancellation: Sendable {
     }
 
     private let state = ConditionLock(State())
-    private let desk: HandlerMailbox?
+    private let mailbox: HandlerMailbox?
 
-    init(_ desk: HandlerMailbox?) { self.desk = desk }
+    init(_ mailbox: HandlerMailbox?) { self.mailbox = mailbox }
 
     var isCancelled: Bool { state.withLock { $0.isCancelled } }
 
@@ -59,7 +59,7 @@ final class Cancellation: Sendable {
             return state.actions
         }
         state.notify()
-        desk?.notify()
+        mailbox?.notify()
         for action in actions { action() }
     }
 

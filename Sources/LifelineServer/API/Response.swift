@@ -10,45 +10,46 @@ public struct Response {
 
     let body: Body
 
-    /// Sends `bytes`.
+    /// A response of `bytes`.
     public init(_ bytes: [UInt8]) { self.init(bytes[...]) }
 
-    /// Shares memory with `bytes`: a request's own bytes are sent back without a copy.
+    /// A response that shares memory with `bytes`, so that a request's own bytes go back without a copy.
     public init(_ bytes: ArraySlice<UInt8>) { body = .bytes(bytes) }
 
-    /// The UTF-8 of `text`.
+    /// A response of the UTF-8 of `text`.
     public init(_ text: String) { self.init(Array(text.utf8)) }
 
-    /// Sends what `write` produces, as it produces it, as one message. It is called next, where the handler runs.
+    /// A response that `write` sends part by part. The client receives one message. The server calls `write` next, where
+    /// the handler runs.
     ///
-    /// A failure that it throws ends the response in its middle, and the client is told of the failure alone. Of a
-    /// handler that answers at once the parts are collected and sent together.
+    /// If `write` throws, the response ends in its middle, and the client receives the failure alone. The parts of a
+    /// handler that answers at once are collected and sent together.
     public init(parts write: @escaping (Parts) throws(Failure) -> Void) { body = .parts(write) }
 }
 
-/// The way out for a response that is sent in parts.
+/// Sends a response part by part.
 public final class Parts {
-    private enum Way {
-        case desk(HandlerMailbox, Request)
+    private enum Destination {
+        case mailbox(HandlerMailbox, Request)
         case memory(longest: Int)
     }
 
-    private let way: Way
+    private let destination: Destination
     private var collected: [UInt8] = []
 
-    init(to desk: HandlerMailbox, for request: Request) { way = .desk(desk, request) }
-    init(collecting longest: Int) { way = .memory(longest: longest) }
+    init(to mailbox: HandlerMailbox, for request: Request) { destination = .mailbox(mailbox, request) }
+    init(collecting longest: Int) { destination = .memory(longest: longest) }
 
-    /// Sends `bytes` next, however few. It returns as soon as they are queued, and waits while 64 KiB are because the
-    /// client reads slowly: what waits for a client never grows with the response.
+    /// Sends `bytes` next, however few. Returns as soon as they are queued, and waits while 64 KiB of the response wait for
+    /// a client that reads slowly.
     ///
-    /// Throws CANCELLED when nobody waits for the response any more, and MESSAGE_TOO_LARGE where a handler that answers
-    /// at once produces more than the client accepts; a handler lets both through.
+    /// Throws CANCELLED when the response is not wanted any more, and MESSAGE_TOO_LARGE where a handler that answers at
+    /// once produces more than the client accepts. A handler lets both errors through.
     public func send(_ bytes: ArraySlice<UInt8>) throws(Failure) {
         guard !bytes.isEmpty else { return }
-        switch way {
-        case .desk(let desk, let request):
-            guard desk.send(part: bytes, of: request.id, unless: { request.isCancelled }) else {
+        switch destination {
+        case .mailbox(let mailbox, let request):
+            guard mailbox.send(part: bytes, of: request.id, unless: { request.isCancelled }) else {
                 throw Failure(.cancelled)
             }
         case .memory(let longest):
@@ -59,17 +60,17 @@ public final class Parts {
         }
     }
 
-    /// What ends the response of `request` when all of it has been sent: its last part, or the whole of it.
-    func last(of request: Request) -> HandlerMailbox.HandlerOutput {
-        switch way {
-        case .desk: .part(request.id, [], isLast: true)
+    /// The output that ends the response to `request` once all of it is sent: the last part, or the whole response.
+    func last(of request: Request) -> HandlerOutput {
+        switch destination {
+        case .mailbox: .part(request.id, [], isLast: true)
         case .memory: .response(request.id, collected[...])
         }
     }
 
-    /// Sends `bytes`, as `send(_:)` of a slice does.
+    /// Sends `bytes` as `send(_:)` of a slice does.
     public func send(_ bytes: [UInt8]) throws(Failure) { try send(bytes[...]) }
 
-    /// Sends the UTF-8 of `text`, as `send(_:)` of a slice does.
+    /// Sends the UTF-8 of `text` as `send(_:)` of a slice does.
     public func send(_ text: String) throws(Failure) { try send(Array(text.utf8)) }
 }

@@ -4,9 +4,9 @@ import Framing
 public struct ServerOptions: Sendable {
     /// A numeric IPv4 or IPv6 address, `::` for all of both, or `unix:` and a path.
     public var host = "127.0.0.1"
-    /// 0 lets the system choose; without meaning for a Unix socket.
+    /// The port to listen on: 0 lets the system choose. A Unix socket has none.
     public var port: UInt16 = 7400
-    /// T: a client that is silent for so long is dropped; at least 100 ms (Protocol.md, section 6).
+    /// T: a client that is silent for this time is dropped; at least 100 ms (Protocol.md, section 6).
     public var timeout = Duration.seconds(30)
     /// The time from accept to a whole HELLO (section 5.8).
     public var handshakeTimeout = Duration.seconds(10)
@@ -16,66 +16,69 @@ public struct ServerOptions: Sendable {
     public var maxMessage = Limits.defaultMaxMessage
     /// The most unanswered requests on one connection.
     public var maxInFlight = Limits.defaultMaxInFlight
-    /// The most bytes of them; at least `maxMessage`.
+    /// The most bytes of unanswered requests on one connection; at least `maxMessage`.
     public var maxQueued = Limits.defaultMaxQueued
-    /// How long one request may take a handler that has a thread of its own; then it fails with HANDLER_FAILED, and a
-    /// handler that has not come back a second later costs its connection. Nil for as long as it takes.
+    /// How long a handler with a thread of its own may work on one request; nil is no limit. Then the request fails
+    /// with HANDLER_FAILED, and the connection is closed if the handler has not returned a second later.
     public var handlerTimeout: Duration?
-    /// Connections beyond so many are refused with CLOSE(BUSY).
+    /// The most connections at a time; more are refused with CLOSE(BUSY).
     public var maxConnections = 10_000
-    /// Of one source so many; clients of a Unix socket have none.
+    /// The most connections of one source; nil is no limit. Clients of a Unix socket have no source.
     public var maxPerSource: Int?
-    /// What is one source.
+    /// How many leading bits of an address make a source.
     public var sourcePrefix = SourcePrefix()
-    /// Connections in a second, at least 1; after a pause as many may come at once.
+    /// The most connections in a second, at least 1; nil is no limit. After a pause this many may come at once.
     public var maxRate: Int?
-    /// Connections that are before their HELLO.
+    /// The most connections before their HELLO; nil is no limit.
     public var maxHandshakes: HandshakeLimit?
-    /// A source of which handshakes fail again and again is refused for a while, unless it is here: by default this
-    /// machine, where a proxy may stand for everybody.
+    /// Addresses without penalties. Another source is refused for a while when its handshakes fail again and again. By
+    /// default this machine is exempt, where a proxy may speak for all clients.
     public var exempt = [AddressRange.loopbackV4, .loopbackV6]
-    /// A file of tokens, one of which a client must bring: each a line, with or without the name of whom it stands for
-    /// behind it; it is read again when it has changed. Nil: everybody may connect (section 4.12).
+    /// The path of a file of tokens, of which a client must bring one (Protocol.md, section 4.12); nil lets every
+    /// client connect. A line is a token, or a token and its name. The file is read again when it has changed.
     public var tokenFile: String?
-    /// With at least one range here, clients from elsewhere are refused with CLOSE(UNAUTHORIZED) before a process is
-    /// made for them; clients of a Unix socket are not judged by addresses.
+    /// Ranges that clients may come from; none is everywhere. Clients from elsewhere are refused with
+    /// CLOSE(UNAUTHORIZED) before a process is forked. Clients of a Unix socket have no address, and are not judged by
+    /// it.
     public var allow: [AddressRange] = []
-    /// Clients from these ranges are refused in the same way, though `allow` may have them.
+    /// Ranges whose clients are refused in the same way; it wins over `allow`.
     public var deny: [AddressRange] = []
-    /// The user that the server becomes once it listens, by name or number; it must be started as root then. What it
-    /// uses later, such as the token file, must be readable to this user.
+    /// The user that the server becomes once it listens, by name or number; nil changes nothing. The server must be
+    /// started as root then, and this user must be able to read what is used later, such as the token file.
     public var user: String?
-    /// The group that it becomes, and no other; nil: the user's own.
+    /// The group that the server becomes, and no other; nil is the user's own.
     public var group: String?
-    /// The most memory of the process of one connection: bytes of its address space, of which the `server` command
-    /// takes 8 MiB itself (RLIMIT_AS in setrlimit(2)). What goes over it ends that connection alone.
+    /// The most bytes of the address space of one connection's process (RLIMIT_AS in setrlimit(2)); nil is no limit.
+    /// The `server` command takes 8 MiB of it itself. A process that goes over it ends its own connection alone.
     public var maxMemory: UInt64?
-    /// The most processor time of one connection in all its life, in whole seconds, rounded up (RLIMIT_CPU).
+    /// The most processor time of one connection in all its life, rounded up to whole seconds (RLIMIT_CPU); nil is no
+    /// limit.
     public var maxCPU: Duration?
-    /// The most descriptors of the process of one connection; it needs a few itself (RLIMIT_NOFILE).
+    /// The most descriptors of one connection's process, which needs a few itself (RLIMIT_NOFILE); nil is no limit.
     public var maxFiles: UInt64?
-    /// How many children are forked ahead, to wait for connections; nil: each is forked when its client has come.
+    /// How many processes are forked ahead, to wait for connections; nil forks each when its client has come.
     public var pool: PoolSize?
-    /// How many connections a child of the pool serves, one after another; more than one need a handler that says that
-    /// this may be (`Handler.mayBeReused`), and no `maxCPU`.
+    /// How many connections a process of the pool serves, one after another. More than one needs a handler that allows
+    /// it (`Handler.mayBeReused`), and no `maxCPU`.
     public var poolReuse = 1
     /// How many connections may wait to be accepted (listen(2)).
     public var backlog: Int32 = 4096
-    /// Over how long a shutdown sends its clients away, one by one in an order of chance; what is left then is closed.
-    /// Each is told to come back when all have gone, at an instant of its own. Zero: all at once (Protocol.md, 7.4).
+    /// Over how long a shutdown sends its clients away, one by one in random order; what is left then is closed. Each
+    /// client may return after the drain, at an instant of its own. Zero ends all at once (Protocol.md, 7.4).
     public var drain = Duration.zero
-    /// How long a shutdown waits, after `drain`, for children that still work before it kills them, and a child for its
+    /// How long a shutdown waits for children after `drain`, before it kills them. A child waits as long for its
     /// handler when its connection is over.
     public var grace = Duration.seconds(10)
-    /// A path where an operator asks and orders, with `server ctl`: a Unix socket for this user and root alone. Nil: none.
+    /// The path of the control socket, for `server ctl`: this user and root alone may use it. Nil opens none.
     public var control: String?
-    /// An address and a port, such as `127.0.0.1:9100`, where Prometheus finds metrics; nil: nowhere.
+    /// An address and a port, such as `127.0.0.1:9100`, where Prometheus finds metrics; nil serves none.
     public var metrics: String?
-    /// Whether the title of a connection's process, which `ps` shows, says its peer and state: 4 KiB of memory for each.
+    /// Whether the title of a connection's process, which `ps` shows, says its peer and state. It costs 4 KiB for each.
     public var showsTitles = true
-    /// A file for the parent's process number, locked for as long as it lives; removed at its end.
+    /// The path of a file for the parent's process number, locked while the parent runs and removed at its end; nil:
+    /// none.
     public var pidfile: String?
-    /// A descriptor that is told in one line where the server listens once it does, and is then closed.
+    /// A descriptor to which one line is written once the server listens, with its address; it is closed then.
     public var readyDescriptor: Int32?
     /// Where the log goes.
     public var log = LogDestination.standardError
@@ -83,15 +86,15 @@ public struct ServerOptions: Sendable {
     public var logLevel = LogLevel.info
     /// The form of the lines of the log.
     public var logFormat = LogFormat.text
-    /// So many warnings of one reason are logged in five seconds before they are summed up; 0 logs all of them.
+    /// How many warnings of one reason are logged in five seconds before the rest is summed up; 0 logs all of them.
     public var logFlood = 20
 
     /// The defaults.
     public init() {}
 
-    /// What a child goes by.
-    var service: ConnectionProcess.Service {
-        ConnectionProcess.Service(terms: terms, grace: grace, handlerTimeout: handlerTimeout)
+    /// The part of the options that a child goes by.
+    var connectionSettings: ConnectionSettings {
+        ConnectionSettings(terms: terms, grace: grace, handlerTimeout: handlerTimeout)
     }
 
     var terms: Terms {

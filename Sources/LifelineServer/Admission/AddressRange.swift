@@ -1,15 +1,15 @@
 import Posix
 
+/// What is wrong with a text that should be a range, and what may have been meant.
+public struct AddressRangeError: Error, Equatable, Sendable, CustomStringConvertible {
+    /// A sentence for a person.
+    public let description: String
+}
+
 /// A range of IP addresses in CIDR form, or one address: `10.0.0.0/8`, `2001:db8::/32`, `192.0.2.7` (RFC 4632).
 ///
 /// A client of IPv4 is one of IPv4 on every listener: one that came to `::` is in 10.0.0.0/8, never in ::/0.
 public struct AddressRange: Equatable, Sendable, CustomStringConvertible {
-    /// What is wrong with a text that should be a range, and what may have been meant.
-    public struct Mistake: Error, Equatable, Sendable, CustomStringConvertible {
-        /// A sentence for a person.
-        public let description: String
-    }
-
     /// The first address, that of IPv4 in the form of IPv6, as `SocketAddress.ipNumber` has it.
     private let first: UInt128
     /// How many bits of it all addresses of the range share.
@@ -28,23 +28,23 @@ public struct AddressRange: Equatable, Sendable, CustomStringConvertible {
     }
 
     /// Reads a range; bits behind its length must be 0, so that no range is taken for another.
-    public init(_ text: String) throws(Mistake) {
+    public init(_ text: String) throws(AddressRangeError) {
         let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
         guard !text.contains("%"), let first = SocketAddress(host: String(parts[0]), port: 0)?.ipNumber else {
-            throw Mistake(
+            throw AddressRangeError(
                 description: "'\(text)' is not a range of addresses like 10.0.0.0/8, 2001:db8::/32 or 192.0.2.7")
         }
         let isWrittenV4 = !parts[0].contains(":")
         let longest = isWrittenV4 ? 32 : 128
         let length = parts.count == 2 ? AddressRange.number(parts[1]) : longest
         guard let length, length <= longest else {
-            throw Mistake(description: "'\(text)' has no length from 0 to \(longest) behind its /")
+            throw AddressRangeError(description: "'\(text)' has no length from 0 to \(longest) behind its /")
         }
         shared = length + 128 - longest
         let behind: UInt128 = (1 << UInt128(128 - shared)) &- 1
         guard first & behind == 0 else {
             let meant = "\(SocketAddress.text(ofIPNumber: first & ~behind))/\(length)"
-            throw Mistake(
+            throw AddressRangeError(
                 description:
                     "'\(text)' has bits behind its length: \(meant) is the range, \(parts[0]) the address alone")
         }

@@ -1,6 +1,6 @@
 import Posix
 
-/// How many leading bits of an address make clients one source: a network that one person holds, not one machine.
+/// How many leading bits of an address make a source: a network that one subscriber holds, not one machine.
 public struct SourcePrefix: Equatable, Sendable, CustomStringConvertible {
     private let v4: Int
     private let v6: Int

@@ -18,7 +18,7 @@ final class TokenFile {
     init(_ path: String, ownGroup: UInt32? = nil) throws(StartError) {
         self.path = path
         self.ownGroup = ownGroup
-        do throws(Trouble) {
+        do throws(ReadFailure) {
             (state, tokens) = try TokenFile.read(path)
         } catch {
             throw StartError(
@@ -27,12 +27,12 @@ final class TokenFile {
     }
 
     /// Why the file cannot be used.
-    private struct Trouble: Error {
+    private struct ReadFailure: Error {
         let text: String
         let cause: SystemError?
     }
 
-    private static func read(_ path: String) throws(Trouble) -> (FileState, Tokens) {
+    private static func read(_ path: String) throws(ReadFailure) -> (FileState, Tokens) {
         let state: FileState
         var bytes: [UInt8] = []
         do throws(SystemError) {
@@ -40,14 +40,14 @@ final class TokenFile {
             state = try FileState(ofFile: path)
             if state.isRegular { bytes = try contents(ofFile: path, most: longest) }
         } catch {
-            throw Trouble(text: "\(error.text) (\(error.call))", cause: error)
+            throw ReadFailure(text: "\(error.text) (\(error.call))", cause: error)
         }
-        guard state.isRegular else { throw Trouble(text: "it is not a regular file", cause: nil) }
-        guard bytes.count <= longest else { throw Trouble(text: "it is over \(longest) bytes", cause: nil) }
-        do throws(Tokens.Mistake) {
+        guard state.isRegular else { throw ReadFailure(text: "it is not a regular file", cause: nil) }
+        guard bytes.count <= longest else { throw ReadFailure(text: "it is over \(longest) bytes", cause: nil) }
+        do throws(TokenFileError) {
             return (state, try Tokens(parsing: bytes))
         } catch {
-            throw Trouble(text: error.description, cause: nil)
+            throw ReadFailure(text: error.description, cause: nil)
         }
     }
 
@@ -60,13 +60,14 @@ final class TokenFile {
         }
     }
 
-    /// Reads the file again if it has changed. One that cannot be used is told once, and the tokens stay as they were:
-    /// a slip of the pen neither lets everybody in nor shuts everybody out. Returns whether the tokens are others now.
+    /// Reads the file again if it has changed, and returns whether the tokens are others now. Where it cannot be used,
+    /// one line is logged and the tokens stay as they were: a slip of the pen neither lets everybody in nor shuts
+    /// everybody out.
     func refresh(_ log: Log) -> Bool {
         let now = try? FileState(ofFile: path)
         guard now != state else { return false }
         state = now
-        do throws(Trouble) {
+        do throws(ReadFailure) {
             (state, tokens) = try TokenFile.read(path)
             log.write(.tokenFileRead) {
                 $0.text(.path, path)

@@ -2,11 +2,11 @@ import Basics
 import Framing
 import Posix
 
-/// What `ps` shows for a child: `lifeline: 192.0.2.7:51234 idle`.
+/// The title of a process that serves one connection, as `ps` shows it: `lifeline: 192.0.2.7:51234 idle`.
 struct ChildTitle {
     private let title: ProcessTitle?
     private let peer: SocketAddress
-    /// Where the state stands.
+    /// Where the activity stands in the title.
     private var offset = 0
     private var shown: ConnectionActivity?
 
@@ -15,16 +15,16 @@ struct ChildTitle {
         self.peer = peer
     }
 
-    /// The connection is in this state now; nothing is written where that is no news.
-    mutating func show(_ state: ConnectionActivity) {
-        guard let title, state != shown else { return }
-        if shown == nil { offset = showPeer(title) }
-        title.set(state.name, behind: offset)
-        shown = state
+    /// Shows what the connection does now; without a change nothing is written.
+    mutating func update(_ activity: ConnectionActivity) {
+        guard let title, activity != shown else { return }
+        if shown == nil { offset = setPeer(title) }
+        title.set(activity.name, behind: offset)
+        shown = activity
     }
 
-    /// Shows what stays, and returns how long that is.
-    private func showPeer(_ title: ProcessTitle) -> Int {
+    /// Sets the part that stays, and returns its length.
+    private func setPeer(_ title: ProcessTitle) -> Int {
         var count = 0
         TextBuffer.with { text in
             var text = text

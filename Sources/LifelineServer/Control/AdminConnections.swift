@@ -3,10 +3,11 @@ import Framing
 import Liveness
 import Posix
 
-/// Those who ask the parent something, on a socket of its own: each sends one request, gets one answer, and is closed.
+/// Serves connections of one request each, on a listener of their own (control socket, metrics), from the parent's
+/// loop.
 ///
-/// Nothing here waits. There are few of them at a time, each request is bounded, an answer is made as fast as it is
-/// taken, and who neither sends nor reads is closed.
+/// Nothing here waits. At most 16 connections are open at a time, each request is bounded, the next piece of an answer
+/// is made when the last one was taken, and a peer that neither sends nor reads is closed.
 final class AdminConnections {
     /// What is said to a request.
     struct Answer {
@@ -19,18 +20,19 @@ final class AdminConnections {
         enum Stage {
             case asking
             case answered(Answer)
-            /// Only its end is waited for: closing with unread bytes would destroy what it has not read.
+            /// Only its end is waited for: closing with unread bytes would destroy what the peer has not read.
             case leaving
         }
 
-        let connection: Descriptor
+        let socket: ParentOwned<Descriptor>
+        var token: PollSet.Token?
         var stage = Stage.asking
         var request: [UInt8] = []
         var unsent: ArraySlice<UInt8> = []
         var until: Instant
 
-        init(_ connection: consuming Descriptor, until: Instant) {
-            self.connection = connection
+        init(_ socket: consuming ParentOwned<Descriptor>, until: Instant) {
+            self.socket = socket
             self.until = until
         }
 
@@ -41,79 +43,82 @@ final class AdminConnections {
         }
     }
 
-    /// Of more than these the oldest are closed.
+    /// Beyond this many the oldest are closed.
     private static let most = 16
-    /// How long one may take to ask, and to take the next piece of an answer.
+    /// How long a peer may take to ask, and to take the next piece of an answer.
     private static let patience = Duration.seconds(5)
-    /// After a failure accept(2) is tried again so much later.
+    /// After a failure of accept(2) the next try waits this long.
     private static let pause = Duration.milliseconds(100)
-    /// So many writes in a row, then the parent's other work comes first.
+    /// After this many writes in a row the parent's other work comes first.
     private static let writesAtOnce = 4
 
-    private var listener: Descriptor?
+    private let descriptors: ParentDescriptors
+    private var listener: ParentOwned<Descriptor>?
+    private var token: PollSet.Token?
     private let refusal: (borrowing Descriptor) -> Answer?
     private let answer: ([UInt8]) -> Answer?
-    private var visitors: [AdminConnection] = []
+    private var connections: [AdminConnection] = []
     private var pausedUntil: Instant?
     private var buffer = [UInt8](repeating: 0, count: 4096)
 
-    /// Serves `listener`, which is owned from now on. Whoever may not ask is told the `refusal`; `answer` is given what has
-    /// come, and says nil where that is not a whole request, which it refuses when it is too long.
+    /// Serves `listener`, which is owned from now on.
+    ///
+    /// - Parameters:
+    ///   - listener: Where peers connect.
+    ///   - descriptors: Where the parent's descriptors are listed.
+    ///   - refusal: The answer to a peer that may not ask; nil where it may.
+    ///   - answer: Answers the bytes that have come; nil where that is not a whole request. It refuses one that is too
+    ///     long.
     init(
-        _ listener: consuming Descriptor, refusal: @escaping (borrowing Descriptor) -> Answer? = { _ in nil },
-        answer: @escaping ([UInt8]) -> Answer?
+        _ listener: consuming Descriptor, in descriptors: ParentDescriptors,
+        refusal: @escaping (borrowing Descriptor) -> Answer? = { _ in nil }, answer: @escaping ([UInt8]) -> Answer?
     ) {
-        self.listener = consume listener
+        self.descriptors = descriptors
+        self.listener = ParentOwned(listener, in: descriptors)
         self.refusal = refusal
         self.answer = answer
     }
 
-    var deadline: Instant? { visitors.reduce(pausedUntil) { earlier($0, $1.until) } }
+    /// How many connections are open.
+    var count: Int { connections.count }
+    var deadline: Instant? { connections.reduce(pausedUntil) { earlier($0, $1.until) } }
 
-    /// How many descriptors there are: the listener, then each visitor.
-    var count: Int { 1 + visitors.count }
-
-    /// Adds what poll(2) waits for.
-    func append(to entries: inout [PollEntry]) {
-        entries.append(PollEntry(pausedUntil == nil ? listener?.number ?? -1 : -1))
-        for visitor in visitors {
-            let isTold = if case .answered = visitor.stage { true } else { false }
-            entries.append(PollEntry(visitor.connection.number, reading: !isTold, writing: isTold))
+    func add(to set: inout PollSet) {
+        token = nil
+        if pausedUntil == nil, let number = listener?.resource.number { token = set.add(number) }
+        for connection in connections {
+            let isAnswered = if case .answered = connection.stage { true } else { false }
+            connection.token = set.add(
+                connection.socket.resource.number, reading: !isAnswered, writing: isAnswered)
         }
     }
 
-    /// `entries` are those asked for.
-    func woke(_ entries: ArraySlice<PollEntry>, at now: Instant) {
-        guard let first = entries.first else { return }
-        for (visitor, entry) in zip(visitors, entries.dropFirst()) where entry.isReadable || entry.isWritable {
-            serve(visitor, at: now)
+    /// The loop woke up: serves what is ready.
+    func resumed(_ set: borrowing PollSet, at now: Instant) {
+        for connection in connections where set.isReadable(connection.token) || set.isWritable(connection.token) {
+            serve(connection, at: now)
         }
-        visitors.removeAll { $0.until <= now }
+        connections.removeAll { $0.until <= now }
         if let pausedUntil, pausedUntil <= now { self.pausedUntil = nil }
-        if first.isReadable { acceptSome(at: now) }
-    }
-
-    /// The numbers of the descriptors; -1 is none.
-    func append(to numbers: inout [Int32]) {
-        numbers.append(listener?.number ?? -1)
-        for visitor in visitors { numbers.append(visitor.connection.number) }
+        if set.isReadable(token) { acceptSome(at: now) }
     }
 
     /// Closes all at once.
     func closeAll() {
         listener = nil
-        visitors = []
+        connections = []
     }
 
     private func acceptSome(at now: Instant) {
         for _ in 0..<AdminConnections.most {
             do throws(SystemError) {
-                guard let accepted = try listener?.accept() ?? nil else { return }
-                if visitors.count == AdminConnections.most { visitors.removeFirst() }
+                guard let accepted = try listener?.resource.accept() ?? nil else { return }
+                if connections.count == AdminConnections.most { connections.removeFirst() }
                 let refusal = refusal(accepted.connection)
-                let visitor = AdminConnection(accepted.connection, until: now + AdminConnections.patience)
-                if let refusal { visitor.begin(refusal) }
-                visitors.append(visitor)
+                let connection = AdminConnection(
+                    ParentOwned(accepted.connection, in: descriptors), until: now + AdminConnections.patience)
+                if let refusal { connection.begin(refusal) }
+                connections.append(connection)
             } catch {
                 if error.isConnectionGone { continue }
                 pausedUntil = now + AdminConnections.pause
@@ -122,45 +127,46 @@ final class AdminConnections {
         }
     }
 
-    private func serve(_ visitor: AdminConnection, at now: Instant) {
+    private func serve(_ connection: AdminConnection, at now: Instant) {
         do throws(SystemError) {
-            switch visitor.stage {
-            case .asking: try ask(visitor, at: now)
-            case .answered(let answer): try send(answer, to: visitor, at: now)
-            case .leaving: if case .end = try visitor.connection.receive(into: &buffer) { visitor.until = now }
+            switch connection.stage {
+            case .asking: try read(connection, at: now)
+            case .answered(let answer): try send(answer, to: connection, at: now)
+            case .leaving:
+                if case .end = try connection.socket.resource.receive(into: &buffer) { connection.until = now }
             }
         } catch {
-            visitor.until = now
+            connection.until = now
         }
     }
 
-    private func ask(_ visitor: AdminConnection, at now: Instant) throws(SystemError) {
-        switch try visitor.connection.receive(into: &buffer) {
+    private func read(_ connection: AdminConnection, at now: Instant) throws(SystemError) {
+        switch try connection.socket.resource.receive(into: &buffer) {
         case .wouldBlock: return
-        case .end: visitor.until = now
+        case .end: connection.until = now
         case .bytes(let count):
-            visitor.request += buffer[..<count]
-            guard let answer = answer(visitor.request) else { return }
-            visitor.begin(answer)
-            try send(answer, to: visitor, at: now)
+            connection.request += buffer[..<count]
+            guard let answer = answer(connection.request) else { return }
+            connection.begin(answer)
+            try send(answer, to: connection, at: now)
         }
     }
 
-    private func send(_ answer: Answer, to visitor: AdminConnection, at now: Instant) throws(SystemError) {
+    private func send(_ answer: Answer, to connection: AdminConnection, at now: Instant) throws(SystemError) {
         for _ in 0..<AdminConnections.writesAtOnce {
-            if visitor.unsent.isEmpty {
+            if connection.unsent.isEmpty {
                 guard let more = answer.more() else {
-                    visitor.connection.shutdownWriting()
-                    visitor.stage = .leaving
-                    visitor.until = now + LingeringClose.linger
+                    connection.socket.resource.shutdownWriting()
+                    connection.stage = .leaving
+                    connection.until = now + LingeringClose.linger
                     return
                 }
-                visitor.unsent = more[...]
+                connection.unsent = more[...]
                 continue
             }
-            guard case .bytes(let count) = try visitor.connection.send(visitor.unsent) else { return }
-            visitor.unsent = visitor.unsent.dropFirst(count)
-            visitor.until = now + AdminConnections.patience
+            guard case .bytes(let count) = try connection.socket.resource.send(connection.unsent) else { return }
+            connection.unsent = connection.unsent.dropFirst(count)
+            connection.until = now + AdminConnections.patience
         }
     }
 }

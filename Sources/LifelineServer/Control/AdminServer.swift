@@ -2,22 +2,25 @@ import Basics
 import Framing
 import Posix
 
-/// What an operator sees of a server: the control socket, the metrics, and what is counted for them.
+/// Where an operator asks the server: the control socket and the metrics.
 final class AdminServer {
-    /// Where an operator asks, once the server has begun; each can be left out.
+    /// The listeners behind it, opened before the server becomes another user; each can be left out.
     struct Listeners: ~Copyable {
         fileprivate var control: Descriptor?
         fileprivate var metrics: Descriptor?
         /// The control socket's file.
         private(set) var controlFile: SocketFile?
-        /// Where metrics are, with the port that the system chose.
+        /// Where the metrics are, with the port that the system chose.
         private(set) var metricsAddress: SocketAddress?
 
-        /// Listens where `options` say. The control socket is the `owner`'s, and of no one else but root.
+        /// Listens where `options` say. The control socket belongs to `owner`; root and its owner alone may use it.
         mutating func open(_ options: ServerOptions, owner: Account?) throws(StartError) {
             if let text = options.metrics { try openMetrics(text) }
             if let path = options.control { try openControl(path, owner) }
         }
+
+        /// Removes the control socket's file: nothing answers there.
+        func removeFile() { controlFile?.remove() }
 
         private mutating func openMetrics(_ text: String) throws(StartError) {
             guard let address = SocketAddress(hostAndPort: text) else {
@@ -47,36 +50,33 @@ final class AdminServer {
 
     private static let backlog: Int32 = 16
 
-    let startedAt: Instant
-    @exclusivity(unchecked) var totals = ServerStatistics()
     private let control: AdminConnections?
     private let metrics: AdminConnections?
     private let controlFile: SocketFile?
 
-    init(
-        _ listeners: consuming Listeners, at now: Instant,
-        control: @escaping (ControlRequest) -> AdminConnections.Answer,
-        metrics: @escaping () -> String
-    ) {
-        startedAt = now
+    /// - Parameters:
+    ///   - listeners: Where an operator asks.
+    ///   - descriptors: Where the parent's descriptors are listed.
+    ///   - commands: What answers.
+    init(_ listeners: consuming Listeners, in descriptors: ParentDescriptors, _ commands: ControlCommands) {
         controlFile = listeners.controlFile
         if let listener = listeners.control.take() {
-            self.control = AdminConnections(listener, refusal: AdminServer.refusal(of:)) { bytes in
-                do throws(ControlRequest.Mistake) {
-                    return try ControlRequest(bytes).map(control)
+            control = AdminConnections(listener, in: descriptors, refusal: AdminServer.refusal(of:)) { bytes in
+                do throws(ControlRequestError) {
+                    return try ControlRequest(bytes).map(commands.answer)
                 } catch {
                     return AdminConnections.Answer(bytes: ControlAnswer.failed(error.error, error.text))
                 }
             }
         } else {
-            self.control = nil
+            control = nil
         }
         if let listener = listeners.metrics.take() {
-            self.metrics = AdminConnections(listener) { bytes in
-                MetricsHTTP.response(to: bytes, metrics: metrics).map { AdminConnections.Answer(bytes: $0) }
+            metrics = AdminConnections(listener, in: descriptors) { bytes in
+                MetricsHTTP.response(to: bytes, metrics: commands.metrics).map { AdminConnections.Answer(bytes: $0) }
             }
         } else {
-            self.metrics = nil
+            metrics = nil
         }
     }
 
@@ -90,40 +90,28 @@ final class AdminServer {
 
     var deadline: Instant? { earlier(control?.deadline, metrics?.deadline) }
 
-    /// Adds what poll(2) waits for: nothing in a server that nobody looks into.
-    func append(to entries: inout [PollEntry]) {
-        control?.append(to: &entries)
-        metrics?.append(to: &entries)
+    func add(to set: inout PollSet) {
+        control?.add(to: &set)
+        metrics?.add(to: &set)
     }
 
-    /// `entries` are those asked for.
-    func woke(_ entries: ArraySlice<PollEntry>, at now: Instant) {
-        guard !entries.isEmpty else { return }
-        // What is served changes how many there are.
-        let count = control?.count ?? 0
-        control?.woke(entries.prefix(count), at: now)
-        metrics?.woke(entries.dropFirst(count), at: now)
+    /// The loop woke up: serves what is ready.
+    func resumed(_ set: borrowing PollSet, at now: Instant) {
+        control?.resumed(set, at: now)
+        metrics?.resumed(set, at: now)
     }
 
-    /// Adds the numbers of all descriptors.
-    func append(to numbers: inout [Int32]) {
-        control?.append(to: &numbers)
-        metrics?.append(to: &numbers)
-    }
-
-    /// The server ends.
-    func end() {
+    /// Closes all, and removes the control socket's file.
+    func close() {
         control?.closeAll()
         metrics?.closeAll()
         controlFile?.remove()
     }
-
-    func count(fork error: SystemError) { totals.forkFailed(error.name) }
-    func count(accept error: SystemError) { totals.acceptFailed(error.name) }
 }
 
 extension ConnectionStatistics {
-    /// What a child's slot shows now. Nothing of it is trusted: a number is a number, and a name is cut off and escaped.
+    /// What a child's slot shows now. Nothing of it is trusted: a number is a number, and a name is cut off and
+    /// escaped.
     init(_ slot: Scoreboard.Slot) {
         state = slot.activity
         heardAt = slot.heardAt

@@ -3,8 +3,27 @@ import Framing
 import Posix
 import Synchronization
 
-/// The place between the child's loop and the other threads of the child: what is for the handler, and what the handler
-/// has made.
+/// What a handler has made, for the event loop.
+enum HandlerOutput: Sendable {
+    case response(UInt32, ArraySlice<UInt8>)
+    case part(UInt32, ArraySlice<UInt8>, isLast: Bool)
+    case failure(UInt32, Failure)
+    case message(ArraySlice<UInt8>)
+    /// The handler has returned from what it was given last.
+    case finished
+    /// The handler has ended.
+    case over
+
+    fileprivate var size: Int {
+        switch self {
+        case .response(_, let bytes), .part(_, let bytes, _), .message(let bytes): bytes.count
+        case .failure, .finished, .over: 0
+        }
+    }
+}
+
+/// Mailbox between an event loop and the handler threads of one connection: jobs in, outputs out, with flow control by
+/// credit.
 final class HandlerMailbox: Sendable {
     /// For the handler, one at a time.
     enum Job: Sendable {
@@ -14,87 +33,57 @@ final class HandlerMailbox: Sendable {
         case closed(CloseReason)
     }
 
-    /// For the loop, in the order in which it was made.
-    enum HandlerOutput: Sendable {
-        case response(UInt32, ArraySlice<UInt8>)
-        case part(UInt32, ArraySlice<UInt8>, isLast: Bool)
-        case failure(UInt32, Failure)
-        case message(ArraySlice<UInt8>)
-        /// The handler has come back from what it was given last.
-        case finished
-        /// The handler has ended.
-        case over
-
-        /// Tells the connection.
-        func bring(to connection: inout ServerConnection, at now: Instant) {
-            switch self {
-            case .response(let id, let bytes): connection.answer(id, bytes)
-            case .part(let id, let bytes, let isLast): connection.answer(id, part: bytes, isLast: isLast, at: now)
-            case .failure(let id, let failure): connection.fail(id, failure)
-            case .message(let bytes): connection.send(bytes, wasPromised: true)
-            case .finished: connection.handlerReturned()
-            case .over: break
-            }
-        }
-
-        fileprivate var size: Int {
-            switch self {
-            case .response(_, let bytes), .part(_, let bytes, _), .message(let bytes): bytes.count
-            case .failure, .finished, .over: 0
-            }
-        }
-
-        fileprivate var isOver: Bool { if case .over = self { true } else { false } }
-    }
-
     private struct State {
         var jobs: [Job] = []
-        var products: [HandlerOutput] = []
+        /// In the order in which the handler made them.
+        var outputs: [HandlerOutput] = []
         /// How long a message may be; nil where none can be sent.
         var messageRoom: Int?
-        /// How much of a response in parts is taken.
+        /// How many bytes of a response in parts are taken.
         var partRoom = 0
         var isOpen = true
     }
 
     private let state: ConditionLock<State>
-    /// Whether there are products, for which the loop has been woken. It is written with the lock, and read without.
-    private let called = Atomic(false)
-    private let loop = currentThread
+    /// Whether there are outputs, for which the loop has been woken. Written with the lock, read without.
+    private let hasOutputs = Atomic(false)
+    private let loop: LoopWaker
 
-    // Never a part of generic code: what the rehearsal has made is used by every handler's desk.
+    /// An empty mailbox of a connection that is open and takes nothing yet.
+    // Never a part of generic code: what the warm-up has made is used by every handler's mailbox.
     @inline(never)
-    init() { state = ConditionLock(State()) }
+    init(waking loop: LoopWaker) {
+        self.loop = loop
+        state = ConditionLock(State())
+    }
 
     var isOpen: Bool { state.withLock { $0.isOpen } }
 
     // MARK: The loop's side
 
-    /// Whether there is something to deliver.
-    var isCalled: Bool { called.load(ordering: .acquiring) }
+    /// Whether `drain` would return anything; it costs no lock.
+    var isEmpty: Bool { !hasOutputs.load(ordering: .acquiring) }
 
-    func put(_ job: Job) {
+    /// Gives the handler a job, behind those that it has.
+    func enqueue(_ job: Job) {
         state.withLock { $0.jobs.append(job) }
         state.notify()
     }
 
-    /// Brings what the handler has made to the connection; true when the handler has ended.
-    @discardableResult
-    func deliver(to connection: inout ServerConnection, at now: Instant) -> Bool {
-        guard isCalled else { return false }
-        let products = state.withLock { state in
-            defer { state.products = [] }
-            called.store(false, ordering: .relaxed)
-            return state.products
+    /// Takes out what the handler has made.
+    func drain() -> [HandlerOutput] {
+        guard !isEmpty else { return [] }
+        return state.withLock { state in
+            defer { state.outputs = [] }
+            hasOutputs.store(false, ordering: .relaxed)
+            return state.outputs
         }
-        for product in products { product.bring(to: &connection, at: now) }
-        return products.last?.isOver ?? false
     }
 
-    /// Tells the threads what the connection takes now.
-    func tell(messageRoom: Int?, partRoom: Int, isOpen: Bool) {
+    /// Tells the threads what the connection takes now; outputs that wait here use it up.
+    func updateCredit(messageRoom: Int?, partRoom: Int, isOpen: Bool) {
         let changed = state.withLock { state in
-            let waiting = state.products.reduce(0) { $0 + $1.size }
+            let waiting = state.outputs.reduce(0) { $0 + $1.size }
             let room = messageRoom.map { max(0, $0 - waiting) }
             let parts = max(0, partRoom - waiting)
             defer { (state.messageRoom, state.partRoom, state.isOpen) = (room, parts, isOpen) }
@@ -105,18 +94,20 @@ final class HandlerMailbox: Sendable {
 
     // MARK: The handler's side
 
-    /// The next job; waits for it.
+    /// Takes the next job; waits for it.
     func next() -> Job {
         state.wait { $0.jobs.isEmpty ? nil : $0.jobs.removeFirst() }!
     }
 
-    func make(_ products: HandlerOutput...) { call(state.withLock { add(products, to: &$0) }) }
+    /// Puts `outputs` here, and wakes the loop if it does not know of any yet.
+    func post(_ outputs: HandlerOutput...) { wake(if: state.withLock { add(outputs, to: &$0) }) }
 
-    /// What a handler makes last of something: its answer, and that it has come back, with one call of the loop.
-    func finish(with product: HandlerOutput? = nil) {
-        if let product { make(product, .finished) } else { make(.finished) }
+    /// Posts that the handler has returned, behind its answer if there is one: the loop wakes once for both.
+    func finish(with output: HandlerOutput? = nil) {
+        if let output { post(output, .finished) } else { post(.finished) }
     }
 
+    /// Posts a message; false where the credit does not allow it.
     func send(_ message: ArraySlice<UInt8>) -> Bool {
         let isFirst: Bool? = state.withLock { state in
             guard let room = state.messageRoom, message.count <= room else { return nil }
@@ -124,11 +115,12 @@ final class HandlerMailbox: Sendable {
             return add([.message(message)], to: &state)
         }
         guard let isFirst else { return false }
-        call(isFirst)
+        wake(if: isFirst)
         return true
     }
 
-    /// Sends a part of a response; waits while the client is slow, until `isCancelled`, which is false then.
+    /// Posts a part of a response, and waits for credit while the client is slow; false, at once, when `isCancelled` is
+    /// true or the connection ends.
     func send(part bytes: ArraySlice<UInt8>, of id: UInt32, unless isCancelled: () -> Bool) -> Bool {
         let isFirst: Bool? =
             state.wait { state -> Bool?? in
@@ -138,24 +130,23 @@ final class HandlerMailbox: Sendable {
                 return add([.part(id, bytes, isLast: false)], to: &state)
             } ?? nil
         guard let isFirst else { return false }
-        call(isFirst)
+        wake(if: isFirst)
         return true
     }
 
+    /// Waits until `deadline`; false, at once, when the connection ends.
     func waitWhileOpen(until deadline: Instant) -> Bool {
         state.wait(until: deadline) { $0.isOpen ? nil : true } == nil
     }
 
-    /// Wakes whoever waits for room, to see that its request was cancelled.
+    /// Wakes a thread that waits for credit, to see that its request was cancelled.
     func notify() { state.notify() }
 
-    /// Whether the loop has to be called for them.
-    private func add(_ products: [HandlerOutput], to state: inout State) -> Bool {
-        state.products += products
-        return !called.exchange(true, ordering: .releasing)
+    /// Whether the loop has to be woken for them.
+    private func add(_ outputs: [HandlerOutput], to state: inout State) -> Bool {
+        state.outputs += outputs
+        return !hasOutputs.exchange(true, ordering: .releasing)
     }
 
-    private func call(_ isFirst: Bool) {
-        if isFirst, currentThread != loop { sendSignal(Signal.call, to: processID) }
-    }
+    private func wake(if isFirst: Bool) { if isFirst { loop.wake() } }
 }

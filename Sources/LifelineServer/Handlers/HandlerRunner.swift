@@ -2,47 +2,72 @@ import Basics
 import Framing
 import Posix
 
-/// What works on the requests of a connection: in the child's loop, on a thread beside it, or in a program.
+/// Works on the requests of one connection: in the event loop, on a thread beside it, or in a program.
 ///
-/// The loop gives it one thing at a time, as `ServerConnection` decides, and never waits for it. What it has made of
-/// that it brings to the connection at once, or when the loop calls `work`: each time it wakes, and before it waits.
+/// The driver hands it one event at a time and never waits for it. What the runner makes of an event it applies to the
+/// connection before it returns, or keeps until the driver calls `deliver`, each time the loop wakes.
 protocol HandlerRunner: AnyObject {
-    /// Whether it ends by itself what takes too long (`ServerOptions.handlerTimeout`), and not the connection.
-    var judgesTime: Bool { get }
+    /// Whether the loop waits for the runner: only then are `willWait`, `deadline` and `hasWaited` called.
+    var loopWaits: Bool { get }
+    /// Whether the runner itself ends a request that exceeds `ServerOptions.handlerTimeout`.
+    var enforcesTimeout: Bool { get }
 
-    /// The handshake is done; `tokenName` is whom the client's token stands for.
+    /// The handshake is done; `tokenName` is the name of the client's token.
     func opened(_ hello: Hello, tokenName: String?, on connection: inout ServerConnection, at now: Instant)
-    func take(_ request: Request, on connection: inout ServerConnection, at now: Instant)
-    func take(message: ArraySlice<UInt8>, on connection: inout ServerConnection, at now: Instant)
-    /// Nobody waits for the answer to this request any more; it need not be finished.
+    /// A request has come; the runner answers it.
+    func respond(to request: Request, on connection: inout ServerConnection, at now: Instant)
+    /// A one-way message has come.
+    func received(_ message: ArraySlice<UInt8>, on connection: inout ServerConnection, at now: Instant)
+    /// The request's answer is not wanted any more: the runner need not finish it.
     func cancel(_ id: UInt32, on connection: inout ServerConnection, at now: Instant)
-    /// The connection has ended; said once, last, when all else has been given.
-    func closed(_ ending: CloseReason)
+    /// Applies the answers and messages made since, and says when the handler has returned.
+    func deliver(to connection: inout ServerConnection, at now: Instant)
+    /// The connection has ended. Called once, behind everything else, and only where `opened` was called.
+    func closed(_ reason: CloseReason)
 
-    /// Adds what poll(2) is to wait for besides the socket and the signals. Called just before each wait.
-    ///
-    /// The connection is not changed; a `borrowing` one would be copied for the call.
-    func append(to entries: inout [PollEntry], for connection: inout ServerConnection)
-    /// When the loop has to wake for it at the latest.
+    /// The loop is about to wait. The runner takes note of what the connection takes now, and adds what the loop is to
+    /// wait for on its behalf.
+    func willWait(_ credit: HandlerCredit, adding set: inout PollSet)
+    /// When the loop has to wake for the runner at the latest; asked behind `willWait`.
     var deadline: Instant? { get }
-    /// A child of this process has ended, or a thread of it has called.
-    func signalled(_ signal: Int32, at now: Instant)
-    /// Brings answers, messages and `finished` to the connection. `entries` are those asked for, or none.
-    func work(_ entries: ArraySlice<PollEntry>, on connection: inout ServerConnection, at now: Instant)
+    /// The loop has waited. The runner takes note of what is ready; `deliver` follows.
+    func hasWaited(_ set: PollSet)
+    /// A process that the runner started has ended, or another child of this process.
+    func childEnded(at now: Instant)
 
-    /// Whether the process can end, once `closed` was said.
+    /// Whether nothing runs any more, once `closed` was called.
     var isOver: Bool { get }
-    /// The time to end is over: what still runs is ended now.
-    func giveUp()
+    /// Ends what still runs, now: the process is about to end.
+    func cancelAll()
 }
 
 extension HandlerRunner {
-    var judgesTime: Bool { false }
+    var enforcesTimeout: Bool { false }
+    var loopWaits: Bool { true }
+    func cancel(_ id: UInt32, on connection: inout ServerConnection, at now: Instant) {}
+    func willWait(_ credit: HandlerCredit, adding set: inout PollSet) {}
+    var deadline: Instant? { nil }
+    func hasWaited(_ set: PollSet) {}
+    func childEnded(at now: Instant) {}
+    var isOver: Bool { true }
+    func cancelAll() {}
+}
+
+/// What the connection takes of its handler now: flow control by credit.
+struct HandlerCredit {
+    /// The longest message that may be sent; nil where none can be, now or later.
+    var messageRoom: Int?
+    /// How many bytes are taken of a response in parts: that of the request that the handler works on.
+    var partRoom: Int
+    /// Whether CLOSE is not queued yet.
+    var isOpen: Bool
+    /// Whether something waits for the client to take it.
+    var hasUnsent: Bool
 }
 
 extension Handler {
-    /// What it makes of `request`; `parts` is the way out for a response that it sends in parts.
-    mutating func answer(to request: Request, parts: () -> Parts) -> HandlerMailbox.HandlerOutput {
+    /// The handler's output for `request`; `parts` makes the way out for a response in parts.
+    mutating func output(for request: Request, parts: () -> Parts) -> HandlerOutput {
         do throws(Failure) {
             switch try respond(to: request).body {
             case .bytes(let bytes): return .response(request.id, bytes)

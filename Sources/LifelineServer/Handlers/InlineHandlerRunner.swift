@@ -2,76 +2,72 @@ import Basics
 import Framing
 import Posix
 
-/// Calls a handler that answers at once, in the child's loop.
+/// Calls a handler that answers at once, in the event loop itself. Every connection of the loop waits meanwhile.
 final class InlineHandlerRunner: HandlerRunner {
-    // No one else can reach it, so its accesses need no check.
+    // Only the loop's thread comes here, so its accesses need no check.
     @exclusivity(unchecked) private var handler: any Handler
     private let makeConnection: ConnectionMaker
-    private let desk = HandlerMailbox()
-    private var longest = 0
-    /// What the desk was told last.
-    private var told: (messageRoom: Int?, isOpen: Bool) = (nil, true)
+    private let mailbox: HandlerMailbox
+    private var longestAnswer = 0
+    /// The credit that the mailbox has.
+    @exclusivity(unchecked) private var credit: (messageRoom: Int?, isOpen: Bool) = (nil, true)
 
-    init(_ handler: any Handler, _ makeConnection: @escaping ConnectionMaker) {
+    init(_ handler: any Handler, waking loop: LoopWaker, _ makeConnection: @escaping ConnectionMaker) {
         self.handler = handler
         self.makeConnection = makeConnection
+        mailbox = HandlerMailbox(waking: loop)
     }
 
-    var deadline: Instant? { nil }
-    var isOver: Bool { true }
-    func append(to entries: inout [PollEntry], for connection: inout ServerConnection) {}
-    func signalled(_ signal: Int32, at now: Instant) {}
-    func giveUp() {}
+    var loopWaits: Bool { false }
 
     func opened(_ hello: Hello, tokenName: String?, on connection: inout ServerConnection, at now: Instant) {
-        longest = Int(hello.maxMessage)
-        tell(messageRoom: hello.short ? nil : longest, isOpen: true)
-        handler.opened(makeConnection(hello, tokenName, desk))
-        finish(on: &connection, at: now)
+        longestAnswer = Int(hello.maxMessage)
+        updateCredit(messageRoom: hello.short ? nil : longestAnswer, isOpen: true)
+        handler.opened(makeConnection(hello, tokenName, mailbox))
+        handlerReturned(on: &connection, at: now)
     }
 
-    func take(_ request: Request, on connection: inout ServerConnection, at now: Instant) {
-        let answer = handler.answer(to: request) { Parts(collecting: longest) }
-        // What the handler said unasked goes ahead of the answer.
-        fetch(for: &connection, at: now)
-        answer.bring(to: &connection, at: now)
-        finish(on: &connection, at: now)
+    func respond(to request: Request, on connection: inout ServerConnection, at now: Instant) {
+        let output = handler.output(for: request) { Parts(collecting: longestAnswer) }
+        // What the handler sent unasked goes ahead of the answer.
+        drain(to: &connection, at: now)
+        connection.apply(output, at: now)
+        handlerReturned(on: &connection, at: now)
     }
 
-    func take(message: ArraySlice<UInt8>, on connection: inout ServerConnection, at now: Instant) {
+    func received(_ message: ArraySlice<UInt8>, on connection: inout ServerConnection, at now: Instant) {
         handler.received(message)
-        finish(on: &connection, at: now)
+        handlerReturned(on: &connection, at: now)
     }
 
-    // It has answered every request before the next frame is read.
-    func cancel(_ id: UInt32, on connection: inout ServerConnection, at now: Instant) {}
-
-    func closed(_ ending: CloseReason) {
-        tell(messageRoom: nil, isOpen: false)
-        handler.closed(ending)
+    func closed(_ reason: CloseReason) {
+        updateCredit(messageRoom: nil, isOpen: false)
+        handler.closed(reason)
     }
 
-    func work(_ entries: ArraySlice<PollEntry>, on connection: inout ServerConnection, at now: Instant) {
-        fetch(for: &connection, at: now)
+    func deliver(to connection: inout ServerConnection, at now: Instant) {
+        drain(to: &connection, at: now)
         let (room, isOpen) = (connection.messageRoom, !connection.isClosing)
-        if room != told.messageRoom || isOpen != told.isOpen { tell(messageRoom: room, isOpen: isOpen) }
+        if room != credit.messageRoom || isOpen != credit.isOpen { updateCredit(messageRoom: room, isOpen: isOpen) }
     }
 
-    /// The handler has come back from what it was given.
-    private func finish(on connection: inout ServerConnection, at now: Instant) {
+    private func handlerReturned(on connection: inout ServerConnection, at now: Instant) {
         connection.handlerReturned()
-        work([], on: &connection, at: now)
+        deliver(to: &connection, at: now)
     }
 
-    /// Brings what the handler has said unasked. That has taken of the room which the desk was told.
-    private func fetch(for connection: inout ServerConnection, at now: Instant) {
-        guard desk.isCalled else { return }
-        desk.deliver(to: &connection, at: now)
-        tell(messageRoom: connection.messageRoom, isOpen: !connection.isClosing)
+    /// Applies what the handler has sent unasked. That has used up credit of the mailbox.
+    @inline(__always) private func drain(to connection: inout ServerConnection, at now: Instant) {
+        if !mailbox.isEmpty { applyOutputs(to: &connection, at: now) }
     }
 
-    private func tell(messageRoom: Int?, isOpen: Bool) {
-        told = (messageRoom, isOpen)
-        desk.tell(messageRoom: messageRoom, partRoom: 0, isOpen: isOpen)
+    private func applyOutputs(to connection: inout ServerConnection, at now: Instant) {
+        for output in mailbox.drain() { connection.apply(output, at: now) }
+        updateCredit(messageRoom: connection.messageRoom, isOpen: !connection.isClosing)
+    }
+
+    private func updateCredit(messageRoom: Int?, isOpen: Bool) {
+        credit = (messageRoom, isOpen)
+        mailbox.updateCredit(messageRoom: messageRoom, partRoom: 0, isOpen: isOpen)
     }
 }

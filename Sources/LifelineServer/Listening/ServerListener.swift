@@ -1,10 +1,10 @@
 import Posix
 
-/// The socket that the server accepts on, and whose it is.
+/// The socket that the server accepts on.
 struct ServerListener: ~Copyable {
     let socket: Descriptor
     let address: SocketAddress
-    /// A supervisor has it too: whoever waits on it is the next server's to serve, and its file is not ours.
+    /// A supervisor has it too: clients queued on it wait for the next server, and its file stays.
     let isHandedOver: Bool
 
     /// The first descriptor that is handed over (SD_LISTEN_FDS_START in sd_listen_fds(3)).
@@ -64,12 +64,12 @@ struct ServerListener: ~Copyable {
         }
     }
 
-    /// Takes the file of a Unix socket away that is nobody else's.
+    /// Removes the file of a Unix socket, unless a supervisor has made it.
     func removeFile() {
         if let path = address.unixPath, !isHandedOver { Posix.removeFile(at: path) }
     }
 
-    /// A Unix socket's file outlives a server that was killed; one that nobody listens on any more is replaced.
+    /// The file of a Unix socket outlives a server that was killed. One without a listener is replaced.
     private static func listen(
         at address: SocketAddress, backlog: Int32, forOwnerAlone: Bool
     ) throws(SystemError) -> Descriptor {

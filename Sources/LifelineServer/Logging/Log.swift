@@ -5,22 +5,22 @@ import Synchronization
 /// The log of all processes of a server: a line an event, each one write(2) of at most 4096 bytes, so that lines of
 /// many processes never mix.
 ///
-/// A log that cannot be written to loses lines, never a connection: they are counted, and a line says how many once it
-/// can be written to again. A flood of one reason is summed up.
+/// A log that cannot be written to loses lines, never a connection. The lines are counted, and a line says how many
+/// they were once the log can be written to again. A flood of one reason is summed up.
 final class Log {
-    /// What all processes of the server have in common.
+    /// The part of the log that all processes of the server share.
     private struct Shared: ~Copyable {
-        /// Lines that could not be written, and have not been told of.
+        /// Lines that could not be written, and that no line has reported yet.
         let lost: Atomic<UInt64>
         /// The last line in the file has no end.
         let isTorn: Atomic<Bool>
     }
 
     private var level: LogLevel
-    /// What says another level to all processes, while the server runs.
-    private let orders: ChildCommands?
+    /// The level that the operator sets for all processes while the server runs.
+    private let commands: ChildCommands?
     private var format: LogFormat
-    /// What syslogd knows this program by; nil where the lines go elsewhere.
+    /// The program's name for syslogd; nil where the lines go elsewhere.
     private let syslogName: String?
     private var floodLines: UInt64
     private let output: LogSink
@@ -30,10 +30,10 @@ final class Log {
     /// Opens the log; throws what the system says about the file or the socket.
     init(
         level: LogLevel, format: LogFormat, destination: LogDestination = .standardError, floodLines: Int = 20,
-        orders: ChildCommands? = nil
+        commands: ChildCommands? = nil
     ) throws(SystemError) {
         self.level = level
-        self.orders = orders
+        self.commands = commands
         self.format = format
         if case .syslog = destination {
             syslogName = CommandLine.arguments.first?.split(separator: "/").last.map(String.init) ?? "server"
@@ -48,7 +48,7 @@ final class Log {
 
     /// A log that makes the lines of `log`, and writes none of them.
     convenience init(muting log: Log) {
-        // What the log has lost is still to be told, and its floods are no business of this one.
+        // This one neither reports what the log has lost nor counts in its floods.
         let shared = UnsafeMutablePointer<Shared>.allocate(capacity: 1)
         shared.initialize(to: Shared(lost: Atomic(0), isTorn: Atomic(false)))
         let places = UnsafeMutableRawPointer.allocate(
@@ -61,16 +61,16 @@ final class Log {
             LogRateLimiter(in: places.assumingMemoryBound(to: LogRateLimiter.Bucket.self)))
     }
 
-    /// The same log in an object that lies where memory is taken from now on. Each process that is forked counts that it
-    /// has it, and so writes to its page.
+    /// The same log in an object that lies where memory is taken from now on. Each forked process changes the object's
+    /// reference count, and so writes to its page.
     ///
     /// Without it a short connection takes 3 % more processor time, and one page fault more (tools/dev/cost).
     convenience init(movingFrom log: Log) { self.init(like: log, to: log.output, shared: log.shared, log.flood) }
 
-    /// It makes the lines that `log` makes.
+    /// A log with the lines of `log`.
     private init(like log: Log, to output: LogSink, shared: UnsafeMutablePointer<Shared>, _ flood: LogRateLimiter) {
         level = log.level
-        orders = log.orders
+        commands = log.commands
         format = log.format
         syslogName = log.syslogName
         floodLines = log.floodLines
@@ -81,10 +81,10 @@ final class Log {
 
     private static func flood(_ lines: Int) -> UInt64 { lines == 0 ? .max : UInt64(lines) }
 
-    /// From now on this much is logged, in this form, by this process and those that are forked from it later.
+    /// Takes over level, form and flood limit, for this process and those that are forked from it later.
     func set(_ options: ServerOptions) {
         level = options.logLevel
-        orders?.logLevel = options.logLevel
+        commands?.logLevel = options.logLevel
         format = options.logFormat
         floodLines = Log.flood(options.logFlood)
     }
@@ -97,7 +97,7 @@ final class Log {
         }
     }
 
-    /// Opens the file anew, which may have been renamed since. Where that fails the old one is written to.
+    /// Opens the file again, which may have been renamed. Where that fails, the old one stays in use.
     func reopen() {
         do {
             try output.reopen()
@@ -127,7 +127,7 @@ final class Log {
     ) {
         let level = level ?? event.level
         assert(event.levels.contains(level), "\(event.rawValue) has no line of the level \(level)")
-        guard level <= (orders?.logLevel ?? self.level) else { return }
+        guard level <= (commands?.logLevel ?? self.level) else { return }
         if level <= .warning {
             let kind = FloodKey(level: level, event: event, reason: reason())
             let verdict = flood.happened(kind, most: floodLines == .max ? .max : most ?? floodLines, at: .now)
@@ -137,16 +137,7 @@ final class Log {
         put(level, event, fields)
     }
 
-    /// The same for the name of an event.
-    func write(
-        _ level: LogLevel, _ event: String, reason: @autoclosure () -> String = "", most: UInt64? = nil,
-        _ fields: (inout LogLine) -> Void = { _ in }
-    ) {
-        guard let event = LogEvent(rawValue: event) else { preconditionFailure("\(event) is no event of the log") }
-        write(event, at: level, reason: reason(), most: most, fields)
-    }
-
-    /// Tells the sums of floods that are over (with `all` of those that go on too), and of lines that were lost.
+    /// Reports the floods that are over (with `all` those that go on too), and the lines that were lost.
     func sweep(at now: Instant, all: Bool = false) {
         for sum in flood.sums(at: now, all: all) { tell(sum) }
         tellLost()
@@ -161,7 +152,7 @@ final class Log {
         }
     }
 
-    /// Of itself it says nothing when it is lost.
+    /// Reports the lines that were lost. Where this line is lost too, the next one reports all.
     private func tellLost() {
         guard shared.pointee.lost.load(ordering: .relaxed) > 0 else { return }
         let lost = shared.pointee.lost.exchange(0, ordering: .relaxed)
@@ -177,7 +168,7 @@ final class Log {
         make(level, event, or: 1, fields)
     }
 
-    /// Makes one line and writes it, or else counts so many as lost.
+    /// Makes one line and writes it, or else counts `lost` lines.
     private func make(_ level: LogLevel, _ event: LogEvent, or lost: UInt64, _ fields: (inout LogLine) -> Void) {
         let syslog = syslogName.map { SyslogHeader(level: level, program: $0, process: processID, time: .local) }
         LogLine.make(LogLine.Head(level: level, event: event, time: .now, syslog: syslog), format, fields) {

@@ -2,23 +2,22 @@ import Basics
 import Framing
 import Posix
 
-/// A line of the log while it is made: what stands before its fields, then the fields one by one, each put together where
-/// it will stay.
+/// A line of the log while it is made: its head, then the fields one by one, each written where it stays.
 struct LogLine: ~Copyable {
-    /// What stands before a line.
+    /// What stands before the fields.
     struct Head {
         let level: LogLevel
         let event: LogEvent
         let time: WallTime
-        /// Where syslogd gets it, which knows the time and ends lines itself.
+        /// Set where the line goes to syslogd, which adds the time and ends lines itself.
         let syslog: SyslogHeader?
     }
 
-    /// PIPE_BUF, of which a pipe takes all or nothing.
+    /// PIPE_BUF: a pipe takes up to this many bytes whole, or none.
     static let most = 4096
     /// A value is cut off here.
     private static let longestValue = 2500
-    /// What a number, or what stands round a text, may take at most.
+    /// The most that a number, or the signs round a text, may take.
     private static let reserve = 32
 
     private let event: LogEvent
@@ -71,32 +70,20 @@ struct LogLine: ~Copyable {
 
     // MARK: Fields
 
-    // These are the fields by their names, for lines whose fields are no `LogField` yet.
-
-    mutating func number(_ key: String, _ number: some BinaryInteger) { self.number(LogLine.field(key), number) }
-    mutating func seconds(_ key: String, _ duration: Duration) { seconds(LogLine.field(key), duration) }
-    mutating func text(_ key: String, _ value: String) { text(LogLine.field(key), value) }
-    mutating func address(_ key: String, _ address: SocketAddress) { self.address(LogLine.field(key), address) }
-
-    private static func field(_ key: String) -> LogField {
-        guard let field = LogField(rawValue: key) else { preconditionFailure("\(key) is no field of the log") }
-        return field
-    }
-
-    mutating func number(_ key: LogField, _ number: some BinaryInteger) {
-        guard begin(key) else { return }
+    mutating func number(_ field: LogField, _ number: some BinaryInteger) {
+        guard begin(field) else { return }
         text.put(decimal: UInt64(number))
     }
 
-    mutating func seconds(_ key: LogField, _ duration: Duration) {
-        guard begin(key) else { return }
+    mutating func seconds(_ field: LogField, _ duration: Duration) {
+        guard begin(field) else { return }
         text.put(duration)
         if format == .text { text.put(UInt8(ascii: "s")) }
     }
 
     /// Not to be trusted: it is escaped.
-    mutating func text(_ key: LogField, _ value: String) {
-        guard begin(key) else { return }
+    mutating func text(_ field: LogField, _ value: String) {
+        guard begin(field) else { return }
         let isWord = LogLine.isWord(value)
         let isQuoted = format == .json || !isWord
         let most = min(LogLine.longestValue, text.room - LogLine.reserve)
@@ -109,9 +96,9 @@ struct LogLine: ~Copyable {
         if isQuoted { text.put(UInt8(ascii: "\"")) }
     }
 
-    mutating func address(_ key: LogField, _ address: SocketAddress) {
-        guard !address.isUnix else { return text(key, address.description) }
-        guard begin(key) else { return }
+    mutating func address(_ field: LogField, _ address: SocketAddress) {
+        guard !address.isUnix else { return text(field, address.description) }
+        guard begin(field) else { return }
         if format == .json { text.put(UInt8(ascii: "\"")) }
         address.put(into: &text)
         if format == .json { text.put(UInt8(ascii: "\"")) }
@@ -119,7 +106,7 @@ struct LogLine: ~Copyable {
 
     /// Whether the value is to follow. One field that has no room is left out: what is there stays a whole line.
     private mutating func begin(_ field: LogField) -> Bool {
-        assert(event.entry.fields.contains(field), "\(event.rawValue) has no field \(field.rawValue)")
+        assert(event.specification.fields.contains(field), "\(event.rawValue) has no field \(field.rawValue)")
         let key = field.rawValue
         guard text.room > key.utf8.count + 3 * LogLine.reserve else { return false }
         if format == .json {

@@ -2,7 +2,7 @@ import Basics
 import Framing
 import Posix
 
-/// What stands before a message for syslogd: priority, local time, name and process, as syslog(3) writes them.
+/// The head of a message for syslogd: priority, local time, name and process, as syslog(3) writes them.
 struct SyslogHeader {
     private static let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
     /// LOG_DAEMON, shifted.

@@ -1,33 +1,33 @@
 import Basics
 import Posix
 
-/// The children that have a connection, as the parent knows them, by slot and by process.
+/// The children that have a connection, by slot and by process.
 ///
-/// The table lies in memory that is the parent's alone. A fork copies nothing of it, however many children there are,
-/// and what the parent writes there costs neither of them a page.
+/// The table lies in memory that is the parent's alone (MADV_DONTFORK in madvise(2)). A fork copies nothing of it,
+/// however many children there are, and what the parent writes there costs neither process a page.
 struct ChildTable {
     struct Record: BitwiseCopyable {
-        /// 0 where nobody has taken the slot.
+        /// 0 where the slot is free.
         fileprivate(set) var pid: ProcessID
         let slot: Int
         let connection: UInt64
         let peer: SocketAddress
         let acceptedAt: Instant
-        /// Whether it has said that it is done with the connection.
-        fileprivate(set) var isDone = false
+        /// Whether it has said that the connection is complete.
+        fileprivate(set) var isCompleted = false
     }
 
     private let bySlot: UnsafeMutablePointer<Record>
-    /// The first slot of each chain, from 1, or 0: a process is in the chain of its last bits.
+    /// The first slot of each chain, counted from 1, or 0. The last bits of a process's number choose its chain.
     private let chains: UnsafeMutablePointer<Int32>
-    /// The slot that follows each in its chain, from 1, or 0.
+    /// The slot that follows each in its chain, counted from 1, or 0.
     private let following: UnsafeMutablePointer<Int32>
     private let mask: Int
     /// No slot at or above this one was ever taken.
     private(set) var end = 0
     private(set) var count = 0
 
-    /// For so many slots.
+    /// Maps memory for `slots` children (mmap(2)).
     init(_ slots: Int) throws(SystemError) {
         var chains = 1
         while chains < slots { chains *= 2 }
@@ -57,14 +57,14 @@ struct ChildTable {
         return nil
     }
 
-    /// The child with a slot says that it is done with its connection: which it is, where it says so for the first time.
-    mutating func markDone(_ slot: Int) -> ProcessID? {
-        guard bySlot[slot].pid != 0, !bySlot[slot].isDone else { return nil }
-        bySlot[slot].isDone = true
+    /// The child in a slot says that its connection is complete. Returns its process; nil where it has said so before.
+    mutating func markCompleted(_ slot: Int) -> ProcessID? {
+        guard bySlot[slot].pid != 0, !bySlot[slot].isCompleted else { return nil }
+        bySlot[slot].isCompleted = true
         return bySlot[slot].pid
     }
 
-    /// Neither the record's slot nor its process may be in the table.
+    /// Neither the record's slot nor its process may be in the table yet.
     mutating func insert(_ record: Record) {
         let chain = chain(of: record.pid)
         bySlot[record.slot] = record

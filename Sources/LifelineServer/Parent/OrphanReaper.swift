@@ -1,20 +1,20 @@
 import Basics
 import Posix
 
-/// What the program of a child that was killed has left behind. The parent has inherited it, and kills it: no program
-/// outlives its connection.
+/// Kills what the program of a dead child has left behind, and the parent has inherited (PR_SET_CHILD_SUBREAPER in
+/// prctl(2)): no program outlives its connection.
 ///
 /// Only descendants of this process are ever inherited. Where it had children before it served, or is the init of a
-/// container, some of them may be strangers; there only those are killed whose environment says that they are ours.
+/// container, some of them may be strangers. There only those are killed whose environment says that they are ours.
 final class OrphanReaper {
-    /// A process that was killed and is not gone by then hangs in the kernel, and nobody can help it.
+    /// A process that was killed and is not gone by then hangs in the kernel; it is not waited for any longer.
     private static let patience = Duration.seconds(5)
 
     private let mayBeStrangers: Bool
     private let mark = ProgramEnvironment.mark(of: processID)
     private var mayExist = false
     private var killed: Set<ProcessID> = []
-    /// How long those that were killed are waited for; nil where there are none.
+    /// Until when those that were killed are waited for; nil where there are none.
     private(set) var deadline: Instant?
 
     init() {
@@ -22,13 +22,14 @@ final class OrphanReaper {
         adoptOrphans()
     }
 
-    /// A child has ended, or an orphan. Who was below it is here by now.
+    /// A child has ended, or an orphan. What it has left behind is inherited by now.
     func reaped(_ ended: Ended) {
         mayExist = true
         killed.remove(ended.pid)
         if killed.isEmpty { deadline = nil }
     }
 
+    /// Kills what was inherited since a child ended last.
     func kill(allBut isChild: (ProcessID) -> Bool, at now: Instant) {
         if let deadline, deadline <= now {
             killed = []

@@ -3,57 +3,60 @@ import Framing
 import Liveness
 import Posix
 
-/// Connections that the parent refuses itself: each is sent the preface and CLOSE, and is then read for a bounded
-/// time, because closing with unread bytes would reset the connection and destroy the reason (Protocol.md, 7.6).
+/// Connections that the parent refuses itself. Each is sent the preface and CLOSE, and is then read for a bounded time:
+/// to close it with unread bytes would reset it and destroy the reason (Protocol.md, 7.6).
 final class RefusedConnections {
-    private final class Leaving {
-        let connection: Descriptor
+    private final class RefusedConnection {
+        let socket: ParentOwned<Descriptor>
         let until: Instant
+        var token: PollSet.Token?
 
-        init(_ connection: consuming Descriptor, until: Instant) {
-            self.connection = connection
+        init(_ socket: consuming ParentOwned<Descriptor>, until: Instant) {
+            self.socket = socket
             self.until = until
         }
     }
 
-    /// Of more than these the oldest are closed early: a flood costs the parent no more descriptors than this.
+    /// Beyond this many the oldest are closed early: a flood costs the parent no more descriptors.
     static let most = 128
 
-    @exclusivity(unchecked) private var leaving: [Leaving] = []
-    /// Made when somebody is refused: until then the parent's memory is on fewer pages without it.
+    private let descriptors: ParentDescriptors
+    @exclusivity(unchecked) private var connections: [RefusedConnection] = []
+    /// Made when the first client is refused: until then the parent's memory is on fewer pages without it.
     private lazy var buffer = [UInt8](repeating: 0, count: 4096)
 
-    var deadline: Instant? { leaving.first?.until }
-    func append(to entries: inout [PollEntry]) {
-        for leaving in leaving { entries.append(PollEntry(leaving.connection.number)) }
+    init(_ descriptors: ParentDescriptors) { self.descriptors = descriptors }
+
+    /// When the oldest is closed; nil where there is none.
+    var deadline: Instant? { connections.first?.until }
+
+    /// Sends `close` to a client, without waiting: what does not fit the empty send buffer is not sent.
+    func add(_ socket: consuming Descriptor, _ close: Close, at now: Instant) {
+        _ = try? socket.send(close.refusal[...])
+        socket.shutdownWriting()
+        if connections.count == RefusedConnections.most { connections.removeFirst() }
+        connections.append(
+            RefusedConnection(ParentOwned(socket, in: descriptors), until: now + LingeringClose.linger))
     }
 
-    /// Refuses `connection`, without ever waiting: what does not fit the empty send buffer is not sent.
-    func refuse(_ connection: consuming Descriptor, _ close: Close, at now: Instant) {
-        _ = try? connection.send(close.refusal[...])
-        connection.shutdownWriting()
-        if leaving.count == RefusedConnections.most { leaving.removeFirst() }
-        leaving.append(Leaving(connection, until: now + LingeringClose.linger))
+    func add(to set: inout PollSet) {
+        for connection in connections { connection.token = set.add(connection.socket.resource.number) }
     }
 
     /// Reads and discards what came, and closes what has ended or has had its time.
-    func woke(_ entries: ArraySlice<PollEntry>, at now: Instant) {
-        guard !leaving.isEmpty else { return }
-        let readable = zip(leaving, entries).filter { $0.1.isReadable }.map { $0.0 }
-        let ended = readable.filter { leaving in
-            if case .end? = try? leaving.connection.receive(into: &buffer) { return true }
+    func resumed(_ set: borrowing PollSet, at now: Instant) {
+        guard !connections.isEmpty else { return }
+        let ended = connections.filter { connection in
+            guard set.isReadable(connection.token) else { return false }
+            if case .end? = try? connection.socket.resource.receive(into: &buffer) { return true }
             return false
         }
-        leaving.removeAll { leaving in leaving.until <= now || ended.contains { $0 === leaving } }
+        connections.removeAll { connection in connection.until <= now || ended.contains { $0 === connection } }
     }
 
     /// Discards what has come, so that closing does not reset, and closes all without waiting for more.
-    func leaveAll() {
-        for leaving in leaving { _ = try? leaving.connection.receive(into: &buffer) }
-        leaving = []
-    }
-
-    func append(to numbers: inout [Int32]) {
-        for leaving in leaving { numbers.append(leaving.connection.number) }
+    func closeAll() {
+        for connection in connections { _ = try? connection.socket.resource.receive(into: &buffer) }
+        connections = []
     }
 }

@@ -2,7 +2,7 @@ import Basics
 import Framing
 import Posix
 
-/// A few connections that the parent serves itself, with nobody behind them, before it forks its first child.
+/// A few connections without a client that the parent serves itself, before it forks its first child.
 ///
 /// Swift's runtime makes the metadata of generic types, and all that is `static let` or lazy, when it is used for the
 /// first time. In a child that would be some hundred microseconds and a private copy of each page that it writes, for
@@ -10,7 +10,7 @@ import Posix
 ///
 /// Without it a short connection takes 40 % more processor time, and 36 page faults for 16 (tools/dev/cost).
 struct WarmUp {
-    /// What a client says.
+    /// What the client of one of them says.
     private enum Part: CaseIterable {
         /// A request, and it is over.
         case short
@@ -20,26 +20,26 @@ struct WarmUp {
         case wrong
     }
 
-    private let service: ConnectionProcess.Service
+    private let settings: ConnectionSettings
     private let log: Log
-    private let orders: ChildCommands.Own
+    private let commands: ChildCommands.Inbox
 
-    init(_ options: ServerOptions, log: Log, orders: ChildCommands.Own) {
+    init(_ options: ServerOptions, log: Log, commands: ChildCommands.Inbox) {
         var options = options
-        // Nobody is waited for.
+        // There is no client to wait for.
         options.timeout = .milliseconds(100)
         options.grace = .zero
-        service = options.service
+        settings = options.connectionSettings
         self.log = Log(muting: log)
-        self.orders = orders
+        self.commands = commands
     }
 
-    /// Needs a slot for a moment. What the system refuses here it will refuse, and say, where it matters.
-    func run(in slots: inout Scoreboard) {
-        let slot = slots.take()
-        for part in Part.allCases { try? serve(part, slots[slot]) }
+    /// Takes a slot for a moment. What the system refuses here it will refuse again, and be logged, where it matters.
+    func run(in scoreboard: inout Scoreboard) {
+        let slot = scoreboard.take()
+        for part in Part.allCases { try? serve(part, scoreboard[slot]) }
         CrashNotice.forget()
-        slots.giveBack(slot)
+        scoreboard.giveBack(slot)
         waitForSilence()
     }
 
@@ -48,15 +48,15 @@ struct WarmUp {
         let pair = try SocketPair()
         _ = try pair.other.send(conversation(part)[...])
         pair.other.shutdownWriting()
-        let worker = InlineHandlerRunner(WarmUpHandler()) { hello, tokenName, desk in
-            Connection(id: 0, address: peer, options: hello.options, tokenName: tokenName, desk: desk)
+        let runner = InlineHandlerRunner(WarmUpHandler(), waking: LoopWaker()) { hello, tokenName, mailbox in
+            Connection(id: 0, address: peer, options: hello.options, tokenName: tokenName, mailbox: mailbox)
         }
-        var child = ConnectionProcess(
-            pair.one, peer: peer, id: 0, acceptedAt: .now, service: service, handshakeTimeout: .seconds(1), tokens: nil,
-            log: log, slot: slot, orders: orders, title: nil, worker: worker,
-            signals: OwnedResource(try SignalDescriptor([])),
-            buffer: ConnectionProcess.firstBuffer)
-        _ = child.run()
+        let assignment = ConnectionAssignment(
+            connection: 0, peer: peer, acceptedAt: .now, handshakeTimeout: .seconds(1))
+        var process = ConnectionProcess(
+            pair.one, assignment, settings, tokens: nil, log: log, slot: slot, commands: commands, title: nil,
+            runner: runner, signals: OwnedResource(try SignalDescriptor([])), buffer: ConnectionProcess.firstBuffer)
+        _ = process.run()
     }
 
     /// All that a client says, in one piece.
@@ -77,11 +77,11 @@ struct WarmUp {
         return Array(client.unsent)
     }
 
-    /// The client is asked by the server and answers, is asked again, and so on; no time passes meanwhile.
+    /// A silent client: the server asks, the client answers, the server asks again. No time passes meanwhile.
     private func waitForSilence() {
         var now = Instant.now
         var connection = ServerConnection(
-            id: 0, terms: service.terms, handshakeTimeout: .seconds(1), acceptedAt: now)
+            id: 0, terms: settings.terms, handshakeTimeout: .seconds(1), acceptedAt: now)
         var client = Outbox()
         client.greet(Hello())
         client.setMaxFrame(Limits.defaultMaxFrame)

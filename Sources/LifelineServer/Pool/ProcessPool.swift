@@ -1,117 +1,151 @@
 import Basics
 import Posix
 
-/// The children that were forked ahead, as the parent knows them: those that wait, and those that serve a connection and
-/// may come back to wait.
+/// The processes that were forked ahead, as the parent knows them: those that wait, and those that serve a connection
+/// and may wait again.
 ///
-/// A child that is let go loses its channel: it leaves by itself, at once or when its connection is over.
+/// A process that is retired loses its channel: it leaves by itself, at once or when its connection is over.
 final class ProcessPool {
     final class Member {
         let pid: ProcessID
         let slot: Int
-        fileprivate var channel: Descriptor?
+        fileprivate var channel: ParentOwned<Descriptor>?
         /// When it got its connection; nil while it waits.
-        fileprivate(set) var busySince: Instant?
+        fileprivate var busySince: Instant?
 
-        fileprivate init(_ pid: ProcessID, slot: Int, _ channel: consuming Descriptor) {
+        fileprivate init(_ pid: ProcessID, slot: Int, _ channel: consuming ParentOwned<Descriptor>) {
             self.pid = pid
             self.slot = slot
             self.channel = consume channel
         }
 
-        fileprivate func give(_ connection: borrowing Descriptor, _ words: PooledProcess.Words) -> Bool {
+        fileprivate func send(_ connection: borrowing Descriptor, _ assignment: ConnectionAssignment) -> Bool {
             switch channel {
-            case .some(let channel): withUnsafeBytes(of: words) { channel.give(connection, $0) }
+            case .some(let channel): withUnsafeBytes(of: assignment) { channel.resource.give(connection, $0) }
             case nil: false
             }
         }
     }
 
-    /// What is known of one that was reaped.
+    /// What is known of a member that was reaped.
     struct Reaped {
         let slot: Int
         /// It should have waited.
         let hasWaited: Bool
     }
 
-    /// What a connection that lasts for longer saves by a child that comes back is nothing, and its channel is a
-    /// descriptor of the parent's.
+    /// What a longer connection saves by a process that serves another is nothing, and its channel is a descriptor of
+    /// the parent's.
     private static let longestStay = Duration.seconds(1)
+    /// Up to this many are forked in a turn of the loop: clients that come meanwhile wait for no more.
+    private static let forkedAtOnce = 4
 
+    private let descriptors: ParentDescriptors
+    private let reusesProcesses: Bool
+    private var sizing: PoolSizing
     private var members: [ProcessID: Member] = [:]
     /// The one that waited last is the next: its memory is in the caches.
     private var waiting: [Member] = []
     /// Those with a channel that serve a connection.
     private var busy: [ProcessID: Member] = [:]
-    private let comeBack: Bool
-    private var pool: PoolSizing
-    /// How many connections were given to them.
-    private(set) var given: UInt64 = 0
+    /// How many connections were assigned to them.
+    private(set) var assignedCount: UInt64 = 0
 
-    /// `reuse` is how many connections each of them serves.
-    init(_ size: PoolSize, reuse: Int, at now: Instant) {
-        comeBack = reuse > 1
-        pool = PoolSizing(size, at: now)
+    /// - Parameters:
+    ///   - size: How many shall wait.
+    ///   - connections: How many connections each of them serves.
+    ///   - descriptors: Where the parent's descriptors are listed.
+    ///   - now: When it begins.
+    init(_ size: PoolSize, connectionsEach connections: Int, in descriptors: ParentDescriptors, at now: Instant) {
+        self.descriptors = descriptors
+        reusesProcesses = connections > 1
+        sizing = PoolSizing(size, at: now)
     }
 
     var isEmpty: Bool { members.isEmpty }
     var waitingCount: Int { waiting.count }
-    /// How many wait or may come back.
-    var count: Int { waiting.count + busy.count }
     var processes: Dictionary<ProcessID, Member>.Keys { members.keys }
     func contains(_ pid: ProcessID) -> Bool { members[pid] != nil }
 
-    func add(_ pid: ProcessID, slot: Int, _ channel: consuming Descriptor) {
+    // MARK: How many
+
+    /// How many should wait.
+    var wanted: Int { sizing.wanted }
+    /// When busy ones are to be retired, or others forked; nil where nothing is to be done.
+    func deadline(sweep: Instant) -> Instant? { earlier(sizing.pausedUntil, busy.isEmpty ? nil : sweep) }
+
+    private func missing(at now: Instant) -> Int {
+        sizing.missing(waiting: waiting.count, all: waiting.count + busy.count, at: now)
+    }
+
+    /// Forks processes that are to wait. Returns whether there should be more: they follow in the next turn.
+    func replenish(_ registry: ChildRegistry, _ launcher: ChildLauncher, log: Log) -> Bool {
+        for _ in 0..<ProcessPool.forkedAtOnce {
+            let now = Instant.now
+            guard missing(at: now) > 0 else { return false }
+            let slot = registry.acquireSlot()
+            do throws(SystemError) {
+                let channel = try DescriptorChannel()
+                // Before the fork: the child closes the parent's end.
+                let own = ParentOwned(channel.giving, in: descriptors)
+                let pid = try launcher.launchPooled(slot: slot, channel.taking)
+                insert(pid, slot: slot, own)
+            } catch {
+                registry.releaseSlot(slot)
+                sizing.failed(at: now)
+                if error.call == "fork" { registry.statistics.forkFailed(error.name) }
+                log.write(failure: .forkFailed, error)
+                return false
+            }
+        }
+        return missing(at: .now) > 0
+    }
+
+    /// A process waits at the other end of `channel`.
+    func insert(_ pid: ProcessID, slot: Int, _ channel: consuming ParentOwned<Descriptor>) {
         let member = Member(pid, slot: slot, channel)
         members[pid] = member
         waiting.append(member)
     }
 
-    // MARK: How many
+    /// A process that waited has died, and others may too.
+    func failed(at now: Instant) { sizing.failed(at: now) }
 
-    /// How many should wait.
-    var wanted: Int { pool.wanted }
-    /// When those are to be let go that are busy, or others forked; nil where nothing is to be done.
-    func deadline(sweep: Instant) -> Instant? { earlier(pool.pausedUntil, busy.isEmpty ? nil : sweep) }
-    /// How many are to be forked.
-    func missing(at now: Instant) -> Int { pool.missing(waiting: waiting.count, all: count, at: now) }
-    func failed(at now: Instant) { pool.failed(at: now) }
-
-    /// Lets those go that are not needed, or are at one connection for long.
+    /// Retires those that are not needed, or are at one connection for long.
     func sweep(at now: Instant) {
-        for (pid, member) in busy where now - (member.busySince ?? now) > ProcessPool.longestStay { letGo(pid) }
-        letGo(waiting: pool.surplus(waiting: waiting.count, at: now))
+        for (pid, member) in busy where now - (member.busySince ?? now) > ProcessPool.longestStay { retire(pid) }
+        retire(waiting: sizing.surplus(waiting: waiting.count, at: now))
     }
 
     // MARK: Connections
 
-    /// One that waits and is to get a connection.
+    /// Removes and returns one that waits, which is to get a connection.
     func next() -> Member? {
         let member = waiting.popLast()
-        pool.took(waiting: waiting.count, ranOut: member == nil)
+        sizing.dequeued(waiting: waiting.count, ranOut: member == nil)
         return member
     }
 
-    /// Gives the connection to a member that has waited; false where it cannot take it, and is let go.
-    func give(
-        _ connection: borrowing Descriptor, _ words: PooledProcess.Words, to member: Member, at now: Instant
+    /// Sends the connection to a member that has waited; false where it cannot take it, and is retired.
+    func assign(
+        _ connection: borrowing Descriptor, _ assignment: ConnectionAssignment, to member: Member, at now: Instant
     ) -> Bool {
-        let isGiven = member.give(connection, words)
-        if isGiven {
-            given += 1
-            pool.served()
+        let isAssigned = member.send(connection, assignment)
+        if isAssigned {
+            assignedCount += 1
+            sizing.served()
         }
-        if isGiven, comeBack {
+        if isAssigned, reusesProcesses {
             member.busySince = now
             busy[member.pid] = member
         } else {
             member.channel = nil
         }
-        return isGiven
+        return isAssigned
     }
 
-    /// A child is done with its connection and waits, where it may; false where it never was one of these.
-    func takeBack(_ pid: ProcessID) -> Bool {
+    /// A process has completed its connection and waits, where it may; false where it never was a member.
+    func markIdle(_ pid: ProcessID) -> Bool {
         guard let member = members[pid] else { return false }
         if busy.removeValue(forKey: pid) != nil {
             member.busySince = nil
@@ -121,31 +155,26 @@ final class ProcessPool {
     }
 
     /// A member that serves a connection shall serve no other.
-    func letGo(_ pid: ProcessID) { busy.removeValue(forKey: pid)?.channel = nil }
+    func retire(_ pid: ProcessID) { busy.removeValue(forKey: pid)?.channel = nil }
 
-    /// So many of those that wait shall leave, those first that have waited longest.
-    func letGo(waiting count: Int) {
+    /// Retires `count` of those that wait, those first that have waited longest.
+    private func retire(waiting count: Int) {
         for member in waiting.prefix(count) { member.channel = nil }
         waiting.removeFirst(min(count, waiting.count))
     }
 
-    /// All shall leave, those that serve a connection when it is over.
-    func letAllGo() {
-        letGo(waiting: waiting.count)
-        for pid in Array(busy.keys) { letGo(pid) }
+    /// Retires all, those that serve a connection when it is over.
+    func retireAll() {
+        retire(waiting: waiting.count)
+        for pid in Array(busy.keys) { retire(pid) }
     }
 
-    /// A process was reaped, and is one of them no more; nil where it never was.
+    /// A process was reaped, and is a member no more; nil where it never was.
     func remove(_ pid: ProcessID) -> Reaped? {
         guard let member = members.removeValue(forKey: pid) else { return nil }
         busy[pid] = nil
         let index = waiting.firstIndex { $0.pid == pid }
         if let index { waiting.remove(at: index) }
         return Reaped(slot: member.slot, hasWaited: index != nil)
-    }
-
-    /// The parent's ends of all channels.
-    func append(to numbers: inout [Int32]) {
-        for member in members.values { numbers.append(member.channel?.number ?? -1) }
     }
 }

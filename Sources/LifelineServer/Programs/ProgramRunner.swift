@@ -2,86 +2,95 @@ import Basics
 import Framing
 import Posix
 
-/// Carries out what `ProgramSession` decides: the program is a child of the connection's child, and talks with it
-/// through three pipes that never block us.
+/// Has a program answer a connection's requests, as `ProgramSession` decides. The program is a child of the connection's
+/// process, which talks with it through three pipes and never blocks on them.
 ///
-/// When a program has ended, its process group is killed, and whoever left the group: they have become children of this
-/// process, which has no others.
+/// When a program has ended, the runner kills its process group, and the processes that left the group. Those have become
+/// children of this process. So the runner takes every child of its process for its own, and a process has one such runner.
 final class ProgramRunner: HandlerRunner {
-    /// After so many reads of a stream in a row the others get their turn.
+    /// How many reads of one stream follow each other before the others get their turn.
     private static let readsAtOnce = 4
-    /// What is killed at the very end is waited for so long.
+    /// How long `cancelAll` waits for what it has killed.
     private static let lastPatience = Duration.seconds(1)
 
     private let program: Program
-    private let setting: ProgramEnvironment
+    private let environment: ProgramEnvironment
     private let timeout: Duration?
     private let log: Log
-    /// What the client calls itself, and what its token is called.
+    /// The client's name for itself, and the name of its token.
     private var names: (own: String?, token: String?)
-    private var dialogue: ProgramSession?
+    private var session: ProgramSession?
     private var running: RunningProgram?
-    /// Whether what waited for the client has room now, so that there is nothing to wait for.
-    private var mayGoOn = false
+    /// Whether the step that waited for the client has room now, so that the loop has nothing to wait for.
+    private var canGoOn = false
+    /// The program's streams in the loop's last wait.
+    private var interests: RunningProgram.Interests?
+    private var outputIsReady = false
+    private var stderrIsReady = false
     private var buffer = [UInt8](repeating: 0, count: 65536)
 
-    init(_ program: Program, _ setting: ProgramEnvironment, timeout: Duration?, log: Log) {
+    init(_ program: Program, _ environment: ProgramEnvironment, timeout: Duration?, log: Log) {
         self.program = program
-        self.setting = setting
+        self.environment = environment
         self.timeout = timeout
         self.log = log
         adoptOrphans()
     }
 
-    var judgesTime: Bool { true }
-    var deadline: Instant? { mayGoOn ? Instant(sinceStart: .zero) : dialogue?.deadline }
-    var isOver: Bool { dialogue?.isOver ?? true }
+    var enforcesTimeout: Bool { true }
+    var deadline: Instant? { canGoOn ? Instant(sinceStart: .zero) : session?.deadline }
+    var isOver: Bool { session?.isOver ?? true }
 
     func opened(_ hello: Hello, tokenName: String?, on connection: inout ServerConnection, at now: Instant) {
         names = (hello.options.name, tokenName)
-        dialogue = ProgramSession(
+        session = ProgramSession(
             program.framing, grace: program.grace, timeout: timeout, mostAccepted: hello.maxMessage)
-        work([], on: &connection, at: now)
+        deliver(to: &connection, at: now)
     }
 
-    func take(_ request: Request, on connection: inout ServerConnection, at now: Instant) {
-        dialogue?.submit(request.id, request.bytes, at: .now)
-        work([], on: &connection, at: now)
+    func respond(to request: Request, on connection: inout ServerConnection, at now: Instant) {
+        session?.submit(request.id, request.bytes, at: .now)
+        deliver(to: &connection, at: now)
     }
 
-    func take(message: ArraySlice<UInt8>, on connection: inout ServerConnection, at now: Instant) {
-        dialogue?.submit(message: message, at: .now)
-        work([], on: &connection, at: now)
+    func received(_ message: ArraySlice<UInt8>, on connection: inout ServerConnection, at now: Instant) {
+        session?.submit(message: message, at: .now)
+        deliver(to: &connection, at: now)
     }
 
     func cancel(_ id: UInt32, on connection: inout ServerConnection, at now: Instant) {
-        dialogue?.cancel(id, at: .now)
-        work([], on: &connection, at: now)
+        session?.cancel(id, at: .now)
+        deliver(to: &connection, at: now)
     }
 
-    func closed(_ ending: CloseReason) {
-        dialogue?.closed(at: .now)
+    func closed(_ reason: CloseReason) {
+        session?.closed(at: .now)
         write(at: .now)
     }
 
-    func append(to entries: inout [PollEntry], for connection: inout ServerConnection) {
-        mayGoOn = dialogue?.steps.first.map { hasRoom(for: $0, on: connection) } ?? false
-        guard let dialogue, let running else { return }
-        entries += running.entries(
-            reading: dialogue.wantsOutput, complaints: !dialogue.stderrHasEnded, writing: !dialogue.unwritten.isEmpty)
+    func willWait(_ credit: HandlerCredit, adding set: inout PollSet) {
+        canGoOn = session?.steps.first.map { hasRoom(for: $0, credit) } ?? false
+        guard let session, let running else { return interests = nil }
+        interests = running.addInterests(
+            to: &set, output: session.wantsOutput, stderr: !session.stderrHasEnded, input: !session.unwritten.isEmpty)
     }
 
-    func work(_ entries: ArraySlice<PollEntry>, on connection: inout ServerConnection, at now: Instant) {
-        dialogue?.resumed(at: now)
+    func hasWaited(_ set: PollSet) {
+        outputIsReady = set.isReadable(interests?.output)
+        stderrIsReady = set.isReadable(interests?.stderr)
+    }
+
+    func deliver(to connection: inout ServerConnection, at now: Instant) {
+        session?.resumed(at: now)
         carryOut(on: &connection, at: now)
-        let entries = Array(entries)
-        if let running, entries.count == 3 {
-            if entries[1].isReadable { readErrors(of: running, at: now) }
-            if entries[0].isReadable { readOutput(of: running, on: &connection, at: now) }
+        if let running {
+            if stderrIsReady { readStderr(of: running, at: now) }
+            if outputIsReady { readOutput(of: running, on: &connection, at: now) }
         }
+        (outputIsReady, stderrIsReady) = (false, false)
         // What is left in the pipes of a program that is gone, and their end, need not be waited for.
-        if let running, dialogue?.isCollected ?? false {
-            readErrors(of: running, at: now)
+        if let running, session?.isCollected ?? false {
+            readStderr(of: running, at: now)
             readOutput(of: running, on: &connection, at: now)
         }
         carryOut(on: &connection, at: now)
@@ -89,60 +98,60 @@ final class ProgramRunner: HandlerRunner {
         carryOut(on: &connection, at: now)
     }
 
-    // MARK: Its streams
+    // MARK: The program's streams
 
     private func readOutput(of running: RunningProgram, on connection: inout ServerConnection, at now: Instant) {
         for _ in 0..<ProgramRunner.readsAtOnce {
-            guard let dialogue, dialogue.wantsOutput else { return }
+            guard let session, session.wantsOutput else { return }
             switch running.readOutput(into: &buffer) {
-            case .bytes(let count): self.dialogue?.received(buffer[..<count], at: now)
-            case .wouldBlock where !dialogue.isCollected: return
-            case .wouldBlock, .end: self.dialogue?.outputEnded(at: now)
+            case .bytes(let count): self.session?.received(buffer[..<count], at: now)
+            case .wouldBlock where !session.isCollected: return
+            case .wouldBlock, .end: self.session?.outputEnded(at: now)
             }
             carryOut(on: &connection, at: now)
         }
     }
 
-    private func readErrors(of running: RunningProgram, at now: Instant) {
+    private func readStderr(of running: RunningProgram, at now: Instant) {
         for _ in 0..<ProgramRunner.readsAtOnce {
-            guard let dialogue, !dialogue.stderrHasEnded else { return }
-            switch running.readErrors(into: &buffer) {
-            case .bytes(let count): self.dialogue?.receivedStderr(buffer[..<count], at: now)
-            case .wouldBlock where !dialogue.isCollected: return
-            case .wouldBlock, .end: self.dialogue?.stderrEnded(at: now)
+            guard let session, !session.stderrHasEnded else { return }
+            switch running.readStderr(into: &buffer) {
+            case .bytes(let count): self.session?.receivedStderr(buffer[..<count], at: now)
+            case .wouldBlock where !session.isCollected: return
+            case .wouldBlock, .end: self.session?.stderrEnded(at: now)
             }
         }
     }
 
     private func write(at now: Instant) {
         guard let running, running.hasInput else { return }
-        while let bytes = dialogue?.unwritten, !bytes.isEmpty {
+        while let bytes = session?.unwritten, !bytes.isEmpty {
             switch running.write(bytes) {
-            case .bytes(let count): dialogue?.wrote(count)
+            case .bytes(let count): session?.wrote(count)
             case .wouldBlock: return
-            case .end: dialogue?.inputBroke(at: now)
+            case .end: session?.inputBroke(at: now)
             }
         }
-        if dialogue?.inputIsOver ?? true { running.endInput() }
+        if session?.inputIsOver ?? true { running.endInput() }
     }
 
     // MARK: Steps
 
     private func carryOut(on connection: inout ServerConnection, at now: Instant) {
-        while let step = dialogue?.steps.first, hasRoom(for: step, on: connection) {
-            _ = dialogue?.removeFirstStep()
+        while let step = session?.steps.first, hasRoom(for: step, connection.credit) {
+            _ = session?.removeFirstStep()
             switch step {
             case .start(let request): start(for: request, at: now)
             case .end(.terminate): running?.send(Signal.terminate)
             case .end(.kill): running?.send(Signal.kill)
-            case .end(.giveUp): log.write(.error, "program cannot be killed") { putWho(in: &$0) }
+            case .end(.giveUp): log.write(.programCannotBeKilled) { putProgram(in: &$0) }
             case .end(.endInput): break
             case .answer(let id, let bytes): connection.answer(id, bytes[...])
             case .part(let id, let bytes, let isLast):
                 connection.answer(id, part: bytes[...], isLast: isLast, at: now)
             case .fail(let id, let failure): connection.fail(id, failure)
             case .message(let bytes):
-                if !connection.send(bytes[...]) { dialogue?.messageWasRefused() }
+                if !connection.send(bytes[...]) { session?.messageWasRefused() }
             case .finished: connection.handlerReturned()
             case .close(let cause): connection.stop(cause)
             case .log(let note): write(note)
@@ -150,54 +159,50 @@ final class ProgramRunner: HandlerRunner {
         }
     }
 
-    /// A slow client makes the program wait, for as long as it takes anything at all.
-    private func hasRoom(for step: ProgramSession.Step, on connection: borrowing ServerConnection) -> Bool {
-        guard !connection.isClosing, !connection.outbox.isEmpty else { return true }
+    /// Whether the connection takes this step now. A slow client makes the program wait.
+    private func hasRoom(for step: ProgramSession.Step, _ credit: HandlerCredit) -> Bool {
+        guard credit.isOpen, credit.hasUnsent else { return true }
         switch step {
-        case .part(let id, let bytes, _): return bytes.isEmpty || connection.room(for: id) > 0
-        case .message(let bytes): return connection.messageRoom.map { bytes.count <= $0 } ?? true
+        case .part(_, let bytes, _): return bytes.isEmpty || credit.partRoom > 0
+        case .message(let bytes): return credit.messageRoom.map { bytes.count <= $0 } ?? true
         default: return true
         }
     }
 
-    // MARK: Its life
+    // MARK: The program's life
 
     private func start(for request: UInt32?, at now: Instant) {
         do {
             running = RunningProgram(
                 try program.file.start(
-                    adding: setting.variables(name: names.own, tokenName: names.token, request: request),
+                    adding: environment.variables(name: names.own, tokenName: names.token, request: request),
                     removing: ProgramEnvironment.replaced))
-            dialogue?.started(at: now)
-            log.write(.debug, "program started") { putWho(in: &$0) }
+            session?.started(at: now)
+            log.write(.programStarted) { putProgram(in: &$0) }
         } catch {
-            log.write(.error, "program failed") {
-                putWho(in: &$0)
-                $0.text("text", "\(program.file.path): \(error.text)")
+            log.write(.programFailed) {
+                putProgram(in: &$0)
+                $0.text(.text, "\(program.file.path): \(error.text)")
             }
-            dialogue?.startFailed(error.text)
+            session?.startFailed(error.text)
         }
     }
 
-    func signalled(_ signal: Int32, at now: Instant) {
-        if signal == Signal.childEnded { reapAll(at: now) }
-    }
-
-    private func reapAll(at now: Instant) {
+    func childEnded(at now: Instant) {
         while true {
             switch Children.now {
             case .none:
-                if running?.isReaped ?? false { dialogue?.collected(at: now) }
+                if running?.isReaped ?? false { session?.collected(at: now) }
                 return
             case .alive:
-                // While a program runs, what it has lost is its own affair; then it is ours.
+                // A program that runs looks after its own children. What it leaves behind is killed here.
                 guard running?.isReaped ?? false else { return }
                 for orphan in childProcesses() { sendSignal(Signal.kill, to: orphan) }
                 return
             case .ended(let pid):
                 if let running, running.pid == pid, !running.isReaped {
                     guard let ended = running.reap() else { return }
-                    dialogue?.exited(
+                    session?.exited(
                         ended.signal.map { .signal(signalName($0)) } ?? .status(ended.status ?? 0), at: now)
                 } else {
                     _ = reap(pid)
@@ -206,53 +211,54 @@ final class ProgramRunner: HandlerRunner {
         }
     }
 
-    /// What still runs is killed now, and waited for as long as a kill takes.
-    func giveUp() {
+    /// Kills what still runs, and waits for its end for up to `lastPatience`.
+    func cancelAll() {
         guard Children.now != .none, let signals = try? SignalDescriptor([Signal.childEnded]) else { return }
         let deadline = Instant.now + ProgramRunner.lastPatience
         running?.send(Signal.kill)
         while Children.now != .none, .now < deadline {
-            reapAll(at: .now)
+            childEnded(at: .now)
             if running == nil { for orphan in childProcesses() { sendSignal(Signal.kill, to: orphan) } }
             guard Children.now == .alive else { continue }
-            var entries = [PollEntry(signals.number)]
-            _ = try? poll(&entries, until: deadline)
+            var set = PollSet()
+            _ = set.add(signals.number)
+            try? set.wait(until: deadline)
             while signals.next() != nil {}
         }
     }
 
     // MARK: The log
 
-    /// Whose connection it is, and which process.
-    private func putWho(in line: inout LogLine) {
-        line.number("connection", setting.connection)
-        if let running { line.number("pid", running.pid) }
+    /// Puts the connection and the program's process into a line.
+    private func putProgram(in line: inout LogLine) {
+        line.number(.connection, environment.connection)
+        if let running { line.number(.pid, running.pid) }
     }
 
     private func write(_ note: ProgramSession.Note) {
         switch note {
         case .line(let text):
-            log.write(.info, "program") { line in
-                putWho(in: &line)
-                if text.skipped > 0 { line.number("skipped", text.skipped) }
-                line.text("text", text.text)
+            log.write(.program) { line in
+                putProgram(in: &line)
+                if text.skipped > 0 { line.number(.skipped, text.skipped) }
+                line.text(.text, text.text)
             }
         case .ended(let exit, let request, let wasAsked, let skipped):
-            log.write(wasAsked || exit == .status(0) ? .debug : .warning, "program ended") { line in
-                putWho(in: &line)
-                if let request { line.number("request", request) }
+            log.write(.programEnded, at: wasAsked || exit == .status(0) ? .debug : .warning) { line in
+                putProgram(in: &line)
+                if let request { line.number(.request, request) }
                 switch exit {
-                case .status(let status): line.number("status", status)
-                case .signal(let signal): line.text("signal", signal)
+                case .status(let status): line.number(.status, status)
+                case .signal(let signal): line.text(.signal, signal)
                 case .hung: break
                 }
-                if skipped > 0 { line.number("skipped", skipped) }
+                if skipped > 0 { line.number(.skipped, skipped) }
             }
             running = nil
         case .discarded(let what):
-            log.write(.warning, "discarded", reason: "\(what)", most: 1) {
-                putWho(in: &$0)
-                $0.text("text", what.rawValue)
+            log.write(.discarded, reason: "\(what)", most: 1) {
+                putProgram(in: &$0)
+                $0.text(.text, what.rawValue)
             }
         }
     }

@@ -1,28 +1,45 @@
 import Posix
 
-/// A program that was started, and our ends of its standard streams.
+/// A program that was started, and this process's ends of its standard streams.
 final class RunningProgram {
     let pid: ProcessID
-    /// Nil once it has ended.
+    /// Nil once the program's input has ended.
     private var input: Descriptor?
     private let output: Descriptor
-    private let errors: Descriptor
-    /// Whether it is reaped: from then on its number may be another's.
+    private let stderr: Descriptor
+    /// Whether the program is reaped. From then on its number may be another process's.
     private(set) var isReaped = false
 
     init(_ started: consuming StartedProgram) {
         pid = started.pid
         input = .some(started.input)
         output = started.output
-        errors = started.errors
+        stderr = started.errors
     }
 
-    func entries(reading: Bool, complaints: Bool, writing: Bool) -> [PollEntry] {
-        // A descriptor that nothing is wanted of must be left out: poll(2) tells of its end all the same.
-        [
-            PollEntry(reading ? output.number : -1), PollEntry(complaints ? errors.number : -1),
-            PollEntry(writing ? input?.number ?? -1 : -1, reading: false, writing: true),
-        ]
+    /// The program's streams among what an event loop waits for.
+    struct Interests {
+        fileprivate(set) var output: PollSet.Token?
+        fileprivate(set) var stderr: PollSet.Token?
+    }
+
+    /// Adds the streams that are wanted to `set`. A stream that is not must stay out: poll(2) tells of its end all the
+    /// same.
+    func addInterests(to set: inout PollSet, output wantsOutput: Bool, stderr wantsStderr: Bool, input wantsInput: Bool)
+        -> Interests
+    {
+        var interests = Interests()
+        if wantsOutput { interests.output = set.add(output.number) }
+        if wantsStderr { interests.stderr = set.add(stderr.number) }
+        if wantsInput, let number = inputNumber { _ = set.add(number, reading: false, writing: true) }
+        return interests
+    }
+
+    private var inputNumber: Int32? {
+        switch input {
+        case .some(let input): input.number
+        case nil: nil
+        }
     }
 
     var hasInput: Bool { input != nil }
@@ -30,16 +47,16 @@ final class RunningProgram {
 
     func write(_ bytes: ArraySlice<UInt8>) -> Transfer { (try? input?.writePipe(bytes)) ?? .end }
 
-    /// An error of a pipe is its end.
+    /// Reads what the program has written; an error of a pipe is its end.
     func readOutput(into buffer: inout [UInt8]) -> Transfer { (try? output.readPipe(into: &buffer)) ?? .end }
-    func readErrors(into buffer: inout [UInt8]) -> Transfer { (try? errors.readPipe(into: &buffer)) ?? .end }
+    func readStderr(into buffer: inout [UInt8]) -> Transfer { (try? stderr.readPipe(into: &buffer)) ?? .end }
 
-    /// To it and its group, as long as the number is its own.
+    /// Sends a signal to the program and its group, as long as the number is its own.
     func send(_ signal: Int32) {
         if !isReaped { sendSignal(signal, toGroupOf: pid) }
     }
 
-    /// It has ended: its group is killed while its number still is its own, then it is reaped.
+    /// Reaps the program, which has ended. Its group is killed first, while the number is still its own.
     func reap() -> Ended? {
         send(Signal.kill)
         isReaped = true

@@ -1,10 +1,11 @@
 import Posix
 
-/// What the parent orders its children, in memory that they can only read: none of them can order another.
+/// Commands from the parent to its children, and the log level, in shared memory that children map read-only: no child
+/// can command another.
 struct ChildCommands: Sendable {
-    /// What a parent wants of a child that it sends a SIGTERM.
-    enum Order: Equatable, Sendable {
-        /// To send its client away, which may come back after so many milliseconds, and to go on until it has gone.
+    /// What the parent wants of a child that it sends a SIGTERM.
+    enum ChildCommand: Equatable, Sendable {
+        /// To send its client away, which may return after `retryAfter` milliseconds, and to go on until it has gone.
         case sendAway(retryAfter: UInt32)
         /// To end its connection.
         case end
@@ -12,15 +13,15 @@ struct ChildCommands: Sendable {
         case kick
     }
 
-    /// One child's.
-    struct Own {
-        fileprivate let board: ReadOnlySharedMemory
+    /// Where one child finds its command.
+    struct Inbox {
+        fileprivate let memory: ReadOnlySharedMemory
         fileprivate let index: Int
 
-        /// What the parent wants. Looked at when SIGTERM has come; nil where the signal is somebody else's.
-        var order: Order? {
-            switch board[index] {
-            case ChildCommands.sendAway: .sendAway(retryAfter: board[index + 1])
+        /// Read when SIGTERM has come; nil where the signal is not the parent's.
+        var command: ChildCommand? {
+            switch memory[index] {
+            case ChildCommands.sendAway: .sendAway(retryAfter: memory[index + 1])
             case ChildCommands.end: .end
             case ChildCommands.kick: .kick
             default: nil
@@ -32,12 +33,12 @@ struct ChildCommands: Sendable {
     private static let end: UInt32 = 2
     private static let kick: UInt32 = 3
 
-    /// The level, then two numbers for each slot: its order, and a time to come back.
-    private let board: ReadOnlySharedMemory
+    /// The level, then two numbers for each slot: its command, and the retry_after that belongs to it.
+    private let memory: ReadOnlySharedMemory
 
-    /// Of a server that may have so many children at a time.
-    init(most: Int, level: LogLevel) throws(SystemError) {
-        board = try ReadOnlySharedMemory(1 + 2 * most)
+    /// Maps memory for `slots` children (mmap(2)).
+    init(slots: Int, level: LogLevel) throws(SystemError) {
+        memory = try ReadOnlySharedMemory(1 + 2 * slots)
         logLevel = level
     }
 
@@ -45,30 +46,30 @@ struct ChildCommands: Sendable {
     var logLevel: LogLevel {
         get {
             let all = LogLevel.allCases
-            return all[min(Int(board[0]), all.count - 1)]
+            return all[min(Int(memory[0]), all.count - 1)]
         }
-        nonmutating set { board[0] = UInt32(LogLevel.allCases.firstIndex(of: newValue)!) }
+        nonmutating set { memory[0] = UInt32(LogLevel.allCases.firstIndex(of: newValue)!) }
     }
 
-    /// The orders of the child in a slot.
-    subscript(slot: Int) -> Own { Own(board: board, index: 1 + 2 * slot) }
+    /// The inbox of the child in a slot.
+    subscript(slot: Int) -> Inbox { Inbox(memory: memory, index: 1 + 2 * slot) }
 
-    /// The slot is a new child's.
+    /// Empties the inbox of a slot that a new connection gets.
     func clear(_ slot: Int) {
         let index = self[slot].index
-        if board[index] != 0 { board[index] = 0 }
+        if memory[index] != 0 { memory[index] = 0 }
     }
 
-    /// What the child in a slot shall do when it gets the next SIGTERM; who is kicked stays it.
-    func give(_ order: Order, to slot: Int) {
+    /// Puts a command in the inbox of a slot, for the next SIGTERM. A kick stays: no command takes its place.
+    func post(_ command: ChildCommand, to slot: Int) {
         let index = self[slot].index
-        guard board[index] != ChildCommands.kick else { return }
-        switch order {
+        guard memory[index] != ChildCommands.kick else { return }
+        switch command {
         case .sendAway(let retryAfter):
-            board[index + 1] = retryAfter
-            board[index] = ChildCommands.sendAway
-        case .end: board[index] = ChildCommands.end
-        case .kick: board[index] = ChildCommands.kick
+            memory[index + 1] = retryAfter
+            memory[index] = ChildCommands.sendAway
+        case .end: memory[index] = ChildCommands.end
+        case .kick: memory[index] = ChildCommands.kick
         }
     }
 }

@@ -1,45 +1,45 @@
 import Posix
 import Synchronization
 
-/// Where children say that they are done with a connection, and are about to wait for the next or to end: a bit for each
-/// slot, in memory that all of them share, so that it costs neither side a system call. The parent looks when it has woken
-/// for something else.
+/// A bit for each slot, which a child sets when its connection is complete. It is about to wait for the next or to end.
 ///
-/// Who is wild in a child could set the bits of others: their next client would wait then. It could kill them, too.
+/// The bits lie in memory that all children share, so that neither side pays a system call. The parent looks when it
+/// has woken for something else. A child that has gone wild could set the bits of others, whose next client would then
+/// wait; it could kill them, too.
 struct CompletionBitmap {
     private static let bits = 64
 
     private let words: UnsafeMutablePointer<Atomic<UInt64>>
-    /// How many marks were made in all: nothing else is looked at while it stays the same.
-    private let made: UnsafeMutablePointer<Atomic<UInt64>>
-    private var seen: UInt64 = 0
+    /// How many marks were made in all: while it stays the same, no word is read.
+    private let marked: UnsafeMutablePointer<Atomic<UInt64>>
+    private var lastMarked: UInt64 = 0
 
-    /// For so many slots.
+    /// Maps a bit for each of `slots` (mmap(2)).
     init(_ slots: Int) throws(SystemError) {
-        made = try sharedMemory(of: CompletionBitmap.words(for: slots) + 1, Atomic<UInt64>.self)
-        words = made + 1
+        marked = try sharedMemory(of: CompletionBitmap.words(for: slots) + 1, Atomic<UInt64>.self)
+        words = marked + 1
     }
 
     private static func words(for slots: Int) -> Int { (slots + bits - 1) / bits }
     private func mask(_ slot: Int) -> UInt64 { 1 << UInt64(slot % CompletionBitmap.bits) }
 
-    /// In a child: all that was written of the connection in the slot is true for ever.
-    func make(_ slot: Int) {
+    /// In a child: marks its slot. The parent that sees the mark sees all that was written before.
+    func mark(_ slot: Int) {
         words[slot / CompletionBitmap.bits].bitwiseOr(mask(slot), ordering: .releasing)
-        made.pointee.add(1, ordering: .releasing)
+        marked.pointee.add(1, ordering: .releasing)
     }
 
-    /// Takes the mark of one slot; whether there was one.
-    func take(_ slot: Int) -> Bool {
+    /// Removes the mark of one slot; whether there was one.
+    func remove(_ slot: Int) -> Bool {
         let old = words[slot / CompletionBitmap.bits].bitwiseAnd(~mask(slot), ordering: .acquiring).oldValue
         return old & mask(slot) != 0
     }
 
-    /// Takes the marks of all slots below `end`, and tells which.
-    mutating func takeAll(below end: Int, _ body: (Int) -> Void) {
-        let made = made.pointee.load(ordering: .acquiring)
-        guard made != seen else { return }
-        seen = made
+    /// Removes the marks of all slots below `end`, and calls `body` with each that had one.
+    mutating func removeAll(below end: Int, _ body: (Int) -> Void) {
+        let marked = marked.pointee.load(ordering: .acquiring)
+        guard marked != lastMarked else { return }
+        lastMarked = marked
         for word in 0..<CompletionBitmap.words(for: end) where words[word].load(ordering: .relaxed) != 0 {
             var bits = words[word].exchange(0, ordering: .acquiring)
             while bits != 0 {

@@ -1,7 +1,7 @@
 import Posix
 
-/// The file that names the parent, locked for as long as it lives. The lock is the truth; the number is a hint for
-/// people and scripts.
+/// The file that names the parent, locked while the parent runs. The lock decides whether a server runs; the number is
+/// a hint for people and scripts.
 struct Pidfile: ~Copyable {
     /// No number and no white space behind it is as long as this.
     private static let longest = 32
@@ -9,7 +9,8 @@ struct Pidfile: ~Copyable {
     private let file: LockedFile
     var number: Int32 { file.descriptorNumber }
 
-    /// Locks the file at `path` and writes this process's number; throws who has it, or what is wrong with it.
+    /// Locks the file at `path` and writes this process's number; throws which process has it, or what is wrong with
+    /// it.
     init(at path: String) throws(StartError) {
         let file = try Pidfile.lock(path)
         let isPidfile: Bool
@@ -32,7 +33,7 @@ struct Pidfile: ~Copyable {
     deinit { file.remove() }
 
     private static func lock(_ path: String) throws(StartError) -> LockedFile {
-        do throws(LockedFile.Failure) {
+        do throws(LockedFile.LockError) {
             return try LockedFile(at: path)
         } catch {
             switch error {

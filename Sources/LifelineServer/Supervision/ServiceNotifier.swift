@@ -1,44 +1,46 @@
 import Basics
 import Posix
 
-/// The supervisor that started the server, such as systemd: it is told by datagrams what sd_notify(3) tells.
+/// Notifies the supervisor that started the server, such as systemd, with datagrams as sd_notify(3) sends them.
 ///
-/// It is the parent's alone, and calls nobody back: no check of exclusivity, for it is asked at each turn.
-///
-/// Its variables are taken out of the environment, so that a program that a handler starts does not answer for us.
+/// It is the parent's alone, and calls nothing back: so its properties, which are read at each turn, are accessed
+/// without a check of exclusivity. Its variables are taken out of the environment, so that a program that a handler
+/// starts does not speak for the server.
 final class ServiceNotifier {
-    @exclusivity(unchecked) private var socket: DatagramSocket?
+    @exclusivity(unchecked) private var socket: ParentOwned<DatagramSocket>?
     @exclusivity(unchecked) private var watchdog: Watchdog?
-    /// Of all that is told but the heartbeat nothing may be lost: it goes again if the supervisor is too busy.
+    /// Messages that a busy supervisor has not taken; they are sent again. Of heartbeats one may be lost.
     @exclusivity(unchecked) private var unsent: [NotifyMessage] = []
-    private var connectionsTold = -1
+    private var notifiedConnections = -1
 
-    /// Where NOTIFY_SOCKET names a socket that nobody listens on, the server runs without a supervisor.
-    init() {
+    /// Connects to the socket that NOTIFY_SOCKET names. Without one, or where none listens there, the server runs
+    /// without a supervisor. `descriptors` lists the parent's own.
+    init(in descriptors: ParentDescriptors) {
         let path = takeEnvironmentVariable("NOTIFY_SOCKET")
         let patience = ServiceEnvironment.watchdog(
             microseconds: takeEnvironmentVariable("WATCHDOG_USEC"), pid: takeEnvironmentVariable("WATCHDOG_PID"),
             own: processID)
         guard let path, !path.isEmpty else { return }
-        socket = try? DatagramSocket(to: path)
-        if socket != nil, let patience { watchdog = Watchdog(patience: patience, at: .now) }
+        guard let socket = try? DatagramSocket(to: path) else { return }
+        self.socket = ParentOwned(socket, in: descriptors)
+        if let patience { watchdog = Watchdog(patience: patience, at: .now) }
     }
 
     /// When the loop must come round for the watchdog.
     var deadline: Instant? { watchdog?.due }
 
-    func tell(_ note: NotifyMessage) {
+    func notify(_ message: NotifyMessage) {
         guard socket != nil else { return }
-        if case .ready = note { connectionsTold = -1 }  // Its status takes the place of the one that was told.
-        unsent.append(note)
+        if case .ready = message { notifiedConnections = -1 }  // Its status takes the place of the last one.
+        unsent.append(message)
         flush()
     }
 
-    /// Tells how many connections there are, if that has changed.
-    func tellServing(_ connections: Int) {
-        guard connections != connectionsTold else { return }
-        connectionsTold = connections
-        tell(.serving(connections: connections))
+    /// Notifies how many connections there are, if that has changed.
+    func notifyServing(_ connections: Int) {
+        guard connections != notifiedConnections else { return }
+        notifiedConnections = connections
+        notify(.serving(connections: connections))
     }
 
     func acceptFailed(at now: Instant) { watchdog?.acceptFailed(at: now) }
@@ -47,14 +49,14 @@ final class ServiceNotifier {
     /// The parent's loop has come round.
     func turned(at now: Instant) {
         if !unsent.isEmpty { flush() }
-        if watchdog?.turned(at: now) ?? false { _ = socket?.send(Array(NotifyMessage.alive.text.utf8)) }
+        if watchdog?.turned(at: now) ?? false { _ = socket?.resource.send(Array(NotifyMessage.alive.text.utf8)) }
     }
 
     private func flush() {
-        while let note = unsent.first, socket?.send(Array(note.text.utf8)) ?? true { unsent.removeFirst() }
-        // Of one that takes nothing at all the last words are kept.
+        while let message = unsent.first, socket?.resource.send(Array(message.text.utf8)) ?? true {
+            unsent.removeFirst()
+        }
+        // For a supervisor that takes nothing at all the last messages are kept.
         if unsent.count > 8 { unsent.removeFirst(unsent.count - 8) }
     }
-
-    var number: Int32? { socket?.number }
 }

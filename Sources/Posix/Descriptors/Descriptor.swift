@@ -50,7 +50,5 @@ extension Descriptor {
     }
 }
 
-/// Closes, in a new child, descriptors whose owners are the parent's; -1 is none.
-public func closeInChild(_ numbers: [Int32]) {
-    for number in numbers where number >= 0 { close(number) }
-}
+/// Closes, in a new child, a descriptor whose owner is the parent's (close(2)).
+public func closeInChild(_ number: Int32) { close(number) }

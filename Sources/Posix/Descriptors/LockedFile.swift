@@ -7,7 +7,7 @@ import Glibc
 /// process may open it.
 public struct LockedFile: ~Copyable {
     /// Why the file could not be locked.
-    public enum Failure: Error, Sendable {
+    public enum LockError: Error, Sendable {
         /// Another process holds the lock; its number, where the kernel tells it.
         case held(by: ProcessID?)
         /// The path names a device, a pipe or a directory.
@@ -25,7 +25,7 @@ public struct LockedFile: ~Copyable {
     private let owner = processID
 
     /// Opens the file at `path`, makes it where there is none, and locks it.
-    public init(at path: String) throws(Failure) {
+    public init(at path: String) throws(LockError) {
         self.path = path
         // A server that ends removes its file. A process that opened it just before would lock a file without a name,
         // which the next process does not see. So the name is checked after the lock, and opened again if need be.
@@ -39,7 +39,7 @@ public struct LockedFile: ~Copyable {
         throw .system(SystemError("fcntl", ESTALE))
     }
 
-    private static func open(_ path: String) throws(Failure) -> Descriptor {
+    private static func open(_ path: String) throws(LockError) -> Descriptor {
         let flags = O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC
         let number = retryingInterrupted(.open) { Glibc.open(path, flags, 0o644) }
         guard number >= 0 else { throw .system(SystemError("open")) }
@@ -51,7 +51,7 @@ public struct LockedFile: ~Copyable {
         return file
     }
 
-    private static func lock(_ file: borrowing Descriptor) throws(Failure) {
+    private static func lock(_ file: borrowing Descriptor) throws(LockError) {
         var lock = flock()
         lock.l_type = Int16(F_WRLCK)
         lock.l_whence = Int16(SEEK_SET)

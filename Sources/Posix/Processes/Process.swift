@@ -15,7 +15,7 @@ public func yieldProcessor() { sched_yield() }
 
 /// Gives this thread the lowest priority for the rest of its life: without privileges it cannot raise it (setpriority(2),
 /// nice 19).
-public func standBack() { setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 19) }
+public func lowerPriority() { setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 19) }
 
 /// Whether AddressSanitizer or ThreadSanitizer is built in. Forks and exits are slow then.
 package let isSanitized = cposix_is_sanitized() != 0

@@ -4,9 +4,11 @@ import Glibc
 /// Two ends of a channel on which one process gives descriptors to another, with CLOEXEC (socketpair(2), SOCK_SEQPACKET).
 ///
 /// A message comes whole or not at all. An end reads end of stream when every process has closed the other end.
-public struct DescriptorChannel: ~Copyable {
-    private let giving: Descriptor
-    private let taking: Descriptor
+@frozen public struct DescriptorChannel: ~Copyable {
+    /// The end that gives. It is owned: taking it out of here takes it over.
+    public let giving: Descriptor
+    /// The end that takes. It is owned as well.
+    public let taking: Descriptor
 
     /// Makes both ends (socketpair(2)). Throws EMFILE and ENFILE.
     public init() throws(SystemError) {
@@ -16,11 +18,6 @@ public struct DescriptorChannel: ~Copyable {
         giving = Descriptor(owning: ends[0])
         taking = Descriptor(owning: ends[1])
     }
-
-    /// Keeps the end that gives, and closes the other in this process.
-    public consuming func onlyGiving() -> Descriptor { giving }
-    /// Keeps the end that takes, and closes the other in this process.
-    public consuming func onlyTaking() -> Descriptor { taking }
 }
 
 /// What one receive from a channel found.

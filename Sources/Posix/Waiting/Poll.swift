@@ -3,19 +3,19 @@ import Glibc
 
 /// One descriptor in a call of poll(2): what it is watched for, and what was found.
 public struct PollEntry: Sendable {
-    private(set) var entry: pollfd
+    @usableFromInline var entry: pollfd
 
     /// Watches `descriptor`, which stays the caller's. poll(2) passes over -1.
-    public init(_ descriptor: Int32, reading: Bool = true, writing: Bool = false) {
+    @inlinable public init(_ descriptor: Int32, reading: Bool = true, writing: Bool = false) {
         entry = pollfd(fd: descriptor, events: Int16((reading ? POLLIN : 0) | (writing ? POLLOUT : 0)), revents: 0)
     }
 
     /// Bytes, the end or an error can be read.
-    public var isReadable: Bool { entry.revents & Int16(POLLIN | POLLHUP | POLLERR) != 0 }
+    @inlinable public var isReadable: Bool { entry.revents & Int16(POLLIN | POLLHUP | POLLERR) != 0 }
     /// The descriptor is closed: it would be ready for ever.
     var isInvalid: Bool { entry.revents & Int16(POLLNVAL) != 0 }
     /// Bytes or an error can be written.
-    public var isWritable: Bool { entry.revents & Int16(POLLOUT | POLLHUP | POLLERR) != 0 }
+    @inlinable public var isWritable: Bool { entry.revents & Int16(POLLOUT | POLLHUP | POLLERR) != 0 }
 }
 
 /// Waits until an entry is ready or `deadline` has come, and returns how many are ready (poll(2)).

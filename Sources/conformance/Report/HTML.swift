@@ -58,7 +58,7 @@ extension Report {
     /// Of a flood only the beginning is shown.
     private static let mostLines = 200
 
-    private func lines(of trace: [Trace.Entry]) -> [String] {
+    private func lines(of trace: [Trace.Piece]) -> [String] {
         var sent = FrameNamer()
         var received = FrameNamer()
         var lines: [String] = []

@@ -42,7 +42,7 @@ struct CaseVerdict: Sendable {
         case skipped(String)
     }
 
-    enum Closing: Sendable, Equatable {
+    enum CloseVerdict: Sendable, Equatable {
         /// The case does not end with a CLOSE that is judged.
         case notJudged
         case right
@@ -61,9 +61,9 @@ struct CaseVerdict: Sendable {
     }
 
     var behaviour = Behaviour.right
-    var closing = Closing.notJudged
+    var closing = CloseVerdict.notJudged
     var measurements: [Measurement] = []
-    var traces: [[Trace.Entry]] = []
+    var traces: [[Trace.Piece]] = []
     var took = Duration.zero
 
     var isSkipped: Bool { if case .skipped = behaviour { true } else { false } }

@@ -1,3 +1,4 @@
+import LifelineServer
 import Arguments
 import LifelineServer
 

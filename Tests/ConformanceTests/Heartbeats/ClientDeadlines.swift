@@ -146,7 +146,7 @@ extension Live.Heartbeats {
 
         @Test("5.9-1, 7.5-1 A server that does not read is dropped with SLOW_READER, behind the frame that was begun")
         func slowReader() throws {
-            let deadAfter = Duration.milliseconds(2000)
+            let deadAfter = Duration.milliseconds(4000)
             try withPunctualClient {
                 try slow(deadAfter) { peer, client, _ in
                     // The drop puts CLOSE behind what was begun; what the kernel holds comes before it.
@@ -163,7 +163,7 @@ extension Live.Heartbeats {
         @Test("7.5-2 What a server that does not read does not take is given up after a second")
         func givenUp() throws {
             try withPunctualClient {
-                try slow(.milliseconds(2000)) { peer, client, before in
+                try slow(.milliseconds(4000)) { peer, client, before in
                     let toldAt = SuspendingClock.now
                     try client.expectStatus(75)
                     #expect(before.age >= .milliseconds(1000), "\(before.age)")
@@ -180,7 +180,7 @@ extension Live.Heartbeats {
             let lines = try TemporaryFile([0x61, 0x0A] + [UInt8](repeating: 0x62, count: 1_000_000) + [0x0A])
             try withClient("--retries", "0", input: .file(lines.path), isNarrow: true) { listener, client in
                 let peer = try listener.accept()
-                try peer.greet(.welcome(pingEvery: 1000, deadAfter: 2000, maxMessage: .max, maxQueued: .max))
+                try peer.greet(.welcome(pingEvery: 2000, deadAfter: 4000, maxMessage: .max, maxQueued: .max))
                 let request = try peer.takeFrame()
                 if request.type == .ping { try peer.send(.pong(to: request)) }
                 _ = request.type == .ping ? try peer.take(.request) : request
@@ -191,7 +191,7 @@ extension Live.Heartbeats {
                 while case let lookedAt = SuspendingClock.now, !client.errors.textSoFar.contains("connection lost") {
                     before = lookedAt
                     try? peer.send(.message([1]))
-                    try #require(beganAt.age < .seconds(8))
+                    if beganAt.age > .seconds(12) { throw Unexpected("it is not dropped") }
                     poll(nil, 0, 50)
                 }
                 #expect(beganAt.age >= deadAfter, "5.9-1")

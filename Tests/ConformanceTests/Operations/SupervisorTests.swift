@@ -272,17 +272,17 @@ extension Live.Operations.Supervised {
         "systemd finds nothing wrong with tools/systemd/lifeline.service and tools/systemd/lifeline.socket",
         .enabled(if: access(verifier, X_OK) == 0))
     func units() throws {
-        let tools = ProtocolDocument.path.split(separator: "/").dropLast().map { "/\($0)" }.joined() + "/tools"
+        let units = ProtocolDocument.path.split(separator: "/").dropLast().map { "/\($0)" }.joined() + "/tools/systemd"
         // The unit names the server where it will be installed; here it is where it was built.
         let directory = try TemporaryDirectory()
-        let service = try #require(ProcessFiles.text("\(tools)/lifeline.service"))
+        let service = try #require(ProcessFiles.text("\(units)/lifeline.service"))
         #expect(service.contains("ExecStart=/usr/local/bin/server "))
         try directory.write(
             "lifeline.service",
             service.split(separator: "\n", omittingEmptySubsequences: false).map {
                 $0.hasPrefix("ExecStart=") ? "ExecStart=\(Spawned.products)/server" : String($0)
             }.joined(separator: "\n"))
-        try directory.write("lifeline.socket", try #require(ProcessFiles.text("\(tools)/lifeline.socket")))
+        try directory.write("lifeline.socket", try #require(ProcessFiles.text("\(units)/lifeline.socket")))
         let verify = try Spawned([
             Self.verifier, "verify", directory.file("lifeline.service"),
             directory.file("lifeline.socket"),

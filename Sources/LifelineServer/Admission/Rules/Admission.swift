@@ -1,8 +1,8 @@
 import Basics
 import Framing
 
-/// Who gets a process, and why another does not. It counts what the parent itself has forked and reaped, and believes
-/// children in one thing alone: which of them have had their HELLO.
+/// Decides which clients get a process, and why another does not. It counts what the parent itself has forked and
+/// reaped. It trusts children in one thing alone: which of them have had their HELLO.
 struct Admission {
     /// Why a client is refused, by the name that the log has for it.
     enum Reason: String, CaseIterable {
@@ -17,7 +17,7 @@ struct Admission {
         case shutdown
     }
 
-    /// What a client that is refused is told, and the log.
+    /// A refusal, for the client and for the log.
     struct Refusal: Equatable {
         let reason: Reason
         /// For the log: what the client need not know.
@@ -28,92 +28,120 @@ struct Admission {
         var close: Close { Close(reason.code, reason.text, retryAfter: retryAfter) }
     }
 
-    /// Nobody is told to wait for longer than a minute, and a little for chance: a debt may be forgiven before.
+    /// What is judged by: the options that limit clients.
+    private struct AdmissionLimits {
+        let connections: Int
+        let perSource: Int?
+        let sourcePrefix: SourcePrefix
+        let handshakes: HandshakeLimit?
+        let rate: Int?
+        let addresses: AddressRules
+        /// No penalty holds for these addresses.
+        let exempt: [AddressRange]
+        let handshakeTimeout: Duration
+
+        init(_ options: ServerOptions) {
+            connections = options.maxConnections
+            perSource = options.maxPerSource
+            sourcePrefix = options.sourcePrefix
+            handshakes = options.maxHandshakes
+            rate = options.maxRate
+            addresses = AddressRules(allow: options.allow, deny: options.deny)
+            exempt = options.exempt
+            handshakeTimeout = options.handshakeTimeout
+        }
+    }
+
+    /// No client waits for longer than a minute and a random part: a penalty may be lifted before.
     private static let longestWait = Duration.seconds(60)
     private static let shortestWait = Duration.seconds(1)
 
-    private var options: ServerOptions
-    private var rules: AddressRules
+    private var limits: AdmissionLimits
     private var rate: TokenBucket?
     private(set) var penalties = Penalties()
     private(set) var connections = 0
     private var perSource: [SourceNetwork: Int] = [:]
-    /// The slots of children that have not had their HELLO when they were asked last.
+    /// The slots of children that had not had their HELLO when they were looked at last.
     private var greeting: Set<Int> = []
     /// How many clients were refused, by reason.
     private(set) var refused: [Reason: UInt64] = [:]
 
     init(_ options: ServerOptions) {
-        self.options = options
-        rules = AddressRules(allow: options.allow, deny: options.deny)
+        limits = AdmissionLimits(options)
         rate = options.maxRate.map { TokenBucket(perSecond: $0) }
     }
 
-    /// Judges by other options from now on; `children` are all that there are, which may not have been counted until
-    /// now, or not in this way.
-    mutating func take(_ options: ServerOptions, children: [(address: UInt128?, slot: Int)]) {
-        if options.maxRate != self.options.maxRate { rate = options.maxRate.map { TokenBucket(perSecond: $0) } }
-        self.options = options
-        rules = AddressRules(allow: options.allow, deny: options.deny)
+    /// The most connections at a time.
+    var maxConnections: Int { limits.connections }
+
+    /// Judges by other options from now on. `children` are all connections, which may not have been counted until now,
+    /// or not in this way. Penalties stay, and so does what the rate has left if its limit is the same.
+    mutating func reconfigure(_ options: ServerOptions, children: [(address: UInt128?, slot: Int)]) {
+        if options.maxRate != limits.rate { rate = options.maxRate.map { TokenBucket(perSecond: $0) } }
+        limits = AdmissionLimits(options)
         perSource = [:]
-        greeting = options.maxHandshakes == nil ? [] : Set(children.map(\.slot))
-        guard options.maxPerSource != nil else { return }
-        for case (let address?, _) in children { perSource[options.sourcePrefix.source(of: address), default: 0] += 1 }
+        greeting = limits.handshakes == nil ? [] : Set(children.map(\.slot))
+        guard limits.perSource != nil else { return }
+        for case (let address?, _) in children { perSource[limits.sourcePrefix.source(of: address), default: 0] += 1 }
     }
 
     // MARK: Clients that come
 
-    /// Why a client of this address (nil: of a Unix socket) does not get a process; nil where it does.
+    /// Why a client does not get a process; nil where it does.
     ///
-    /// `hasGreeted` tells whether the child with a slot has had its HELLO. It is asked only where the handshakes begun
-    /// since the last time could be too many.
+    /// - Parameters:
+    ///   - address: The client's; nil where it came through a Unix socket.
+    ///   - now: When it came.
+    ///   - random: Decides between the soft and the hard limit of handshakes.
+    ///   - hasGreeted: Whether the child in a slot has had its HELLO. It is called only where the handshakes begun since
+    ///     the last time could be too many.
     mutating func judge(
         _ address: UInt128?, at now: Instant, using random: inout some RandomNumberGenerator,
         hasGreeted: (Int) -> Bool
     ) -> Refusal? {
-        if let detail = rules.refusal(of: address) { return refuse(.address, detail, using: &random) }
-        let source = address.map(options.sourcePrefix.source)
+        if let detail = limits.addresses.refusal(of: address) { return refuse(.address, detail, using: &random) }
+        let source = address.map(limits.sourcePrefix.source)
         if let address, let source, let left = penalties.refused(source, at: now), !isExempt(address) {
             let detail = "too many handshakes of \(source) have failed"
             return refuse(.penalty, detail, wait: left, using: &random)
         }
-        guard connections < options.maxConnections else {
-            return refuse(.connections, "--max-connections \(options.maxConnections) is reached", using: &random)
+        guard connections < limits.connections else {
+            return refuse(.connections, "--max-connections \(limits.connections) is reached", using: &random)
         }
-        if let most = options.maxPerSource, let source, perSource[source, default: 0] >= most {
+        if let most = limits.perSource, let source, perSource[source, default: 0] >= most {
             return refuse(.perSource, "--max-per-source \(most) is reached by \(source)", using: &random)
         }
-        if let limit = options.maxHandshakes {
+        if let limit = limits.handshakes {
             let percentage = limit.refusedPercentage(at: handshakes(from: limit.start, hasGreeted))
             if percentage > 0, Int.random(in: 0..<100, using: &random) < percentage {
                 let detail = "--max-handshakes \(limit): \(greeting.count) clients have not said HELLO"
                 return refuse(.handshakes, detail, using: &random)
             }
         }
-        // The last: only who would be let in pays for it.
+        // The last: a client that is refused for another reason costs no token.
         if !(rate?.spend(at: now) ?? true), let next = rate?.nextToken(at: now) {
-            return refuse(.rate, "--max-rate \(options.maxRate ?? 0) is reached", wait: next - now, using: &random)
+            return refuse(.rate, "--max-rate \(limits.rate ?? 0) is reached", wait: next - now, using: &random)
         }
         return nil
     }
 
-    /// Refuses a client for a reason that is not judged here too; it is counted.
+    /// Refuses a client, also for a reason that is not judged here, and counts it.
     mutating func refuse(
         _ reason: Reason, _ detail: String = "", wait: Duration = .zero,
         using random: inout some RandomNumberGenerator
     ) -> Refusal {
         refused[reason, default: 0] += 1
-        // Who is not let in need not try again at all.
+        // A client of this address need not try again at all.
         guard reason != .address else { return Refusal(reason: reason, detail: detail, retryAfter: 0) }
         let wait = min(max(wait, Admission.shortestWait), Admission.longestWait)
-        // Who was refused together shall not come back together.
+        // Clients that were refused together shall not return together.
         let spread = max(Admission.shortestWait, wait / 4)
         let milliseconds = UInt32((wait / .milliseconds(1)).rounded(.up))
         let chance = UInt32.random(in: 0...UInt32(spread / .milliseconds(1)), using: &random)
         return Refusal(reason: reason, detail: detail, retryAfter: milliseconds + chance)
     }
 
-    private func isExempt(_ address: UInt128) -> Bool { options.exempt.contains { $0.contains(address) } }
+    private func isExempt(_ address: UInt128) -> Bool { limits.exempt.contains { $0.contains(address) } }
 
     private mutating func handshakes(from start: Int, _ hasGreeted: (Int) -> Bool) -> Int {
         if greeting.count >= start { greeting = greeting.filter { !hasGreeted($0) } }
@@ -122,35 +150,35 @@ struct Admission {
 
     // MARK: Children
 
-    /// A child was forked for a client of this address.
+    /// A client of this address has got a process.
     mutating func began(_ address: UInt128?, slot: Int) {
         connections += 1
-        if options.maxPerSource != nil, let address {
-            perSource[options.sourcePrefix.source(of: address), default: 0] += 1
+        if limits.perSource != nil, let address {
+            perSource[limits.sourcePrefix.source(of: address), default: 0] += 1
         }
-        if options.maxHandshakes != nil { greeting.insert(slot) }
+        if limits.handshakes != nil { greeting.insert(slot) }
     }
 
-    /// It was reaped.
+    /// The connection is over.
     mutating func ended(_ address: UInt128?, slot: Int, failedHandshake: Bool, at now: Instant) {
         connections -= 1
         greeting.remove(slot)
         guard let address else { return }
-        let source = options.sourcePrefix.source(of: address)
+        let source = limits.sourcePrefix.source(of: address)
         if let count = perSource[source] { perSource[source] = count > 1 ? count - 1 : nil }
         if failedHandshake, !isExempt(address) { penalties.failed(source, at: now) }
     }
 
-    /// Forgives all sources that have an address of the range; how many owed something.
+    /// Lifts the penalties of all sources that have an address of the range. Returns how many had one.
     mutating func lift(_ range: AddressRange, at now: Instant) -> Int { penalties.lift(range, at: now) }
 
     // MARK: Pressure
 
-    /// How long the next client may take for its handshake: while three quarters of the connections or more are taken,
-    /// the less the fewer are left, down to a tenth of `--handshake-timeout`, but not below a second.
+    /// How long the next client may take for its handshake. From three quarters of `--max-connections` on it shrinks
+    /// evenly, down to a tenth of `--handshake-timeout`, but not below a second.
     var handshakeTimeout: Duration {
-        let whole = options.handshakeTimeout
-        let left = Double(options.maxConnections - connections) / (Double(options.maxConnections) / 4)
+        let whole = limits.handshakeTimeout
+        let left = Double(limits.connections - connections) / (Double(limits.connections) / 4)
         guard left < 1 else { return whole }
         let least = min(whole, max(whole / 10, .seconds(1)))
         return least + (whole - least) * max(0, left)
@@ -158,9 +186,6 @@ struct Admission {
 }
 
 extension Admission.Reason {
-    /// Its name as the others of a line of the log are written.
-    var field: String { String(rawValue.map { $0 == "-" ? "_" : $0 }) }
-
     /// What CLOSE says.
     var code: Code {
         switch self {

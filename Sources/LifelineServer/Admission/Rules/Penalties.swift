@@ -1,27 +1,27 @@
 import Basics
 
-/// What sources owe for handshakes that failed: each costs ten seconds, which pass by themselves. Whoever owes more than
-/// a minute is refused until that is no longer so; whoever fails less than once in ten seconds never is.
+/// Penalty time per source. Each failed handshake adds 10 s; it decays in real time. Above 60 s the source is refused.
+/// A source that fails less than once in ten seconds never is.
 ///
-/// What is remembered has a bound, and nobody can buy himself out of it: where there is no room the smallest debts are
-/// forgotten, so to be forgotten one has to fail more often from each of thousands of other sources.
+/// The number of sources has a bound. Where there is no room, the smallest debts are forgotten: to be forgotten, a
+/// source has to fail more often from each of thousands of others.
 struct Penalties {
-    /// A source that owes something.
+    /// The penalty time of one source.
     struct Debt: Equatable {
         let source: SourceNetwork
-        /// How long it is until nothing is left of it.
+        /// How long until nothing is left of it.
         let left: Duration
-        /// How long it is refused; zero where it is not.
+        /// How long the source is refused; zero where it is not.
         let refused: Duration
     }
 
     static let perFailure = Duration.seconds(10)
     static let tolerated = Duration.seconds(60)
-    /// Nobody owes more, however often he fails.
+    /// No debt is longer, however often a source fails.
     static let longest = Duration.seconds(300)
 
     private let mostSources: Int
-    /// When each source will owe nothing.
+    /// When each source has no penalty time left.
     private var paidAt: [SourceNetwork: Instant] = [:]
 
     init(mostSources: Int = 16384) { self.mostSources = mostSources }
@@ -50,7 +50,7 @@ struct Penalties {
         }
     }
 
-    /// Forgives all sources that have an address of the range; how many owed something.
+    /// Lifts the penalties of all sources that have an address of the range. Returns how many had one.
     mutating func lift(_ range: AddressRange, at now: Instant) -> Int {
         let lifted = paidAt.filter { range.overlaps($0.key) }
         for source in lifted.keys { paidAt[source] = nil }

@@ -1,6 +1,14 @@
 import Framing
 
-/// Who may connect: the tokens of a token file, each with the name of whom it stands for (Protocol.md, section 4.12).
+/// What is wrong with a token file, and in which line; never what stands there (11-2).
+struct TokenFileError: Error, Equatable, CustomStringConvertible {
+    let line: Int?
+    let text: String
+    var description: String { (line.map { "line \($0): " } ?? "") + text }
+}
+
+/// The tokens of a token file, of which a client must bring one, each with the name that it stands for (Protocol.md,
+/// section 4.12).
 ///
 ///     # till 7, since May
 ///     JBSWY3DPEHPK3PXP alice
@@ -9,51 +17,44 @@ import Framing
 /// A line holds a token, of 1 to 256 bytes without blanks, and may hold a name behind it. Empty lines and those that
 /// begin with `#` say nothing.
 struct Tokens: Sendable {
-    /// What is wrong with a token file, and in which line; never what stands there (11-2).
-    struct Mistake: Error, Equatable, CustomStringConvertible {
-        let line: Int?
-        let text: String
-        var description: String { (line.map { "line \($0): " } ?? "") + text }
-    }
-
-    /// A token fills so many words with zeros behind it, and one more with its length.
+    /// The words of a token: it is filled up with zeros, and one more word holds its length.
     private static let width = Limits.tokenLength / 8 + 1
 
     /// Every token, `width` words each: all that is compared with is of one length.
     private var words: [UInt64] = []
-    /// Whom each token stands for.
+    /// The name of each token; nil where it has none.
     private var names: [String?] = []
 
     var count: Int { names.count }
 
     /// Reads the contents of a token file.
-    init(parsing bytes: [UInt8]) throws(Mistake) {
+    init(parsing bytes: [UInt8]) throws(TokenFileError) {
         var lines: [[UInt8]: Int] = [:]
         for (index, line) in bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).enumerated() {
             let parts = line.split { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") || $0 == UInt8(ascii: "\r") }
             guard let token = parts.first.map(Array.init), token[0] != UInt8(ascii: "#") else { continue }
-            func mistake(_ text: String) -> Mistake { Mistake(line: index + 1, text: text) }
+            func error(_ text: String) -> TokenFileError { TokenFileError(line: index + 1, text: text) }
             guard parts.count <= 2 else {
-                throw mistake("\(parts.count) words; expected TOKEN, or TOKEN NAME")
+                throw error("\(parts.count) words; expected TOKEN, or TOKEN NAME")
             }
             guard token.count <= Limits.tokenLength else {
-                throw mistake("a token of \(token.count) bytes; at most \(Limits.tokenLength) are possible")
+                throw error("a token of \(token.count) bytes; at most \(Limits.tokenLength) are possible")
             }
             if let first = lines.updateValue(index + 1, forKey: token) {
-                throw mistake("the same token as in line \(first); each may stand there once")
+                throw error("the same token as in line \(first); each may stand there once")
             }
             var name: String?
             if parts.count == 2 {
                 guard let text = String(validating: parts[1], as: UTF8.self), parts[1].count <= Limits.nameLength else {
-                    throw mistake("a name that is not UTF-8 of at most \(Limits.nameLength) bytes")
+                    throw error("a name that is not UTF-8 of at most \(Limits.nameLength) bytes")
                 }
                 name = text
             }
             words += Tokens.padded(token)
             names.append(name)
         }
-        // A file that somebody is about to write is empty first, and nobody means to let nobody in.
-        guard !names.isEmpty else { throw Mistake(line: nil, text: "there is no token in it") }
+        // A file that is about to be written is empty first, and it never means that no client may connect.
+        guard !names.isEmpty else { throw TokenFileError(line: nil, text: "there is no token in it") }
     }
 
     private static func padded(_ token: [UInt8]) -> [UInt64] {
@@ -63,7 +64,7 @@ struct Tokens: Sendable {
         return words
     }
 
-    /// Whom the TOKEN of a HELLO stands for: nil where it has no name; throws CLOSE(UNAUTHORIZED) where it is not
+    /// The name of the TOKEN of a HELLO; nil where it has none. Throws CLOSE(UNAUTHORIZED) where the token is not
     /// accepted (4.12-8).
     ///
     /// How long it takes depends on how many tokens there are, and on nothing else: every word of every token is

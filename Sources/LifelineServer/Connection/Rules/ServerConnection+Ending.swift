@@ -21,14 +21,12 @@ extension ServerConnection {
 
     /// The client ended its sending. It still gets the answers to what it asked (section 7.2).
     mutating func endOfStream(at now: Instant) {
-        let isWhole = decoder.isUntouched || decoder.isBetweenMessages
-        if !isClosing {
-            heartbeat.ended()
-            if !isWhole { incoming.abandon() }
-        }
-        if isWhole {
+        guard !isClosing else { return end(for: .streamEnd, CloseCause(.normal), at: now) }
+        heartbeat.ended()
+        if decoder.isUntouched || decoder.isBetweenMessages {
             end(for: .streamEnd, CloseCause(.normal, "the client ended its stream"), at: now)
         } else {
+            incoming.abandon()
             let text = "the stream ended in the middle of a frame or a message"
             end(for: .streamCutOff, CloseCause(.protocolError, text), at: now)
         }
@@ -193,7 +191,7 @@ extension ServerConnection {
 
     /// The highest request that the handler was given, or that ended a SHORT connection: those above it were not
     /// processed.
-    var lastID: UInt32 { requests.lastID }
+    @inline(__always) var lastID: UInt32 { requests.lastID }
 
     /// Whether the client has failed the handshake, or has not even begun it in time. A client that connects and leaves
     /// has looked whether a server is there.

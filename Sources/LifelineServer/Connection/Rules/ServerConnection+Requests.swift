@@ -81,7 +81,9 @@ extension ServerConnection {
     }
 
     /// How many bytes of parts of the response `id` are accepted now: a slow client makes the handler wait.
-    func room(for id: UInt32) -> Int { max(0, ServerConnection.mostStreamed - outbox.streamed(of: id)) }
+    @inline(__always) func room(for id: UInt32) -> Int {
+        max(0, ServerConnection.mostStreamed - outbox.streamed(of: id))
+    }
 
     private func tooLarge(_ count: Int) -> Failure {
         Failure(.messageTooLarge, "the response has \(count) bytes; \(longestAnswer) are accepted")

@@ -216,7 +216,7 @@ struct ServerConnection {
     /// Their bytes, and those of the messages that wait.
     @inline(__always) var queued: Int { requests.bytes + (incoming.request?.bytes ?? 0) + outbox.cost }
     /// Whether the handler has not returned from what it was given last.
-    var isHandlerBusy: Bool { requests.isHandlerBusy }
+    @inline(__always) var isHandlerBusy: Bool { requests.isHandlerBusy }
     /// Whether the handler overran its time, and is not waited for.
     var isStuck: Bool { requests.isStuck }
     /// Whether the handler has been given all that came for it: only then can it learn of the end.
@@ -239,7 +239,7 @@ struct ServerConnection {
     // MARK: Time
 
     /// The loop runs again: called first, before what it read is reported.
-    mutating func resumed(at now: Instant) {
+    @inline(__always) mutating func resumed(at now: Instant) {
         linger { $0.resumed(at: now) }
         heartbeat.resumed(at: now)
     }
@@ -344,7 +344,7 @@ struct ServerConnection {
         }
     }
 
-    private mutating func greet(_ hello: Hello, at now: Instant) throws(Violation) {
+    @inline(__always) private mutating func greet(_ hello: Hello, at now: Instant) throws(Violation) {
         tokenName = try tokens?.name(of: hello.options.token)
         let welcome = negotiate(hello, with: terms, connection: id)
         self.hello = hello

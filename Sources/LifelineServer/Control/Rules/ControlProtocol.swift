@@ -1,11 +1,11 @@
 import Basics
 
-/// What an operator asks a server, on its control socket.
+/// A request of an operator on the control socket.
 ///
-/// A request is one line, `lifeline 1 COMMAND [ARGUMENT]`; 1 is the version of all this. The answer is lines of JSON,
-/// each an object without others in it: the rows that the command has, and last the verdict, with `"ok":true`, or with
-/// `"ok":false`, an `error` for programs and a `text` for people. Then the server closes. An answer without a verdict
-/// is broken. New members may come at any time; a new meaning gets a new version.
+/// It is one line, `lifeline 1 COMMAND [ARGUMENT]`; 1 is the version of request and answer. The answer is lines of
+/// JSON, each a flat object: the rows of the command, and last the verdict. That has `"ok":true`, or `"ok":false` with
+/// an `error` for programs and a `text` for people. Then the server closes. An answer without a verdict is broken. New
+/// members may come at any time; a new meaning gets a new version.
 package enum ControlRequest: Equatable, Sendable {
     case status
     case connections
@@ -13,19 +13,13 @@ package enum ControlRequest: Equatable, Sendable {
     case drain
     case reload
     case penalties
-    /// Forgives the sources of this range of addresses.
+    /// Lifts the penalties of the sources of this range of addresses.
     case lift(String)
     case logLevel(LogLevel)
 
     static let version = 1
     /// A longer line than this is refused, in bytes.
     static let longest = 4096
-
-    /// Why a request cannot be read.
-    struct Mistake: Error, Equatable {
-        let error: String
-        let text: String
-    }
 
     /// The line that asks it.
     package var line: String { "lifeline \(ControlRequest.version) \(words)\n" }
@@ -44,21 +38,21 @@ package enum ControlRequest: Equatable, Sendable {
     }
 
     /// Reads the bytes that have come; nil where the line has not ended.
-    init?(_ bytes: [UInt8]) throws(Mistake) {
+    init?(_ bytes: [UInt8]) throws(ControlRequestError) {
         guard let end = bytes.firstIndex(of: 0x0A) else {
             guard bytes.count < ControlRequest.longest else {
-                throw Mistake(error: "bad_request", text: "a request is one line of at most 4096 bytes")
+                throw ControlRequestError(error: "bad_request", text: "a request is one line of at most 4096 bytes")
             }
             return nil
         }
         let line = String(decoding: bytes[..<end], as: UTF8.self)
         let words = line.split { $0 == " " || $0 == "\r" }.map(String.init)
         guard words.count >= 3, words[0] == "lifeline" else {
-            throw Mistake(
+            throw ControlRequestError(
                 error: "bad_request", text: "expected 'lifeline 1 COMMAND', got '\(Escaping.plain(line, most: 80))'")
         }
         guard words[1] == "\(ControlRequest.version)" else {
-            throw Mistake(
+            throw ControlRequestError(
                 error: "bad_version", text: "version 1 is spoken here, not '\(Escaping.plain(words[1], most: 80))'")
         }
         try self.init(words[2], Array(words[3...]))
@@ -66,14 +60,14 @@ package enum ControlRequest: Equatable, Sendable {
 
     /// Reads a command and its arguments, as a person types them too.
     package init(words: [String]) throws(ControlMistake) {
-        do throws(Mistake) {
+        do throws(ControlRequestError) {
             try self.init(words.first ?? "", Array(words.dropFirst()))
         } catch {
             throw ControlMistake(description: error.text)
         }
     }
 
-    private init(_ command: String, _ arguments: [String]) throws(Mistake) {
+    private init(_ command: String, _ arguments: [String]) throws(ControlRequestError) {
         switch (command, arguments.count) {
         case ("status", 0): self = .status
         case ("connections", 0): self = .connections
@@ -83,7 +77,7 @@ package enum ControlRequest: Equatable, Sendable {
         case ("lift", 1): self = .lift(arguments[0])
         case ("drop", 1):
             guard let id = UInt64(arguments[0]), id > 0 else {
-                throw Mistake(
+                throw ControlRequestError(
                     error: "bad_request",
                     text:
                         "'\(Escaping.plain(arguments[0], most: 80))' is not the number of a connection: see 'connections'"
@@ -92,19 +86,25 @@ package enum ControlRequest: Equatable, Sendable {
             self = .drop(id)
         case ("log-level", 1):
             guard let level = LogLevel(rawValue: arguments[0]) else {
-                throw Mistake(
+                throw ControlRequestError(
                     error: "bad_request",
                     text: "'\(Escaping.plain(arguments[0], most: 80))' is not a level: error, warning, info or debug")
             }
             self = .logLevel(level)
         default:
-            throw Mistake(
+            throw ControlRequestError(
                 error: "bad_request",
                 text:
                     "'\(Escaping.plain(([command] + arguments).joined(separator: " "), most: 80))' is no command: expected "
                     + "status, connections, drop ID, drain, reload, penalties, lift RANGE or log-level LEVEL")
         }
     }
+}
+
+/// Why a request cannot be read: `error` for programs, `text` for people.
+struct ControlRequestError: Error, Equatable {
+    let error: String
+    let text: String
 }
 
 /// A command that was typed wrongly.
@@ -134,7 +134,7 @@ enum ControlAnswer {
         return line(object)
     }
 
-    /// The row of what a source owes.
+    /// The row of a source's penalty.
     static func row(_ debt: Penalties.Debt) -> JSONObject {
         var row = JSONObject()
         row.add("source", debt.source.description)
@@ -145,23 +145,31 @@ enum ControlAnswer {
 
     static func line(_ object: JSONObject) -> [UInt8] { Array((object.line + "\n").utf8) }
 
-    /// The row of a connection. What the parent knows itself is sure; `figures` are what its child says.
+    /// The row of a connection.
+    ///
+    /// - Parameters:
+    ///   - id: The connection's number.
+    ///   - pid: Its process.
+    ///   - peer: The client's address.
+    ///   - acceptedAt: When the parent accepted it.
+    ///   - statistics: What its child says, which is not trusted; the rest the parent knows itself.
+    ///   - now: When the row is made.
     static func row(
-        id: UInt64, pid: Int32, peer: String, acceptedAt: Instant, _ figures: ConnectionStatistics, at now: Instant
+        id: UInt64, pid: Int32, peer: String, acceptedAt: Instant, _ statistics: ConnectionStatistics, at now: Instant
     ) -> JSONObject {
         var row = JSONObject()
         row.add("id", id)
         row.add("pid", pid)
         row.add("peer", peer)
-        row.add("name", figures.name)
-        row.add("state", figures.state.name)
+        row.add("name", statistics.name)
+        row.add("state", statistics.state.name)
         row.add("age", now - acceptedAt)
-        row.add("heard", figures.heardAt.map { max(.zero, now - $0) })
-        row.add("round_trip", figures.roundTrip, decimals: 6)
-        row.add("in_flight", figures.inFlight)
-        row.add("requests", figures.requests)
-        row.add("bytes_in", figures.bytesIn)
-        row.add("bytes_out", figures.bytesOut)
+        row.add("heard", statistics.heardAt.map { max(.zero, now - $0) })
+        row.add("round_trip", statistics.roundTrip, decimals: 6)
+        row.add("in_flight", statistics.inFlight)
+        row.add("requests", statistics.requests)
+        row.add("bytes_in", statistics.bytesIn)
+        row.add("bytes_out", statistics.bytesOut)
         return row
     }
 }

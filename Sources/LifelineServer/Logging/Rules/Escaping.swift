@@ -1,13 +1,13 @@
 import Basics
 import Framing
 
-/// How values are written for people and programs: in the log, on the control socket and in metrics.
+/// Writes values for people and programs: in the log, on the control socket and in metrics.
 enum Escaping {
-    /// How what is not printable ASCII is written.
+    /// The form of what is not printable ASCII.
     enum Form {
-        /// `\u{e4}`: what a terminal may be shown, where nothing is a command or turns letters round (Protocol.md, 11-3).
+        /// `\u{e4}`: safe on a terminal, where nothing is a command or turns letters round (Protocol.md, 11-3).
         case plain
-        /// `\u00e4`: what stands between the quotes of a string in JSON.
+        /// `\u00e4`: between the quotes of a string in JSON.
         case json
     }
 
@@ -27,7 +27,7 @@ enum Escaping {
             && (0...(text.count - part.count)).contains { text[$0...].starts(with: part) }
     }
 
-    /// `1.002`: seconds with so many decimals, cut off behind them.
+    /// `1.002`: seconds with this many decimals, cut off behind them.
     static func seconds(_ duration: Duration, decimals: Int = 3) -> String {
         TextBuffer.string { $0.put(duration, decimals: decimals) }
     }
@@ -64,7 +64,7 @@ extension TextBuffer {
         }
     }
 
-    /// Seconds with so many decimals, cut off behind them.
+    /// Seconds with this many decimals, cut off behind them.
     mutating func put(_ duration: Duration, decimals: Int = 3) {
         let (seconds, attoseconds) = duration.components
         var unit: UInt64 = 1_000_000_000_000_000_000

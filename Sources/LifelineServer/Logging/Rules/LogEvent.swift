@@ -42,7 +42,7 @@ package enum LogEvent: String, CaseIterable, Sendable {
     case linesLost = "lines lost"
 
     /// What stands in the manual, and what a line is checked against.
-    package struct Entry: Sendable {
+    package struct Specification: Sendable {
         /// The fields that a line may have, in the order in which they stand there.
         package let fields: [LogField]
         /// A sentence.
@@ -84,68 +84,73 @@ package enum LogEvent: String, CaseIterable, Sendable {
     package var levels: [LogLevel] { [level] + (otherLevel.map { [$0] } ?? []) }
 
     /// What stands in the manual, and what a line is checked against.
-    package var entry: Entry {
+    package var specification: Specification {
         switch self {
         case .listening:
-            Entry(
+            Specification(
                 [.address, .pid, .user, .group, .control, .metrics], "The server accepts connections at this address.")
-        case .notAnnounced: Entry([.text], "The descriptor of --ready-fd could not be written to.")
-        case .draining: Entry([.children, .over], "A shutdown has begun; clients are sent away over this time.")
-        case .drained: Entry([.children], "The time of --drain has passed; the children that are left close.")
-        case .quitting: Entry([.children], "SIGQUIT came: every connection ends at once.")
+        case .notAnnounced: Specification([.text], "The descriptor of --ready-fd could not be written to.")
+        case .draining:
+            Specification([.children, .over], "A shutdown has begun; clients are sent away over this time.")
+        case .drained: Specification([.children], "The time of --drain has passed; the children that are left close.")
+        case .quitting: Specification([.children], "SIGQUIT came: every connection ends at once.")
         case .killing:
-            Entry([.children], "The time of --grace has passed, or a second signal came: what is left is killed.")
+            Specification(
+                [.children], "The time of --grace has passed, or a second signal came: what is left is killed.")
         case .stopped:
-            Entry(
+            Specification(
                 [.connections] + LogField.refusals,
                 "The server has ended; it served this many connections, and refused others for these reasons.")
         case .reloaded:
-            Entry(
+            Specification(
                 [.tokens, .kept, .text],
                 "The configuration was read again. A warning names the flags that a restart alone changes.")
-        case .notReloaded: Entry([.text], "The configuration is wrong; everything stays as it was.")
-        case .tokenFileRead: Entry([.path, .tokens], "The token file had changed, and was read again.")
+        case .notReloaded: Specification([.text], "The configuration is wrong; everything stays as it was.")
+        case .tokenFileRead: Specification([.path, .tokens], "The token file had changed, and was read again.")
         case .tokenFileNotRead:
-            Entry([.path, .text], "The token file has changed and cannot be used; the tokens stay.")
-        case .tokenFileOpenToOthers: Entry([.path, .text], "Other users than its owner can read the token file.")
-        case .opened: Entry(LogField.ofConnection, "A client has said HELLO.")
+            Specification([.path, .text], "The token file has changed and cannot be used; the tokens stay.")
+        case .tokenFileOpenToOthers:
+            Specification([.path, .text], "Other users than its owner can read the token file.")
+        case .opened: Specification(LogField.ofConnection, "A client has said HELLO.")
         case .closed:
-            Entry(
+            Specification(
                 LogField.ofConnection + [.reason, .by, .age, .requests, .bytesIn, .bytesOut, .text],
                 "A connection is over. It is a warning where the reason is neither NORMAL nor SHUTTING_DOWN.")
         case .refused:
-            Entry([.reason, .limit, .peer, .text], "A client was refused before a process was made for it.")
-        case .kicked: Entry([.connection, .pid, .peer], "The operator has dropped a connection.")
-        case .penaltiesLifted: Entry([.range, .count], "The operator has forgiven the sources of a range.")
+            Specification([.reason, .limit, .peer, .text], "A client was refused before a process was made for it.")
+        case .kicked: Specification([.connection, .pid, .peer], "The operator has dropped a connection.")
+        case .penaltiesLifted: Specification([.range, .count], "The operator has forgiven the sources of a range.")
         case .childDied:
-            Entry(
+            Specification(
                 [.connection, .pid, .peer, .signal, .status, .request, .limit, .age],
                 "A connection's process has ended before its connection: a crash, a kill or a limit.")
-        case .childFailed: Entry([.pid, .text], "A process of the pool could not wait for connections, and has ended.")
+        case .childFailed:
+            Specification([.pid, .text], "A process of the pool could not wait for connections, and has ended.")
         case .waitingChildDied:
-            Entry([.pid, .signal, .status], "A process of the pool has ended while it had no connection.")
+            Specification([.pid, .signal, .status], "A process of the pool has ended while it had no connection.")
         case .program:
-            Entry([.connection, .pid, .skipped, .text], "A program has written this line to standard error.")
-        case .programStarted: Entry([.connection, .pid], "A program was started.")
-        case .programFailed: Entry([.connection, .pid, .text], "A program could not be started.")
+            Specification([.connection, .pid, .skipped, .text], "A program has written this line to standard error.")
+        case .programStarted: Specification([.connection, .pid], "A program was started.")
+        case .programFailed: Specification([.connection, .pid, .text], "A program could not be started.")
         case .programEnded:
-            Entry(
+            Specification(
                 [.connection, .pid, .request, .status, .signal, .skipped],
                 "A program has ended. It is a warning where it was not asked to, and its status is not 0.")
-        case .programCannotBeKilled: Entry([.connection, .pid], "A program lives on after SIGKILL.")
+        case .programCannotBeKilled: Specification([.connection, .pid], "A program lives on after SIGKILL.")
         case .discarded:
-            Entry([.connection, .pid, .text], "A message or output was dropped because nothing can take it.")
-        case .acceptFailed: Entry([.text], "accept(2) failed; the server tries again after a pause.")
-        case .forkFailed: Entry([.text], "fork(2) failed; the client was refused.")
-        case .pollFailed: Entry([.text], "poll(2) failed; the server tries again.")
-        case .logLevel: Entry([.level, .before], "The operator has changed the level of the log.")
+            Specification([.connection, .pid, .text], "A message or output was dropped because nothing can take it.")
+        case .acceptFailed: Specification([.text], "accept(2) failed; the server tries again after a pause.")
+        case .forkFailed: Specification([.text], "fork(2) failed; the client was refused.")
+        case .pollFailed: Specification([.text], "poll(2) failed; the server tries again.")
+        case .logLevel: Specification([.level, .before], "The operator has changed the level of the log.")
         case .logNotReopened:
-            Entry([.pid, .text], "SIGUSR1 came, and the log's file cannot be opened; the old one stays.")
+            Specification([.pid, .text], "SIGUSR1 came, and the log's file cannot be opened; the old one stays.")
         case .suppressed:
-            Entry(
+            Specification(
                 [.of, .reason, .count, .text],
                 "More lines of one event and reason came in 5 s than --log-flood lets through. It has their level.")
-        case .linesLost: Entry([.count, .text], "The log could not be written to, and this many lines are lost.")
+        case .linesLost:
+            Specification([.count, .text], "The log could not be written to, and this many lines are lost.")
         }
     }
 }

@@ -9,11 +9,11 @@ struct FloodKey: Equatable {
     let reason: String
 }
 
-/// Sums up floods of lines: of each kind so many go through in five seconds, the others are counted, and the count is
-/// told when the five seconds are over.
+/// Rate limiter for floods of lines: of each kind a number of lines goes through in five seconds. The others are counted,
+/// and the count is reported when the five seconds are over.
 ///
 /// It lies in memory that every process of the server shares, since a flood comes from many children of a line each.
-/// A process may be killed between any two of these instructions: all that is counted is one word, changed at once.
+/// A process may be killed between any two of these instructions, so each count is one word, changed at once.
 struct LogRateLimiter {
     static let window = Duration.seconds(5)
     /// The number of kinds that are told apart; the last bucket counts all that found none.
@@ -47,8 +47,8 @@ struct LogRateLimiter {
     /// `memory` has `buckets` buckets, of zeros at first.
     init(in memory: UnsafeMutablePointer<Bucket>) { self.memory = memory }
 
-    /// A line of the kind `kind` would be written: whether it may be, and the sum of the window before, if that is to be
-    /// told first. `most` lines of a kind go through in a window.
+    /// Counts a line of the kind `kind`. Returns whether it may be written, and how many lines of the window before were
+    /// suppressed, if that is to be reported first. Up to `most` lines of a kind go through in a window.
     func happened(_ kind: FloodKey, most: UInt64, at now: Instant) -> (mayPass: Bool, before: UInt64) {
         let bucket = bucket(of: kind)
         memory[bucket].most.store(most, ordering: .relaxed)
@@ -65,7 +65,7 @@ struct LogRateLimiter {
         }
     }
 
-    /// The sums that are due, each told once; with `all` those of the windows that go on too.
+    /// The counts that are due, each reported once; with `all` those of the windows that go on too.
     func sums(at now: Instant, all: Bool = false) -> [Suppressed] {
         var sums: [Suppressed] = []
         let moment = LogRateLimiter.milliseconds(now)

@@ -2,17 +2,17 @@ import Basics
 import Framing
 
 extension UInt64 {
-    /// Adds a number that is not to be trusted: the most that there is stays that.
+    /// Adds a number that is not trusted: a sum beyond the greatest number is the greatest number.
     mutating func add(_ other: UInt64) {
         let (sum, isTooMuch) = addingReportingOverflow(other)
         self = isTooMuch ? .max : sum
     }
 }
 
-/// Why a connection ended, of a bounded number of reasons.
+/// A label for why a connection ended, of which there is a bounded number.
 struct CloseReasonLabel: Hashable, Comparable {
-    /// The name of a code of Protocol.md, OTHER for a code without one, LOST without CLOSE, DIED of a process that ended
-    /// before its connection.
+    /// The name of a code of Protocol.md, OTHER for a code without one, LOST without CLOSE, DIED of a process that
+    /// ended before its connection.
     let reason: String
     /// `client`, `server` or `none`.
     let by: String
@@ -65,7 +65,7 @@ struct ConnectionStatistics {
     var requests: UInt64 = 0
     var bytesIn: UInt64 = 0
     var bytesOut: UInt64 = 0
-    /// nil as long as there was none.
+    /// Nil before the first.
     var roundTrips: Histogram?
     var name: String?
     var cause: CloseReasonLabel?

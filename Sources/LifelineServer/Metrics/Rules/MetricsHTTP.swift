@@ -3,8 +3,8 @@ enum MetricsHTTP {
     /// A longer head than this is refused.
     static let longest = 8192
 
-    /// The response to the bytes that have come; nil where the head is not whole. `metrics` are made only if they are
-    /// what is asked for.
+    /// The response to the bytes that have come; nil where the head is not whole. `metrics` is called for /metrics
+    /// alone.
     static func response(to bytes: [UInt8], metrics: () -> String) -> [UInt8]? {
         let text = String(decoding: bytes, as: UTF8.self)
         // A line may end without CR (RFC 9112, section 2.2). Swift takes CR LF for one letter.

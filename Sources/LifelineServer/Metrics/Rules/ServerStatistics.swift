@@ -1,21 +1,22 @@
 import Framing
 
-/// What a server has counted since it began: what the parent does, and what of each child is counted once it is reaped.
+/// What a server has counted since it began: what the parent does itself, and what each child has shown when its
+/// connection was over.
 struct ServerStatistics {
-    /// What is added up over connections.
-    struct Work {
+    /// The sums over connections.
+    struct Traffic {
         var requests: UInt64 = 0
         var inFlight: UInt64 = 0
         var bytesIn: UInt64 = 0
         var bytesOut: UInt64 = 0
         var roundTrips = Histogram()
 
-        mutating func add(_ figures: ConnectionStatistics) {
-            requests.add(figures.requests)
-            inFlight.add(UInt64(figures.inFlight))
-            bytesIn.add(figures.bytesIn)
-            bytesOut.add(figures.bytesOut)
-            if let others = figures.roundTrips { roundTrips += others }
+        mutating func add(_ connection: ConnectionStatistics) {
+            requests.add(connection.requests)
+            inFlight.add(UInt64(connection.inFlight))
+            bytesIn.add(connection.bytesIn)
+            bytesOut.add(connection.bytesOut)
+            if let others = connection.roundTrips { roundTrips += others }
         }
     }
 
@@ -23,8 +24,8 @@ struct ServerStatistics {
     private(set) var closed: [CloseReasonLabel: UInt64] = [:]
     private(set) var forksFailed: [String: UInt64] = [:]
     private(set) var acceptsFailed: [String: UInt64] = [:]
-    private var work = Work()
-    private var lateness = Histogram()
+    private var traffic = Traffic()
+    private(set) var lateness = Histogram()
 
     /// A connection was given a process.
     mutating func accept() { accepted += 1 }
@@ -33,29 +34,36 @@ struct ServerStatistics {
     /// accept(2) failed.
     mutating func acceptFailed(_ reason: String) { acceptsFailed[reason, default: 0] += 1 }
 
-    /// A child was reaped: what it showed last is counted now, and never again.
-    mutating func reap(_ figures: ConnectionStatistics) {
-        let cause = figures.cause ?? .died
+    /// A connection is over: what its child showed last is counted now, and never again.
+    mutating func reap(_ connection: ConnectionStatistics) {
+        let cause = connection.cause ?? .died
         closed[cause, default: 0] += 1
-        work.add(figures)
-        work.inFlight = 0
-        if cause.reason == Code.silent.description, let lateness = figures.lateness { self.lateness.add(lateness) }
+        traffic.add(connection)
+        traffic.inFlight = 0
+        if cause.reason == Code.silent.description, let lateness = connection.lateness { self.lateness.add(lateness) }
     }
 
-    /// All that was ever done, with what the living show now.
-    func work(with living: some Sequence<ConnectionStatistics>) -> Work {
-        var sum = work
-        for figures in living { sum.add(figures) }
+    /// The traffic of all connections that ever were, with what the living show now.
+    func traffic(with living: some Sequence<ConnectionStatistics>) -> Traffic {
+        var sum = traffic
+        for connection in living { sum.add(connection) }
         return sum
     }
 
-    /// The text that Prometheus reads.
+    /// The document that Prometheus reads.
+    ///
+    /// - Parameters:
+    ///   - living: What each living connection shows now.
+    ///   - pool: How many processes wait, and how many connections such processes got; nil without a pool.
+    ///   - refused: How many clients were refused, by reason.
+    ///   - uptime: How long the server has run.
+    ///   - version: The server's version.
     func metrics(
         living: some Collection<ConnectionStatistics>, pool: (waiting: Int, served: UInt64)? = nil,
         refused: [Admission.Reason: UInt64], uptime: Duration, version: String
     ) -> String {
         var text = PrometheusText()
-        let work = work(with: living)
+        let traffic = traffic(with: living)
         text.put(.info, [([version], 1)])
         text.put(.uptime, Escaping.seconds(uptime))
         text.put(.connectionsLive, living.count)
@@ -74,11 +82,11 @@ struct ServerStatistics {
         }
         text.put(.forksFailed, forksFailed.sorted { $0.key < $1.key }.map { ([$0.key], $0.value) })
         text.put(.acceptsFailed, acceptsFailed.sorted { $0.key < $1.key }.map { ([$0.key], $0.value) })
-        text.put(.requests, work.requests)
-        text.put(.requestsInFlight, work.inFlight)
-        text.put(.receivedBytes, work.bytesIn)
-        text.put(.sentBytes, work.bytesOut)
-        text.put(.roundTrip, work.roundTrips)
+        text.put(.requests, traffic.requests)
+        text.put(.requestsInFlight, traffic.inFlight)
+        text.put(.receivedBytes, traffic.bytesIn)
+        text.put(.sentBytes, traffic.bytesOut)
+        text.put(.roundTrip, traffic.roundTrips)
         text.put(.silentDropLateness, lateness)
         return text.text
     }

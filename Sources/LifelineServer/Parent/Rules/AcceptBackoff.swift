@@ -1,6 +1,6 @@
 import Basics
 
-/// When to accept again after accept or fork failed: the parent never ends for it, and never spins.
+/// Decides when to accept again after accept or fork failed.
 struct AcceptBackoff {
     private static let shortest = Duration.milliseconds(100)
     private static let longest = Duration.seconds(1)

@@ -1,41 +1,41 @@
 import Basics
 
-/// How many children wait for connections at a time.
+/// How many processes wait for connections at a time.
 public struct PoolSize: Equatable, Sendable, CustomStringConvertible {
-    /// So many wait when nothing happens.
+    /// How many wait when nothing happens.
     let least: Int
-    /// So many children, at most, wait or may come back to wait.
+    /// How many wait or may wait again, at most.
     let most: Int
 
-    /// `least` at least 1, `most` at least `least`.
+    /// From `least`, which is 1 or more, up to `most`, which is not below it.
     public init(least: Int, most: Int) {
         precondition(least >= 1 && most >= least)
         self.least = least
         self.most = most
     }
 
-    /// `least`, and eight times as many at most.
+    /// From `least` up to eight times as many.
     public init(_ least: Int) { self.init(least: least, most: 8 * least) }
 
     /// `4:32`.
     public var description: String { "\(least):\(most)" }
 }
 
-/// How many children should wait for connections: it grows as soon as none was left, and shrinks slowly.
+/// Decides how many processes should wait for connections: more as soon as none was left, and fewer slowly.
 struct PoolSizing {
-    /// For so long it is looked how many were not needed.
+    /// Over this time it is counted how many were not needed.
     static let quiet = Duration.seconds(10)
     private static let shortestPause = Duration.milliseconds(100)
     private static let longestPause = Duration.seconds(10)
 
     private let size: PoolSize
-    /// So many should wait.
+    /// How many should wait.
     private(set) var wanted: Int
-    /// The fewest that have waited at a time since the last look.
+    /// The fewest that have waited at a time since the last review.
     private var fewest: Int
-    private var look: Instant
+    private var nextReview: Instant
     private var hasRunOut = false
-    /// No child is forked ahead before then.
+    /// No process is forked ahead before then.
     private(set) var pausedUntil: Instant?
     private var pause = shortestPause
 
@@ -43,17 +43,22 @@ struct PoolSizing {
         self.size = size
         wanted = size.least
         fewest = size.least
-        look = now + PoolSizing.quiet
+        nextReview = now + PoolSizing.quiet
     }
 
-    /// A connection came; so many wait now. None did where `ranOut`, and the connection got a new process.
-    mutating func took(waiting: Int, ranOut: Bool = false) {
+    /// A connection came, and `waiting` processes wait now. None did where `ranOut`: the connection got a new process.
+    mutating func dequeued(waiting: Int, ranOut: Bool = false) {
         fewest = min(fewest, waiting)
         if ranOut { hasRunOut = true }
     }
 
-    /// How many children are to be forked now, where so many wait, and there are so many in all that wait or may come
-    /// back. Called once a turn of the loop: however many clients came in one, the number is doubled once.
+    /// How many processes are to be forked now. Called once a turn of the loop: however many clients came in one, the
+    /// number is doubled once.
+    ///
+    /// - Parameters:
+    ///   - waiting: How many wait.
+    ///   - all: How many wait or may wait again.
+    ///   - now: The instant of the turn.
     mutating func missing(waiting: Int, all: Int, at now: Instant) -> Int {
         if hasRunOut {
             hasRunOut = false
@@ -66,20 +71,20 @@ struct PoolSizing {
         return max(0, min(wanted - waiting, size.most - all))
     }
 
-    /// How many of those that wait are to leave: half of those that nobody needed for a while, down to the least.
+    /// How many of those that wait are to leave: half of those that were not needed for a while, down to the least.
     mutating func surplus(waiting: Int, at now: Instant) -> Int {
-        guard look <= now else { return 0 }
-        look = now + PoolSizing.quiet
+        guard nextReview <= now else { return 0 }
+        nextReview = now + PoolSizing.quiet
         let unneeded = (min(fewest, waiting) + 1) / 2
         fewest = waiting
         wanted = max(size.least, wanted - unneeded)
         return max(0, min(unneeded, waiting - wanted))
     }
 
-    /// A child has got a connection: whatever killed others is over.
+    /// A process has got a connection: whatever killed others is over.
     mutating func served() { pause = PoolSizing.shortestPause }
 
-    /// A child died that had nothing to do, or could not be forked: the next ones have time, twice as long each time.
+    /// A process died that had nothing to do, or could not be forked: the next try waits, twice as long each time.
     mutating func failed(at now: Instant) {
         // Those that die together are one reason to wait.
         guard pausedUntil == nil else { return }

@@ -1,33 +1,39 @@
 import Basics
 
-/// Whom a drain sends away when, and when each may come back.
+/// When a drain sends each client away, and when each may return.
 ///
-/// The clients leave in an order of chance, evenly over the window, and come back in the same order behind its end:
-/// each stays away for about as long as the window is, nobody finds a server that is still on its way out, and they
-/// are as spread when they come as when they went.
+/// Clients leave in an order of chance, evenly over the window, and return in the same order after its end. Each stays
+/// away for about as long as the window is. None finds a server that is still on its way out, and they arrive as evenly
+/// as they left.
 struct DrainSchedule {
-    /// What one child is told.
+    /// When one client leaves, and when it may return.
     struct Departure: Equatable {
         let child: Int32
         /// For GOAWAY, in milliseconds from now.
         let retryAfter: UInt32
     }
 
-    private struct Place {
+    private struct Entry {
         let child: Int32
-        let leaves: Instant
-        let returns: Instant
+        let leavesAt: Instant
+        let returnsAt: Instant
     }
 
-    /// Clients come back over at least so long a time, however short the window.
+    /// Clients return over at least this time, however short the window.
     static let leastReturn = Duration.seconds(2)
 
     /// The next one last.
-    private var places: [Place] = []
+    private var entries: [Entry] = []
     private let end: Instant
     private let returning: Duration
 
-    /// A drain of `children` that begins at `start`; `random` returns 0..<1, anew each time.
+    /// A drain that begins at `start`.
+    ///
+    /// - Parameters:
+    ///   - children: The processes of the connections.
+    ///   - window: Over how long they are sent away.
+    ///   - start: When the first may be sent away.
+    ///   - random: Returns 0..<1, anew each time.
     init(of children: [Int32], over window: Duration, from start: Instant, random: () -> Double) {
         end = start + window
         returning = max(window, DrainSchedule.leastReturn)
@@ -36,27 +42,27 @@ struct DrainSchedule {
         while !left.isEmpty {
             let chosen = Int(random() * Double(left.count))
             left.swapAt(chosen, left.count - 1)
-            let index = Double(places.count)
-            // Somewhere in a part of the window of its own.
-            places.append(
-                Place(
-                    child: left.removeLast(), leaves: start + window * ((index + random()) / count),
-                    returns: end + returning * ((index + random()) / count)))
+            let index = Double(entries.count)
+            // Each has a part of the window of its own, and leaves somewhere in it.
+            entries.append(
+                Entry(
+                    child: left.removeLast(), leavesAt: start + window * ((index + random()) / count),
+                    returnsAt: end + returning * ((index + random()) / count)))
         }
-        places.reverse()
+        entries.reverse()
     }
 
-    /// When the next child is to be told.
-    var deadline: Instant? { places.last?.leaves }
+    /// When the next client leaves; nil after the last.
+    var deadline: Instant? { entries.last?.leavesAt }
 
-    /// The next child whose time has come, if there is one.
+    /// Removes and returns the next child whose time has come; nil where there is none.
     mutating func next(at now: Instant) -> Departure? {
-        guard let place = places.last, place.leaves <= now else { return nil }
-        places.removeLast()
-        return Departure(child: place.child, retryAfter: milliseconds(from: now, to: place.returns))
+        guard let entry = entries.last, entry.leavesAt <= now else { return nil }
+        entries.removeLast()
+        return Departure(child: entry.child, retryAfter: milliseconds(from: now, to: entry.returnsAt))
     }
 
-    /// The retry_after, in milliseconds, of a client that is told to go at `now` without having had a place.
+    /// The retry_after, in milliseconds, of a client that has to go at `now` and is not in the schedule.
     func retryAfter(at now: Instant, random: () -> Double) -> UInt32 {
         milliseconds(from: now, to: max(now, end) + returning * random())
     }

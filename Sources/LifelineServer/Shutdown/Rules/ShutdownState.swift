@@ -1,8 +1,12 @@
 import Basics
 
-/// How a server ends: the first SIGTERM drains and then ends what is left, a second signal kills, and so does the end of
-/// the grace. SIGQUIT ends everything at once.
+/// The life of a server, from its first connection to its last child.
+///
+/// It serves until the first SIGTERM, which drains: clients are sent away one by one. When the drain is over, children
+/// end what is left, for as long as the grace. A second SIGTERM or the end of the grace kills. SIGQUIT ends all at
+/// once. The server is over when nothing is left that it waits for.
 struct ShutdownState {
+    /// What is to be done as one state follows another.
     enum Step: Equatable {
         case none
         /// Stop listening, and send the clients away one by one.
@@ -13,8 +17,6 @@ struct ShutdownState {
         case quit
         /// Kill every child that is left.
         case kill
-        /// Leave, though children that were killed have not been reaped.
-        case leave
     }
 
     private enum State {
@@ -23,11 +25,12 @@ struct ShutdownState {
         case ending(until: Instant)
         case quitting(until: Instant)
         case killing(until: Instant)
+        case over
     }
 
     /// A child that ends at once, and is not held up by its handler, is gone long before.
     private static let quickly = Duration.seconds(1)
-    /// A process that was killed and is not gone by then hangs in the kernel, and nobody can help it.
+    /// A process that was killed and is not gone by then hangs in the kernel. The server leaves without it.
     private static let patience = Duration.seconds(5)
 
     private let drain: Duration
@@ -41,18 +44,13 @@ struct ShutdownState {
     }
 
     var isServing: Bool { if case .serving = state { true } else { false } }
+    /// Whether nothing is waited for any more.
+    var isOver: Bool { if case .over = state { true } else { false } }
 
-    /// Whether nothing but the children is waited for.
-    var isAtOnce: Bool {
-        switch state {
-        case .quitting, .killing: true
-        case .serving, .draining, .ending: false
-        }
-    }
-
+    /// When the next step is due by itself.
     var deadline: Instant? {
         switch state {
-        case .serving: nil
+        case .serving, .over: nil
         case .draining(let until), .ending(let until), .quitting(let until), .killing(let until): until
         }
     }
@@ -65,7 +63,7 @@ struct ShutdownState {
             return .drain
         case .draining, .ending, .quitting:
             return kill(at: now)
-        case .killing:
+        case .killing, .over:
             return .none
         }
     }
@@ -78,22 +76,33 @@ struct ShutdownState {
             return .quit
         case .quitting:
             return kill(at: now)
-        case .killing:
+        case .killing, .over:
             return .none
         }
     }
 
-    /// The loop woke up.
-    mutating func woke(at now: Instant) -> Step {
+    /// The loop woke up: what is due by now.
+    mutating func resumed(at now: Instant) -> Step {
         guard let deadline, deadline <= now else { return .none }
         switch state {
         case .draining:
             state = .ending(until: deadline + grace)
             return .end
         case .killing:
-            return .leave
-        case .serving, .ending, .quitting:
+            state = .over
+            return .none
+        case .serving, .ending, .quitting, .over:
             return kill(at: now)
+        }
+    }
+
+    /// A turn of the loop ends. A server that does not serve is over without processes, and without clients that it
+    /// still has to tell why they are refused; once it quits or kills, such clients are not waited for.
+    mutating func endTurn(hasProcesses: Bool, hasClients: Bool) {
+        switch state {
+        case .serving, .over: break
+        case .draining, .ending: if !hasProcesses && !hasClients { state = .over }
+        case .quitting, .killing: if !hasProcesses { state = .over }
         }
     }
 

@@ -1,20 +1,20 @@
+/// Why there is no account of that name.
+enum AccountError: Error, Equatable {
+    /// The two flags cannot mean anything, whatever the machine has.
+    case senseless(String)
+    /// The machine has no such user or group.
+    case unknown(String)
+}
+
 /// The user and the group that a server becomes once it listens.
 struct Account: Equatable {
-    /// Why there is none.
-    enum Mistake: Error, Equatable {
-        /// The two flags cannot mean anything, whatever the machine has.
-        case senseless(String)
-        /// The machine has no such user or group.
-        case unknown(String)
-    }
-
     let user: UInt32
     let group: UInt32
 
     /// Finds a user and a group by name or number in the contents of /etc/passwd and /etc/group (passwd(5), group(5)).
     ///
     /// Numbers are taken as they are; without a group it is the user's own.
-    init(user: String, group: String?, passwd: [UInt8], groups: [UInt8]) throws(Mistake) {
+    init(user: String, group: String?, passwd: [UInt8], groups: [UInt8]) throws(AccountError) {
         let users = Account.lines(passwd)
         let number = Account.number(user)
         let line = users.first { number == nil ? $0[0] == user : $0.count > 2 && Account.number($0[2]) == number }

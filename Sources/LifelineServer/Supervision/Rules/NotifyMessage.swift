@@ -1,4 +1,4 @@
-/// What a supervisor is told, as sd_notify(3) writes it: `NAME=value`, a line each.
+/// A message to the supervisor, as sd_notify(3) writes it: `NAME=value`, a line each.
 enum NotifyMessage {
     case ready(address: String)
     case serving(connections: Int)
@@ -22,7 +22,7 @@ enum NotifyMessage {
     }
 }
 
-/// What a supervisor says in the environment of a process.
+/// Reads what a supervisor says in the environment of a process.
 enum ServiceEnvironment {
     /// WATCHDOG_USEC, meant for the process WATCHDOG_PID if that is said; nil where this process is not meant.
     static func watchdog(microseconds: String?, pid: String?, own: Int32) -> Duration? {

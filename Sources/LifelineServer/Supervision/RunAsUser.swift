@@ -4,7 +4,7 @@ extension Account {
     /// The account that `options` name; nil where they name none.
     ///
     /// /etc/passwd and /etc/group are read here: getpwnam(3) loads other files into the process, which one that is
-    /// fully static cannot do. A file that cannot be read has nobody in it; numbers need none.
+    /// fully static cannot do. A file that cannot be read counts as empty; numbers need none.
     static func named(in options: ServerOptions) throws(StartError) -> Account? {
         guard let user = options.user else {
             guard options.group == nil else {
@@ -13,7 +13,7 @@ extension Account {
             return nil
         }
         func lines(_ path: String) -> [UInt8] { (try? contents(ofFile: path, most: 1 << 24)) ?? [] }
-        do throws(Mistake) {
+        do throws(AccountError) {
             return try Account(
                 user: user, group: options.group, passwd: lines("/etc/passwd"), groups: lines("/etc/group"))
         } catch {
@@ -24,7 +24,7 @@ extension Account {
         }
     }
 
-    /// Becomes this account, for ever.
+    /// Becomes this account for the rest of the process's life; throws what the system refused.
     func become() throws(StartError) {
         do {
             try Posix.become(user: user, group: group)

@@ -1,0 +1,112 @@
+import Posix
+
+/// What a server holds from its start on, acquired in this order, before it serves.
+///
+/// A failure after the listener is open removes the files of its sockets again.
+struct ServerResources: ~Copyable {
+    let descriptors = ParentDescriptors()
+    let pidfile: Pidfile?
+    let commands: ChildCommands
+    let log: Log
+    let childSignals: SignalDescriptor
+    let cleanData: CleanData
+    let listener: ServerListener
+    let signals: SignalDescriptor
+    var memory: ChildRegistry.Memory
+    let admin: AdminServer.Listeners
+    /// The account that the server has become; nil where it stays what it was.
+    let account: Account?
+    let tokenFile: TokenFile?
+    let notifier: ServiceNotifier
+
+    /// Acquires all; throws what is wrong with an option, or what the system refused.
+    init(_ options: ServerOptions) throws(StartError) {
+        try options.checkReadyDescriptor()
+        Descriptor.openMissingStandardDescriptors()
+        let account = try Account.named(in: options)
+        var tokenFile = try options.tokenFile.map { path throws(StartError) in try TokenFile(path) }
+        ignoreBrokenPipes()
+        installCrashHandlers(notice: ConnectionProcess.crashNotice)
+        let path = options.pidfile
+        let pidfile = path == nil ? nil : try Pidfile(at: path!)
+        let commands = try ServerResources.needing("shared memory") { () throws(SystemError) in
+            try ChildCommands(slots: options.mostChildren, level: options.logLevel)
+        }
+        let log = try ServerResources.openLog(options, commands)
+        // Before what no child is to have, so that this lies together and is closed with one call.
+        let childSignals = try ServerResources.needing("signals") { () throws(SystemError) in
+            try ConnectionProcess.signals()
+        }
+        let cleanData = CleanData()
+        let listener = try ServerListener(options)
+        let signals = try ServerResources.openSignals()
+        let memory = try ServerResources.needing("memory") { () throws(SystemError) in
+            try ChildRegistry.Memory(slots: options.mostChildren)
+        }
+        var admin = AdminServer.Listeners()
+        do throws(StartError) {
+            try admin.open(options, owner: account)
+            if let account {
+                try account.become()
+                // What root could read may be closed to this user, and then no change of it could be read either.
+                tokenFile = try options.tokenFile.map { path throws(StartError) in
+                    try TokenFile(path, ownGroup: account.group)
+                }
+            }
+            try ServerResources.needing("no_new_privs") { () throws(SystemError) in try forbidNewPrivileges() }
+        } catch {
+            listener.removeFile()
+            admin.removeFile()
+            throw error
+        }
+        self.pidfile = pidfile
+        self.commands = commands
+        self.log = log
+        self.childSignals = childSignals
+        self.cleanData = cleanData
+        self.listener = listener
+        self.signals = signals
+        self.memory = memory
+        self.admin = admin
+        self.account = account
+        self.tokenFile = tokenFile
+        notifier = ServiceNotifier(in: descriptors)
+    }
+
+    /// Removes the files of the sockets that it listens on: nothing will answer there.
+    borrowing func removeSocketFiles() {
+        listener.removeFile()
+        admin.removeFile()
+    }
+
+    private static func openLog(_ options: ServerOptions, _ commands: ChildCommands) throws(StartError) -> Log {
+        do throws(SystemError) {
+            return try Log(
+                level: options.logLevel, format: options.logFormat, destination: options.log,
+                floodLines: options.logFlood, commands: commands)
+        } catch {
+            throw StartError(
+                .cannotOpen, "cannot open the log \(options.log): \(error.text) (\(error.call))", cause: error)
+        }
+    }
+
+    private static func openSignals() throws(StartError) -> SignalDescriptor {
+        try needing("signals") { () throws(SystemError) in
+            try SignalDescriptor([
+                Signal.terminate, Signal.interrupt, Signal.quit, Signal.reload, Signal.reopen, Signal.childEnded,
+            ])
+        }
+    }
+
+    /// What `acquire` returns: something that the system gives every process as a rule. Throws its refusal as one of
+    /// `what`.
+    private static func needing<Value: ~Copyable>(
+        _ what: String, _ acquire: () throws(SystemError) -> Value
+    ) throws(StartError) -> Value {
+        do throws(SystemError) {
+            return try acquire()
+        } catch {
+            throw StartError(.refused, "cannot have \(what): \(error.text) (\(error.call))", cause: error)
+        }
+    }
+}

@@ -1,0 +1,30 @@
+import Framing
+
+extension CloseReason {
+    /// The name of the code, or LOST.
+    var name: String {
+        switch self {
+        case .closed(let code, _, _): code.description
+        case .lost: "LOST"
+        }
+    }
+
+    /// The name that the log limits floods by. A client cannot make new ones.
+    var kind: String {
+        if case .closed(let code, _, _) = self, Code.internal.rawValue < code.rawValue { "unknown code" } else { name }
+    }
+
+    var text: String {
+        switch self {
+        case .closed(_, let text, _), .lost(let text): text
+        }
+    }
+
+    /// Information where the connection ended as it should; a warning for a drop, a break or a violation.
+    var level: LogLevel {
+        switch self {
+        case .closed(.normal, _, _), .closed(.shuttingDown, _, _): .info
+        case .closed, .lost: .warning
+        }
+    }
+}

@@ -1,0 +1,15 @@
+import Posix
+
+/// Wakes the event loop of this process from its other threads.
+///
+/// It sends the process a signal that the loop reads as data. Signals that wait are one signal, so the loop asks each of
+/// its connections what has changed.
+struct LoopWaker: Sendable {
+    private let loop: UInt
+
+    /// Wakes the loop of the thread that calls this.
+    init() { loop = currentThread }
+
+    /// Wakes the loop. From the loop's own thread this does nothing: it is awake.
+    func wake() { if currentThread != loop { sendSignal(Signal.call, to: processID) } }
+}

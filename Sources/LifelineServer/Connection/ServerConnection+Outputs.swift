@@ -1,0 +1,23 @@
+import Basics
+import Framing
+
+extension ServerConnection {
+    /// What the connection takes of its handler now.
+    @inline(__always) var credit: HandlerCredit {
+        HandlerCredit(
+            messageRoom: messageRoom, partRoom: room(for: lastID), isOpen: !isClosing,
+            hasUnsent: !outbox.isEmpty)
+    }
+
+    /// Takes over what the handler has made.
+    mutating func apply(_ output: HandlerOutput, at now: Instant) {
+        switch output {
+        case .response(let id, let bytes): answer(id, bytes)
+        case .part(let id, let bytes, let isLast): answer(id, part: bytes, isLast: isLast, at: now)
+        case .failure(let id, let failure): fail(id, failure)
+        case .message(let bytes): send(bytes, wasPromised: true)
+        case .finished: handlerReturned()
+        case .over: break
+        }
+    }
+}

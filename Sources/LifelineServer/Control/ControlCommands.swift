@@ -1,0 +1,180 @@
+import Basics
+import Framing
+import Posix
+
+/// Carries out what an operator asks for on the control socket, and answers with JSON lines; makes the metrics too.
+struct ControlCommands {
+    /// Up to this many rows are made at a time.
+    private static var rowsAtOnce: Int { 128 }
+
+    private let startedAt = Instant.now
+    private let registry: ChildRegistry
+    private let acceptor: ConnectionAcceptor
+    private let shutdown: ParentShutdown
+    private let reload: ServerReload
+    private let log: Log
+
+    init(
+        _ registry: ChildRegistry, _ acceptor: ConnectionAcceptor, _ shutdown: ParentShutdown, _ reload: ServerReload,
+        log: Log
+    ) {
+        self.registry = registry
+        self.acceptor = acceptor
+        self.shutdown = shutdown
+        self.reload = reload
+        self.log = log
+    }
+
+    /// The answer to a request that was carried out.
+    func answer(_ request: ControlRequest) -> AdminConnections.Answer {
+        switch request {
+        case .connections: connectionRows()
+        case .status: AdminConnections.Answer(bytes: status())
+        case .drop(let id): AdminConnections.Answer(bytes: drop(id))
+        case .drain: AdminConnections.Answer(bytes: drain())
+        case .reload: AdminConnections.Answer(bytes: readConfiguration())
+        case .penalties: penalties()
+        case .lift(let address): AdminConnections.Answer(bytes: lift(address))
+        case .logLevel(let level): AdminConnections.Answer(bytes: setLogLevel(level))
+        }
+    }
+
+    /// The document that Prometheus reads.
+    func metrics() -> String {
+        registry.statistics.metrics(
+            living: registry.livingStatistics, pool: registry.pool.map { ($0.waitingCount, $0.assignedCount) },
+            refused: acceptor.admission.refused, uptime: .now - startedAt, version: lifelineVersion)
+    }
+
+    private func status() -> [UInt8] {
+        let now = Instant.now
+        let statistics = registry.statistics
+        let traffic = statistics.traffic(with: registry.livingStatistics)
+        return ControlAnswer.done { status in
+            status.add("state", shutdown.isServing ? "serving" : "draining")
+            status.add("pid", processID)
+            status.add("version", lifelineVersion)
+            status.add("address", acceptor.address.description)
+            status.add("uptime", now - startedAt)
+            status.add("connections", registry.liveConnections)
+            status.add("max_connections", acceptor.admission.maxConnections)
+            status.add("accepted", statistics.accepted)
+            status.add("refused", acceptor.admission.refused.values.reduce(0, +))
+            status.add("closed", statistics.closed.values.reduce(0, +))
+            status.add("requests", traffic.requests)
+            status.add("in_flight", traffic.inFlight)
+            status.add("bytes_in", traffic.bytesIn)
+            status.add("bytes_out", traffic.bytesOut)
+            if let pool = registry.pool {
+                status.add("pool_waiting", pool.waitingCount)
+                status.add("pool_wanted", pool.wanted)
+                status.add("pool_served", pool.assignedCount)
+            }
+            status.add("log_level", registry.commands.logLevel.rawValue)
+        }
+    }
+
+    /// A row for each connection, by id. A row is made when it is read: a connection that has ended by then has none.
+    private func connectionRows() -> AdminConnections.Answer {
+        var left = registry.records.map { (id: $0.connection, pid: $0.pid) }.sorted { $0.id < $1.id }[...]
+        var count: Int? = 0
+        return AdminConnections.Answer(bytes: []) { [registry] in
+            guard !left.isEmpty else {
+                defer { count = nil }
+                return count.map { count in ControlAnswer.done { $0.add("connections", count) } }
+            }
+            let now = Instant.now
+            var rows: [UInt8] = []
+            for (id, pid) in left.prefix(ControlCommands.rowsAtOnce) {
+                guard let record = registry[pid], record.connection == id else { continue }
+                rows += ControlAnswer.line(
+                    ControlAnswer.row(
+                        id: id, pid: pid, peer: record.peer.description, acceptedAt: record.acceptedAt,
+                        ConnectionStatistics(registry.slot(record.slot)), at: now))
+                count? += 1
+            }
+            left = left.dropFirst(ControlCommands.rowsAtOnce)
+            return rows
+        }
+    }
+
+    private func drop(_ id: UInt64) -> [UInt8] {
+        guard let record = registry.records.first(where: { $0.connection == id }) else {
+            return ControlAnswer.failed("unknown_connection", "there is no connection \(id)")
+        }
+        registry.send(.kick, to: record.pid)
+        log.write(.kicked) {
+            $0.number(.connection, id)
+            $0.number(.pid, record.pid)
+            $0.address(.peer, record.peer)
+        }
+        return ControlAnswer.done {
+            $0.add("id", id)
+            $0.add("pid", record.pid)
+            $0.add("peer", record.peer.description)
+        }
+    }
+
+    private func drain() -> [UInt8] {
+        let isFirst = shutdown.isServing
+        // A second SIGTERM would kill what is left, and an operator does not ask for that here.
+        if isFirst { shutdown.terminate(at: .now) }
+        return ControlAnswer.done {
+            $0.add("connections", registry.liveConnections)
+            $0.add("began", isFirst)
+        }
+    }
+
+    private func readConfiguration() -> [UInt8] {
+        switch reload.run() {
+        case .success(let kept):
+            ControlAnswer.done {
+                if let tokens = reload.tokenCount { $0.add("tokens", tokens) }
+                $0.add("kept", kept.isEmpty ? nil : kept.joined(separator: ","))
+            }
+        case .failure(let error):
+            ControlAnswer.failed("not_reloaded", "\(error); the configuration stays as it was")
+        }
+    }
+
+    private func setLogLevel(_ level: LogLevel) -> [UInt8] {
+        let before = registry.commands.logLevel
+        registry.commands.logLevel = level
+        log.write(.logLevel) {
+            $0.text(.level, level.rawValue)
+            $0.text(.before, before.rawValue)
+        }
+        return ControlAnswer.done {
+            $0.add("log_level", level.rawValue)
+            $0.add("before", before.rawValue)
+        }
+    }
+
+    /// The penalties of sources, the greatest first.
+    private func penalties() -> AdminConnections.Answer {
+        var left = acceptor.admission.penalties.debts(at: .now)[...]
+        let count = left.count
+        var isOver = false
+        return AdminConnections.Answer(bytes: []) {
+            guard left.isEmpty else {
+                defer { left = left.dropFirst(ControlCommands.rowsAtOnce) }
+                return left.prefix(ControlCommands.rowsAtOnce).flatMap { ControlAnswer.line(ControlAnswer.row($0)) }
+            }
+            defer { isOver = true }
+            return isOver ? nil : ControlAnswer.done { $0.add("penalties", count) }
+        }
+    }
+
+    private func lift(_ text: String) -> [UInt8] {
+        do throws(AddressRangeError) {
+            let count = acceptor.admission.lift(try AddressRange(text), at: .now)
+            log.write(.penaltiesLifted) {
+                $0.text(.range, text)
+                $0.number(.count, count)
+            }
+            return ControlAnswer.done { $0.add("lifted", count) }
+        } catch {
+            return ControlAnswer.failed("bad_request", Escaping.plain(error.description, most: 200))
+        }
+    }
+}

@@ -1,0 +1,23 @@
+/// The kinds of process that the parent forks. What tells one from another stands in this table, and in `ChildLauncher`
+/// what each runs.
+///
+/// | kind | inherits, beside its slot, log, handler and tokens | ends at | where it dies |
+/// |---|---|---|---|
+/// | connection | its client's socket | a command in its slot, and SIGTERM | "child died"; the connection is lost |
+/// | pooled | the receiving end of its channel | the end of its channel | "waiting child died"; the pool pauses |
+///
+/// Every kind closes all of `ParentDescriptors`. A pooled process that has a connection is one of the first row.
+enum ChildKind {
+    /// Serves one connection and ends.
+    case connection
+    /// Waits for connections, and serves one after another.
+    case pooled
+
+    /// The event of the log where such a process dies.
+    var deathEvent: LogEvent {
+        switch self {
+        case .connection: .childDied
+        case .pooled: .waitingChildDied
+        }
+    }
+}

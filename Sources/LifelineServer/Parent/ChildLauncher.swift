@@ -1,0 +1,132 @@
+import Basics
+import Posix
+
+/// Forks children, and holds what they inherit. Nothing else in the server forks.
+final class ChildLauncher {
+    /// Makes what answers a connection's requests, in its child: of the socket, the connection's number and its peer.
+    typealias RunnerMaker = (borrowing Descriptor, UInt64, SocketAddress) -> any HandlerRunner
+
+    private let registry: ChildRegistry
+    private let descriptors: ParentDescriptors
+    private let childSignals: OwnedResource<SignalDescriptor>
+    private let log: Log
+    private var settings: ConnectionSettings
+    private(set) var limits: ChildLimits
+    private var makeRunner: RunnerMaker
+    private var title: ProcessTitle?
+    private let connectionsPerProcess: Int
+    /// The tokens of which a client must bring one; nil where everybody may connect.
+    @exclusivity(unchecked) private(set) var tokenFile: TokenFile?
+    /// What a child reads into first: for an array of its own it would ask the runtime, which writes to one more page.
+    @exclusivity(unchecked) private var firstBuffer = ConnectionProcess.firstBuffer
+
+    /// - Parameters:
+    ///   - registry: Where children have their slots.
+    ///   - descriptors: What each child closes.
+    ///   - childSignals: What each child reads its signals from.
+    ///   - options: What children go by.
+    ///   - factory: What answers requests.
+    ///   - tokenFile: Which clients may connect.
+    ///   - log: Where children write their lines.
+    init(
+        _ registry: ChildRegistry, _ descriptors: ParentDescriptors, childSignals: consuming SignalDescriptor,
+        _ options: ServerOptions, _ factory: HandlerFactory, tokenFile: TokenFile?, log: Log
+    ) {
+        self.registry = registry
+        self.descriptors = descriptors
+        self.childSignals = OwnedResource(childSignals)
+        self.log = log
+        self.tokenFile = tokenFile
+        settings = options.connectionSettings
+        limits = ChildLimits(options)
+        makeRunner = factory.make(log, options)
+        title = options.title
+        connectionsPerProcess = options.poolReuse
+    }
+
+    /// Children that are forked from now on go by these options; without a `factory` what answers requests stays.
+    func reconfigure(_ options: ServerOptions, _ factory: HandlerFactory?, tokenFile: TokenFile?) {
+        settings = options.connectionSettings
+        limits = ChildLimits(options)
+        title = options.title
+        if let factory { makeRunner = factory.make(log, options) }
+        self.tokenFile = tokenFile
+    }
+
+    /// Reads the token file again if it has changed. Returns whether the tokens are others now: a process that was
+    /// forked before has the old ones.
+    func refreshTokens() -> Bool { tokenFile?.refresh(log) ?? false }
+
+    /// Forks the process of a connection. The caller closes its own copy of `socket`.
+    func launch(
+        _ assignment: ConnectionAssignment, slot: Int, _ socket: borrowing Descriptor
+    ) throws(SystemError) -> ProcessID {
+        guard let pid = try fork() else { serve(assignment, slot: slot, number: socket.number) }
+        return pid
+    }
+
+    /// Forks a process that waits for connections at the receiving end of a channel.
+    func launchPooled(slot: Int, _ channel: borrowing Descriptor) throws(SystemError) -> ProcessID {
+        guard let pid = try fork() else { waitForConnections(slot: slot, number: channel.number) }
+        return pid
+    }
+
+    /// Forks; nil in the child, which has closed what is the parent's alone.
+    private func fork() throws(SystemError) -> ProcessID? {
+        guard case .parent(let pid) = try forkProcess() else {
+            descriptors.closeInChild()
+            limits.apply()
+            return nil
+        }
+        return pid
+    }
+
+    // MARK: In the new process alone
+
+    /// Serves one connection and ends. It is not inlined: the parent shall not need the stack for it.
+    ///
+    /// The caller, which owns the descriptor of this number, never runs again in this process.
+    @inline(never)
+    private func serve(_ assignment: ConnectionAssignment, slot: Int, number: Int32) -> Never {
+        // Nothing of it is let go of: the system takes all back at once.
+        let process = UnsafeMutablePointer<ConnectionProcess>.allocate(capacity: 1)
+        process.initialize(to: makeProcess(Descriptor(owning: number), assignment, slot: slot))
+        let status = process.pointee.run()
+        registry.markCompleted(slot)
+        exitProcess(status)
+    }
+
+    /// Waits for connections, and serves one after another.
+    @inline(never)
+    private func waitForConnections(slot: Int, number: Int32) -> Never {
+        do throws(SystemError) {
+            try PooledProcess(
+                Descriptor(owning: number), signals: childSignals, connections: connectionsPerProcess, log: log,
+                title: title
+            ).run { connection, assignment in
+                var process = makeProcess(connection, assignment, slot: slot)
+                return (process.run(), process.hasLeftNothing)
+            } markCompleted: {
+                registry.markCompleted(slot)
+            }
+        } catch {
+            log.write(.childFailed) {
+                $0.number(.pid, processID)
+                $0.text(.text, "\(error)")
+            }
+            exitProcess(1)
+        }
+    }
+
+    private func makeProcess(
+        _ connection: consuming Descriptor, _ assignment: ConnectionAssignment, slot: Int
+    ) -> ConnectionProcess {
+        let runner = makeRunner(connection, assignment.connection, assignment.peer)
+        // The parent's own stays as it is, for the next child; a process with a second connection makes another.
+        let buffer = firstBuffer.isEmpty ? ConnectionProcess.firstBuffer : firstBuffer
+        firstBuffer = []
+        return ConnectionProcess(
+            connection, assignment, settings, tokens: tokenFile?.tokens, log: log, slot: registry.slot(slot),
+            commands: registry.commands[slot], title: title, runner: runner, signals: childSignals, buffer: buffer)
+    }
+}

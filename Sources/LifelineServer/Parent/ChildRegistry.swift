@@ -1,0 +1,125 @@
+import Basics
+import Posix
+
+/// All that the parent knows of its children: the table of those with a connection, the pool of those that were forked
+/// ahead, and the memory that children share with the parent.
+///
+/// What is written for each connection lies together, and without a check of exclusivity: one thread runs all of this.
+final class ChildRegistry {
+    /// The memory behind it, mapped before the first fork.
+    struct Memory {
+        fileprivate(set) var scoreboard: Scoreboard
+        fileprivate let table: ChildTable
+        fileprivate let completions: CompletionBitmap
+
+        /// Maps memory for `slots` children (mmap(2)).
+        init(slots: Int) throws(SystemError) {
+            scoreboard = try Scoreboard(slots)
+            table = try ChildTable(slots)
+            completions = try CompletionBitmap(slots)
+        }
+
+        /// A connection without a client, before the first fork, to warm the program up.
+        mutating func run(_ warmUp: WarmUp) { warmUp.run(in: &scoreboard) }
+    }
+
+    @exclusivity(unchecked) private var table: ChildTable
+    @exclusivity(unchecked) private var scoreboard: Scoreboard
+    @exclusivity(unchecked) private var completions: CompletionBitmap
+    /// How many connections have been given a process: the number of the last one.
+    @exclusivity(unchecked) private(set) var connectionCount: UInt64 = 0
+    /// What the server has counted since it began; of each child, once its connection is over.
+    @exclusivity(unchecked) var statistics = ServerStatistics()
+    let commands: ChildCommands
+    /// The processes that were forked ahead; nil without `--pool`.
+    let pool: ProcessPool?
+
+    init(_ memory: Memory, commands: ChildCommands, pool: ProcessPool?) {
+        scoreboard = memory.scoreboard
+        table = memory.table
+        completions = memory.completions
+        self.commands = commands
+        self.pool = pool
+    }
+
+    // MARK: Slots
+
+    /// Takes an empty slot that is free, for a process that is about to be forked.
+    func acquireSlot() -> Int {
+        let slot = scoreboard.take()
+        commands.clear(slot)
+        return slot
+    }
+
+    /// Empties the slot of a process that waits, for its next connection.
+    func resetSlot(_ slot: Int) {
+        scoreboard.clear(slot)
+        commands.clear(slot)
+    }
+
+    /// Gives the slot of a process back that has ended or was never forked.
+    func releaseSlot(_ slot: Int) { scoreboard.giveBack(slot) }
+
+    /// What the child in a slot shows of its connection.
+    func slot(_ index: Int) -> Scoreboard.Slot { scoreboard[index] }
+
+    /// In a child: marks its connection as complete. All that it has written of it stays as it is.
+    func markCompleted(_ slot: Int) { completions.mark(slot) }
+
+    // MARK: Connections
+
+    var isEmpty: Bool { table.isEmpty && pool?.isEmpty ?? true }
+    /// How many connections there are.
+    var liveConnections: Int { table.count }
+    /// The children with a connection, by slot.
+    var records: [ChildTable.Record] { table.records }
+    subscript(pid: ProcessID) -> ChildTable.Record? { table[pid] }
+    /// Whether the process is a child that is not reaped yet.
+    func contains(_ pid: ProcessID) -> Bool { table[pid] != nil || pool?.contains(pid) ?? false }
+    /// The processes of all children, with or without a connection.
+    var processes: [ProcessID] { table.records.map(\.pid) + (pool?.processes.filter { table[$0] == nil } ?? []) }
+
+    /// What the living show now. They are read one after another: those of thousands at once would leave pages in the
+    /// heap, which each fork pays for.
+    var livingStatistics: some Collection<ConnectionStatistics> {
+        table.records.lazy.map { [scoreboard] in ConnectionStatistics(scoreboard[$0.slot]) }
+    }
+
+    /// The process in a slot has the connection that was assigned to it.
+    func insert(_ pid: ProcessID, slot: Int, _ assignment: ConnectionAssignment) {
+        connectionCount += 1
+        statistics.accept()
+        table.insert(
+            ChildTable.Record(
+                pid: pid, slot: slot, connection: assignment.connection, peer: assignment.peer,
+                acceptedAt: assignment.acceptedAt))
+    }
+
+    /// The process has no connection any more: it was reaped, or it waits. Nil where it had none.
+    func remove(_ pid: ProcessID) -> ChildTable.Record? { table.remove(pid) }
+
+    /// Counts what a child has shown of a connection that is over.
+    func addStatistics(ofSlot slot: Int) { statistics.reap(ConnectionStatistics(scoreboard[slot])) }
+
+    /// Calls `body` with each child that has marked its connection as complete since the last call.
+    func forEachCompletion(_ body: (ProcessID) -> Void) {
+        completions.removeAll(below: table.end) { slot in
+            if let pid = table.markCompleted(slot) { body(pid) }
+        }
+    }
+
+    /// Takes the mark of one slot away; whether there was one.
+    func removeCompletion(_ slot: Int) -> Bool { completions.remove(slot) }
+
+    // MARK: Commands
+
+    /// Sends a command to the child of a connection. The kernel keeps one of several SIGTERMs that wait, so the command
+    /// stands where the child reads it.
+    func send(_ command: ChildCommands.ChildCommand, to pid: ProcessID) {
+        guard let record = table[pid] else { return }
+        // The signal is for this connection, and may come late.
+        pool?.retire(pid)
+        commands.post(command, to: record.slot)
+        sendSignal(Signal.terminate, to: pid)
+    }
+}

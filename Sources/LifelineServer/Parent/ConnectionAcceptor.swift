@@ -1,0 +1,238 @@
+import Basics
+import Framing
+import Posix
+
+/// Accepts clients, and gives each a process or refuses it.
+///
+/// No failure of accept or fork ends the server, and none makes it spin.
+final class ConnectionAcceptor {
+    /// Up to this many connections are accepted in a row before children are reaped again.
+    private static var acceptedAtOnce: Int { 64 }
+    /// A handshake of TCP that had begun when the server stops has this long to end: more than a round trip.
+    private static var lastHandshakes: Duration { .milliseconds(250) }
+
+    let address: SocketAddress
+    /// A supervisor has the listener too.
+    private let isHandedOver: Bool
+    private let socketFile: SocketFile?
+    private let registry: ChildRegistry
+    private let launcher: ChildLauncher
+    private let reaper: ChildReaper
+    private let refused: RefusedConnections
+    private let descriptors: ParentDescriptors
+    private let notifier: ServiceNotifier
+    private let log: Log
+    @exclusivity(unchecked) private var listener: ParentOwned<Descriptor>?
+    /// Where the listener is in the poll set; nil where it is not accepted from in this turn.
+    @exclusivity(unchecked) private var token: PollSet.Token?
+    /// Given up for a moment where accept lacks a descriptor, so that one client can be accepted and told.
+    @exclusivity(unchecked) private var spare: ParentOwned<Descriptor>?
+    @exclusivity(unchecked) private var backoff = AcceptBackoff()
+    @exclusivity(unchecked) private var random = SystemRandomNumberGenerator()
+    @exclusivity(unchecked) var admission: Admission
+    /// Until when a server that has stopped waits for clients that are on their way in; nil where it waits for none.
+    @exclusivity(unchecked) private var listensUntil: Instant?
+
+    /// - Parameters:
+    ///   - listener: What clients are accepted from.
+    ///   - admission: Which clients are let in.
+    ///   - registry: Where a client's process is entered.
+    ///   - launcher: What forks it.
+    ///   - reaper: What accounts for connections that are over, before a client is judged.
+    ///   - descriptors: Where the parent's descriptors are listed.
+    ///   - notifier: What hears of failures of accept.
+    ///   - log: Where refusals are written.
+    init(
+        _ listener: consuming ServerListener, _ admission: Admission, _ registry: ChildRegistry,
+        _ launcher: ChildLauncher, _ reaper: ChildReaper, _ descriptors: ParentDescriptors,
+        _ notifier: ServiceNotifier, log: Log
+    ) {
+        address = listener.address
+        isHandedOver = listener.isHandedOver
+        socketFile = address.unixPath.flatMap { SocketFile(at: $0) }
+        self.admission = admission
+        self.registry = registry
+        self.launcher = launcher
+        self.reaper = reaper
+        self.descriptors = descriptors
+        self.notifier = notifier
+        self.log = log
+        refused = RefusedConnections(descriptors)
+        self.listener = ParentOwned(listener.socket, in: descriptors)
+        openSpare()
+    }
+
+    // MARK: The parent's loop
+
+    /// Whether a client is still told that it is refused, or is on its way in to be.
+    var hasClients: Bool { refused.deadline != nil || listensUntil != nil }
+    var deadline: Instant? { earlier(earlier(refused.deadline, backoff.until), listensUntil) }
+
+    func add(to set: inout PollSet, isServing: Bool, at now: Instant) {
+        token = nil
+        let mayAccept = isServing ? !backoff.isOn(at: now) : listensUntil != nil
+        if mayAccept, let number = listener?.resource.number { token = set.add(number) }
+        refused.add(to: &set)
+    }
+
+    /// Reads what refused clients send, and closes those that have ended.
+    func readRefused(_ set: borrowing PollSet, at now: Instant) { refused.resumed(set, at: now) }
+
+    /// Accepts clients that wait, to serve them.
+    func acceptWaiting(_ set: borrowing PollSet) {
+        if set.isReadable(token) { acceptSome() } else if token != nil { notifier.accepted() }
+    }
+
+    /// What is done once a second.
+    func sweep() {
+        if spare == nil { openSpare() }
+    }
+
+    private func openSpare() {
+        spare = nil
+        guard let event = try? Descriptor.event() else { return }
+        spare = ParentOwned(event, in: descriptors)
+    }
+
+    // MARK: Clients
+
+    private func acceptSome() {
+        for _ in 0..<ConnectionAcceptor.acceptedAtOnce {
+            let now = Instant.now
+            guard !backoff.isOn(at: now) else { return }
+            do throws(SystemError) {
+                let accepted = try listener?.resource.accept() ?? nil
+                notifier.accepted()
+                guard let accepted else { return }
+                serve(accepted, at: now)
+            } catch {
+                if error.isConnectionGone { continue }
+                acceptFailed(error, at: now)
+                return
+            }
+        }
+    }
+
+    private func serve(_ accepted: consuming Accepted, at now: Instant) {
+        let peer = accepted.peer
+        reaper.collectCompleted(for: &admission, at: now)
+        let refusal = admission.judge(peer.ipNumber, at: now, using: &random) { registry.slot($0).hasGreeted }
+        if let refusal {
+            report(refusal, of: peer)
+            refused.add(accepted.connection, refusal.close, at: now)
+            return
+        }
+        if launcher.refreshTokens() { registry.pool?.retireAll() }
+        let assignment = ConnectionAssignment(
+            connection: registry.connectionCount + 1, peer: peer, acceptedAt: now,
+            handshakeTimeout: admission.handshakeTimeout)
+        if let pool = registry.pool, assign(accepted.connection, assignment, to: pool, at: now) { return }
+        let slot = registry.acquireSlot()
+        do throws(SystemError) {
+            let pid = try launcher.launch(assignment, slot: slot, accepted.connection)
+            enter(pid, slot: slot, assignment)
+            backoff.forked()
+        } catch {
+            registry.releaseSlot(slot)
+            backoff.forkFailed(at: now)
+            registry.statistics.forkFailed(error.name)
+            log.write(failure: .forkFailed, error)
+            refused.add(accepted.connection, admission.refuse(.processes, using: &random).close, at: now)
+        }
+    }
+
+    /// Gives the connection to a process that waits; false where there is none, and it needs one of its own. The caller
+    /// closes its own copy.
+    private func assign(
+        _ connection: borrowing Descriptor, _ assignment: ConnectionAssignment, to pool: ProcessPool, at now: Instant
+    ) -> Bool {
+        while let member = pool.next() {
+            registry.resetSlot(member.slot)
+            guard pool.assign(connection, assignment, to: member, at: now) else { continue }
+            enter(member.pid, slot: member.slot, assignment)
+            return true
+        }
+        return false
+    }
+
+    /// A process has the connection.
+    private func enter(_ pid: ProcessID, slot: Int, _ assignment: ConnectionAssignment) {
+        registry.insert(pid, slot: slot, assignment)
+        admission.began(assignment.peer.ipNumber, slot: slot)
+    }
+
+    private func report(_ refusal: Admission.Refusal, of peer: SocketAddress) {
+        log.write(.refused, reason: refusal.reason.rawValue, most: 1) {
+            $0.text(.reason, "\(refusal.reason.code)")
+            $0.text(.limit, refusal.reason.rawValue)
+            $0.address(.peer, peer)
+            $0.text(.text, refusal.detail)
+        }
+    }
+
+    private func acceptFailed(_ error: SystemError, at now: Instant) {
+        backoff.acceptFailed(at: now)
+        registry.statistics.acceptFailed(error.name)
+        notifier.acceptFailed(at: now)
+        log.write(failure: .acceptFailed, error)
+        guard error.isOutOfDescriptors else { return }
+        spare = nil
+        if let accepted = try? listener?.resource.accept() {
+            // Closed at once: the descriptor is the spare one, which the next client in need will get.
+            _ = try? accepted.connection.send(admission.refuse(.descriptors, using: &random).close.refusal[...])
+        }
+        openSpare()
+    }
+
+    // MARK: The end
+
+    /// Accepts no more clients to serve them. Closing a listener resets clients that are queued on it, and those whose
+    /// handshake of TCP is half done. So no new ones are let in, and the listener stays open until the others have come
+    /// and been told.
+    ///
+    /// A listener that a supervisor has too is closed at once: clients queued on it wait for the next server.
+    ///
+    /// - Parameters:
+    ///   - waits: Whether handshakes of TCP that have begun may end.
+    ///   - drain: Tells clients when to come back; nil where nothing is drained.
+    ///   - now: The instant of the turn.
+    func stop(waits: Bool, during drain: DrainSchedule?, at now: Instant) {
+        guard !isHandedOver else { return listener = nil }
+        if address.isUnix {
+            socketFile?.remove()
+            listensUntil = now
+        } else {
+            listener?.resource.dropNewHandshakes()
+            listensUntil = waits ? now + ConnectionAcceptor.lastHandshakes : now
+        }
+        refuseLatecomers(during: drain, at: now)
+    }
+
+    /// Tells clients that came too late that the server is shutting down, and closes the listener when its time is
+    /// over.
+    func refuseLatecomers(during drain: DrainSchedule?, at now: Instant) {
+        guard let listensUntil else { return }
+        while let accepted = try? listener?.resource.accept() {
+            var refusal = admission.refuse(.shutdown, using: &random)
+            if let drain { refusal.retryAfter = drain.retryAfter(at: now) { .random(in: 0..<1) } }
+            refused.add(accepted.connection, refusal.close, at: now)
+        }
+        guard listensUntil <= now else { return }
+        closeListener()
+    }
+
+    func closeListener() {
+        listener = nil
+        listensUntil = nil
+    }
+
+    /// Closes what is left of refused clients, without waiting.
+    func closeRefused() { refused.closeAll() }
+}
+
+extension Log {
+    /// Writes that the system has refused something; a flood of one error is summed up.
+    func write(failure event: LogEvent, _ error: SystemError) {
+        write(event, reason: error.text, most: 1) { $0.text(.text, "\(error)") }
+    }
+}

@@ -1,0 +1,30 @@
+import Posix
+
+/// The environment variables that tell a program of its connection: those of UCSPI, and LIFELINE_ variables.
+struct ProgramEnvironment {
+    let server: ProcessID
+    let connection: UInt64
+    let peer: SocketAddress
+    let local: SocketAddress
+
+    /// The variables that the program does not inherit: a server that was itself started for a connection has them.
+    static let replaced = ["PROTO=", "TCP", "UNIXLOCAL", "UNIXREMOTE", "LIFELINE_"]
+
+    /// The variable by which `OrphanReaper` finds the processes that programs have started.
+    static func mark(of server: ProcessID) -> String { "LIFELINE_SERVER=\(server)" }
+
+    func variables(name: String?, tokenName: String?, request: UInt32?) -> [String] {
+        var all = [ProgramEnvironment.mark(of: server), "LIFELINE_CONNECTION=\(connection)"]
+        if let path = local.unixPath {
+            all += ["PROTO=UNIX", "UNIXLOCALPATH=\(path)"]
+        } else {
+            all.append("PROTO=TCP")
+            if let host = peer.host, let port = peer.port { all += ["TCPREMOTEIP=\(host)", "TCPREMOTEPORT=\(port)"] }
+            if let host = local.host, let port = local.port { all += ["TCPLOCALIP=\(host)", "TCPLOCALPORT=\(port)"] }
+        }
+        if let name { all.append("LIFELINE_NAME=\(name)") }
+        if let tokenName { all.append("LIFELINE_TOKEN_NAME=\(tokenName)") }
+        if let request { all.append("LIFELINE_REQUEST=\(request)") }
+        return all
+    }
+}

@@ -1,0 +1,95 @@
+import Basics
+import Posix
+
+/// Reads the configuration again, at SIGHUP or at an operator's `reload`, and hands it to what goes by it.
+final class ServerReload {
+    private var options: ServerOptions
+    private let reload: Reloader?
+    /// The group that the server has become.
+    private let ownGroup: UInt32?
+    private let registry: ChildRegistry
+    private let launcher: ChildLauncher
+    private let reaper: ChildReaper
+    private let acceptor: ConnectionAcceptor
+    private let shutdown: ParentShutdown
+    private let notifier: ServiceNotifier
+    private let log: Log
+
+    /// - Parameters:
+    ///   - options: What the server runs with.
+    ///   - reload: Reads the configuration; nil where there is none, and the token file alone is read again.
+    ///   - ownGroup: The group that the server has become; nil where it is still what it was.
+    ///   - registry: The children.
+    ///   - launcher: What children inherit.
+    ///   - reaper: What kills what programs leave behind.
+    ///   - acceptor: Which clients are let in.
+    ///   - shutdown: How the server ends; nothing is reloaded from then on.
+    ///   - notifier: What hears of the reload.
+    ///   - log: Where the result is written.
+    init(
+        _ options: ServerOptions, _ reload: Reloader?, ownGroup: UInt32?, _ registry: ChildRegistry,
+        _ launcher: ChildLauncher, _ reaper: ChildReaper, _ acceptor: ConnectionAcceptor, _ shutdown: ParentShutdown,
+        _ notifier: ServiceNotifier, log: Log
+    ) {
+        self.options = options
+        self.reload = reload
+        self.ownGroup = ownGroup
+        self.registry = registry
+        self.launcher = launcher
+        self.reaper = reaper
+        self.acceptor = acceptor
+        self.shutdown = shutdown
+        self.notifier = notifier
+        self.log = log
+    }
+
+    /// How many tokens there are; nil where everybody may connect.
+    var tokenCount: Int? { launcher.tokenFile?.tokens.count }
+
+    /// Takes over what the configuration says now: all of it or, where anything is wrong, nothing. Returns the flags
+    /// that a restart alone changes.
+    @discardableResult
+    func run() -> Result<[String], ReloadError> {
+        notifier.notify(.reloading(at: Instant.now.sinceStart))
+        defer { if shutdown.isServing { notifier.notify(.ready(address: acceptor.address.description)) } }
+        do throws(ReloadError) {
+            let kept = try readAgain()
+            report(kept: kept)
+            return .success(kept)
+        } catch {
+            log.write(.notReloaded) { $0.text(.text, "\(error); the configuration stays as it was") }
+            return .failure(error)
+        }
+    }
+
+    private func readAgain() throws(ReloadError) -> [String] {
+        guard shutdown.isServing else { throw ReloadError("the server is shutting down") }
+        let reloaded = try reload?()
+        let (options, kept) = (reloaded?.options ?? options).takenOver(by: self.options)
+        let tokenFile: TokenFile?
+        do throws(StartError) {
+            try options.checkPool(against: reloaded?.source.againstReuse)
+            tokenFile = try options.tokenFile.map { path throws(StartError) in try TokenFile(path, ownGroup: ownGroup) }
+        } catch {
+            throw ReloadError(error.description)
+        }
+        self.options = options
+        launcher.reconfigure(options, reloaded?.source, tokenFile: tokenFile)
+        if reloaded?.source.leavesOrphans ?? false { reaper.expectOrphans() }
+        registry.pool?.retireAll()
+        acceptor.admission.reconfigure(options, children: registry.records.map { ($0.peer.ipNumber, $0.slot) })
+        shutdown.reconfigure(options)
+        log.set(options)
+        return kept + (reloaded?.alsoKept ?? [])
+    }
+
+    private func report(kept: [String]) {
+        log.write(.reloaded, at: kept.isEmpty ? .info : .warning) {
+            if let tokenCount { $0.number(.tokens, tokenCount) }
+            guard !kept.isEmpty else { return }
+            $0.text(.kept, kept.joined(separator: ","))
+            $0.text(.text, "a restart changes these; until then they stay as they were")
+        }
+        launcher.tokenFile?.checkPermissions(log)
+    }
+}
