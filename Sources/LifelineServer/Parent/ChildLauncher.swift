@@ -1,7 +1,7 @@
 import Basics
 import Posix
 
-/// Forks children, and holds what they inherit. Nothing else in the server forks.
+/// Forks children, and holds what they inherit. Nothing else in this module forks.
 final class ChildLauncher {
     /// Makes what answers a connection's requests, in its child: of the socket, the connection's number and its peer.
     typealias RunnerMaker = (borrowing Descriptor, UInt64, SocketAddress) -> any HandlerRunner

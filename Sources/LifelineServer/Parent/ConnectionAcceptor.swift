@@ -83,7 +83,7 @@ final class ConnectionAcceptor {
         if set.isReadable(token) { acceptSome() } else if token != nil { notifier.accepted() }
     }
 
-    /// What is done once a second.
+    /// What is done once a second at most: an idle parent sleeps for longer.
     func sweep() {
         if spare == nil { openSpare() }
     }

@@ -138,7 +138,7 @@ final class Parent {
         }
     }
 
-    /// What is done once a second, however often the loop turns.
+    /// What is done once a second at most: an idle parent sleeps for longer.
     private func sweep(at now: Instant) {
         guard nextSweep <= now else { return }
         nextSweep = now + .seconds(1)
