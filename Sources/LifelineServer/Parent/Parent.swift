@@ -107,10 +107,12 @@ final class Parent {
 
     private func deadline(from now: Instant) -> Instant? {
         var deadline = earlier(shutdown.deadline, reaper.deadline)
-        deadline = earlier(deadline, acceptor.deadline)
+        deadline = earlier(deadline, acceptor.deadline(isServing: shutdown.isServing))
         deadline = earlier(deadline, admin.deadline)
         deadline = earlier(deadline, notifier.deadline)
-        if let pool = registry.pool { deadline = earlier(deadline, pool.deadline(sweep: nextSweep)) }
+        if shutdown.isServing, let pool = registry.pool {
+            deadline = earlier(deadline, pool.deadline(sweep: nextSweep))
+        }
         return earlier(deadline, now + Parent.longestWait)
     }
 
