@@ -3,14 +3,6 @@ import Framing
 import Liveness
 import Posix
 
-/// What of the server's options a connection goes by. The options own arrays, and each copy of one writes to memory that
-/// parent and child share until then.
-struct ConnectionSettings {
-    let terms: Terms
-    let grace: Duration
-    let handlerTimeout: Duration?
-}
-
 /// Drives one connection: it carries bytes between the transport and `ServerConnection`, and events and outputs between
 /// that and the handler runner. It keeps the connection's slot of the scoreboard, and logs its end.
 ///
@@ -25,7 +17,7 @@ struct ConnectionDriver: ~Copyable {
     private static var writesAtOnce: Int { 8 }
     private static var shutdownText: String { "the server is shutting down" }
 
-    private let transport: Transport
+    private let transport: ServerTransport
     private let id: UInt64
     private let peer: SocketAddress
     private let acceptedAt: Instant
@@ -63,7 +55,7 @@ struct ConnectionDriver: ~Copyable {
     ///   - crashNotice: The process's notice, if a crash is to tell this client.
     @inline(__always)
     init(
-        _ transport: consuming Transport, _ assignment: ConnectionAssignment, _ settings: ConnectionSettings,
+        _ transport: consuming ServerTransport, _ assignment: ConnectionAssignment, _ settings: ConnectionSettings,
         tokens: Tokens?,
         log: Log, slot: Scoreboard.Slot, runner: any HandlerRunner, crashNotice: CrashNotice?
     ) {

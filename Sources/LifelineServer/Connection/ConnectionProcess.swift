@@ -2,8 +2,7 @@ import Basics
 import Framing
 import Posix
 
-/// A process that serves one connection: its event loop, its signals, its priority and its title. It never returns to the
-/// parent's code.
+/// A process that serves one connection: its event loop, its signals, its priority and its title.
 ///
 /// It waits in poll(2) for bytes, a signal or the next deadline, and has the connection's driver do the rest. It ends when
 /// the driver is over.
@@ -57,7 +56,7 @@ struct ConnectionProcess: ~Copyable {
         self.log = log
         self.commands = commands
         self.title = ChildTitle(title, peer: assignment.peer)
-        let transport = Transport.plain(socket)
+        let transport = ServerTransport.plain(socket)
         let crashNotice = transport.crashNotice(sizeAt: slot.crashSizeAddress)
         driver = ConnectionDriver(
             transport, assignment, settings, tokens: tokens, log: log, slot: slot, runner: runner,
