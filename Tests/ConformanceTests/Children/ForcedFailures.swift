@@ -67,6 +67,25 @@
                 }
             }
 
+            @Test("A pause that a drain outlives does not keep the parent from sleeping")
+            func drainBehindPause() throws {
+                try withServer(
+                    "--drain", "2", prefix: ["env", "LIFELINE_FORCE_ERRNO=fork:OK,fork:EAGAIN:1"]
+                ) { server in
+                    let peer = try server.open()
+                    try expectBusy(server.connect())
+                    let before = try #require(ProcessFiles.processorTicks(of: server.pid))
+                    let begun = SuspendingClock.now
+                    server.process.kill(SIGTERM)
+                    // The client stays to the end of the drain, and the parent has nothing to do.
+                    #expect(try peer.frames(upTo: .close, within: .seconds(20)).map(\.type) == [.goAway, .close])
+                    let ticks = try #require(ProcessFiles.processorTicks(of: server.pid)) - before
+                    #expect(Duration.milliseconds(10 * ticks) < begun.age / 4)
+                    peer.close()
+                    #expect(try server.process.wait() == .status(0))
+                }
+            }
+
             @Test("poll: where it lacks memory the parent goes on, and serves")
             func poll() throws {
                 // The connections that warm the parent up ask a few times before it does.

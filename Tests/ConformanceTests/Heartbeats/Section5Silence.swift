@@ -37,14 +37,9 @@ extension Live.Heartbeats.Silence {
     func hundred() throws {
         let timeout = Duration.seconds(1)
         try withServer("--timeout", "1") { server in
-            // What it takes this machine to drop so many at once, for a reason that needs no clock.
-            let broken = try (0..<100).map { _ in try server.open() }
-            let began = SuspendingClock.now
-            for peer in broken { try peer.send(.unknown(0x77, flags: 0)) }
-            try readAll(broken, within: RawPeer.patience)
-            let cost = began.age
-            for peer in broken { peer.close() }
-            try expectBetween(timeout, withSlack(timeout) + cost) {
+            // How exact one drop is, other tests judge. Here none waits for the ends of the others, of which a hundred
+            // one after another take longer than a second.
+            try expectBetween(timeout, timeout * 2) {
                 let peers = try (0..<100).map { _ in try server.connect() }
                 var starts: [Moment] = []
                 for peer in peers {

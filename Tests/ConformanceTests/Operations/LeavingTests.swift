@@ -177,6 +177,8 @@ extension Live.Operations.Leaving {
             let short = try server.open(.short)
             let silent = try server.connect()
             try server.waitForChildren(4)
+            // Stopped among its accepts it would go on with them, and give the next client a process.
+            #expect(eventually { ProcessFiles.state(of: server.pid) == "S" })
             kill(server.pid, SIGSTOP)
             #expect(eventually { ProcessFiles.state(of: server.pid) == "T" })
             let queued = try server.connect()
