@@ -33,7 +33,7 @@ struct ServerResources: ~Copyable {
             try ChildCommands(slots: options.mostChildren, level: options.logLevel)
         }
         let log = try ServerResources.openLog(options, commands)
-        // Before what no child is to have, so that this lies together and is closed with one call.
+        // Before what no child is to have, so that this lies together.
         let childSignals = try ServerResources.needing("signals") { () throws(SystemError) in
             try ConnectionProcess.signals()
         }
