@@ -38,8 +38,8 @@ struct TurnsTests {
         var turns = BusyPolling()
         let asked = ask(&turns, times: 4000, brings: false)
         #expect(Array(asked.prefix(BusyPolling.patience)) == tries)
-        let found = asked.indices.filter { asked[$0] == BusyPolling.mostLooks }
-        #expect(asked.allSatisfy { [0, 1, BusyPolling.mostLooks].contains($0) })
+        let found = asked.indices.filter { asked[$0] == BusyPolling.mostReads }
+        #expect(asked.allSatisfy { [0, 1, BusyPolling.mostReads].contains($0) })
         // Each miss is followed by a wait, so the one behind the last look counts too.
         #expect(zip(found.dropFirst(), found).map { $0 - $1 } == [16, 32, 64, 128, 256, 512, 1024, 1024])
         #expect(found.first == BusyPolling.patience + BusyPolling.rest.lowerBound - 1)
@@ -52,7 +52,7 @@ struct TurnsTests {
         let pause = BusyPolling.longest + .microseconds(1)
         #expect(ask(&turns, times: 10_000, brings: false, wait: pause).allSatisfy { $0 == 0 })
         #expect(ask(&turns, times: BusyPolling.rest.lowerBound, brings: false).allSatisfy { $0 == 0 })
-        #expect(ask(&turns, times: 1, brings: false) == [BusyPolling.mostLooks])
+        #expect(ask(&turns, times: 1, brings: false) == [BusyPolling.mostReads])
     }
 
     @Test("Where 64 looks found something, 16 times nothing may be found by as many")
@@ -61,7 +61,7 @@ struct TurnsTests {
         _ = ask(&turns, times: BusyPolling.patience + BusyPolling.rest.lowerBound - 1, brings: false)
         #expect(ask(&turns, times: 1, brings: true) == [1])
         let asked = ask(&turns, times: BusyPolling.patience + 1, brings: false)
-        #expect(asked == [Int](repeating: BusyPolling.mostLooks, count: BusyPolling.patience) + [0])
+        #expect(asked == [Int](repeating: BusyPolling.mostReads, count: BusyPolling.patience) + [0])
     }
 
     @Test("What is found allows twice as many looks the next time, up to 64")

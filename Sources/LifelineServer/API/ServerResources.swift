@@ -33,7 +33,6 @@ struct ServerResources: ~Copyable {
             try ChildCommands(slots: options.mostChildren, level: options.logLevel)
         }
         let log = try ServerResources.openLog(options, commands)
-        // Before what no child is to have, so that this lies together.
         let childSignals = try ServerResources.needing("signals") { () throws(SystemError) in
             try ConnectionProcess.signals()
         }

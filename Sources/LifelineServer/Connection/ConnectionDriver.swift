@@ -3,14 +3,6 @@ import Framing
 import Liveness
 import Posix
 
-/// What of the server's options a connection goes by. The options own arrays, and each copy of one writes to memory that
-/// parent and child share until then.
-struct ConnectionSettings {
-    let terms: Terms
-    let grace: Duration
-    let handlerTimeout: Duration?
-}
-
 /// Drives one connection: it carries bytes between the transport and `ServerConnection`, and events and outputs between
 /// that and the handler runner. It keeps the connection's slot of the scoreboard, and logs its end.
 ///
@@ -21,11 +13,11 @@ struct ConnectionSettings {
 ///
 /// When the connection has ended, the driver waits for the runner: until that is over too, up to the grace.
 struct ConnectionDriver: ~Copyable {
-    /// How many writes follow each other before the loop turns to what has come.
+    /// How many writes follow each other before the loop reads again.
     private static var writesAtOnce: Int { 8 }
     private static var shutdownText: String { "the server is shutting down" }
 
-    private let transport: Transport
+    private let transport: ServerTransport
     private let id: UInt64
     private let peer: SocketAddress
     private let acceptedAt: Instant
@@ -63,7 +55,7 @@ struct ConnectionDriver: ~Copyable {
     ///   - crashNotice: The process's notice, if a crash is to tell this client.
     @inline(__always)
     init(
-        _ transport: consuming Transport, _ assignment: ConnectionAssignment, _ settings: ConnectionSettings,
+        _ transport: consuming ServerTransport, _ assignment: ConnectionAssignment, _ settings: ConnectionSettings,
         tokens: Tokens?,
         log: Log, slot: Scoreboard.Slot, runner: any HandlerRunner, crashNotice: CrashNotice?
     ) {
@@ -266,14 +258,14 @@ struct ConnectionDriver: ~Copyable {
         }
     }
 
-    /// Ends the connection at once: the client is told so if the transport takes it now.
+    /// Ends the connection at once. The client receives CLOSE if the transport takes it now.
     mutating func quit(at now: Instant) {
         let (goAway, retryAfter) = shutdownNotice(at: now)
         connection.quit(goAway, retryAfter: retryAfter, at: now)
     }
 
-    /// What a client is told that was not sent away before: it returns at a random instant. The retry_after is for one
-    /// that gets CLOSE alone, which has no spread.
+    /// The notice for a client that was not sent away before, which lets it return at a random instant. The retry_after is
+    /// for a client that receives CLOSE alone, which has no spread.
     private func shutdownNotice(at now: Instant) -> (GoAway, retryAfter: UInt32) {
         let spread = milliseconds(from: now, to: now + DrainSchedule.leastReturn)
         return (

@@ -2,8 +2,7 @@ import Basics
 import Framing
 import Posix
 
-/// A process that serves one connection: its event loop, its signals, its priority and its title. It never returns to the
-/// parent's code.
+/// A process that serves one connection: its event loop, its signals, its priority and its title.
 ///
 /// It waits in poll(2) for bytes, a signal or the next deadline, and has the connection's driver do the rest. It ends when
 /// the driver is over.
@@ -23,7 +22,7 @@ struct ConnectionProcess: ~Copyable {
     static var crashNotice: [UInt8] { Close(.handlerFailed, "the handler crashed").frame }
 
     private let signals: OwnedResource<SignalDescriptor>
-    /// That of `signals`: what a class holds is checked at each look.
+    /// The descriptor of `signals`, kept here because each access to a property of a class is checked.
     private let signalNumber: Int32
     private let log: Log
     private let commands: ChildCommands.Inbox
@@ -32,7 +31,7 @@ struct ConnectionProcess: ~Copyable {
     private var buffer: [UInt8]
     private var pollSet = PollSet()
     private var busyPolling = BusyPolling()
-    /// Whether a signal told the process to end.
+    /// Whether a signal has asked the process to end.
     private var wasToldToEnd = false
     private var hasLowPriority = false
 
@@ -57,7 +56,7 @@ struct ConnectionProcess: ~Copyable {
         self.log = log
         self.commands = commands
         self.title = ChildTitle(title, peer: assignment.peer)
-        let transport = Transport.plain(socket)
+        let transport = ServerTransport.plain(socket)
         let crashNotice = transport.crashNotice(sizeAt: slot.crashSizeAddress)
         driver = ConnectionDriver(
             transport, assignment, settings, tokens: tokens, log: log, slot: slot, runner: runner,

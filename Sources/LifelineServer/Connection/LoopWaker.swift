@@ -5,11 +5,11 @@ import Posix
 /// It sends the process a signal that the loop reads as data. Signals that wait are one signal, so the loop asks each of
 /// its connections what has changed.
 struct LoopWaker: Sendable {
-    private let loop: UInt
+    private let loopThread: UInt
 
-    /// Wakes the loop of the thread that calls this.
-    init() { loop = currentThread }
+    /// A waker of the loop that the calling thread runs.
+    init() { loopThread = currentThread }
 
     /// Wakes the loop. From the loop's own thread this does nothing: it is awake.
-    func wake() { if currentThread != loop { sendSignal(Signal.call, to: processID) } }
+    func wake() { if currentThread != loopThread { sendSignal(Signal.call, to: processID) } }
 }

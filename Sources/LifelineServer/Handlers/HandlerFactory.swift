@@ -16,14 +16,14 @@ struct HandlerFactory {
             { _, id, peer in
                 // The runners are not generic: the runtime would have to make their types in each child anew.
                 let handler: any Handler = makeHandler()
-                let connection: ConnectionMaker = { hello, tokenName, mailbox in
+                let makeConnection: ConnectionMaker = { hello, tokenName, mailbox in
                     Connection(
                         id: id, address: peer, options: hello.options, tokenName: tokenName, mailbox: mailbox)
                 }
-                let loop = LoopWaker()
+                let waker = LoopWaker()
                 return handler.answersAtOnce
-                    ? InlineHandlerRunner(handler, waking: loop, connection)
-                    : ThreadHandlerRunner(handler, waking: loop, connection)
+                    ? InlineHandlerRunner(handler, waking: waker, makeConnection)
+                    : ThreadHandlerRunner(handler, waking: waker, makeConnection)
             }
         }
     }

@@ -37,7 +37,7 @@ protocol HandlerRunner: AnyObject {
 
     /// Whether nothing runs any more, once `closed` was called.
     var isOver: Bool { get }
-    /// Ends what still runs, now: the process is about to end.
+    /// Ends what still runs, now: the connection is over, and its process ends or serves another.
     func cancelAll()
 }
 

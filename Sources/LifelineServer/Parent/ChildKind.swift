@@ -1,5 +1,4 @@
-/// The kinds of process that the parent forks. What tells one from another stands in this table, and in `ChildLauncher`
-/// what each runs.
+/// The kinds of process that the parent forks. `ChildLauncher.launch` runs them.
 ///
 /// | kind | inherits, beside its slot, log, handler and tokens | ends at | where it dies |
 /// |---|---|---|---|
@@ -8,16 +7,8 @@
 ///
 /// Every kind closes all of `ParentDescriptors`. A pooled process that has a connection is one of the first row.
 enum ChildKind {
-    /// Serves one connection and ends.
-    case connection
+    /// Serves this connection and ends.
+    case connection(ConnectionAssignment)
     /// Waits for connections, and serves one after another.
     case pooled
-
-    /// The event of the log where such a process dies.
-    var deathEvent: LogEvent {
-        switch self {
-        case .connection: .childDied
-        case .pooled: .waitingChildDied
-        }
-    }
 }

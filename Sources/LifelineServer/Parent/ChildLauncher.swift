@@ -1,7 +1,7 @@
 import Basics
 import Posix
 
-/// Forks children, and holds what they inherit. Nothing else in the server forks.
+/// Forks children, and holds what they inherit. Nothing else in this module forks.
 final class ChildLauncher {
     /// Makes what answers a connection's requests, in its child: of the socket, the connection's number and its peer.
     typealias RunnerMaker = (borrowing Descriptor, UInt64, SocketAddress) -> any HandlerRunner
@@ -58,17 +58,14 @@ final class ChildLauncher {
     /// forked before has the old ones.
     func refreshTokens() -> Bool { tokenFile?.refresh(log) ?? false }
 
-    /// Forks the process of a connection. The caller closes its own copy of `socket`.
-    func launch(
-        _ assignment: ConnectionAssignment, slot: Int, _ socket: borrowing Descriptor
-    ) throws(SystemError) -> ProcessID {
-        guard let pid = try fork() else { serve(assignment, slot: slot, number: socket.number) }
-        return pid
-    }
-
-    /// Forks a process that waits for connections at the receiving end of a channel.
-    func launchPooled(slot: Int, _ channel: borrowing Descriptor) throws(SystemError) -> ProcessID {
-        guard let pid = try fork() else { waitForConnections(slot: slot, number: channel.number) }
+    /// Forks a process of this kind. It gets `descriptor`, of which the caller closes its own copy.
+    func launch(_ kind: ChildKind, slot: Int, _ descriptor: borrowing Descriptor) throws(SystemError) -> ProcessID {
+        guard let pid = try fork() else {
+            switch kind {
+            case .connection(let assignment): serve(assignment, slot: slot, number: descriptor.number)
+            case .pooled: waitForConnections(slot: slot, number: descriptor.number)
+            }
+        }
         return pid
     }
 

@@ -92,7 +92,7 @@ final class ChildReaper {
         // One that was retired has left as it should.
         if member.hasWaited { registry.pool?.failed(at: now) }
         guard ended.status != 0 else { return }
-        log.write(ChildKind.pooled.deathEvent) {
+        log.write(.waitingChildDied) {
             $0.number(.pid, ended.pid)
             $0.addExit(ended)
         }
@@ -100,7 +100,7 @@ final class ChildReaper {
 
     /// A child did not come to its proper end: something killed it, or its handler did.
     private func report(_ ended: Ended, of record: ChildTable.Record, _ slot: Scoreboard.Slot, at now: Instant) {
-        log.write(ChildKind.connection.deathEvent) {
+        log.write(.childDied) {
             $0.number(.connection, record.connection)
             $0.number(.pid, ended.pid)
             $0.address(.peer, record.peer)

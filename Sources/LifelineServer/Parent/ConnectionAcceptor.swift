@@ -66,7 +66,10 @@ final class ConnectionAcceptor {
 
     /// Whether a client is still told that it is refused, or is on its way in to be.
     var hasClients: Bool { refused.deadline != nil || listensUntil != nil }
-    var deadline: Instant? { earlier(earlier(refused.deadline, backoff.until), listensUntil) }
+    /// A pause ends while the server serves. Afterwards its end stays in the past, and would keep poll(2) from waiting.
+    func deadline(isServing: Bool) -> Instant? {
+        earlier(earlier(refused.deadline, isServing ? backoff.until : nil), listensUntil)
+    }
 
     func add(to set: inout PollSet, isServing: Bool, at now: Instant) {
         token = nil
@@ -83,7 +86,7 @@ final class ConnectionAcceptor {
         if set.isReadable(token) { acceptSome() } else if token != nil { notifier.accepted() }
     }
 
-    /// What is done once a second.
+    /// What is done once a second at most: an idle parent sleeps for longer.
     func sweep() {
         if spare == nil { openSpare() }
     }
@@ -129,7 +132,7 @@ final class ConnectionAcceptor {
         if let pool = registry.pool, assign(accepted.connection, assignment, to: pool, at: now) { return }
         let slot = registry.acquireSlot()
         do throws(SystemError) {
-            let pid = try launcher.launch(assignment, slot: slot, accepted.connection)
+            let pid = try launcher.launch(.connection(assignment), slot: slot, accepted.connection)
             enter(pid, slot: slot, assignment)
             backoff.forked()
         } catch {

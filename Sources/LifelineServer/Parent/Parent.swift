@@ -108,10 +108,12 @@ final class Parent {
 
     private func deadline(from now: Instant) -> Instant? {
         var deadline = earlier(shutdown.deadline, reaper.deadline)
-        deadline = earlier(deadline, acceptor.deadline)
+        deadline = earlier(deadline, acceptor.deadline(isServing: shutdown.isServing))
         deadline = earlier(deadline, admin.deadline)
         deadline = earlier(deadline, notifier.deadline)
-        if let pool = registry.pool { deadline = earlier(deadline, pool.deadline(sweep: nextSweep)) }
+        if shutdown.isServing, let pool = registry.pool {
+            deadline = earlier(deadline, pool.deadline(sweep: nextSweep))
+        }
         return earlier(deadline, now + Parent.longestWait)
     }
 
@@ -139,7 +141,7 @@ final class Parent {
         }
     }
 
-    /// What is done once a second, however often the loop turns.
+    /// What is done once a second at most: an idle parent sleeps for longer.
     private func sweep(at now: Instant) {
         guard nextSweep <= now else { return }
         nextSweep = now + .seconds(1)

@@ -3,7 +3,8 @@ import Posix
 /// The open descriptors that are the parent's alone. Each new child closes them: a fork copies every descriptor, and no
 /// program follows that would close it.
 ///
-/// A descriptor is listed here for as long as a `ParentOwned` holds it, so that its owner cannot forget to list it. The
+/// A descriptor is listed here for as long as a `ParentOwned` holds it, so that its owner need not think of it. A test compares the descriptors of the parent
+/// with those of its children. The
 /// list is a bit for each number: a child reads it in place, and writes to no memory that it shares with the parent.
 final class ParentDescriptors {
     private static let bits = 64

@@ -88,7 +88,7 @@ final class ProcessPool {
                 let channel = try DescriptorChannel()
                 // Before the fork: the child closes the parent's end.
                 let own = ParentOwned(channel.giving, in: descriptors)
-                let pid = try launcher.launchPooled(slot: slot, channel.taking)
+                let pid = try launcher.launch(.pooled, slot: slot, channel.taking)
                 insert(pid, slot: slot, own)
             } catch {
                 registry.releaseSlot(slot)

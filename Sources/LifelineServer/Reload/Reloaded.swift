@@ -5,7 +5,7 @@ typealias Reloader = () throws(ReloadError) -> Reloaded
 public struct Reloaded {
     let options: ServerOptions
     let alsoKept: [String]
-    let source: HandlerFactory
+    let factory: HandlerFactory
 
     /// A reload with a handler.
     ///
@@ -19,13 +19,13 @@ public struct Reloaded {
     ) {
         self.options = options
         self.alsoKept = alsoKept
-        source = HandlerFactory(makeHandler)
+        factory = HandlerFactory(makeHandler)
     }
 
     /// A reload with a program in place of a handler.
     public init(_ options: ServerOptions, alsoKept: [String] = [], _ program: Program) {
         self.options = options
         self.alsoKept = alsoKept
-        source = HandlerFactory(program)
+        factory = HandlerFactory(program)
     }
 }

@@ -68,14 +68,14 @@ final class ServerReload {
         let (options, kept) = (reloaded?.options ?? options).takenOver(by: self.options)
         let tokenFile: TokenFile?
         do throws(StartError) {
-            try options.checkPool(against: reloaded?.source.againstReuse)
+            try options.checkPool(against: reloaded?.factory.againstReuse)
             tokenFile = try options.tokenFile.map { path throws(StartError) in try TokenFile(path, ownGroup: ownGroup) }
         } catch {
             throw ReloadError(error.description)
         }
         self.options = options
-        launcher.reconfigure(options, reloaded?.source, tokenFile: tokenFile)
-        if reloaded?.source.leavesOrphans ?? false { reaper.expectOrphans() }
+        launcher.reconfigure(options, reloaded?.factory, tokenFile: tokenFile)
+        if reloaded?.factory.leavesOrphans ?? false { reaper.expectOrphans() }
         registry.pool?.retireAll()
         acceptor.admission.reconfigure(options, children: registry.records.map { ($0.peer.ipNumber, $0.slot) })
         shutdown.reconfigure(options)

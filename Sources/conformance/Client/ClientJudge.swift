@@ -92,7 +92,7 @@ extension ClientBench {
         }
     }
 
-    /// The connection ends without a CLOSE from this side; `mayClose` where the client may still say CLOSE.
+    /// Expects the connection to end without a CLOSE of the client.
     func expectLost(on peer: RawPeer, within limit: Duration = .seconds(2)) throws {
         let deadline = SuspendingClock.now + limit
         while peer.ending == nil {

@@ -155,6 +155,15 @@ extension Case<ServerBench> {
             .drop("3.6-1", "An id that was used before", RawFrame.request(5).bytes, after: [.request(5)]),
             .drop("3.6-1", "An id one below the last", RawFrame.request(4).bytes, after: [.request(5)]),
             .drop("3.6-1", "The id 1 behind a high one", open(), after: [.request(.max)]),
+            .of("3.6-1", "Where an id does not rise, last_id is that of the last request that was served") { bench in
+                for id: UInt32 in [5, 4, 1] {
+                    let (peer, _) = try bench.open()
+                    try bench.expectServed(5, on: peer)
+                    try bench.send(.request(id), on: peer)
+                    let close = try bench.expectDrop(of: peer, .protocolError)
+                    bench.expect(close?.lastID == 5, "last_id 5 behind the id \(id)", got: "\(close as Any)")
+                }
+            },
             .drop(
                 "3.6-1", "The id of a request that was cancelled, for a new one,", RawFrame.request(1).bytes,
                 after: [.request(1, "a", more: true), .cancel(1)]),

@@ -11,6 +11,8 @@ struct Stuck {
     private(set) var count: UInt32 = 0
     /// No answer has waited for the kernel before.
     fileprivate(set) var waitsSince = SuspendingClock.now
+    /// When the server heard from this client last.
+    fileprivate(set) var askedAt = SuspendingClock.now
 
     init(peer: RawPeer, welcome: WelcomeFields, message: [UInt8]) {
         self.peer = peer
@@ -30,6 +32,7 @@ struct Stuck {
 
     mutating func ask(_ bench: ServerBench) throws {
         count += 1
+        askedAt = .now
         try peer.send(bench.request(count, message, welcome))
     }
 
@@ -116,7 +119,8 @@ extension ServerBench {
         return (most.flatMap { Int($0) } ?? 4 << 20) + (2 << 20)
     }()
 
-    /// nil where answers may have waited for most of dead_after already when all is asked for.
+    /// nil where answers may have waited for most of dead_after already when all is asked for, or the client was silent
+    /// for as long.
     private func stuckInTime(_ hello: RawFrame) throws -> Stuck? {
         var stuck = try greedy(hello)
         let patience = min(stuck.welcome.deadline / 2, .milliseconds(500))
@@ -142,7 +146,7 @@ extension ServerBench {
             // A kernel that takes no more has enough.
             if movedAt.age > patience { break }
         }
-        return stuck.waitsSince.age < stuck.welcome.deadline * 0.6 ? stuck : nil
+        return max(stuck.waitsSince.age, stuck.askedAt.age) < stuck.welcome.deadline * 0.6 ? stuck : nil
     }
 
     private func greedy(_ hello: RawFrame = .hello()) throws -> Stuck {

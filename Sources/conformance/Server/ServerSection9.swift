@@ -63,6 +63,9 @@ extension Case<ServerBench> {
             .drop(
                 "9-2", "Of an id where none may be and a length too large the first decides: it",
                 RawFrame(type: .ping, id: 1, claimedLength: .max).bytes),
+            .drop(
+                "9-2", "Of the id 0 in REQUEST and a length too large the first decides: it",
+                RawFrame(type: .request, claimedLength: .max).bytes),
             .refuse(
                 "9-2", "Of an id in HELLO and a length too large the first decides: it",
                 RawFrame.preface + RawFrame(type: .hello, id: 1, claimedLength: .max).bytes),

@@ -1,5 +1,5 @@
-import LifelineServer
 import Arguments
+import LifelineServer
 
 extension ServerSettings {
     static let configurationFlags = ServerFlagSection(

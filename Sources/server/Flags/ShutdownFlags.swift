@@ -1,4 +1,3 @@
-import LifelineServer
 import Arguments
 import LifelineServer
 

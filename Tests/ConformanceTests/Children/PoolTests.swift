@@ -108,7 +108,7 @@ extension Live.Children.Pool {
             for _ in 1...2 {
                 try server.waitForWaiting(1)
                 let child = server.waiting[0]
-                #expect(ProcessFiles.niceness(of: child) == ProcessFiles.niceness(of: getpid()))
+                #expect(ProcessFiles.niceness(of: child) == ProcessFiles.niceness(of: server.process.pid))
                 let peer = try server.open()
                 #expect(try peer.takeClose().code == .silent)
                 // It reads on until the client closes (7.1-3).

@@ -138,6 +138,22 @@ extension Live.Heartbeats.Load {
             #expect(most > 0 && most < 100 << 20, "\(most >> 20) MiB")
         }
     }
+
+    @Test("5.10-1 A flood of PINGs or CANCELs ends one connection with TOO_MANY_PINGS, and costs another nothing")
+    func paidFor() throws {
+        try withServer { server in
+            let other = try server.open()
+            for frame in [RawFrame.ping(1), .cancel(1)] {
+                let peer = try server.open()
+                try peer.send(.request(1))
+                // What cannot be sent any more, because the server has gone, is no matter.
+                try? peer.send((0..<200_000).flatMap { _ in frame.bytes }, within: .seconds(3))
+                try server.log.line(with: "closed", "reason=TOO_MANY_PINGS", "peer=127.0.0.1:\(peer.localPort) ")
+            }
+            try other.send(.request(1))
+            #expect(try other.take(.response).id == 1)
+        }
+    }
 }
 
 // MARK: Slow readers

@@ -51,7 +51,7 @@ extension Live.Heartbeats.Silence {
                     starts.append(.now)
                     try peer.send(RawFrame.preface + RawFrame.hello().bytes)
                 }
-                // Waited for one after another: a CLOSE that was read late has its time from `ClosingTimes`.
+                // Waited for one after another: a CLOSE that was read late has its time from `closingTimes`.
                 let times = try closingTimes(of: peers, within: RawPeer.patience)
                 let lived = zip(starts, times).map { $0.duration(to: $1) }
                 #expect(lived.min()! >= timeout)

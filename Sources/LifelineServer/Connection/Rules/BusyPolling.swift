@@ -17,7 +17,7 @@ struct BusyPolling {
     /// It begins soon. Where many processes poll it pays for each of them, and where many wait, for none.
     static let rest = 8...1024
     /// This many reads, where no other process wants to run, take about as long as a wake-up by the kernel.
-    static let mostLooks = 64
+    static let mostReads = 64
     /// A read that took longer than `quick` had other processes run before it, and counts as this many.
     static let costOfTurn = 16
     static let quick = Duration.microseconds(5)
@@ -32,7 +32,7 @@ struct BusyPolling {
     /// How many reads at most: one at first, for most clients do not answer within microseconds.
     private var allowed = 1
     /// The reads since the answer, and the time that they took.
-    private var looks = 0
+    private var reads = 0
     private var time = Duration.zero
 
     /// Returns whether to yield and read now that the child has answered. Each read is then reported to `polled`.
@@ -43,20 +43,20 @@ struct BusyPolling {
             return false
         }
         row += 1
-        (looks, time) = (0, .zero)
-        if !pays { allowed = BusyPolling.mostLooks }
+        (reads, time) = (0, .zero)
+        if !pays { allowed = BusyPolling.mostReads }
         return true
     }
 
     /// Returns whether to read once more after a read that took `time`, the yield included, and found something or not.
     mutating func polled(_ isThere: Bool, for time: Duration) -> Bool {
-        looks += time <= BusyPolling.quick ? 1 : BusyPolling.costOfTurn
+        reads += time <= BusyPolling.quick ? 1 : BusyPolling.costOfTurn
         self.time += time
         let isTimely = self.time < BusyPolling.longest
-        if !isThere, looks < allowed, isTimely { return true }
+        if !isThere, reads < allowed, isTimely { return true }
         if isThere, isTimely {
             misses = 0
-            allowed = min(2 * allowed, BusyPolling.mostLooks)
+            allowed = min(2 * allowed, BusyPolling.mostReads)
             rest = BusyPolling.rest.lowerBound
         } else {
             if misses >= BusyPolling.patience { rest = min(2 * rest, BusyPolling.rest.upperBound) }

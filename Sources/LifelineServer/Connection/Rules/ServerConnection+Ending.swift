@@ -6,7 +6,7 @@ import Liveness
 extension ServerConnection {
     /// The request of a SHORT connection has its ending.
     mutating func shortAnswered() {
-        if EndCause.shortAnswered.step(in: phase) == .finish { finish(.shortAnswered, CloseCause(.normal)) }
+        if takes(.finish, for: .shortAnswered) { finish(.shortAnswered, CloseCause(.normal)) }
     }
 
     /// The client's CLOSE came. Its last_id is 0 (4.11-4).
@@ -42,7 +42,7 @@ extension ServerConnection {
 
     /// The connection is broken: nothing can be read or written any more.
     mutating func broke(_ text: String) {
-        guard EndCause.broken.step(in: phase) == .over else { return }
+        guard takes(.over, for: .broken) else { return }
         if !isClosing { closing.reason = .lost(text) }
         cancelAll()
         endNow()
@@ -51,7 +51,7 @@ extension ServerConnection {
     /// The server will end: it sends the client away, and serves it until it has gone (7.4-1). A SHORT connection goes
     /// with its answer.
     mutating func sendAway(_ goAway: GoAway) {
-        guard EndCause.sendAway.step(in: phase) == .goAway else { return }
+        guard takes(.goAway, for: .sendAway) else { return }
         closing.goAway = goAway
         if hasGreeted, !isShort { outbox.goAway(goAway) }
     }
@@ -84,12 +84,19 @@ extension ServerConnection {
 
     /// The handler has no more to give: what it has answered is sent, and the connection closed.
     mutating func stop(_ cause: CloseCause) {
-        guard EndCause.handlerStop.step(in: phase) == .finish else { return }
+        guard takes(.finish, for: .handlerStop) else { return }
         cancelAll(Failure(cause.code, cause.text))
         finish(.handlerStop, cause)
     }
 
     // MARK: Steps
+
+    /// Whether the table has `step` for a cause that knows no other; it has nothing where not.
+    private func takes(_ step: EndCause.Step, for cause: EndCause) -> Bool {
+        let planned = cause.step(in: phase)
+        precondition(planned == step || planned == .nothing, "a cause of an end has a step that is not written")
+        return planned == step
+    }
 
     /// Carries out the table's step for `cause`. What a drop sends before its CLOSE is `goAway`.
     mutating func end(for cause: EndCause, _ reason: CloseCause, behind goAway: GoAway? = nil, at now: Instant) {

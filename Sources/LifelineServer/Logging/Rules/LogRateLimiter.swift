@@ -27,8 +27,10 @@ struct LogRateLimiter {
     struct Bucket: ~Copyable {
         fileprivate let hash: Atomic<UInt64>
         fileprivate let isNamed: Atomic<Bool>
-        fileprivate var level: LogLevel
-        fileprivate var event: LogEvent?
+        /// Places in `allCases`. A child may write any byte, so the reader compares them with a bound.
+        fileprivate var level: UInt8
+        /// From 1; 0 for all kinds that found no bucket.
+        fileprivate var event: UInt8
         fileprivate var reason: InlineArray<64, UInt8>
         /// When the window began, in milliseconds in the upper 40 bits, and the lines since then in the lower 24.
         fileprivate let window: Atomic<UInt64>
@@ -109,11 +111,11 @@ struct LogRateLimiter {
         return LogRateLimiter.buckets - 1
     }
 
-    /// Whoever meets a bucket without a name writes it: the process that took the bucket may have been killed.
+    /// Names a bucket that has no name: the process that took it may have been killed before it wrote one.
     private func setName(_ kind: FloodKey, of bucket: Int) {
         guard !memory[bucket].isNamed.load(ordering: .acquiring) else { return }
-        memory[bucket].level = kind.level
-        memory[bucket].event = kind.event
+        memory[bucket].level = UInt8(LogLevel.allCases.firstIndex(of: kind.level)!)
+        memory[bucket].event = kind.event.map { UInt8(LogEvent.allCases.firstIndex(of: $0)! + 1) } ?? 0
         for (index, byte) in kind.reason.utf8.prefix(LogRateLimiter.longestReason).enumerated() {
             memory[bucket].reason[index] = byte
         }
@@ -125,8 +127,12 @@ struct LogRateLimiter {
         for index in 0..<LogRateLimiter.longestReason where memory[bucket].reason[index] != 0 {
             reason.append(memory[bucket].reason[index])
         }
+        let (level, event) = (Int(memory[bucket].level), Int(memory[bucket].event))
+        let (levels, events) = (LogLevel.allCases, LogEvent.allCases)
         return FloodKey(
-            level: memory[bucket].level, event: memory[bucket].event, reason: String(decoding: reason, as: UTF8.self))
+            level: level < levels.count ? levels[level] : .warning,
+            event: (1...events.count).contains(event) ? events[event - 1] : nil,
+            reason: String(decoding: reason, as: UTF8.self))
     }
 
     /// FNV-1a; never 0, which is a free bucket.

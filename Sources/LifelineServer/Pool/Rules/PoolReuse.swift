@@ -6,21 +6,20 @@ enum ReuseObstacle {
 }
 
 extension ServerOptions {
-    /// Throws where a child of the pool cannot serve as many connections as `poolReuse` says: without a pool, with a
-    /// program in place of a handler, or with `maxCPU`.
-    ///
-    /// `Server` does so when it runs; a program that wants to know before it does anything else calls it first.
+    /// Throws where a command line asks for what no child of the pool can do: `poolReuse` without a pool, with a program
+    /// in place of a handler, or with `maxCPU`.
     package func checkPool(servesProgram: Bool) throws(StartError) {
-        try checkPool(against: servesProgram ? .program : nil)
-    }
-
-    /// The same for what answers the requests; nil where nothing speaks against it, or that is known already.
-    func checkPool(against obstacle: ReuseObstacle?) throws(StartError) {
-        guard poolReuse > 1 else { return }
-        guard pool != nil else {
+        guard poolReuse <= 1 || pool != nil else {
             throw StartError(
                 .badOptions, "--pool-reuse says what the processes of the pool do: give --pool N too")
         }
+        try checkPool(against: servesProgram ? .program : nil)
+    }
+
+    /// Throws where a child of the pool cannot serve as many connections as `poolReuse` says. `obstacle` is what of the
+    /// handler speaks against it; nil where nothing does, or that is known already.
+    func checkPool(against obstacle: ReuseObstacle?) throws(StartError) {
+        guard poolReuse > 1 else { return }
         switch obstacle {
         case .program:
             throw StartError(

@@ -5,10 +5,10 @@ import Posix
 ///
 /// All that this process reads and writes passes through here, so an encrypted connection is one more case. Two writers
 /// go past it, each with one whole frame of plain bytes. The parent refuses a connection that it gives to no process
-/// (`RefusedConnections`). A crash sends the process's notice from a signal handler (`CrashNotice`). An encrypted
+/// (`RefusedConnections`, `ConnectionAcceptor`). A crash sends the process's notice from a signal handler (`CrashNotice`). An encrypted
 /// connection can have neither: its peer would take the bytes for a forged record. So a case without plain bytes has no
 /// crash notice.
-enum Transport: ~Copyable {
+enum ServerTransport: ~Copyable {
     /// The bytes go over the socket as they are.
     case plain(Descriptor)
 

@@ -1,0 +1,9 @@
+import Framing
+
+/// What of the server's options a connection goes by. The options own arrays, and each copy of one writes to memory that
+/// parent and child share until then.
+struct ConnectionSettings {
+    let terms: Terms
+    let grace: Duration
+    let handlerTimeout: Duration?
+}
