@@ -17,7 +17,8 @@ final class ChildLauncher {
     private let connectionsPerProcess: Int
     /// The tokens of which a client must bring one; nil where everybody may connect.
     @exclusivity(unchecked) private(set) var tokenFile: TokenFile?
-    /// What a child reads into first: for an array of its own it would ask the runtime, which writes to one more page.
+    /// What a child reads into first. An array of its own takes 4 % more instructions of a child and one page fault more
+    /// (tools/dev/instructions, tools/dev/cost).
     @exclusivity(unchecked) private var firstBuffer = ConnectionProcess.firstBuffer
 
     /// - Parameters:
@@ -85,7 +86,8 @@ final class ChildLauncher {
     /// The caller, which owns the descriptor of this number, never runs again in this process.
     @inline(never)
     private func serve(_ assignment: ConnectionAssignment, slot: Int, number: Int32) -> Never {
-        // Nothing of it is let go of: the system takes all back at once.
+        // Nothing of it is let go of: the system takes all back at once. To let go of it takes 13 % more instructions of a
+        // child (tools/dev/instructions).
         let process = UnsafeMutablePointer<ConnectionProcess>.allocate(capacity: 1)
         process.initialize(to: makeProcess(Descriptor(owning: number), assignment, slot: slot))
         let status = process.pointee.run()

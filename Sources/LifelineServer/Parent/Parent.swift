@@ -10,7 +10,8 @@ import Posix
 /// Its life is that of `ShutdownState`. No client, and no failure of accept or fork, ends it.
 ///
 /// The properties of these types that each connection comes by are accessed without a check of exclusivity. One thread
-/// runs all of this, and what is called while one of those properties is changed looks at others alone.
+/// runs all of this, and what is called while one of those properties is changed looks at others alone. With the checks
+/// the parent takes 58 % more instructions for a connection (tools/dev/instructions).
 final class Parent {
     /// Children are looked for this often even if no signal says that one has ended.
     private static var longestWait: Duration { .seconds(5) }

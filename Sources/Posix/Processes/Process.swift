@@ -11,6 +11,8 @@ public var processID: ProcessID { getpid() }
 public func exitProcess(_ status: Int32) -> Never { _exit(status) }
 
 /// Lets other processes run first that wait for a processor (sched_yield(2)).
+///
+/// Without it a request in a busy poll takes 7 to 40 % more processor time (tools/dev/cost --mode long).
 public func yieldProcessor() { sched_yield() }
 
 /// Gives this thread the lowest priority for the rest of its life: without privileges it cannot raise it (setpriority(2),
