@@ -15,14 +15,14 @@ public struct Command<Settings>: Sendable {
 
     var name: String { shape.name }
 
-    /// A command of which the flags stand in sections.
+    /// A command whose flags stand in sections.
     ///
     /// - Parameters:
     ///   - name: as it is typed, behind the command that it belongs to: `server ctl`.
     ///   - operands: what stands for the operands in `--help`; `addOperand` takes each of them, and where it is nil
     ///     there may be none.
     ///   - summary: what the command does, in a sentence.
-    ///   - defaults: the settings without any flag, of which `--help` shows the values.
+    ///   - defaults: the settings without any flag; `--help` shows their values.
     ///   - sections: the flags.
     ///   - verbs: what the first operand can be, where that is one of a few words.
     ///   - subcommands: commands that the last word of their name, directly behind this command, begins.

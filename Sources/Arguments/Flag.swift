@@ -80,12 +80,12 @@ extension Flag {
     /// The same flag with a default that `read` takes from the settings.
     public func defaulting(_ read: @escaping @Sendable (Settings) -> String?) -> Flag { with { $0.readDefault = read } }
 
-    /// The same flag, of which the value is the path of a file: `resolvePath` changes what stands at `path`.
+    /// The same flag, whose value is the path of a file: `resolvePath` changes what stands at `path`.
     public func path(_ path: WritableKeyPath<Settings, String?> & Sendable) -> Flag {
         self.path { settings, resolve in settings[keyPath: path] = settings[keyPath: path].map(resolve) }
     }
 
-    /// The same flag, of which the value may be the path of a file: `change` puts what a function makes of that path in
+    /// The same flag, whose value may be the path of a file: `change` puts what a function makes of that path in
     /// its place.
     public func path(_ change: @escaping @Sendable (inout Settings, (String) -> String) -> Void) -> Flag {
         with { $0.changePaths = change }

@@ -63,7 +63,7 @@ enum ClientTransport: ~Copyable {
     }
 }
 
-/// The result of a read or write of a transport, neither of which ever blocks.
+/// The result of a read or write of a transport. Neither ever blocks.
 enum TransportResult: Equatable, Sendable {
     /// This many bytes were moved, at least one.
     case bytes(Int)

@@ -8,7 +8,7 @@ public struct Program: Sendable {
     public var framing = ProgramFraming.line
     /// How long the program may take to exit at the end of its input, and again after SIGTERM. SIGKILL follows.
     public var grace = Program.defaultGrace
-    /// The `grace` of a program of which nothing is said.
+    /// The default of `grace`.
     package static let defaultGrace = Duration.seconds(2)
     let file: ProgramFile
 

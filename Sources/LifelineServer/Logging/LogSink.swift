@@ -91,7 +91,7 @@ final class LogSink {
         }
     }
 
-    /// Writes `line`, at most 4096 bytes long: PIPE_BUF, of which a pipe takes all or nothing.
+    /// Writes `line`, at most 4096 bytes long: a pipe takes all of PIPE_BUF bytes or nothing.
     func write(_ line: UnsafeBufferPointer<UInt8>) -> Written {
         if method == .nowhere { return .whole }
         if let isSent = syslog?.send(line) { return isSent ? .whole : .lost }

@@ -15,7 +15,7 @@ final class ChildLauncher {
     private var makeRunner: RunnerMaker
     private var title: ProcessTitle?
     private let connectionsPerProcess: Int
-    /// The tokens of which a client must bring one; nil where everybody may connect.
+    /// The tokens, one of which a client must bring; nil where everybody may connect.
     @exclusivity(unchecked) private(set) var tokenFile: TokenFile?
     /// What a child reads into first. An array of its own takes 4 % more instructions of a child and one page fault more
     /// (tools/dev/instructions, tools/dev/cost).
@@ -58,7 +58,7 @@ final class ChildLauncher {
     /// forked before has the old ones.
     func refreshTokens() -> Bool { tokenFile?.refresh(log) ?? false }
 
-    /// Forks a process of this kind. It gets `descriptor`, of which the caller closes its own copy.
+    /// Forks a process of this kind. It gets `descriptor`; the caller closes its own copy.
     func launch(_ kind: ChildKind, slot: Int, _ descriptor: borrowing Descriptor) throws(SystemError) -> ProcessID {
         guard let pid = try fork() else {
             switch kind {

@@ -13,7 +13,7 @@ public struct ReadyEvent: Sendable {
 
 /// A set of descriptors that an event loop waits for with epoll(7), level-triggered.
 ///
-/// It suits a loop with thousands of descriptors of which few are ready at a time. A descriptor leaves the set when it is
+/// It suits a loop with thousands of descriptors where few are ready at a time. A descriptor leaves the set when it is
 /// closed.
 public struct EventPoll: ~Copyable {
     private let descriptor: Descriptor

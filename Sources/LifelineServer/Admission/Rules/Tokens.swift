@@ -7,7 +7,7 @@ struct TokenFileError: Error, Equatable, CustomStringConvertible {
     var description: String { (line.map { "line \($0): " } ?? "") + text }
 }
 
-/// The tokens of a token file, of which a client must bring one, each with the name that it stands for (Protocol.md,
+/// The tokens of a token file, each with the name that it stands for. A client must bring one of them (Protocol.md,
 /// section 4.12).
 ///
 ///     # till 7, since May

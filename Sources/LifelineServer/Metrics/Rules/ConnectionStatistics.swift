@@ -9,7 +9,7 @@ extension UInt64 {
     }
 }
 
-/// A label for why a connection ended, of which there is a bounded number.
+/// A label for why a connection ended. The number of labels is bounded.
 struct CloseReasonLabel: Hashable, Comparable {
     /// The name of a code of Protocol.md, OTHER for a code without one, LOST without CLOSE, DIED of a process that
     /// ended before its connection.
