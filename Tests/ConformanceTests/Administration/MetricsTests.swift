@@ -9,7 +9,7 @@ extension Live.Administration {
 
 extension Live.Administration.Metrics {
     private func withMetrics(_ arguments: String..., body: (ServerProcess, Scraper) throws -> Void) throws {
-        try withServer(["--metrics", "127.0.0.1:0"] + arguments) { server in
+        try withServer(["--metrics", "127.0.0.1:0"] + arguments, prefix: ServerProcess.ownSession) { server in
             try body(server, Scraper(server))
         }
     }

@@ -69,7 +69,7 @@ extension Live.Heartbeats.Silence {
 
     @Test("5.5-1 FIN after silence: the child is gone soon after the drop, though the client never closes")
     func dropEndsTheChild() throws {
-        try withServer("--timeout", "200ms") { server in
+        try withServer("--timeout", "200ms", prefix: ServerProcess.ownSession) { server in
             let peer = try server.open()
             try server.waitForChildren(0)
             // 7.1-3: it has read on for a second after CLOSE, and not for ever.

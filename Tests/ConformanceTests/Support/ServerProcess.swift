@@ -4,6 +4,11 @@ import RawWire
 
 /// The built `server`, running.
 final class ServerProcess {
+    /// Starts the server in a session of its own, as a service manager does. A child that has dropped a silent client has
+    /// the lowest priority. The kernel weighs that within a session (sched(7), autogroup): in the session of the tests,
+    /// beside all other lanes, such a child may not run for half a minute.
+    static let ownSession = ["setsid"]
+
     let process: Spawned
     /// Where it listens.
     let address: Address
