@@ -166,14 +166,12 @@ extension Case<ServerBench> {
             },
             .of("5.5-1", "Twenty clients that fall silent at once are dropped in time, none too early") { bench in
                 let dead = Duration.milliseconds(bench.times.deadAfter)
-                try bench.expectBetween("SILENT", dead, bench.times.latest(dead, of: bench.times.deadAfter)) {
-                    let began = SuspendingClock.now
+                // How exact one drop is, the cases above judge. Here none waits for the ends of the others.
+                try bench.expectBetween("SILENT", dead, dead * 2) {
                     let open = try (0..<20).map { _ in
                         let peer = try bench.connect()
                         return (peer, try bench.sendTimed(RawFrame.preface + bench.hello().bytes, on: peer))
                     }
-                    // A machine that takes long for twenty handshakes takes as long for twenty drops.
-                    let handshakes = began.age
                     try readAll(open.map(\.0), within: dead * 3 + .seconds(2))
                     var times: [Duration] = []
                     for (peer, start) in open {
@@ -183,7 +181,7 @@ extension Case<ServerBench> {
                         times.append(start.duration(to: at))
                     }
                     if let early = times.min(), early < dead { return early }
-                    return max(dead, times.max()! - handshakes)
+                    return times.max()!
                 }
             },
             .of("5.5-2", "After end of stream silence is not judged, and no PING comes, while answers wait") { bench in

@@ -38,7 +38,9 @@ extension Live.Client {
                         let heardAt = peers[index].heardAt
                         if beats[index].number > 0 {
                             let gap = beats[index].at.duration(to: heardAt)
-                            try demand(!prompt[index] || gap >= .milliseconds(800), "5.2-2: a PING after \(gap)")
+                            // One that came before its predecessor was answered is judged by nothing.
+                            let isJudged = prompt[index] && gap >= .zero
+                            try demand(!isJudged || gap >= .milliseconds(800), "5.2-2: a PING after \(gap)")
                             late += gap > .milliseconds(1500) ? 1 : 0
                         } else {
                             first[index] = welcomed[index].duration(to: heardAt)

@@ -151,7 +151,8 @@ extension Live.Heartbeats.Load {
                 try server.log.line(with: "closed", "reason=TOO_MANY_PINGS", "peer=127.0.0.1:\(peer.localPort) ")
             }
             try other.send(.request(1))
-            #expect(try other.take(.response).id == 1)
+            // It may have been silent for long enough to be asked.
+            #expect(try other.frames(upTo: .response).last?.id == 1)
         }
     }
 }

@@ -11,25 +11,25 @@ enum Live {
     /// The command `conformance` on our own two sides.
     @Suite(.lane, .serialized, .timeLimit(.minutes(4))) enum Conformance {}
     /// Our two sides with each other, with the second implementation, and with the bytes of the document.
-    @Suite(.lane, .serialized, .timeLimit(.minutes(1))) enum Interoperation {}
+    @Suite(.lane, .serialized, .timeLimit(.minutes(3))) enum Interoperation {}
     /// Bytes, frames and the ends of connections: Protocol.md, sections 3, 4, 6, 7 and 10.
-    @Suite(.lane, .serialized, .timeLimit(.minutes(1))) enum Wire {}
+    @Suite(.lane, .serialized, .timeLimit(.minutes(3))) enum Wire {}
     /// Protocol.md, section 5, on both sides.
-    @Suite(.lane, .serialized, .timeLimit(.minutes(1))) enum Heartbeats {}
+    @Suite(.lane, .serialized, .timeLimit(.minutes(3))) enum Heartbeats {}
     /// The client, as a command and as a library.
-    @Suite(.lane, .serialized, .timeLimit(.minutes(1))) enum Client {}
+    @Suite(.lane, .serialized, .timeLimit(.minutes(3))) enum Client {}
     /// Handlers and programs.
-    @Suite(.lane, .serialized, .timeLimit(.minutes(1))) enum Work {}
+    @Suite(.lane, .serialized, .timeLimit(.minutes(3))) enum Work {}
     /// The processes of the server, and what becomes of the others when one fails.
-    @Suite(.lane, .serialized, .timeLimit(.minutes(1))) enum Children {}
+    @Suite(.lane, .serialized, .timeLimit(.minutes(3))) enum Children {}
     /// Clients that the server lets in, and those that it refuses.
-    @Suite(.lane, .serialized, .timeLimit(.minutes(1))) enum Access {}
+    @Suite(.lane, .serialized, .timeLimit(.minutes(3))) enum Access {}
     /// The control socket and the metrics.
-    @Suite(.lane, .serialized, .timeLimit(.minutes(1))) enum Administration {}
+    @Suite(.lane, .serialized, .timeLimit(.minutes(3))) enum Administration {}
     /// The log, and where it goes.
-    @Suite(.lane, .serialized, .timeLimit(.minutes(1))) enum Logging {}
+    @Suite(.lane, .serialized, .timeLimit(.minutes(3))) enum Logging {}
     /// The server as its operator configures, starts and ends it.
-    @Suite(.lane, .serialized, .timeLimit(.minutes(1))) enum Operations {}
+    @Suite(.lane, .serialized, .timeLimit(.minutes(3))) enum Operations {}
 }
 
 /// Runs each test on a thread that it may block, with an account of its own for descriptors.
