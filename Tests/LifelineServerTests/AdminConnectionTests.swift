@@ -50,15 +50,6 @@ struct AdminConnectionTests {
         try body(connections, address)
     }
 
-    /// One turn of the loop, at an instant that the test says: nobody waits.
-    private func turn(_ connections: AdminConnections, at now: Instant) throws {
-        var set = PollSet()
-        set.removeAll()
-        connections.add(to: &set)
-        try set.wait(until: Instant(sinceStart: .zero))
-        connections.resumed(set, at: now)
-    }
-
     @Test("A request may come in pieces, and its answer is followed by the end")
     func pieces() throws {
         try withConnections(pieces: 3) { connections, address in
@@ -145,4 +136,13 @@ struct AdminConnectionTests {
             #expect(peers[19].heard == Array("answer\n".utf8))
         }
     }
+}
+
+/// One turn of the loop, at an instant that the test chooses: it does not wait.
+func turn(_ connections: AdminConnections, at now: Instant) throws {
+    var set = PollSet()
+    set.removeAll()
+    connections.add(to: &set)
+    try set.wait(until: Instant(sinceStart: .zero))
+    connections.resumed(set, at: now)
 }

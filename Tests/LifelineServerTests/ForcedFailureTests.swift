@@ -232,13 +232,5 @@
             }
             try body(connections, address)
         }
-
-        private func turn(_ connections: AdminConnections, at now: Instant) throws {
-            var set = PollSet()
-            set.removeAll()
-            connections.add(to: &set)
-            try set.wait(until: Instant(sinceStart: .zero))
-            connections.resumed(set, at: now)
-        }
     }
 #endif
