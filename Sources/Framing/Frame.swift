@@ -34,6 +34,8 @@ public struct MessagePart: Equatable, Sendable {
     public let isFirst: Bool
     /// Whether the message ends here.
     public let isLast: Bool
+    /// The bytes of its frame, header included.
+    public var frameLength: UInt64 { UInt64(FrameHeader.length + range.count) }
 }
 
 /// Joins the parts of one message after another. A message that came in one part is not copied.

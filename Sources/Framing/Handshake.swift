@@ -2,6 +2,8 @@
 ///
 ///     | major u8 | minor u8 | flags u16 | ping_every u32 | dead_after u32 | max_frame u32 | max_message u32 | options
 public struct Hello: Equatable, Sendable {
+    /// The minor version that the client speaks (section 12).
+    public var minor: UInt8
     /// Milliseconds between proofs of the round trip that the client asks for; 0 lets the server choose.
     public var pingEvery: UInt32
     /// Milliseconds of silence after which either side drops the other; 0 lets the server choose.
@@ -22,8 +24,9 @@ public struct Hello: Equatable, Sendable {
     public init(
         short: Bool = false, pingEvery: UInt32 = 0, deadAfter: UInt32 = 0,
         maxFrame: UInt32 = Limits.defaultMaxFrame, maxMessage: UInt32 = Limits.defaultMaxMessage,
-        options: Options = Options()
+        options: Options = Options(), minor: UInt8 = Limits.minorVersion
     ) {
+        self.minor = minor
         self.short = short
         self.pingEvery = pingEvery
         self.deadAfter = deadAfter
@@ -34,6 +37,7 @@ public struct Hello: Equatable, Sendable {
 
     init(reading payload: Span<UInt8>) throws(Violation) {
         try Version.check(major: payload[0])
+        minor = payload[1]
         let flags: UInt16 = payload.bigEndian(at: 2)
         guard flags & ~Hello.shortFlag == 0 else { throw .breach("HELLO has an unknown flag") }
         short = flags & Hello.shortFlag != 0
@@ -50,7 +54,7 @@ public struct Hello: Equatable, Sendable {
     func append(to buffer: inout [UInt8]) {
         buffer.append(header: .hello, length: Int(Hello.leastLength) + options.length)
         buffer.append(words: [
-            Version.word | UInt32(short ? Hello.shortFlag : 0), pingEvery, deadAfter, maxFrame, maxMessage,
+            Version.word(minor) | UInt32(short ? Hello.shortFlag : 0), pingEvery, deadAfter, maxFrame, maxMessage,
         ])
         options.append(to: &buffer)
     }
@@ -61,6 +65,8 @@ public struct Hello: Equatable, Sendable {
 ///     | major u8 | minor u8 | flags u16 | ping_every u32 | dead_after u32 | max_frame u32 | max_message u32
 ///     | max_in_flight u32 | max_queued u32 | connection u64 | options
 public struct Welcome: Equatable, Sendable {
+    /// The minor version in force (section 12).
+    public var minor: UInt8
     /// Milliseconds between proofs of the round trip.
     public var pingEvery: UInt32
     /// Milliseconds of silence after which either side drops the other.
@@ -83,8 +89,9 @@ public struct Welcome: Equatable, Sendable {
     /// A WELCOME with these terms.
     public init(
         pingEvery: UInt32, deadAfter: UInt32, maxFrame: UInt32, maxMessage: UInt32, maxInFlight: UInt32,
-        maxQueued: UInt32, connection: UInt64, options: Options = Options()
+        maxQueued: UInt32, connection: UInt64, options: Options = Options(), minor: UInt8 = Limits.minorVersion
     ) {
+        self.minor = minor
         self.pingEvery = pingEvery
         self.deadAfter = deadAfter
         self.maxFrame = maxFrame
@@ -97,7 +104,8 @@ public struct Welcome: Equatable, Sendable {
 
     package init(reading payload: Span<UInt8>) throws(Violation) {
         try Version.check(major: payload[0])
-        guard payload[1] <= Version.minor else { throw .breach("WELCOME's minor version is above HELLO's") }
+        minor = payload[1]
+        guard minor <= Limits.minorVersion else { throw .breach("WELCOME's minor version is above HELLO's") }
         guard payload.bigEndian(at: 2, as: UInt16.self) == 0 else { throw .breach("WELCOME has an unknown flag") }
         pingEvery = payload.bigEndian(at: 4)
         deadAfter = payload.bigEndian(at: 8)
@@ -118,7 +126,7 @@ public struct Welcome: Equatable, Sendable {
     func append(to buffer: inout [UInt8]) {
         buffer.append(header: .welcome, length: Int(Welcome.leastLength) + options.length)
         buffer.append(words: [
-            Version.word, pingEvery, deadAfter, maxFrame, maxMessage, maxInFlight, maxQueued, connection.high,
+            Version.word(minor), pingEvery, deadAfter, maxFrame, maxMessage, maxInFlight, maxQueued, connection.high,
             connection.low,
         ])
         options.append(to: &buffer)
@@ -128,9 +136,9 @@ public struct Welcome: Equatable, Sendable {
 /// The version that this implementation speaks.
 enum Version {
     static let major: UInt8 = 1
-    static let minor: UInt8 = 0
-    /// With room for flags.
-    static var word: UInt32 { UInt32(major) << 24 | UInt32(minor) << 16 }
+
+    /// Both numbers, with room for flags.
+    static func word(_ minor: UInt8) -> UInt32 { UInt32(major) << 24 | UInt32(minor) << 16 }
 
     static func check(major: UInt8) throws(Violation) {
         guard major == Version.major else {

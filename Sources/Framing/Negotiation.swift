@@ -39,12 +39,14 @@ public func negotiate(_ hello: Hello, with terms: Terms, connection: UInt64) -> 
     return Welcome(
         pingEvery: min(max(asked, Limits.leastPingEvery), deadAfter / 2), deadAfter: deadAfter,
         maxFrame: terms.maxFrame, maxMessage: terms.maxMessage, maxInFlight: terms.maxInFlight,
-        maxQueued: terms.maxQueued, connection: connection)
+        maxQueued: terms.maxQueued, connection: connection, minor: min(hello.minor, Limits.minorVersion))
 }
 
 extension Welcome {
-    /// Throws where the server's terms are not an answer to `hello`: it may shorten dead_after, never lengthen it.
+    /// Throws where the server's terms are not an answer to `hello`: it may lower the version and
+    /// shorten dead_after.
     public func check(against hello: Hello) throws(Violation) {
+        guard minor <= hello.minor else { throw .breach("WELCOME's minor version is above HELLO's") }
         guard hello.deadAfter == 0 || deadAfter <= max(hello.deadAfter, Limits.leastDeadAfter) else {
             throw .breach("WELCOME's dead_after \(deadAfter) is above HELLO's \(hello.deadAfter)")
         }

@@ -4,7 +4,11 @@ import Basics
 ///
 /// Little more than one frame is ever staged as bytes. Messages wait behind it, and are cut into chunks as room comes.
 /// So a PONG, which is staged at once, waits behind 16,384 staged bytes and one frame at most (Protocol.md, section
-/// 5.4). A message is copied once, into the staged bytes.
+/// 5.4). A message is copied once, into the staged bytes. Once the send window is on, messages wait for that too: what
+/// lies beyond the kernel is bounded as well (section 5.12).
+///
+/// Heartbeats and the send window are in Outbox+Heartbeats.swift. The properties that both files share are internal for
+/// that alone.
 public struct Outbox: Sendable {
     /// A message, or a frame that keeps its place among the messages.
     private enum Waiting {
@@ -43,9 +47,25 @@ public struct Outbox: Sendable {
     /// What is staged when there is room.
     private var waiting = Queue<Waiting>()
     /// The PONG that follows the staged one: of several PINGs the latest wins.
-    private var owedPong: Pong?
+    var owedPong: Pong?
     private var isGreeted = false
+    var window = SendWindow()
+    /// The longest chunk that the peer accepts and heartbeats allow.
+    private var maxFrame = Int(Limits.leastMaxFrame)
+    /// The longest chunk now: a part of the send window, so that a PING comes between two chunks.
     private var maxChunk = Int(Limits.leastMaxFrame)
+    /// The least `maxChunk`: below it the headers would be too large a share.
+    private static let leastChunk = 512
+    /// The PINGs that the kernel has not accepted whole.
+    var pings = Queue<StagedPing>()
+    /// The nonce of the last PING that left since `takeLeftPing`; 0 where none did.
+    var leftPing: UInt64 = 0
+
+    struct StagedPing {
+        let nonce: UInt64
+        /// Where in the stream it ends.
+        var end: UInt64
+    }
 
     /// Whether CLOSE is queued: nothing may follow it.
     public private(set) var isClosed = false
@@ -65,6 +85,10 @@ public struct Outbox: Sendable {
     @inlinable public var unsent: ArraySlice<UInt8> { staged.bytes[staged.head...] }
     /// Whether there is nothing to send now.
     @inlinable public var isEmpty: Bool { staged.head == staged.bytes.count }
+    /// Whether messages wait for a PONG, and not for the kernel.
+    @inline(__always) public var isHeldBack: Bool { !window.isOpen && !waiting.isEmpty }
+    /// Whether there is nothing to send now, and nothing waits for a PONG.
+    @inline(__always) public var isDone: Bool { isEmpty && !isHeldBack }
 
     /// Whether `unsent` ends with CLOSE, so that nothing is ever sent behind it.
     @inlinable public var endsWithClose: Bool { isClosed && nothingWaits }
@@ -75,6 +99,10 @@ public struct Outbox: Sendable {
         staged.wrote(count)
         while let mark = staged.nextSent() {
             if mark.isRefusal { refusals -= 1 } else { uncount(mark.id, mark.cost) }
+        }
+        while let ping = pings.first, ping.end <= sent {
+            leftPing = ping.nonce
+            pings.removeFirst()
         }
         if staged.pongIsSent(), let owedPong {
             self.owedPong = nil
@@ -99,29 +127,18 @@ public struct Outbox: Sendable {
 
     /// Sets the longest chunk from now on: what the peer accepts, but no more than keeps heartbeats quick.
     public mutating func setMaxFrame(_ maxFrame: UInt32) {
-        maxChunk = Int(min(maxFrame, Limits.defaultMaxFrame))
+        self.maxFrame = Int(min(maxFrame, Limits.defaultMaxFrame))
+        updateMaxChunk()
     }
+
+    mutating func updateMaxChunk() { maxChunk = min(maxFrame, max(window.limit / 4, Outbox.leastChunk)) }
 
     private mutating func greet(_ append: (inout [UInt8]) -> Void) {
         isGreeted = true
         staged.greet(append)
     }
 
-    // MARK: Heartbeats, and frames that overtake messages
-
-    /// Sends a PING ahead of the messages that wait.
-    public mutating func ping(_ nonce: UInt64) {
-        guard !isClosed else { return }
-        staged.bytes.append(header: .ping, length: 8)
-        staged.bytes.append(words: [nonce.high, nonce.low])
-    }
-
-    /// Answers a PING. At most one PONG is owed: while one is on its way out, the latest takes the next place. While
-    /// CLOSE waits behind a long message, hearts go on beating.
-    public mutating func answer(with pong: Pong) {
-        guard !endsWithClose else { return }
-        if staged.hasPong { owedPong = pong } else { staged.append(pong) }
-    }
+    // MARK: Frames that overtake messages
 
     /// Cancels a request; what is left of one that is being sent in chunks is not sent any more.
     public mutating func cancel(_ id: UInt32) {
@@ -222,6 +239,7 @@ public struct Outbox: Sendable {
         guard isUntouched(id) else { return false }
         let (marks, gaps) = staged.unstage(id)
         for mark in marks { uncount(id, mark.cost) }
+        for gap in gaps { close(gap) }
         for gap in gaps {
             guard case .message(var message) = waiting.first, let start = message.start else { break }
             message.start = gap.closed(at: start)
@@ -232,12 +250,22 @@ public struct Outbox: Sendable {
         return true
     }
 
+    private mutating func close(_ gap: StagedFrames.Gap) {
+        var behind: UInt64?
+        for var ping in pings.remove(where: { $0.end > gap.start }) {
+            behind = behind ?? ping.nonce
+            ping.end = gap.closed(at: ping.end)
+            pings.append(ping)
+        }
+        window.withdraw(gap.length, before: behind)
+    }
+
     /// Whether chunks of the message `id` are staged and others are not.
     public func isUnfinished(_ id: UInt32) -> Bool { waiting.contains { $0.id == id && $0.isBegun } }
 
     /// Whether the last byte of the message `id` is still here.
     public func isComing(_ id: UInt32) -> Bool {
-        !isEmpty && (waiting.contains { $0.id == id } || staged.isComing(id))
+        !isDone && (waiting.contains { $0.id == id } || staged.isComing(id))
     }
 
     private mutating func removeWaiting(_ id: UInt32) {
@@ -275,6 +303,8 @@ public struct Outbox: Sendable {
         guard !isClosed else { return }
         waiting.removeAll()
         staged.cutOff()
+        window.stop()
+        pings.removeAll()
         count = 0
         cost = 0
         refusals = 0
@@ -292,9 +322,9 @@ public struct Outbox: Sendable {
     // MARK: Staging
 
     /// Whether something can be staged at once.
-    private var mayStage: Bool { waiting.isEmpty && staged.hasRoom }
+    private var mayStage: Bool { waiting.isEmpty && staged.hasRoom && window.isOpen }
 
-    private mutating func stage() {
+    mutating func stage() {
         while staged.hasRoom, let first = waiting.first {
             switch first {
             case .frame:
@@ -304,12 +334,18 @@ public struct Outbox: Sendable {
                 // Its next part is not there yet. Only frames may pass it: chunks of two messages are never mixed.
                 for frame in waiting.remove(where: { if case .frame = $0 { true } else { false } }) { stage(frame) }
                 return
+            case .message where !window.isOpen:
+                return window.holdBack()
+            case .message where window.wantsProbe:
+                return
             case .message(let message) where message.rest.count <= maxChunk && !message.isOpen:
                 waiting.removeFirst()
                 stage(message.type, message.id, message.rest, start: message.start, cost: message.cost)
             case .message(var message):
                 message.start = message.start ?? staged.end
-                staged.append(message.type, .more, message.id, message.rest.prefix(maxChunk))
+                let chunk = message.rest.prefix(maxChunk)
+                staged.append(message.type, .more, message.id, chunk)
+                window.stage(FrameHeader.length + chunk.count)
                 message.rest = message.rest.dropFirst(maxChunk)
                 waiting.replaceFirst(with: .message(message))
             }
@@ -329,6 +365,7 @@ public struct Outbox: Sendable {
     ) {
         let start = start ?? staged.end
         staged.append(type, [], id, payload)
+        window.stage(FrameHeader.length + payload.count)
         staged.mark(id, from: start, cost: cost)
     }
 }

@@ -24,12 +24,14 @@ public struct ClientHeartbeat: Sendable {
     private let random: @Sendable () -> Double
     /// Set once WELCOME is there.
     private var deadlines: PeerDeadlines?
-    private var bucket: TokenBucket?
+    private var bucket: PingBucket?
     private var ledger = PingLedger()
     private var nextPing: Instant?
     private var hasPinged = false
-    /// When the first PING was sent that no proof has followed.
+    /// When the first PING left that no proof has followed.
     private var unprovenSince: Instant?
+    /// When this side last sent anything. It counts where both sides speak 1.1.
+    private var lastSent: Instant?
     private var hasToldLate = false
     private var owesPing = false
     /// The last round trip that a PONG proved.
@@ -49,8 +51,9 @@ public struct ClientHeartbeat: Sendable {
     /// Starts the heartbeat: WELCOME came.
     public mutating func welcomed(_ heartbeat: Heartbeat, at now: Instant) {
         deadlines = PeerDeadlines(heartbeat, at: now)
-        bucket = TokenBucket(heartbeat)
+        bucket = PingBucket(heartbeat)
         nextPing = now + heartbeat.pingEvery * random()
+        if heartbeat.isBounded { lastSent = now }
     }
 
     /// Starts every deadline anew where the loop runs again long after `deadline`: the client itself was stopped then
@@ -74,25 +77,35 @@ public struct ClientHeartbeat: Sendable {
     /// Records an attempt to write: whether the kernel accepted any bytes, and whether more wait.
     public mutating func wrote(any: Bool, waiting: Bool, at now: Instant) {
         deadlines?.wrote(any: any, waiting: waiting, at: now)
+        if any, lastSent != nil { lastSent = now }
+    }
+
+    /// Records that a PONG opened the send window: the server has read. `waiting` says whether more bytes wait.
+    public mutating func opened(waiting: Bool, at now: Instant) {
+        deadlines?.wrote(any: true, waiting: waiting, at: now)
     }
 
     /// Stops waiting for the server to say anything: CLOSE is queued, or has come.
     public mutating func ended() {
         deadlines?.ended()
         nextPing = nil
+        lastSent = nil
         unprovenSince = nil
         owesPing = false
     }
 
-    /// Pays for a PING or an empty MESSAGE that came; throws where the bucket is empty (section 5.10).
-    public mutating func spendToken(at now: Instant) throws(Violation) {
-        guard bucket?.spend(at: now) ?? true else { throw .flood }
+    /// Pays for a frame that came; throws where the bucket is empty (section 5.10).
+    public mutating func spendToken(for frame: ChargedFrame, at now: Instant) throws(Violation) {
+        try bucket?.spend(for: frame, at: now)
     }
 
-    /// Records the round trip that a PONG proves; throws where its nonce answers no PING (5.4-5).
-    public mutating func ponged(_ nonce: UInt64, at now: Instant) throws(Violation) {
-        if let time = try ledger.answered(nonce, at: now) { roundTrip = time }
+    /// Returns the round trip that a PONG proves; throws where its nonce answers no PING (5.4-5).
+    @discardableResult
+    public mutating func ponged(_ nonce: UInt64, at now: Instant) throws(Violation) -> Duration? {
+        let time = try ledger.answered(nonce, at: now)
+        if let time { roundTrip = time }
         proven(at: now)
+        return time
     }
 
     /// Records that a RESPONSE began: the request got there and the answer back. Its later chunks prove nothing of the
@@ -100,10 +113,20 @@ public struct ClientHeartbeat: Sendable {
     public mutating func responded(at now: Instant) { proven(at: now) }
 
     private mutating func proven(at now: Instant) {
-        guard hasPinged else { return }  // The first PING keeps its own random instant.
         unprovenSince = nil
         hasToldLate = false
+        guard hasPinged else { return }  // The first PING keeps its own random instant.
         schedulePing(at: now)
+    }
+
+    /// Returns the nonce of a PING that is due for another reason than time.
+    public mutating func probe(at now: Instant) -> UInt64 { ledger.send(at: now) }
+
+    /// Records that the kernel has accepted the PINGs up to `nonce`. Their round trips begin: what they waited behind
+    /// before was this side's own (5.6-1).
+    public mutating func pingLeft(_ nonce: UInt64, at now: Instant) {
+        ledger.left(nonce, at: now)
+        if unprovenSince == nil, deadlines?.mayBeHeard ?? false { unprovenSince = now }
     }
 
     private mutating func schedulePing(at now: Instant) {
@@ -114,7 +137,13 @@ public struct ClientHeartbeat: Sendable {
     /// When the next `verdict` is due; nil for never.
     public var deadline: Instant? {
         guard let deadlines else { return handshakeDeadline }
-        return earlier(earlier(deadlines.deadline, nextPing), hasToldLate ? deadAt : lateAt)
+        return earlier(earlier(deadlines.deadline, pingAt), hasToldLate ? deadAt : lateAt)
+    }
+
+    /// When the next PING is due: after the last one, or after the last byte that was sent (5.3-2).
+    private var pingAt: Instant? {
+        guard let deadlines, let lastSent, let nextPing else { return nextPing }
+        return min(nextPing, lastSent + deadlines.heartbeat.half)
     }
 
     private var lateAt: Instant? {
@@ -141,10 +170,11 @@ public struct ClientHeartbeat: Sendable {
             hasToldLate = true
             return .beatLate
         }
-        guard owesPing || nextPing.map({ $0 <= now }) ?? false else { return .fine }
+        guard owesPing || pingAt.map({ $0 <= now }) ?? false else { return .fine }
         owesPing = false
         hasPinged = true
-        if unprovenSince == nil { unprovenSince = now }
+        // Until the PING has left, no second one is due.
+        if lastSent != nil { lastSent = now }
         schedulePing(at: now)
         return .ping(nonce: ledger.send(at: now))
     }

@@ -7,7 +7,9 @@ public struct Heartbeat: Equatable, Sendable {
     public let pingEvery: Duration
     /// A side that has heard nothing for this long drops the other.
     public let deadAfter: Duration
-    /// Half of `deadAfter`: a server that has heard nothing for this long sends a PING (section 5.3), and a client
+    /// Whether both sides speak 1.1 (section 12): they ask when they have sent nothing, and have a send window.
+    public let isBounded: Bool
+    /// Half of `deadAfter`: a side that has heard or sent nothing for this long sends a PING (section 5.3), and a client
     /// reports that an answer is late. It is stored, because the division of a Duration divides 128 bits.
     let half: Duration
     /// A side that resumed later than this after its deadline was itself stopped or starved. It starts all deadlines anew
@@ -16,13 +18,16 @@ public struct Heartbeat: Equatable, Sendable {
 
     /// The times that a WELCOME puts in force.
     public init(_ welcome: Welcome) {
-        self.init(pingEvery: .milliseconds(welcome.pingEvery), deadAfter: .milliseconds(welcome.deadAfter))
+        self.init(
+            pingEvery: .milliseconds(welcome.pingEvery), deadAfter: .milliseconds(welcome.deadAfter),
+            isBounded: welcome.minor >= 1)
     }
 
     /// These times.
-    public init(pingEvery: Duration, deadAfter: Duration) {
+    public init(pingEvery: Duration, deadAfter: Duration, isBounded: Bool = false) {
         self.pingEvery = pingEvery
         self.deadAfter = deadAfter
+        self.isBounded = isBounded
         half = deadAfter.half
         ownLateness = Duration(attoseconds: deadAfter.attoseconds / 10) + .milliseconds(50)
     }

@@ -6,11 +6,12 @@ import Framing
 /// Nonces count from 1. A PONG may skip some, because of several PINGs the latest wins, and so answers all before it.
 struct PingLedger: Sendable {
     /// Of more PINGs than this the oldest lose their round trip time, never their right to an answer.
-    private static let timed = 16
+    private static let timed = 64
 
-    private var lastSent: UInt64 = 0
+    private(set) var lastSent: UInt64 = 0
     private var lastAnswered: UInt64 = 0
-    /// When the last few were sent; the newest is last.
+    private var lastLeft: UInt64 = 0
+    /// When the last few left, or were queued where they have not left; the newest is last.
     private var sentAt: [Instant] = []
 
     /// Returns the nonce of the next PING.
@@ -21,7 +22,14 @@ struct PingLedger: Sendable {
         return lastSent
     }
 
-    /// Returns the round trip time of a PONG; nil where 16 later PINGs have displaced its instant. Throws
+    /// Records that the kernel has accepted the PINGs up to `nonce`: their round trips begin.
+    mutating func left(_ nonce: UInt64, at now: Instant) {
+        let first = sentAt.count - Int(clamping: lastSent - lastLeft)
+        for index in max(0, first)..<max(0, sentAt.count - Int(clamping: lastSent - nonce)) { sentAt[index] = now }
+        lastLeft = nonce
+    }
+
+    /// Returns the round trip time of a PONG; nil where 64 later PINGs have displaced its instant. Throws
     /// where the nonce answers no PING (5.4-5).
     mutating func answered(_ nonce: UInt64, at now: Instant) throws(Violation) -> Duration? {
         guard nonce > lastAnswered, nonce <= lastSent else {

@@ -19,10 +19,12 @@ public struct ServerHeartbeat: Sendable {
     private let handshakeTimeout: Duration
     /// Set once the handshake is done.
     private var deadlines: PeerDeadlines?
-    private var bucket: TokenBucket?
+    private var bucket: PingBucket?
     private var ledger = PingLedger()
     /// Whether this silence has been answered with a PING.
     private var pinged = false
+    /// When this side last sent anything. It counts where both sides speak 1.1.
+    private var lastSent: Instant?
     /// Whether this side was late and owes a PING for it.
     private var owesPing = false
     /// The last round trip that the client's PONG proved.
@@ -41,7 +43,8 @@ public struct ServerHeartbeat: Sendable {
     /// Starts the heartbeat: WELCOME is on its way.
     public mutating func welcomed(_ heartbeat: Heartbeat, at now: Instant) {
         deadlines = PeerDeadlines(heartbeat, at: now)
-        bucket = TokenBucket(heartbeat)
+        bucket = PingBucket(heartbeat)
+        if heartbeat.isBounded { lastSent = now }
         updateDeadline()
     }
 
@@ -71,23 +74,36 @@ public struct ServerHeartbeat: Sendable {
 
     /// Records an attempt to write: whether the kernel accepted any bytes, and whether more wait.
     public mutating func wrote(any: Bool, waiting: Bool, at now: Instant) {
-        guard waiting || deadlines?.isStuck ?? false else { return }
-        deadlines?.wrote(any: any, waiting: waiting, at: now)
+        let sends = any && lastSent != nil
+        if sends { lastSent = now }
+        let mayBeStuck = waiting || deadlines?.isStuck ?? false
+        if mayBeStuck { deadlines?.wrote(any: any, waiting: waiting, at: now) }
+        if sends || mayBeStuck { updateDeadline() }
+    }
+
+    /// Records that a PONG opened the send window: the client has read. `waiting` says whether more bytes wait.
+    public mutating func opened(waiting: Bool, at now: Instant) {
+        guard deadlines?.isStuck ?? false else { return }
+        deadlines?.wrote(any: true, waiting: waiting, at: now)
         updateDeadline()
     }
 
     /// Stops waiting for the client to say anything: its stream ended, or CLOSE is queued.
     public mutating func ended() {
         deadlines?.ended()
+        lastSent = nil
         updateDeadline()
     }
 
     /// Returns the nonce of a PING that is due for another reason than silence.
     public mutating func probe(at now: Instant) -> UInt64 { ledger.send(at: now) }
 
-    /// Pays for a PING, a CANCEL or an empty MESSAGE that came; throws where the bucket is empty (section 5.10).
-    public mutating func spendToken(at now: Instant) throws(Violation) {
-        guard bucket?.spend(at: now) ?? true else { throw .flood }
+    /// Records that the kernel has accepted the PINGs up to `nonce`: their round trips begin.
+    public mutating func pingLeft(_ nonce: UInt64, at now: Instant) { ledger.left(nonce, at: now) }
+
+    /// Pays for a frame that came; throws where the bucket is empty (section 5.10).
+    public mutating func spendToken(for frame: ChargedFrame, at now: Instant) throws(Violation) {
+        try bucket?.spend(for: frame, at: now)
     }
 
     /// Returns the round trip that a PONG proves; throws where its nonce answers no PING (5.4-5).
@@ -107,9 +123,11 @@ public struct ServerHeartbeat: Sendable {
         if let deadlines { deadline = earlier(deadlines.deadline, pingAt) }
     }
 
+    /// When the next PING is due: for each silence of the client one, and in 1.1 whenever nothing was sent (section 5.3).
     private var pingAt: Instant? {
-        guard let deadlines, deadlines.mayBeHeard, !pinged else { return nil }
-        return deadlines.lastHeard + deadlines.heartbeat.half
+        guard let deadlines, deadlines.mayBeHeard else { return nil }
+        let since = pinged ? lastSent : lastSent.map { min($0, deadlines.lastHeard) } ?? deadlines.lastHeard
+        return since.map { $0 + deadlines.heartbeat.half }
     }
 
     /// Returns what is due at `now`. All that had arrived by then must be recorded first (5.1-2).
@@ -121,13 +139,9 @@ public struct ServerHeartbeat: Sendable {
         if let violation = deadlines.verdict(at: now) { return .drop(violation) }
         owesPing = false
         pinged = true
+        // Until the PING has left, no second one is due.
+        if lastSent != nil { lastSent = now }
         updateDeadline()
         return .ping(nonce: ledger.send(at: now))
     }
-}
-
-extension Violation {
-    static let flood = Violation(
-        .tooManyPings,
-        "more PINGs, CANCELs and empty MESSAGEs than \(TokenBucket.pingCapacity) and one each ping_every / 2")
 }

@@ -38,10 +38,21 @@ struct HandshakeTests {
     }
 
     @Test(
-        "4.2-2, 4.2-3 A server takes any minor version, a client none above its own", arguments: [0, 1, 255] as [UInt8])
+        "4.2-2, 4.2-3 A server takes any minor version, a client none above its own",
+        arguments: [0, 1, 2, 255] as [UInt8])
     func minor(minor: UInt8) {
-        #expect(hello(rawHello(minor: minor)).0 == Hello())
-        #expect(welcome(rawWelcome(minor: minor)).1 == (minor == 0 ? nil : .protocolError))
+        #expect(hello(rawHello(minor: minor)).0 == Hello(minor: minor))
+        #expect(welcome(rawWelcome(minor: minor)).1 == (minor <= 1 ? nil : .protocolError))
+    }
+
+    @Test("4.2-2, 4.2-3 The lower minor is in force, and a WELCOME above HELLO's is refused")
+    func lowerMinor() throws {
+        for (asked, answered) in [(0, 0), (1, 1), (2, 1), (255, 1)] as [(UInt8, UInt8)] {
+            #expect(negotiate(Hello(minor: asked), with: Terms(), connection: 1).minor == answered)
+        }
+        let welcome = negotiate(Hello(), with: Terms(), connection: 1)
+        try welcome.check(against: Hello())
+        #expect(throws: Violation.self) { try welcome.check(against: Hello(minor: 0)) }
     }
 
     @Test("4.1-3, 4.2-4 SHORT is the one flag of HELLO, WELCOME has none", arguments: 0..<16)

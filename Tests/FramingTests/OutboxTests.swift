@@ -199,7 +199,7 @@ struct OutboxTests {
         #expect(outbox.drain() == expected)
     }
 
-    @Test("7.1-1, 5.4-1 Nothing follows CLOSE, which follows all that waits; while it waits, a PING is answered")
+    @Test("7.1-1, 5.4-1 Nothing follows CLOSE, which follows all that waits; while it waits, hearts beat")
     func close() {
         var outbox = greeted()
         outbox.send(.response, id: 1, filled(40_000)[...], cost: 1)
@@ -221,7 +221,8 @@ struct OutboxTests {
         #expect(
             Array(reading.found.dropFirst())
                 == [
-                    .frame(.pong(Pong(nonce: 1))), .message(.response, id: 1, filled(40_000)),
+                    .frame(.ping(nonce: 1)), .frame(.pong(Pong(nonce: 1))),
+                    .message(.response, id: 1, filled(40_000)),
                     .frame(.close(Close(.normal, lastID: 1))),
                 ])
     }

@@ -24,7 +24,7 @@ func raw(
 let rawPreface = RawFrame.preface
 
 func rawHello(
-    major: UInt8 = 1, minor: UInt8 = 0, flags: UInt16 = 0, pingEvery: UInt32 = 0, deadAfter: UInt32 = 0,
+    major: UInt8 = 1, minor: UInt8 = 1, flags: UInt16 = 0, pingEvery: UInt32 = 0, deadAfter: UInt32 = 0,
     maxFrame: UInt32 = 16384, maxMessage: UInt32 = 1 << 20, options: [UInt8] = []
 ) -> [UInt8] {
     RawFrame.hello(
@@ -34,7 +34,7 @@ func rawHello(
 }
 
 func rawWelcome(
-    major: UInt8 = 1, minor: UInt8 = 0, flags: UInt16 = 0, pingEvery: UInt32 = 10_000, deadAfter: UInt32 = 30_000,
+    major: UInt8 = 1, minor: UInt8 = 1, flags: UInt16 = 0, pingEvery: UInt32 = 10_000, deadAfter: UInt32 = 30_000,
     maxFrame: UInt32 = 16384, maxMessage: UInt32 = 1 << 20, maxInFlight: UInt32 = 256, maxQueued: UInt32 = 4 << 20,
     connection: UInt64 = 1, options: [UInt8] = []
 ) -> [UInt8] {

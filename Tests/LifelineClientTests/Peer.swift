@@ -31,10 +31,10 @@ struct Peer {
     /// PINGs are answered, or only seen.
     var answersPings = true
 
-    /// Ten seconds of dead_after, and a PING every two.
+    /// Ten seconds of dead_after, and a PING every two, in 1.0: nothing waits for a PONG.
     static let welcome = Welcome(
         pingEvery: 2000, deadAfter: 10_000, maxFrame: 16384, maxMessage: 1 << 20, maxInFlight: 4, maxQueued: 1 << 20,
-        connection: 7)
+        connection: 7, minor: 0)
 
     /// The bytes that the server would send now.
     mutating func take() -> [UInt8] {

@@ -456,8 +456,9 @@ private let broken = RequestError.Reason.connection(
         world.breakOff()
         world.go(to: 0.5)
         try world.connect()
-        for step in 1..<12 {
+        for step in 1..<13 {
             world.go(to: 0.5 + Double(step))
+            _ = try world.sent()
             world.peer.outbox.send(.message, [1], cost: 0)
             world.receive()
         }

@@ -76,14 +76,14 @@ struct BucketTests {
         var server = welcomedServer()
         var client = welcomedClient()
         for _ in 1...20 {
-            try server.spendToken(at: at(7))
-            try client.spendToken(at: at(7))
+            try server.spendToken(for: .cancel, at: at(7))
+            try client.spendToken(for: .cancel, at: at(7))
         }
-        #expect(throws: Violation.flood) { try server.spendToken(at: at(7)) }
-        #expect(throws: Violation.flood) { try client.spendToken(at: at(7)) }
+        #expect(throws: Violation.flood) { try server.spendToken(for: .cancel, at: at(7)) }
+        #expect(throws: Violation.flood) { try client.spendToken(for: .cancel, at: at(7)) }
         #expect(Violation.flood.code == .tooManyPings)
-        try server.spendToken(at: at(157))
-        #expect(throws: Violation.flood) { try server.spendToken(at: at(157)) }
+        try server.spendToken(for: .cancel, at: at(157))
+        #expect(throws: Violation.flood) { try server.spendToken(for: .cancel, at: at(157)) }
     }
 
     @Test("5.10-2 A sender's own bucket is smaller")
@@ -92,5 +92,51 @@ struct BucketTests {
         let taken = (1...20).count { _ in bucket.spend(at: at(0)) }
         #expect(taken == 12)
         #expect(bucket.nextToken(at: at(0)) == at(150))
+    }
+}
+
+@Suite("5.10 What costs nothing in 1.1")
+struct FreeFrameTests {
+    private let bounded = Heartbeat(pingEvery: .seconds(10), deadAfter: .seconds(30), isBounded: true)
+
+    @Test("5.10 A PING behind 1024 bytes of messages since the last PING is free; behind 1023 it costs one")
+    func bulk() throws {
+        for (gap, isFree) in [(1024 as UInt64, true), (1023, false)] {
+            var server = welcomedServer(bounded)
+            var behind: UInt64 = 0
+            for _ in 0..<20 {
+                behind += gap
+                try server.spendToken(for: .ping(behind: behind), at: at(0))
+            }
+            behind += gap
+            if isFree {
+                try server.spendToken(for: .ping(behind: behind), at: at(0))
+            } else {
+                #expect(throws: Violation.self) { try server.spendToken(for: .ping(behind: behind), at: at(0)) }
+            }
+        }
+    }
+
+    @Test("5.10 An empty MESSAGE is free, a CANCEL and a bare PING are not")
+    func others() throws {
+        var client = welcomedClient([0.5], bounded)
+        for _ in 0..<1000 { try client.spendToken(for: .emptyMessage, at: at(0)) }
+        for _ in 0..<10 {
+            try client.spendToken(for: .cancel, at: at(0))
+            try client.spendToken(for: .ping(behind: 5000), at: at(0))
+        }
+        try client.spendToken(for: .cancel, at: at(0))
+        #expect(throws: Violation.self) { try client.spendToken(for: .cancel, at: at(0)) }
+        #expect(throws: Violation.self) { try client.spendToken(for: .ping(behind: 5000), at: at(0)) }
+        try client.spendToken(for: .ping(behind: 7000), at: at(0))
+    }
+
+    @Test("5.10 In 1.0 all of them cost one")
+    func old() throws {
+        for frame in [ChargedFrame.emptyMessage, .cancel, .ping(behind: 1 << 40)] {
+            var server = welcomedServer()
+            for _ in 0..<20 { try server.spendToken(for: frame, at: at(0)) }
+            #expect(throws: Violation.self) { try server.spendToken(for: frame, at: at(0)) }
+        }
     }
 }

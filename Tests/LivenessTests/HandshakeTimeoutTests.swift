@@ -51,12 +51,12 @@ struct HandshakeTimeoutTests {
         var server = ServerHeartbeat(acceptedAt: at(0), handshakeTimeout: .seconds(60))
         server.frame(1, unfinishedLength: 20, at: at(0))
         server.wrote(any: false, waiting: true, at: at(0))
-        for _ in 0..<100 { try server.spendToken(at: at(0)) }
+        for _ in 0..<100 { try server.spendToken(for: .cancel, at: at(0)) }
         #expect(server.verdict(at: at(59_999)) == .fine)
         var client = ClientHeartbeat(connectedAt: at(0), handshakeTimeout: .seconds(60))
         client.frame(1, unfinishedLength: 36, at: at(0))
         client.wrote(any: false, waiting: true, at: at(0))
-        for _ in 0..<100 { try client.spendToken(at: at(0)) }
+        for _ in 0..<100 { try client.spendToken(for: .cancel, at: at(0)) }
         #expect(client.verdict(at: at(59_999)) == .fine)
     }
 

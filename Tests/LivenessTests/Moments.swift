@@ -50,8 +50,14 @@ extension ClientHeartbeat {
     mutating func code(at now: Instant) -> Code? {
         if case .drop(let violation) = verdict(at: now) { violation.code } else { nil }
     }
-    /// The nonce of the PING that is due at `now`, if one is.
+    /// The verdict; a PING leaves at once.
+    mutating func judge(at now: Instant) -> Verdict {
+        let verdict = verdict(at: now)
+        if case .ping(let nonce) = verdict { pingLeft(nonce, at: now) }
+        return verdict
+    }
+    /// The nonce of the PING that is due at `now`, if one is; it leaves at once.
     mutating func ping(at now: Instant) -> UInt64? {
-        if case .ping(let nonce) = verdict(at: now) { nonce } else { nil }
+        if case .ping(let nonce) = judge(at: now) { nonce } else { nil }
     }
 }

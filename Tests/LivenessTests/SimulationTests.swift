@@ -204,7 +204,8 @@ struct SimulationTests {
                     toldLate = true
                     verdict = client.verdict(at: now)
                 }
-                if case .ping = verdict {
+                if case .ping(let nonce) = verdict {
+                    client.pingLeft(nonce, at: now)
                     if let beatFrom, !wasLate { try #require(now - beatFrom >= ping * 0.8, "seed \(seed): too early") }
                     beatFrom = now
                     if truth.unproven == nil { truth.unproven = now }

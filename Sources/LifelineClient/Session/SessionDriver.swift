@@ -153,6 +153,7 @@ final class SessionDriver {
 
     private func write(at now: Instant) {
         guard let socket else { return }
+        session.prepareWrite(at: now)
         for _ in 0..<SessionDriver.writesPerTurn {
             guard let unsent = session.connection?.outbox.unsent, !unsent.isEmpty else { break }
             do throws(TransportError) {

@@ -148,6 +148,7 @@ struct ConnectionDriver: ~Copyable {
     /// Writes what the transport takes, up to `writesAtOnce` times.
     mutating func write(at now: Instant) {
         isBlocked = false
+        connection.prepareWrite(at: now)
         guard hasUnsent else { return }
         crashNotice?.arm(false, number: 0)
         defer { armCrashNotice() }

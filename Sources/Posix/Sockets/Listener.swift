@@ -12,7 +12,7 @@ import Glibc
 extension Descriptor {
     /// A socket that listens at `address`, with CLOEXEC and non-blocking (socket(2), bind(2), listen(2)).
     ///
-    /// Accepted connections inherit TCP_NODELAY: no frame waits for an acknowledgement, and no call is needed for each.
+    /// Accepted connections inherit what heartbeats need (`prepareForHeartbeats`), so no call is needed for each.
     /// An IPv6 wildcard accepts IPv4 too. Throws what the kernel refuses, such as EADDRINUSE and EACCES.
     ///
     /// - Parameters:
@@ -25,7 +25,7 @@ extension Descriptor {
         let listener = try stream(address.family)
         if !address.isUnix {
             listener.set(SOL_SOCKET, SO_REUSEADDR, 1)
-            listener.set(Int32(IPPROTO_TCP), TCP_NODELAY, 1)
+            listener.prepareForHeartbeats()
         }
         if address.family == AF_INET6 { listener.set(Int32(IPPROTO_IPV6), IPV6_V6ONLY, 0) }
         let mask = forOwnerAlone ? umask(0o177) : nil
@@ -54,11 +54,11 @@ extension Descriptor {
     }
 
     /// Sets what `listening` sets on a listener that another process has opened: CLOEXEC, non-blocking accept(2), and
-    /// TCP_NODELAY.
+    /// what heartbeats need.
     public func prepareHandedOverListener() {
         closeOnExec()
         _ = fcntl(number, F_SETFL, fcntl(number, F_GETFL) | O_NONBLOCK)
-        if !localAddress.isUnix { set(Int32(IPPROTO_TCP), TCP_NODELAY, 1) }
+        if !localAddress.isUnix { prepareForHeartbeats() }
     }
 
     /// The next connection, with CLOEXEC and non-blocking; nil where none waits (accept(2)).

@@ -18,7 +18,7 @@ extension Descriptor {
             }
             guard bound == 0 else { throw SystemError("bind") }
         }
-        if !address.isUnix { socket.set(Int32(IPPROTO_TCP), TCP_NODELAY, 1) }
+        if !address.isUnix { socket.prepareForHeartbeats() }
         let result = address.withSockaddr { address, length in
             retryingInterrupted(.connect) { connect(socket.number, address, length) }
         }
@@ -49,6 +49,13 @@ extension Descriptor {
     /// The address that the socket is bound to (getsockname(2)).
     public var localAddress: SocketAddress {
         SocketAddress { address, length in getsockname(number, address, length) }
+    }
+
+    /// Lets no heartbeat wait: not for an acknowledgement (TCP_NODELAY), and not behind more unsent bytes in the kernel than
+    /// a frame has (TCP_NOTSENT_LOWAT in tcp(7)). A connection inherits both from its listener.
+    func prepareForHeartbeats() {
+        set(Int32(IPPROTO_TCP), TCP_NODELAY, 1)
+        set(Int32(IPPROTO_TCP), TCP_NOTSENT_LOWAT, 16384)
     }
 
     static func stream(_ family: Int32) throws(SystemError) -> Descriptor {

@@ -32,6 +32,8 @@ struct ClientConnection: Sendable {
     private var decoder: FrameDecoder
     private var assembler = MessageAssembler()
     private var heartbeat: ClientHeartbeat
+    /// Bytes of the frames of responses and messages, headers included.
+    private var messageBytesIn: UInt64 = 0
     private var requests = InFlightRequests()
     /// The response that has begun and not ended.
     private var openResponse: UInt32?
@@ -75,9 +77,9 @@ struct ClientConnection: Sendable {
         return id
     }
 
-    /// Queues a one-way message. An empty one costs a token, as a CANCEL does; false where none is left.
+    /// Queues a one-way message. In 1.0 an empty one costs a token, as a CANCEL does; false where none is left.
     mutating func send(_ message: [UInt8], at now: Instant) -> Bool {
-        if message.isEmpty, cancels?.spend(at: now) == false { return false }
+        if message.isEmpty, welcome?.minor == 0, cancels?.spend(at: now) == false { return false }
         outbox.send(.message, message[...], cost: message.count)
         return true
     }
@@ -91,7 +93,7 @@ struct ClientConnection: Sendable {
         guard requests.contains(id), lingeringClose == nil else { return false }
         if outbox.withdraw(id) {
             // It may have held the last byte that the kernel had not accepted.
-            heartbeat.wrote(any: false, waiting: !outbox.isEmpty, at: now)
+            heartbeat.wrote(any: false, waiting: !outbox.isDone, at: now)
             forget(id)
             return true
         }
@@ -116,6 +118,7 @@ struct ClientConnection: Sendable {
     mutating func close(at now: Instant) {
         guard lingeringClose == nil else { return }
         startClosing(.orderly(peerIsDone: false))
+        outbox.stopWindow()  // No PONG is read any more.
         outbox.close(Close(.normal))
     }
 
@@ -157,11 +160,21 @@ struct ClientConnection: Sendable {
 
     // MARK: Bytes out
 
+    /// Adds the PINGs that measure the way to the server: called before `outbox.unsent` is looked at (section 5.12).
+    mutating func prepareWrite(at now: Instant) {
+        while outbox.wantsPing { outbox.ping(heartbeat.probe(at: now)) }
+        if outbox.isHeldBack { heartbeat.wrote(any: false, waiting: true, at: now) }
+    }
+
     /// Notes that the kernel accepted `count` bytes of `outbox.unsent`; 0 where the write would have blocked.
     mutating func wrote(_ count: Int, at now: Instant) {
-        if count > 0 { outbox.wrote(count) }
-        heartbeat.wrote(any: count > 0, waiting: !outbox.isEmpty, at: now)
-        if outbox.isEmpty { lingeringClose?.flushed(at: now) }
+        if count > 0 {
+            outbox.wrote(count)
+            if let nonce = outbox.takeLeftPing() { heartbeat.pingLeft(nonce, at: now) }
+        }
+        heartbeat.wrote(any: count > 0, waiting: !outbox.isDone, at: now)
+        if outbox.isDone { lingeringClose?.flushed(at: now) }
+        prepareWrite(at: now)
     }
 
     /// Whether CLOSE is written, so that the driver has to shut down the writing side.
@@ -201,16 +214,20 @@ struct ClientConnection: Sendable {
             self.welcome = welcome
             outbox.setMaxFrame(welcome.maxFrame)
             heartbeat.welcomed(terms, at: now)
+            if terms.isBounded { outbox.startWindow(deadAfter: terms.deadAfter) }
             cancels = TokenBucket(terms, capacity: ClientConnection.cancelsAtOnce)
             return .welcomed(welcome)
         case .ping(let nonce):
-            try heartbeat.spendToken(at: now)
+            try heartbeat.spendToken(for: .ping(behind: messageBytesIn), at: now)
             outbox.answer(with: Pong(nonce: nonce))
             return nil
         case .pong(let pong):
-            try heartbeat.ponged(pong.nonce, at: now)
-            return heartbeat.roundTrip.map { .roundTrip($0) }
+            let time = try heartbeat.ponged(pong.nonce, at: now)
+            outbox.proved(pong.nonce, roundTrip: time)
+            heartbeat.opened(waiting: !outbox.isDone, at: now)
+            return time.map { .roundTrip($0) }
         case .part(let part):
+            messageBytesIn += part.frameLength
             return try handle(part, of: bytes, at: now)
         case .failure(let id, let failure):
             try requireUnanswered(id)
@@ -234,7 +251,7 @@ struct ClientConnection: Sendable {
 
     private mutating func handle(_ part: MessagePart, of bytes: [UInt8], at now: Instant) throws(Violation) -> Event? {
         if part.type == .message {
-            if part.isFirst, part.isLast, part.range.isEmpty { try heartbeat.spendToken(at: now) }
+            if part.isFirst, part.isLast, part.range.isEmpty { try heartbeat.spendToken(for: .emptyMessage, at: now) }
             return assembler.add(part, of: bytes).map { .message(Array($0)) }
         }
         if part.isFirst {
@@ -267,7 +284,7 @@ struct ClientConnection: Sendable {
             // moment for it.
             let slack = welcome.map { .milliseconds($0.deadAfter) / 10 } ?? Duration.milliseconds(100)
             startClosing(.silent(until: now + min(slack, LingeringClose.linger)), lastID: close.lastID)
-            if !outbox.isEmpty { lingeringClose?.giveUp() }
+            if !outbox.isDone { lingeringClose?.giveUp() }
         } else {
             startClosing(.drop(at: now, peerIsDone: true), lastID: close.lastID)
             outbox.cutOff(Close(.normal))

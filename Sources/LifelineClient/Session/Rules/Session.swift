@@ -200,6 +200,9 @@ struct Session: Sendable {
         if let event = connection?.streamBroke(text) { handle(event, at: now) }
     }
 
+    /// Adds what has to leave before `connection.outbox.unsent` is looked at.
+    mutating func prepareWrite(at now: Instant) { connection?.prepareWrite(at: now) }
+
     /// Notes that the kernel accepted `count` bytes of `connection.outbox.unsent`; 0 where the write would have blocked.
     mutating func wrote(_ count: Int, at now: Instant) { connection?.wrote(count, at: now) }
 
@@ -272,7 +275,7 @@ struct Session: Sendable {
         case .dialing(let until), .waiting(let until): deadline = earlier(deadline, until)
         case .open:
             if calls.haveRequests, let heldUntil, heldUntil > now { deadline = earlier(deadline, heldUntil) }
-            if calls.haveMessages, connection?.outbox.isEmpty == true {
+            if calls.haveMessages, connection?.outbox.isDone == true {
                 deadline = earlier(deadline, connection?.nextToken(at: now))
             }
         case .greeting, .closed: break

@@ -23,6 +23,7 @@ extension ServerConnection {
     mutating func endOfStream(at now: Instant) {
         guard !isClosing else { return end(for: .streamEnd, CloseCause(.normal), at: now) }
         heartbeat.ended()
+        outbox.stopWindow()  // No PONG will come.
         if decoder.isUntouched || decoder.isBetweenMessages {
             end(for: .streamEnd, CloseCause(.normal, "the client ended its stream"), at: now)
         } else {

@@ -37,7 +37,7 @@ extension ServerConnection {
     }
 
     mutating func receiveMessage(_ part: MessagePart, of buffer: [UInt8], at now: Instant) throws(Violation) -> Event? {
-        if part.isFirst, part.isLast, part.range.isEmpty { try heartbeat.spendToken(at: now) }
+        if part.isFirst, part.isLast, part.range.isEmpty { try heartbeat.spendToken(for: .emptyMessage, at: now) }
         guard queued + part.range.count <= Int(terms.maxQueued) || requests.waitingMessages == 0 else {
             throw Violation(.busy, "messages of \(requests.waitingMessages) bytes wait for the handler")
         }

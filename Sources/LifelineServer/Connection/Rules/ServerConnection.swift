@@ -84,6 +84,8 @@ struct ServerConnection {
     var pendingEvents: [Event] = []
     var requestsServed: UInt64 = 0
     private(set) var bytesIn: UInt64 = 0
+    /// Bytes of the frames of requests and messages, headers included.
+    private var messageBytesIn: UInt64 = 0
     /// The round trips that were proved and not fetched yet.
     private var roundTrips: [Duration] = []
     /// How long after dead_after a client was dropped for its silence.
@@ -220,15 +222,18 @@ struct ServerConnection {
             try greet(hello, at: now)
             return .opened(hello)
         case .ping(let nonce):
-            try heartbeat.spendToken(at: now)
+            try heartbeat.spendToken(for: .ping(behind: messageBytesIn), at: now)
             outbox.answer(with: pong(nonce, at: now))
         case .pong(let pong):
-            if let time = try heartbeat.ponged(pong.nonce, at: now) { roundTrips.append(time) }
+            let time = try heartbeat.ponged(pong.nonce, at: now)
+            if let time { roundTrips.append(time) }
+            proved(pong.nonce, roundTrip: time, at: now)
         case .part(let part):
+            messageBytesIn += part.frameLength
             return part.type == .request
                 ? try receiveRequest(part, of: buffer, at: now) : try receiveMessage(part, of: buffer, at: now)
         case .cancel(let id):
-            try heartbeat.spendToken(at: now)
+            try heartbeat.spendToken(for: .cancel, at: now)
             cancel(id)
         case .goAway:
             end(for: .clientGoAway, CloseCause(.normal, "the client went away"), at: now)
@@ -240,11 +245,13 @@ struct ServerConnection {
         return nil
     }
 
-    /// Handles what comes while the last answers and CLOSE are on their way: PINGs are answered, and the client's CLOSE
-    /// ends the wait for it. The rest is discarded (section 9, E9).
+    /// Handles what comes while the last answers and CLOSE are on their way: PINGs are answered, PONGs let more of the
+    /// answers go, and the client's CLOSE ends the wait for it. The rest is discarded (section 9, E9).
     private mutating func handleWhileClosing(_ frame: Frame, at now: Instant) {
         switch frame {
         case .ping(let nonce): outbox.answer(with: pong(nonce, at: now))
+        case .pong(let pong):
+            if let time = try? heartbeat.ponged(pong.nonce, at: now) { proved(pong.nonce, roundTrip: time, at: now) }
         case .close: end(for: .clientClose, CloseCause(.normal), at: now)
         default: break
         }
@@ -258,7 +265,14 @@ struct ServerConnection {
         phase = .open
         outbox.greet(welcome, maxFrame: hello.maxFrame)
         if let goAway = closing.goAway, !hello.short { outbox.goAway(goAway) }
-        heartbeat.welcomed(Heartbeat(welcome), at: now)
+        let times = Heartbeat(welcome)
+        heartbeat.welcomed(times, at: now)
+        if times.isBounded { outbox.startWindow(deadAfter: times.deadAfter) }
+    }
+
+    private mutating func proved(_ nonce: UInt64, roundTrip: Duration?, at now: Instant) {
+        outbox.proved(nonce, roundTrip: roundTrip)
+        heartbeat.opened(waiting: !outbox.isDone, at: now)
     }
 
     private func pong(_ nonce: UInt64, at now: Instant) -> Pong {
@@ -270,11 +284,21 @@ struct ServerConnection {
 
     // MARK: What goes
 
+    /// Adds the PINGs that measure the way to the client: called before `outbox.unsent` is looked at (section 5.12).
+    @inline(__always) mutating func prepareWrite(at now: Instant) {
+        while outbox.wantsPing { outbox.ping(heartbeat.probe(at: now)) }
+        if outbox.isHeldBack { heartbeat.wrote(any: false, waiting: true, at: now) }
+    }
+
     /// The kernel took `count` bytes of the outbox, or none because it is full.
     mutating func wrote(_ count: Int, at now: Instant) {
-        if count > 0 { outbox.wrote(count) }
-        if count > 0 { requests.clientRead(at: now) }
-        heartbeat.wrote(any: count > 0, waiting: !outbox.isEmpty, at: now)
-        if outbox.isEmpty { linger { $0.flushed(at: now) } }
+        if count > 0 {
+            outbox.wrote(count)
+            if let nonce = outbox.takeLeftPing() { heartbeat.pingLeft(nonce, at: now) }
+            requests.clientRead(at: now)
+        }
+        heartbeat.wrote(any: count > 0, waiting: !outbox.isDone, at: now)
+        if outbox.isDone { linger { $0.flushed(at: now) } }
+        prepareWrite(at: now)
     }
 }

@@ -1,0 +1,145 @@
+import Basics
+
+/// The send window: how many bytes of messages one side may have sent that no PONG has proved (Protocol.md, section 5.12).
+///
+/// A PONG proves all that its PING lies behind. So one number bounds what a heartbeat waits behind, wherever that lies: in
+/// this kernel, in a queue of the network, or in a relay. The window follows the rate of the path: it holds what the path
+/// carries within the target of the round trip. Until `start` it bounds nothing.
+struct SendWindow: Sendable {
+    /// A PING that is not answered.
+    private struct Probe {
+        let nonce: UInt64
+        /// How many bytes of messages were staged before it.
+        var mark: UInt64
+        /// How many of these were not proved when it was staged.
+        var ahead: UInt64
+    }
+
+    /// The window never gets smaller: less than this no path carries within a useful dead_after.
+    static let least = 2048
+    /// The largest first window. A new TCP connection sends no more in its first round trip (RFC 6928).
+    static let mostAtFirst = 16384
+    private static let most = 1 << 30
+    /// Fewer bytes than this between two PINGs would cost the receiver's tokens (section 5.10).
+    static let leastGap = 1024
+    /// On a fast path a PING follows this many bytes, so that a path that becomes slow is noticed.
+    private static let mostGap = 1 << 20
+    /// The most that one PONG lets the window grow. A burst that a shaper lets through shows a rate that does not last.
+    private static let mostGrowth = 8.0
+    /// How many round trips in a row that are too long at the least window show a longer path, and not a queue.
+    private static let mostLongTrips = 3
+
+    /// Bytes of message frames, headers included, that were staged since the connection began.
+    private(set) var staged: UInt64 = 0
+    private var proved: UInt64 = 0
+    /// The window's size in bytes.
+    private(set) var limit = Int.max
+    /// The value of `staged` at which the window is closed, and the one from which a PING is wanted.
+    private var closesAt = UInt64.max
+    private var probesAt = UInt64.max
+    private var lastProbe: UInt64 = 0
+    private var probes = Queue<Probe>()
+    /// Whether a message was held back since the last PONG. Otherwise a short round trip shows nothing of the rate.
+    private var hasHeldBack = false
+    /// dead_after in seconds.
+    private var deadAfter = 0.0
+    /// The least round trip, in seconds.
+    private var leastTrip = Double.infinity
+    /// The round trips in a row that were too long at the least window, and the least of them.
+    private var longTrips = (count: 0, least: Double.infinity)
+
+    /// Whether more of a message may be staged.
+    @inline(__always) var isOpen: Bool { staged < closesAt }
+    /// Whether a PING has to follow what is staged.
+    @inline(__always) var wantsProbe: Bool { staged >= probesAt }
+
+    /// Bounds what is sent from now on; it counts what was sent before.
+    mutating func start(deadAfter: Duration) {
+        self.deadAfter = deadAfter.inSeconds
+        limit = min(max(Int(self.deadAfter * 1000), SendWindow.least), SendWindow.mostAtFirst)
+        update()
+    }
+
+    /// Bounds nothing any more: no PONG will come.
+    mutating func stop() {
+        limit = .max
+        closesAt = .max
+        probesAt = .max
+        probes.removeAll()
+    }
+
+    /// Records a staged frame of a message.
+    @inline(__always) mutating func stage(_ bytes: Int) { staged += UInt64(bytes) }
+
+    /// Records that staged frames were removed; `nonce` is that of the first PING behind them.
+    mutating func withdraw(_ bytes: UInt64, before nonce: UInt64?) {
+        staged -= bytes
+        guard limit != .max else { return }
+        if let nonce {
+            for var probe in probes.remove(where: { $0.nonce >= nonce }) {
+                probe.mark -= bytes
+                probe.ahead -= bytes
+                probes.append(probe)
+            }
+            lastProbe -= bytes
+        }
+        update()
+    }
+
+    /// Records that a message waits for the window.
+    mutating func holdBack() { hasHeldBack = true }
+
+    /// Records a staged PING.
+    mutating func probe(_ nonce: UInt64) {
+        guard limit != .max else { return }
+        probes.append(Probe(nonce: nonce, mark: staged, ahead: staged - proved))
+        lastProbe = staged
+        update()
+    }
+
+    /// Records the PONG with a nonce; `roundTrip` is nil where it is not known.
+    mutating func prove(_ nonce: UInt64, roundTrip: Duration?) {
+        var answered: Probe?
+        while let probe = probes.first, probe.nonce <= nonce {
+            answered = probe
+            probes.removeFirst()
+        }
+        guard let answered else { return }
+        proved = max(proved, answered.mark)
+        if let roundTrip { adapt(Double(answered.ahead), max(roundTrip.inSeconds, 1e-6)) }
+        hasHeldBack = false
+        update()
+    }
+
+    /// The round trip that the window aims at, in seconds: a sixth of dead_after, so that two loaded directions and the
+    /// last frame stay below a quarter. A path that is longer by itself is filled all the same.
+    private var target: Double { max(deadAfter / 6, min(leastTrip * 1.5, deadAfter / 2)) }
+
+    /// Follows the rate that a round trip shows: the bytes that the PING had ahead of it, over the time.
+    private mutating func adapt(_ ahead: Double, _ trip: Double) {
+        leastTrip = min(leastTrip, trip)
+        if trip <= target {
+            longTrips = (0, .infinity)
+            guard hasHeldBack else { return }
+            let fair = ahead * min(target / trip, SendWindow.mostGrowth)
+            limit = max(limit, Int(min(fair, Double(SendWindow.most))))
+        } else {
+            limit = max(SendWindow.least, min(limit, Int(ahead * target / trip)))
+            guard limit == SendWindow.least else { return }
+            longTrips = (longTrips.count + 1, min(longTrips.least, trip))
+            guard longTrips.count == SendWindow.mostLongTrips else { return }
+            leastTrip = longTrips.least
+            longTrips = (0, .infinity)
+        }
+    }
+
+    private mutating func update() {
+        closesAt = proved + UInt64(limit)
+        let gap = min(max(limit / 8, SendWindow.leastGap), SendWindow.mostGap)
+        probesAt = max(proved + UInt64(min(limit / 2, SendWindow.mostGap)), lastProbe + UInt64(gap))
+    }
+}
+
+extension Duration {
+    fileprivate var inSeconds: Double { Double(attoseconds) / 1e18 }
+}
