@@ -61,6 +61,10 @@ let package = Package(
             name: "handlers", dependencies: ["LifelineServer", "Basics", "Posix", "Arguments", "CStatic"],
             path: "Tests/handlers",
             linkerSettings: fullyStatic),
+        // A client for the test bed of networks, with requests in flight and one-way messages.
+        .executableTarget(
+            name: "traffic", dependencies: ["LifelineClient", "Posix", "Arguments"], path: "Tests/traffic",
+            linkerSettings: staticRuntime),
         // The pure modules are tested with bytes and instants alone: no socket, no clock, no sleep.
         .testTarget(name: "FramingTests", dependencies: ["Basics", "Framing", "RawWire"]),
         .testTarget(name: "LivenessTests", dependencies: ["Basics", "Liveness", "Framing", "RawWire"]),
