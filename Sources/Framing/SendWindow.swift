@@ -25,7 +25,7 @@ struct SendWindow: Sendable {
     /// On a fast path a PING follows this many bytes, so that a path that becomes slow is noticed.
     private static let mostGap = 1 << 20
     /// The most that one PONG lets the window grow. A burst that a shaper lets through shows a rate that does not last.
-    private static let mostGrowth = 8.0
+    private static let mostGrowth = 4.0
     /// How many round trips in a row that are too long at the least window show a longer path, and not a queue.
     private static let mostLongTrips = 3
 
@@ -41,6 +41,8 @@ struct SendWindow: Sendable {
     private var probes = Queue<Probe>()
     /// Whether a message was held back since the last PONG. Otherwise a short round trip shows nothing of the rate.
     private var hasHeldBack = false
+    /// Whether no round trip has shown a queue yet.
+    private var isStarting = true
     /// dead_after in seconds.
     private var deadAfter = 0.0
     /// The least round trip, in seconds.
@@ -111,17 +113,21 @@ struct SendWindow: Sendable {
         update()
     }
 
-    /// The round trip that the window aims at, in seconds: a sixth of dead_after, so that two loaded directions and the
-    /// last frame stay below a quarter. A path that is longer by itself is filled all the same.
-    private var target: Double { max(deadAfter / 6, min(leastTrip * 1.5, deadAfter / 2)) }
+    /// The round trip that the window aims at, in seconds: a tenth of dead_after. What TCP adds when it sends packets again
+    /// then stays below a quarter, and a tenth fills a link as well as a sixth. A path that is longer by itself is filled
+    /// all the same.
+    private var target: Double { max(deadAfter / 10, min(leastTrip * 1.5, leastTrip + deadAfter / 8)) }
 
     /// Follows the rate that a round trip shows: the bytes that the PING had ahead of it, over the time.
     private mutating func adapt(_ ahead: Double, _ trip: Double) {
         leastTrip = min(leastTrip, trip)
+        if trip > leastTrip * 1.25 { isStarting = false }
         if trip <= target {
             longTrips = (0, .infinity)
             guard hasHeldBack else { return }
-            let fair = ahead * min(target / trip, SendWindow.mostGrowth)
+            // Without a queue the rate is at least what was seen: a long path is filled by doubling, as TCP fills it.
+            let growth = max(target / trip, isStarting ? 2 : 1)
+            let fair = ahead * min(growth, SendWindow.mostGrowth)
             limit = max(limit, Int(min(fair, Double(SendWindow.most))))
         } else {
             limit = max(SendWindow.least, min(limit, Int(ahead * target / trip)))
