@@ -118,6 +118,11 @@ int cposix_peer_user(int socket, unsigned int *user) {
     return 0;
 }
 
+int cposix_unacknowledged(int descriptor) {
+    int count = 0;
+    return ioctl(descriptor, TIOCOUTQ, &count) == 0 ? count : -1; /* SIOCOUTQ is the same number. */
+}
+
 int cposix_window_size(int descriptor, int *rows, int *columns) {
     struct winsize size;
     if (ioctl(descriptor, TIOCGWINSZ, &size) != 0) return -1;

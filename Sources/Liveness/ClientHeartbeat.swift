@@ -34,6 +34,8 @@ public struct ClientHeartbeat: Sendable {
     private var lastSent: Instant?
     private var hasToldLate = false
     private var owesPing = false
+    /// The time after which either side drops the other; nil before WELCOME.
+    public var deadAfter: Duration? { deadlines?.heartbeat.deadAfter }
     /// The last round trip that a PONG proved.
     public private(set) var roundTrip: Duration?
 

@@ -27,6 +27,8 @@ public struct ServerHeartbeat: Sendable {
     private var lastSent: Instant?
     /// Whether this side was late and owes a PING for it.
     private var owesPing = false
+    /// The time after which either side drops the other; nil before WELCOME.
+    public var deadAfter: Duration? { deadlines?.heartbeat.deadAfter }
     /// The last round trip that the client's PONG proved.
     public private(set) var roundTrip: Duration?
     /// When the next `verdict` is due; nil for never. It is updated where something changes, because it is read more

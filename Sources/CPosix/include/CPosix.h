@@ -72,6 +72,9 @@ void cposix_name_thread(const char *name);
 /// The user at the other end of a connection of a Unix socket (SO_PEERCRED in unix(7)); 0, or -1 with errno.
 int cposix_peer_user(int socket, unsigned int *user);
 
+/// The bytes that a socket has sent and its peer has not acknowledged (SIOCOUTQ in tcp(7)); -1 with errno.
+int cposix_unacknowledged(int descriptor);
+
 /// The rows and columns of the terminal on `descriptor` (TIOCGWINSZ in ioctl_tty(2)); 0, or -1 with errno.
 int cposix_window_size(int descriptor, int *rows, int *columns);
 

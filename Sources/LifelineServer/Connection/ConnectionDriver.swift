@@ -90,7 +90,12 @@ struct ConnectionDriver: ~Copyable {
     }
 
     /// The loop runs again: called first in each turn, before anything is read.
-    mutating func resumed(at now: Instant) { connection.resumed(at: now) }
+    mutating func resumed(at now: Instant) {
+        if connection.mayExtendLinger(at: now) {
+            connection.extendLinger(unacknowledged: transport.unacknowledged, at: now)
+        }
+        connection.resumed(at: now)
+    }
 
     /// Whether the wait found something to `read`.
     @inline(__always) func isReadable(in set: PollSet) -> Bool { set.isReadable(interest) }

@@ -117,12 +117,21 @@ struct ClientConnection: Sendable {
     /// Closes the connection in order: CLOSE(NORMAL) follows what is queued (section 7.1).
     mutating func close(at now: Instant) {
         guard lingeringClose == nil else { return }
-        startClosing(.orderly(peerIsDone: false))
+        startClosing(.orderly(peerIsDone: false, patience: heartbeat.deadAfter))
         outbox.stopWindow()  // No PONG is read any more.
         outbox.close(Close(.normal))
     }
 
     // MARK: Time
+
+    /// Whether the connection is over unless bytes are on their way to the server: ask the kernel, and call
+    /// `extendLinger` before `resumed`.
+    func mayExtendLinger(at now: Instant) -> Bool { lingeringClose?.mayExtend(at: now) ?? false }
+
+    /// Waits on for the server's end where the kernel still has bytes for it.
+    mutating func extendLinger(unacknowledged bytes: Int, at now: Instant) {
+        lingeringClose?.extend(unacknowledged: bytes, at: now)
+    }
 
     /// The event loop runs again, perhaps long after `deadline`.
     mutating func resumed(at now: Instant) { heartbeat.resumed(at: now) }

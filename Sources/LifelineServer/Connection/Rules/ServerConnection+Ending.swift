@@ -148,7 +148,7 @@ extension ServerConnection {
         // A sentence is owed to the client only where something is wrong.
         outbox.close(closeFrame(code, code == .normal ? "" : text))
         closing.ignoresInput = closing.clientIsDone
-        beginClosing(.orderly(peerIsDone: closing.clientIsDone))
+        beginClosing(.orderly(peerIsDone: closing.clientIsDone, patience: heartbeat.deadAfter))
     }
 
     /// Ends the connection at once (section 7.5).

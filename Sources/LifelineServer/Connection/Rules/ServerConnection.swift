@@ -146,6 +146,15 @@ struct ServerConnection {
 
     // MARK: Time
 
+    /// Whether the connection is over unless bytes are on their way to the client: ask the kernel, and call
+    /// `extendLinger` before `resumed`.
+    func mayExtendLinger(at now: Instant) -> Bool { phase == .closing && closing.linger?.mayExtend(at: now) ?? false }
+
+    /// Waits on for the client's end where the kernel still has bytes for it.
+    mutating func extendLinger(unacknowledged bytes: Int, at now: Instant) {
+        linger { $0.extend(unacknowledged: bytes, at: now) }
+    }
+
     /// The loop runs again: called first, before what it read is reported.
     @inline(__always) mutating func resumed(at now: Instant) {
         linger { $0.resumed(at: now) }
