@@ -456,6 +456,7 @@ private let broken = RequestError.Reason.connection(
         world.breakOff()
         world.go(to: 0.5)
         try world.connect()
+        world.peer.answersPings = false
         for step in 1..<13 {
             world.go(to: 0.5 + Double(step))
             _ = try world.sent()
