@@ -1225,6 +1225,8 @@ class Loop:
             end.setblocking(False)
         signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
         self.woken = woken
+        self.lead = None
+        self.suspended()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._signal)
         self.selector.register(self.wake, selectors.EVENT_READ, self._woken)
@@ -1247,12 +1249,24 @@ class Loop:
         self.links.add(link)
         return link
 
+    def suspended(self):
+        """Whether the machine was suspended since the last call (5.11-4): CLOCK_BOOTTIME went on, and clock() did not.
+
+        What passes between the reads counts as no suspend."""
+        before, sleepless = clock(), time.clock_gettime(time.CLOCK_BOOTTIME)
+        was = self.lead is not None and sleepless - clock() - self.lead > 0.001
+        if was or self.lead is None:
+            self.lead = sleepless - before
+        return was
+
     def turn(self):
         """Waits once, reads what has come, then judges the deadlines (5.1-2), then writes."""
         asked = self.heap[0][0] if self.heap else None
         ready = self.selector.select(None if asked is None else max(0, asked - clock()))
         now = clock()
         late = max(0.0, now - asked) if asked is not None else 0.0
+        if self.suspended():
+            late = float("inf")
         for key, mask in ready:
             if isinstance(key.data, Link):
                 link = key.data

@@ -64,7 +64,9 @@ struct NegotiationTests {
     @Test("10 The defaults of a server are those of section 10")
     func defaults() {
         let terms = Terms()
-        #expect(terms.timeout == 30_000 && terms.heartbeat == 60_000 && terms.maxFrame == 16384 && terms.maxMessage == 1_048_576)
+        #expect(
+            terms.timeout == 30_000 && terms.heartbeat == 60_000 && terms.maxFrame == 16384
+                && terms.maxMessage == 1_048_576)
         #expect(terms.maxInFlight == 256 && terms.maxQueued == 4_194_304)
         #expect(Hello().maxFrame == 16384 && Hello().maxMessage == 1_048_576)
     }

@@ -92,6 +92,9 @@ struct ConnectionDriver: ~Copyable {
     /// The loop runs again: called first in each turn, before anything is read.
     mutating func resumed(at now: Instant) { connection.resumed(at: now) }
 
+    /// The machine was suspended: the client has to prove that it is there.
+    mutating func machineResumed(at now: Instant) { connection.machineResumed(at: now) }
+
     /// Whether the wait found something to `read`.
     @inline(__always) func isReadable(in set: PollSet) -> Bool { set.isReadable(interest) }
 

@@ -32,11 +32,14 @@ extension Live.Children.Processes {
             let standard = Set((0...2).compactMap { parent[$0] })
             let own = Set(parent.values).subtracting(standard)
             // The listener, the control socket and the client there, the metrics, the supervisor's socket, the pidfile, two
-            // descriptors of signals, and a spare one; as long as processes wait, their channels.
-            #expect(own.count >= 9, "\(own)")
+            // descriptors of signals, a timer and a spare one; as long as processes wait, their channels.
+            #expect(own.count >= 10, "\(own)")
             let children = server.children
             #expect(children.count >= 3)
+            #expect(own.contains { $0.hasPrefix("anon_inode:[timerfd]") })
             for child in children {
+                // What the kernel says of a timer changes with the time that is left.
+                #expect(!identities(of: child).values.contains { $0.hasPrefix("anon_inode:[timerfd]") })
                 let shared = own.intersection(identities(of: child).values)
                 // What each child reads its own signals from.
                 #expect(shared.count == 1, "\(shared)")

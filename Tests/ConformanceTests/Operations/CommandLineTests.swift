@@ -53,7 +53,8 @@ extension Live.Operations.CommandLineOfServer {
         #expect(try help.wait() == .status(0))
         let text = help.output.textSoFar
         for flag in [
-            "host", "port", "timeout", "heartbeat", "handshake-timeout", "handler", "max-connections", "max-frame", "max-message",
+            "host", "port", "timeout", "heartbeat", "handshake-timeout", "handler", "max-connections", "max-frame",
+            "max-message",
             "max-in-flight", "max-queued", "token-file", "allow", "deny", "user", "group", "max-memory", "max-cpu",
             "max-files", "backlog", "grace", "log-level", "log-format", "log", "log-flood", "daemon", "chdir", "umask",
             "pidfile", "ready-fd", "max-per-source", "source-prefix", "max-rate", "max-handshakes", "exempt", "check",
