@@ -77,6 +77,7 @@
                     try peer.send(.request(id))
                     #expect(try peer.takeFrame().type == .response)
                 }
+                try server.waitForChildren(1)
                 try machine.resume(after: 2900)
                 #expect(try peer.takeFrame().type == .ping)
                 try server.log.line(with: "machine resumed suspended=2.", " children=1")
