@@ -27,8 +27,9 @@ extension Live.Children.Processes {
             _ = try supervisor.next(with: "READY=1")
             let asker = try RawPeer.connect(to: .unix(control))
             let peers = try (1...3).map { _ in try server.open() }
-            // A process that is just being forked has not closed them yet.
+            // A process that is just being forked has not closed them yet, and the parent has not closed that one's.
             if reuse == 1 { try server.waitForWaiting(2, serving: 3) }
+            #expect(eventually { ProcessFiles.state(of: server.pid) == "S" })
             let parent = identities(of: server.pid)
             let standard = Set((0...2).compactMap { parent[$0] })
             let own = Set(parent.values).subtracting(standard)
