@@ -99,10 +99,10 @@ def encode_option(tag, value):
     return struct.pack(">HH", tag, len(value)) + value
 
 
-def negotiate(wish_ping, wish_dead, timeout):
+def negotiate(wish_ping, wish_dead, timeout, heartbeat=60000):
     """The formula of section 6, in whole milliseconds (3.1-2): ping_every and dead_after."""
     dead = min(max(wish_dead, 100), timeout) if wish_dead else timeout
-    return min(max(wish_ping or dead // 3, 20), dead // 2), dead
+    return min(max(wish_ping or dead // 3, 20), dead // 2, heartbeat), dead
 
 
 def escape(text):
@@ -709,9 +709,10 @@ class ServerConnection(Connection):
     first_types = (HELLO,)
 
     def __init__(self, now, number=1, timeout=30000, limits=DEFAULTS, handshake_timeout=10.0, handler=None, token=None,
-                 rng=random):
+                 rng=random, heartbeat=60000):
         super().__init__(now, limits, handshake_timeout, rng)
         self.number, self.timeout, self.handler, self.token = number, timeout, handler, token
+        self.heartbeat = heartbeat
         self.name = ""
         self.preface_put = False
         self.requests = {}  # id: Incoming, in the order of ids
@@ -743,7 +744,7 @@ class ServerConnection(Connection):
                 raise Drop(UNAUTHORIZED, "this TOKEN is not accepted")
         self.short, self.name = bool(flags & SHORT), options.get(NAME, "")
         self.peer_max_frame, self.peer_max_message = max_frame, max_message
-        ping, dead = negotiate(ping, dead, self.timeout)  # G7, 6-1
+        ping, dead = negotiate(ping, dead, self.timeout, self.heartbeat)  # G7, 6-1
         self._preface(now)
         welcome = struct.pack(">BBHIIIIIIQ", 1, 0, 0, ping, dead, *self.limits, self.number)  # 4.2-1, 4.2-2
         self.outbox.put(self.outbox.greeting, Out(encode(WELCOME, welcome), WELCOME), now)
@@ -1224,6 +1225,8 @@ class Loop:
             end.setblocking(False)
         signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
         self.woken = woken
+        self.lead = None
+        self.suspended()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._signal)
         self.selector.register(self.wake, selectors.EVENT_READ, self._woken)
@@ -1246,12 +1249,24 @@ class Loop:
         self.links.add(link)
         return link
 
+    def suspended(self):
+        """Whether the machine was suspended since the last call (5.11-4): CLOCK_BOOTTIME went on, and clock() did not.
+
+        What passes between the reads counts as no suspend."""
+        before, sleepless = clock(), time.clock_gettime(time.CLOCK_BOOTTIME)
+        was = self.lead is not None and sleepless - clock() - self.lead > 0.001
+        if was or self.lead is None:
+            self.lead = sleepless - before
+        return was
+
     def turn(self):
         """Waits once, reads what has come, then judges the deadlines (5.1-2), then writes."""
         asked = self.heap[0][0] if self.heap else None
         ready = self.selector.select(None if asked is None else max(0, asked - clock()))
         now = clock()
         late = max(0.0, now - asked) if asked is not None else 0.0
+        if self.suspended():
+            late = float("inf")
         for key, mask in ready:
             if isinstance(key.data, Link):
                 link = key.data
@@ -1414,7 +1429,7 @@ class ServerLoop(Loop):
             self.number += 1
             args = self.args
             connection = ServerConnection(now, self.number, args.timeout, args.limits, args.handshake_timeout / 1000,
-                                          self._handler(), args.token)
+                                          self._handler(), args.token, heartbeat=args.heartbeat)
             link = self.add(sock, connection, "%s:%d" % peer[:2] if isinstance(peer, tuple) and peer else "unix")
             if self.stopping:
                 connection.refuse(SHUTTING_DOWN, "the server is ending", now)  # P7
@@ -1702,6 +1717,7 @@ def arguments(argv):
         side.add_argument("--token", type=os.fsencode)
         side.add_argument("--max-frame", type=size, default=DEFAULTS.max_frame, metavar="BYTES")
         side.add_argument("--max-message", type=size, default=DEFAULTS.max_message, metavar="BYTES")
+    server.add_argument("--heartbeat", type=duration, default=60000, metavar="DURATION", help="the longest ping_every")
     server.add_argument("--handler", choices=("echo", "ack", "count"), default="echo")
     server.add_argument("--delay", type=duration, default=0, metavar="DURATION", help="before each answer")
     server.add_argument("--max-in-flight", type=int, default=DEFAULTS.max_in_flight, metavar="N")
@@ -1727,6 +1743,7 @@ def arguments(argv):
         (args.token is not None and len(args.token) > 256, "--token is 256 bytes at most"),  # 4.12-3
         (args.handshake_timeout < 1, "--handshake-timeout is 1ms or more"),
         (args.side == "server" and args.timeout < 100, "--timeout is 100ms or more"),  # 6-2
+        (args.side == "server" and args.heartbeat < 20, "--heartbeat is 20ms or more"),  # 6-4
         (args.side == "server" and not 1 <= in_flight <= U32, "--max-in-flight is 1 or more"),  # 4.2-5
         (args.side == "server" and queued < args.max_message, "--max-queued is --max-message or more"),  # 4.2-6
         (args.side == "client" and len(getattr(args, "name", "").encode("utf-8", "replace")) > 64,
@@ -2058,6 +2075,7 @@ def selftest():
     for row in table:
         ping, dead, timeout, ping_every, dead_after = map(int, row)
         check("negotiation %r" % (row,), negotiate(ping, dead, timeout), (ping_every, dead_after))
+    check("negotiation under a short heartbeat", negotiate(0, 0, 30000, 2500), (2500, 30000))
 
     # The appendices: the server answers them byte for byte, however they are cut.
     dumps = hexdumps()

@@ -62,6 +62,13 @@ public struct ClientHeartbeat: Sendable {
     /// (section 5.11).
     public mutating func resumed(at now: Instant) {
         guard let deadlines, let deadline, now - deadline > deadlines.heartbeat.ownLateness else { return }
+        restart(at: now)
+    }
+
+    /// Starts every deadline anew, and owes the server a PING: this side was late, or its machine was suspended (5.11-2 to
+    /// 5.11-4). The handshake's deadline stays (5.8-3).
+    public mutating func restart(at now: Instant) {
+        guard let deadlines else { return }
         self.deadlines?.restart(at: now)
         unprovenSince = nil
         hasToldLate = false

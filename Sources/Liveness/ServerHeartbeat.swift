@@ -55,6 +55,13 @@ public struct ServerHeartbeat: Sendable {
     public mutating func resumed(at now: Instant) {
         guard let deadline, deadline < now else { return }
         guard let deadlines, now > deadline + deadlines.heartbeat.ownLateness else { return }
+        restart(at: now)
+    }
+
+    /// Starts every deadline anew, and owes the client a PING: this side was late, or its machine was suspended (5.11-2 to
+    /// 5.11-4). The handshake's deadline stays (5.8-3).
+    public mutating func restart(at now: Instant) {
+        guard let deadlines else { return }
         self.deadlines?.restart(at: now)
         owesPing = deadlines.mayBeHeard
         updateDeadline()

@@ -249,9 +249,15 @@ def wrong_clamp():
     """a dead_after under 100 that is asked for is granted"""
 
     @instead(peer, "negotiate")
-    def _(original, wish_ping, wish_dead, timeout):
+    def _(original, wish_ping, wish_dead, timeout, heartbeat):
         dead = min(wish_dead, timeout) if wish_dead else timeout
-        return min(max(wish_ping or dead // 3, 20), dead // 2), dead
+        return min(max(wish_ping or dead // 3, 20), dead // 2, heartbeat), dead
+
+
+@mutant("server", "6-1", "6/1 6/4 6/7", "6")
+def no_interval():
+    """ping_every may be longer than the server's own interval"""
+    instead(peer, "negotiate")(lambda original, ping, dead, timeout, heartbeat: original(ping, dead, timeout))
 
 
 @mutant("server", "4.11-3", "4.11/14")

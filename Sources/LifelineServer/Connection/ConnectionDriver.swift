@@ -97,6 +97,9 @@ struct ConnectionDriver: ~Copyable {
         connection.resumed(at: now)
     }
 
+    /// The machine was suspended: the client has to prove that it is there.
+    mutating func machineResumed(at now: Instant) { connection.machineResumed(at: now) }
+
     /// Whether the wait found something to `read`.
     @inline(__always) func isReadable(in set: PollSet) -> Bool { set.isReadable(interest) }
 

@@ -25,6 +25,8 @@ enum ClientCoverage {
         "5.9-2": "a client that sees the end of the stream is done (7.2-5)",
         "5.10-2": "no line of standard input makes a client send CANCELs or empty MESSAGEs",
         "5.11-1": "the clock of the machine is not the suite's to set",
+        "5.11-4": "the machine would have to be suspended",
+        "5.11-5": "the machine would have to be suspended",
         "7.4-4": "no line of standard input makes a client say GOAWAY",
         "7.7-1": "how a caller is told is its own affair",
         "7.7-2": "how a caller is told is its own affair",

@@ -5,6 +5,8 @@ final class ServerBench: TestBench {
     /// The server's configuration as the command line states it; the wire does not show it.
     struct Known: Sendable {
         var handshakeTimeout = Duration.seconds(10)
+        /// The server's own interval, which caps ping_every, in milliseconds.
+        var heartbeat: UInt32 = 60_000
         /// The server's limit on connections; nil where it is not known, and the cases about it are skipped.
         var maxConnections: Int?
     }

@@ -14,6 +14,8 @@ enum ServerCoverage {
         "5.11-1": "the clock of the machine would have to be set",
         "5.11-2": "the server would have to be stopped for a while",
         "5.11-3": "the server would have to be stopped for a while",
+        "5.11-4": "the machine would have to be suspended",
+        "5.11-5": "the machine would have to be suspended",
         "7.3-2": "an echo server sends no MESSAGE",
         "7.4-1": "the server would have to be told to stop",
         "7.4-7": "the server would have to be told to stop",

@@ -51,7 +51,7 @@ extension Live.Heartbeats.Lateness {
         }
     }
 
-    @Test("5.11-4 A handshake timeout is not started anew because the child was stopped")
+    @Test("5.8-3 A handshake timeout is not started anew because the child was stopped")
     func stoppedHandshake() throws {
         try withServer("--handshake-timeout", "400ms") { server in
             let peer = try server.connect()

@@ -136,6 +136,9 @@ struct ClientConnection: Sendable {
     /// The event loop runs again, perhaps long after `deadline`.
     mutating func resumed(at now: Instant) { heartbeat.resumed(at: now) }
 
+    /// The machine was suspended, and no clock of the loop shows it (5.11-4).
+    mutating func machineResumed(at now: Instant) { heartbeat.restart(at: now) }
+
     var deadline: Instant? {
         guard let lingeringClose else {
             return earlier(heartbeat.deadline, heldCancels.isEmpty ? nil : cancels?.nextToken(at: .distantPast))

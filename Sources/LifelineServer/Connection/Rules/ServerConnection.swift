@@ -161,6 +161,9 @@ struct ServerConnection {
         heartbeat.resumed(at: now)
     }
 
+    /// The machine was suspended, and no clock of the loop shows it (5.11-4).
+    mutating func machineResumed(at now: Instant) { heartbeat.restart(at: now) }
+
     /// Carries out what is due at `now`, after all that was there has been read.
     mutating func enforceDeadlines(at now: Instant) {
         switch requests.verdict(at: now) {
