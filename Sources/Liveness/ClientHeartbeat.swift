@@ -89,9 +89,9 @@ public struct ClientHeartbeat: Sendable {
         if any, lastSent != nil { lastSent = now }
     }
 
-    /// Records that a PONG opened the send window: the server has read. `waiting` says whether more bytes wait.
-    public mutating func opened(waiting: Bool, at now: Instant) {
-        deadlines?.wrote(any: true, waiting: waiting, at: now)
+    /// Records whether the send window holds bytes back, and whether a PONG has just proved others (section 5.9).
+    public mutating func heldBack(_ isHeldBack: Bool, proved: Bool = false, at now: Instant) {
+        deadlines?.heldBack(isHeldBack, proved: proved, at: now)
     }
 
     /// Stops waiting for the server to say anything: CLOSE is queued, or has come.

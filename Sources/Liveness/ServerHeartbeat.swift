@@ -90,10 +90,10 @@ public struct ServerHeartbeat: Sendable {
         if sends || mayBeStuck { updateDeadline() }
     }
 
-    /// Records that a PONG opened the send window: the client has read. `waiting` says whether more bytes wait.
-    public mutating func opened(waiting: Bool, at now: Instant) {
-        guard deadlines?.isStuck ?? false else { return }
-        deadlines?.wrote(any: true, waiting: waiting, at: now)
+    /// Records whether the send window holds bytes back, and whether a PONG has just proved others (section 5.9).
+    @inline(__always) public mutating func heldBack(_ isHeldBack: Bool, proved: Bool = false, at now: Instant) {
+        guard isHeldBack || deadlines?.isHeldBack ?? false else { return }
+        deadlines?.heldBack(isHeldBack, proved: proved, at: now)
         updateDeadline()
     }
 

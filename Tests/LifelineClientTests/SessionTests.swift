@@ -464,7 +464,7 @@ private let broken = RequestError.Reason.connection(
         world.go(to: 0.5)
         try world.connect()
         world.peer.answersPings = false
-        for step in 1..<13 {
+        for step in 1..<12 {
             world.go(to: 0.5 + Double(step))
             _ = try world.sent()
             world.peer.outbox.send(.message, [1], cost: 0)

@@ -93,7 +93,7 @@ struct ClientConnection: Sendable {
         guard requests.contains(id), lingeringClose == nil else { return false }
         if outbox.withdraw(id) {
             // It may have held the last byte that the kernel had not accepted.
-            heartbeat.wrote(any: false, waiting: !outbox.isDone, at: now)
+            heartbeat.wrote(any: false, waiting: !outbox.isEmpty, at: now)
             forget(id)
             return true
         }
@@ -175,7 +175,7 @@ struct ClientConnection: Sendable {
     /// Adds the PINGs that measure the way to the server: called before `outbox.unsent` is looked at (section 5.12).
     mutating func prepareWrite(at now: Instant) {
         while outbox.wantsPing { outbox.ping(heartbeat.probe(at: now)) }
-        if outbox.isHeldBack { heartbeat.wrote(any: false, waiting: true, at: now) }
+        heartbeat.heldBack(outbox.isHeldBack, at: now)
     }
 
     /// Notes that the kernel accepted `count` bytes of `outbox.unsent`; 0 where the write would have blocked.
@@ -184,7 +184,7 @@ struct ClientConnection: Sendable {
             outbox.wrote(count)
             if let nonce = outbox.takeLeftPing() { heartbeat.pingLeft(nonce, at: now) }
         }
-        heartbeat.wrote(any: count > 0, waiting: !outbox.isDone, at: now)
+        heartbeat.wrote(any: count > 0, waiting: !outbox.isEmpty, at: now)
         if outbox.isDone { lingeringClose?.flushed(at: now) }
         prepareWrite(at: now)
     }
@@ -236,7 +236,7 @@ struct ClientConnection: Sendable {
         case .pong(let pong):
             let time = try heartbeat.ponged(pong.nonce, at: now)
             outbox.proved(pong.nonce, roundTrip: time)
-            heartbeat.opened(waiting: !outbox.isDone, at: now)
+            heartbeat.heldBack(outbox.isHeldBack, proved: true, at: now)
             return time.map { .roundTrip($0) }
         case .part(let part):
             messageBytesIn += part.frameLength

@@ -284,7 +284,7 @@ struct ServerConnection {
 
     private mutating func proved(_ nonce: UInt64, roundTrip: Duration?, at now: Instant) {
         outbox.proved(nonce, roundTrip: roundTrip)
-        heartbeat.opened(waiting: !outbox.isDone, at: now)
+        heartbeat.heldBack(outbox.isHeldBack, proved: true, at: now)
     }
 
     private func pong(_ nonce: UInt64, at now: Instant) -> Pong {
@@ -299,7 +299,7 @@ struct ServerConnection {
     /// Adds the PINGs that measure the way to the client: called before `outbox.unsent` is looked at (section 5.12).
     @inline(__always) mutating func prepareWrite(at now: Instant) {
         while outbox.wantsPing { outbox.ping(heartbeat.probe(at: now)) }
-        if outbox.isHeldBack { heartbeat.wrote(any: false, waiting: true, at: now) }
+        heartbeat.heldBack(outbox.isHeldBack, at: now)
     }
 
     /// The kernel took `count` bytes of the outbox, or none because it is full.
@@ -309,7 +309,7 @@ struct ServerConnection {
             if let nonce = outbox.takeLeftPing() { heartbeat.pingLeft(nonce, at: now) }
             requests.clientRead(at: now)
         }
-        heartbeat.wrote(any: count > 0, waiting: !outbox.isDone, at: now)
+        heartbeat.wrote(any: count > 0, waiting: !outbox.isEmpty, at: now)
         if outbox.isDone { linger { $0.flushed(at: now) } }
         prepareWrite(at: now)
     }
