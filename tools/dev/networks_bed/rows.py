@@ -37,6 +37,7 @@ class Row:
     count: int = 0
     size: int = 0
     in_flight: int = 0
+    congestion: str = None  # TCP's congestion control, where it is not the whole run's.
 
     def __post_init__(self):
         if not self.count:
@@ -108,7 +109,7 @@ class Row:
     @property
     def link(self):
         rate = f"{self.rate // 1000}k" if self.rate < 1_000_000 else f"{self.rate // 1_000_000}m"
-        return f"{rate}, {self.queue:g} s"
+        return f"{rate}, {self.queue:g} s" + (f", {self.congestion}" if self.congestion else "")
 
     def __str__(self):
         return f"{self.link}, dead after {self.dead_after:g}, {self.transfer}, {self.pair}, {self.fault}"
@@ -140,13 +141,14 @@ def product(values):
 
 
 def known():
-    """Healthy links on which version 1.0 of the protocol lost the connection."""
+    """Healthy links on which version 1.0 of the protocol lost the connection: the second with BBR, the others with CUBIC
+    as well."""
     return [
-        Row(256_000, 0.2, 5.0, "both", count=1, size=600_000, in_flight=1),
-        Row(256_000, 0.2, 30.0, "both", count=4, size=1_000_000, in_flight=4),
-        Row(128_000, 0.2, 5.0, "upload", count=1, size=300_000, in_flight=1),
-        Row(128_000, 0.2, 5.0, "download", count=1, size=300_000, in_flight=1),
-        Row(64_000, 0.2, 10.0, "both", count=1, size=120_000, in_flight=1),
+        Row(256_000, 2.0, 5.0, "both", count=1, size=600_000, in_flight=1),
+        Row(256_000, 2.0, 30.0, "both", count=4, size=1_000_000, in_flight=4, congestion="bbr"),
+        Row(128_000, 2.0, 5.0, "upload", count=1, size=300_000, in_flight=1),
+        Row(128_000, 2.0, 5.0, "download", count=1, size=300_000, in_flight=1),
+        Row(64_000, 2.0, 10.0, "both", count=1, size=120_000, in_flight=1),
     ]
 
 

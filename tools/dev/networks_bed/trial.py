@@ -67,7 +67,7 @@ class Seen:
     """What a row has shown; times in seconds, those of ends counted from the fault."""
 
     outcomes: dict = dataclasses.field(default_factory=dict)  # DONE, UNKNOWN, ...: how many requests
-    served: int = 0  # What the server says that it has answered.
+    served: int = None  # What the server says that it has answered, where it has said so.
     wrong: list = dataclasses.field(default_factory=list)  # Bytes that were not those that were sent.
     beats: list = dataclasses.field(default_factory=list)  # Round trips, of both sides.
     client_end: tuple = None  # (when, why), where the connection did not end in order
@@ -89,7 +89,7 @@ class Trial:
     def run(self):
         with tempfile.TemporaryDirectory(prefix="lifeline-networks-") as self.directory:
             try:
-                self.topology.make(self.row.rate, self.row.queue, self.congestion)
+                self.topology.make(self.row.rate, self.row.queue, self.row.congestion or self.congestion)
                 self._run()
             finally:
                 self._end()
@@ -278,16 +278,17 @@ class Trial:
 
     def _read_server(self):
         """Reads the server's log. Says whether its connections have ended."""
-        self.seen.served, ends, connections = 0, [], 0
+        served, ends, connections = 0, [], 0
         for at, text in self.server.texts():
             if not (closed := re.search(r"\bclosed connection=.* reason=(\w+) by=(\S+) .*requests=(\d+)", text)):
                 if "is not the one that was sent" in text:
                     self.seen.wrong.append(text)
                 continue
             connections += 1
-            self.seen.served += int(closed[3])
+            served += int(closed[3])
             if closed[1] != "NORMAL":
                 ends.append((at - self.fault, f"{closed[1]} by {closed[2]}"))
+        self.seen.served = served if connections else None
         self.seen.server_end = ends[0] if ends else None
         expected = self.row.count if self.row.transfer == "short" and self.row.fault == "none" else 1
         return bool(ends) or connections >= expected
