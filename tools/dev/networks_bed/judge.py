@@ -2,23 +2,26 @@
 
 import statistics
 
-LINGER = 1.0  # Seconds for which a side reads on after its CLOSE, before its log says that it has dropped the peer.
+SLACK = 1.1
+LINGER = 1.0  # Seconds for which a side reads on after its CLOSE, before a log says that it has dropped the peer.
+GOAL, GOAL_MOST = 0.25, 0.5  # Parts of dead_after that a heartbeat under load may take: the median, and the longest.
 BUSY = 0.6  # Seconds that a busy machine may add.
 
 
 def bounds(row):
     """Seconds after the fault between which the client and the server have to notice it: (least, most) of each."""
-    slack = 1.1
     least = 0.5 * row.dead_after - BUSY
-    cut_off = row.drain + slack * row.dead_after + slack * LINGER + BUSY
+    cut_off = row.drain + SLACK * row.dead_after + BUSY
     # Whoever still hears the other misses its answers: its PING, up to ping_every later, then counts. The other side
     # may say CLOSE earlier, but what the network has not acknowledged may hold that back.
     one_way = cut_off + 0.5 * row.dead_after
-    return {
-        "cut": {"client": (least, cut_off), "server": (least, cut_off)},
-        "up-lost": {"client": (least, one_way), "server": (least, cut_off)},
-        "down-lost": {"client": (least, cut_off), "server": (least, one_way)},
+    most = {
+        "cut": {"client": cut_off, "server": cut_off},
+        "up-lost": {"client": one_way, "server": cut_off},
+        "down-lost": {"client": cut_off, "server": one_way},
     }[row.fault]
+    lingers = {"client": row.pair == "peer-client", "server": True}
+    return {who: (least, most[who] + (SLACK * LINGER if lingers[who] else 0)) for who in most}
 
 
 def judge(row, seen):
@@ -43,6 +46,10 @@ def judge(row, seen):
             complaints.append("not done in time")
         elif done != row.requests or "LOST" in outcomes:
             complaints.append(f"not all came: {describe(outcomes)}")
+        elif seen.beats and row.path_allows_goal:
+            median, most = (beat / row.dead_after for beat in (statistics.median(seen.beats), max(seen.beats)))
+            if median > GOAL or most > GOAL_MOST:
+                complaints.append(f"heartbeats take {median:.2f} of dead_after, and up to {most:.2f}")
         return complaints
     if not seen.has_fault:
         return complaints + [f"over before the fault ({seen.client_end[1] if seen.client_end else 'done'})"]

@@ -93,6 +93,11 @@ class Row:
         return 1.5 * self.least_round_trip <= self.dead_after
 
     @property
+    def path_allows_goal(self):
+        """Whether a heartbeat under load can be answered within a quarter of dead_after."""
+        return 6 * self.least_round_trip <= self.dead_after
+
+    @property
     def is_possible(self):
         return not (
             self.pair == "peer-server" and self.transfer not in PEER_SERVER

@@ -20,6 +20,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 PEER = os.path.join(HERE, "..", "..", "peer.py")
 PORT = 7400
 TURN = 0.1  # Seconds between two looks at a row.
+QUESTIONS = 0.3  # Seconds between two questions to the server's control socket.
 START = 20.0  # Seconds for a process to start, on a busy machine.
 
 
@@ -84,7 +85,7 @@ class Trial:
         self.seen = Seen()
         self.processes = []
         self.fault = None  # When it was.
-        self.last_beat = None
+        self.last_beat, self.next_question = None, 0.0
 
     def run(self):
         with tempfile.TemporaryDirectory(prefix="lifeline-networks-") as self.directory:
@@ -210,6 +211,8 @@ class Trial:
                     os.kill(pid, kill)
                 except ProcessLookupError:
                     pass
+            for process in self.processes:  # One that has only just begun may not be in its namespace yet.
+                process.process.send_signal(kill)
             until = time.monotonic() + 2
             while self.topology.pids() and time.monotonic() < until:
                 time.sleep(TURN)
@@ -221,8 +224,9 @@ class Trial:
 
     def _ask_server(self):
         """The last round trip of a PING of the server, from its control socket."""
-        if self.row.pair == "peer-server":
+        if self.row.pair == "peer-server" or time.monotonic() < self.next_question:
             return
+        self.next_question = time.monotonic() + QUESTIONS
         try:
             with socket.socket(socket.AF_UNIX) as control:
                 control.settimeout(1)
