@@ -10,7 +10,7 @@ BUSY = 0.6  # Seconds that a busy machine may add.
 
 def bounds(row):
     """Seconds after the fault between which the client and the server have to notice it: (least, most) of each."""
-    least = 0.5 * row.dead_after - BUSY
+    least = 0.5 * row.dead_after - 0.1
     cut_off = row.drain + SLACK * row.dead_after + BUSY
     # Whoever still hears the other misses its answers: its PING, up to ping_every later, then counts. The other side
     # may say CLOSE earlier, but what the network has not acknowledged may hold that back.
@@ -80,7 +80,7 @@ def cells(row, seen, complaints):
         noticed = ", ".join(
             f"{end[0] / row.dead_after:.2f}" if end else "–" for end in (seen.client_end, seen.server_end))
     used = "–"
-    if row.fault == "none" and seen.took and seen.outcomes.get("DONE") == row.requests:
+    if row.fault == "none" and seen.took and seen.outcomes == {"DONE": row.requests}:
         used = f"{100 * row.seconds / seen.took:.0f} %"
     verdict = "not judged: the path is too slow" if complaints is None else "; ".join(complaints) or "ok"
     return [row.link, f"{row.dead_after:g} s", row.transfer, row.pair, row.fault, describe(seen.outcomes), beat, noticed,

@@ -83,6 +83,11 @@ class Row:
         return queue_bytes(self.rate, self.queue) * 8 / self.rate + (DELAY if self.pair == "delay" else 0)
 
     @property
+    def relay_ahead(self):
+        """Bytes that the relay reads ahead: what keeps the link full, and more than most proxies hold on a slow one."""
+        return max(1 << 18, int(2 * DELAY * self.rate / 8))
+
+    @property
     def least_round_trip(self):
         """Seconds of a round trip that waits for one packet each way and nothing else."""
         return 2 * PACKET * 8 / self.rate + (2 * DELAY if self.pair == "delay" else 0)
