@@ -35,6 +35,8 @@ extension Live.Client {
                     lookedAt = .now
                     try demand(waitUntilReady(&entries, until: deadline))
                     for (index, entry) in entries.enumerated() where entry.revents != 0 {
+                        // One that was read with its predecessor lay there, and the one behind it is there too.
+                        let isNew = peers[index].unread.isEmpty
                         let ping = try peers[index].takePing()
                         let heardAt = peers[index].heardAt
                         if beats[index].number > 0 {
@@ -48,7 +50,7 @@ extension Live.Client {
                         }
                         beats[index] = (.now, beats[index].number + 1)
                         try peers[index].send(.pong(to: ping))
-                        prompt[index] = lookedBefore.age < .milliseconds(700)
+                        prompt[index] = isNew && lookedBefore.age < .milliseconds(700)
                     }
                 }
                 let machine = watch.end()
