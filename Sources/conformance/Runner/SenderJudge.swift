@@ -4,9 +4,9 @@ import RawWire
 ///
 /// It follows both directions. What a case sends may be wrong on purpose: that widens what the implementation may send.
 struct SenderJudge {
-    enum Side: Sendable { case client, server }
+    enum JudgedSide: Sendable { case client, server }
 
-    private let side: Side
+    private let side: JudgedSide
     // What the case has sent.
     private var scanner = FrameScanner()
     /// Nonces of PINGs that no PONG has answered or left out.
@@ -26,10 +26,10 @@ struct SenderJudge {
     /// The message of which the last chunk has not come.
     private var open: (type: RawFrame.Kind, id: UInt32)?
     private var openLength = 0
-    private var bucket: Bucket?
+    private var bucket: ReceiverBucket?
 
     /// A judge of a connection on which nothing was sent, by an implementation of this side.
-    init(_ side: Side) { self.side = side }
+    init(_ side: JudgedSide) { self.side = side }
 
     /// Takes note of what the case sends.
     mutating func note(_ bytes: ArraySlice<UInt8>, at now: Moment) {
@@ -40,7 +40,7 @@ struct SenderJudge {
             }
             if let welcome = frame.welcome {
                 maxFrame = welcome.maxFrame
-                bucket = Bucket(welcome, at: now)
+                bucket = ReceiverBucket(welcome, at: now)
             }
             if frame.type == .request {
                 asked.insert(frame.id)
@@ -85,7 +85,7 @@ struct SenderJudge {
     }
 
     /// The lengths of section 4; nil for a type that is not this side's to send.
-    private static func lengths(of type: RawFrame.Kind, from side: Side) -> ClosedRange<Int>? {
+    private static func lengths(of type: RawFrame.Kind, from side: JudgedSide) -> ClosedRange<Int>? {
         switch (type, side) {
         case (.hello, .client): 20...1024
         case (.welcome, .server): 36...1024
@@ -164,7 +164,7 @@ struct SenderJudge {
     private mutating func breachOfMeaning(by frame: RawFrame, at now: Moment) -> String? {
         switch frame.type {
         case .hello: isShort = (frame.hello?.flags ?? 0) & 1 != 0
-        case .welcome: bucket = frame.welcome.flatMap { Bucket($0, at: now) }
+        case .welcome: bucket = frame.welcome.flatMap { ReceiverBucket($0, at: now) }
         case .ping where !nonces.insert(frame.nonce ?? 0).inserted: return "a nonce that is new (4.3-1)"
         case .pong:
             // Where the case has used a nonce twice, the first place leaves the most to answer.
@@ -188,11 +188,11 @@ struct SenderJudge {
     }
 
     /// The bucket of section 5.10, which every receiver keeps.
-    private struct Bucket {
+    private struct ReceiverBucket {
         private static let capacity = 20.0
 
         private let refill: Duration
-        private var tokens = Bucket.capacity
+        private var tokens = ReceiverBucket.capacity
         private var filledAt: Moment
 
         /// Nil where beats are so short that a judge who is late himself would see too many at once.
@@ -203,7 +203,7 @@ struct SenderJudge {
         }
 
         mutating func spend(at now: Moment) -> Bool {
-            tokens = min(Bucket.capacity, tokens + max(.zero, filledAt.duration(to: now)) / refill)
+            tokens = min(ReceiverBucket.capacity, tokens + max(.zero, filledAt.duration(to: now)) / refill)
             filledAt = max(filledAt, now)
             guard tokens >= 1 else { return false }
             tokens -= 1

@@ -24,12 +24,12 @@ class TestBench {
     let times: Times
     /// The number of bytes for each send(2); nil sends all at once.
     let chop: Int?
-    private let side: SenderJudge.Side
+    private let side: SenderJudge.JudgedSide
     private(set) var verdict = CaseVerdict()
     private var traces: [Trace] = []
 
     /// A bench of a case against this side.
-    init(_ side: SenderJudge.Side, times: Times, chop: Int?) {
+    init(_ side: SenderJudge.JudgedSide, times: Times, chop: Int?) {
         self.side = side
         self.times = times
         self.chop = chop
