@@ -326,6 +326,17 @@ struct ConnectionDriver: ~Copyable {
         slot.lateness = connection.lateness
         slot.closeReason = CloseReasonLabel.numbers(of: connection.closeReason)
         report(.closed, at: connection.closeReason.level)
+        reportUnpaidMessages()
+    }
+
+    private mutating func reportUnpaidMessages() {
+        let count = connection.unpaidMessages
+        guard count > 0 else { return }
+        log.write(.discarded, reason: "unpaidMessages", most: 1) { line in
+            line.number(.connection, id)
+            line.number(.pid, processID)
+            line.text(.text, "\(count) empty messages: the client need not have taken them before the end (5.10-2)")
+        }
     }
 
     /// Changes nothing; but where it could not, the whole driver would be copied for the closure.

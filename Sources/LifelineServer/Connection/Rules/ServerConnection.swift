@@ -71,6 +71,9 @@ struct ServerConnection {
     var incoming = IncomingMessage()
     var requests: RequestQueue
     var outbox = Outbox()
+    var heldMessages = HeldMessages()
+    /// How many empty messages were lost at the end, because the client's bucket did not pay for them.
+    var unpaidMessages = 0
     var phase = Phase.greeting
     var closing = ServerClosing()
 
@@ -171,6 +174,7 @@ struct ServerConnection {
         case .late(let id): endEarly(id, Failure(.handlerFailed, "the handler has not answered in its time"))
         case .stuck: stop(CloseCause(.handlerFailed, "the handler does not come back"))
         }
+        sendHeldMessages(at: now)
         switch heartbeat.verdict(at: now) {
         case .fine: break
         case .ping(let nonce): if !isClosing { outbox.ping(nonce) }
@@ -180,7 +184,10 @@ struct ServerConnection {
 
     /// When `enforceDeadlines` has something to do at the latest; nil for never.
     @inline(__always) var deadline: Instant? {
-        guard isClosing else { return earlier(heartbeat.deadline, requests.deadline) }
+        guard isClosing else {
+            let deadline = earlier(heartbeat.deadline, requests.deadline)
+            return heldMessages.isEmpty ? deadline : earlier(deadline, heldMessages.deadline)
+        }
         guard phase == .closing, let linger = closing.linger else { return nil }
         // While the last words of an orderly end are written, slow reading is judged; a drop has its own deadline
         // alone.
@@ -279,7 +286,11 @@ struct ServerConnection {
         if let goAway = closing.goAway, !hello.short { outbox.goAway(goAway) }
         let times = Heartbeat(welcome)
         heartbeat.welcomed(times, at: now)
-        if times.isBounded { outbox.startWindow(deadAfter: times.deadAfter) }
+        if times.isBounded {
+            outbox.startWindow(deadAfter: times.deadAfter)
+        } else {
+            heldMessages.charge(times)
+        }
     }
 
     private mutating func proved(_ nonce: UInt64, roundTrip: Duration?, at now: Instant) {
