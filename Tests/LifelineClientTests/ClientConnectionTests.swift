@@ -469,9 +469,11 @@ private func ended(_ events: [ClientConnection.Event]) -> Code? {
         _ = line.client.send([UInt8](repeating: 1, count: 20_000), at: at(0))
         line.client.prepareWrite(at: at(0))
         _ = try line.sent(at(0))
-        line.peer.outbox.send(.message, [1], cost: 0)
-        _ = line.receive(at(2))
-        #expect(!line.judge(at(3.99)).contains { if case .ended = $0 { true } else { false } })
+        for moment in stride(from: 0.3, to: 4, by: 0.3) {
+            line.peer.outbox.send(.message, [1], cost: 0)
+            _ = line.receive(at(moment))
+            #expect(ended(line.judge(at(moment))) == nil)
+        }
         #expect(ended(line.judge(at(4))) == .slowReader)
     }
 

@@ -21,10 +21,10 @@ struct SuspendTests {
         var client = welcomedClient([0, 1])
         #expect(client.ping(at: at(0)) != nil)
         client.restart(at: at(100))
-        #expect(client.verdict(at: at(100)) == .ping(nonce: 2))
-        #expect(client.verdict(at: at(100)) == .fine)
+        #expect(client.judge(at: at(100)) == .ping(nonce: 2))
+        #expect(client.judge(at: at(100)) == .fine)
         #expect(client.ping(at: at(400)) != nil)
-        #expect(client.verdict(at: at(600)) == .beatLate)
+        #expect(client.judge(at: at(600)) == .beatLate)
         #expect(client.ping(at: at(700)) != nil)
         client.heard(at: at(1050))
         #expect(client.ping(at: at(1050)) != nil)
@@ -41,7 +41,7 @@ struct SuspendTests {
         #expect(server.code(at: at(10_000)) == .handshakeTimeout)
         var client = ClientHeartbeat(connectedAt: at(0), handshakeTimeout: .seconds(10))
         client.restart(at: at(9000))
-        #expect(client.verdict(at: at(9000)) == .fine)
+        #expect(client.judge(at: at(9000)) == .fine)
         #expect(client.code(at: at(10_000)) == .handshakeTimeout)
     }
 
@@ -54,7 +54,7 @@ struct SuspendTests {
         var client = welcomedClient()
         client.ended()
         client.restart(at: at(400))
-        #expect(client.verdict(at: at(400)) == .fine)
+        #expect(client.judge(at: at(400)) == .fine)
     }
 }
 
