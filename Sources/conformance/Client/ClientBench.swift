@@ -59,12 +59,12 @@ final class ClientBench: TestBench {
 
     /// A WELCOME with the short times of this run, or with the times that are asked for.
     func welcome(
-        pingEvery: UInt32? = nil, deadAfter: UInt32? = nil, maxFrame: UInt32 = 16384, maxMessage: UInt32 = 1 << 20,
-        maxInFlight: UInt32 = 256, maxQueued: UInt32 = 4 << 20, options: [UInt8] = []
+        minor: UInt8 = 0, pingEvery: UInt32? = nil, deadAfter: UInt32? = nil, maxFrame: UInt32 = 16384,
+        maxMessage: UInt32 = 1 << 20, maxInFlight: UInt32 = 256, maxQueued: UInt32 = 4 << 20, options: [UInt8] = []
     ) -> RawFrame {
         let deadAfter = deadAfter ?? times.deadAfter
         return .welcome(
-            pingEvery: pingEvery ?? max(20, deadAfter / 3), deadAfter: deadAfter, maxFrame: maxFrame,
+            minor: minor, pingEvery: pingEvery ?? max(20, deadAfter / 3), deadAfter: deadAfter, maxFrame: maxFrame,
             maxMessage: maxMessage, maxInFlight: maxInFlight, maxQueued: maxQueued, options: options)
     }
 
