@@ -96,6 +96,42 @@ struct SendWindowConnectionTests {
         #expect(nonce >= 3)
     }
 
+    @Test("5.9-3 A PONG that proves no byte keeps no slow reader")
+    func emptyProof() {
+        var conversation = Conversation.opened(terms, echoes: false, minor: 1)
+        conversation.wake(at: at(1000))
+        #expect(shape(conversation.said()) == ["P1"])
+        conversation.receive(request(1, "?"), at: at(1100))
+        conversation.answer(1, String(repeating: "x", count: 10_000))
+        #expect(shape(conversation.said()).last == "P3")
+        conversation.receive(pong(1), at: at(2500))
+        conversation.wake(at: at(3099))
+        #expect(!conversation.connection.isClosing)
+        conversation.wake(at: at(3100))
+        #expect(conversation.said().last?.hasPrefix("CLOSE SLOW_READER") ?? false)
+    }
+
+    @Test("5.12-2 Small responses that come together have PINGs among them")
+    func small() {
+        var conversation = Conversation.opened(terms, echoes: false, minor: 1)
+        for id in 1...6 as ClosedRange<UInt32> {
+            conversation.receive(request(id, "?"))
+            conversation.answer(id, String(repeating: "x", count: 500))
+        }
+        #expect(shape(conversation.said()) == ["R", "R", "P1", "R", "R", "P2"])
+    }
+
+    @Test(
+        "5.12-5 A client that has said CLOSE sends no PONG: a response that has begun comes whole",
+        arguments: [true, false])
+    func clientClosed(endsStream: Bool) {
+        var conversation = loaded()
+        _ = conversation.said()
+        conversation.receive(close())
+        if endsStream { conversation.endOfStream() }
+        #expect(shape(conversation.said()).last == "CLOSE")
+    }
+
     @Test("5.4-1 A PING of the client is answered at once while the window is closed")
     func answered() {
         var conversation = loaded()
