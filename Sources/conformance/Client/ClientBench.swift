@@ -9,6 +9,7 @@ final class ClientBench: TestBench {
     private let listener: RawListener
     /// All clients of the case; requests go to the last one.
     private var clients: [(process: Spawned, input: ClientInput)] = []
+    private var mayClose = false
 
     /// A bench with a listener of its own; `command` is what --help says of it.
     init(_ command: [String], port: UInt16, times: Times, chop: Int?) throws {
@@ -47,7 +48,13 @@ final class ClientBench: TestBench {
     func signal(_ number: Int32) { clients.last?.process.kill(number) }
 
     /// There are no more requests for the client: it leaves when all are answered.
-    func closeInput() { clients.last?.input.close() }
+    func closeInput() {
+        mayClose = true
+        clients.last?.input.close()
+    }
+
+    /// A client that leaves may have put CLOSE behind what it sends.
+    override func isReleased(_ peer: RawPeer) -> Bool { mayClose || super.isReleased(peer) }
 
     /// The client's next connection, nil where none comes.
     func acceptIfAny(within limit: Duration) throws -> RawPeer? { try listener.acceptIfAny(within: limit).map(trace) }

@@ -30,7 +30,8 @@ final class ServerBench: TestBench {
         maxFrame: UInt32 = 16384, maxMessage: UInt32 = 1 << 20, options: [UInt8] = []
     ) -> RawFrame {
         .hello(
-            minor: minor, flags: flags, pingEvery: pingEvery, deadAfter: deadAfter ?? times.deadAfter, maxFrame: maxFrame,
+            minor: minor, flags: flags, pingEvery: pingEvery, deadAfter: deadAfter ?? times.deadAfter,
+            maxFrame: maxFrame,
             maxMessage: maxMessage, options: options)
     }
 
