@@ -151,6 +151,21 @@ struct SendWindowConnectionTests {
         #expect(conversation.connection.isClosing == !isFree)
     }
 
+    @Test("5.10 A PING behind fewer than 1024 bytes costs one, in whatever pieces they come", arguments: [1, 7, 500])
+    func pieces(size: Int) {
+        var conversation = Conversation.opened(minor: 1)
+        for nonce in 1...21 as ClosedRange<UInt64> {
+            var rest = raw(0x07, [UInt8](repeating: 1, count: 1011))[...]
+            while !rest.isEmpty {
+                conversation.receive(Array(rest.prefix(size)))
+                rest = rest.dropFirst(size)
+            }
+            #expect(!conversation.connection.isClosing)
+            conversation.receive(ping(nonce))
+        }
+        #expect(conversation.connection.isClosing)
+    }
+
     @Test("5.3-2 A client that uploads for long is sent a PING, in 1.1 alone", arguments: [(1, 2), (0, 0)])
     func upload(minor: Int, pings: Int) {
         var conversation = Conversation.opened(terms, echoes: false, minor: UInt8(minor))

@@ -163,7 +163,7 @@ extension Case<ClientBench> {
     ) -> Case {
         Case("5.10", "5.10-1", "In 1.1 \(sentence) cost nothing") { bench in
             let (peer, _, _) = try bench.openBounded(pingEvery: 60_000, deadAfter: 120_000)
-            try peer.send((1...count).flatMap(frames).flatMap(\.bytes))
+            try bench.send((1...count).flatMap(frames).flatMap(\.bytes), on: peer)
             try bench.expectAlive(on: peer, "these frames cost nothing")
         }
     }
@@ -172,11 +172,11 @@ extension Case<ClientBench> {
     private static func flood(_ sentence: String, _ frames: @escaping @Sendable (UInt64) -> [RawFrame]) -> Case {
         Case("5.10", "5.10-1", "In 1.1 the 21st of \(sentence) is TOO_MANY_PINGS") { bench in
             let (peer, _, _) = try bench.openBounded(pingEvery: 60_000, deadAfter: 120_000, busy: true)
-            try peer.send((1...20).flatMap(frames).flatMap(\.bytes))
+            try bench.send((1...20).flatMap(frames).flatMap(\.bytes), on: peer)
             while let frame = try peer.nextFrame(within: .milliseconds(100)) {
                 bench.expect(frame.type == .pong || frame.type == .ping, "nothing but PONGs", got: "\(frame)")
             }
-            try peer.send(frames(21).flatMap(\.bytes))
+            try bench.send(frames(21).flatMap(\.bytes), on: peer)
             try bench.expectFlood(on: peer)
         }
     }

@@ -265,7 +265,7 @@ extension Case<ServerBench> {
             let (peer, welcome) = try bench.openBounded(pingEvery: .max, deadAfter: 30_000)
             try bench.need(interval: 1000, welcome)
             try welcome.need(message: 50_000)
-            try peer.send(((1...count).flatMap(frames) + last).flatMap(\.bytes))
+            try bench.send(((1...count).flatMap(frames) + last).flatMap(\.bytes), on: peer)
             try bench.send(.request(1001), on: peer)
             var frame = try bench.next(on: peer)
             while frame.type == .pong || frame.id == 7 { frame = try bench.next(on: peer) }
@@ -282,11 +282,11 @@ extension Case<ServerBench> {
             try bench.need(interval: 1000, welcome)
             try welcome.need(message: 2048)
             if cancels { try bench.expectServed(1, on: peer) }
-            try peer.send((1...20).flatMap(frames).flatMap(\.bytes))
+            try bench.send((1...20).flatMap(frames).flatMap(\.bytes), on: peer)
             while let frame = try peer.nextFrame(within: .milliseconds(100)) {
                 bench.expect(frame.type == .pong, "nothing but PONGs", got: "\(frame)")
             }
-            try peer.send(frames(21).flatMap(\.bytes))
+            try bench.send(frames(21).flatMap(\.bytes), on: peer)
             try bench.expectClose(of: peer, .tooManyPings)
         }
     }
