@@ -130,7 +130,9 @@ extension Run {
     }
 }
 
-private func nonceBytes(_ nonce: UInt64) -> [UInt8] { (0..<8).map { UInt8(truncatingIfNeeded: nonce >> (56 - 8 * $0)) } }
+private func nonceBytes(_ nonce: UInt64) -> [UInt8] {
+    (0..<8).map { UInt8(truncatingIfNeeded: nonce >> (56 - 8 * $0)) }
+}
 
 /// What the peer has said, as far as it makes sense.
 struct Peer {

@@ -31,7 +31,8 @@ private struct ServerRun: Run {
         answersAtOnce = setting & 1 == 0
         let isBounded = setting & 16 != 0
         scale = isBounded ? 32 : 4
-        let terms = Terms(timeout: 1000, maxFrame: 256, maxMessage: 200, maxInFlight: 3, maxQueued: 400)
+        let terms = Terms(
+            timeout: 1000, maxFrame: 256, maxMessage: 200, maxInFlight: 3, maxQueued: isBounded ? 20_000 : 400)
         heapBefore = heapBytes()
         connection = ServerConnection(
             id: 1, terms: terms, handshakeTimeout: .seconds(2), acceptedAt: now,
@@ -71,7 +72,7 @@ private struct ServerRun: Run {
             connection.fail(id, Failure(.handlerFailed, "no"))
             handlerReturns()
         case 14:
-            let message = Array(repeating: UInt8(0x62), count: Int(script.byte()) * 4)
+            let message = Array(repeating: UInt8(0x62), count: Int(script.byte()) * scale / 4)
             if connection.send(message[...], at: now) { spoken += message.count + 64 }
         case 15 where script.byte() == 0: connection.broke("gone")
         default: answer(UInt32(script.byte()), 1)  // Nobody asked, or this was answered already.
