@@ -24,8 +24,9 @@ struct SendWindow: Sendable {
     static let leastGap = 1024
     /// On a fast path a PING follows this many bytes, so that a path that becomes slow is noticed.
     private static let mostGap = 1 << 20
-    /// The most that one PONG lets the window grow. A burst that a shaper lets through shows a rate that does not last.
-    private static let mostGrowth = 4.0
+    /// The most that the window grows in a round trip, as TCP's grows. A burst that a shaper lets through shows a rate that
+    /// does not last.
+    private static let mostGrowth = 2.0
     /// How many round trips in a row that are too long at the least window show a longer path, and not a queue.
     private static let mostLongTrips = 3
 
@@ -128,10 +129,9 @@ struct SendWindow: Sendable {
         if trip <= target {
             longTrips = (0, .infinity)
             guard isFull else { return }
-            // Without a queue the rate is at least what was seen: a long path is filled by doubling, as TCP fills it.
-            let growth = max(target / trip, isStarting ? 2 : 1)
-            let fair = ahead * min(growth, SendWindow.mostGrowth)
-            limit = max(limit, Int(min(fair, Double(SendWindow.most))))
+            // Without a queue the rate is at least what was seen, however long the path is.
+            let growth = isStarting ? SendWindow.mostGrowth : min(target / trip, SendWindow.mostGrowth)
+            limit = max(limit, Int(min(ahead * growth, Double(SendWindow.most))))
         } else {
             limit = max(SendWindow.least, min(limit, Int(ahead * target / trip)))
             guard limit == SendWindow.least else { return }
