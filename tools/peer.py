@@ -165,12 +165,12 @@ class Message:
 class Window:
     """The send window (5.12): how many bytes of messages may be on the way that no PONG has proved.
 
-    A frame counts with all of its bytes when it is begun. Until `bind` and after `free` nothing is held back; what is
-    sent before `bind` counts from then on.
+    A frame counts with all of its bytes when it is begun. Before WELCOME nobody knows how long dead_after is, so the
+    least window holds for what a client sends then; it counts from `bind` on. After `free` nothing is held back.
     """
 
     def __init__(self):
-        self.bound = False
+        self.early, self.bound = True, False
         self.size = FIRST_WINDOW
         self.sent = self.proved = self.mark = 0  # bytes of messages; mark: those ahead of the newest PING
         self.least = None  # the least round trip
@@ -178,11 +178,11 @@ class Window:
         self.above = []  # round trips in a row above the target, with the least window
 
     def bind(self, dead_after):
-        self.bound, self.dead_after = True, dead_after
+        self.early, self.bound, self.dead_after = False, True, dead_after
         self.size = min(max(int(dead_after * 1000), LEAST_WINDOW), FIRST_WINDOW)  # 5.12-3
 
     def free(self):
-        self.bound = False  # 5.12-5
+        self.early = self.bound = False  # 5.12-5
 
     @property
     def unproved(self):
@@ -207,6 +207,8 @@ class Window:
     @property
     def room(self):
         """Frames may be begun while this is more than 0. It ends at the next PING too, which goes among messages."""
+        if self.early:
+            return LEAST_WINDOW - self.sent
         return min(self.size - self.unproved, self._until_ping()) if self.bound else float("inf")
 
     def target(self):
@@ -736,6 +738,8 @@ class Connection:
         self.outbox.chunk = min(CHUNK, self.peer_max_frame)
         if self.minor >= 1:
             self.outbox.window.bind(self.dead_after)
+        else:
+            self.outbox.window.free()
 
     def deadline(self):
         return min((at for at, _ in self._deadlines()), default=None)
@@ -2670,11 +2674,13 @@ def selftest_window(check):
     check("so is a PONG taken", opened(server)[0], RESPONSE)
     server.end_of_stream(0.0)
     check("5.12-5: a peer that has ended", (opened(server)[-1], server.outbox.waits), (CLOSE, False))
-    client = ClientConnection(0.0)
-    client.request(bytes(16384), 0.0)
-    early = drain(client, 0.0)
-    client.receive(PREFACE + welcome(ping=333, dead=1000), 0.0)
-    check("what went before WELCOME counts from then on", (opened(client), client.outbox.window.closed), ([PING], True))
+    for minor, sent in ((1, [PING]), (0, [REQUEST])):
+        client = ClientConnection(0.0)
+        client.request(bytes(16384), 0.0)
+        early = drain(client, 0.0)[8:]
+        check("little goes before WELCOME", 2048 < len(early) < 2400, True)
+        client.receive(PREFACE + welcome(minor=minor, ping=333, dead=1000), 0.0)
+        check("and counts from then on", (opened(client), client.outbox.window.closed), (sent, minor == 1))
 
     # The window follows the path.
     window = Window()
