@@ -1134,6 +1134,7 @@ class ClientConnection(Connection):
         self.next_id, self.highest = 1, 0  # highest: of those that the kernel has a byte of
         self.unproved = self.told_late = None
         self.proofs, self.told_far = 0, False
+        self.hello_left = now
         self.retry_after = self.spread = 0
         self.last_id, self.last_id_wrong = None, False
         options = b"".join(encode_option(tag, value) for tag, value in ((TOKEN, token), (NAME, name.encode())) if value)
@@ -1161,6 +1162,7 @@ class ClientConnection(Connection):
         if self.asked_dead_after and dead > max(self.asked_dead_after, 100):  # G19, 6-5
             raise Drop(PROTOCOL_ERROR, "WELCOME: dead_after %d, asked for %d" % (dead, self.asked_dead_after))
         self.server_limits, self.minor = limits, minor
+        self.outbox.window.least = now - self.hello_left  # the one round trip with nothing of our own ahead of it
         self.peer_max_frame, self.peer_max_message = limits.max_frame, limits.max_message
         self._agree(ping, dead, now)
         self.ping_at = now + self.rng.random() * self.ping_every  # 5.2-1
@@ -1208,7 +1210,9 @@ class ClientConnection(Connection):
             self.highest = max(self.highest, out.id)
 
     def _sent(self, out, now):
-        if out.type == REQUEST and out.last and out.id in self.sent_requests:
+        if out.type == HELLO:
+            self.hello_left = now
+        elif out.type == REQUEST and out.last and out.id in self.sent_requests:
             self.sent_requests[out.id].sent = True
 
     def cancel(self, request, now):
@@ -2682,6 +2686,11 @@ def selftest_window(check):
         client.receive(PREFACE + welcome(minor=minor, ping=333, dead=1000), 0.0)
         check("and counts from then on", (opened(client), client.outbox.window.closed), (sent, minor == 1))
 
+    client = ClientConnection(0.0)
+    drain(client, 0.1)
+    client.receive(PREFACE + welcome(), 0.4)
+    check("the first round trip is that of HELLO and WELCOME", round(client.outbox.window.least, 3), 0.3)
+
     # The window follows the path.
     window = Window()
     window.bind(5.0)
@@ -2716,8 +2725,10 @@ def selftest_window(check):
     check("5.9", (server.end[0], now), (SLOW_READER, 1.0))
 
     # 5.13-1: told once.
-    client, server, _ = handshaken(dead_after=1000, ping_every=20)
-    for now in (0.1, 0.8, 0.9):
+    client = ClientConnection(0.0, ping_every=20, dead_after=1000)
+    drain(client, 0.0)
+    client.receive(PREFACE + welcome(ping=20, dead=1000), 0.6)
+    for now in (0.7, 1.4, 2.1):
         client.tick(now)
         nonce = client.nonce
         drain(client, now)
@@ -2727,12 +2738,13 @@ def selftest_window(check):
     # Paths: bytes a second, and seconds each way. Nobody is dropped, a beat returns in less than dead_after / 2, and
     # most of the rate is used. 1.0 loses the connection on the slow one.
     def transfer(dead_after, rate, delay, size, both, minor=1):
-        client, server, _ = handshaken(dead_after=dead_after, handler=echo if both else lambda c, id, body, at:
-                                       c.answer(id, b"", at), minor=minor)
+        ack = lambda connection, id, body, now: connection.answer(id, b"", now)
+        server = ServerConnection(0.0, handler=echo if both else ack)
+        client = ClientConnection(0.0, dead_after=dead_after, minor=minor, rng=random.Random(3))
         client.request(bytes(size), 0.0)
         now, flights = 0.0, {client: [], server: []}  # what comes to each: (when, bytes)
         free = {client: 0.0, server: 0.0}  # when the path to each has carried what is on it
-        while now < 600 and not (client.notes and client.notes[-1][0] == "outcome") and OPEN == client.state:
+        while now < 600 and not (client.notes and client.notes[-1][0] == "outcome") and client.state != CLOSED:
             for side, other in ((client, server), (server, client)):
                 while side.outbox and side.state != CLOSED:
                     data = side.outbox.offer(1400)
