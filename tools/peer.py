@@ -103,10 +103,10 @@ def encode_option(tag, value):
     return struct.pack(">HH", tag, len(value)) + value
 
 
-def negotiate(wish_ping, wish_dead, timeout):
+def negotiate(wish_ping, wish_dead, timeout, heartbeat=60000):
     """The formula of section 6, in whole milliseconds (3.1-2): ping_every and dead_after."""
     dead = min(max(wish_dead, 100), timeout) if wish_dead else timeout
-    return min(max(wish_ping or dead // 3, 20), dead // 2), dead
+    return min(max(wish_ping or dead // 3, 20), dead // 2, heartbeat), dead
 
 
 def escape(text):
@@ -216,7 +216,7 @@ class Window:
 
     def prove(self, position, ahead, trip, held):
         """A PONG came: to a PING with `ahead` unproved bytes before it, after a round trip of `trip`. `held`: messages
-        are held back. Says whether it proved a byte (5.12-4)."""
+        were held back since that PING. Says whether it proved a byte (5.12-4)."""
         news = position > self.proved
         self.proved = max(self.proved, position)
         self.least = trip if self.least is None else min(self.least, trip)
@@ -252,6 +252,7 @@ class Outbox:
         self.progress = 0.0  # when the kernel last took a byte, or when the line ceased to be empty (5.9-1)
         self.messages_progress = 0.0  # the same of messages alone, and when a PONG last proved some
         self.spoke = 0.0  # when the kernel last took a byte (5.3-2)
+        self.held_at = float("-inf")  # when the window last held a message back
 
     def line(self):
         """What may be written, in order; frames of messages are cut as they are asked for."""
@@ -283,6 +284,11 @@ class Outbox:
     @property
     def held(self):
         return bool(self.messages) and self.window.closed
+
+    def look(self, now):
+        """Notes whether messages are held back, before and after whatever may change that."""
+        if self.held:
+            self.held_at = now
 
     def _comes(self, now):
         if not self:
@@ -635,8 +641,9 @@ class Connection:
             if beat.nonce == nonce:
                 break
         trip = now - beat.left
-        if out.window.prove(beat.position, beat.ahead, trip, out.held):
-            out.messages_progress = now  # 5.9
+        out.look(now)
+        if out.window.prove(beat.position, beat.ahead, trip, out.held_at >= beat.left):
+            out.messages_progress = now  # 5.9-3
         self.notes.append(("pong", nonce, trip) + fields[1:])
         self._proof(now)
 
@@ -782,8 +789,8 @@ class Connection:
         return ()
 
     def _unread_since(self):
-        """5.9: messages that the window holds back wait for a PONG. PINGs and PONGs that the kernel takes meanwhile say
-        nothing about a peer that does not read."""
+        """5.9-3: messages that the window holds back wait for a PONG. PINGs and PONGs that the kernel takes meanwhile
+        say nothing about a peer that does not read."""
         out = self.outbox
         return min([out.progress] * bool(out) + [out.messages_progress] * out.held, default=out.progress)
 
@@ -855,6 +862,7 @@ class Connection:
     def _settle(self, now):
         if self.ended or self.peer_closed or (self.role == "client" and self.state == CLOSING):
             self.outbox.window.free()  # 5.12-5
+        self.outbox.look(now)
         if self.outbox.window.wants_ping and self._speaks and not (self.dropped or self.wants_shutdown):
             self._ping(now)  # 5.12-2
         if self.state == CLOSING and self.close_sent is not None and (self.peer_closed or self.ended):
@@ -884,9 +892,10 @@ class ServerConnection(Connection):
     first_types = (HELLO,)
 
     def __init__(self, now, number=1, timeout=30000, limits=DEFAULTS, handshake_timeout=10.0, handler=None, token=None,
-                 rng=random, minor=MINOR):
+                 rng=random, minor=MINOR, heartbeat=60000):
         super().__init__(now, limits, handshake_timeout, rng, minor)
         self.number, self.timeout, self.handler, self.token = number, timeout, handler, token
+        self.heartbeat = heartbeat
         self.name = ""
         self.preface_put = False
         self.requests = {}  # id: Incoming, in the order of ids
@@ -918,7 +927,7 @@ class ServerConnection(Connection):
                 raise Drop(UNAUTHORIZED, "this TOKEN is not accepted")
         self.short, self.name = bool(flags & SHORT), options.get(NAME, "")
         self.peer_max_frame, self.peer_max_message = max_frame, max_message
-        ping, dead = negotiate(ping, dead, self.timeout)  # G7, 6-1
+        ping, dead = negotiate(ping, dead, self.timeout, self.heartbeat)  # G7, 6-1
         self._preface(now)
         self.minor = min(self.minor, minor)  # G2, 4.2-2
         welcome = struct.pack(">BBHIIIIIIQ", 1, self.minor, 0, ping, dead, *self.limits, self.number)  # 4.2-1
@@ -1411,6 +1420,8 @@ class Loop:
             end.setblocking(False)
         signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
         self.woken = woken
+        self.lead = None
+        self.suspended()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._signal)
         self.selector.register(self.wake, selectors.EVENT_READ, self._woken)
@@ -1434,12 +1445,24 @@ class Loop:
         self.links.add(link)
         return link
 
+    def suspended(self):
+        """Whether the machine was suspended since the last call (5.11-4): CLOCK_BOOTTIME went on, and clock() did not.
+
+        What passes between the reads counts as no suspend."""
+        before, sleepless = clock(), time.clock_gettime(time.CLOCK_BOOTTIME)
+        was = self.lead is not None and sleepless - clock() - self.lead > 0.001
+        if was or self.lead is None:
+            self.lead = sleepless - before
+        return was
+
     def turn(self):
         """Waits once, reads what has come, then judges the deadlines (5.1-2), then writes."""
         asked = self.heap[0][0] if self.heap else None
         ready = self.selector.select(None if asked is None else max(0, asked - clock()))
         now = clock()
         late = max(0.0, now - asked) if asked is not None else 0.0
+        if self.suspended():
+            late = float("inf")
         for key, mask in ready:
             if isinstance(key.data, Link):
                 link = key.data
@@ -1602,7 +1625,7 @@ class ServerLoop(Loop):
             self.number += 1
             args = self.args
             connection = ServerConnection(now, self.number, args.timeout, args.limits, args.handshake_timeout / 1000,
-                                          self._handler(), args.token, minor=args.minor)
+                                          self._handler(), args.token, minor=args.minor, heartbeat=args.heartbeat)
             link = self.add(sock, connection, "%s:%d" % peer[:2] if isinstance(peer, tuple) and peer else "unix")
             if self.stopping:
                 connection.refuse(SHUTTING_DOWN, "the server is ending", now)  # P7
@@ -1893,6 +1916,7 @@ def arguments(argv):
         side.add_argument("--max-frame", type=size, default=DEFAULTS.max_frame, metavar="BYTES")
         side.add_argument("--minor", type=int, choices=(0, 1), default=MINOR, help="the minor version that it speaks")
         side.add_argument("--max-message", type=size, default=DEFAULTS.max_message, metavar="BYTES")
+    server.add_argument("--heartbeat", type=duration, default=60000, metavar="DURATION", help="the longest ping_every")
     server.add_argument("--handler", choices=("echo", "ack", "count"), default="echo")
     server.add_argument("--delay", type=duration, default=0, metavar="DURATION", help="before each answer")
     server.add_argument("--max-in-flight", type=int, default=DEFAULTS.max_in_flight, metavar="N")
@@ -1918,6 +1942,7 @@ def arguments(argv):
         (args.token is not None and len(args.token) > 256, "--token is 256 bytes at most"),  # 4.12-3
         (args.handshake_timeout < 1, "--handshake-timeout is 1ms or more"),
         (args.side == "server" and args.timeout < 100, "--timeout is 100ms or more"),  # 6-2
+        (args.side == "server" and args.heartbeat < 20, "--heartbeat is 20ms or more"),  # 6-4
         (args.side == "server" and not 1 <= in_flight <= U32, "--max-in-flight is 1 or more"),  # 4.2-5
         (args.side == "server" and queued < args.max_message, "--max-queued is --max-message or more"),  # 4.2-6
         (args.side == "client" and len(getattr(args, "name", "").encode("utf-8", "replace")) > 64,
@@ -2259,6 +2284,7 @@ def selftest():
     for row in table:
         ping, dead, timeout, ping_every, dead_after = map(int, row)
         check("negotiation %r" % (row,), negotiate(ping, dead, timeout), (ping_every, dead_after))
+    check("negotiation under a short heartbeat", negotiate(0, 0, 30000, 2500), (2500, 30000))
 
     # The appendices: the server answers them byte for byte, however they are cut.
     dumps = hexdumps()
@@ -2722,7 +2748,7 @@ def selftest_window(check):
         server.receive(encode(PING, struct.pack(">Q", int(now * 10))), now)
         drain(server, now)
         server.tick(now)
-    check("5.9", (server.end[0], now), (SLOW_READER, 1.0))
+    check("5.9-3", (server.end[0], now), (SLOW_READER, 1.0))
 
     # 5.13-1: told once.
     client = ClientConnection(0.0, ping_every=20, dead_after=1000)

@@ -15,6 +15,7 @@
 #include <sys/signalfd.h>
 #include <sys/single_threaded.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -50,6 +51,18 @@ int cposix_read_signal(int descriptor, pid_t *sender) {
 }
 
 int cposix_eventfd(void) { return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK); }
+
+int cposix_resume_timer(void) {
+    int timer = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (timer < 0) return -1;
+    struct itimerspec never = {.it_value.tv_sec = 9000000000};  // In the year 2255.
+    if (timerfd_settime(timer, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &never, NULL) == 0) return timer;
+    int error = errno;
+    if (error == ECANCELED) return timer;  // It is armed all the same.
+    close(timer);
+    errno = error;
+    return -1;
+}
 
 int cposix_epoll(void) { return epoll_create1(EPOLL_CLOEXEC); }
 
@@ -116,6 +129,11 @@ int cposix_peer_user(int socket, unsigned int *user) {
     if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0) return -1;
     *user = credentials.uid;
     return 0;
+}
+
+int cposix_unacknowledged(int descriptor) {
+    int count = 0;
+    return ioctl(descriptor, TIOCOUTQ, &count) == 0 ? count : -1; /* SIOCOUTQ is the same number. */
 }
 
 int cposix_window_size(int descriptor, int *rows, int *columns) {

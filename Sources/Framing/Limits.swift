@@ -24,6 +24,8 @@ public enum Limits {
     public static let leastDeadAfter: UInt32 = 100
     /// The shortest ping_every, in milliseconds.
     public static let leastPingEvery: UInt32 = 20
+    /// The default of the server's own interval, in milliseconds: ping_every is never longer.
+    public static let defaultHeartbeat: UInt32 = 60_000
 }
 
 /// The version of this software, as CHANGELOG.md counts it; not the version of the protocol.

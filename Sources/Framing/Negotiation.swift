@@ -2,6 +2,8 @@
 public struct Terms: Equatable, Sendable {
     /// The server's own dead_after in milliseconds, called T; at least 100.
     public var timeout: UInt32
+    /// The server's own interval in milliseconds, called H: the longest ping_every; at least 20.
+    public var heartbeat: UInt32
     /// The longest payload that the server accepts in one frame, in bytes; at least 256.
     public var maxFrame: UInt32
     /// The longest message that it accepts, in bytes.
@@ -13,13 +15,14 @@ public struct Terms: Equatable, Sendable {
 
     /// Creates terms with the defaults of section 10; a value out of its bounds traps.
     public init(
-        timeout: UInt32 = 30_000, maxFrame: UInt32 = Limits.defaultMaxFrame,
-        maxMessage: UInt32 = Limits.defaultMaxMessage, maxInFlight: UInt32 = Limits.defaultMaxInFlight,
-        maxQueued: UInt32 = Limits.defaultMaxQueued
+        timeout: UInt32 = 30_000, heartbeat: UInt32 = Limits.defaultHeartbeat,
+        maxFrame: UInt32 = Limits.defaultMaxFrame, maxMessage: UInt32 = Limits.defaultMaxMessage,
+        maxInFlight: UInt32 = Limits.defaultMaxInFlight, maxQueued: UInt32 = Limits.defaultMaxQueued
     ) {
-        precondition(timeout >= Limits.leastDeadAfter && maxFrame >= Limits.leastMaxFrame)
-        precondition(maxInFlight >= 1 && maxQueued >= maxMessage)
+        precondition(timeout >= Limits.leastDeadAfter && heartbeat >= Limits.leastPingEvery)
+        precondition(maxFrame >= Limits.leastMaxFrame && maxInFlight >= 1 && maxQueued >= maxMessage)
         self.timeout = timeout
+        self.heartbeat = heartbeat
         self.maxFrame = maxFrame
         self.maxMessage = maxMessage
         self.maxInFlight = maxInFlight
@@ -31,13 +34,13 @@ public struct Terms: Equatable, Sendable {
 ///
 ///     dead_after = T                              where HELLO says 0
 ///                  clamp(hello.dead_after, 100, T)   else
-///     ping_every = clamp(hello.ping_every or dead_after / 3, 20, dead_after / 2)
+///     ping_every = min(clamp(hello.ping_every or dead_after / 3, 20, dead_after / 2), H)
 public func negotiate(_ hello: Hello, with terms: Terms, connection: UInt64) -> Welcome {
     let deadAfter =
         hello.deadAfter == 0 ? terms.timeout : min(max(hello.deadAfter, Limits.leastDeadAfter), terms.timeout)
     let asked = hello.pingEvery == 0 ? deadAfter / 3 : hello.pingEvery
     return Welcome(
-        pingEvery: min(max(asked, Limits.leastPingEvery), deadAfter / 2), deadAfter: deadAfter,
+        pingEvery: min(max(asked, Limits.leastPingEvery), deadAfter / 2, terms.heartbeat), deadAfter: deadAfter,
         maxFrame: terms.maxFrame, maxMessage: terms.maxMessage, maxInFlight: terms.maxInFlight,
         maxQueued: terms.maxQueued, connection: connection, minor: min(hello.minor, Limits.minorVersion))
 }

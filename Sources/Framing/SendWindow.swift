@@ -39,8 +39,9 @@ struct SendWindow: Sendable {
     private var probesAt = UInt64.max
     private var lastProbe: UInt64 = 0
     private var probes = Queue<Probe>()
-    /// Whether a message was held back since the last PONG. Otherwise a short round trip shows nothing of the rate.
-    private var hasHeldBack = false
+    /// The value of `staged` when a message was held back last. A short round trip shows nothing of the rate where its
+    /// PING came later.
+    private var heldBackAt: UInt64 = 0
     /// Whether no round trip has shown a queue yet.
     private var isStarting = true
     /// dead_after in seconds.
@@ -89,7 +90,7 @@ struct SendWindow: Sendable {
     }
 
     /// Records that a message waits for the window.
-    mutating func holdBack() { hasHeldBack = true }
+    mutating func holdBack() { heldBackAt = staged }
 
     /// Records a staged PING.
     mutating func probe(_ nonce: UInt64) {
@@ -108,8 +109,9 @@ struct SendWindow: Sendable {
         }
         guard let answered else { return }
         proved = max(proved, answered.mark)
-        if let roundTrip { adapt(Double(answered.ahead), max(roundTrip.inSeconds, 1e-6)) }
-        hasHeldBack = false
+        if let roundTrip {
+            adapt(Double(answered.ahead), max(roundTrip.inSeconds, 1e-6), isFull: heldBackAt >= answered.mark)
+        }
         update()
     }
 
@@ -119,12 +121,13 @@ struct SendWindow: Sendable {
     private var target: Double { max(deadAfter / 10, min(leastTrip * 1.5, leastTrip + deadAfter / 8)) }
 
     /// Follows the rate that a round trip shows: the bytes that the PING had ahead of it, over the time.
-    private mutating func adapt(_ ahead: Double, _ trip: Double) {
+    /// `isFull` says whether the window has held a message back since the PING.
+    private mutating func adapt(_ ahead: Double, _ trip: Double, isFull: Bool) {
         leastTrip = min(leastTrip, trip)
         if trip > leastTrip * 1.25 { isStarting = false }
         if trip <= target {
             longTrips = (0, .infinity)
-            guard hasHeldBack else { return }
+            guard isFull else { return }
             // Without a queue the rate is at least what was seen: a long path is filled by doubling, as TCP fills it.
             let growth = max(target / trip, isStarting ? 2 : 1)
             let fair = ahead * min(growth, SendWindow.mostGrowth)

@@ -34,6 +34,8 @@ public struct ClientHeartbeat: Sendable {
     private var lastSent: Instant?
     private var hasToldLate = false
     private var owesPing = false
+    /// The time after which either side drops the other; nil before WELCOME.
+    public var deadAfter: Duration? { deadlines?.heartbeat.deadAfter }
     /// The last round trip that a PONG proved.
     public private(set) var roundTrip: Duration?
 
@@ -60,6 +62,13 @@ public struct ClientHeartbeat: Sendable {
     /// (section 5.11).
     public mutating func resumed(at now: Instant) {
         guard let deadlines, let deadline, now - deadline > deadlines.heartbeat.ownLateness else { return }
+        restart(at: now)
+    }
+
+    /// Starts every deadline anew, and owes the server a PING: this side was late, or its machine was suspended (5.11-2 to
+    /// 5.11-4). The handshake's deadline stays (5.8-3).
+    public mutating func restart(at now: Instant) {
+        guard let deadlines else { return }
         self.deadlines?.restart(at: now)
         unprovenSince = nil
         hasToldLate = false
@@ -80,9 +89,9 @@ public struct ClientHeartbeat: Sendable {
         if any, lastSent != nil { lastSent = now }
     }
 
-    /// Records that a PONG opened the send window: the server has read. `waiting` says whether more bytes wait.
-    public mutating func opened(waiting: Bool, at now: Instant) {
-        deadlines?.wrote(any: true, waiting: waiting, at: now)
+    /// Records whether the send window holds bytes back, and whether a PONG has just proved others (section 5.9).
+    public mutating func heldBack(_ isHeldBack: Bool, proved: Bool = false, at now: Instant) {
+        deadlines?.heldBack(isHeldBack, proved: proved, at: now)
     }
 
     /// Stops waiting for the server to say anything: CLOSE is queued, or has come.

@@ -17,22 +17,29 @@ public struct LingeringClose: Sendable {
     }
 
     private var stage: Stage
+    /// How long the peer may take for the next byte of what is on its way; nil where this side does not wait for that.
+    private let patience: Duration?
+    /// The bytes on their way when they were last asked for, and the instant since which they are no fewer.
+    private var unacknowledged: (bytes: Int, since: Instant)?
     /// Whether the peer has nothing more to say: its CLOSE or its end of stream has come.
     private var peerIsDone: Bool
 
     /// An orderly end: what is queued is written for as long as the peer takes it.
-    public static func orderly(peerIsDone: Bool) -> LingeringClose {
-        LingeringClose(stage: .flushing(until: nil), peerIsDone: peerIsDone)
+    ///
+    /// The kernel takes more than a slow path carries in a second, and a reset destroys that too. So the peer gets
+    /// `patience` for each next byte (7.1-3).
+    public static func orderly(peerIsDone: Bool, patience: Duration? = nil) -> LingeringClose {
+        LingeringClose(stage: .flushing(until: nil), patience: patience, peerIsDone: peerIsDone)
     }
 
     /// A drop: what the kernel does not take within the linger is lost.
     public static func drop(at now: Instant, peerIsDone: Bool) -> LingeringClose {
-        LingeringClose(stage: .flushing(until: now + linger), peerIsDone: peerIsDone)
+        LingeringClose(stage: .flushing(until: now + linger), patience: nil, peerIsDone: peerIsDone)
     }
 
     /// The end that the peer has announced: nothing is said, and its end of stream is waited for until the instant.
     public static func silent(until: Instant) -> LingeringClose {
-        LingeringClose(stage: .lingering(until: until), peerIsDone: false)
+        LingeringClose(stage: .lingering(until: until), patience: nil, peerIsDone: false)
     }
 
     /// Whether the socket can be closed.
@@ -63,6 +70,22 @@ public struct LingeringClose: Sendable {
 
     /// Ends the wait: the connection broke, or a slow reader's time is up.
     public mutating func giveUp() { stage = .over }
+
+    /// Whether the wait for the peer's end is over, unless bytes are still on their way: ask the kernel, and call `extend`.
+    public func mayExtend(at now: Instant) -> Bool {
+        guard patience != nil, case .lingering(let until) = stage else { return false }
+        return until <= now
+    }
+
+    /// Waits on where `bytes` that the kernel has taken are not acknowledged by the peer's, and the path still carries
+    /// some.
+    public mutating func extend(unacknowledged bytes: Int, at now: Instant) {
+        guard mayExtend(at: now), let patience, bytes > 0 else { return }
+        if unacknowledged.map({ bytes < $0.bytes }) ?? true { unacknowledged = (bytes, now) }
+        if let since = unacknowledged?.since, now < since + patience {
+            stage = .lingering(until: now + LingeringClose.linger)
+        }
+    }
 
     /// Ends the stage whose time is up.
     public mutating func resumed(at now: Instant) {

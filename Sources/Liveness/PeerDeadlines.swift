@@ -15,6 +15,8 @@ struct PeerDeadlines: Sendable {
     private var unfinished: UnfinishedFrame?
     /// When bytes began to wait while the kernel accepted none.
     private var stuckSince: Instant?
+    /// When bytes began to wait for a PONG while none came (section 5.12).
+    private var heldSince: Instant?
     /// Whether the peer can still say something. After the end of its stream its silence is no breach.
     private(set) var mayBeHeard = true
 
@@ -22,6 +24,8 @@ struct PeerDeadlines: Sendable {
     @inline(__always) var hasUnfinished: Bool { unfinished != nil }
     /// Whether bytes wait.
     @inline(__always) var isStuck: Bool { stuckSince != nil }
+    /// Whether bytes wait for a PONG.
+    @inline(__always) var isHeldBack: Bool { heldSince != nil }
 
     init(_ heartbeat: Heartbeat, at now: Instant) {
         self.heartbeat = heartbeat
@@ -54,22 +58,33 @@ struct PeerDeadlines: Sendable {
         }
     }
 
+    /// Records whether bytes wait for a PONG, and whether one has just come that proved others.
+    mutating func heldBack(_ isHeldBack: Bool, proved: Bool, at now: Instant) {
+        if !isHeldBack {
+            heldSince = nil
+        } else if proved || heldSince == nil {
+            heldSince = now
+        }
+    }
+
     /// Starts every deadline anew, because this side itself was stopped (section 5.11).
     mutating func restart(at now: Instant) {
         lastHeard = now
         unfinished?.begun = now
         if stuckSince != nil { stuckSince = now }
+        if heldSince != nil { heldSince = now }
     }
 
     private var silentAt: Instant? { mayBeHeard ? lastHeard + heartbeat.deadAfter : nil }
     private var frameLateAt: Instant? {
         unfinished.map { $0.begun + heartbeat.deadAfter + .milliseconds($0.length) }
     }
-    private var slowAt: Instant? { stuckSince.map { $0 + heartbeat.deadAfter } }
+    private var slowAt: Instant? { earlier(stuckSince, heldSince).map { $0 + heartbeat.deadAfter } }
 
     /// As a rule the peer has no frame unfinished, and nothing waits for it.
     @inline(__always) var deadline: Instant? {
-        unfinished == nil && stuckSince == nil ? silentAt : earlier(earlier(silentAt, frameLateAt), slowAt)
+        unfinished == nil && stuckSince == nil && heldSince == nil
+            ? silentAt : earlier(earlier(silentAt, frameLateAt), slowAt)
     }
 
     /// The reason to drop the peer at `now`, if there is one.

@@ -27,6 +27,8 @@ public struct ServerHeartbeat: Sendable {
     private var lastSent: Instant?
     /// Whether this side was late and owes a PING for it.
     private var owesPing = false
+    /// The time after which either side drops the other; nil before WELCOME.
+    public var deadAfter: Duration? { deadlines?.heartbeat.deadAfter }
     /// The last round trip that the client's PONG proved.
     public private(set) var roundTrip: Duration?
     /// When the next `verdict` is due; nil for never. It is updated where something changes, because it is read more
@@ -53,6 +55,13 @@ public struct ServerHeartbeat: Sendable {
     public mutating func resumed(at now: Instant) {
         guard let deadline, deadline < now else { return }
         guard let deadlines, now > deadline + deadlines.heartbeat.ownLateness else { return }
+        restart(at: now)
+    }
+
+    /// Starts every deadline anew, and owes the client a PING: this side was late, or its machine was suspended (5.11-2 to
+    /// 5.11-4). The handshake's deadline stays (5.8-3).
+    public mutating func restart(at now: Instant) {
+        guard let deadlines else { return }
         self.deadlines?.restart(at: now)
         owesPing = deadlines.mayBeHeard
         updateDeadline()
@@ -81,10 +90,10 @@ public struct ServerHeartbeat: Sendable {
         if sends || mayBeStuck { updateDeadline() }
     }
 
-    /// Records that a PONG opened the send window: the client has read. `waiting` says whether more bytes wait.
-    public mutating func opened(waiting: Bool, at now: Instant) {
-        guard deadlines?.isStuck ?? false else { return }
-        deadlines?.wrote(any: true, waiting: waiting, at: now)
+    /// Records whether the send window holds bytes back, and whether a PONG has just proved others (section 5.9).
+    @inline(__always) public mutating func heldBack(_ isHeldBack: Bool, proved: Bool = false, at now: Instant) {
+        guard isHeldBack || deadlines?.isHeldBack ?? false else { return }
+        deadlines?.heldBack(isHeldBack, proved: proved, at: now)
         updateDeadline()
     }
 

@@ -63,6 +63,10 @@ package final class RawPeer {
 
     /// Where what goes over the connection is noted, for a report.
     package var trace: Trace?
+    /// Called with all bytes that the kernel has taken.
+    package var didSend: ((ArraySlice<UInt8>) -> Void)?
+    /// Called with each frame that is taken.
+    package var didTake: ((RawFrame) -> Void)?
 
     /// Takes over a connected socket.
     package init(_ descriptor: Int32) {
@@ -131,6 +135,7 @@ package final class RawPeer {
         let sent = bytes.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, flags) }
         if sent >= 0 {
             trace?.note(.sent, bytes.prefix(sent))
+            didSend?(bytes.prefix(sent))
             return sent
         }
         guard errno == EAGAIN else { throw systemError("send") }
@@ -221,6 +226,7 @@ package final class RawPeer {
         while true {
             if let frame = RawFrame(parsing: unread) {
                 unread = unread.dropFirst(RawFrame.headerLength + frame.payload.count)
+                didTake?(frame)
                 return frame
             }
             guard ending == nil, try read(until: deadline) else { return nil }

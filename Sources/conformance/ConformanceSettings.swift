@@ -75,6 +75,11 @@ struct ConformanceSettings {
                 settings, text throws(UsageError) in
                 settings.known.handshakeTimeout = try FlagValue.duration(text)
             },
+            Flag("--heartbeat", "DURATION", "server: the one that it was started with (60)") {
+                settings, text throws(UsageError) in
+                let heartbeat = try FlagValue.duration(text)
+                settings.known.heartbeat = UInt32(clamping: Int(heartbeat / .milliseconds(1)))
+            },
             Flag(
                 "--max-connections", "N", "server: the limit that it was started with (the cases about it are skipped)"
             ) {

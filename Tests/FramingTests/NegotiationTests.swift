@@ -11,7 +11,8 @@ struct NegotiationTests {
             [0, 60000, 30000, 10000, 30000], [0, 50, 30000, 33, 100], [5, 1000, 30000, 20, 1000],
             [20000, 0, 30000, 15000, 30000], [60, 101, 30000, 50, 101], [0, 1000, 30000, 333, 1000],
             [4_294_967_295, 4_294_967_295, 30000, 15000, 30000], [1, 1, 100, 20, 100], [0, 30001, 30000, 10000, 30000],
-            [15000, 30000, 30000, 15000, 30000], [400, 0, 500, 250, 500],
+            [15000, 30000, 30000, 15000, 30000], [400, 0, 500, 250, 500], [0, 0, 3_600_000, 60000, 3_600_000],
+            [600_000, 0, 3_600_000, 60000, 3_600_000],
         ] as [[UInt32]])
     func table(row: [UInt32]) {
         let welcome = negotiate(
@@ -30,16 +31,20 @@ struct NegotiationTests {
             for deadAfter in edges {
                 for pingEvery in edges {
                     let hello = Hello(pingEvery: pingEvery, deadAfter: deadAfter)
-                    let welcome = negotiate(hello, with: Terms(timeout: timeout), connection: 1)
-                    // In floating point and with the median of three, apart from the code.
-                    let wished = deadAfter == 0 ? Double(timeout) : min(Double(deadAfter), Double(timeout))
-                    let dead = max(wished, 100)
-                    let ping = pingEvery == 0 ? (dead / 3).rounded(.down) : Double(pingEvery)
-                    let bounded = [20, ping, (dead / 2).rounded(.down)].sorted()[1]
-                    if Double(welcome.deadAfter) != dead || Double(welcome.pingEvery) != bounded {
-                        Issue.record("ping_every \(pingEvery), dead_after \(deadAfter), T \(timeout): \(welcome)")
+                    for heartbeat: UInt32 in [20, 21, 50, 333, 60_000, .max] {
+                        let terms = Terms(timeout: timeout, heartbeat: heartbeat)
+                        let welcome = negotiate(hello, with: terms, connection: 1)
+                        // In floating point and with the median of three, apart from the code.
+                        let wished = deadAfter == 0 ? Double(timeout) : min(Double(deadAfter), Double(timeout))
+                        let dead = max(wished, 100)
+                        let ping = pingEvery == 0 ? (dead / 3).rounded(.down) : Double(pingEvery)
+                        let bounded = [20, ping, (dead / 2).rounded(.down)].sorted()[1]
+                        let every = bounded < Double(heartbeat) ? bounded : Double(heartbeat)
+                        if Double(welcome.deadAfter) != dead || Double(welcome.pingEvery) != every {
+                            Issue.record("\(hello) under T \(timeout) and H \(heartbeat): \(welcome)")
+                        }
+                        try welcome.check(against: hello)
                     }
-                    try welcome.check(against: hello)
                 }
             }
         }
@@ -59,7 +64,9 @@ struct NegotiationTests {
     @Test("10 The defaults of a server are those of section 10")
     func defaults() {
         let terms = Terms()
-        #expect(terms.timeout == 30_000 && terms.maxFrame == 16384 && terms.maxMessage == 1_048_576)
+        #expect(
+            terms.timeout == 30_000 && terms.heartbeat == 60_000 && terms.maxFrame == 16384
+                && terms.maxMessage == 1_048_576)
         #expect(terms.maxInFlight == 256 && terms.maxQueued == 4_194_304)
         #expect(Hello().maxFrame == 16384 && Hello().maxMessage == 1_048_576)
     }

@@ -426,3 +426,67 @@ private func ended(_ events: [ClientConnection.Event]) -> Code? {
         #expect(line.client.isOver)
     }
 }
+
+@Suite struct SendWindows {
+    private static let welcome = Welcome(
+        pingEvery: 2000, deadAfter: 4000, maxFrame: 16384, maxMessage: 1 << 20, maxInFlight: 4, maxQueued: 1 << 20,
+        connection: 7)
+
+    private func pings(_ seen: [Peer.Seen]) -> [UInt64] {
+        seen.compactMap { if case .ping(let nonce) = $0 { nonce } else { nil } }
+    }
+
+    @Test func bulkWaitsForPongs() throws {
+        var line = try Line.open(SendWindows.welcome)
+        let message = [UInt8](repeating: 1, count: 20_000)
+        _ = line.client.send(message, at: at(0))
+        line.client.prepareWrite(at: at(0))
+        var seen = try line.sent(at(0))
+        #expect(pings(seen) == [1, 2])
+        var moment = 0.0
+        while !line.client.outbox.isDone, moment < 10 {
+            moment += 0.3
+            #expect(line.receive(at(moment)).allSatisfy { if case .roundTrip = $0 { true } else { false } })
+            line.client.prepareWrite(at: at(moment))
+            seen += try line.sent(at(moment))
+        }
+        #expect(seen.contains(.message(message)))
+    }
+
+    @Test func anOrderlyCloseIsNotHeldBack() throws {
+        var line = try Line.open(SendWindows.welcome)
+        _ = line.client.send([UInt8](repeating: 1, count: 20_000), at: at(0))
+        line.client.prepareWrite(at: at(0))
+        _ = try line.sent(at(0))
+        line.client.close(at: at(0))
+        #expect(try line.sent(at(0)).last == .close(.normal))
+        #expect(line.client.hasSentClose)
+    }
+
+    @Test func aServerThatReadsNothingIsASlowReader() throws {
+        var line = try Line.open(SendWindows.welcome)
+        line.peer.answersPings = false
+        _ = line.client.send([UInt8](repeating: 1, count: 20_000), at: at(0))
+        line.client.prepareWrite(at: at(0))
+        _ = try line.sent(at(0))
+        for moment in stride(from: 0.3, to: 4, by: 0.3) {
+            line.peer.outbox.send(.message, [1], cost: 0)
+            _ = line.receive(at(moment))
+            #expect(ended(line.judge(at(moment))) == nil)
+        }
+        #expect(ended(line.judge(at(4))) == .slowReader)
+    }
+
+    @Test func emptyMessagesCostNothing() throws {
+        var line = try Line.open(SendWindows.welcome)
+        for _ in 0..<100 { _ = line.client.send([], at: at(0)) }
+        #expect(try line.sent(at(0)).count == 100)
+    }
+
+    @Test func aVersionAboveItsOwnIsRefused() throws {
+        var line = Line(Hello(minor: 0))
+        _ = try line.sent(at(0))
+        line.peer.outbox.greet(SendWindows.welcome, maxFrame: 16384)
+        #expect(ended(line.receive(at(0))) == .protocolError)
+    }
+}

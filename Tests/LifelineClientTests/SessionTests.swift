@@ -65,6 +65,13 @@ private struct World {
         drain()
     }
 
+    /// The machine is suspended: the clock of the session stands still.
+    mutating func suspend(for seconds: Double) {
+        session.machineResumed(after: at(seconds) - at(0), at: now)
+        session.enforceDeadlines(at: now)
+        drain()
+    }
+
     /// What the client sends now, without heartbeats.
     mutating func sent() throws -> [Peer.Seen] {
         session.enforceDeadlines(at: now)
@@ -456,7 +463,8 @@ private let broken = RequestError.Reason.connection(
         world.breakOff()
         world.go(to: 0.5)
         try world.connect()
-        for step in 1..<13 {
+        world.peer.answersPings = false
+        for step in 1..<12 {
             world.go(to: 0.5 + Double(step))
             _ = try world.sent()
             world.peer.outbox.send(.message, [1], cost: 0)
@@ -468,6 +476,34 @@ private let broken = RequestError.Reason.connection(
         }
         #expect(error.code == .noRoundTrip)
         #expect(world.wait == .seconds(1))
+    }
+
+    @Test func aWaitThatPassedInSuspendIsOver() throws {
+        var world = try World.open(policy: ReconnectPolicy(base: .seconds(60), cap: .seconds(60)))
+        world.breakOff()
+        #expect(world.wait == .seconds(30))
+        world.suspend(for: 29.999)
+        #expect(world.wait == .seconds(30) && world.dials == 1)
+        world.suspend(for: 30)
+        #expect(world.wait == nil && world.dials == 2)
+    }
+
+    @Test func beforeTheFirstWelcomeAWaitGoesOn() throws {
+        var world = World()
+        world.session.dialed()
+        _ = try world.sent()
+        world.close(Close(.busy))
+        #expect(world.wait == .milliseconds(50))
+        world.suspend(for: 3600)
+        #expect(world.wait == .milliseconds(50) && world.dials == 1)
+    }
+
+    @Test func aSuspendAsksTheServerAtOnce() throws {
+        var world = try World.open()
+        _ = try world.sent()
+        world.suspend(for: 3600)
+        let unsent = try #require(world.session.connection?.outbox.unsent)
+        #expect(try world.peer.read(Array(unsent)) == [.ping(1)])
     }
 
     @Test func neverMeansNever() throws {

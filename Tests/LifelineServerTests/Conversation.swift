@@ -26,6 +26,7 @@ func request(_ id: UInt32, _ string: String, more: Bool = false) -> [UInt8] {
     raw(0x05, flags: more ? 1 : 0, id: id, text(string))
 }
 func ping(_ nonce: UInt64) -> [UInt8] { raw(0x03, u64(nonce)) }
+func pong(_ nonce: UInt64) -> [UInt8] { raw(0x04, u64(nonce) + zeros(12)) }
 func cancel(_ id: UInt32) -> [UInt8] { raw(0x08, id: id) }
 func goAway() -> [UInt8] { raw(0x0A, zeros(12)) }
 func close(lastID: UInt32 = 0, code: UInt16 = 0) -> [UInt8] { raw(0x0B, u32(lastID) + u16(code) + zeros(6)) }
@@ -33,11 +34,11 @@ func close(lastID: UInt32 = 0, code: UInt16 = 0) -> [UInt8] { raw(0x0B, u32(last
 let preface = text("LIFELINE")
 func hello(
     short: Bool = false, deadAfter: UInt32 = 0, maxFrame: UInt32 = 16384, maxMessage: UInt32 = 1 << 20,
-    token: [UInt8]? = nil
+    token: [UInt8]? = nil, minor: UInt8 = 0
 ) -> [UInt8] {
     let options = token.map { u16(1) + u16(UInt16($0.count)) + $0 } ?? []
     return preface
-        + raw(0x01, [1, 0, 0, short ? 1 : 0] + u32(0) + u32(deadAfter) + u32(maxFrame) + u32(maxMessage) + options)
+        + raw(0x01, [1, minor, 0, short ? 1 : 0] + u32(0) + u32(deadAfter) + u32(maxFrame) + u32(maxMessage) + options)
 }
 
 /// What the loop was given for the handler.
@@ -78,12 +79,12 @@ struct Conversation {
     /// One that is past its handshake.
     static func opened(
         _ terms: Terms = Terms(), short: Bool = false, echoes: Bool = true, returns: Bool = true,
-        handlerTimeout: Duration? = nil
+        handlerTimeout: Duration? = nil, minor: UInt8 = 0
     ) -> Conversation {
         var conversation = Conversation(terms, handlerTimeout: handlerTimeout)
         conversation.echoes = echoes
         conversation.returns = returns
-        conversation.receive(hello(short: short))
+        conversation.receive(hello(short: short, minor: minor))
         #expect(conversation.said() == ["LIFELINE", "WELCOME"])
         return conversation
     }
@@ -178,6 +179,7 @@ struct Conversation {
     mutating func settle(location: SourceLocation = #_sourceLocation) {
         connection.enforceDeadlines(at: now)
         while let event = connection.next(at: now) { take(event) }
+        connection.prepareWrite(at: now)
         if takes { write() } else if !connection.outbox.isEmpty { connection.wrote(0, at: now) }
         let deadline = connection.deadline
         #expect(isOver || deadline == nil || deadline! > now, "it would spin", sourceLocation: location)

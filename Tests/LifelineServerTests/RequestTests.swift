@@ -207,18 +207,18 @@ struct RequestTests {
         var conversation = Conversation()
         conversation.receive(hello(maxMessage: 5), raw(0x07, text("note")), raw(0x07))
         #expect(conversation.seen == [.opened, .message("note"), .message("")])
-        let fits = conversation.connection.send(text("12345")[...])
-        let tooLong = conversation.connection.send(text("123456")[...])
+        let fits = conversation.connection.send(text("12345")[...], at: at(0))
+        let tooLong = conversation.connection.send(text("123456")[...], at: at(0))
         #expect(fits && !tooLong)
         conversation.settle()
         #expect(conversation.said() == ["LIFELINE", "WELCOME", "MESSAGE 12345"])
         var full = Conversation.opened(Terms(maxMessage: 10, maxQueued: 10))
         full.takes = false
-        let first = full.connection.send(text("123456")[...])
-        let second = full.connection.send(text("12345")[...])
+        let first = full.connection.send(text("123456")[...], at: at(0))
+        let second = full.connection.send(text("12345")[...], at: at(0))
         #expect(first && !second)
         var short = Conversation.opened(short: true)
-        let inShort = short.connection.send(text("a")[...])
+        let inShort = short.connection.send(text("a")[...], at: at(0))
         #expect(!inShort)
     }
 }

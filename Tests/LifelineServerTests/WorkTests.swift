@@ -166,7 +166,7 @@ struct WorkTests {
         var conversation = Conversation.working(Terms(maxInFlight: 1))
         conversation.receive(request(1, "a"))
         conversation.part(1, "he")
-        let isTaken = conversation.connection.send(text("m")[...])
+        let isTaken = conversation.connection.send(text("m")[...], at: at(0))
         #expect(isTaken)
         conversation.receive(request(2, "b"), ping(5))
         #expect(
@@ -199,7 +199,7 @@ struct WorkTests {
         var conversation = Conversation.working()
         conversation.receive(request(1, "a"))
         conversation.part(1, "he")
-        let isTaken = conversation.connection.send(text("m")[...])
+        let isTaken = conversation.connection.send(text("m")[...], at: at(0))
         #expect(isTaken)
         conversation.settle()
         #expect(conversation.said() == ["RESPONSE+ 1 he"])

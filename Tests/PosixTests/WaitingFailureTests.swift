@@ -75,6 +75,26 @@
             #expect(next == nil)
         }
 
+        @Test("A timer for resumes is not ready as long as nothing happens, and where there is none, its loop goes on")
+        func resumeTimer() throws {
+            let timer = ResumeTimer()
+            let number = timer.number
+            var entries = [PollEntry(try #require(number))]
+            timer.clear()
+            #expect(try Posix.poll(&entries, until: past) == 0)
+            withForced(.timerfd, .error(EINVAL)) {
+                let none = ResumeTimer()
+                #expect(none.number == nil)
+                none.clear()
+            }
+        }
+
+        @Test("A machine that runs was not suspended, however long the reads of its clocks take")
+        func notSuspended() {
+            var meter = SuspendMeter(.now)
+            for _ in 0..<1000 { #expect(meter.suspended(.now) == nil) }
+        }
+
         @Test("A thread that the system does not give is thrown, and what it was to run is let go of")
         func thread() {
             final class Held: Sendable {}

@@ -57,6 +57,9 @@ struct Obedient: Handler {
             }
         case "say":
             for index in 0..<number { connection?.send("said \(index)") }
+        case "blank":
+            for _ in 0..<number { connection?.send("") }
+            connection?.send("the last")
         case "tick":
             let connection = connection
             connection?.inBackground {

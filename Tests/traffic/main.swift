@@ -99,17 +99,17 @@ struct Traffic {
         }
     }
 
-    /// Sends all requests, `inFlight` of them at a time.
+    /// Sends all requests, `inFlight` of them at a time. A failed short connection is the last.
     private func requests(on connection: LongConnection?) async {
-        await withTaskGroup(of: Void.self) { group in
+        await withTaskGroup(of: Bool.self) { group in
             for number in 0..<settings.count {
-                if number >= settings.inFlight { await group.next() }
+                if number >= settings.inFlight, await group.next() == false, connection == nil { return }
                 group.addTask { await request(number, on: connection) }
             }
         }
     }
 
-    private func request(_ number: Int, on connection: LongConnection?) async {
+    private func request(_ number: Int, on connection: LongConnection?) async -> Bool {
         let sent =
             settings.transfer == .download
             ? Array("give \(number) \(settings.size)".utf8) : payload(number, size: settings.size)
@@ -119,12 +119,15 @@ struct Traffic {
             case .download: payload(number, size: settings.size)
             default: sent
             }
-        await ask(number, sent, expecting: expected, on: connection)
+        return await ask(number, sent, expecting: expected, on: connection)
     }
 
-    /// Sends one request, and tells its outcome: DONE only where every byte of the answer is right.
-    private func ask(_ number: Int, _ sent: [UInt8], expecting expected: [UInt8], on connection: LongConnection?) async
-    {
+    /// Sends one request, and tells its outcome: DONE only where every byte of the answer is right. Returns whether there
+    /// was an answer.
+    @discardableResult
+    private func ask(
+        _ number: Int, _ sent: [UInt8], expecting expected: [UInt8], on connection: LongConnection?
+    ) async -> Bool {
         do throws(RequestError) {
             let answer: [UInt8]
             if let connection {
@@ -136,8 +139,10 @@ struct Traffic {
                     sent, host: settings.host, port: settings.port, timeout: Traffic.patience, options: options)
             }
             tell("request \(number) \(answer == expected ? "DONE" : "WRONG: \(answer.count) bytes")")
+            return true
         } catch {
             tell("request \(number) \(error)")
+            return false
         }
     }
 

@@ -60,6 +60,18 @@ def deadlines_as(change):
                 yield at, act
 
 
+def greets_with(count, body=b"", short=False):
+    """Puts so many MESSAGEs behind WELCOME, whatever the rules say, where no request came with HELLO."""
+
+    @instead(peer.ServerConnection, "receive")
+    def _(original, self, data, now):
+        was_greeted = self.greeted
+        original(self, data, now)
+        if self.greeted and not was_greeted and self.short == short and not self.highest:
+            for _ in range(count):
+                self.outbox.put_message(peer.MESSAGE, body, 0, peer.CHUNK, now)
+
+
 # --------------------------------------------------------------------------------------------------- controls
 
 
@@ -250,9 +262,15 @@ def wrong_clamp():
     """a dead_after under 100 that is asked for is granted"""
 
     @instead(peer, "negotiate")
-    def _(original, wish_ping, wish_dead, timeout):
+    def _(original, wish_ping, wish_dead, timeout, heartbeat):
         dead = min(wish_dead, timeout) if wish_dead else timeout
-        return min(max(wish_ping or dead // 3, 20), dead // 2), dead
+        return min(max(wish_ping or dead // 3, 20), dead // 2, heartbeat), dead
+
+
+@mutant("server", "6-1", "6/1 6/4 6/7", "6")
+def no_interval():
+    """ping_every may be longer than the server's own interval"""
+    instead(peer, "negotiate")(lambda original, ping, dead, timeout, heartbeat: original(ping, dead, timeout))
 
 
 @mutant("server", "4.11-3", "4.11/14")
@@ -325,6 +343,103 @@ def skips_critical_option():
             if drop.code == peer.UNSUPPORTED_OPTION:
                 return {}
             raise
+
+
+@mutant("server", "3.1-3", "3.1/32 3.1/33", "3.1 8")
+def text_cut_off():
+    """the text of CLOSE ends in the middle of a character"""
+    peer.encode_text = lambda text: text.encode()[:500] + b"\xe2\x82" if text else b""
+
+
+@mutant("server", "3.4-1", "3.4/44", "3.4-1 5.4-1")
+def flag_on_pong():
+    """PONG has a flag that is not defined"""
+
+    @instead(peer.Outbox, "put_pong")
+    def _(original, self, data, now):
+        original(self, data[:5] + bytes([data[5] | 0x10]) + data[6:], now)
+
+
+@mutant("server", "3.5-1", "3.5/29 3.5/30 3.5/31", "3.5")
+def empty_chunk():
+    """a message in chunks has an empty one with MORE before its last"""
+
+    @instead(peer.Outbox, "put_message")
+    def _(original, self, type, body, id, chunk, now):
+        if len(body) >= chunk:
+            for start in range(0, len(body), chunk):
+                frame = peer.encode(type, bytes(body[start : start + chunk]), id, peer.MORE)
+                self.put(self.messages, peer.Out(frame, type, id), now)
+            self.put(self.messages, peer.Out(peer.encode(type, b"", id, peer.MORE), type, id), now)
+            body = b""
+        original(self, type, body, id, chunk, now)
+
+
+@mutant("server", "4.3-1", "4.4/1", "4.3 5.3 5.4 5.5")
+def nonce_again():
+    """each third PING has the nonce of the one before"""
+
+    @instead(peer.Connection, "_ping")
+    def _(original, self, now):
+        self.beats = getattr(self, "beats", 0) + 1
+        self.nonce -= self.beats % 3 == 0
+        original(self, now)
+
+
+@mutant("server", "5.4-5", "5.4/21", "5.4")
+def pong_of_highest():
+    """of several PINGs the one with the highest nonce is answered"""
+
+    @instead(peer.Outbox, "put_pong")
+    def _(original, self, data, now):
+        if not self.pong or data[12:20] > self.pong.data[12:20]:
+            original(self, data, now)
+
+
+@mutant("server", "5.4-5", "5.4/22", "3.5 5.4")
+def pong_unasked():
+    """a PONG comes behind a MESSAGE, though no PING did"""
+
+    for owner in (peer.ServerConnection, peer.ClientConnection):
+
+        @instead(owner, "_complete")
+        def _(original, self, type, id, body, now):
+            original(self, type, id, body, now)
+            if type == peer.MESSAGE:
+                self.outbox.put_pong(peer.encode(peer.PONG, bytes(20)), now)
+
+
+@mutant("server", "5.10-2", "5.10/18", "5.10")
+def speaks_in_blanks():
+    """15 empty MESSAGEs come at once, more than a sender's bucket holds"""
+    greets_with(15)
+
+
+@mutant("server", "5.10-1", "5.4/1 5.10/18", "5.4-1 5.10")
+def floods_in_blanks():
+    """30 empty MESSAGEs come at once: a client drops such a server"""
+    greets_with(30)
+
+
+@mutant("server", "7.3-2", "7.3/21", "7.3")
+def message_in_short():
+    """a short connection gets a MESSAGE too"""
+    greets_with(1, b"welcome", short=True)
+
+
+@mutant("server", "4.11-2", "4.11/20 4.11/21", "4.11")
+def drop_takes_all_back():
+    """last_id is 0 where the client was dropped"""
+
+    @instead(peer.ServerConnection, "_last_id")
+    def _(original, self):
+        return 0 if self.dropped else original(self)
+
+
+@mutant("server", "8-2", "8/1 8/7 8/8 8/9 8/10 8/11", "8")
+def drop_without_text():
+    """the CLOSE of a drop has no text"""
+    instead(peer.Connection, "drop")(lambda original, self, code, text, now: original(self, code, "", now))
 
 
 # ---------------------------------------------------------------------------------------------------- clients
@@ -483,6 +598,83 @@ def unknown_endings():
     def _(original, self, type, id, body, now):
         if type != peer.RESPONSE or id in self.sent_requests:
             original(self, type, id, body, now)
+
+
+@mutant("client", "3.1-3", "3.1/8 3.1/9 3.1/10", "3.1")
+def client_text_cut_off():
+    """the text of CLOSE ends in the middle of a character"""
+    text_cut_off()
+
+
+@mutant("client", "3.4-1", "3.4/27", "3.4-1 5.4")
+def client_flag_on_pong():
+    """PONG has a flag that is not defined"""
+    flag_on_pong()
+
+
+@mutant("client", "3.5-1", "3.5/18 3.5/19 3.5/20", "3.5")
+def client_empty_chunk():
+    """a message in chunks has an empty one with MORE before its last"""
+    empty_chunk()
+
+
+@mutant("client", "4.3-1", "4.3/1", "4.3 5.2")
+def client_nonce_again():
+    """each third PING has the nonce of the one before"""
+    nonce_again()
+
+
+@mutant("client", "4.8-4", "4.8/2", "3.6-11 4.8")
+def chunks_after_cancel():
+    """the chunks of a request that was cancelled still come"""
+    peer.Outbox.withdraw = lambda self, type, id: True
+
+
+@mutant("client", "5.4-3", "5.4/6 5.4/15", "5.4")
+def client_pong_queued():
+    """a PONG waits behind the whole request"""
+    pong_queued()
+
+
+@mutant("client", "5.4-4", "5.4/8", "5.4")
+def client_pongs_all():
+    """each PING is answered, also when a later one has come already"""
+    pongs_all()
+
+
+@mutant("client", "5.4-5", "5.4/16", "5.4")
+def client_pong_of_highest():
+    """of several PINGs the one with the highest nonce is answered"""
+    pong_of_highest()
+
+
+@mutant("client", "5.4-5", "5.4/17", "3.5 5.4")
+def client_pong_unasked():
+    """a PONG comes behind a MESSAGE, though no PING did"""
+    pong_unasked()
+
+
+@mutant("client", "5.10-2", "5.10/11", "3.6-11 5.10")
+def cancels_without_bucket():
+    """a CANCEL is never held back"""
+    peer.Connection._hold_back = lambda self, send, now: send(now)
+
+
+@mutant("client", "7.5-1", "7.5/1", "7.5")
+def drop_finishes_request():
+    """a drop finishes the request that is begun, where the frame alone may be"""
+
+    @instead(peer.Outbox, "discard")
+    def _(original, self):
+        messages = self.messages.copy()
+        original(self)
+        self.messages.extend(messages)
+
+
+@mutant("client", "8-2", "8/2 8/3 8/4 8/7", "8")
+def client_drop_without_text():
+    """the CLOSE of a drop has no text"""
+    drop_without_text()
 
 
 def main(argv):

@@ -35,6 +35,10 @@ int cposix_read_signal(int descriptor, pid_t *sender);
 /// eventfd(2) with EFD_CLOEXEC and EFD_NONBLOCK.
 int cposix_eventfd(void);
 
+/// timerfd_create(2) of a timer that no loop waits for to expire, but to be cancelled: when the machine resumes, or the
+/// time of day is set (TFD_TIMER_CANCEL_ON_SET). It has TFD_CLOEXEC and TFD_NONBLOCK; -1 with errno.
+int cposix_resume_timer(void);
+
 /// socketpair(2) of Unix sockets of `type`, with SOCK_CLOEXEC.
 int cposix_socket_pair(int type, int ends[2]);
 /// sendmsg(2) of `words` and a copy of `descriptor` (SCM_RIGHTS in unix(7)), without blocking; 0, or -1 with errno.
@@ -71,6 +75,9 @@ void cposix_name_thread(const char *name);
 
 /// The user at the other end of a connection of a Unix socket (SO_PEERCRED in unix(7)); 0, or -1 with errno.
 int cposix_peer_user(int socket, unsigned int *user);
+
+/// The bytes that a socket has sent and its peer has not acknowledged (SIOCOUTQ in tcp(7)); -1 with errno.
+int cposix_unacknowledged(int descriptor);
 
 /// The rows and columns of the terminal on `descriptor` (TIOCGWINSZ in ioctl_tty(2)); 0, or -1 with errno.
 int cposix_window_size(int descriptor, int *rows, int *columns);

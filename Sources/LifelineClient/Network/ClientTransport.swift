@@ -48,6 +48,13 @@ enum ClientTransport: ~Copyable {
         }
     }
 
+    /// How many bytes are written and not acknowledged by the server's kernel.
+    var unacknowledged: Int {
+        switch self {
+        case .plain(let socket): socket.unacknowledged
+        }
+    }
+
     /// Whether a second read may find bytes after one that read `count` of at most `capacity`.
     func mayHoldMore(afterReading count: Int, of capacity: Int) -> Bool {
         switch self {

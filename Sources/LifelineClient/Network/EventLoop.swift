@@ -4,6 +4,7 @@ import Posix
 /// The event loop of the I/O thread. The loop and all drivers belong to that thread alone.
 final class EventLoop {
     static let wakeUpKey: UInt64 = 0
+    private static let resumeKey = UInt64.max
 
     private struct Timer: Comparable, Sendable {
         let at: Instant
@@ -13,6 +14,8 @@ final class EventLoop {
 
     private let thread: IOThread
     private var events: EventPoll
+    private let resumeTimer = ResumeTimer()
+    private var suspendMeter = SuspendMeter(.now)
     private var drivers: [SessionID: SessionDriver] = [:]
     /// The driver of each socket.
     private var owners: [UInt64: SessionDriver] = [:]
@@ -29,6 +32,10 @@ final class EventLoop {
     init(_ thread: IOThread, _ events: consuming EventPoll) {
         self.thread = thread
         self.events = events
+        if let number = resumeTimer.number {
+            // Without it a suspend is not noticed; all else goes on.
+            try? self.events.add(number, key: EventLoop.resumeKey, reading: true, writing: false)
+        }
     }
 
     func run() {
@@ -42,12 +49,24 @@ final class EventLoop {
             for event in ready {
                 if event.key == EventLoop.wakeUpKey {
                     runCommands()
+                } else if event.key == EventLoop.resumeKey {
+                    machineResumed()
                 } else if let driver = owners[event.key] {
                     driver.handle(event)
                     schedule(driver)
                 }
             }
             fireTimers()
+        }
+    }
+
+    /// The machine has resumed, or somebody has set the time of day, which changes nothing.
+    private func machineResumed() {
+        resumeTimer.clear()
+        guard let suspended = suspendMeter.suspended(.now) else { return }
+        for driver in drivers.values {
+            driver.machineResumed(after: suspended)
+            schedule(driver)
         }
     }
 

@@ -40,6 +40,9 @@ final class Socket {
         transport.mayHoldMore(afterReading: count, of: capacity)
     }
 
+    /// How many bytes are written and not acknowledged by the server's kernel.
+    var unacknowledged: Int { transport.unacknowledged }
+
     func shutdownWriting() { transport.shutdownWriting() }
 
     /// Whether `event` lets a read go on.

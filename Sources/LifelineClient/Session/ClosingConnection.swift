@@ -20,7 +20,12 @@ final class ClosingConnection {
     /// Whether the loop has to watch for room to write.
     var needsWriting: Bool { socket.needsWriting(hasUnsent: !connection.outbox.isEmpty) }
 
-    func resumed(at now: Instant) { connection.resumed(at: now) }
+    func resumed(at now: Instant) {
+        if connection.mayExtendLinger(at: now) {
+            connection.extendLinger(unacknowledged: socket.unacknowledged, at: now)
+        }
+        connection.resumed(at: now)
+    }
 
     /// Discards what the server has sent, up to `reads` buffers. A reset would destroy the CLOSE of this side.
     func discardInput(with buffer: inout [UInt8], upTo reads: Int) {

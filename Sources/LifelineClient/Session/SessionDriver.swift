@@ -103,6 +103,13 @@ final class SessionDriver {
         turn(at: now)
     }
 
+    /// The machine was suspended for this time.
+    func machineResumed(after suspended: Duration) {
+        let now = Instant.now
+        session.machineResumed(after: suspended, at: now)
+        turn(at: now)
+    }
+
     /// Carries out what the commands before have asked for.
     func turn() {
         let now = Instant.now

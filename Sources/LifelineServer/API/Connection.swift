@@ -37,6 +37,8 @@ public final class Connection: Sendable {
     ///
     /// That is so where the message is longer than the client accepts, where max_queued bytes wait for a client that does
     /// not read, on a SHORT connection, and on one that is ending.
+    ///
+    /// Twelve empty messages go at once, the next one each ping_every / 2 (5.10-2). Messages behind one that waits wait too.
     @discardableResult
     public func send(_ message: [UInt8]) -> Bool { mailbox.send(message[...]) }
 

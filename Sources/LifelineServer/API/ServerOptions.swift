@@ -8,6 +8,9 @@ public struct ServerOptions: Sendable {
     public var port: UInt16 = 7400
     /// T: a client that is silent for this time is dropped; at least 100 ms (Protocol.md, section 6).
     public var timeout = Duration.seconds(30)
+    /// H: the longest ping_every that a client gets; at least 20 ms (section 6). Routers and load balancers forget a
+    /// connection that is idle for 5 minutes or more.
+    public var heartbeat = Duration.milliseconds(Limits.defaultHeartbeat)
     /// The time from accept to a whole HELLO (section 5.8).
     public var handshakeTimeout = Duration.seconds(10)
     /// The longest payload in one frame, in bytes; at least 256.
@@ -99,7 +102,8 @@ public struct ServerOptions: Sendable {
 
     var terms: Terms {
         Terms(
-            timeout: UInt32(clamping: Int(timeout / .milliseconds(1))), maxFrame: maxFrame, maxMessage: maxMessage,
+            timeout: UInt32(clamping: Int(timeout / .milliseconds(1))),
+            heartbeat: UInt32(clamping: Int(heartbeat / .milliseconds(1))), maxFrame: maxFrame, maxMessage: maxMessage,
             maxInFlight: maxInFlight, maxQueued: maxQueued)
     }
 }

@@ -90,7 +90,15 @@ struct ConnectionDriver: ~Copyable {
     }
 
     /// The loop runs again: called first in each turn, before anything is read.
-    mutating func resumed(at now: Instant) { connection.resumed(at: now) }
+    mutating func resumed(at now: Instant) {
+        if connection.mayExtendLinger(at: now) {
+            connection.extendLinger(unacknowledged: transport.unacknowledged, at: now)
+        }
+        connection.resumed(at: now)
+    }
+
+    /// The machine was suspended: the client has to prove that it is there.
+    mutating func machineResumed(at now: Instant) { connection.machineResumed(at: now) }
 
     /// Whether the wait found something to `read`.
     @inline(__always) func isReadable(in set: PollSet) -> Bool { set.isReadable(interest) }
@@ -318,6 +326,17 @@ struct ConnectionDriver: ~Copyable {
         slot.lateness = connection.lateness
         slot.closeReason = CloseReasonLabel.numbers(of: connection.closeReason)
         report(.closed, at: connection.closeReason.level)
+        reportUnpaidMessages()
+    }
+
+    private mutating func reportUnpaidMessages() {
+        let count = connection.unpaidMessages
+        guard count > 0 else { return }
+        log.write(.discarded, reason: "unpaidMessages", most: 1) { line in
+            line.number(.connection, id)
+            line.number(.pid, processID)
+            line.text(.text, "\(count) empty messages: the client need not have taken them before the end (5.10-2)")
+        }
     }
 
     /// Changes nothing; but where it could not, the whole driver would be copied for the closure.

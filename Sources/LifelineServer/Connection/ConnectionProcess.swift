@@ -70,7 +70,9 @@ struct ConnectionProcess: ~Copyable {
     /// Blocks the signals of connection processes, and opens what each of them reads its own from (signalfd(2)): once,
     /// before the first fork.
     static func signals() throws(SystemError) -> SignalDescriptor {
-        try SignalDescriptor([Signal.terminate, Signal.quit, Signal.reopen, Signal.call, Signal.childEnded])
+        try SignalDescriptor([
+            Signal.terminate, Signal.quit, Signal.reopen, Signal.call, Signal.resumed, Signal.childEnded,
+        ])
     }
 
     /// Serves the connection until it is over, and returns the process's exit status.
@@ -173,6 +175,7 @@ struct ConnectionProcess: ~Copyable {
                 quit(at: now)
                 return false
             case Signal.reopen: log.reopen()
+            case Signal.resumed: driver.machineResumed(at: now)
             case Signal.childEnded: driver.childEnded(at: now)
             default: break  // A handler's thread has woken the loop.
             }

@@ -6,7 +6,7 @@ extension ServerConnection {
     @inline(__always) var credit: HandlerCredit {
         HandlerCredit(
             messageRoom: messageRoom, partRoom: room(for: lastID), isOpen: !isClosing,
-            hasUnsent: !outbox.isDone)
+            hasUnsent: !outbox.isDone || !heldMessages.isEmpty)
     }
 
     /// Takes over what the handler has made.
@@ -15,7 +15,7 @@ extension ServerConnection {
         case .response(let id, let bytes): answer(id, bytes)
         case .part(let id, let bytes, let isLast): answer(id, part: bytes, isLast: isLast, at: now)
         case .failure(let id, let failure): fail(id, failure)
-        case .message(let bytes): send(bytes, wasPromised: true)
+        case .message(let bytes): send(bytes, wasPromised: true, at: now)
         case .finished: handlerReturned()
         case .over: break
         }

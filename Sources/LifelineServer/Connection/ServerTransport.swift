@@ -27,6 +27,13 @@ enum ServerTransport: ~Copyable {
         }
     }
 
+    /// How many bytes are written and not acknowledged by the client's kernel.
+    var unacknowledged: Int {
+        switch self {
+        case .plain(let socket): socket.unacknowledged
+        }
+    }
+
     /// Ends the stream behind what was written; reading goes on (shutdown(2)).
     func endWriting() {
         switch self {

@@ -16,7 +16,8 @@ enum HandlerOutput: Sendable {
 
     fileprivate var size: Int {
         switch self {
-        case .response(_, let bytes), .part(_, let bytes, _), .message(let bytes): bytes.count
+        case .response(_, let bytes), .part(_, let bytes, _): bytes.count
+        case .message(let bytes): HeldMessages.room(for: bytes)
         case .failure, .finished, .over: 0
         }
     }
@@ -37,7 +38,7 @@ final class HandlerMailbox: Sendable {
         var jobs: [Job] = []
         /// In the order in which the handler made them.
         var outputs: [HandlerOutput] = []
-        /// How long a message may be; nil where none can be sent.
+        /// How long a message may be, below 0 where not even an empty one may be sent; nil where none can be.
         var messageRoom: Int?
         /// How many bytes of a response in parts are taken.
         var partRoom = 0
@@ -84,7 +85,7 @@ final class HandlerMailbox: Sendable {
     func updateCredit(messageRoom: Int?, partRoom: Int, isOpen: Bool) {
         let changed = state.withLock { state in
             let waiting = state.outputs.reduce(0) { $0 + $1.size }
-            let room = messageRoom.map { max(0, $0 - waiting) }
+            let room = messageRoom.map { $0 - waiting }
             let parts = max(0, partRoom - waiting)
             defer { (state.messageRoom, state.partRoom, state.isOpen) = (room, parts, isOpen) }
             return parts > state.partRoom || isOpen != state.isOpen
@@ -111,7 +112,7 @@ final class HandlerMailbox: Sendable {
     func send(_ message: ArraySlice<UInt8>) -> Bool {
         let isFirst: Bool? = state.withLock { state in
             guard let room = state.messageRoom, message.count <= room else { return nil }
-            state.messageRoom = room - message.count
+            state.messageRoom = room - HeldMessages.room(for: message)
             return add([.message(message)], to: &state)
         }
         guard let isFirst else { return false }

@@ -55,7 +55,8 @@ extension HandlerRunner {
 
 /// What the connection takes of its handler now: flow control by credit.
 struct HandlerCredit {
-    /// The longest message that may be sent; nil where none can be, now or later.
+    /// The longest message that may be sent, below 0 where not even an empty one may be; nil where none can be, now or
+    /// later.
     var messageRoom: Int?
     /// How many bytes are taken of a response in parts: that of the request that the handler works on.
     var partRoom: Int

@@ -122,4 +122,6 @@ final class ChildRegistry {
         commands.post(command, to: record.slot)
         sendSignal(Signal.terminate, to: pid)
     }
+    /// Tells every child with a connection that the machine was suspended. Others have nothing to prove, and sleep on.
+    func announceResume() { for record in table.records { sendSignal(Signal.resumed, to: record.pid) } }
 }

@@ -27,6 +27,8 @@ final class Parent {
     private let admin: AdminServer
     private let signals: ParentOwned<SignalDescriptor>
     private let cleanData: ParentOwned<CleanData>
+    private let resumeTimer: ParentOwned<ResumeTimer>
+    private var suspendMeter = SuspendMeter(.now)
     private var pidfile: ParentOwned<Pidfile>?
     private var nextSweep = Instant.now
 
@@ -58,6 +60,7 @@ final class Parent {
             resources.admin, in: descriptors, ControlCommands(registry, acceptor, shutdown, self.reload, log: log))
         signals = ParentOwned(resources.signals, in: descriptors)
         cleanData = ParentOwned(resources.cleanData, in: descriptors)
+        resumeTimer = ParentOwned(ResumeTimer(), in: descriptors)
         if let pidfile = resources.pidfile { self.pidfile = ParentOwned(pidfile, in: descriptors) }
         self.log = log
         self.notifier = notifier
@@ -82,11 +85,13 @@ final class Parent {
         let begun = Instant.now
         set.removeAll()
         let signalled = set.add(signals.resource.number)
+        let resumed = set.add(resumeTimer.resource.number ?? -1)
         acceptor.add(to: &set, isServing: shutdown.isServing, at: begun)
         admin.add(to: &set)
         wait(for: &set, until: isShort ? begun : deadline(from: begun))
         let now = Instant.now
         if set.isReadable(signalled) { handleSignals(at: now) }
+        if set.isReadable(resumed) { machineResumed() }
         // After the signals: a child that has ended by then has marked its connection before.
         reaper.collectCompleted(for: &acceptor.admission, at: now)
         acceptor.readRefused(set, at: now)
@@ -139,6 +144,17 @@ final class Parent {
             default: break
             }
         }
+    }
+
+    /// The machine has resumed, or somebody has set the time of day, which changes nothing.
+    private func machineResumed() {
+        resumeTimer.resource.clear()
+        guard let suspended = suspendMeter.suspended(.now) else { return }
+        log.write(.machineResumed) {
+            $0.seconds(.suspended, suspended)
+            $0.number(.children, registry.liveConnections)
+        }
+        registry.announceResume()
     }
 
     /// What is done once a second at most: an idle parent sleeps for longer.

@@ -66,6 +66,7 @@ extension CleanData: DescriptorOwner { var descriptorNumber: Int32? { number } }
 extension DatagramSocket: DescriptorOwner { var descriptorNumber: Int32? { number } }
 extension Descriptor: DescriptorOwner { var descriptorNumber: Int32? { number } }
 extension Pidfile: DescriptorOwner { var descriptorNumber: Int32? { number } }
+extension ResumeTimer: DescriptorOwner { var descriptorNumber: Int32? { number } }
 extension SignalDescriptor: DescriptorOwner { var descriptorNumber: Int32? { number } }
 
 /// A resource of the parent alone. Its descriptor is among `ParentDescriptors` from here until it is closed.

@@ -151,7 +151,7 @@ final class ProgramRunner: HandlerRunner {
                 connection.answer(id, part: bytes[...], isLast: isLast, at: now)
             case .fail(let id, let failure): connection.fail(id, failure)
             case .message(let bytes):
-                if !connection.send(bytes[...]) { session?.messageWasRefused() }
+                if !connection.send(bytes[...], at: now) { session?.messageWasRefused() }
             case .finished: connection.handlerReturned()
             case .close(let cause): connection.stop(cause)
             case .log(let note): write(note)

@@ -114,6 +114,13 @@ extension Descriptor {
         throw SystemError("send")
     }
 
+    /// How many bytes were sent and not acknowledged by the peer's kernel, or not read at a Unix socket (SIOCOUTQ in
+    /// tcp(7)); 0 where the kernel does not tell.
+    public var unacknowledged: Int {
+        let count = calling(.ioctl) { cposix_unacknowledged(number) }
+        return count > 0 ? Int(count) : 0
+    }
+
     /// Ends the writing side: the peer reads end of stream after what was sent (shutdown(2)).
     public func shutdownWriting() { Glibc.shutdown(number, Int32(SHUT_WR)) }
 

@@ -8,7 +8,8 @@ package enum SystemCall: String, CaseIterable, Sendable {
     case accept, bind, connect, getsockname, getsockopt, listen, setsockopt, socket, socketpair
     case recv, recvmsg, send, sendmsg
     case chown, fcntl, fstat, ftruncate, lstat, open, pipe, pread, pwrite, read, stat, unlink, write
-    case dup2, eventfd, signalfd
+    case dup2, eventfd, ioctl, signalfd
+    case timerfd = "timerfd_create"
     case epollCreate = "epoll_create1"
     case epollControl = "epoll_ctl"
     case epollWait = "epoll_wait"

@@ -7,6 +7,8 @@ public enum Signal {
     public static let interrupt = SIGINT
     /// Wakes the event loop of the same process. SIGURG does nothing in a process that does not wait for it.
     public static let call = SIGURG
+    /// Tells a process that the machine was suspended and has resumed.
+    public static let resumed = SIGPWR
     /// Ends a process at once; no process can refuse it.
     public static let kill = SIGKILL
     /// Asks a process to end at once (Ctrl-\ in a terminal).

@@ -14,7 +14,7 @@ final class ClientBench: TestBench {
     init(_ command: [String], port: UInt16, times: Times, chop: Int?) throws {
         self.command = command
         listener = try RawListener(port: port)
-        super.init(times: times, chop: chop)
+        super.init(.client, times: times, chop: chop)
     }
 
     /// Starts the client; each line is a request that it is to send. The standard input stays open unless `closing`.
@@ -93,7 +93,6 @@ final class ClientBench: TestBench {
         let deadline = SuspendingClock.now + limit
         while true {
             let frame = try peer.takeFrame(within: max(.zero, SuspendingClock.now.duration(to: deadline)))
-            judge(frame)
             if frame.type == .ping { try peer.send(.pong(to: frame)) }
             if frame.type != .ping, frame.isKnown { return frame }
         }
@@ -135,18 +134,13 @@ final class ClientBench: TestBench {
         }
     }
 
-    /// Every CLOSE of a client is judged as a frame too.
+    /// What is to be skipped may come before CLOSE.
     @discardableResult
     override func expectClose(
         of peer: RawPeer, _ code: RawCode, within limit: Duration = RawPeer.patience,
         before complaint: (RawFrame) -> String? = { _ in nil }
     ) throws -> Notice? {
-        let close = try super.expectClose(of: peer, code, within: limit) { frame in
-            judge(frame)
-            return frame.isKnown ? complaint(frame) : nil
-        }
-        if let close { judge(close) }
-        return close
+        try super.expectClose(of: peer, code, within: limit) { $0.isKnown ? complaint($0) : nil }
     }
 
     /// Ends the clients. One that hangs is killed; one that crashed is a failure.

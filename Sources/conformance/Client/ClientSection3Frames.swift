@@ -38,7 +38,7 @@ extension Case<ClientBench> {
                 try bench.start(.long, "hello")
                 let peer = try bench.accept()
                 try peer.takePreface()
-                bench.judge(try peer.take(.hello))
+                _ = try peer.take(.hello)
                 try bench.send(RawFrame.preface + bench.welcome(pingEvery: 20, maxFrame: 300).bytes, on: peer)
                 for line in ["x", String(repeating: "y", count: 5000), "z"] {
                     let request = try bench.takeRequest(on: peer)
@@ -49,7 +49,7 @@ extension Case<ClientBench> {
                 try bench.idle(on: peer, for: bench.milliseconds(100))
                 bench.closeInput()
                 _ = try? peer.send(.response(4, [1]))
-                bench.judge(try bench.wait(for: .close, on: peer, within: .seconds(1), answering: true))
+                _ = try bench.wait(for: .close, on: peer, within: .seconds(1), answering: true)
             },
             Case("3.4", "3.4-4", "Unknown types with IGNORABLE are skipped, with any id and length") { bench in
                 let frames = [0x00, 0x0C, 0x80, 0xFF].flatMap { (number: UInt8) in
@@ -99,7 +99,28 @@ extension Case<ClientBench> {
                 bench.expect(chunks.allSatisfy { $0 <= maxFrame }, "at most \(maxFrame)", got: "\(chunks.max() ?? 0)")
                 bench.expect(chunks.reduce(0, +) == 100_000, "100000 bytes in all", got: "\(chunks.reduce(0, +))")
             }
-        }
+        } + [
+            Case("3.4", "3.4-1", "No frame of a client has a flag but MORE and IGNORABLE, from HELLO to CLOSE") {
+                bench in
+                try bench.start(.long, "hello", String(repeating: "x", count: 1000))
+                let peer = try bench.accept()
+                try peer.takePreface()
+                var kinds: Set<RawFrame.Kind> = []
+                func look(_ frame: RawFrame) throws {
+                    kinds.insert(frame.type)
+                    bench.expect(frame.flags & 0x7E == 0, "no other flag", got: "\(frame)")
+                    guard frame.type == .request, !frame.hasMore else { return }
+                    try bench.send(.response(frame.id, [1]), on: peer)
+                }
+                try look(try peer.take(.hello))
+                let welcome = RawFrame.welcome(pingEvery: 50, maxFrame: 300)
+                try bench.send(RawFrame.preface + welcome.bytes + RawFrame.ping(1).bytes, on: peer)
+                let all: Set<RawFrame.Kind> = [.hello, .request, .ping, .pong]
+                while !kinds.isSuperset(of: all) { try look(try peer.takeFrame()) }
+                bench.closeInput()
+                while !kinds.contains(.close) { try look(try peer.takeFrame()) }
+            }
+        ]
 }
 
 extension ClientBench {

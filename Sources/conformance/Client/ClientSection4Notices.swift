@@ -93,6 +93,22 @@ extension Case<ClientBench> {
                 try bench.expectAnsweredClose(of: peer)
             }
         }
+        + [
+            Case("4.8", "4.8-1", "CANCEL has the id of the request that it ends") { bench in
+                let (_, id, ending) = try bench.endingOfFailed()
+                guard ending.type == .cancel else { throw Skip("the client sends the rest of the request (3.6-11)") }
+                bench.expect(ending.id == id, "CANCEL \(id)", got: "\(ending)")
+            },
+            Case("4.8", "4.8-4", "After CANCEL of a request no chunk of it comes, and the next request is served") {
+                bench in
+                let (peer, id, ending) = try bench.endingOfFailed()
+                guard ending.type == .cancel else { throw Skip("the client sends the rest of the request (3.6-11)") }
+                try bench.ask("alive")
+                var frame = try bench.next(on: peer)
+                while frame.type == .pong { frame = try bench.next(on: peer) }
+                bench.expect(frame.id > id && frame.text == "alive", "the next request", got: "\(frame)")
+            },
+        ]
 }
 
 extension ClientBench {

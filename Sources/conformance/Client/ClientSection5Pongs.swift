@@ -27,17 +27,12 @@ extension Case<ClientBench> {
                 try bench.expectPong(on: peer, nonces: [1, 2], deadAfter: 1000)
             },
             Case("5.4", "5.4-3", "A PONG overtakes a long request: at most 32780 bytes come before it") { bench in
-                let (peer, _) = try bench.openStuck()
-                try bench.send(.ping(99), on: peer)
-                // While nobody reads, the client reads the PING; what the kernel still took before that counts, too.
-                try bench.pause(.milliseconds(300))
-                let held = TCPEntry.held(by: peer) + peer.unread.count
-                var before = 0
-                while case let frame = try peer.takeFrame(), frame.type != .pong {
-                    bench.judge(frame)
-                    before += RawFrame.headerLength + frame.payload.count
-                }
-                bench.expect(before <= held + 32_780, "at most 32780 bytes behind the \(held) sent", got: "\(before)")
+                // A client that read the PING late makes a sample too great, never too small.
+                var samples: [Int] = []
+                repeat {
+                    samples.append(try bench.bytesOvertaken(by: 99, on: try bench.openStuck().peer))
+                } while samples.last! > 32_780 && samples.count < 3
+                bench.expect(samples.last! <= 32_780, "at most 32780 bytes", got: "\(samples)")
             },
             Case("5.4", "5.4-4", "Of PINGs that come together the last is answered, and none twice") { bench in
                 let (peer, _, _) = try bench.openIdle()
@@ -56,20 +51,12 @@ extension Case<ClientBench> {
                 }
             },
             Case("5.4", "5.4-4", "PONGs stuck behind other bytes are not sent one for each PING") { bench in
-                let (peer, _) = try bench.openStuck()
-                for nonce: UInt64 in 1...18 {
-                    try bench.send(.ping(nonce), on: peer)
-                    try bench.pause(.milliseconds(10))
-                }
-                try bench.pause(.milliseconds(100))
-                var nonces: [UInt64] = []
-                while nonces.last != 18 {
-                    let frame = try bench.next(on: peer)
-                    if let pong = frame.pong { nonces.append(pong.nonce) }
-                    if frame.type == .close { return bench.fail("expected PONG 18, got \(frame)") }
-                }
-                // The kernel may have had room for some.
-                bench.expect(nonces.count < 18 && nonces == nonces.sorted(), "some PINGs left out", got: "\(nonces)")
+                // A client that reads them late answers more of them, never fewer than it owes.
+                var samples: [[UInt64]] = []
+                repeat {
+                    samples.append(try bench.pongs(ofStuck: 18))
+                } while samples.last!.count > 2 && samples.count < 3
+                bench.expect(samples.last!.count <= 2, "PONG 18, and one of 5 to 17 at most", got: "\(samples)")
             },
             Case("5.4", "5.4-5", "A PONG with a nonce that no PING had is a PROTOCOL_ERROR") { bench in
                 try bench.expectDrop(for: RawFrame.pong(0xFEED_BEEF_DEAD_CAFE).bytes)
@@ -108,6 +95,37 @@ extension Case<ClientBench> {
                     try bench.send(.pong(to: ping), on: peer)
                     let next = try peer.nextFrame(within: .milliseconds(50))
                     bench.expect(next == nil, "nothing behind the PONG", got: "\(next.map { "\($0)" } ?? "")")
+                }
+            },
+            Case("5.4", "5.4-3", "Each of three PINGs, between which some is read, overtakes the request that waits") {
+                bench in
+                let (peer, _) = try bench.openStuck()
+                let samples = try (1...3).map { try bench.bytesOvertaken(by: UInt64($0), on: peer) }
+                bench.expect(samples.min()! <= 32_780, "at most 32780 bytes", got: "\(samples)")
+            },
+            Case("5.4", "5.4-5", "The latest PING is the one that came last, not the one with the highest nonce") {
+                bench in
+                let (peer, _, _) = try bench.openIdle()
+                try bench.send((1...15).reversed().flatMap { RawFrame.ping($0).bytes }, on: peer)
+                var last: UInt64 = 16
+                while last > 1 {
+                    let frame = try bench.next(on: peer)
+                    let nonce = frame.pong?.nonce ?? 0
+                    bench.expect((1..<last).contains(nonce), "a PONG with a nonce below \(last)", got: "\(frame)")
+                    guard (1..<last).contains(nonce) else { return }
+                    last = nonce
+                }
+            },
+            Case("5.4", "5.4-5", "No PONG comes where no PING was sent, whatever else was") { bench in
+                let (peer, _, _) = try bench.openIdle()
+                for _ in 0..<5 {
+                    try bench.send(.message([1]), .unknown(0xEE, flags: RawFrame.ignorable), on: peer)
+                    try bench.ask("x")
+                    // A PONG would come in its place.
+                    let request = try bench.takeRequest(on: peer)
+                    try bench.send(.response(request.id, [1]), on: peer)
+                    let frame = try peer.nextFrame(within: .milliseconds(30))
+                    bench.expect(frame == nil || frame?.type == .ping, "nothing", got: "\(frame as Any)")
                 }
             },
         ] + buckets
@@ -164,6 +182,14 @@ extension Case<ClientBench> {
                 try bench.send((0..<60).flatMap { _ in RawFrame.message([]).bytes }, on: peer)
                 try bench.expectDrop(of: peer, .tooManyPings)
             },
+            Case("5.10", "5.10-2", "Of 15 requests that end in their midst a client cancels 12 at most", level: .should)
+            {
+                bench in
+                let (cancels, rest) = try bench.endings(ofFailed: 15)
+                guard cancels > 0 else { throw Skip("the client sends the rest of each request (3.6-11)") }
+                bench.expect(cancels <= 12, "at most 12 CANCELs", got: "\(cancels)")
+                bench.expect(cancels + rest == 15, "CANCEL or the rest for each", got: "\(cancels) and \(rest)")
+            },
         ]
 }
 
@@ -179,6 +205,59 @@ extension ClientBench {
             expect(frame == .pong(nonce), "PONG \(nonce) without load", got: "\(frame)")
             return max(.zero, sentAt.duration(to: peer.heardAt))
         }
+    }
+
+    /// How many bytes come before the PONG to `nonce`, a PING that is sent now, beyond those that were on their way.
+    fileprivate func bytesOvertaken(by nonce: UInt64, on peer: RawPeer) throws -> Int {
+        try send(.ping(nonce), on: peer)
+        // While nobody reads, the client reads the PING; what the kernel still took before that counts, too.
+        try pause(.milliseconds(300))
+        let held = TCPEntry.held(by: peer) + peer.unread.count
+        var before = 0
+        while case let frame = try peer.takeFrame(), frame.type != .pong {
+            before += RawFrame.headerLength + frame.payload.count
+        }
+        return before - held
+    }
+
+    /// Sends PINGs up to `last` to a client whose kernel takes no bytes, and reads then: which PONGs from 5 on come.
+    fileprivate func pongs(ofStuck last: UInt64) throws -> [UInt64] {
+        let (peer, _) = try openStuck()
+        for nonce in 1...last {
+            try send(.ping(nonce), on: peer)
+            // The first of them take what room the kernel has left.
+            try pause(.milliseconds(nonce < 5 ? 50 : 10))
+        }
+        try pause(.milliseconds(100))
+        var nonces: [UInt64] = []
+        while nonces.last != last {
+            let frame = try next(on: peer)
+            guard frame.type != .close else { throw Unexpected("expected PONG \(last), got \(frame)") }
+            if let pong = frame.pong, pong.nonce > 4 { nonces.append(pong.nonce) }
+        }
+        return nonces
+    }
+
+    /// Ends `count` long requests with FAILURE when their first chunk is there: how many of them the client cancels, and of
+    /// how many it sends the rest. A token comes each 30 s.
+    fileprivate func endings(ofFailed count: Int) throws -> (cancels: Int, rest: Int) {
+        let listener = try NarrowListener()
+        try start(.long, port: listener.port)
+        let peer = trace(try listener.accept())
+        let welcome = RawFrame.welcome(pingEvery: 60_000, deadAfter: 120_000, maxMessage: 4 << 20)
+        _ = try greet(peer, welcome)
+        var (cancels, rest) = (0, 0)
+        for _ in 0..<count {
+            try ask(String(repeating: "x", count: 3_000_000))
+            let first = try next(on: peer)
+            guard first.type == .request, first.hasMore else { throw Unexpected("expected a chunk, got \(first)") }
+            try send(.failure(first.id, .handlerFailed), on: peer)
+            var frame: RawFrame
+            repeat { frame = try next(on: peer) } while frame.type == .request && frame.hasMore
+            guard frame.id == first.id else { throw Unexpected("expected CANCEL or the rest, got \(frame)") }
+            if frame.type == .cancel { cancels += 1 } else { rest += 1 }
+        }
+        return (cancels, rest)
     }
 
     /// A connection whose bucket at the client is empty, 20 frames having been taken out.

@@ -21,7 +21,31 @@ extension Case<ClientBench> {
                 let close = try bench.expectDrop(of: peer, .silent)
                 bench.expect(close?.text.isEmpty == false, "a text", got: "none")
             },
-        ] + section11
+        ] + told + section11
+
+    /// What a client drops its server for, in place of WELCOME or behind it.
+    private static let told: [Case] = [
+        (RawCode.badPreface, [0xFF], true), (.unsupportedVersion, RawFrame.welcome(major: 2).bytes, true),
+        (.unsupportedOption, RawFrame.welcome(options: RawFrame.option(0x8000, [])).bytes, true),
+        (.frameTooLarge, RawFrame.ping(1).with { $0.claimedLength = 9 }.bytes, false),
+        (.tooManyPings, (1...30).flatMap { RawFrame.ping($0).bytes }, false),
+    ].map { (code: RawCode, bytes: [UInt8], isGreeting: Bool) in
+        Case("8", "8-2", "The CLOSE of \(code) has a text that says why", level: .should) { bench in
+            let peer: RawPeer
+            if isGreeting {
+                try bench.start(.long, "hello")
+                peer = try bench.accept()
+                try peer.takePreface()
+                _ = try peer.take(.hello)
+                try bench.send((code == .badPreface ? [] : RawFrame.preface) + bytes, on: peer)
+            } else {
+                peer = try bench.openIdle().peer
+                try bench.send(bytes, on: peer)
+            }
+            let close = try bench.expectClose(of: peer, code)
+            bench.expect(close?.text.isEmpty == false, "a text", got: "none")
+        }
+    }
 
     /// Frames that break several rules: the first one of the table decides.
     private static let several: [(String, RawFrame, RawCode)] = [

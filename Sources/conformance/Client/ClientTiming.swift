@@ -20,7 +20,6 @@ extension ClientBench {
                 try meanwhile()
                 continue
             }
-            judge(frame)
             if frame.type == type { return frame }
             if frame.type == .close { throw Unexpected("expected \(type), got \(frame)") }
             if answering, frame.type == .ping { try peer.send(.pong(to: frame)) }
@@ -36,7 +35,6 @@ extension ClientBench {
                 if let ending = peer.ending { throw Unexpected("expected the connection to go on, got \(ending)") }
                 return
             }
-            judge(frame)
             guard frame.type != .close else { throw Unexpected("expected the connection to go on, got \(frame)") }
             if answering, frame.type == .ping { try peer.send(.pong(to: frame)) }
         }
@@ -81,7 +79,6 @@ extension ClientBench {
                 meanwhile()
                 continue
             }
-            judge(frame)
             guard let notice = frame.notice, frame.type == .close else { continue }
             expect(notice.code == code, "CLOSE(\(code))", got: "CLOSE(\(notice.code))")
             return start.duration(to: peer.heardAt)

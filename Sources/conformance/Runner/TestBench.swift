@@ -24,10 +24,13 @@ class TestBench {
     let times: Times
     /// The number of bytes for each send(2); nil sends all at once.
     let chop: Int?
+    private let side: SenderJudge.JudgedSide
     private(set) var verdict = CaseVerdict()
     private var traces: [Trace] = []
 
-    init(times: Times, chop: Int?) {
+    /// A bench of a case against this side.
+    init(_ side: SenderJudge.JudgedSide, times: Times, chop: Int?) {
+        self.side = side
         self.times = times
         self.chop = chop
     }
@@ -38,11 +41,21 @@ class TestBench {
         return verdict
     }
 
-    /// Traces the bytes of `peer` for the report.
+    /// Traces the bytes of `peer` for the report, and judges each frame that comes.
     func trace(_ peer: RawPeer) -> RawPeer {
         let trace = Trace()
         peer.trace = trace
         traces.append(trace)
+        return judged(peer)
+    }
+
+    /// Judges each frame that comes from `peer`, whoever takes it.
+    func judged(_ peer: RawPeer) -> RawPeer {
+        var judge = SenderJudge(side)
+        peer.didSend = { judge.note($0, at: .now) }
+        peer.didTake = { [unowned self, unowned peer] frame in
+            if let complaint = judge.complaint(about: frame, at: peer.heardAt) { fail(complaint) }
+        }
         return peer
     }
 

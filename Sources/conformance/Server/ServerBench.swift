@@ -5,6 +5,8 @@ final class ServerBench: TestBench {
     /// The server's configuration as the command line states it; the wire does not show it.
     struct Known: Sendable {
         var handshakeTimeout = Duration.seconds(10)
+        /// The server's own interval, which caps ping_every, in milliseconds.
+        var heartbeat: UInt32 = 60_000
         /// The server's limit on connections; nil where it is not known, and the cases about it are skipped.
         var maxConnections: Int?
     }
@@ -15,7 +17,7 @@ final class ServerBench: TestBench {
     init(_ address: Address, known: Known, times: Times, chop: Int?) {
         self.address = address
         self.known = known
-        super.init(times: times, chop: chop)
+        super.init(.server, times: times, chop: chop)
     }
 
     func connect(receiveBuffer: Int32? = nil) throws -> RawPeer {
@@ -108,7 +110,7 @@ final class ServerBench: TestBench {
 
     /// Whether the server still serves: a short connection, from its first byte to its last.
     func probe() throws {
-        let peer = try RawPeer.connect(to: address)
+        let peer = judged(try RawPeer.connect(to: address))
         try peer.send(RawFrame.preface + RawFrame.short.bytes + RawFrame.request(1).bytes)
         _ = try takeWelcome(on: peer)
         let frame = try ending(of: 1, on: peer)

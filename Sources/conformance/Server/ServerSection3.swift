@@ -29,6 +29,7 @@ extension Case<ServerBench> {
                     got: hex(header.bytes))
             },
             .of("3.1-2", "A third of 1000 ms, and half of 101 ms, are rounded down") { bench in
+                guard bench.known.heartbeat >= 333 else { throw Skip("the server's own interval is shorter") }
                 let third = try bench.open(.hello(deadAfter: 1000)).welcome
                 if third.deadAfter == 1000 { bench.expect(third.pingEvery == 333, "333", got: "\(third.pingEvery)") }
                 let half = try bench.open(.hello(pingEvery: 1000, deadAfter: 101)).welcome
@@ -50,7 +51,17 @@ extension Case<ServerBench> {
                 try bench.send(.close(.normal, "a\u{0}\u{1B}\u{10FFFF}é"), on: peer)
                 try bench.expectClose(of: peer, .normal)
             }
-        ])
+        ],
+        malformed.map { what, bytes in
+            .of("3.1-3", "The text of the server's CLOSE is UTF-8, where it speaks of a preface with \(what) too") {
+                bench in
+                let peer = try bench.connect()
+                try bench.send(bytes + Array("GET".utf8) + bytes, on: peer)
+                try peer.takePreface()
+                let text = try bench.expectDrop(of: peer, .badPreface)?.text ?? [0xFF]
+                bench.expect(String(validating: text, as: UTF8.self) != nil, "UTF-8", got: hex(text))
+            }
+        })
 
     static func greeting(_ options: [UInt8]) -> [UInt8] { RawFrame.preface + RawFrame.hello(options: options).bytes }
 
@@ -171,5 +182,23 @@ extension Case<ServerBench> {
             .drop(
                 "3.4-6", "CANCEL with IGNORABLE of a request that was never sent",
                 RawFrame.cancel(1).with { $0.flags = RawFrame.ignorable }.bytes),
+            .of("3.4-1", "No frame of the server has a flag but MORE and IGNORABLE, from WELCOME to CLOSE") { bench in
+                let (peer, welcome) = try bench.open(.hello(deadAfter: 300, maxFrame: 256, maxMessage: 2000))
+                try welcome.need(message: 2001)
+                try bench.ask(1, count: 2000, welcome, on: peer)
+                try bench.ask(2, count: 2001, welcome, on: peer)
+                try bench.send(.request(3, "a", more: true), .ping(1), .cancel(3), on: peer)
+                // Its own PING is one of them.
+                var kinds: Set<RawFrame.Kind> = []
+                func look(_ frame: RawFrame) {
+                    kinds.insert(frame.type)
+                    bench.expect(frame.flags & 0x7E == 0, "no other flag", got: "\(frame)")
+                }
+                while !kinds.contains(.ping) { look(try peer.takeFrame()) }
+                try bench.send(.close(), on: peer)
+                try peer.frames(upTo: .close).forEach(look)
+                bench.expect(
+                    kinds == [.response, .failure, .pong, .ping, .close], "frames of five types", got: "\(kinds)")
+            },
         ])
 }

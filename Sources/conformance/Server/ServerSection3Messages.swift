@@ -143,7 +143,23 @@ extension Case<ServerBench> {
                 try bench.takePong(1, on: peer)
                 try bench.expectServed(1, on: peer)
             },
-        ])
+        ],
+        [256, 512, 1024].map { count in
+            .of("3.5-1", "A response of \(count) bytes in chunks of 256 has none that is empty and not the last") {
+                bench in
+                let (peer, welcome) = try bench.open(.hello(maxFrame: 256))
+                try welcome.need(message: count)
+                let message = try bench.ask(1, count: count, welcome, on: peer)
+                var got: [UInt8] = []
+                var frame: RawFrame
+                repeat {
+                    frame = try bench.next(on: peer)
+                    bench.expect(!frame.hasMore || !frame.payload.isEmpty, "no empty chunk", got: "\(frame)")
+                    got += frame.payload
+                } while frame.hasMore
+                bench.expect(got == message, "the bytes of the request", got: "\(got.count) others")
+            }
+        })
 
     static let ids = numbered(
         "3.6",

@@ -122,5 +122,23 @@ extension Case<ServerBench> {
             .drop(
                 "4.11-4", "CLOSE with a last_id in a short connection", RawFrame.close(lastID: 1).bytes, .protocolError,
                 .short),
+            .of("4.11-2", "last_id in CLOSE(SILENT) is exactly the highest id that was answered", level: .should) {
+                bench in
+                let (peer, welcome) = try bench.open(bench.hello())
+                try bench.expectServed(7, on: peer)
+                try bench.send(.request(9, "a", more: true), on: peer)
+                let end = try bench.readToClose(on: peer, .silent, within: welcome.deadline * 3 + .seconds(1))
+                bench.expect(end.close?.lastID == 7, "7", got: "\(end.close as Any)")
+            },
+            .of(
+                "4.11-2", "last_id in CLOSE(FRAME_TOO_LARGE) is exactly the highest id that was answered",
+                level: .should
+            ) { bench in
+                let (peer, _) = try bench.open()
+                try bench.expectServed(7, on: peer)
+                try bench.send(RawFrame.header(.ping, length: 9), on: peer)
+                let close = try bench.expectDrop(of: peer, .frameTooLarge)
+                bench.expect(close?.lastID == 7, "7", got: "\(close as Any)")
+            },
         ])
 }

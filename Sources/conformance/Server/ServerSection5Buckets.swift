@@ -98,6 +98,18 @@ extension Case<ServerBench> {
                 try? peer.send((0..<20_000).flatMap { RawFrame.ping($0).bytes }, within: .seconds(2))
                 try bench.expectServed(1, on: other)
             },
+            .of("5.10-2", "The server holds back its empty MESSAGEs: at most 12 come at once", level: .should) {
+                bench in
+                let (peer, welcome) = try bench.open(.hello(pingEvery: .max))
+                try bench.need(interval: 1000, welcome)
+                try bench.send(.request(1), on: peer)
+                var empty = 0
+                let end = SuspendingClock.now + .milliseconds(300)
+                while let frame = try peer.nextFrame(within: max(.zero, SuspendingClock.now.duration(to: end))) {
+                    if frame.type == .message, frame.payload.isEmpty, !frame.hasMore { empty += 1 }
+                }
+                bench.expect(empty <= 12, "at most 12", got: "\(empty)")
+            },
         ])
 }
 

@@ -119,6 +119,34 @@ extension Case<ServerBench> {
                 let frame = try peer.nextFrame(within: welcome.deadline / 4)
                 bench.expect(frame == nil || frame?.type == .ping, "nothing", got: "\(frame as Any)")
             },
+            .of("5.4-5", "The latest PING is the one that came last, not the one with the highest nonce") { bench in
+                let (peer, _) = try bench.open()
+                try bench.send((1...15).reversed().flatMap { RawFrame.ping($0).bytes }, on: peer)
+                var last: UInt64 = 16
+                while last > 1 {
+                    let frame = try bench.next(on: peer)
+                    let nonce = frame.pong?.nonce ?? 0
+                    bench.expect((1..<last).contains(nonce), "a PONG with a nonce below \(last)", got: "\(frame)")
+                    guard (1..<last).contains(nonce) else { return }
+                    last = nonce
+                }
+            },
+            .of("5.4-5", "No PONG comes where no PING was sent, whatever else was") { bench in
+                let (peer, welcome) = try bench.open(bench.hello())
+                try welcome.need(message: 1)
+                let start = SuspendingClock.now
+                var id: UInt32 = 0
+                while start.age < welcome.deadline {
+                    id += 1
+                    try bench.expectServed(id, on: peer)
+                    try bench.send(.cancel(id), .message([1]), .skipped(), on: peer)
+                    let end = SuspendingClock.now + .milliseconds(welcome.pingEvery)
+                    while let frame = try peer.nextFrame(within: max(.zero, SuspendingClock.now.duration(to: end))) {
+                        bench.expect(frame.type == .ping, "nothing but PINGs", got: "\(frame)")
+                        try bench.send(.pong(to: frame), on: peer)
+                    }
+                }
+            },
         ])
 
     /// PING `where` is answered within one slack.

@@ -75,11 +75,11 @@ extension ServerBench {
     func expectTimes(_ pingEvery: UInt32, _ deadAfter: UInt32, most: UInt32, flags: UInt16 = 0) throws {
         func clamp(_ value: UInt32, _ low: UInt32, _ high: UInt32) -> UInt32 { value < low ? low : min(value, high) }
         let dead = deadAfter == 0 ? most : clamp(deadAfter, 100, most)
-        let every = clamp(pingEvery == 0 ? dead / 3 : pingEvery, 20, dead / 2)
+        let every = min(clamp(pingEvery == 0 ? dead / 3 : pingEvery, 20, dead / 2), known.heartbeat)
         let welcome = try open(.hello(flags: flags, pingEvery: pingEvery, deadAfter: deadAfter)).welcome
         expect(
             welcome.deadAfter == dead && welcome.pingEvery == every,
-            "ping_every \(every) and dead_after \(dead) where T is \(most)",
+            "ping_every \(every) and dead_after \(dead) where T is \(most) and H \(known.heartbeat)",
             got: "\(welcome.pingEvery) and \(welcome.deadAfter)")
     }
 }

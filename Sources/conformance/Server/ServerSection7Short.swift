@@ -118,6 +118,15 @@ extension Case<ServerBench> {
                 try bench.send(.request(1, "a", more: true), .close(), on: peer)
                 try bench.expectClose(of: peer, .normal)
             },
+            .of("7.3-2", "In a short connection no MESSAGE comes, neither before the request nor behind it") { bench in
+                let (peer, _) = try bench.open(.short)
+                let early = try peer.nextFrame(within: .milliseconds(100))
+                bench.expect(early == nil || early?.type == .ping, "nothing", got: "\(early as Any)")
+                try bench.send(.request(1), on: peer)
+                for frame in try peer.frames(upTo: .close) {
+                    bench.expect(frame.type != .message, "no MESSAGE", got: "\(frame)")
+                }
+            },
         ])
 
     private static func shortBreach(_ sentence: String, _ frames: [RawFrame]) -> Case {

@@ -29,7 +29,42 @@ extension Case<ServerBench> {
                     "\(close.code)" == code && !close.text.isEmpty, "CLOSE(\(code)) with a text", got: "\(close)")
                 bench.expect(String(validating: close.text, as: UTF8.self) != nil, "UTF-8", got: hex(close.text))
             }
-        })
+        },
+        [
+            told(.messageTooLarge) { bench in
+                let (peer, welcome) = try bench.open()
+                guard welcome.maxMessage < 4 << 20 else { throw Skip("max_message is \(welcome.maxMessage)") }
+                try bench.ask(1, count: .max, welcome, open: true, on: peer)
+                try bench.send(RawFrame.header(.request, length: 1, id: 1), on: peer)
+                return peer
+            },
+            told(.silent) { bench in try bench.open(bench.hello()).peer },
+            told(.frameTimeout) { bench in
+                let (peer, welcome) = try bench.open(bench.hello())
+                try bench.trickle(Array(RawFrame.ping(1).bytes.dropLast()), over: welcome.deadline * 0.95, on: peer)
+                return peer
+            },
+            told(.slowReader) { bench in
+                let stuck = try bench.stuck(bench.hello())
+                bench.beat(stuck.peer, for: stuck.welcome.deadline * 1.4, every: stuck.welcome.deadline / 8)
+                return stuck.peer
+            },
+            told(.handshakeTimeout) { bench in
+                try bench.needHandshakeTimeout()
+                let peer = try bench.connect()
+                try peer.takePreface(within: bench.known.handshakeTimeout * 1.2 + .seconds(1))
+                return peer
+            },
+        ])
+
+    /// The CLOSE with `code` that ends the connection of `breach` has a text.
+    private static func told(_ code: RawCode, _ breach: @escaping @Sendable (ServerBench) throws -> RawPeer) -> Case {
+        .of("8-2", "CLOSE(\(code)) has a text that says what came", level: .should) { bench in
+            let peer = try breach(bench)
+            let close = try peer.takeClose()
+            bench.expect(close.code == code && !close.text.isEmpty, "CLOSE(\(code)) with a text", got: "\(close)")
+        }
+    }
 
     private static func open(_ frames: RawFrame...) -> [RawFrame] { frames }
 

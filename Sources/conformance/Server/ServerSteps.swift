@@ -182,23 +182,25 @@ extension WelcomeFields {
 
 /// Asking for much.
 extension ServerBench {
-    /// Sends a request of `count` bytes, or of as many as the server takes, in chunks as long as it takes them; returns
-    /// what was sent. Much is not cut up as the run asks for: that would show nothing, and take long.
+    /// Sends a request of `count` bytes, or of as many as the server takes, in chunks as long as it takes them, all but the
+    /// last where it stays `open`; returns what was sent. Much is not cut up as the run asks for: that would show nothing, and take long.
     @discardableResult
-    func ask(_ id: UInt32, count: Int, _ welcome: WelcomeFields, on peer: RawPeer) throws -> [UInt8] {
+    func ask(
+        _ id: UInt32, count: Int, _ welcome: WelcomeFields, open: Bool = false, on peer: RawPeer
+    ) throws -> [UInt8] {
         let message = (0..<min(count, Int(welcome.maxMessage))).map { UInt8(truncatingIfNeeded: $0 &* 31) }
-        let bytes = request(id, message, welcome)
+        let bytes = request(id, message, welcome, open: open)
         if bytes.count <= 4096 { try send(bytes, on: peer) } else { try peer.send(bytes) }
         return message
     }
 
-    /// The frames of a request that keeps to the server's max_frame.
-    func request(_ id: UInt32, _ message: [UInt8], _ welcome: WelcomeFields) -> [UInt8] {
+    /// The frames of a request that keeps to the server's max_frame; one that stays `open` has no last chunk.
+    func request(_ id: UInt32, _ message: [UInt8], _ welcome: WelcomeFields, open: Bool = false) -> [UInt8] {
         let most = min(16384, Int(welcome.maxFrame))
-        guard message.count > most else { return RawFrame.request(id, message).bytes }
+        guard message.count > most else { return RawFrame.request(id, message, more: open).bytes }
         return stride(from: 0, to: message.count, by: most).flatMap { start in
             let end = min(message.count, start + most)
-            return RawFrame.request(id, Array(message[start..<end]), more: end < message.count).bytes
+            return RawFrame.request(id, Array(message[start..<end]), more: open || end < message.count).bytes
         }
     }
 }

@@ -13,6 +13,10 @@ extension ServerSettings {
                 .duration(in: .milliseconds(100)...longest)
             ).live,
             SettingsFlag(
+                "--heartbeat", "DURATION", "let no client's heart beat less often than this", \.options.heartbeat,
+                .duration(in: .milliseconds(Limits.leastPingEvery)...longest)
+            ).live,
+            SettingsFlag(
                 "--handshake-timeout", "DURATION", "drop a client that has not said HELLO by then",
                 \.options.handshakeTimeout, .duration(in: .milliseconds(1)...longest)
             ).live,

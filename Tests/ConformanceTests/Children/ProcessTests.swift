@@ -240,7 +240,7 @@ extension Live.Children.Processes {
             let start = SuspendingClock.now
             server.process.kill(SIGINT)
             #expect(try server.process.wait() == .status(0))
-            #expect(start.age < .seconds(3))
+            #expect(start.age < .seconds(30), "the grace would take 60 s")
             peer.close()
         }
     }

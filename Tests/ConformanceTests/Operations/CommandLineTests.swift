@@ -12,6 +12,7 @@ extension Live.Operations.CommandLineOfServer {
         ["--nonsense"], ["--prot", "7400"], ["extra"], ["--port"], ["--port", "65536"], ["--port", "-1"],
         ["--port", "http"],
         ["--timeout", "soon"], ["--timeout", "0"], ["--timeout", "99ms"], ["--timeout", "-1"], ["--timeout", "1200h"],
+        ["--heartbeat", "soon"], ["--heartbeat", "0"], ["--heartbeat", "19ms"], ["--heartbeat", "1200h"],
         ["--handshake-timeout", "0"], ["--grace", "ten"], ["--max-frame", "255"], ["--max-frame", "2g"],
         ["--max-message", "0"], ["--max-in-flight", "0"], ["--max-connections", "0"], ["--backlog", "0"],
         ["--max-queued", "1k"], ["--max-message", "8m"], ["--handler", "magic"], ["--log-level", "loud"],
@@ -52,7 +53,8 @@ extension Live.Operations.CommandLineOfServer {
         #expect(try help.wait() == .status(0))
         let text = help.output.textSoFar
         for flag in [
-            "host", "port", "timeout", "handshake-timeout", "handler", "max-connections", "max-frame", "max-message",
+            "host", "port", "timeout", "heartbeat", "handshake-timeout", "handler", "max-connections", "max-frame",
+            "max-message",
             "max-in-flight", "max-queued", "token-file", "allow", "deny", "user", "group", "max-memory", "max-cpu",
             "max-files", "backlog", "grace", "log-level", "log-format", "log", "log-flood", "daemon", "chdir", "umask",
             "pidfile", "ready-fd", "max-per-source", "source-prefix", "max-rate", "max-handshakes", "exempt", "check",

@@ -103,7 +103,7 @@ extension Live.Operations.Leaving {
                 try server.log.line(with: "draining")
                 if signal == 0 { try peer.send(.close()) } else { server.process.kill(signal) }
                 #expect(try server.process.wait() == .status(0))
-                #expect(start.age < .seconds(4))
+                #expect(start.age < .seconds(30), "the drain would take 60 s")
             }
         }
     }
@@ -123,17 +123,16 @@ extension Live.Operations.Leaving {
             stopped.close()
             #expect(try server.process.wait() == .status(0))
         }
-        try withServer("--drain", "3") { server in
+        try withServer("--drain", "4") { server in
             let peer = try server.open()
             let child = try server.onlyChild()
             server.process.kill(SIGTERM)
             _ = try peer.take(.goAway)
-            let start = SuspendingClock.now
             kill(child, SIGTERM)
             #expect(try peer.take(.close).notice?.code == .shuttingDown)
-            #expect(start.age < .seconds(2))
             peer.close()
             #expect(try server.process.wait() == .status(0))
+            #expect(!server.log.textSoFar.contains("drained"), "it has not waited for the end of the drain")
         }
     }
 
@@ -194,7 +193,7 @@ extension Live.Operations.Leaving {
                 #expect(try peer.take(.close).notice?.code == .shuttingDown)
             }
             #expect(try server.process.wait() == .status(0))
-            #expect(start.age < .seconds(3))
+            #expect(start.age < .seconds(30), "drain and grace would take 60 s each")
             try server.log.line(with: "quitting", "children=4")
             #expect(server.log.linesSoFar.filter { $0.contains("closed") && $0.contains("SHUTTING_DOWN") }.count == 4)
             for peer in [long, stuck, short, silent, queued] { peer.close() }
@@ -211,7 +210,7 @@ extension Live.Operations.Leaving {
             let start = SuspendingClock.now
             server.process.kill(SIGQUIT)
             #expect(try server.process.wait() == .status(0))
-            #expect(start.age >= .seconds(1) && start.age < .seconds(4))
+            #expect(start.age >= .seconds(1) && start.age < .seconds(30), "the grace would take 60 s")
             try server.log.line(with: "child died", "KILL")
             peer.close()
         }

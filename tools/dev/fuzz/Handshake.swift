@@ -5,6 +5,7 @@ public func fuzzHandshake(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
     var script = Script(start, count)
     let setting = script.byte()
     let timeout = max(Limits.leastDeadAfter, script.word())
+    let heartbeat = setting & 2 == 0 ? Limits.defaultHeartbeat : Limits.leastPingEvery + UInt32(setting)
     let payload = script.rest()
     let side: Side = setting & 1 == 0 ? .client : .server
     let first = decode(Preface.bytes + rawFrame(side == .client ? 1 : 2, payload), from: side)
@@ -13,7 +14,7 @@ public func fuzzHandshake(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
         var bytes = Preface.bytes
         hello.append(to: &bytes)
         require(decode(bytes, from: .client) == first, "HELLO is not the same")
-        let terms = Terms(timeout: timeout)
+        let terms = Terms(timeout: timeout, heartbeat: heartbeat)
         let welcome = negotiate(hello, with: terms, connection: 1)
         var answer = Preface.bytes
         welcome.append(to: &answer)

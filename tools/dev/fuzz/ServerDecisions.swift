@@ -65,7 +65,7 @@ private struct ServerRun: Run {
             handlerReturns()
         case 14:
             let message = Array(repeating: UInt8(0x62), count: Int(script.byte()) * 4)
-            if connection.send(message[...]) { spoken += message.count + 64 }
+            if connection.send(message[...], at: now) { spoken += message.count + 64 }
         case 15 where script.byte() == 0: connection.broke("gone")
         default: answer(UInt32(script.byte()), 1)  // Nobody asked, or this was answered already.
         }

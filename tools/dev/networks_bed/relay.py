@@ -1,9 +1,9 @@
 """A TCP relay that runs in the router of the test bed.
 
-    relay.py LISTEN-PORT SERVER PORT --delay SECONDS    hands on what comes after this time, each way
-    relay.py LISTEN-PORT SERVER PORT --bytes            hands on each byte by a write of its own
+    relay.py LISTEN-PORT SERVER PORT --delay SECONDS AHEAD    hands on what comes after this time, each way
+    relay.py LISTEN-PORT SERVER PORT --bytes                  hands on each byte by a write of its own
 
-It reads ahead of what it can hand on, as proxies do: neither end sees in its own kernel how much waits here.
+It reads AHEAD bytes of what it can hand on, as proxies do: neither end sees in its own kernel how much waits here.
 """
 
 import collections
@@ -12,20 +12,20 @@ import socket
 import sys
 import time
 
-AHEAD = 1 << 20  # Bytes that it reads ahead, each way.
 AT_ONCE = 256  # Bytes that one way hands on before the others get their turn.
 
 
 class Way:
     """One direction of a connection: from the socket `source` to the socket `sink`."""
 
-    def __init__(self, source, sink, delay, each):
-        self.source, self.sink, self.delay, self.each = source, sink, delay, each
+    def __init__(self, source, sink, delay, ahead):
+        self.source, self.sink, self.delay = source, sink, delay
+        self.ahead, self.each = ahead or 1 << 16, not ahead
         self.waiting = collections.deque()  # (when it is due, bytes); no bytes: the end of the stream
-        self.size, self.has_ended, self.is_full = 0, False, False
+        self.size, self.has_ended = 0, False
 
     def wants_to_read(self):
-        return not self.has_ended and self.size < AHEAD
+        return not self.has_ended and self.size < self.ahead
 
     def wants_to_write(self, now):
         return bool(self.waiting) and self.waiting[0][0] <= now
@@ -58,7 +58,7 @@ class Way:
                 return
 
 
-def main(port, server, server_port, delay, each):
+def main(port, server, server_port, delay=0.0, ahead=0):
     listener = socket.create_server(("", port))
     selector = selectors.DefaultSelector()
     selector.register(listener, selectors.EVENT_READ)
@@ -90,7 +90,7 @@ def main(port, server, server_port, delay, each):
             for sock in (client, there):
                 sock.setblocking(False)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            pairs.append((Way(client, there, delay, each), Way(there, client, delay, each)))
+            pairs.append((Way(client, there, delay, ahead), Way(there, client, delay, ahead)))
         for pair in list(pairs):
             try:
                 for way in pair:
@@ -109,5 +109,5 @@ def main(port, server, server_port, delay, each):
 
 
 if __name__ == "__main__":
-    port, server, server_port, how = sys.argv[1:5]
-    main(int(port), server, int(server_port), float(sys.argv[5]) if how == "--delay" else 0.0, how == "--bytes")
+    port, server, server_port, _, *times = sys.argv[1:]
+    main(int(port), server, int(server_port), *(kind(text) for kind, text in zip((float, int), times)))

@@ -37,6 +37,7 @@ class Row:
     count: int = 0
     size: int = 0
     in_flight: int = 0
+    congestion: str = None  # TCP's congestion control, where it is not the whole run's.
 
     def __post_init__(self):
         if not self.count:
@@ -82,6 +83,11 @@ class Row:
         return queue_bytes(self.rate, self.queue) * 8 / self.rate + (DELAY if self.pair == "delay" else 0)
 
     @property
+    def relay_ahead(self):
+        """Bytes that the relay reads ahead: what keeps the link full, and more than most proxies hold on a slow one."""
+        return max(1 << 18, int(2 * DELAY * self.rate / 8))
+
+    @property
     def least_round_trip(self):
         """Seconds of a round trip that waits for one packet each way and nothing else."""
         return 2 * PACKET * 8 / self.rate + (2 * DELAY if self.pair == "delay" else 0)
@@ -90,6 +96,11 @@ class Row:
     def path_allows(self):
         """Whether a heartbeat under load can be answered within dead_after: half of a round trip is left for load."""
         return 1.5 * self.least_round_trip <= self.dead_after
+
+    @property
+    def path_allows_goal(self):
+        """Whether a heartbeat under load can be answered within a quarter of dead_after."""
+        return 6 * self.least_round_trip <= self.dead_after
 
     @property
     def is_possible(self):
@@ -108,7 +119,7 @@ class Row:
     @property
     def link(self):
         rate = f"{self.rate // 1000}k" if self.rate < 1_000_000 else f"{self.rate // 1_000_000}m"
-        return f"{rate}, {self.queue:g} s"
+        return f"{rate}, {self.queue:g} s" + (f", {self.congestion}" if self.congestion else "")
 
     def __str__(self):
         return f"{self.link}, dead after {self.dead_after:g}, {self.transfer}, {self.pair}, {self.fault}"
@@ -140,13 +151,14 @@ def product(values):
 
 
 def known():
-    """Healthy links on which version 1.0 of the protocol lost the connection."""
+    """Healthy links on which version 1.0 of the protocol lost the connection: the second with BBR, the others with CUBIC
+    as well."""
     return [
-        Row(256_000, 0.2, 5.0, "both", count=1, size=600_000, in_flight=1),
-        Row(256_000, 0.2, 30.0, "both", count=4, size=1_000_000, in_flight=4),
-        Row(128_000, 0.2, 5.0, "upload", count=1, size=300_000, in_flight=1),
-        Row(128_000, 0.2, 5.0, "download", count=1, size=300_000, in_flight=1),
-        Row(64_000, 0.2, 10.0, "both", count=1, size=120_000, in_flight=1),
+        Row(256_000, 2.0, 5.0, "both", count=1, size=600_000, in_flight=1),
+        Row(256_000, 2.0, 30.0, "both", count=4, size=1_000_000, in_flight=4, congestion="bbr"),
+        Row(128_000, 2.0, 5.0, "upload", count=1, size=300_000, in_flight=1),
+        Row(128_000, 2.0, 5.0, "download", count=1, size=300_000, in_flight=1),
+        Row(64_000, 2.0, 10.0, "both", count=1, size=120_000, in_flight=1),
     ]
 
 

@@ -1,6 +1,7 @@
 """Three network namespaces, client - router - server, and the slow links between them."""
 
 import os
+import signal
 import subprocess
 
 PREFIX = "lifeline"
@@ -90,6 +91,8 @@ def remove_stale():
     for name in names:
         parts = name.split("-")
         if len(parts) == 4 and parts[0] == PREFIX and parts[1].isdigit() and not os.path.exists("/proc/" + parts[1]):
+            for pid in run("ip", "netns", "pids", name).split():
+                os.kill(int(pid), signal.SIGKILL)
             run("ip", "netns", "del", name)
 
 

@@ -20,6 +20,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 PEER = os.path.join(HERE, "..", "..", "peer.py")
 PORT = 7400
 TURN = 0.1  # Seconds between two looks at a row.
+QUESTIONS = 0.3  # Seconds between two questions to the server's control socket.
 START = 20.0  # Seconds for a process to start, on a busy machine.
 
 
@@ -67,7 +68,7 @@ class Seen:
     """What a row has shown; times in seconds, those of ends counted from the fault."""
 
     outcomes: dict = dataclasses.field(default_factory=dict)  # DONE, UNKNOWN, ...: how many requests
-    served: int = 0  # What the server says that it has answered.
+    served: int = None  # What the server says that it has answered, where it has said so.
     wrong: list = dataclasses.field(default_factory=list)  # Bytes that were not those that were sent.
     beats: list = dataclasses.field(default_factory=list)  # Round trips, of both sides.
     client_end: tuple = None  # (when, why), where the connection did not end in order
@@ -84,12 +85,12 @@ class Trial:
         self.seen = Seen()
         self.processes = []
         self.fault = None  # When it was.
-        self.last_beat = None
+        self.last_beat, self.next_question = None, 0.0
 
     def run(self):
         with tempfile.TemporaryDirectory(prefix="lifeline-networks-") as self.directory:
             try:
-                self.topology.make(self.row.rate, self.row.queue, self.congestion)
+                self.topology.make(self.row.rate, self.row.queue, self.row.congestion or self.congestion)
                 self._run()
             finally:
                 self._end()
@@ -120,7 +121,7 @@ class Trial:
         return self.row.pair in ("delay", "bytes")
 
     def _relay_command(self):
-        how = ["--delay", str(DELAY)] if self.row.pair == "delay" else ["--bytes"]
+        how = ["--delay", str(DELAY), str(self.row.relay_ahead)] if self.row.pair == "delay" else ["--bytes"]
         return [sys.executable, relay.__file__, str(PORT), SERVER, str(PORT), *how]
 
     def _client_command(self):
@@ -210,6 +211,8 @@ class Trial:
                     os.kill(pid, kill)
                 except ProcessLookupError:
                     pass
+            for process in self.processes:  # One that has only just begun may not be in its namespace yet.
+                process.process.send_signal(kill)
             until = time.monotonic() + 2
             while self.topology.pids() and time.monotonic() < until:
                 time.sleep(TURN)
@@ -221,8 +224,9 @@ class Trial:
 
     def _ask_server(self):
         """The last round trip of a PING of the server, from its control socket."""
-        if self.row.pair == "peer-server":
+        if self.row.pair == "peer-server" or time.monotonic() < self.next_question:
             return
+        self.next_question = time.monotonic() + QUESTIONS
         try:
             with socket.socket(socket.AF_UNIX) as control:
                 control.settimeout(1)
@@ -278,16 +282,18 @@ class Trial:
 
     def _read_server(self):
         """Reads the server's log. Says whether its connections have ended."""
-        self.seen.served, ends, connections = 0, [], 0
+        served, ends, connections = 0, [], 0
         for at, text in self.server.texts():
             if not (closed := re.search(r"\bclosed connection=.* reason=(\w+) by=(\S+) .*requests=(\d+)", text)):
                 if "is not the one that was sent" in text:
                     self.seen.wrong.append(text)
                 continue
             connections += 1
-            self.seen.served += int(closed[3])
+            served += int(closed[3])
             if closed[1] != "NORMAL":
                 ends.append((at - self.fault, f"{closed[1]} by {closed[2]}"))
+        self.seen.served = served if connections else None
         self.seen.server_end = ends[0] if ends else None
-        expected = self.row.count if self.row.transfer == "short" and self.row.fault == "none" else 1
-        return bool(ends) or connections >= expected
+        if self.row.transfer != "short":
+            return connections > 0
+        return bool(ends) or self.row.fault == "none" and connections >= self.row.count

@@ -93,7 +93,7 @@ struct ClientConnection: Sendable {
         guard requests.contains(id), lingeringClose == nil else { return false }
         if outbox.withdraw(id) {
             // It may have held the last byte that the kernel had not accepted.
-            heartbeat.wrote(any: false, waiting: !outbox.isDone, at: now)
+            heartbeat.wrote(any: false, waiting: !outbox.isEmpty, at: now)
             forget(id)
             return true
         }
@@ -117,15 +117,27 @@ struct ClientConnection: Sendable {
     /// Closes the connection in order: CLOSE(NORMAL) follows what is queued (section 7.1).
     mutating func close(at now: Instant) {
         guard lingeringClose == nil else { return }
-        startClosing(.orderly(peerIsDone: false))
+        startClosing(.orderly(peerIsDone: false, patience: heartbeat.deadAfter))
         outbox.stopWindow()  // No PONG is read any more.
         outbox.close(Close(.normal))
     }
 
     // MARK: Time
 
+    /// Whether the connection is over unless bytes are on their way to the server: ask the kernel, and call
+    /// `extendLinger` before `resumed`.
+    func mayExtendLinger(at now: Instant) -> Bool { lingeringClose?.mayExtend(at: now) ?? false }
+
+    /// Waits on for the server's end where the kernel still has bytes for it.
+    mutating func extendLinger(unacknowledged bytes: Int, at now: Instant) {
+        lingeringClose?.extend(unacknowledged: bytes, at: now)
+    }
+
     /// The event loop runs again, perhaps long after `deadline`.
     mutating func resumed(at now: Instant) { heartbeat.resumed(at: now) }
+
+    /// The machine was suspended, and no clock of the loop shows it (5.11-4).
+    mutating func machineResumed(at now: Instant) { heartbeat.restart(at: now) }
 
     var deadline: Instant? {
         guard let lingeringClose else {
@@ -163,7 +175,7 @@ struct ClientConnection: Sendable {
     /// Adds the PINGs that measure the way to the server: called before `outbox.unsent` is looked at (section 5.12).
     mutating func prepareWrite(at now: Instant) {
         while outbox.wantsPing { outbox.ping(heartbeat.probe(at: now)) }
-        if outbox.isHeldBack { heartbeat.wrote(any: false, waiting: true, at: now) }
+        heartbeat.heldBack(outbox.isHeldBack, at: now)
     }
 
     /// Notes that the kernel accepted `count` bytes of `outbox.unsent`; 0 where the write would have blocked.
@@ -172,7 +184,7 @@ struct ClientConnection: Sendable {
             outbox.wrote(count)
             if let nonce = outbox.takeLeftPing() { heartbeat.pingLeft(nonce, at: now) }
         }
-        heartbeat.wrote(any: count > 0, waiting: !outbox.isDone, at: now)
+        heartbeat.wrote(any: count > 0, waiting: !outbox.isEmpty, at: now)
         if outbox.isDone { lingeringClose?.flushed(at: now) }
         prepareWrite(at: now)
     }
@@ -224,7 +236,7 @@ struct ClientConnection: Sendable {
         case .pong(let pong):
             let time = try heartbeat.ponged(pong.nonce, at: now)
             outbox.proved(pong.nonce, roundTrip: time)
-            heartbeat.opened(waiting: !outbox.isDone, at: now)
+            heartbeat.heldBack(outbox.isHeldBack, proved: true, at: now)
             return time.map { .roundTrip($0) }
         case .part(let part):
             messageBytesIn += part.frameLength

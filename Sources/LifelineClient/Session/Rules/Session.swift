@@ -250,6 +250,16 @@ struct Session: Sendable {
     /// The event loop runs again, perhaps long after the deadline.
     mutating func resumed(at now: Instant) { connection?.resumed(at: now) }
 
+    /// The machine was suspended for this time, and no clock of the loop shows it. The server has to prove that it is
+    /// there (5.11-4). A wait that has passed meanwhile is over: retry_after and backoff are real time. Before the first
+    /// WELCOME it goes on, because a network that is not up yet would close the session for good.
+    mutating func machineResumed(after suspended: Duration, at now: Instant) {
+        connection?.machineResumed(at: now)
+        if case .waiting(let until) = phase, firstDeadline == nil, until <= now + suspended {
+            phase = .waiting(until: now)
+        }
+    }
+
     /// Does all that is due at `now`.
     mutating func enforceDeadlines(at now: Instant) {
         while let event = connection?.enforceDeadlines(at: now) { handle(event, at: now) }

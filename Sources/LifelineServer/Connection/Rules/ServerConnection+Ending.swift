@@ -145,10 +145,11 @@ extension ServerConnection {
     mutating func closeIfAnswered() {
         guard phase == .finishing, requests.isEmpty, !closing.awaitsIncoming || incoming.request == nil else { return }
         guard case .closed(let code, let text, _) = closing.reason else { return }
+        flushHeldMessages()
         // A sentence is owed to the client only where something is wrong.
         outbox.close(closeFrame(code, code == .normal ? "" : text))
         closing.ignoresInput = closing.clientIsDone
-        beginClosing(.orderly(peerIsDone: closing.clientIsDone))
+        beginClosing(.orderly(peerIsDone: closing.clientIsDone, patience: heartbeat.deadAfter))
     }
 
     /// Ends the connection at once (section 7.5).

@@ -123,18 +123,36 @@ extension ServerConnection {
 
     // MARK: One-way messages
 
-    /// How many bytes a message may have now; nil where none can be sent at all, now or later.
+    /// How many bytes a message may have now, below 0 where not even an empty one may be sent; nil where none can be sent
+    /// at all, now or later.
     @inline(__always) var messageRoom: Int? {
         guard let client, !client.isShort, !isClosing else { return nil }
-        return min(client.maxMessage, max(0, Int(terms.maxQueued) - queued))
+        return min(client.maxMessage, max(0, Int(terms.maxQueued) - queued) - heldMessages.cost)
     }
 
     /// Sends a one-way message of the handler; false where that cannot be. A message that was promised when there was
-    /// room for it is sent whatever has come since.
+    /// room for it is sent whatever has come since. An empty one, and what follows it, may have to wait (5.10-2).
     @discardableResult
-    mutating func send(_ message: ArraySlice<UInt8>, wasPromised: Bool = false) -> Bool {
+    mutating func send(_ message: ArraySlice<UInt8>, wasPromised: Bool = false, at now: Instant) -> Bool {
         guard let messageRoom, wasPromised || message.count <= messageRoom else { return false }
-        outbox.send(.message, message, cost: message.count)
+        if heldMessages.admits(message, at: now) { queue(message) }
         return true
+    }
+
+    /// Sends the messages that need not wait any more.
+    @inline(__always) mutating func sendHeldMessages(at now: Instant) {
+        if !heldMessages.isEmpty, !isClosing { while let message = heldMessages.next(at: now) { queue(message) } }
+    }
+
+    /// Sends what waits, because CLOSE follows. Only the empty messages that are not paid for are lost.
+    mutating func flushHeldMessages() {
+        guard !heldMessages.isEmpty else { return }
+        let (free, unpaid) = heldMessages.removeAll()
+        for message in free { queue(message) }
+        unpaidMessages = unpaid
+    }
+
+    private mutating func queue(_ message: ArraySlice<UInt8>) {
+        outbox.send(.message, message, cost: message.count)
     }
 }

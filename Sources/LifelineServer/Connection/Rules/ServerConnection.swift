@@ -71,6 +71,9 @@ struct ServerConnection {
     var incoming = IncomingMessage()
     var requests: RequestQueue
     var outbox = Outbox()
+    var heldMessages = HeldMessages()
+    /// How many empty messages were lost at the end, because the client's bucket did not pay for them.
+    var unpaidMessages = 0
     var phase = Phase.greeting
     var closing = ServerClosing()
 
@@ -146,11 +149,23 @@ struct ServerConnection {
 
     // MARK: Time
 
+    /// Whether the connection is over unless bytes are on their way to the client: ask the kernel, and call
+    /// `extendLinger` before `resumed`.
+    func mayExtendLinger(at now: Instant) -> Bool { phase == .closing && closing.linger?.mayExtend(at: now) ?? false }
+
+    /// Waits on for the client's end where the kernel still has bytes for it.
+    mutating func extendLinger(unacknowledged bytes: Int, at now: Instant) {
+        linger { $0.extend(unacknowledged: bytes, at: now) }
+    }
+
     /// The loop runs again: called first, before what it read is reported.
     @inline(__always) mutating func resumed(at now: Instant) {
         linger { $0.resumed(at: now) }
         heartbeat.resumed(at: now)
     }
+
+    /// The machine was suspended, and no clock of the loop shows it (5.11-4).
+    mutating func machineResumed(at now: Instant) { heartbeat.restart(at: now) }
 
     /// Carries out what is due at `now`, after all that was there has been read.
     mutating func enforceDeadlines(at now: Instant) {
@@ -159,6 +174,7 @@ struct ServerConnection {
         case .late(let id): endEarly(id, Failure(.handlerFailed, "the handler has not answered in its time"))
         case .stuck: stop(CloseCause(.handlerFailed, "the handler does not come back"))
         }
+        sendHeldMessages(at: now)
         switch heartbeat.verdict(at: now) {
         case .fine: break
         case .ping(let nonce): if !isClosing { outbox.ping(nonce) }
@@ -168,7 +184,10 @@ struct ServerConnection {
 
     /// When `enforceDeadlines` has something to do at the latest; nil for never.
     @inline(__always) var deadline: Instant? {
-        guard isClosing else { return earlier(heartbeat.deadline, requests.deadline) }
+        guard isClosing else {
+            let deadline = earlier(heartbeat.deadline, requests.deadline)
+            return heldMessages.isEmpty ? deadline : earlier(deadline, heldMessages.deadline)
+        }
         guard phase == .closing, let linger = closing.linger else { return nil }
         // While the last words of an orderly end are written, slow reading is judged; a drop has its own deadline
         // alone.
@@ -267,12 +286,16 @@ struct ServerConnection {
         if let goAway = closing.goAway, !hello.short { outbox.goAway(goAway) }
         let times = Heartbeat(welcome)
         heartbeat.welcomed(times, at: now)
-        if times.isBounded { outbox.startWindow(deadAfter: times.deadAfter) }
+        if times.isBounded {
+            outbox.startWindow(deadAfter: times.deadAfter)
+        } else {
+            heldMessages.charge(times)
+        }
     }
 
     private mutating func proved(_ nonce: UInt64, roundTrip: Duration?, at now: Instant) {
         outbox.proved(nonce, roundTrip: roundTrip)
-        heartbeat.opened(waiting: !outbox.isDone, at: now)
+        heartbeat.heldBack(outbox.isHeldBack, proved: true, at: now)
     }
 
     private func pong(_ nonce: UInt64, at now: Instant) -> Pong {
@@ -287,7 +310,7 @@ struct ServerConnection {
     /// Adds the PINGs that measure the way to the client: called before `outbox.unsent` is looked at (section 5.12).
     @inline(__always) mutating func prepareWrite(at now: Instant) {
         while outbox.wantsPing { outbox.ping(heartbeat.probe(at: now)) }
-        if outbox.isHeldBack { heartbeat.wrote(any: false, waiting: true, at: now) }
+        heartbeat.heldBack(outbox.isHeldBack, at: now)
     }
 
     /// The kernel took `count` bytes of the outbox, or none because it is full.
@@ -297,7 +320,7 @@ struct ServerConnection {
             if let nonce = outbox.takeLeftPing() { heartbeat.pingLeft(nonce, at: now) }
             requests.clientRead(at: now)
         }
-        heartbeat.wrote(any: count > 0, waiting: !outbox.isDone, at: now)
+        heartbeat.wrote(any: count > 0, waiting: !outbox.isEmpty, at: now)
         if outbox.isDone { linger { $0.flushed(at: now) } }
         prepareWrite(at: now)
     }

@@ -10,6 +10,7 @@ package enum LogEvent: String, CaseIterable, Sendable {
     case quitting
     case killing
     case stopped
+    case machineResumed = "machine resumed"
     case reloaded
     case notReloaded = "not reloaded"
     case tokenFileRead = "token file read"
@@ -63,8 +64,8 @@ package enum LogEvent: String, CaseIterable, Sendable {
         case .notAnnounced, .killing, .tokenFileOpenToOthers, .refused, .childDied, .waitingChildDied, .discarded,
             .suppressed, .linesLost:
             .warning
-        case .listening, .draining, .drained, .quitting, .stopped, .reloaded, .tokenFileRead, .closed, .kicked,
-            .penaltiesLifted, .program, .logLevel:
+        case .listening, .draining, .drained, .quitting, .stopped, .machineResumed, .reloaded, .tokenFileRead, .closed,
+            .kicked, .penaltiesLifted, .program, .logLevel:
             .info
         case .opened, .programStarted, .programEnded: .debug
         }
@@ -101,6 +102,10 @@ package enum LogEvent: String, CaseIterable, Sendable {
             Specification(
                 [.connections] + LogField.refusals,
                 "The server has ended; it served this many connections, and refused others for these reasons.")
+        case .machineResumed:
+            Specification(
+                [.suspended, .children],
+                "The machine was suspended for this time; each child sends its client a PING at once.")
         case .reloaded:
             Specification(
                 [.tokens, .kept, .text],
@@ -162,7 +167,7 @@ package enum LogField: String, CaseIterable, Sendable {
     case bytesIn = "bytes_in"
     case bytesOut = "bytes_out"
     case signal, status, request, skipped
-    case children, connections, over, tokens, kept, path, range, count, level, before, of, text
+    case children, connections, over, suspended, tokens, kept, path, range, count, level, before, of, text
     case refusedAddress = "refused_address"
     case refusedPenalty = "refused_penalty"
     case refusedConnections = "refused_max_connections"
