@@ -34,8 +34,10 @@ public struct MessagePart: Equatable, Sendable {
     public let isFirst: Bool
     /// Whether the message ends here.
     public let isLast: Bool
-    /// The bytes of its frame, header included.
-    public var frameLength: UInt64 { UInt64(FrameHeader.length + range.count) }
+    /// Whether its frame begins here. A frame that comes in pieces has a part for each.
+    public internal(set) var beginsFrame = true
+    /// The bytes of its frame that it stands for: its own, and those of the header where the frame begins here.
+    public var frameLength: UInt64 { UInt64(range.count + (beginsFrame ? FrameHeader.length : 0)) }
 }
 
 /// Joins the parts of one message after another. A message that came in one part is not copied.

@@ -92,7 +92,7 @@ public struct FrameDecoder: Sendable {
                     return .part(
                         MessagePart(
                             type: type, id: header.id, range: range, isFirst: isNew && !continues,
-                            isLast: taken == remaining && !header.flags.contains(.more)))
+                            isLast: taken == remaining && !header.flags.contains(.more), beginsFrame: isNew))
                 }
                 if taken == Int(header.length) {
                     return try control(header, type, bytes.extracting(range))

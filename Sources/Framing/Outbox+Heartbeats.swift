@@ -36,11 +36,13 @@ extension Outbox {
         return leftPing
     }
 
-    /// Records the PONG with a nonce, and the round trip where it is known.
-    public mutating func proved(_ nonce: UInt64, roundTrip: Duration?) {
-        window.prove(nonce, roundTrip: roundTrip)
+    /// Records the PONG with a nonce, and the round trip where it is known. Returns whether it proves bytes of messages.
+    @discardableResult
+    public mutating func proved(_ nonce: UInt64, roundTrip: Duration?) -> Bool {
+        let isNews = window.prove(nonce, roundTrip: roundTrip)
         updateMaxChunk()
         stage()
+        return isNews
     }
 
     /// Answers a PING. At most one PONG is owed: while one is on its way out, the latest takes the next place.

@@ -322,7 +322,7 @@ public struct Outbox: Sendable {
     // MARK: Staging
 
     /// Whether something can be staged at once.
-    private var mayStage: Bool { waiting.isEmpty && staged.hasRoom && window.isOpen }
+    private var mayStage: Bool { waiting.isEmpty && staged.hasRoom && window.isOpen && !window.wantsProbe }
 
     mutating func stage() {
         while staged.hasRoom, let first = waiting.first {

@@ -101,19 +101,22 @@ struct SendWindow: Sendable {
         update()
     }
 
-    /// Records the PONG with a nonce; `roundTrip` is nil where it is not known.
-    mutating func prove(_ nonce: UInt64, roundTrip: Duration?) {
+    /// Records the PONG with a nonce, and returns whether it proves bytes; `roundTrip` is nil where it is not known.
+    @discardableResult
+    mutating func prove(_ nonce: UInt64, roundTrip: Duration?) -> Bool {
         var answered: Probe?
         while let probe = probes.first, probe.nonce <= nonce {
             answered = probe
             probes.removeFirst()
         }
-        guard let answered else { return }
+        guard let answered else { return false }
+        let isNews = answered.mark > proved
         proved = max(proved, answered.mark)
         if let roundTrip {
             adapt(Double(answered.ahead), max(roundTrip.inSeconds, 1e-6), isFull: heldBackAt >= answered.mark)
         }
         update()
+        return isNews
     }
 
     /// The round trip that the window aims at, in seconds: a tenth of dead_after. What TCP adds when it sends packets again

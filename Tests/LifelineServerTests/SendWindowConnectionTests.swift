@@ -96,6 +96,43 @@ struct SendWindowConnectionTests {
         #expect(nonce >= 3)
     }
 
+    @Test("5.9-3 A PONG that proves no byte keeps no slow reader")
+    func emptyProof() {
+        var conversation = Conversation.opened(terms, echoes: false, minor: 1)
+        conversation.wake(at: at(1000))
+        #expect(shape(conversation.said()) == ["P1"])
+        conversation.receive(request(1, "?"), at: at(1100))
+        conversation.answer(1, String(repeating: "x", count: 10_000))
+        #expect(shape(conversation.said()).last == "P3")
+        conversation.receive(pong(1), at: at(2000))
+        conversation.wake(at: at(2100))
+        conversation.wake(at: at(3099))
+        #expect(!conversation.connection.isClosing)
+        conversation.wake(at: at(3100))
+        #expect(conversation.said().last?.hasPrefix("CLOSE SLOW_READER") ?? false)
+    }
+
+    @Test("5.12-2 Small responses that come together have PINGs among them")
+    func small() {
+        var conversation = Conversation.opened(terms, echoes: false, minor: 1)
+        for id in 1...6 as ClosedRange<UInt32> {
+            conversation.receive(request(id, "?"))
+            conversation.answer(id, String(repeating: "x", count: 500))
+        }
+        #expect(shape(conversation.said()) == ["R", "R", "P1", "R", "R", "P2"])
+    }
+
+    @Test(
+        "5.12-5 A client that has said CLOSE sends no PONG: a response that has begun comes whole",
+        arguments: [true, false])
+    func clientClosed(endsStream: Bool) {
+        var conversation = loaded()
+        _ = conversation.said()
+        conversation.receive(close())
+        if endsStream { conversation.endOfStream() }
+        #expect(shape(conversation.said()).last == "CLOSE")
+    }
+
     @Test("5.4-1 A PING of the client is answered at once while the window is closed")
     func answered() {
         var conversation = loaded()
@@ -112,6 +149,21 @@ struct SendWindowConnectionTests {
             conversation.receive(raw(0x07, [UInt8](repeating: 1, count: 1012)), ping(nonce))
         }
         #expect(conversation.connection.isClosing == !isFree)
+    }
+
+    @Test("5.10 A PING behind fewer than 1024 bytes costs one, in whatever pieces they come", arguments: [1, 7, 500])
+    func pieces(size: Int) {
+        var conversation = Conversation.opened(minor: 1)
+        for nonce in 1...21 as ClosedRange<UInt64> {
+            var rest = raw(0x07, [UInt8](repeating: 1, count: 1011))[...]
+            while !rest.isEmpty {
+                conversation.receive(Array(rest.prefix(size)))
+                rest = rest.dropFirst(size)
+            }
+            #expect(!conversation.connection.isClosing)
+            conversation.receive(ping(nonce))
+        }
+        #expect(conversation.connection.isClosing)
     }
 
     @Test("5.3-2 A client that uploads for long is sent a PING, in 1.1 alone", arguments: [(1, 2), (0, 0)])

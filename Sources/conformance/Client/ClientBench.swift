@@ -9,6 +9,7 @@ final class ClientBench: TestBench {
     private let listener: RawListener
     /// All clients of the case; requests go to the last one.
     private var clients: [(process: Spawned, input: ClientInput)] = []
+    private var mayClose = false
 
     /// A bench with a listener of its own; `command` is what --help says of it.
     init(_ command: [String], port: UInt16, times: Times, chop: Int?) throws {
@@ -47,7 +48,13 @@ final class ClientBench: TestBench {
     func signal(_ number: Int32) { clients.last?.process.kill(number) }
 
     /// There are no more requests for the client: it leaves when all are answered.
-    func closeInput() { clients.last?.input.close() }
+    func closeInput() {
+        mayClose = true
+        clients.last?.input.close()
+    }
+
+    /// A client that leaves may have put CLOSE behind what it sends.
+    override func isReleased(_ peer: RawPeer) -> Bool { mayClose || super.isReleased(peer) }
 
     /// The client's next connection, nil where none comes.
     func acceptIfAny(within limit: Duration) throws -> RawPeer? { try listener.acceptIfAny(within: limit).map(trace) }
@@ -59,12 +66,12 @@ final class ClientBench: TestBench {
 
     /// A WELCOME with the short times of this run, or with the times that are asked for.
     func welcome(
-        pingEvery: UInt32? = nil, deadAfter: UInt32? = nil, maxFrame: UInt32 = 16384, maxMessage: UInt32 = 1 << 20,
-        maxInFlight: UInt32 = 256, maxQueued: UInt32 = 4 << 20, options: [UInt8] = []
+        minor: UInt8 = 0, pingEvery: UInt32? = nil, deadAfter: UInt32? = nil, maxFrame: UInt32 = 16384,
+        maxMessage: UInt32 = 1 << 20, maxInFlight: UInt32 = 256, maxQueued: UInt32 = 4 << 20, options: [UInt8] = []
     ) -> RawFrame {
         let deadAfter = deadAfter ?? times.deadAfter
         return .welcome(
-            pingEvery: pingEvery ?? max(20, deadAfter / 3), deadAfter: deadAfter, maxFrame: maxFrame,
+            minor: minor, pingEvery: pingEvery ?? max(20, deadAfter / 3), deadAfter: deadAfter, maxFrame: maxFrame,
             maxMessage: maxMessage, maxInFlight: maxInFlight, maxQueued: maxQueued, options: options)
     }
 

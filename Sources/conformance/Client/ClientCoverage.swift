@@ -24,6 +24,8 @@ enum ClientCoverage {
         "5.11-1": "the clock of the machine is not the suite's to set",
         "5.11-4": "the machine would have to be suspended",
         "5.11-5": "the machine would have to be suspended",
+        "5.12-5": "no line of standard input makes a client put CLOSE behind what it sends",
+        "5.13-1": "how a program is told is its own affair",
         "7.4-4": "no line of standard input makes a client say GOAWAY",
         "7.7-1": "how a caller is told is its own affair",
         "7.7-2": "how a caller is told is its own affair",

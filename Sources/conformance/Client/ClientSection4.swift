@@ -5,9 +5,9 @@ extension Case<ClientBench> {
     static let section4: [Case] = section4Hello + section4Welcome + section4Notices
 
     private static let section4Hello: [Case] = [
-        Case("4.1", "4.1-2", "HELLO asks for version 1.0") { bench in
+        Case("4.1", "4.1-2", "HELLO asks for version 1.1") { bench in
             let (_, hello) = try bench.open()
-            bench.expect(hello.major == 1 && hello.minor == 0, "version 1.0", got: "\(hello.major).\(hello.minor)")
+            bench.expect(hello.major == 1 && hello.minor == 1, "version 1.1", got: "\(hello.major).\(hello.minor)")
         },
         Case("4.1", "4.1-3", "A long connection has no flag in HELLO") { bench in
             let (_, hello) = try bench.open()
@@ -79,8 +79,9 @@ extension Case<ClientBench> {
         Greeting("4.1-4", "A WELCOME with max_frame 0 is a PROTOCOL_ERROR", .welcome(maxFrame: 0)),
         Greeting("4.1-4", "A WELCOME with max_frame 256 is taken", .welcome(maxFrame: 256), nil),
         Greeting("4.1-4", "A WELCOME with the greatest max_frame is taken", .welcome(maxFrame: .max), nil),
-        Greeting("4.2-3", "A WELCOME with a minor above HELLO's is a PROTOCOL_ERROR", .welcome(minor: 1)),
+        Greeting("4.2-3", "A WELCOME with a minor above HELLO's is a PROTOCOL_ERROR", .welcome(minor: 2)),
         Greeting("4.2-3", "A WELCOME with minor 255 is a PROTOCOL_ERROR", .welcome(minor: 255)),
+        Greeting("4.2-3", "A WELCOME with the version 1.0 is taken", .welcome(minor: 0), nil),
         Greeting("4.2-5", "A WELCOME with max_in_flight 0 is a PROTOCOL_ERROR", .welcome(maxInFlight: 0)),
         Greeting("4.2-5", "A WELCOME with max_in_flight 1 is taken", .welcome(maxInFlight: 1), nil),
         Greeting("4.2-6", "A WELCOME with max_queued under max_message is taken", .welcome(maxQueued: 100), nil),

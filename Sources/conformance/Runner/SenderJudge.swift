@@ -16,6 +16,7 @@ struct SenderJudge {
     /// What the case accepts, once it has said so.
     private var maxFrame: UInt32?
     private var maxMessage: UInt32?
+    private var hasSaidClose = false
     // What the implementation has sent.
     private var isGreeted = false
     private var isShort = false
@@ -27,6 +28,12 @@ struct SenderJudge {
     private var open: (type: RawFrame.Kind, id: UInt32)?
     private var openLength = 0
     private var bucket: ReceiverBucket?
+    /// Bytes of frames of messages since the last PING; nil where both sides do not speak 1.1.
+    private var bulk: Int?
+    /// Set where both sides speak 1.1.
+    private var window: WindowJudge?
+    /// Whether the window holds: a client keeps to it once it has got WELCOME.
+    private var hasWindow = false
 
     /// A judge of a connection on which nothing was sent, by an implementation of this side.
     init(_ side: JudgedSide) { self.side = side }
@@ -34,13 +41,16 @@ struct SenderJudge {
     /// Takes note of what the case sends.
     mutating func note(_ bytes: ArraySlice<UInt8>, at now: Moment) {
         for frame in scanner.frames(in: bytes) {
-            if let nonce = frame.nonce, frame.type == .ping { unanswered.append(nonce) }
+            if frame.type == .close { hasSaidClose = true }
+            if let nonce = frame.nonce {
+                if frame.type == .ping { unanswered.append(nonce) } else { window?.note(pong: nonce) }
+            }
             if let hello = frame.hello {
                 (maxFrame, maxMessage, isShort) = (hello.maxFrame, hello.maxMessage, hello.flags & 1 != 0)
             }
             if let welcome = frame.welcome {
                 maxFrame = welcome.maxFrame
-                bucket = ReceiverBucket(welcome, at: now)
+                agree(welcome, at: now)
             }
             if frame.type == .request {
                 asked.insert(frame.id)
@@ -49,14 +59,23 @@ struct SenderJudge {
         }
     }
 
-    /// What is wrong with a frame of the implementation that came at `now`; nil where nothing is.
-    mutating func complaint(about frame: RawFrame, at now: Moment) -> String? {
-        let isCostly =
-            [.ping, .cancel].contains(frame.type) || (frame.type == .message && frame.payload.isEmpty && open == nil)
+    /// What is wrong with a frame of the implementation that came at `now`; nil where nothing is. Where the implementation
+    /// `isReleased`, it waits for no PONG (5.12-5).
+    mutating func complaint(about frame: RawFrame, at now: Moment, isReleased: Bool = false) -> String? {
+        let isCostly = isCostly(frame)
         let expected =
             breach(by: frame) ?? breachOfOrder(by: frame) ?? breachOfMeaning(by: frame, at: now)
-            ?? (isCostly ? breachOfBucket(at: now) : nil)
+            ?? (isCostly ? breachOfBucket(at: now) : nil) ?? breachOfWindow(by: frame, isReleased: isReleased)
         return expected.map { "expected \($0), got \(frame)" }
+    }
+
+    /// WELCOME says which version is in force.
+    private mutating func agree(_ welcome: WelcomeFields, at now: Moment) {
+        bucket = ReceiverBucket(welcome, at: now)
+        guard welcome.minor > 0 else { return }
+        bulk = 0
+        window = WindowJudge(deadAfter: welcome.deadAfter)
+        hasWindow = side == .server
     }
 
     // MARK: A frame alone (sections 3.3 and 3.4)
@@ -72,7 +91,7 @@ struct SenderJudge {
         let hasID = [RawFrame.Kind.request, .response, .cancel, .failure].contains(frame.type)
         if hasID != (frame.id != 0) { return hasID ? "an id (3.3-2)" : "the id 0 (3.3-2)" }
         if frame.hasMore {
-            if !frame.isChunk { return "no MORE (3.4-2)" }
+            if !frame.isMessage { return "no MORE (3.4-2)" }
             if frame.payload.isEmpty { return "no empty chunk with MORE (3.5-1)" }
         }
         if let notice = frame.notice {
@@ -107,7 +126,7 @@ struct SenderJudge {
             defer { isGreeted = true }
             if isGreeted { return "no second greeting (3.3-8)" }
         }
-        if frame.isChunk || !frame.isKnown, let maxFrame, frame.payload.count > Int(maxFrame) {
+        if frame.isMessage || !frame.isKnown, let maxFrame, frame.payload.count > Int(maxFrame) {
             return "a payload of at most \(maxFrame) bytes (3.3-9)"
         }
         if isShort {
@@ -115,7 +134,7 @@ struct SenderJudge {
             let isForbidden = frame.type == .message || frame.type == .goAway
             if side == .client, isForbidden { return "one request and nothing else (7.3-1)" }
         }
-        if frame.isChunk, let breach = breachOfChunks(by: frame) { return breach }
+        if frame.isMessage, let breach = breachOfChunks(by: frame) { return breach }
         switch frame.type {
         case .cancel:
             if frame.id > lastID { return "an id of at most \(lastID) (4.8-1)" }
@@ -164,7 +183,7 @@ struct SenderJudge {
     private mutating func breachOfMeaning(by frame: RawFrame, at now: Moment) -> String? {
         switch frame.type {
         case .hello: isShort = (frame.hello?.flags ?? 0) & 1 != 0
-        case .welcome: bucket = frame.welcome.flatMap { ReceiverBucket($0, at: now) }
+        case .welcome: if let welcome = frame.welcome { agree(welcome, at: now) }
         case .ping where !nonces.insert(frame.nonce ?? 0).inserted: return "a nonce that is new (4.3-1)"
         case .pong:
             // Where the case has used a nonce twice, the first place leaves the most to answer.
@@ -180,6 +199,28 @@ struct SenderJudge {
         default: break
         }
         return nil
+    }
+
+    /// Whether the receiver's bucket pays for the frame (section 5.10).
+    private mutating func isCostly(_ frame: RawFrame) -> Bool {
+        switch frame.type {
+        case .cancel: return true
+        case .ping:
+            defer { if bulk != nil { bulk = 0 } }
+            return bulk ?? 0 < 1024
+        case .message where frame.payload.isEmpty && open == nil && bulk == nil: return true
+        default:
+            if frame.isMessage { bulk? += frame.length }
+            return false
+        }
+    }
+
+    private mutating func breachOfWindow(by frame: RawFrame, isReleased: Bool) -> String? {
+        if frame.type == .ping || frame.type == .pong { hasWindow = true }
+        if frame.type == .ping, let nonce = frame.nonce { window?.note(ping: nonce) }
+        guard frame.isMessage else { return nil }
+        let breach = window?.breach(byFrameOf: frame.length)
+        return hasWindow && !hasSaidClose && !isReleased ? breach : nil
     }
 
     private mutating func breachOfBucket(at now: Moment) -> String? {
@@ -215,6 +256,4 @@ struct SenderJudge {
 extension RawFrame {
     /// Whether section 4 gives the type; others are skipped.
     var isKnown: Bool { (1...11).contains(type.number) }
-    /// Whether it is a message, or a part of one.
-    fileprivate var isChunk: Bool { [Kind.request, .response, .message].contains(type) }
 }

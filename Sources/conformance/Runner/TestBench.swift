@@ -54,10 +54,16 @@ class TestBench {
         var judge = SenderJudge(side)
         peer.didSend = { judge.note($0, at: .now) }
         peer.didTake = { [unowned self, unowned peer] frame in
-            if let complaint = judge.complaint(about: frame, at: peer.heardAt) { fail(complaint) }
+            let isReleased = isReleased(peer)
+            if let complaint = judge.complaint(about: frame, at: peer.heardAt, isReleased: isReleased) {
+                fail(complaint)
+            }
         }
         return peer
     }
+
+    /// Whether the implementation waits for no PONG of `peer` (5.12-5).
+    func isReleased(_ peer: RawPeer) -> Bool { peer.hasEnded }
 
     // MARK: Sending
 

@@ -26,11 +26,12 @@ final class ServerBench: TestBench {
 
     /// A HELLO with the short times of this run.
     func hello(
-        flags: UInt16 = 0, pingEvery: UInt32 = 0, deadAfter: UInt32? = nil, maxFrame: UInt32 = 16384,
-        maxMessage: UInt32 = 1 << 20, options: [UInt8] = []
+        minor: UInt8 = 0, flags: UInt16 = 0, pingEvery: UInt32 = 0, deadAfter: UInt32? = nil,
+        maxFrame: UInt32 = 16384, maxMessage: UInt32 = 1 << 20, options: [UInt8] = []
     ) -> RawFrame {
         .hello(
-            flags: flags, pingEvery: pingEvery, deadAfter: deadAfter ?? times.deadAfter, maxFrame: maxFrame,
+            minor: minor, flags: flags, pingEvery: pingEvery, deadAfter: deadAfter ?? times.deadAfter,
+            maxFrame: maxFrame,
             maxMessage: maxMessage, options: options)
     }
 

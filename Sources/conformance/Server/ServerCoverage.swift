@@ -7,7 +7,7 @@ enum ServerCoverage {
         "4.9-2": client, "4.12-7": client, "5.2-1": client, "5.2-2": client, "5.2-3": client, "5.5-3": client,
         "5.6-1": client, "5.6-2": client, "5.8-2": client, "6-8": client, "7.2-5": client, "7.3-5": client,
         "7.4-2": client, "7.4-3": client, "7.7-1": client, "7.7-2": client, "7.7-3": client, "7.7-4": client,
-        "7.7-5": client, "7.7-6": client, "7.7-7": client, "7.7-8": client, "7.7-9": client,
+        "5.13-1": client, "7.7-5": client, "7.7-6": client, "7.7-7": client, "7.7-8": client, "7.7-9": client,
         "3.2-6": "on one machine the delay of small segments does not show",
         "5.1-2": "the server would have to be stopped for a while",
         "5.11-1": "the clock of the machine would have to be set",

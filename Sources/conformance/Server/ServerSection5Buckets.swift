@@ -110,7 +110,7 @@ extension Case<ServerBench> {
                 }
                 bench.expect(empty <= 12, "at most 12", got: "\(empty)")
             },
-        ])
+        ], boundedBuckets)
 }
 
 /// What is paid for from the bucket.

@@ -70,7 +70,7 @@ extension Case<ServerBench> {
                 try bench.send(.ping(5), on: stuck.peer)
                 while try stuck.peer.takeFrame().pong?.nonce != 5 {}
             },
-        ])
+        ], boundedReaders)
 
 }
 

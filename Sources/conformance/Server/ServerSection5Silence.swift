@@ -3,7 +3,7 @@ import RawWire
 /// Sections 5.1, 5.3, 5.5: who is heard and who is not.
 extension Case<ServerBench> {
     static let section5: [Case] =
-        alive + serverPings + pongs + silence + frameDeadlines + handshakes + readers + buckets
+        alive + serverPings + pongs + silence + frameDeadlines + handshakes + readers + buckets + windows
 
     private static let alive = numbered(
         "5.1",
@@ -122,7 +122,7 @@ extension Case<ServerBench> {
                 bench.expect(try bench.ending(of: 1, on: peer).text == "hello", "'hello'", got: "another")
                 try bench.expectClose(of: peer, .normal)
             },
-        ])
+        ], boundedPings)
 
     private static let silence = numbered(
         "5.5",

@@ -11,7 +11,7 @@ extension Live.Client {
                 try peer.read(until: .now + RawPeer.patience)
                 let first = peer.received
                 let hello = try peer.takeHello()
-                #expect(hello.major == 1 && hello.minor == 0 && hello.flags == 1, "4.1-2, 4.1-3")
+                #expect(hello.major == 1 && hello.minor == 1 && hello.flags == 1, "4.1-2, 4.1-3")
                 #expect(hello.maxFrame >= 256, "4.1-4")
                 let request = try peer.next(.request)
                 #expect(request == .request(1, "hello"))

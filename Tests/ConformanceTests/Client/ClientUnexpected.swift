@@ -59,7 +59,7 @@ extension Live.Client {
             .header("H11 WELCOME too short", .welcome(), length: 35),
             ServerFault("G1 major 2", .unsupportedVersion, .welcome(major: 2, minor: 9, flags: 7)),
             ServerFault("G1 major 0", .unsupportedVersion, .welcome(major: 0)),
-            ServerFault("G3 a minor above HELLO's", .welcome(minor: 1)),
+            ServerFault("G3 a minor above HELLO's", .welcome(minor: 2)),
             ServerFault("G4 a flag", .welcome(flags: 0x8000)),
             ServerFault("G5 max_frame 255", .welcome(maxFrame: 255)),
             ServerFault("G8 dead_after 99", .welcome(pingEvery: 20, deadAfter: 99)),

@@ -26,7 +26,7 @@ extension Live.Conformance {
                 let suite = try Spawned(
                     "conformance",
                     ["server", "\(server.address)", "--handshake-timeout", "2"] + ConformanceSuite.arguments + chop)
-                try expectAllPassed(suite, atLeast: 560)
+                try expectAllPassed(suite, atLeast: 590)
                 #expect(!server.log.textSoFar.contains("child died"), "no bytes end a process")
             }
         }
@@ -37,7 +37,7 @@ extension Live.Conformance {
             let command = [client, "--mode", "{mode}", "--port", "{port}", "--retries", "0"]
             let suite = try Spawned(
                 "conformance", ["client"] + ConformanceSuite.arguments + chop + ["--"] + command)
-            try expectAllPassed(suite, atLeast: 390)
+            try expectAllPassed(suite, atLeast: 405)
         }
 
         @Test("Every requirement has a case, or a reason for having none", arguments: ["server", "client"])

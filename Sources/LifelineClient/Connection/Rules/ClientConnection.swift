@@ -235,8 +235,8 @@ struct ClientConnection: Sendable {
             return nil
         case .pong(let pong):
             let time = try heartbeat.ponged(pong.nonce, at: now)
-            outbox.proved(pong.nonce, roundTrip: time)
-            heartbeat.heldBack(outbox.isHeldBack, proved: true, at: now)
+            let isNews = outbox.proved(pong.nonce, roundTrip: time)
+            heartbeat.heldBack(outbox.isHeldBack, proved: isNews, at: now)
             return time.map { .roundTrip($0) }
         case .part(let part):
             messageBytesIn += part.frameLength

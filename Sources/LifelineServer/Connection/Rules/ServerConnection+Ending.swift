@@ -23,7 +23,6 @@ extension ServerConnection {
     mutating func endOfStream(at now: Instant) {
         guard !isClosing else { return end(for: .streamEnd, CloseCause(.normal), at: now) }
         heartbeat.ended()
-        outbox.stopWindow()  // No PONG will come.
         if decoder.isUntouched || decoder.isBetweenMessages {
             end(for: .streamEnd, CloseCause(.normal, "the client ended its stream"), at: now)
         } else {
@@ -113,6 +112,7 @@ extension ServerConnection {
         case .drop: drop(reason, behind: goAway, at: now)
         case .clientIsDone:
             closing.ignoresInput = true
+            outbox.stopWindow()  // No PONG will come.
             linger { $0.peerEnded() }
         case .ignoreInput: closing.ignoresInput = true
         case .overIfUnread:
@@ -134,7 +134,9 @@ extension ServerConnection {
         switch cause {
         case .clientGoAway: closing.awaitsIncoming = true
         case .terminate: closing.awaitsIncoming = false
-        case .clientClose, .streamEnd, .streamCutOff: closing.clientIsDone = true
+        case .clientClose, .streamEnd, .streamCutOff:
+            closing.clientIsDone = true
+            outbox.stopWindow()  // No PONG will come.
         default: break
         }
         phase = .finishing

@@ -294,8 +294,8 @@ struct ServerConnection {
     }
 
     private mutating func proved(_ nonce: UInt64, roundTrip: Duration?, at now: Instant) {
-        outbox.proved(nonce, roundTrip: roundTrip)
-        heartbeat.heldBack(outbox.isHeldBack, proved: true, at: now)
+        let isNews = outbox.proved(nonce, roundTrip: roundTrip)
+        heartbeat.heldBack(outbox.isHeldBack, proved: isNews, at: now)
     }
 
     private func pong(_ nonce: UInt64, at now: Instant) -> Pong {
