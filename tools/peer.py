@@ -31,12 +31,16 @@ import time
 
 PREFACE = b"LIFELINE"
 HELLO, WELCOME, PING, PONG, REQUEST, RESPONSE, MESSAGE, CANCEL, FAILURE, GOAWAY, CLOSE = range(1, 12)
+MINOR = 1  # the version is 1.1; where either side says 1.0, the rules of 1.0 hold (4.2-2)
 MORE, IGNORABLE = 0x01, 0x80
 SHORT = 0x0001
 TOKEN, NAME, AGENT = 1, 2, 3
 CHUNK = 16384  # 3.3-10
 EARLY_CHUNK, EARLY_MOST = 256, 16384  # 6-7, 6-8
 LINGER = 1.0  # 7.1-3, 7.5-2
+LEAST_WINDOW, FIRST_WINDOW = 2048, 16384  # 5.12-3
+LEAST_STEP, MOST_STEP = 1024, 1048576  # of messages between two PINGs (5.10, 5.12)
+TCP_NOTSENT_LOWAT, NOTSENT = getattr(socket, "TCP_NOTSENT_LOWAT", 25), 16384  # bytes that may lie unsent in the kernel
 U32 = 4294967295
 
 CODES = (
@@ -135,57 +139,178 @@ class Drop(Exception):
 class Out:
     """A frame on its way. It is begun when the kernel has taken a byte of it (7.5-1)."""
 
-    __slots__ = ("data", "sent", "type", "id", "last")
+    __slots__ = ("data", "sent", "type", "id", "last", "message", "end", "position")
 
-    def __init__(self, data, type=0, id=0, last=False):
+    def __init__(self, data, type=0, id=0, last=False, message=None, end=0):
         self.data, self.sent, self.type, self.id, self.last = data, 0, type, id, last
+        self.message, self.end = message, end  # what it was cut from, and up to which byte
+        self.position = 0  # bytes of messages that were begun before it
+
+
+class Message:
+    """A message that waits. Its frames are cut when there is room for them, as long as the path bears then."""
+
+    __slots__ = ("type", "id", "body", "at")
+
+    def __init__(self, type, id, body):
+        self.type, self.id, self.body, self.at = type, id, bytes(body), 0
+
+    def cut(self, at, chunk):
+        end = min(at + chunk, len(self.body))
+        last = end == len(self.body)
+        frame = encode(self.type, self.body[at:end], self.id, 0 if last else MORE)
+        return Out(frame, self.type, self.id, last, self, end)
+
+
+class Window:
+    """The send window (5.12): how many bytes of messages may be on the way that no PONG has proved.
+
+    A frame counts with all of its bytes when it is begun. Before WELCOME nobody knows how long dead_after is, so the
+    least window holds for what a client sends then; it counts from `bind` on. After `free` nothing is held back.
+    """
+
+    def __init__(self):
+        self.early, self.bound = True, False
+        self.size = FIRST_WINDOW
+        self.sent = self.proved = self.mark = 0  # bytes of messages; mark: those ahead of the newest PING
+        self.least = None  # the least round trip
+        self.queue_seen = False
+        self.above = []  # round trips in a row above the target, with the least window
+
+    def bind(self, dead_after):
+        self.early, self.bound, self.dead_after = False, True, dead_after
+        self.size = min(max(int(dead_after * 1000), LEAST_WINDOW), FIRST_WINDOW)  # 5.12-3
+
+    def free(self):
+        self.early = self.bound = False  # 5.12-5
+
+    @property
+    def unproved(self):
+        return self.sent - self.proved
+
+    @property
+    def closed(self):
+        return self.bound and self.unproved >= self.size  # 5.12-1
+
+    @property
+    def chunk(self):
+        return int(self.size // 4) if self.bound else U32
+
+    def _until_ping(self):
+        step = min(max(self.size / 8, LEAST_STEP), MOST_STEP)
+        return max(step - (self.sent - self.mark), self.size / 2 - self.unproved)
+
+    @property
+    def wants_ping(self):
+        return self.bound and self._until_ping() <= 0  # 5.12-2
+
+    @property
+    def room(self):
+        """Frames may be begun while this is more than 0. It ends at the next PING too, which goes among messages."""
+        if self.early:
+            return LEAST_WINDOW - self.sent
+        return min(self.size - self.unproved, self._until_ping()) if self.bound else float("inf")
+
+    def target(self):
+        return max(self.dead_after / 10, min(1.5 * self.least, self.least + self.dead_after / 8))
+
+    def prove(self, position, ahead, trip, held):
+        """A PONG came: to a PING with `ahead` unproved bytes before it, after a round trip of `trip`. `held`: messages
+        were held back since that PING. Says whether it proved a byte (5.12-4)."""
+        news = position > self.proved
+        self.proved = max(self.proved, position)
+        self.least = trip if self.least is None else min(self.least, trip)
+        self.queue_seen = self.queue_seen or trip > 1.25 * self.least
+        if not self.bound:
+            return news
+        target = self.target()
+        if trip > target:
+            self.above = self.above + [trip] if self.size == LEAST_WINDOW else []
+            self.size = min(self.size, max(LEAST_WINDOW, ahead * target / trip))
+            if len(self.above) == 3:  # the path is longer by itself
+                self.least, self.above = min(self.above), []
+        else:
+            self.above = []
+            if held:
+                factor = 4 if 4 * trip <= target else target / trip
+                self.size = max(self.size, ahead * max(factor, 0 if self.queue_seen else 2))
+        return news
 
 
 class Outbox:
     """The order in which frames go: what is begun, the handshake, PONG, other control frames, messages, CLOSE.
 
     Nothing is staged. Each write offers the front of the line anew, so a PONG waits for the rest of one frame at most,
-    whatever else has been put here (5.4-3).
+    whatever else has been put here (5.4-3). It is true where there is something to write; messages that the window
+    holds back are none, but they wait (`waits`).
     """
 
     def __init__(self):
         self.begun = self.pong = self.close = None
         self.greeting, self.urgent, self.messages = (collections.deque() for _ in range(3))
+        self.window, self.chunk = Window(), EARLY_CHUNK
         self.progress = 0.0  # when the kernel last took a byte, or when the line ceased to be empty (5.9-1)
+        self.messages_progress = 0.0  # the same of messages alone, and when a PONG last proved some
+        self.spoke = 0.0  # when the kernel last took a byte (5.3-2)
+        self.held_at = float("-inf")  # when the window last held a message back
 
     def line(self):
+        """What may be written, in order; frames of messages are cut as they are asked for."""
         yield from filter(None, (self.begun,))
         yield from self.greeting
         yield from filter(None, (self.pong,))
         yield from self.urgent
-        yield from self.messages
+        room, chunk = self.window.room, min(self.chunk, self.window.chunk)
+        for message in self.messages:
+            at, last = message.at, False
+            while not last:
+                if room <= 0:
+                    return
+                out = message.cut(at, chunk)
+                yield out
+                room -= len(out.data)
+                at, last = out.end, out.last
         yield from filter(None, (self.close,))
 
     def __bool__(self):
-        return next(self.line(), None) is not None
+        if self.begun or self.greeting or self.pong or self.urgent:
+            return True
+        return self.window.room > 0 if self.messages else self.close is not None
 
-    def put(self, queue, out, now):
+    @property
+    def waits(self):
+        return bool(self.begun or self.greeting or self.pong or self.urgent or self.messages or self.close)
+
+    @property
+    def held(self):
+        return bool(self.messages) and self.window.closed
+
+    def look(self, now):
+        """Notes whether messages are held back, before and after whatever may change that."""
+        if self.held:
+            self.held_at = now
+
+    def _comes(self, now):
         if not self:
             self.progress = now
+
+    def put(self, queue, out, now):
+        self._comes(now)
         queue.append(out)
 
     def put_pong(self, data, now):
-        if not self:
-            self.progress = now
+        self._comes(now)
         self.pong = Out(data, PONG)  # in place of one that is not begun: the latest answers all (5.4-4)
 
     def put_close(self, data, now):
-        if not self:
-            self.progress = now
+        self._comes(now)
         self.close = Out(data, CLOSE)
 
-    def put_message(self, type, body, id, chunk, now):
-        """Cuts a message into frames (3.5)."""
-        starts = range(0, len(body), chunk) if body else (0,)
-        for start in starts:
-            last = start + chunk >= len(body)
-            frame = encode(type, bytes(body[start : start + chunk]), id, 0 if last else MORE)
-            self.put(self.messages, Out(frame, type, id, last), now)
+    def put_message(self, type, body, id, now):
+        self._comes(now)
+        if not self.messages:
+            self.messages_progress = now
+        self.messages.append(Message(type, id, body))
 
     def offer(self, most=65536):
         parts, size = [], 0
@@ -201,22 +326,15 @@ class Outbox:
         and those of which it took the last."""
         touched, done = [], []
         while count:
-            self.progress = now
+            self.progress = self.spoke = now
             out = next(self.line())
             part = min(count, len(out.data) - out.sent)
             if out is not self.begun:
                 touched.append(out)
-                if self.greeting:
-                    self.greeting.popleft()
-                elif out is self.pong:
-                    self.pong = None
-                elif self.urgent:
-                    self.urgent.popleft()
-                elif self.messages:
-                    self.messages.popleft()
-                else:
-                    self.close = None
-                self.begun = out
+                out.position = self.window.sent
+                self._begin(out)
+            if out.message:
+                self.messages_progress = now
             out.sent += part
             count -= part
             if out.sent == len(out.data):
@@ -224,9 +342,25 @@ class Outbox:
                 done.append(out)
         return touched, done
 
+    def _begin(self, out):
+        self.begun = out
+        if out.message:
+            out.message.at = out.end
+            self.window.sent += len(out.data)
+            if out.last:
+                self.messages.popleft()
+        elif self.greeting:
+            self.greeting.popleft()
+        elif out is self.pong:
+            self.pong = None
+        elif self.urgent:
+            self.urgent.popleft()
+        else:
+            self.close = None
+
     def withdraw(self, type, id):
-        """Takes back the chunks of a message that are not begun; says whether its last chunk was among them."""
-        kept = [out for out in self.messages if (out.type, out.id) != (type, id)]
+        """Takes back what is not begun of a message; says whether its last chunk was among that."""
+        kept = [message for message in self.messages if (message.type, message.id) != (type, id)]
         cut = len(kept) != len(self.messages)
         self.messages = collections.deque(kept)
         return cut
@@ -268,6 +402,16 @@ class Bucket:
 PREFACE_STATE, GREETING, OPEN, CLOSING, CLOSED = "PREFACE", "GREETING", "OPEN", "CLOSING", "CLOSED"
 
 
+class Beat:
+    """A PING that is unanswered: when its last byte was with the kernel (None: it waits), and the bytes of messages
+    that went before it, all and those that were unproved."""
+
+    __slots__ = ("nonce", "left", "position", "ahead")
+
+    def __init__(self, nonce):
+        self.nonce, self.left, self.position, self.ahead = nonce, None, 0, 0
+
+
 class Connection:
     """What both sides do alike. DRAINING and ENDED of section 2.3 are OPEN with `goaway_got`, `goaway_sent`, `ended`.
 
@@ -280,8 +424,8 @@ class Connection:
     role = None
     first_types = ()
 
-    def __init__(self, now, limits, handshake_timeout, rng):
-        self.limits, self.rng = limits, rng
+    def __init__(self, now, limits, handshake_timeout, rng, minor):
+        self.limits, self.rng, self.minor = limits, rng, minor  # minor: the one offered, then the one in force
         self.state, self.made = PREFACE_STATE, now
         self.handshake_timeout = handshake_timeout
         self.outbox = Outbox()
@@ -304,7 +448,8 @@ class Connection:
         self.open, self.open_length, self.message = None, 0, None
         # The heartbeat.
         self.heard, self.pinged, self.nonce = now, False, 0
-        self.pings = collections.deque()  # (nonce, when), unanswered
+        self.beats = collections.deque()  # PINGs that are unanswered
+        self.bulk = 0  # bytes of frames of messages that came since the last PING (5.10)
         self.bucket = self.own_bucket = None
         self.held = collections.deque()  # what waits for one's own bucket: functions
         self.bytes_in = self.bytes_out = 0
@@ -406,8 +551,9 @@ class Connection:
                 raise Drop(MESSAGE_TOO_LARGE, "%s of %d bytes or more, at most %d"
                            % (name, total, self.limits.max_message))
             self._judge_side(header, violation, first)  # H16
-            if type == MESSAGE and first and not flags & MORE and not length:
+            if type == MESSAGE and first and not flags & MORE and not length and self.minor < 1:
                 self._pay(name, now)  # 5.10
+            self.bulk += 12 + length
             self.open, self.open_length = (type, id), total
             if first:
                 self.message = bytearray()
@@ -432,14 +578,16 @@ class Connection:
             self._take_close(last_id, code, retry, self._text("CLOSE", zero, body[12:]), now)
         elif type in (HELLO, WELCOME):
             self._take_greeting(body, now)
+        elif type == PING and self._speaks:
+            if self.minor < 1 or self.bulk < LEAST_STEP:
+                self._pay("PING", now)
+            self.bulk = 0
+            if not self.wants_shutdown:
+                self.outbox.put_pong(encode(PONG, body + self._load(now)), now)  # 5.4-1
+        elif type == PONG and self._speaks:
+            self._take_pong(struct.unpack(">QIII", body), now)
         elif self.state != OPEN and type != FAILURE:
             pass  # CLOSING: discarded, but the client may take endings (E9)
-        elif type == PING:
-            self._pay("PING", now)
-            if not self.mute:
-                self.outbox.put_pong(encode(PONG, body + self._load(now)), now)  # 5.4-1
-        elif type == PONG:
-            self._take_pong(struct.unpack(">QIII", body), now)
         elif type == GOAWAY:
             code, zero, retry, spread = struct.unpack(">HHII", body[:12])
             self._take_goaway(code, retry, spread, self._text("GOAWAY", zero, body[12:]), now)
@@ -485,14 +633,18 @@ class Connection:
         return found  # G17, G18: others are skipped (4.12-6, 4.12-7)
 
     def _take_pong(self, fields, now):
-        nonce = fields[0]
-        if nonce not in (n for n, _ in self.pings):  # F4, 5.4-5
+        nonce, out = fields[0], self.outbox
+        if nonce not in (beat.nonce for beat in self.beats if beat.left is not None):  # F4, 5.4-5
             raise Drop(PROTOCOL_ERROR, "PONG: nonce %d is that of no unanswered PING" % nonce)
         while True:
-            earlier, at = self.pings.popleft()  # it answers all before it (F5, 5.4-4)
-            if earlier == nonce:
+            beat = self.beats.popleft()  # it answers all before it (F5, 5.4-4)
+            if beat.nonce == nonce:
                 break
-        self.notes.append(("pong", nonce, now - at) + fields[1:])
+        trip = now - beat.left
+        out.look(now)
+        if out.window.prove(beat.position, beat.ahead, trip, out.held_at >= beat.left):
+            out.messages_progress = now  # 5.9-3
+        self.notes.append(("pong", nonce, trip) + fields[1:])
         self._proof(now)
 
     # -- what the sides add
@@ -522,6 +674,11 @@ class Connection:
         for out in done:
             if out.type == CLOSE:
                 self.close_sent = now
+            elif out.type == PING:
+                beat = next(beat for beat in self.beats if beat.left is None)
+                beat.left, beat.position = now, out.position
+                beat.ahead = max(0, out.position - self.outbox.window.proved)
+                self._left(now)
             else:
                 self._sent(out, now)
         self._settle(now)
@@ -529,27 +686,36 @@ class Connection:
     def _begun(self, out):
         pass
 
+    def _left(self, now):
+        """The last byte of a PING is with the kernel."""
+
     def _sent(self, out, now):
         pass
 
     @property
     def wants_shutdown(self):
-        return self.close_sent is not None or (self.mute and not self.outbox)  # 7.1-2
+        return self.close_sent is not None or (self.mute and not self.outbox.waits)  # 7.1-2
+
+    @property
+    def _speaks(self):
+        """PING and PONG go on, also while CLOSE waits behind messages (E9)."""
+        return self.state == OPEN or (self.state == CLOSING and self.greeted and self.close_sent is None)
 
     def _put(self, frame, now):
         self.outbox.put(self.outbox.urgent, Out(frame, frame[4]), now)
 
     def _ping(self, now):
         self.nonce += 1  # 4.3-1
-        self.pings.append((self.nonce, now))
+        self.beats.append(Beat(self.nonce))
         self._put(encode(PING, struct.pack(">Q", self.nonce)), now)
+        self.outbox.window.mark = self.outbox.window.sent  # it goes before any other frame of a message
 
     def send_message(self, body, now):
         """One way. False where the peer would not take it."""
         if self.state != OPEN or self.short or self.mute or len(body) > self.peer_max_message:
             return False  # 7.3-1, 7.3-2, 3.5-4
-        put = lambda at: self.outbox.put_message(MESSAGE, body, 0, min(self.chunk, self.peer_max_frame), at)
-        if body:
+        put = lambda at: self.outbox.put_message(MESSAGE, body, 0, at)
+        if body or self.minor >= 1:
             put(now)
         else:
             self._hold_back(put, now)
@@ -576,7 +742,11 @@ class Connection:
         self.heard, self.welcomed = now, now
         self.bucket = Bucket(20, self.ping_every / 2, now)
         self.own_bucket = Bucket(12, self.ping_every / 2, now)
-        self.chunk = CHUNK
+        self.outbox.chunk = min(CHUNK, self.peer_max_frame)
+        if self.minor >= 1:
+            self.outbox.window.bind(self.dead_after)
+        else:
+            self.outbox.window.free()
 
     def deadline(self):
         return min((at for at, _ in self._deadlines()), default=None)
@@ -596,12 +766,14 @@ class Connection:
         if self.state in (PREFACE_STATE, GREETING):
             yield self.made + self.handshake_timeout, self._handshake_timeout  # 5.8; own lateness is no excuse (5.8-3)
         elif self.state == OPEN:
-            if self.outbox:
-                yield self.outbox.progress + self.dead_after, self._slow_reader  # 5.9-1, 5.9-2
+            if self.outbox.waits:
+                yield self._unread_since() + self.dead_after, self._slow_reader  # 5.9-1, 5.9-2
             if self.held:
                 yield self.own_bucket.ready_at(), self._release
             if not self.ended and not self.mute:  # 5.5-2, 5.5-3
                 yield self.heard + self.dead_after, self._silent  # 5.5-1
+                if self.minor >= 1 and not (self.beats and self.beats[-1].left is None):
+                    yield self.outbox.spoke + self.dead_after / 2, self._ping  # 5.3-2
             if not self.ended and self.frame_since is not None:
                 yield self.frame_since + self._frame_time(), self._frame_timeout  # 5.7-1, 5.7-2
             yield from self._side_deadlines()
@@ -611,10 +783,16 @@ class Connection:
             elif self.dropped or not self.greeted:
                 yield self.closing_since + LINGER, self._give_up  # 7.5-2
             else:
-                yield self.outbox.progress + self.dead_after, self._give_up  # T5
+                yield self._unread_since() + self.dead_after, self._give_up  # T5
 
     def _side_deadlines(self):
         return ()
+
+    def _unread_since(self):
+        """5.9-3: messages that the window holds back wait for a PONG. PINGs and PONGs that the kernel takes meanwhile
+        say nothing about a peer that does not read."""
+        out = self.outbox
+        return min([out.progress] * bool(out) + [out.messages_progress] * out.held, default=out.progress)
 
     def _frame_time(self):
         return self.dead_after + (self.frame.length / 1000 if self.frame else 0)
@@ -622,7 +800,7 @@ class Connection:
     def _start_anew(self, now):
         """This side was late itself (5.11): what it did not see is not the peer's fault."""
         self.heard, self.pinged = now, True  # 5.11-2; the PING below is the one for this silence (5.3-1)
-        self.outbox.progress = now
+        self.outbox.progress = self.outbox.messages_progress = now
         if self.frame_since is not None:
             self.frame_since = now
         if not self.ended and not self.mute:
@@ -682,6 +860,11 @@ class Connection:
             self._closed()
 
     def _settle(self, now):
+        if self.ended or self.peer_closed or (self.role == "client" and self.state == CLOSING):
+            self.outbox.window.free()  # 5.12-5
+        self.outbox.look(now)
+        if self.outbox.window.wants_ping and self._speaks and not (self.dropped or self.wants_shutdown):
+            self._ping(now)  # 5.12-2
         if self.state == CLOSING and self.close_sent is not None and (self.peer_closed or self.ended):
             self._closed()
 
@@ -709,8 +892,8 @@ class ServerConnection(Connection):
     first_types = (HELLO,)
 
     def __init__(self, now, number=1, timeout=30000, limits=DEFAULTS, handshake_timeout=10.0, handler=None, token=None,
-                 rng=random, heartbeat=60000):
-        super().__init__(now, limits, handshake_timeout, rng)
+                 rng=random, minor=MINOR, heartbeat=60000):
+        super().__init__(now, limits, handshake_timeout, rng, minor)
         self.number, self.timeout, self.handler, self.token = number, timeout, handler, token
         self.heartbeat = heartbeat
         self.name = ""
@@ -746,7 +929,8 @@ class ServerConnection(Connection):
         self.peer_max_frame, self.peer_max_message = max_frame, max_message
         ping, dead = negotiate(ping, dead, self.timeout, self.heartbeat)  # G7, 6-1
         self._preface(now)
-        welcome = struct.pack(">BBHIIIIIIQ", 1, 0, 0, ping, dead, *self.limits, self.number)  # 4.2-1, 4.2-2
+        self.minor = min(self.minor, minor)  # G2, 4.2-2
+        welcome = struct.pack(">BBHIIIIIIQ", 1, self.minor, 0, ping, dead, *self.limits, self.number)  # 4.2-1
         self.outbox.put(self.outbox.greeting, Out(encode(WELCOME, welcome), WELCOME), now)
         self._agree(ping, dead, now)
 
@@ -813,7 +997,7 @@ class ServerConnection(Connection):
             return  # cancelled, or the connection ends (4.8-2, 7.1-7)
         if len(body) > self.peer_max_message:  # R14, 3.5-6
             return self.fail(id, MESSAGE_TOO_LARGE, "the response has %d bytes" % len(body), now)
-        self.outbox.put_message(RESPONSE, body, id, min(self.chunk, self.peer_max_frame), now)
+        self.outbox.put_message(RESPONSE, body, id, now)
         self._answered(request, id, now)
 
     def fail(self, id, code, text, now):
@@ -855,11 +1039,11 @@ class ServerConnection(Connection):
 
     def _side_deadlines(self):
         if not self.pinged and not self.ended:  # 5.5-2
-            yield self.heard + self.dead_after / 2, self._ping_once
+            yield self.heard + self.dead_after / 2, self._ping
 
-    def _ping_once(self, now):
-        self.pinged = True  # 5.3-1
-        self._ping(now)
+    def _ping(self, now):
+        self.pinged = self.pinged or now >= self.heard + self.dead_after / 2  # 5.3-1: one PING does for 5.3-2 too
+        super()._ping(now)
 
     # -- ends
 
@@ -951,18 +1135,19 @@ class ClientConnection(Connection):
     first_types = (WELCOME, CLOSE)
 
     def __init__(self, now, short=False, ping_every=0, dead_after=0, limits=DEFAULTS, handshake_timeout=10.0, name="",
-                 token=None, rng=random):
-        super().__init__(now, limits, handshake_timeout, rng)
+                 token=None, rng=random, minor=MINOR):
+        super().__init__(now, limits, handshake_timeout, rng, minor)
         self.short, self.asked_dead_after = short, dead_after
         self.waiting = collections.deque()  # not given an id yet
         self.sent_requests = {}  # id: Request, that have no ending
         self.next_id, self.highest = 1, 0  # highest: of those that the kernel has a byte of
         self.unproved = self.told_late = None
-        self.proofs = 0
+        self.proofs, self.told_far = 0, False
+        self.hello_left = now
         self.retry_after = self.spread = 0
         self.last_id, self.last_id_wrong = None, False
         options = b"".join(encode_option(tag, value) for tag, value in ((TOKEN, token), (NAME, name.encode())) if value)
-        hello = struct.pack(">BBHIIII", 1, 0, SHORT if short else 0, ping_every, dead_after, *limits[:2]) + options
+        hello = struct.pack(">BBHIIII", 1, minor, SHORT if short else 0, ping_every, dead_after, *limits[:2]) + options
         self.outbox.put(self.outbox.greeting, Out(PREFACE), now)  # 3.2-1
         self.outbox.put(self.outbox.greeting, Out(encode(HELLO, hello), HELLO), now)
 
@@ -973,7 +1158,7 @@ class ClientConnection(Connection):
         if major != 1:  # G1
             raise Drop(UNSUPPORTED_VERSION, "version %d, this is 1" % major)
         for wrong, what in (
-            (minor > 0, "minor %d, asked for 0" % minor),  # G3, 4.2-3
+            (minor > self.minor, "minor %d, asked for %d" % (minor, self.minor)),  # G3, 4.2-3
             (flags, "flags 0x%04x" % flags),  # G4, 4.2-4
             (limits.max_frame < 256, "max_frame %d" % limits.max_frame),  # G5, 4.1-4
             (dead < 100, "dead_after %d" % dead),  # G8, 6-3
@@ -985,7 +1170,8 @@ class ClientConnection(Connection):
         self._options(body[36:], {AGENT: 1024})
         if self.asked_dead_after and dead > max(self.asked_dead_after, 100):  # G19, 6-5
             raise Drop(PROTOCOL_ERROR, "WELCOME: dead_after %d, asked for %d" % (dead, self.asked_dead_after))
-        self.server_limits = limits
+        self.server_limits, self.minor = limits, minor
+        self.outbox.window.least = now - self.hello_left  # the one round trip with nothing of our own ahead of it
         self.peer_max_frame, self.peer_max_message = limits.max_frame, limits.max_message
         self._agree(ping, dead, now)
         self.ping_at = now + self.rng.random() * self.ping_every  # 5.2-1
@@ -1011,8 +1197,7 @@ class ClientConnection(Connection):
                 continue
             if not self.greeted:
                 if self.sent_requests or len(body) > EARLY_MOST:  # 6-8
-                    return
-                chunk = EARLY_CHUNK  # 6-7
+                    return  # and in frames of 256 bytes: the outbox's first chunk (6-7)
             else:
                 if len(body) > self.peer_max_message:  # 7.7-3
                     self.waiting[0].too_long = True
@@ -1023,11 +1208,10 @@ class ClientConnection(Connection):
                     return
                 if self.sent_requests and queued > self.server_limits.max_queued:
                     return
-                chunk = min(self.chunk, self.peer_max_frame)
             request = self.waiting.popleft()
             request.id, self.next_id = self.next_id, self.next_id + 1  # 3.6-1
             self.sent_requests[request.id] = request
-            self.outbox.put_message(REQUEST, body, request.id, chunk, now)
+            self.outbox.put_message(REQUEST, body, request.id, now)
 
     def _begun(self, out):
         if out.type == REQUEST and out.id in self.sent_requests:
@@ -1035,7 +1219,9 @@ class ClientConnection(Connection):
             self.highest = max(self.highest, out.id)
 
     def _sent(self, out, now):
-        if out.type == REQUEST and out.last and out.id in self.sent_requests:
+        if out.type == HELLO:
+            self.hello_left = now
+        elif out.type == REQUEST and out.last and out.id in self.sent_requests:
             self.sent_requests[out.id].sent = True
 
     def cancel(self, request, now):
@@ -1125,8 +1311,17 @@ class ClientConnection(Connection):
         self.first_ping = False
         self.ping_share = self.rng.uniform(0.8, 1)
         self.ping_at = now + self.ping_share * self.ping_every
+
+    def _left(self, now):
         if self.unproved is None:
             self.unproved = now
+
+    def _take_pong(self, fields, now):
+        super()._take_pong(fields, now)
+        least = self.outbox.window.least
+        if least > self.dead_after / 2 and not self.told_far:  # 5.13-1
+            self.told_far = True
+            self.notes.append(("far", least, self.dead_after))
 
     def _start_anew(self, now):
         if self.unproved is not None:
@@ -1245,6 +1440,7 @@ class Loop:
         sock.setblocking(False)
         if sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # 3.2-6
+            sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, NOTSENT)
         link = Link(sock, connection, peer)
         self.links.add(link)
         return link
@@ -1429,7 +1625,7 @@ class ServerLoop(Loop):
             self.number += 1
             args = self.args
             connection = ServerConnection(now, self.number, args.timeout, args.limits, args.handshake_timeout / 1000,
-                                          self._handler(), args.token, heartbeat=args.heartbeat)
+                                          self._handler(), args.token, minor=args.minor, heartbeat=args.heartbeat)
             link = self.add(sock, connection, "%s:%d" % peer[:2] if isinstance(peer, tuple) and peer else "unix")
             if self.stopping:
                 connection.refuse(SHUTTING_DOWN, "the server is ending", now)  # P7
@@ -1595,7 +1791,7 @@ class ClientLoop(Loop):
                 self.failed(69, "cannot connect: %s" % error)
             return None
         c = ClientConnection(clock(), args.mode == "short", args.ping_every, args.dead_after, args.limits,
-                             args.handshake_timeout / 1000, args.name, args.token)
+                             args.handshake_timeout / 1000, args.name, args.token, minor=args.minor)
         return self.add(sock, c, "")
 
     def _session(self, link):
@@ -1640,6 +1836,8 @@ class ClientLoop(Loop):
                 say("the server sends this client away: %s %s" % (code_name(rest[0]), escape(rest[1])))
             elif what == "late beat":
                 say("late beat: no PING was answered for %.3f seconds" % rest[0])
+            elif what == "far":
+                say("a round trip takes %.3f seconds at the least, and dead_after is %g" % tuple(rest))
             elif self.args.verbose and what == "pong":
                 say("beat %d: %.3f ms, queued %d, in flight %d, longest %d ms"
                     % (rest[0], rest[1] * 1000, rest[2], rest[3], rest[4]))
@@ -1716,6 +1914,7 @@ def arguments(argv):
         side.add_argument("--handshake-timeout", type=duration, default=10000, metavar="DURATION")
         side.add_argument("--token", type=os.fsencode)
         side.add_argument("--max-frame", type=size, default=DEFAULTS.max_frame, metavar="BYTES")
+        side.add_argument("--minor", type=int, choices=(0, 1), default=MINOR, help="the minor version that it speaks")
         side.add_argument("--max-message", type=size, default=DEFAULTS.max_message, metavar="BYTES")
     server.add_argument("--heartbeat", type=duration, default=60000, metavar="DURATION", help="the longest ping_every")
     server.add_argument("--handler", choices=("echo", "ack", "count"), default="echo")
@@ -1770,11 +1969,11 @@ def main(argv):
 # ---------------------------------------------------------------------------------------------------------- the tests
 
 
-def hello(major=1, minor=0, flags=0, ping=0, dead=0, max_frame=16384, max_message=1048576, options=b""):
+def hello(major=1, minor=1, flags=0, ping=0, dead=0, max_frame=16384, max_message=1048576, options=b""):
     return encode(HELLO, struct.pack(">BBHIIII", major, minor, flags, ping, dead, max_frame, max_message) + options)
 
 
-def welcome(major=1, minor=0, flags=0, ping=10000, dead=30000, max_frame=16384, in_flight=256, queued=4194304,
+def welcome(major=1, minor=1, flags=0, ping=10000, dead=30000, max_frame=16384, in_flight=256, queued=4194304,
             options=b""):
     fields = (major, minor, flags, ping, dead, max_frame, 1048576, in_flight, queued, 1)
     return encode(WELCOME, struct.pack(">BBHIIIIIIQ", *fields) + options)
@@ -1789,6 +1988,7 @@ def server_rows():
     the FAILUREs and that of the CLOSE which the server sends (None: none). Its limits are 1024 bytes a frame, 4096 a
     message, 2 requests, 5000 bytes, its TOKEN is not asked for, and requests of it are answered at once."""
     P, L, S = PREFACE, PREFACE + hello(), PREFACE + hello(flags=SHORT)
+    L0 = PREFACE + hello(minor=0)
     ping, opt = encode(PING, bytes(8)), encode_option
     R = lambda id, body=b"x", flags=0: encode(REQUEST, body, id, flags)
     M = lambda body=b"x", flags=0: encode(MESSAGE, body, 0, flags)
@@ -1922,9 +2122,17 @@ def server_rows():
         ("F7 PING", L + ping * 21, 0, [], TOO_MANY_PINGS),
         ("F7 PING, 20", L + ping * 20 + close, 0, [], N),
         ("F7 CANCEL", L + R(1) + header(0, CANCEL, 0, 1) * 21, 0, [], TOO_MANY_PINGS),
-        ("F7 MESSAGE", L + M(b"") * 21, 0, [], TOO_MANY_PINGS),
-        ("F7 long MESSAGE", L + (M(b"a", MORE) + M(b"")) * 30 + close, 0, [], N),
-        ("F7 mixed", L + ping * 19 + M(b"") + M(b""), 0, [], TOO_MANY_PINGS),
+        ("F7 MESSAGE, 1.0", L0 + M(b"") * 21, 0, [], TOO_MANY_PINGS),
+        ("F7 MESSAGE", L + M(b"") * 90 + close, 0, [], N),
+        ("F7 long MESSAGE", L0 + (M(b"a", MORE) + M(b"")) * 30 + close, 0, [], N),
+        ("F7 mixed, 1.0", L0 + ping * 19 + M(b"") + M(b""), 0, [], TOO_MANY_PINGS),
+        ("F7 mixed", L + ping * 20 + M(b"") * 9 + ping, 0, [], TOO_MANY_PINGS),
+        ("F7 behind 1024 bytes", L + (M(bytes(1012)) + ping) * 90 + close, 0, [], N),
+        ("F7 behind 1024 bytes, 1.0", L0 + (M(bytes(1012)) + ping) * 21, 0, [], TOO_MANY_PINGS),
+        ("F7 behind two frames", L + (M(bytes(500), MORE) + M(bytes(500)) + ping) * 90 + close, 0, [], N),
+        ("F7 behind 1023 bytes", L + (M(bytes(1011)) + ping) * 21, 0, [], TOO_MANY_PINGS),
+        ("F7 one is behind, one is not", L + (M(bytes(1012)) + ping * 2) * 21, 0, [], TOO_MANY_PINGS),
+        ("F7 behind what is skipped", L + (encode(0x55, bytes(1012), 0, IGNORABLE) + ping) * 21, 0, [], TOO_MANY_PINGS),
         ("F8", L + R(1, b"a", MORE) + goaway + goaway + R(1), 0, [], N),
         ("F9", L + R(1) + encode_close(NORMAL, "", 1), 0, [], E),
         ("E1", L, 1, [], N),
@@ -1967,7 +2175,8 @@ def client_rows():
         ("H13", W + R(1, b"x", MORE) + encode(MESSAGE, b"x"), E),
         ("H15", W + R(1, bytes(16384), MORE) * 64 + R(), MESSAGE_TOO_LARGE),
         ("G1", w(major=2, minor=5, ping=0), UNSUPPORTED_VERSION),
-        ("G3", w(minor=1), E),
+        ("G3", w(minor=2), E),
+        ("G3, 1.0", w(minor=0) + encode_close(0, "", 1), N),
         ("G4", w(flags=1), E),
         ("G5", w(max_frame=255), E),
         ("G8", w(dead=99, ping=20), E),
@@ -2119,10 +2328,10 @@ def selftest():
             requests += [client.request((b"hello", b"hello", b"")[len(requests)], now)] if not client.outbox else []
         elif data[4] == MESSAGE:
             client.send_message(b"note", now)
-            client.chunk = 3
         elif data[4] == CLOSE:
             client.close(now)
         if data[:4] != b"LIFE" and data[4] != HELLO:
+            client.outbox.chunk = 3 if len(requests) == 2 else CHUNK
             offered = client.outbox.offer()
             check("long client", offered[: len(data)], data)
             client.taken(len(data), now)
@@ -2161,8 +2370,9 @@ def selftest():
             closes = [struct.unpack(">H", payload[4:6])[0] for type, _, _, payload in frames(written) if type == CLOSE]
             check("client " + row, closes, [code])
 
-    checks += selftest_requests(check)
-    checks += selftest_time(check)
+    selftest_requests(check)
+    selftest_time(check)
+    selftest_window(check)
     print("peer.py: %d checks, all is well" % checks)
     return 0
 
@@ -2241,7 +2451,7 @@ def selftest_requests(check):
     check("7.7-3", (too_long.outcome, too_long.too_long), ("NOT_SENT", True))
 
     # Cancelling before, in the midst of, and after a request.
-    client, server, later = handshaken()
+    client, server, later = handshaken(minor=0)
     a, b, c = (client.request(bytes(20000), 0) for _ in range(3))
     client.taken(100, 0)
     client.cancel(a, 0)
@@ -2270,7 +2480,6 @@ def selftest_requests(check):
     server.answer(1, b"a", 0)
     exchange(client, server, 1000)
     check("7.2-3", (a.outcome, client.end[:2]), ("DONE", (NORMAL, "server")))
-    return 0
 
 
 def selftest_time(check):
@@ -2355,16 +2564,17 @@ def selftest_time(check):
     check("7.5-2", server.state, CLOSED)
 
     # Late itself: nobody is judged by what one did not see, and a PING goes at once.
-    client, server, _ = handshaken(dead_after=1000)
-    for side in (client, server):
-        nonce = side.nonce
-        side.tick(5.0, late=4.0)
-        check("5.11-2, 5.11-3", (side.state, side.nonce), (OPEN, nonce + 1))
-        drain(side, 5.0)
-        side.tick(5.6)
-        check("5.3-1: that PING is the one for this silence", server.nonce <= 1, True)
-        side.tick(6.0)
-        check("5.5-1 again", side.end and side.end[0] in (SILENT, NO_ROUND_TRIP), True)
+    for minor in (0, 1):
+        client, server, _ = handshaken(dead_after=1000, minor=minor)
+        for side in (client, server):
+            nonce = side.nonce
+            side.tick(5.0, late=4.0)
+            check("5.11-2, 5.11-3", (side.state, side.nonce), (OPEN, nonce + 1))
+            drain(side, 5.0)
+            side.tick(5.6)
+            check("5.3-1: that PING is the one for this silence; 5.3-2 has another", server.nonce <= 1 + minor, True)
+            side.tick(6.0)
+            check("5.5-1 again", side.end and side.end[0] in (SILENT, NO_ROUND_TRIP), True)
     client, server, _ = handshaken(dead_after=1000)
     server.tick(1.15, late=0.15)
     check("5.11: 150 ms are not late", server.end[0], SILENT)
@@ -2390,12 +2600,14 @@ def selftest_time(check):
     check("5.10", server.state, OPEN)
     server.receive(ping, 0.5 + 0.1665 * 2 - 0.001)
     check("5.10-1", server.end[0], TOO_MANY_PINGS)
-    client.held.clear()
-    for _ in range(13):
-        client.send_message(b"", 0.5)
-    check("5.10-2", len(frames(drain(client, 0.5))), 12)
-    client.tick(0.7)
-    check("5.10-2, later", [f[0] for f in frames(drain(client, 0.7))].count(MESSAGE), 1)
+    for minor in (0, 1):
+        client, server, _ = handshaken(dead_after=1000, minor=minor)
+        for _ in range(13):
+            client.send_message(b"", 0.4)
+        sent = frames(drain(client, 0.4))
+        check("5.10-2: in 1.1 they cost nothing", [f[0] for f in sent].count(MESSAGE), 12 + minor)
+        client.tick(0.6)
+        check("5.10-2, later", [f[0] for f in frames(drain(client, 0.6))].count(MESSAGE), 1 - minor)
 
     # PONG overtakes what waits, and the latest answers all.
     client, server, _ = handshaken(handler=echo)
@@ -2404,7 +2616,188 @@ def selftest_time(check):
     server.receive(encode(PING, bytes(7) + b"\1") + encode(PING, bytes(7) + b"\2"), 0.0)
     check("5.4-3, 5.4-4", [(out.type, out.data[19] if out.type == PONG else 0) for out in server.outbox.line()],
           [(RESPONSE, 0), (PONG, 2), (RESPONSE, 0)])
-    return 0
+
+
+def selftest_window(check):
+    """What is new in 1.1, and that a peer that speaks 1.0 does not notice."""
+    opened = lambda connection: [f[0] for f in frames(drain(connection, 0.0))]
+
+    # Minor versions: the lower one is in force.
+    for own, other in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        server, client = ServerConnection(0, minor=own), ClientConnection(0, minor=other)
+        exchange(client, server, 0)
+        exchange(client, server, 0)
+        both = min(own, other)
+        check("4.2-2", (client.state, server.state, client.minor, server.minor), (OPEN, OPEN, both, both))
+        check("a window in 1.1", (client.outbox.window.bound, server.outbox.window.bound), (bool(both), bool(both)))
+    server = ServerConnection(0)
+    server.receive(PREFACE + hello(minor=7), 0)
+    check("G2", drain(server, 0)[20:22], b"\1\1")
+
+    # 5.3-2: who hears much and says nothing asks. A server hears MESSAGEs, a client what answers its request in parts.
+    for minor in (0, 1):
+        client, server, _ = handshaken(dead_after=1000, minor=minor)
+        asked, now = [], 0.0
+        while now < 2.2:
+            server.receive(encode(MESSAGE, b"x"), now)
+            server.tick(now)
+            asked += [now for type, _, _, _ in frames(drain(server, now)) if type == PING]
+            now = round(now + 0.01, 3)
+        check("5.3-2, server", asked, [0.5, 1.0, 1.5, 2.0] * minor)
+        client, server, _ = handshaken(dead_after=1000, ping_every=500, minor=minor)
+        requests = [client.request(b"", 0.0) for _ in range(80)]
+        client.tick(0.5)  # the first PING, at the latest
+        drain(client, 0.5)
+        asked, now = [], 0.5
+        for request in requests:
+            now = round(now + 0.025, 3)
+            client.receive(encode(RESPONSE, b"", request.id), now)  # each is a proof, and puts the next beat off
+            client.tick(now)
+            asked += [now for type, _, _, _ in frames(drain(client, now)) if type == PING]
+        check("5.3-2, client", asked, [1.0, 1.5, 2.0, 2.5] * minor)
+    client, server, _ = handshaken(dead_after=1000)
+    server.receive(encode(REQUEST, bytes(9000), 1), 0.0)
+    server.answer(1, bytes(9000), 0.0)
+    server.taken(5, 0.0)
+    server.tick(0.9)
+    server.tick(0.95)
+    check("5.3-2: one PING, where the kernel takes none", server.nonce, 1)
+
+    # 5.6-1: the time counts from when the last byte of the PING was with the kernel.
+    client, server, _ = handshaken(dead_after=1000, ping_every=20)
+    client.tick(0.02)
+    client.taken(19, 0.1)
+    client.receive(encode(MESSAGE, b"x"), 0.9)
+    client.taken(1, 0.9)
+    client.receive(encode(MESSAGE, b"x"), 1.8)
+    client.tick(1.899)
+    drain(client, 1.899)
+    check("5.6-1, not before", (client.state, client.told_late), (OPEN, True))
+    client.tick(1.9)
+    check("5.6-1", client.end[0], NO_ROUND_TRIP)
+
+    # The first window, and that PINGs stand among what it lets go.
+    for dead_after, first in ((100, 2048), (2048, 2048), (5000, 5000), (16384, 16384), (30000, 16384)):
+        client, server, _ = handshaken(dead_after=dead_after)
+        client.send_message(bytes(200000), 0.0)
+        held = frames(drain(client, 0.0))
+        sizes = [12 + len(payload) if type == MESSAGE else 0 for type, _, _, payload in held]
+        check("5.12-1, 5.12-3", (first <= sum(sizes) < first + max(sizes), max(sizes)), (True, first // 4 + 12))
+        behind = 0
+        for size in sizes:
+            behind = behind + size if size else 0
+            check("5.12-2", behind <= first / 2 + max(sizes), True)
+        check("what waits is not offered", (bool(client.outbox), client.outbox.waits), (False, True))
+        client.close(0.0)
+        check("5.12-5: a client that leaves", (opened(client)[-1], client.outbox.waits), (CLOSE, False))
+    client, server, _ = handshaken(minor=0)
+    client.send_message(bytes(200000), 0.0)
+    check("1.0 has no window", opened(client), [MESSAGE] * 13)
+    client, server, later = handshaken(short=True)
+    client.request(b"", 0.0)
+    exchange(client, server, 0.0)
+    server.answer(1, bytes(200000), 0.0)
+    check("5.12-1, SHORT", (opened(server)[0], server.state, server.outbox.waits), (RESPONSE, CLOSING, True))
+    server.receive(encode(PING, bytes(8)), 0.0)
+    check("E9: a PING is answered while CLOSE waits", opened(server), [PONG])
+    server.receive(encode(PONG, struct.pack(">QIII", server.nonce, 0, 0, 0)), 0.0)
+    check("so is a PONG taken", opened(server)[0], RESPONSE)
+    server.end_of_stream(0.0)
+    check("5.12-5: a peer that has ended", (opened(server)[-1], server.outbox.waits), (CLOSE, False))
+    for minor, sent in ((1, [PING]), (0, [REQUEST])):
+        client = ClientConnection(0.0)
+        client.request(bytes(16384), 0.0)
+        early = drain(client, 0.0)[8:]
+        check("little goes before WELCOME", 2048 < len(early) < 2400, True)
+        client.receive(PREFACE + welcome(minor=minor, ping=333, dead=1000), 0.0)
+        check("and counts from then on", (opened(client), client.outbox.window.closed), (sent, minor == 1))
+
+    client = ClientConnection(0.0)
+    drain(client, 0.1)
+    client.receive(PREFACE + welcome(), 0.4)
+    check("the first round trip is that of HELLO and WELCOME", round(client.outbox.window.least, 3), 0.3)
+
+    # The window follows the path.
+    window = Window()
+    window.bind(5.0)
+    window.sent = 100000
+    sized = lambda ahead, trip, held=True: (window.prove(window.proved + 1000, ahead, trip, held), window.size)[1]
+    check("fourfold at most", sized(4000, 0.01), 16000)
+    check("nothing waited", sized(16000, 0.01, False), 16000)
+    check("never less by growing", sized(1000, 0.01), 16000)
+    check("the target is dead_after / 10 at the least", (window.target(), sized(16000, 0.25)), (0.5, 32000))
+    check("above it", sized(32000, 1.0), 16000)
+    check("no more than it was", sized(40000, 1.0), 16000)
+    check("the least", [sized(2000, 1.0), sized(2000, 0.8), sized(2000, 0.9)], [2048] * 3)
+    check("three above it are the new least", (window.least, window.target()), (0.01, 0.5))
+    check("the third", (sized(2000, 1.0), window.least, round(window.target(), 3)), (2048, 0.8, 1.2))
+    check("0 s", (sized(2048, 0.0), window.least), (8192, 0.0))
+    window = Window()
+    window.bind(2.0)
+    window.sent = 100000
+    sizes = [round(sized(*each)) for each in ((2048, 0.4), (4096, 0.5), (8192, 0.55), (8000, 0.55))]
+    check("doubled until a queue shows", sizes, [4096, 8192, 8937, 8937])
+
+    # A client that beats and does not read: PONGs that the kernel takes are no sign that the messages are read.
+    client, server, _ = handshaken(dead_after=1000)
+    server.send_message(bytes(200000), 0.0)
+    drain(server, 0.0)
+    now = 0.0
+    while server.state == OPEN:
+        now = round(now + 0.1, 3)
+        server.receive(encode(PING, struct.pack(">Q", int(now * 10))), now)
+        drain(server, now)
+        server.tick(now)
+    check("5.9-3", (server.end[0], now), (SLOW_READER, 1.0))
+
+    # 5.13-1: told once.
+    client = ClientConnection(0.0, ping_every=20, dead_after=1000)
+    drain(client, 0.0)
+    client.receive(PREFACE + welcome(ping=20, dead=1000), 0.6)
+    for now in (0.7, 1.4, 2.1):
+        client.tick(now)
+        nonce = client.nonce
+        drain(client, now)
+        client.receive(encode(PONG, struct.pack(">QIII", nonce, 0, 0, 0)), now + 0.6)
+    check("5.13-1", [note[0] for note in client.notes].count("far"), 1)
+
+    # Paths: bytes a second, and seconds each way. Nobody is dropped, a beat returns in less than dead_after / 2, and
+    # most of the rate is used. 1.0 loses the connection on the slow one.
+    def transfer(dead_after, rate, delay, size, both, minor=1):
+        ack = lambda connection, id, body, now: connection.answer(id, b"", now)
+        server = ServerConnection(0.0, handler=echo if both else ack)
+        client = ClientConnection(0.0, dead_after=dead_after, minor=minor, rng=random.Random(3))
+        client.request(bytes(size), 0.0)
+        now, flights = 0.0, {client: [], server: []}  # what comes to each: (when, bytes)
+        free = {client: 0.0, server: 0.0}  # when the path to each has carried what is on it
+        while now < 600 and not (client.notes and client.notes[-1][0] == "outcome") and client.state != CLOSED:
+            for side, other in ((client, server), (server, client)):
+                while side.outbox and side.state != CLOSED:
+                    data = side.outbox.offer(1400)
+                    free[other] = max(free[other], now) + len(data) / rate
+                    flights[other].append((free[other] + delay, data))
+                    side.taken(len(data), now)
+            due = [side.deadline() for side in (client, server)] + [flight[0][0] for flight in flights.values() if flight]
+            now = min(at for at in due if at is not None)
+            for side, flight in flights.items():
+                while flight and flight[0][0] <= now:
+                    side.receive(flight.pop(0)[1], now)
+            for side in (client, server):
+                side.tick(now)
+        trips = sorted(note[2] for note in client.notes if note[0] == "pong")
+        return client.notes[-1][0] == "outcome" and client.notes[-1][1].outcome, now, trips[len(trips) * 9 // 10:]
+
+    check("1.0, 64 kbit/s", transfer(5000, 8000, 0.03, 200000, False, minor=0)[0] == "DONE", False)
+    for dead_after, rate, delay, size, both in (
+        (2000, 8000, 0.01, 200000, False), (2000, 8000, 0.01, 200000, True), (5000, 4000, 0.03, 200000, True),
+        (5000, 32000, 0.3, 600000, False), (30000, 32000, 0.3, 1000000, True), (5000, 125000, 0.01, 1000000, True),
+        (2000, 1250000, 0.3, 1000000, False), (30000, 1250000, 0.02, 1000000, True),
+    ):
+        outcome, took, trips = transfer(dead_after, rate, delay, size, both)
+        path = "dead_after %d, %d B/s, %g s, %d B, %s" % (dead_after, rate, delay, size, "both" if both else "up")
+        check(path, outcome, "DONE")
+        check(path + ": it is used", took <= 1.5 * size / rate * (1 + both) + 20 * delay, True)
+        check(path + ": nine beats in ten", trips[0] <= dead_after / 2000, True)
 
 
 if __name__ == "__main__":

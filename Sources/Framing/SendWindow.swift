@@ -24,8 +24,9 @@ struct SendWindow: Sendable {
     static let leastGap = 1024
     /// On a fast path a PING follows this many bytes, so that a path that becomes slow is noticed.
     private static let mostGap = 1 << 20
-    /// The most that one PONG lets the window grow. A burst that a shaper lets through shows a rate that does not last.
-    private static let mostGrowth = 4.0
+    /// The most that the window grows in a round trip, as TCP's grows. A burst that a shaper lets through shows a rate that
+    /// does not last.
+    private static let mostGrowth = 2.0
     /// How many round trips in a row that are too long at the least window show a longer path, and not a queue.
     private static let mostLongTrips = 3
 
@@ -39,8 +40,9 @@ struct SendWindow: Sendable {
     private var probesAt = UInt64.max
     private var lastProbe: UInt64 = 0
     private var probes = Queue<Probe>()
-    /// Whether a message was held back since the last PONG. Otherwise a short round trip shows nothing of the rate.
-    private var hasHeldBack = false
+    /// The value of `staged` when a message was held back last. A short round trip shows nothing of the rate where its
+    /// PING came later.
+    private var heldBackAt: UInt64 = 0
     /// Whether no round trip has shown a queue yet.
     private var isStarting = true
     /// dead_after in seconds.
@@ -89,7 +91,7 @@ struct SendWindow: Sendable {
     }
 
     /// Records that a message waits for the window.
-    mutating func holdBack() { hasHeldBack = true }
+    mutating func holdBack() { heldBackAt = staged }
 
     /// Records a staged PING.
     mutating func probe(_ nonce: UInt64) {
@@ -110,8 +112,9 @@ struct SendWindow: Sendable {
         guard let answered else { return false }
         let isNews = answered.mark > proved
         proved = max(proved, answered.mark)
-        if let roundTrip { adapt(Double(answered.ahead), max(roundTrip.inSeconds, 1e-6)) }
-        hasHeldBack = false
+        if let roundTrip {
+            adapt(Double(answered.ahead), max(roundTrip.inSeconds, 1e-6), isFull: heldBackAt >= answered.mark)
+        }
         update()
         return isNews
     }
@@ -122,16 +125,16 @@ struct SendWindow: Sendable {
     private var target: Double { max(deadAfter / 10, min(leastTrip * 1.5, leastTrip + deadAfter / 8)) }
 
     /// Follows the rate that a round trip shows: the bytes that the PING had ahead of it, over the time.
-    private mutating func adapt(_ ahead: Double, _ trip: Double) {
+    /// `isFull` says whether the window has held a message back since the PING.
+    private mutating func adapt(_ ahead: Double, _ trip: Double, isFull: Bool) {
         leastTrip = min(leastTrip, trip)
         if trip > leastTrip * 1.25 { isStarting = false }
         if trip <= target {
             longTrips = (0, .infinity)
-            guard hasHeldBack else { return }
-            // Without a queue the rate is at least what was seen: a long path is filled by doubling, as TCP fills it.
-            let growth = max(target / trip, isStarting ? 2 : 1)
-            let fair = ahead * min(growth, SendWindow.mostGrowth)
-            limit = max(limit, Int(min(fair, Double(SendWindow.most))))
+            guard isFull else { return }
+            // Without a queue the rate is at least what was seen, however long the path is.
+            let growth = isStarting ? SendWindow.mostGrowth : min(target / trip, SendWindow.mostGrowth)
+            limit = max(limit, Int(min(ahead * growth, Double(SendWindow.most))))
         } else {
             limit = max(SendWindow.least, min(limit, Int(ahead * target / trip)))
             guard limit == SendWindow.least else { return }

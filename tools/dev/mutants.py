@@ -113,17 +113,14 @@ def silence_after_end():
 
 @mutant("server", "5.3-1", "5.3/1 5.3/4")
 def no_ping():
-    """the server never sends a PING"""
-    peer.ServerConnection._side_deadlines = lambda self: ()
+    """the server sends no PING, neither after hearing nothing nor after sending nothing"""
+    deadlines_as(lambda c, at, act: None if act.__name__ == "_ping" else at)
 
 
 @mutant("server", "5.3-1", "5.3/1")
 def ping_late():
     """the server's PING comes just before dead_after in place of half of it"""
-
-    @instead(peer.ServerConnection, "_side_deadlines")
-    def _(original, self):
-        return [(at + 0.45 * self.dead_after, act) for at, act in original(self)]
+    deadlines_as(lambda c, at, act: at + 0.45 * c.dead_after if act.__name__ == "_ping" else at)
 
 
 @mutant("server", "5.4-1", "5.4/1")
@@ -158,9 +155,13 @@ def pongs_a_pong():
 def pong_queued():
     """a PONG waits behind all responses"""
 
+    class Queued(peer.Message):
+        def cut(self, at, chunk):
+            return peer.Out(self.body, peer.PONG, 0, True, self, len(self.body))
+
     @instead(peer.Outbox, "put_pong")
     def _(original, self, data, now):
-        self.put(self.messages, peer.Out(data, peer.PONG), now)
+        self.put(self.messages, Queued(peer.PONG, 0, data), now)
 
 
 @mutant("server", "5.4-4", "5.4/12")
@@ -553,10 +554,12 @@ def over_max_in_flight():
 def over_max_frame():
     """chunks have 16384 bytes whatever the server's max_frame"""
 
-    @instead(peer.Outbox, "put_message")
-    def _(original, self, type, body, id, chunk, now):
-        early = chunk == peer.EARLY_CHUNK and self.greeting
-        original(self, type, body, id, chunk if early else peer.CHUNK, now)
+    peer.Window.chunk = peer.CHUNK
+
+    @instead(peer.Connection, "_agree")
+    def _(original, self, *given):
+        original(self, *given)
+        self.outbox.chunk = peer.CHUNK
 
 
 @mutant("client", "6-7", "6/12 6/13", "6")

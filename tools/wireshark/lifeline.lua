@@ -1,4 +1,4 @@
--- A Wireshark dissector for Lifeline, version 1 (Protocol.md). Needs Wireshark 4.0 or later, and nothing else.
+-- A Wireshark dissector for Lifeline, version 1.1 (Protocol.md). Needs Wireshark 4.0 or later, and nothing else.
 --
 -- Install it: copy this file into the folder that "Help > About Wireshark > Folders" calls "Personal Lua Plugins", or
 -- load it for once:
@@ -155,6 +155,7 @@ local RULES = {
     { "first_ping_late", WARN, "5.2-1", "the client's first PING is late" },
     { "ping_late", WARN, "5.2-2", "the client's PING is late" },
     { "server_ping_late", WARN, "5.3-1", "the server has sent no PING into a silence of half of dead_after" },
+    { "nothing_sent", NOTE, "5.3-2", "nothing was sent for more than half of dead_after" },
     { "bucket", WARN, "5.10-1", "the bucket is empty: too many PINGs, CANCELs or empty MESSAGEs" },
     { "silent_early", WARN, "5.5-1", "CLOSE(SILENT) before dead_after was over" },
     { "silence", NOTE, "5.5-1", "silent for longer than dead_after" },
@@ -315,7 +316,7 @@ local function fault(record, name, detail)
     record.faults[#record.faults + 1] = { rule = rule, text = text }
 end
 
-local function new_side(key) return { key = key, stage = "preface", pings = 0, answered = 0, nonces = {} } end
+local function new_side(key) return { key = key, stage = "preface", pings = 0, answered = 0, bulk = 0, nonces = {} } end
 
 local function side_of(connection, key)
     if not connection.sides[key] then connection.sides[key] = new_side(key) end
@@ -347,6 +348,9 @@ local function receiver_limits(connection, side)
     if is_client(connection, side) then return connection.welcome end
     return connection.hello
 end
+
+--- The rules of 1.1 hold where WELCOME says so (4.2-2).
+local function speaks_1_1(connection) return connection.welcome ~= nil and connection.welcome.minor >= 1 end
 
 local function read_header(tvb, offset)
     local header = { length = tvb(offset, 4):uint(), type = tvb(offset + 4, 1):uint(),
@@ -537,6 +541,9 @@ local function judge_times(connection, side, peer, record, time)
     if client and silence > dead_after / 2 + slack and (peer.ping_time or 0) < time - silence then
         fault(record, "server_ping_late", "silent for " .. duration(silence))
     end
+    if speaks_1_1(connection) and silence > dead_after / 2 + slack then
+        fault(record, "nothing_sent", "silent for " .. duration(silence))
+    end
     if client and not connection.ping_late then
         -- The first PING is counted from WELCOME, whatever proof has come.
         local base = side.ping_time and math.max(side.ping_time, connection.proof_time or 0) or connection.welcome_time
@@ -553,7 +560,7 @@ local apply = {} -- by type: what a frame that broke no rule of the header chang
 apply[HELLO] = function(connection, _, _, record, tvb, payload, stop)
     local hello = read_greeting(tvb, payload)
     connection.hello, connection.short = hello, hello.flags % 2 == 1
-    record.title = "HELLO, " .. (connection.short and "short" or "long")
+    record.title = string.format("HELLO %d.%d, %s", hello.major, hello.minor, connection.short and "short" or "long")
     local name, detail = judge_hello(record, hello, tvb, payload, stop)
     if name then fault(record, name, detail) end
 end
@@ -562,7 +569,8 @@ apply[WELCOME] = function(connection, _, _, record, tvb, payload, stop, time)
     local welcome = read_greeting(tvb, payload)
     welcome.max_in_flight, welcome.max_queued = tvb(payload + 20, 4):uint(), tvb(payload + 24, 4):uint()
     connection.welcome, connection.welcome_time = welcome, time
-    record.title = string.format("WELCOME, ping_every %d ms, dead_after %d ms", welcome.ping_every, welcome.dead_after)
+    record.title = string.format("WELCOME %d.%d, ping_every %d ms, dead_after %d ms", welcome.major, welcome.minor,
+        welcome.ping_every, welcome.dead_after)
     local name, detail = judge_welcome(record, connection.hello, welcome, tvb, payload, stop)
     if name then fault(record, name, detail) end
     if not connection.hello and not connection.partial then fault(record, "welcome_alone") end
@@ -577,7 +585,9 @@ apply[PING] = function(connection, side, _, record, tvb, payload, _, time)
     if is_client(connection, side) then connection.ping_late = nil end
     record.ping = side.nonces[nonce]
     record.title = "PING " .. nonce
-    take_from_bucket(connection, side, record, time)
+    -- In 1.1 one behind messages costs nothing (5.10).
+    if not speaks_1_1(connection) or side.bulk < 1024 then take_from_bucket(connection, side, record, time) end
+    side.bulk = 0
 end
 
 apply[PONG] = function(connection, side, peer, record, tvb, payload, _, time)
@@ -612,6 +622,7 @@ local function apply_chunk(connection, side, peer, record, _, _, _, time)
     local header = record.header
     local message = side.open or { type = header.type, id = header.id, first = record.number, count = 0, length = 0 }
     message.count, message.length = message.count + 1, message.length + header.length
+    side.bulk = side.bulk + HEADER + header.length -- since the last PING
     record.message, record.chunk = message, message.count
     local name = header.kind.name .. (header.kind.has_id and string.format(" %d", header.id) or "")
     if header.more then
@@ -645,7 +656,7 @@ local function apply_chunk(connection, side, peer, record, _, _, _, time)
         if message.count == 1 then connection.proof_time = time end
         if record.request then record.request.handled = true end
         if not header.more then end_request(record.request, record, time) end
-    elseif message.count == 1 and not header.more and header.length == 0 then
+    elseif message.count == 1 and not header.more and header.length == 0 and not speaks_1_1(connection) then
         take_from_bucket(connection, side, record, time)
     end
 end

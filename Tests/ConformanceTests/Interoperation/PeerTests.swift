@@ -44,12 +44,14 @@ enum Pairing: String, CaseIterable, CustomTestStringConvertible, Sendable {
 
     var testDescription: String { rawValue }
 
-    fileprivate func withServer(_ arguments: String..., body: (AnyServer) throws -> Void) throws {
+    /// Runs `body` with a server. `minor` is the minor version that peer.py offers.
+    fileprivate func withServer(_ arguments: String..., minor: Int = 1, body: (AnyServer) throws -> Void) throws {
         let before = OpenDescriptors.count
         do {
             let all = ["--port", "0"] + arguments
             let process =
-                self == .peerAsks ? try Spawned("server", all) : try Peer.start(["server"] + all)
+                self == .peerAsks
+                ? try Spawned("server", all) : try Peer.start(["server", "--minor", "\(minor)"] + all)
             do {
                 try body(AnyServer(process))
                 if process.exit == nil {
@@ -66,14 +68,14 @@ enum Pairing: String, CaseIterable, CustomTestStringConvertible, Sendable {
     }
 
     fileprivate func withClient(
-        of server: AnyServer, _ arguments: String..., input: Spawned.Stream = .null, output: Spawned.Stream = .pipe,
-        body: (Spawned) throws -> Void
+        of server: AnyServer, _ arguments: String..., minor: Int = 1, input: Spawned.Stream = .null,
+        output: Spawned.Stream = .pipe, body: (Spawned) throws -> Void
     ) throws {
         let all = ["--port", "\(server.port)"] + arguments + (self == .peerServes ? ["--retries", "0"] : [])
         let client =
             self == .peerServes
             ? try Spawned("client", all, input: input, output: output)
-            : try Peer.start(["client"] + all, input: input, output: output)
+            : try Peer.start(["client", "--minor", "\(minor)"] + all, input: input, output: output)
         try tellingErrors(of: client) { try body(client) }
     }
 }
@@ -140,6 +142,21 @@ extension Live.Interoperation {
                     try client.expectStatus(0, within: .seconds(20))
                     #expect(output.bytes == all, "not what was sent")
                 }
+            }
+        }
+
+        @Test("A peer of version 1.0 gets its messages, and is kept by its heartbeats", arguments: Pairing.allCases)
+        func old(_ pairing: Pairing) throws {
+            let large = String(repeating: "0123456789abcdef", count: 65536)
+            let (input, output) = (try TemporaryFile(Array("\(large)\n\n".utf8)), try TemporaryFile())
+            try pairing.withServer("--timeout", "1", minor: 0) { server in
+                try pairing.withClient(
+                    of: server, "--hold", "2500ms", minor: 0, input: .file(input.path), output: .file(output.path)
+                ) { client in
+                    try client.expectStatus(0, within: .seconds(20))
+                    #expect(output.bytes == Array("\(large)\n\n".utf8), "not what was sent")
+                }
+                try server.process.errors.line(with: "closed", "reason=NORMAL", "by=client", "requests=2")
             }
         }
 

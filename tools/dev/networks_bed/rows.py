@@ -93,14 +93,19 @@ class Row:
         return 2 * PACKET * 8 / self.rate + (2 * DELAY if self.pair == "delay" else 0)
 
     @property
+    def is_repeated(self):
+        """Whether a packet takes longer than the time after which TCP, at first, sends it again (Protocol.md, 5.13)."""
+        return PACKET * 8 / self.rate > 0.2
+
+    @property
     def path_allows(self):
         """Whether a heartbeat under load can be answered within dead_after: half of a round trip is left for load."""
-        return 1.5 * self.least_round_trip <= self.dead_after
+        return 1.5 * self.least_round_trip + (2 if self.is_repeated else 0) <= self.dead_after
 
     @property
     def path_allows_goal(self):
         """Whether a heartbeat under load can be answered within a quarter of dead_after."""
-        return 6 * self.least_round_trip <= self.dead_after
+        return 6 * self.least_round_trip <= self.dead_after and not self.is_repeated
 
     @property
     def is_possible(self):
