@@ -78,7 +78,7 @@ public func fuzzRoundTrip(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
             sent.append(.frame(.goAway(goAway)))
         case 4...6:
             id += 1
-            let message = Array(repeating: script.byte(), count: Int(script.byte()) * (setting & 2 == 0 ? 5 : 80))
+            let message = Array(repeating: script.byte(), count: Int(script.byte()) * (setting & 2 == 0 ? 5 : 32))
             let type: FrameType = side == .client ? .request : .response
             outbox.send(type, id: id, message[...], cost: message.count)
             sent.append(.message(type, id: id, message))
