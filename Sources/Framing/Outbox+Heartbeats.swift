@@ -4,8 +4,9 @@ import Basics
 extension Outbox {
     /// Bounds the messages that no PONG has proved: both sides speak 1.1 (section 5.12). The caller sends a PING whenever
     /// this outbox `wantsPing`, and reports each PONG (`proved`).
-    public mutating func startWindow(deadAfter: Duration) {
-        window.start(deadAfter: deadAfter)
+    /// dead_after is in milliseconds.
+    public mutating func startWindow(deadAfter milliseconds: UInt32) {
+        window.start(deadAfter: milliseconds)
         updateMaxChunk()
     }
 
@@ -17,7 +18,7 @@ extension Outbox {
     }
 
     /// Whether a PING has to follow the messages that are staged. Until it does, no more of them are.
-    @inline(__always) public var wantsPing: Bool { window.wantsProbe && !endsWithClose }
+    @inlinable public var wantsPing: Bool { window.staged >= window.probesAt && !endsWithClose }
 
     /// Sends a PING ahead of the messages that wait. While CLOSE waits behind a long message, hearts go on beating.
     public mutating func ping(_ nonce: UInt64) {

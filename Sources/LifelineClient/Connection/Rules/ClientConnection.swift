@@ -226,7 +226,7 @@ struct ClientConnection: Sendable {
             self.welcome = welcome
             outbox.setMaxFrame(welcome.maxFrame)
             heartbeat.welcomed(terms, at: now)
-            if terms.isBounded { outbox.startWindow(deadAfter: terms.deadAfter) }
+            if terms.isBounded { outbox.startWindow(deadAfter: welcome.deadAfter) }
             cancels = TokenBucket(terms, capacity: ClientConnection.cancelsAtOnce)
             return .welcomed(welcome)
         case .ping(let nonce):
