@@ -54,6 +54,12 @@ struct SendWindow: Sendable {
 
     /// Whether more of a message may be staged.
     @inline(__always) var isOpen: Bool { staged < closesAt }
+    /// Whether the window bounds anything: it was started, and not stopped.
+    var isOn: Bool { limit != .max }
+    /// How many bytes of staged frames are proved.
+    var provedBytes: UInt64 { proved }
+    /// Whether a PING is unanswered.
+    var isAsking: Bool { !probes.isEmpty }
     /// Whether a PING has to follow what is staged.
     @inline(__always) var wantsProbe: Bool { staged >= probesAt }
 
