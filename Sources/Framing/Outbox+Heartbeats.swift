@@ -46,6 +46,15 @@ extension Outbox {
         return isNews
     }
 
+    /// How far what is staged has come, in bytes since the start: `staged` of them, of which `gone` are proved. Without a
+    /// send window, `gone` are with the kernel.
+    public var distance: (staged: UInt64, gone: UInt64) {
+        window.isOn ? (window.staged, window.provedBytes) : (staged.end, sent)
+    }
+
+    /// Whether nothing will show that more has arrived: the kernel has all, and no PING is unanswered.
+    public var isUnasked: Bool { isEmpty && !(window.isOn && window.isAsking) }
+
     /// Answers a PING. At most one PONG is owed: while one is on its way out, the latest takes the next place.
     public mutating func answer(with pong: Pong) {
         guard !endsWithClose else { return }

@@ -111,6 +111,24 @@ public struct Outbox: Sendable {
         stage()
     }
 
+    /// A message of which some chunks are staged and others are not.
+    public struct Unfinished: Equatable, Sendable {
+        /// The id of its request; 0 for a one-way message.
+        public let id: UInt32
+        /// Where in the stream its first chunk lies. No other message has it.
+        public let start: UInt64
+        /// Its cost, as the caller gave it.
+        public let cost: Int
+        /// How many bytes of it are not staged.
+        public let rest: Int
+    }
+
+    /// The message that has begun and of which more waits; nil where there is none.
+    public var unfinished: Unfinished? {
+        guard case .message(let message)? = waiting.first, let start = message.start else { return nil }
+        return Unfinished(id: message.id, start: start, cost: message.cost, rest: message.rest.count)
+    }
+
     // MARK: The handshake
 
     /// Stages the client's preface and HELLO.

@@ -55,6 +55,12 @@ struct SendWindow: Sendable {
 
     /// Whether more of a message may be staged.
     @inlinable var isOpen: Bool { staged < closesAt }
+    /// Whether the window bounds anything: it was started, and not stopped.
+    var isOn: Bool { limit != .max }
+    /// How many bytes of staged frames are proved.
+    var provedBytes: UInt64 { proved }
+    /// Whether a PING is unanswered.
+    var isAsking: Bool { !probes.isEmpty }
     /// Whether a PING has to follow what is staged.
     @inlinable var wantsProbe: Bool { staged >= probesAt }
 
@@ -77,13 +83,16 @@ struct SendWindow: Sendable {
     @inline(__always) mutating func stage(_ bytes: Int) { staged += UInt64(bytes) }
 
     /// Records that staged frames were removed; `nonce` is that of the first PING behind them.
+    ///
+    /// A peer that guesses the nonce of a PING that has not left may have proved them already.
     mutating func withdraw(_ bytes: UInt64, before nonce: UInt64?) {
         staged -= bytes
+        proved = min(proved, staged)
         guard limit != .max else { return }
         if let nonce {
             for var probe in probes.remove(where: { $0.nonce >= nonce }) {
                 probe.mark -= bytes
-                probe.ahead -= bytes
+                probe.ahead -= min(probe.ahead, bytes)
                 probes.append(probe)
             }
             lastProbe -= bytes
