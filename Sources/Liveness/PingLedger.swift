@@ -30,9 +30,9 @@ struct PingLedger: Sendable {
     }
 
     /// Returns the round trip time of a PONG; nil where 64 later PINGs have displaced its instant. Throws
-    /// where the nonce answers no PING (5.4-5).
+    /// where the nonce answers no PING (5.4-5). A peer can guess the nonce of one that has not left.
     mutating func answered(_ nonce: UInt64, at now: Instant) throws(Violation) -> Duration? {
-        guard nonce > lastAnswered, nonce <= lastSent else {
+        guard nonce > lastAnswered, nonce <= lastLeft else {
             throw Violation(.protocolError, "PONG with the nonce \(nonce), which no unanswered PING has")
         }
         lastAnswered = nonce

@@ -257,6 +257,13 @@ private func ended(_ events: [ClientConnection.Event]) -> Code? {
         #expect(ended(line.receive(at(0.1))) == .tooManyPings)
     }
 
+    @Test func aPongToAPingThatHasNotLeftIsAGuess() throws {
+        var line = try Line.open()
+        #expect(line.judge(at(1)) == [])
+        line.peer.outbox.answer(with: Pong(nonce: 1))
+        #expect(ended(line.receive(at(1))) == .protocolError)
+    }
+
     @Test func theRoundTripIsTold() throws {
         var line = try Line.open()
         // random is 0.5: the first PING is due after half of ping_every, the next after nine tenths.

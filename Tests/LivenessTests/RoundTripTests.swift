@@ -235,7 +235,10 @@ struct QuietTests {
 struct PongTests {
     private func pinged(_ count: Int) -> PingLedger {
         var ledger = PingLedger()
-        for number in 0..<count { _ = ledger.send(at: at(Double(number) * 10)) }
+        for number in 0..<count {
+            let now = at(Double(number) * 10)
+            ledger.left(ledger.send(at: now), at: now)
+        }
         return ledger
     }
 
@@ -249,6 +252,15 @@ struct PongTests {
     func unknown(nonce: UInt64) {
         var ledger = pinged(3)
         #expect { try ledger.answered(nonce, at: at(50)) } throws: { ($0 as? Violation)?.code == .protocolError }
+    }
+
+    @Test("5.4-5 A PONG to a PING that has not left is a guess: a PROTOCOL_ERROR")
+    func guessed() throws {
+        var ledger = pinged(3)
+        _ = ledger.send(at: at(40))
+        #expect { try ledger.answered(4, at: at(50)) } throws: { ($0 as? Violation)?.code == .protocolError }
+        ledger.left(4, at: at(60))
+        #expect(try ledger.answered(4, at: at(70)) == .milliseconds(10))
     }
 
     @Test("5.4-5 A nonce is answered once, and none older than one answered")
@@ -268,6 +280,7 @@ struct PongTests {
         #expect(try ledger.answered(7, at: at(100)) == .milliseconds(40))
         #expect(try ledger.answered(10, at: at(100)) == .milliseconds(10))
         #expect(ledger.send(at: at(200)) == 11)
+        ledger.left(11, at: at(200))
         #expect(try ledger.answered(11, at: at(205)) == .milliseconds(5))
     }
 

@@ -60,6 +60,7 @@ struct SilenceTests {
             now = try #require(server.deadline)
             server.resumed(at: now)
             #expect(server.verdict(at: now) == .ping(nonce: nonce))
+            server.pingLeft(nonce, at: now)
             now = now + .milliseconds(400)
             server.resumed(at: now)
             server.heard(at: now)

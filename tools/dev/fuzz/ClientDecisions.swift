@@ -10,19 +10,25 @@ private struct ClientRun: Run {
     var connection: ClientConnection
     var now = Instant(sinceStart: .seconds(1))
     var judge: Judge
+    var peer: Peer
     var waiting: Set<UInt32> = []
     var hasLeft = false
     var endings = 0
     var fed = 0
     var spoken = 0
     let leavesAtEnd: Bool
+    /// How many bytes a message has for each that the script says: enough for the send window where there is one.
+    let scale: Int
     let heapBefore: Int
 
     init(_ setting: UInt8) {
         let isShort = setting & 1 != 0
         let random = Double(setting >> 4) / 16
         leavesAtEnd = setting & 64 == 0
+        let isBounded = setting & 8 != 0
+        scale = isBounded ? 32 : 4
         judge = Judge(from: .client, isShort: isShort)
+        peer = Peer(.server, maxMessage: 400, isShort: isShort)
         heapBefore = heapBytes()
         connection = ClientConnection(
             Hello(short: isShort, deadAfter: 1000, maxFrame: 256, maxMessage: 400), connectedAt: now,
@@ -31,8 +37,9 @@ private struct ClientRun: Run {
         if setting & 2 != 0 {
             var bytes = Preface.bytes
             Welcome(
-                pingEvery: 300, deadAfter: 1000, maxFrame: 256, maxMessage: 1000,
-                maxInFlight: 4, maxQueued: setting & 4 == 0 ? 2000 : 100, connection: 7
+                pingEvery: 300, deadAfter: 1000, maxFrame: isBounded ? 4096 : 256, maxMessage: isBounded ? 8000 : 1000,
+                maxInFlight: 4, maxQueued: (setting & 4 == 0 ? 2000 : 100) * UInt32(scale / 4), connection: 7,
+                minor: isBounded ? 1 : 0
             ).append(to: &bytes)
             receive(bytes)
         }
@@ -53,7 +60,7 @@ private struct ClientRun: Run {
             hasLeft = hasLeft || endings == 0
             connection.close(at: now)
         case 12, 13:
-            let length = Int(script.byte()) * 4
+            let length = Int(script.byte()) * scale
             guard connection.takesRequests, connection.hasRoom(for: length),
                 connection.welcome != nil || connection.hello.short
             else { break }
@@ -64,7 +71,7 @@ private struct ClientRun: Run {
             let id = UInt32(script.byte() % 16)
             if connection.cancel(id, at: now) { require(waiting.remove(id) != nil, "\(id) was not there") }
         case 15:
-            let length = Int(script.byte() % 100)
+            let length = Int(script.byte() % 100) * scale / 4
             guard connection.welcome != nil, !connection.hello.short, endings == 0, !hasLeft else { break }
             spoken += length + 128
             _ = connection.send(Array(repeating: 0x62, count: length), at: now)
@@ -81,8 +88,9 @@ private struct ClientRun: Run {
         }
     }
 
-    private mutating func receive(_ bytes: [UInt8]) {
+    mutating func receive(_ bytes: [UInt8]) {
         fed += bytes.count
+        hears(bytes)
         connection.heard(at: now)
         var offset = 0
         while let event = connection.next(in: bytes, upTo: bytes.count, at: &offset, now: now) { take(event) }

@@ -19,6 +19,7 @@ public func fuzzHandshake(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
         var answer = Preface.bytes
         welcome.append(to: &answer)
         require(decode(answer, from: .server) == .welcome(welcome), "a client refuses \(welcome)")
+        require(welcome.minor == min(hello.minor, 1), "the version 1.\(welcome.minor) for 1.\(hello.minor)")
         require((try? welcome.check(against: hello)) != nil, "\(welcome) is no answer to \(hello)")
     case .welcome(let welcome):
         var bytes = Preface.bytes

@@ -4,6 +4,7 @@ protocol Living {
     var deadline: Instant? { get }
     var isOver: Bool { get }
     mutating func resumed(at now: Instant)
+    mutating func prepareWrite(at now: Instant)
     mutating func wrote(_ count: Int, at now: Instant)
 }
 
@@ -12,16 +13,19 @@ protocol Run {
     associatedtype Connection: Living
     var connection: Connection { get set }
     var now: Instant { get set }
-    /// What the peer has read.
+    /// What the peer has read, and what it has said.
     var judge: Judge { get set }
+    var peer: Peer { get set }
     /// What AddressSanitizer counted before the connection was there.
     var heapBefore: Int { get }
     /// The bytes that came, and at most what this side put out by itself.
     var fed: Int { get }
-    var spoken: Int { get }
+    var spoken: Int { get set }
 
     init(_ setting: UInt8)
     mutating func step(_ operation: UInt8, _ script: inout Script)
+    /// Gives the connection what its peer says.
+    mutating func receive(_ bytes: [UInt8])
     /// Does what is due now.
     mutating func judgeAll()
     /// This side's program does what it owes, or leaves.
@@ -48,6 +52,7 @@ extension Run {
 
     mutating func advance(_ time: Duration) {
         now = now + time
+        spoken += 8  // A side that is late each time sends a PING each time.
         connection.resumed(at: now)
     }
 
@@ -57,9 +62,18 @@ extension Run {
 
     mutating func write(_ most: Int) {
         guard !connection.isOver else { return }
+        connection.prepareWrite(at: now)
         let bytes = Array(connection.outbox.unsent.prefix(most))
+        judge.window.note(connection.outbox.window.limit, isEmpty: connection.outbox.isEmpty)
         judge.read(bytes)
         connection.wrote(bytes.count, at: now)
+    }
+
+    /// Takes note of what the peer says.
+    mutating func hears(_ bytes: [UInt8]) {
+        let nonces = peer.say(bytes)
+        for nonce in nonces { judge.window.note(pong: nonce) }
+        if nonces.count > 1 { judge.window.skipJudging() }
     }
 
     /// Does what is due, once: a deadline that stays in the past would make the loop spin.
@@ -68,7 +82,9 @@ extension Run {
         repeat {
             require(turns < 4, "the loop spins")
             turns += 1
+            judge.window.note(connection.outbox.window.limit, isEmpty: connection.outbox.isEmpty)
             judgeAll()
+            connection.prepareWrite(at: now)
             if connection.outbox.isEmpty { connection.wrote(0, at: now) }
         } while !connection.isOver && connection.deadline.map { $0 <= now } ?? false
     }
@@ -76,6 +92,7 @@ extension Run {
     /// The end comes by itself, whatever was: the peer says no more, and reads all or nothing.
     private mutating func end(isRead: Bool) {
         prepareEnd()
+        let isProved = isRead && proveAll()
         var sleeps = 0
         while !connection.isOver {
             settle()
@@ -87,8 +104,124 @@ extension Run {
             sleeps += 1
             sleep()
         }
-        checkEnd(isRead: isRead)
+        checkEnd(isRead: isProved)
     }
+
+    /// The peer reads all, and answers each PING: all that is queued comes. False where it cannot say a PONG any more.
+    private mutating func proveAll() -> Bool {
+        var turns = 0
+        while !connection.isOver {
+            settle()
+            write(.max)
+            guard connection.outbox.isEmpty else { continue }
+            guard let nonce = judge.window.newestNonce else {
+                require(connection.outbox.isDone, "bytes wait for a PONG, and no PING is on its way")
+                return true
+            }
+            guard peer.isAtBoundary else { return connection.outbox.isDone }
+            turns += 1
+            require(turns < 2000, "there is no end of PINGs")
+            advance(.milliseconds(1))
+            // Behind CLOSE it is not read.
+            judge.window.note(pong: nonce)
+            receive(rawFrame(4, nonceBytes(nonce) + [UInt8](repeating: 0, count: 12)))
+        }
+        return true
+    }
+}
+
+private func nonceBytes(_ nonce: UInt64) -> [UInt8] {
+    (0..<8).map { UInt8(truncatingIfNeeded: nonce >> (56 - 8 * $0)) }
+}
+
+/// What the peer has said, as far as it makes sense.
+struct Peer {
+    private var decoder: FrameDecoder
+    private var isBroken = false
+    private var hasGreeted = false
+
+    init(_ side: Side, maxMessage: UInt32, isShort: Bool) {
+        decoder = FrameDecoder(from: side, maxFrame: 256, maxMessage: maxMessage, isShort: isShort)
+    }
+
+    /// Whether a frame may follow.
+    var isAtBoundary: Bool { !isBroken && hasGreeted && decoder.unfinishedLength == nil }
+
+    /// The nonces of the PONGs that end in `bytes`.
+    mutating func say(_ bytes: [UInt8]) -> [UInt64] {
+        guard !isBroken else { return [] }
+        var nonces: [UInt64] = []
+        var offset = 0
+        do throws(Violation) {
+            while let frame = try decoder.next(in: bytes.span, at: &offset) {
+                switch frame {
+                case .hello, .welcome: hasGreeted = true
+                case .pong(let pong): nonces.append(pong.nonce)
+                case .close: isBroken = true
+                default: break
+                }
+            }
+        } catch {
+            isBroken = true
+        }
+        return nonces
+    }
+}
+
+/// The send window as the peer sees it (section 5.12).
+struct SeenWindow {
+    private var pings: [(nonce: UInt64, position: Int)] = []
+    private var came = 0
+    private var proved = 0
+    private var newestPing = 0
+    /// The longest frame, and what has come of the one that has begun.
+    private var longest = 0
+    private var begun = 0
+    /// The largest window since all was proved and nothing staged; nil while nothing is bounded.
+    private var most: Int?
+    /// What came before anything was bounded is not judged.
+    private var isJudged = false
+
+    /// The nonce of the last PING that is not answered.
+    var newestNonce: UInt64? { pings.last?.nonce }
+
+    /// Takes note of the window's size. What is staged was staged under an earlier one.
+    mutating func note(_ limit: Int, isEmpty: Bool) {
+        guard limit != .max else {
+            (most, isJudged) = (nil, false)
+            return
+        }
+        if came == proved, isEmpty { (most, isJudged) = (limit, true) } else { most = max(most ?? 0, limit) }
+        require((2048...(1 << 30)).contains(limit), "a window of \(limit) bytes")
+    }
+
+    mutating func note(ping nonce: UInt64) {
+        pings.append((nonce, came))
+        newestPing = came
+    }
+
+    mutating func note(pong nonce: UInt64) {
+        guard let index = pings.firstIndex(where: { $0.nonce == nonce }) else { return }
+        proved = pings[index].position
+        pings.removeFirst(index + 1)
+    }
+
+    /// Takes note of a part of a message, whose frames may not begin behind a closed window.
+    mutating func note(_ part: MessagePart) {
+        if part.beginsFrame {
+            if isJudged, let most {
+                require(came - proved < most, "a message behind \(came - proved) unproved bytes of \(most)")
+                require(came - newestPing < most / 2 + longest, "no PING behind \(came - newestPing) of \(most) bytes")
+            }
+            begun = 0
+        }
+        begun += Int(part.frameLength)
+        came += Int(part.frameLength)
+        longest = max(longest, begun)
+    }
+
+    /// Takes note of several PONGs at once: the window between them is not seen.
+    mutating func skipJudging() { isJudged = false }
 }
 
 /// A small frame out of the script, often a right one.
@@ -119,6 +252,7 @@ struct Judge {
     /// What CLOSE says.
     private(set) var lastID: UInt32?
     private(set) var endings: Set<UInt32> = []
+    var window = SeenWindow()
 
     init(from side: Side, maxMessage: UInt32 = .max, isShort: Bool) {
         decoder = FrameDecoder(
@@ -131,7 +265,9 @@ struct Judge {
         do throws(Violation) {
             while let frame = try decoder.next(in: bytes.span, at: &offset) {
                 require(!isClosed, "a frame behind CLOSE")
+                if case .part(let part) = frame { window.note(part) }
                 switch frame {
+                case .ping(let nonce): window.note(ping: nonce)
                 case .close(let close):
                     isClosed = true
                     lastID = close.lastID

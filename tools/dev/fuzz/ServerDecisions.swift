@@ -10,6 +10,7 @@ private struct ServerRun: Run {
     var connection: ServerConnection
     var now = Instant(sinceStart: .seconds(1))
     var judge = Judge(from: .server, isShort: false)
+    var peer = Peer(.client, maxMessage: 200, isShort: false)
     var pending: [UInt32] = []
     var given: Set<UInt32> = []
     var fed = 0
@@ -22,19 +23,26 @@ private struct ServerRun: Run {
     /// Whether the handler has something and has not returned from it; it gets the next only then.
     var isBusy = false
     let answersAtOnce: Bool
+    /// How many bytes an answer has for each that the script says: enough for the send window where there is one.
+    let scale: Int
     let heapBefore: Int
 
     init(_ setting: UInt8) {
         answersAtOnce = setting & 1 == 0
-        let terms = Terms(timeout: 1000, maxFrame: 256, maxMessage: 200, maxInFlight: 3, maxQueued: 400)
+        let isBounded = setting & 16 != 0
+        scale = isBounded ? 32 : 4
+        let terms = Terms(
+            timeout: 1000, maxFrame: 256, maxMessage: 200, maxInFlight: 3, maxQueued: isBounded ? 20_000 : 400)
         heapBefore = heapBytes()
         connection = ServerConnection(
             id: 1, terms: terms, handshakeTimeout: .seconds(2), acceptedAt: now,
             handlerTimeout: setting & 32 == 0 ? nil : .milliseconds(300))
         if setting & 2 != 0 {
             var hello = Preface.bytes
-            Hello(short: setting & 4 != 0, deadAfter: 1000, maxFrame: 256, maxMessage: setting & 8 == 0 ? 1000 : 10)
-                .append(to: &hello)
+            Hello(
+                short: setting & 4 != 0, deadAfter: 1000, maxFrame: isBounded ? 4096 : 256,
+                maxMessage: setting & 8 == 0 ? isBounded ? 8000 : 1000 : 10, minor: isBounded ? 1 : 0
+            ).append(to: &hello)
             receive(hello)
         }
     }
@@ -64,7 +72,7 @@ private struct ServerRun: Run {
             connection.fail(id, Failure(.handlerFailed, "no"))
             handlerReturns()
         case 14:
-            let message = Array(repeating: UInt8(0x62), count: Int(script.byte()) * 4)
+            let message = Array(repeating: UInt8(0x62), count: Int(script.byte()) * scale / 4)
             if connection.send(message[...], at: now) { spoken += message.count + 64 }
         case 15 where script.byte() == 0: connection.broke("gone")
         default: answer(UInt32(script.byte()), 1)  // Nobody asked, or this was answered already.
@@ -95,9 +103,10 @@ private struct ServerRun: Run {
         serve()
     }
 
-    private mutating func receive(_ bytes: [UInt8]) {
+    mutating func receive(_ bytes: [UInt8]) {
         guard !hasEnded, !connection.isOver, !bytes.isEmpty else { return }
         fed += bytes.count
+        hears(bytes)
         connection.received(bytes.count, at: now)
         while let event = connection.next(in: bytes, at: now) { take(event) }
         serve()
@@ -136,8 +145,8 @@ private struct ServerRun: Run {
 
     private mutating func answer(_ id: UInt32, _ length: Int) {
         guard !begun.contains(id) else { return send(length, of: id, isLast: true) }
-        spoken += length * 4 + 64
-        connection.answer(id, Array(repeating: 0x61, count: length * 4)[...])
+        spoken += length * scale + 64
+        connection.answer(id, Array(repeating: 0x61, count: length * scale)[...])
         finish(id)
     }
 
@@ -145,8 +154,8 @@ private struct ServerRun: Run {
     private mutating func send(_ length: Int, of id: UInt32, isLast: Bool) {
         guard isLast || connection.room(for: id) > 0 else { return }
         begun.insert(id)
-        spoken += length * 4 + 64
-        connection.answer(id, part: Array(repeating: 0x63, count: length * 4)[...], isLast: isLast, at: now)
+        spoken += length * scale + 64
+        connection.answer(id, part: Array(repeating: 0x63, count: length * scale)[...], isLast: isLast, at: now)
         if isLast { finish(id) }
     }
 
