@@ -82,17 +82,16 @@ struct SendWindow: Sendable {
     /// Records a staged frame of a message.
     @inline(__always) mutating func stage(_ bytes: Int) { staged += UInt64(bytes) }
 
-    /// Records that staged frames were removed; `nonce` is that of the first PING behind them.
+    /// Records that staged frames were removed, none of which has left; `nonce` is that of the first PING behind them.
     ///
     /// A peer that guesses the nonce of a PING that has not left may have proved them already.
     mutating func withdraw(_ bytes: UInt64, before nonce: UInt64?) {
         staged -= bytes
-        proved = min(proved, staged)
         guard limit != .max else { return }
         if let nonce {
             for var probe in probes.remove(where: { $0.nonce >= nonce }) {
                 probe.mark -= bytes
-                probe.ahead -= min(probe.ahead, bytes)
+                probe.ahead -= bytes
                 probes.append(probe)
             }
             lastProbe -= bytes

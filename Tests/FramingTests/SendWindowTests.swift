@@ -185,24 +185,6 @@ struct SendWindowTests {
         #expect(window.wantsProbe)
     }
 
-    @Test("A PONG for a PING that has not left proves nothing that is withdrawn afterwards")
-    func provedBeforeItLeft() {
-        var window = SendWindow()
-        window.start(deadAfter: .seconds(2))
-        window.stage(1000)
-        window.probe(1)
-        window.stage(1000)
-        window.probe(2)
-        window.prove(2, roundTrip: .milliseconds(5))
-        window.probe(3)
-        window.withdraw(1000, before: 3)
-        #expect(window.staged == 1000 && window.isOpen)
-        window.stage(window.limit - 1)
-        #expect(window.isOpen, "a whole window fits behind what is proved")
-        window.stage(1)
-        #expect(!window.isOpen)
-    }
-
     @Test("After stop it bounds nothing, and wants nothing")
     func stopped() {
         var window = SendWindow()
