@@ -112,7 +112,7 @@ private struct Bench {
     @Test("5.12 In 1.1 a message is where a PONG has proved it, and not where the kernel has it")
     func provedBytesCount() throws {
         var bench = Bench()
-        bench.outbox.startWindow(deadAfter: .seconds(2))
+        bench.outbox.startWindow(deadAfter: 2000)
         bench.send(1, 20_000, at: 0)
         bench.ask(at: 0)
         bench.write(.max, at: 0.5)
@@ -132,7 +132,7 @@ private struct Bench {
 
     @Test func aResponseProvesItsRequest() throws {
         var bench = Bench()
-        bench.outbox.startWindow(deadAfter: .seconds(10))
+        bench.outbox.startWindow(deadAfter: 10000)
         bench.send(1, 9_000, at: 0)
         bench.ask(at: 0)
         bench.write(.max, at: 0)
