@@ -4,9 +4,9 @@ import Basics
 extension Outbox {
     /// Bounds the messages that no PONG has proved: both sides speak 1.1 (section 5.12). The caller sends a PING whenever
     /// this outbox `wantsPing`, and reports each PONG (`proved`).
-    /// dead_after is in milliseconds.
-    public mutating func startWindow(deadAfter milliseconds: UInt32) {
-        window.start(deadAfter: milliseconds)
+    /// dead_after is in milliseconds; `roundTrip` is one that waited for nothing, where it is known.
+    public mutating func startWindow(deadAfter milliseconds: UInt32, roundTrip: Duration? = nil) {
+        window.start(deadAfter: milliseconds, roundTrip: roundTrip)
         updateMaxChunk()
     }
 

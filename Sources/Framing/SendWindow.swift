@@ -65,7 +65,8 @@ struct SendWindow: Sendable {
     @inlinable var wantsProbe: Bool { staged >= probesAt }
 
     /// Bounds what is sent from now on; it counts what was sent before. dead_after is in milliseconds.
-    mutating func start(deadAfter milliseconds: UInt32) {
+    mutating func start(deadAfter milliseconds: UInt32, roundTrip: Duration? = nil) {
+        if let roundTrip { leastTrip = roundTrip.inSeconds }
         deadAfter = Double(milliseconds) / 1000
         limit = min(max(Int(milliseconds), SendWindow.least), SendWindow.mostAtFirst)
         update()
@@ -144,7 +145,7 @@ struct SendWindow: Sendable {
             // Without a queue the rate is at least what was seen, however long the path is.
             let growth = isStarting ? SendWindow.mostGrowth : min(target / trip, SendWindow.mostGrowth)
             limit = max(limit, Int(min(ahead * growth, Double(SendWindow.most))))
-        } else {
+        } else if ahead >= Double(SendWindow.leastGap) {
             limit = max(SendWindow.least, min(limit, Int(ahead * target / trip)))
             guard limit == SendWindow.least else { return }
             longTrips = (longTrips.count + 1, min(longTrips.least, trip))

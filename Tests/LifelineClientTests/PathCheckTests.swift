@@ -9,7 +9,7 @@ private func path(handshake: Double) -> PathCheck {
     var path = PathCheck()
     path.wrote(at: at(0))
     path.wrote(at: at(handshake / 2))
-    path.welcomed(deadAfter: .seconds(2), at: at(handshake))
+    _ = path.welcomed(deadAfter: .seconds(2), at: at(handshake))
     return path
 }
 

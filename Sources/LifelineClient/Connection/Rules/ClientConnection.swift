@@ -22,7 +22,9 @@ struct ClientConnection: Sendable {
     }
 
     /// The longest request before WELCOME, in bytes (section 6, 6-8).
-    static let mostEarly = 16384
+    static func mostEarly(_ hello: Hello) -> Int {
+        hello.deadAfter == 0 ? 16384 : min(max(Int(hello.deadAfter), 2048), 16384)
+    }
     /// The capacity of the bucket for CANCELs. PINGs and jitter have the rest of the receiver's bucket (section 5.10).
     private static let cancelsAtOnce = 12
 
@@ -248,8 +250,8 @@ struct ClientConnection: Sendable {
             self.welcome = welcome
             outbox.setMaxFrame(welcome.maxFrame)
             heartbeat.welcomed(terms, at: now)
-            path.welcomed(deadAfter: terms.deadAfter, at: now)
-            if terms.isBounded { outbox.startWindow(deadAfter: welcome.deadAfter) }
+            let roundTrip = path.welcomed(deadAfter: terms.deadAfter, at: now)
+            if terms.isBounded { outbox.startWindow(deadAfter: welcome.deadAfter, roundTrip: roundTrip) }
             cancels = TokenBucket(terms, capacity: ClientConnection.cancelsAtOnce)
             return .welcomed(welcome)
         case .ping(let nonce):

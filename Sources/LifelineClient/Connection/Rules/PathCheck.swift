@@ -31,11 +31,12 @@ struct PathCheck: Sendable {
         if case .new = state { state = .greeting(since: now) }
     }
 
-    /// Records that WELCOME came.
-    mutating func welcomed(deadAfter: Duration, at now: Instant) {
-        guard case .greeting(let since) = state else { return }
+    /// Records that WELCOME came, and returns the round trip that it ended.
+    mutating func welcomed(deadAfter: Duration, at now: Instant) -> Duration? {
+        guard case .greeting(let since) = state else { return nil }
         state = .measuring(Measured(half: deadAfter / 2, trips: nil))
         measured(now - since, at: now)
+        return now - since
     }
 
     /// Records a round trip that ended at `now`.
