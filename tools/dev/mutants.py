@@ -72,6 +72,31 @@ def greets_with(count, body=b"", short=False):
                 self.outbox.put_message(peer.MESSAGE, body, 0, peer.CHUNK, now)
 
 
+def greets_as(owner, change):
+    """Reads another minor in the greeting of the peer than the one that came."""
+    instead(owner, "_take_greeting")(lambda original, self, body, now: original(
+        self, body[:1] + bytes([change(body[1])]) + body[2:], now))
+
+
+def bounds_always():
+    """Bounds what is unproved in 1.0 too."""
+
+    @instead(peer.Connection, "_agree")
+    def _(original, self, *given):
+        original(self, *given)
+        self.outbox.window.bind(self.dead_after)
+
+
+def pings_behind(bulk):
+    """Judges a PING of 1.1 as if so many bytes of messages lay before it."""
+
+    @instead(peer.Connection, "_whole")
+    def _(original, self, frame, *given):
+        if frame.type == peer.PING and self.minor >= 1:
+            self.bulk = bulk(self)
+        original(self, frame, *given)
+
+
 # --------------------------------------------------------------------------------------------------- controls
 
 
@@ -80,7 +105,7 @@ def right_server():
     """nothing is broken: no case may fail"""
 
 
-@mutant("client", "-", "", "3.6 4.11 5.4 5.6 7.1 7.3 7.4 6")
+@mutant("client", "-", "", "3.6 4.1 4.2 4.11 5.3 5.4 5.6 5.9-3 5.10 5.12 7.1 7.3 7.4 6")
 def right_client():
     """nothing is broken: no case may fail"""
 
@@ -442,6 +467,212 @@ def drop_without_text():
     instead(peer.Connection, "drop")(lambda original, self, code, text, now: original(self, code, "", now))
 
 
+@mutant("server", "4.2-2", "4.2/2", "4.2")
+def raises_minor():
+    """WELCOME says 1.1 to a HELLO that says 1.0"""
+    greets_as(peer.ServerConnection, lambda minor: 1)
+
+
+@mutant("server", "4.2-2", "4.2/4 4.2/5", "4.2")
+def echoes_minor():
+    """WELCOME has the minor of HELLO, whatever that is"""
+
+    @instead(peer.ServerConnection, "_take_greeting")
+    def _(original, self, body, now):
+        original(self, body, now)
+        for out in self.outbox.greeting:
+            if out.type == peer.WELCOME:
+                out.data = out.data[:13] + body[1:2] + out.data[14:]
+
+
+@mutant("server", "4.2-2", "4.2/3 4.2/4 4.2/5", "4.2")
+def speaks_1_0():
+    """WELCOME says 1.0 to every HELLO"""
+    greets_as(peer.ServerConnection, lambda minor: 0)
+
+
+@mutant("server", "5.12-1", "5.12/1 5.12/2 5.12/3", "5.12")
+def no_window():
+    """no message is held back, but PINGs come among them"""
+    peer.Window.closed = False
+    peer.Window.room = property(lambda self: self._until_ping() if self.bound else float("inf"))
+
+
+@mutant("server", "5.12-3", "5.12/1 5.12/2", "5.12")
+def window_of_16384():
+    """the first window has 16384 bytes, however short dead_after is"""
+
+    @instead(peer.Window, "bind")
+    def _(original, self, dead_after):
+        original(self, dead_after)
+        self.size = 16384
+
+
+@mutant("server", "5.12-3", "5.12/1 5.12/2 5.12/3", "5.12")
+def window_of_32768():
+    """the first window has 32768 bytes"""
+
+    @instead(peer.Window, "bind")
+    def _(original, self, dead_after):
+        original(self, dead_after)
+        self.size = 32768
+
+
+@mutant("server", "5.12-2", "5.12/7 5.12/8", "5.12")
+def window_stays_shut():
+    """a PONG proves nothing to the sender of messages"""
+    peer.Window.prove = lambda self, position, ahead, trip, held: False
+
+
+@mutant("server", "5.12-2", "5.12/7", "5.12")
+def no_pings_in_bulk():
+    """no PING comes among the messages"""
+    peer.Window._until_ping = lambda self: float("inf")
+
+
+@mutant("server", "5.12-2", "5.12/1 5.12/2 5.12/3", "5.12")
+def ping_at_end_of_window():
+    """a PING comes when the window is full, in place of half of it"""
+    peer.Window._until_ping = lambda self: max(self.size - self.unproved, 1 - (self.sent - self.mark))
+
+
+@mutant("server", "5.10-1", "5.12/4 5.12/8", "5.12")
+def pings_too_often():
+    """a PING comes behind each 256 bytes of messages, which no bucket pays for"""
+    peer.Window._until_ping = lambda self: 256 - (self.sent - self.mark)
+
+
+@mutant("server", "5.12-1", "5.12/6", "5.12")
+def window_in_1_0():
+    """the send window holds in 1.0 too"""
+    bounds_always()
+
+
+@mutant("server", "5.12-4", "5.12/9", "5.12")
+def window_only_grows():
+    """each PONG doubles the window, whatever the round trip"""
+
+    @instead(peer.Window, "prove")
+    def _(original, self, *given):
+        size = self.size
+        news = original(self, *given)
+        self.size = 2 * size if news else size
+        return news
+
+
+@mutant("server", "5.12-5", "5.12/10 5.12/11 5.12/12", "5.12")
+def window_after_end():
+    """the send window holds after the client's end of stream, when no PONG can come"""
+    instead(peer.Window, "free")(lambda original, self: None if self.bound else original(self))
+
+
+@mutant("server", "5.9-3", "5.9/8", "5.9-3")
+def waits_for_proof():
+    """a client that proves nothing is kept for ever, as long as the kernel takes PINGs"""
+    peer.Connection._unread_since = lambda self: self.outbox.progress
+
+
+@mutant("server", "5.9-3", "5.9/10", "5.9-3")
+def any_pong_is_proof():
+    """a PONG that proves no byte keeps a slow reader"""
+    instead(peer.Window, "prove")(lambda original, self, *given: original(self, *given) or True)
+
+
+@mutant("server", "5.3-2", "5.3/7 5.3/8", "5.3")
+def no_quiet_ping():
+    """no PING comes because nothing was sent"""
+    half = lambda c, at, since: at == since + c.dead_after / 2
+    deadlines_as(lambda c, at, act: None if act.__name__ == "_ping" and half(c, at, c.outbox.spoke)
+                 and not half(c, at, c.heard) else at)
+
+
+@mutant("server", "5.3-2", "5.3/7", "5.3")
+def quiet_ping_late():
+    """the PING of 5.3-2 comes just before dead_after in place of half of it"""
+    half = lambda c, at, since: at == since + c.dead_after / 2
+    deadlines_as(lambda c, at, act: at + 0.45 * c.dead_after if act.__name__ == "_ping" and half(c, at, c.outbox.spoke)
+                 and not half(c, at, c.heard) else at)
+
+
+@mutant("server", "5.3-1", "5.3/9", "5.3")
+def quiet_ping_in_1_0():
+    """a client of 1.0 gets a PING because nothing was sent"""
+
+    @instead(peer.Connection, "_deadlines")
+    def _(original, self):
+        yield from original(self)
+        if self.state == peer.OPEN and self.minor < 1 and not self.ended:
+            yield self.outbox.spoke + self.dead_after / 2, self._ping
+
+
+@mutant("server", "5.10-1", "5.10/19 5.10/20", "5.10")
+def charges_free_ping():
+    """a PING costs one in 1.1, whatever lies before it"""
+    pings_behind(lambda self: 0)
+
+
+@mutant("server", "5.10-1", "5.10/22 5.10/23 5.10/24", "5.10")
+def all_pings_free():
+    """no PING costs anything in 1.1"""
+    pings_behind(lambda self: peer.LEAST_STEP)
+
+
+@mutant("server", "5.10-1", "5.10/27", "5.10")
+def free_pings_in_1_0():
+    """a PING behind 1024 bytes of messages is free in 1.0 too"""
+
+    @instead(peer.Connection, "_whole")
+    def _(original, self, frame, *given):
+        minor = self.minor
+        if frame.type == peer.PING:
+            self.minor = 1
+        original(self, frame, *given)
+        self.minor = minor
+
+
+@mutant("server", "5.10-1", "5.10/24", "5.10")
+def bulk_pays_twice():
+    """the bytes before a PING make the next one free too"""
+
+    @instead(peer.Connection, "_whole")
+    def _(original, self, frame, *given):
+        bulk = self.bulk
+        original(self, frame, *given)
+        self.bulk = bulk
+
+
+@mutant("server", "5.10-1", "5.10/25", "5.10")
+def skipped_bytes_pay():
+    """frames that are skipped make a PING free"""
+
+    @instead(peer.Connection, "_judge")
+    def _(original, self, *header):
+        judged = original(self, *header)
+        if judged.type not in peer.KINDS:
+            self.bulk += 12 + judged.length
+        return judged
+
+
+@mutant("server", "5.10-1", "5.10/21", "5.10")
+def charges_empty_message():
+    """an empty MESSAGE costs one in 1.1 too"""
+
+    for owner in (peer.ServerConnection, peer.ClientConnection):
+
+        @instead(owner, "_chunk")
+        def _(original, self, header, first, now):
+            original(self, header, first, now)
+            if header.type == peer.MESSAGE and first and not header.length and self.minor >= 1:
+                self._pay("MESSAGE", now)
+
+
+@mutant("server", "5.10-1", "5.10/26", "5.10")
+def free_cancels():
+    """a CANCEL behind 1024 bytes of messages is free in 1.1"""
+    instead(peer.Connection, "_pay")(lambda original, self, name, now: (
+        None if name == "CANCEL" and self.minor >= 1 and self.bulk >= peer.LEAST_STEP else original(self, name, now)))
+
+
 # ---------------------------------------------------------------------------------------------------- clients
 
 
@@ -675,6 +906,97 @@ def drop_finishes_request():
 def client_drop_without_text():
     """the CLOSE of a drop has no text"""
     drop_without_text()
+
+
+@mutant("client", "4.1-2", "4.1/1", "4.1")
+def client_asks_for_1_0():
+    """HELLO says 1.0"""
+    instead(peer.ClientConnection, "__init__")(
+        lambda original, self, *given, **named: original(self, *given, **dict(named, minor=0)))
+
+
+@mutant("client", "4.2-3", "4.2/1 4.2/2", "4.2")
+def takes_any_minor():
+    """a WELCOME with a minor above HELLO's is taken"""
+    greets_as(peer.ClientConnection, lambda minor: min(minor, peer.MINOR))
+
+
+@mutant("client", "5.12-1", "5.12/1 5.12/2 5.12/3", "5.12")
+def client_no_window():
+    """no message is held back, but PINGs come among them"""
+    no_window()
+
+
+@mutant("client", "5.12-3", "5.12/1 5.12/2", "5.12")
+def client_window_of_16384():
+    """the first window has 16384 bytes, however short dead_after is"""
+    window_of_16384()
+
+
+@mutant("client", "5.12-2", "5.12/6 5.12/7", "5.12")
+def client_window_stays_shut():
+    """a PONG proves nothing to the sender of messages"""
+    window_stays_shut()
+
+
+@mutant("client", "5.12-2", "5.12/6", "5.12")
+def client_no_pings_in_bulk():
+    """no PING comes among the messages"""
+    no_pings_in_bulk()
+
+
+@mutant("client", "5.10-1", "5.12/7", "5.12")
+def client_pings_too_often():
+    """a PING comes behind each 256 bytes of messages, which no bucket pays for"""
+    pings_too_often()
+
+
+@mutant("client", "5.12-1", "5.12/5", "5.12")
+def client_window_in_1_0():
+    """the send window holds in 1.0 too"""
+    window_in_1_0()
+
+
+@mutant("client", "5.12-4", "5.12/8", "5.12")
+def client_window_only_grows():
+    """each PONG doubles the window, whatever the round trip"""
+    window_only_grows()
+
+
+@mutant("client", "5.9-3", "5.9/3", "5.9-3")
+def client_waits_for_proof():
+    """a server that proves nothing is no slow reader, as long as the kernel takes PINGs"""
+    waits_for_proof()
+
+
+@mutant("client", "5.3-2", "5.3/1", "5.3")
+def client_no_quiet_ping():
+    """no PING comes because nothing was sent"""
+    deadlines_as(lambda c, at, act: None if act.__name__ == "_ping" and at != c.ping_at else at)
+
+
+@mutant("client", "5.10-1", "5.10/12", "5.10-1")
+def client_charges_free_ping():
+    """a PING costs one in 1.1, whatever lies before it"""
+    charges_free_ping()
+
+
+@mutant("client", "5.10-1", "5.10/13", "5.10-1")
+def client_charges_empty():
+    """an empty MESSAGE costs one in 1.1 too"""
+    charges_empty_message()
+
+
+@mutant("client", "5.10-1", "5.10/14 5.10/15 5.10/16", "5.10-1")
+def client_all_pings_free():
+    """no PING costs anything in 1.1"""
+    all_pings_free()
+
+
+@mutant("client", "5.10-1", "5.10/17", "5.10-1")
+def client_free_pings_in_1_0():
+    """a PING behind 1024 bytes of messages is free in 1.0 too"""
+    free_pings_in_1_0()
 
 
 def main(argv):

@@ -73,8 +73,10 @@ private struct ClientRun: Run {
         case 15:
             let length = Int(script.byte() % 100) * scale / 4
             guard connection.welcome != nil, !connection.hello.short, endings == 0, !hasLeft else { break }
-            spoken += length + 128
-            _ = connection.send(Array(repeating: 0x62, count: length), at: now)
+            for _ in 0..<(scale / 4) {
+                spoken += length + 128
+                _ = connection.send(Array(repeating: 0x62, count: length), at: now)
+            }
         default: break
         }
     }

@@ -11,10 +11,13 @@ public func fuzzDecoder(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
     let maxFrame: UInt32 = setting & 8 == 0 ? 256 : 16384
     let maxMessage: UInt32 = setting & 16 == 0 ? 700 : 1 << 20
 
-    func decode(_ size: @escaping (Int) -> Int, keeping: Bool) -> (found: [Found], violation: Violation?) {
+    func decode(
+        _ size: @escaping (Int) -> Int, keeping: Bool
+    ) -> (found: [Found], messageBytes: UInt64, violation: Violation?) {
         var decoder = FrameDecoder(from: side, maxFrame: maxFrame, maxMessage: maxMessage, isShort: isShort)
         var assembler = MessageAssembler()
         var found: [Found] = []
+        var messageBytes: UInt64 = 0
         var position = 0
         var turn = 0
         let before = heapBytes()
@@ -30,12 +33,13 @@ public func fuzzDecoder(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
                         if case .failure = frame, decoder.isBetweenMessages { assembler.abandon() }
                         continue
                     }
+                    messageBytes += part.frameLength
                     if let message = assembler.add(part, of: chunk), keeping {
                         found.append(.message(part.type, id: part.id, Array(message)))
                     }
                 }
             } catch {
-                return (found, error)
+                return (found, messageBytes, error)
             }
             require(offset == chunk.count, "bytes were left")
             position = end
@@ -45,7 +49,7 @@ public func fuzzDecoder(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
                 require(held <= 4 * position + 8192, "\(held) bytes are held for \(position)")
             }
         }
-        return (found, nil)
+        return (found, messageBytes, nil)
     }
 
     let whole = decode({ _ in bytes.count }, keeping: true)
@@ -54,7 +58,7 @@ public func fuzzDecoder(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
     ]
     for size in choppings {
         let chopped = decode(size, keeping: true)
-        require(chopped.found == whole.found, "other frames")
+        require(chopped.found == whole.found && chopped.messageBytes == whole.messageBytes, "other frames")
         // A preface is quoted as far as it has come.
         require(
             chopped.violation == whole.violation

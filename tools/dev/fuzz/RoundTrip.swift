@@ -1,10 +1,11 @@
-/// What is encoded is decoded as the same.
+/// What is encoded is decoded as the same, behind a send window too, whatever its round trips.
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzzRoundTrip(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
     var script = Script(start, count)
     var sent: [Found] = []
     var outbox = Outbox()
-    let side: Side = script.byte() & 1 == 0 ? .client : .server
+    let setting = script.byte()
+    let side: Side = setting & 1 == 0 ? .client : .server
     if side == .client {
         let hello = Hello(
             pingEvery: script.word(), deadAfter: script.word(), maxFrame: max(256, script.word()),
@@ -23,18 +24,35 @@ public func fuzzRoundTrip(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
         outbox.greet(welcome, maxFrame: 256)
     }
     var stream: [UInt8] = []
+    /// The last PING of the script, or of the window, whose PINGs have odd nonces.
+    var nonce: UInt64 = 0
+    var proved: UInt64 = 0
     func flush() {
-        while !outbox.isEmpty {
-            stream += outbox.unsent
-            outbox.wrote(outbox.unsent.count)
+        while true {
+            while outbox.wantsPing {
+                nonce += nonce & 1 == 0 ? 1 : 2
+                outbox.ping(nonce)
+            }
+            guard outbox.isEmpty else {
+                stream += outbox.unsent
+                outbox.wrote(outbox.unsent.count)
+                continue
+            }
+            guard outbox.isHeldBack else { return }
+            require(nonce > proved, "what waits for a PONG has no PING before it")
+            proved = nonce
+            let trip = setting & 4 == 0 ? Duration.microseconds(Int(script.word() >> 8)) : .milliseconds(1)
+            require(outbox.proved(nonce, roundTrip: setting & 8 == 0 ? trip : nil), "a PONG opens no window")
+            require((2048...(1 << 30)).contains(outbox.window.limit), "a window of \(outbox.window.limit) bytes")
         }
     }
     flush()
+    if setting & 2 != 0 { outbox.startWindow(deadAfter: .milliseconds(100 + Int(script.word() >> 12))) }
     var id: UInt32 = 0
     while !script.isOver {
         switch script.byte() % 8 {
         case 0:
-            let nonce = UInt64(script.word()) << 32 | UInt64(script.word())
+            nonce = (nonce & ~1) + 2 * UInt64(script.word()) + 2
             outbox.ping(nonce)
             sent.append(.frame(.ping(nonce: nonce)))
         case 1:
@@ -60,10 +78,11 @@ public func fuzzRoundTrip(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
             sent.append(.frame(.goAway(goAway)))
         case 4...6:
             id += 1
-            let message = Array(repeating: script.byte(), count: Int(script.byte()) * 5)
+            let message = Array(repeating: script.byte(), count: Int(script.byte()) * (setting & 2 == 0 ? 5 : 80))
             let type: FrameType = side == .client ? .request : .response
             outbox.send(type, id: id, message[...], cost: message.count)
             sent.append(.message(type, id: id, message))
+        case 7 where script.byte() < 16: outbox.stopWindow()
         default:
             let message = script.take(Int(script.byte()))
             outbox.send(.message, message[...], cost: message.count)
@@ -74,6 +93,7 @@ public func fuzzRoundTrip(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
     let close = Close(.busy, "the end", lastID: side == .client ? 0 : id, retryAfter: 7)
     outbox.close(close)
     flush()
+    require(outbox.isDone && outbox.endsWithClose, "something waits though all is answered")
     sent.append(.frame(.close(close)))
     require(outbox.count == 0 && outbox.cost == 0, "something counts though all is sent")
 
@@ -84,6 +104,7 @@ public func fuzzRoundTrip(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
     do throws(Violation) {
         while let frame = try decoder.next(in: stream.span, at: &offset) {
             guard case .part(let part) = frame else {
+                if case .ping(let nonce) = frame, nonce & 1 == 1 { continue }
                 got.append(.frame(frame))
                 continue
             }
