@@ -77,6 +77,7 @@ let package = Package(
             name: "LifelineClientTests", dependencies: ["LifelineClient", "Basics", "Framing", "Liveness", "Posix"]),
         .testTarget(name: "LoadGeneratorTests", dependencies: ["LoadGenerator", "Basics", "Framing"]),
         .testTarget(name: "ArgumentsTests", dependencies: ["Arguments"]),
+        .testTarget(name: "ClientCommandTests", dependencies: ["client", "LifelineClient"]),
         .testTarget(name: "ServerCommandTests", dependencies: ["server", "LifelineServer", "Arguments"]),
         // Judges the built commands by their bytes alone: it depends on them to have them built, and shares no encoder,
         // decoder or constant with them.

@@ -4,8 +4,9 @@ import Basics
 extension Outbox {
     /// Bounds the messages that no PONG has proved: both sides speak 1.1 (section 5.12). The caller sends a PING whenever
     /// this outbox `wantsPing`, and reports each PONG (`proved`).
-    public mutating func startWindow(deadAfter: Duration) {
-        window.start(deadAfter: deadAfter)
+    /// dead_after is in milliseconds; `roundTrip` is one that waited for nothing, where it is known.
+    public mutating func startWindow(deadAfter milliseconds: UInt32, roundTrip: Duration? = nil) {
+        window.start(deadAfter: milliseconds, roundTrip: roundTrip)
         updateMaxChunk()
     }
 
@@ -17,7 +18,7 @@ extension Outbox {
     }
 
     /// Whether a PING has to follow the messages that are staged. Until it does, no more of them are.
-    @inline(__always) public var wantsPing: Bool { window.wantsProbe && !endsWithClose }
+    @inlinable public var wantsPing: Bool { window.staged >= window.probesAt && !endsWithClose }
 
     /// Sends a PING ahead of the messages that wait. While CLOSE waits behind a long message, hearts go on beating.
     public mutating func ping(_ nonce: UInt64) {
@@ -44,6 +45,15 @@ extension Outbox {
         stage()
         return isNews
     }
+
+    /// How far what is staged has come, in bytes since the start: `staged` of them, of which `gone` are proved. Without a
+    /// send window, `gone` are with the kernel.
+    public var distance: (staged: UInt64, gone: UInt64) {
+        window.isOn ? (window.staged, window.provedBytes) : (staged.end, sent)
+    }
+
+    /// Whether nothing will show that more has arrived: the kernel has all, and no PING is unanswered.
+    public var isUnasked: Bool { isEmpty && !(window.isOn && window.isAsking) }
 
     /// Answers a PING. At most one PONG is owed: while one is on its way out, the latest takes the next place.
     public mutating func answer(with pong: Pong) {

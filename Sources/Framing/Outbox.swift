@@ -11,7 +11,7 @@ import Basics
 /// that alone.
 public struct Outbox: Sendable {
     /// A message, or a frame that keeps its place among the messages.
-    private enum Waiting {
+    @usableFromInline enum Waiting: Sendable {
         case message(Message)
         case frame([UInt8], id: UInt32, isRefusal: Bool)
 
@@ -30,7 +30,7 @@ public struct Outbox: Sendable {
         var isBegun: Bool { start != nil }
     }
 
-    private struct Message {
+    @usableFromInline struct Message: Sendable {
         let type: FrameType
         let id: UInt32
         /// What is yet to be staged.
@@ -45,11 +45,11 @@ public struct Outbox: Sendable {
     /// What is next on its way to the kernel.
     @usableFromInline var staged = StagedFrames()
     /// What is staged when there is room.
-    private var waiting = Queue<Waiting>()
+    @usableFromInline var waiting = Queue<Waiting>()
     /// The PONG that follows the staged one: of several PINGs the latest wins.
     var owedPong: Pong?
     private var isGreeted = false
-    var window = SendWindow()
+    @usableFromInline var window = SendWindow()
     /// The longest chunk that the peer accepts and heartbeats allow.
     private var maxFrame = Int(Limits.leastMaxFrame)
     /// The longest chunk now: a part of the send window, so that a PING comes between two chunks.
@@ -86,13 +86,13 @@ public struct Outbox: Sendable {
     /// Whether there is nothing to send now.
     @inlinable public var isEmpty: Bool { staged.head == staged.bytes.count }
     /// Whether messages wait for a PONG, and not for the kernel.
-    @inline(__always) public var isHeldBack: Bool { !window.isOpen && !waiting.isEmpty }
+    @inlinable public var isHeldBack: Bool { window.staged >= window.closesAt && !nothingWaits }
     /// Whether there is nothing to send now, and nothing waits for a PONG.
-    @inline(__always) public var isDone: Bool { isEmpty && !isHeldBack }
+    @inlinable public var isDone: Bool { isEmpty && !isHeldBack }
 
     /// Whether `unsent` ends with CLOSE, so that nothing is ever sent behind it.
     @inlinable public var endsWithClose: Bool { isClosed && nothingWaits }
-    @usableFromInline var nothingWaits: Bool { waiting.isEmpty }
+    @inlinable var nothingWaits: Bool { waiting.isEmpty }
 
     /// Records that the kernel has accepted `count` bytes of `unsent`, and stages what there is room for.
     public mutating func wrote(_ count: Int) {
@@ -109,6 +109,24 @@ public struct Outbox: Sendable {
             answer(with: owedPong)
         }
         stage()
+    }
+
+    /// A message of which some chunks are staged and others are not.
+    public struct Unfinished: Equatable, Sendable {
+        /// The id of its request; 0 for a one-way message.
+        public let id: UInt32
+        /// Where in the stream its first chunk lies. No other message has it.
+        public let start: UInt64
+        /// Its cost, as the caller gave it.
+        public let cost: Int
+        /// How many bytes of it are not staged.
+        public let rest: Int
+    }
+
+    /// The message that has begun and of which more waits; nil where there is none.
+    public var unfinished: Unfinished? {
+        guard case .message(let message)? = waiting.first, let start = message.start else { return nil }
+        return Unfinished(id: message.id, start: start, cost: message.cost, rest: message.rest.count)
     }
 
     // MARK: The handshake

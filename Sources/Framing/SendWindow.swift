@@ -5,6 +5,7 @@ import Basics
 /// A PONG proves all that its PING lies behind. So one number bounds what a heartbeat waits behind, wherever that lies: in
 /// this kernel, in a queue of the network, or in a relay. The window follows the rate of the path: it holds what the path
 /// carries within the target of the round trip. Until `start` it bounds nothing.
+@usableFromInline
 struct SendWindow: Sendable {
     /// A PING that is not answered.
     private struct Probe {
@@ -31,13 +32,13 @@ struct SendWindow: Sendable {
     private static let mostLongTrips = 3
 
     /// Bytes of message frames, headers included, that were staged since the connection began.
-    private(set) var staged: UInt64 = 0
+    @usableFromInline private(set) var staged: UInt64 = 0
     private var proved: UInt64 = 0
     /// The window's size in bytes.
     private(set) var limit = Int.max
     /// The value of `staged` at which the window is closed, and the one from which a PING is wanted.
-    private var closesAt = UInt64.max
-    private var probesAt = UInt64.max
+    @usableFromInline private(set) var closesAt = UInt64.max
+    @usableFromInline private(set) var probesAt = UInt64.max
     private var lastProbe: UInt64 = 0
     private var probes = Queue<Probe>()
     /// The value of `staged` when a message was held back last. A short round trip shows nothing of the rate where its
@@ -53,14 +54,21 @@ struct SendWindow: Sendable {
     private var longTrips = (count: 0, least: Double.infinity)
 
     /// Whether more of a message may be staged.
-    @inline(__always) var isOpen: Bool { staged < closesAt }
+    @inlinable var isOpen: Bool { staged < closesAt }
+    /// Whether the window bounds anything: it was started, and not stopped.
+    var isOn: Bool { limit != .max }
+    /// How many bytes of staged frames are proved.
+    var provedBytes: UInt64 { proved }
+    /// Whether a PING is unanswered.
+    var isAsking: Bool { !probes.isEmpty }
     /// Whether a PING has to follow what is staged.
-    @inline(__always) var wantsProbe: Bool { staged >= probesAt }
+    @inlinable var wantsProbe: Bool { staged >= probesAt }
 
-    /// Bounds what is sent from now on; it counts what was sent before.
-    mutating func start(deadAfter: Duration) {
-        self.deadAfter = deadAfter.inSeconds
-        limit = min(max(Int(self.deadAfter * 1000), SendWindow.least), SendWindow.mostAtFirst)
+    /// Bounds what is sent from now on; it counts what was sent before. dead_after is in milliseconds.
+    mutating func start(deadAfter milliseconds: UInt32, roundTrip: Duration? = nil) {
+        if let roundTrip { leastTrip = roundTrip.inSeconds }
+        deadAfter = Double(milliseconds) / 1000
+        limit = min(max(Int(milliseconds), SendWindow.least), SendWindow.mostAtFirst)
         update()
     }
 
@@ -75,7 +83,9 @@ struct SendWindow: Sendable {
     /// Records a staged frame of a message.
     @inline(__always) mutating func stage(_ bytes: Int) { staged += UInt64(bytes) }
 
-    /// Records that staged frames were removed; `nonce` is that of the first PING behind them.
+    /// Records that staged frames were removed, none of which has left; `nonce` is that of the first PING behind them.
+    ///
+    /// A peer that guesses the nonce of a PING that has not left may have proved them already.
     mutating func withdraw(_ bytes: UInt64, before nonce: UInt64?) {
         staged -= bytes
         guard limit != .max else { return }
@@ -135,7 +145,7 @@ struct SendWindow: Sendable {
             // Without a queue the rate is at least what was seen, however long the path is.
             let growth = isStarting ? SendWindow.mostGrowth : min(target / trip, SendWindow.mostGrowth)
             limit = max(limit, Int(min(ahead * growth, Double(SendWindow.most))))
-        } else {
+        } else if ahead >= Double(SendWindow.leastGap) {
             limit = max(SendWindow.least, min(limit, Int(ahead * target / trip)))
             guard limit == SendWindow.least else { return }
             longTrips = (longTrips.count + 1, min(longTrips.least, trip))

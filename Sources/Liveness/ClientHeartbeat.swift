@@ -143,6 +143,9 @@ public struct ClientHeartbeat: Sendable {
         nextPing = now + deadlines.heartbeat.pingEvery * (0.8 + 0.2 * random())
     }
 
+    /// For how long the first PING that no proof has followed has been on its way; nil where there is none.
+    public func unproved(at now: Instant) -> Duration? { unprovenSince.map { now - $0 } }
+
     /// When the next `verdict` is due; nil for never.
     public var deadline: Instant? {
         guard let deadlines else { return handshakeDeadline }

@@ -23,23 +23,30 @@ public struct ServerHeartbeat: Sendable {
     private var ledger = PingLedger()
     /// Whether this silence has been answered with a PING.
     private var pinged = false
-    /// When this side last sent anything. It counts where both sides speak 1.1.
+    /// When this side last sent anything, where both sides speak 1.1 and the client can be heard.
     private var lastSent: Instant?
+    /// When a PING is due because nothing was sent since the client was heard (5.3-2). It is no part of `steadyDeadline`,
+    /// because as a rule an answer follows what was heard.
+    private var speakBy: Instant?
     /// Whether this side was late and owes a PING for it.
     private var owesPing = false
     /// The time after which either side drops the other; nil before WELCOME.
     public var deadAfter: Duration? { deadlines?.heartbeat.deadAfter }
     /// The last round trip that the client's PONG proved.
     public private(set) var roundTrip: Duration?
-    /// When the next `verdict` is due; nil for never. It is updated where something changes, because it is read more
+    /// When the next `verdict` is due without `speakBy`. It is updated where something changes, because it is read more
     /// often.
-    public private(set) var deadline: Instant?
+    private var steadyDeadline: Instant?
+    /// When the next `verdict` is due; nil for never.
+    @inline(__always) public var deadline: Instant? {
+        speakBy == nil ? steadyDeadline : earlier(steadyDeadline, speakBy)
+    }
 
     /// The rules for a connection accepted at an instant; HELLO must be whole `handshakeTimeout` later.
     public init(acceptedAt: Instant, handshakeTimeout: Duration) {
         self.handshakeTimeout = handshakeTimeout
         handshakeDeadline = acceptedAt + handshakeTimeout
-        deadline = handshakeDeadline
+        steadyDeadline = handshakeDeadline
     }
 
     /// Starts the heartbeat: WELCOME is on its way.
@@ -71,6 +78,7 @@ public struct ServerHeartbeat: Sendable {
     public mutating func heard(at now: Instant) {
         pinged = false
         deadlines?.heard(at: now)
+        if speakBy == nil, let lastSent, let half = deadlines?.heartbeat.half { speakBy = lastSent + half }
         updateDeadline()
     }
 
@@ -83,11 +91,10 @@ public struct ServerHeartbeat: Sendable {
 
     /// Records an attempt to write: whether the kernel accepted any bytes, and whether more wait.
     public mutating func wrote(any: Bool, waiting: Bool, at now: Instant) {
-        let sends = any && lastSent != nil
-        if sends { lastSent = now }
-        let mayBeStuck = waiting || deadlines?.isStuck ?? false
-        if mayBeStuck { deadlines?.wrote(any: any, waiting: waiting, at: now) }
-        if sends || mayBeStuck { updateDeadline() }
+        if any, lastSent != nil { spoke(at: now) }
+        guard waiting || deadlines?.isStuck ?? false else { return }
+        deadlines?.wrote(any: any, waiting: waiting, at: now)
+        updateDeadline()
     }
 
     /// Records whether the send window holds bytes back, and whether a PONG has just proved others (section 5.9).
@@ -101,7 +108,13 @@ public struct ServerHeartbeat: Sendable {
     public mutating func ended() {
         deadlines?.ended()
         lastSent = nil
+        speakBy = nil
         updateDeadline()
+    }
+
+    @inline(__always) private mutating func spoke(at now: Instant) {
+        lastSent = now
+        speakBy = nil
     }
 
     /// Returns the nonce of a PING that is due for another reason than silence.
@@ -129,14 +142,12 @@ public struct ServerHeartbeat: Sendable {
     }
 
     @inline(__always) private mutating func updateDeadline() {
-        if let deadlines { deadline = earlier(deadlines.deadline, pingAt) }
+        if let deadlines { steadyDeadline = earlier(deadlines.deadline, pingAt) }
     }
 
-    /// When the next PING is due: for each silence of the client one, and in 1.1 whenever nothing was sent (section 5.3).
     private var pingAt: Instant? {
-        guard let deadlines, deadlines.mayBeHeard else { return nil }
-        let since = pinged ? lastSent : lastSent.map { min($0, deadlines.lastHeard) } ?? deadlines.lastHeard
-        return since.map { $0 + deadlines.heartbeat.half }
+        guard let deadlines, deadlines.mayBeHeard, !pinged else { return nil }
+        return deadlines.lastHeard + deadlines.heartbeat.half
     }
 
     /// Returns what is due at `now`. All that had arrived by then must be recorded first (5.1-2).
@@ -149,7 +160,7 @@ public struct ServerHeartbeat: Sendable {
         owesPing = false
         pinged = true
         // Until the PING has left, no second one is due.
-        if lastSent != nil { lastSent = now }
+        if lastSent != nil { spoke(at: now) }
         updateDeadline()
         return .ping(nonce: ledger.send(at: now))
     }

@@ -128,5 +128,10 @@ struct ClientSettings {
 
     private static let output = FlagSection<ClientSettings>(
         "Output",
-        [Flag("--verbose", "tell of heartbeats and connections on standard error") { $0.isVerbose = true }])
+        [
+            Flag(
+                "--verbose",
+                "on standard error, tell of heartbeats, connections, and the progress of messages that take over a second"
+            ) { $0.isVerbose = true }
+        ])
 }

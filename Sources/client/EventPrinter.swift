@@ -1,13 +1,18 @@
 import LifelineClient
+import Posix
 import Synchronization
 
-/// Prints the events of the long connection to standard error, and keeps the error that closed it for good.
+/// Prints the events of a connection to standard error, and keeps the error that closed it for good.
 final class EventPrinter: Sendable {
     private struct State {
         var error: ConnectionError?
         /// The last loss that was printed. The attempt that follows need not repeat it.
         var shownLoss: ConnectionError?
         var whenClosed: (@Sendable () -> Void)?
+        /// The message that the command waits for an answer to.
+        var number: Int?
+        /// The numbers of the messages whose transfers were shown: their last event may come when the next has begun.
+        var shown: [TransferDirection: Int] = [:]
     }
 
     private let console: Console
@@ -39,8 +44,16 @@ final class EventPrinter: Sendable {
             console.note("connected again, \(terms.summary)")
         case .roundTrip(let time):
             if isVerbose { console.note("heartbeat, round trip \(time.text)") }
-        case .beatLate:
-            console.note("the server's heartbeat is late")
+        case .beatLate(let waited, let lastRoundTrip):
+            let last = lastRoundTrip.map { "; the last round trip took \($0.text)" } ?? ""
+            console.note("the server's heartbeat is late: no answer for \(waited.text)\(last)")
+        case .pathTooLong(let roundTrip, let deadAfter):
+            console.note(
+                "the path is too long for the heartbeat: a round trip takes \(roundTrip.text), and silence of "
+                    + "\(deadAfter.text) ends the connection; set --dead-after, or the server's --timeout, to more than "
+                    + "\((roundTrip * 2).text)")
+        case .transfer(let progress):
+            if isVerbose { show(progress) }
         case .goingAway(let code, let text, let retryAfter):
             let wish = retryAfter > .zero ? "; it asks to come back after \(retryAfter.text)" : ""
             console.note("the server is going away: \(code)\(text.isEmpty ? "" : ", " + text)\(wish)")
@@ -54,6 +67,37 @@ final class EventPrinter: Sendable {
             console.note("\(count) messages of the server were dropped unread")
         case .closed(let error):
             closed(error)
+        }
+    }
+
+    /// Shows the events of a short connection: what happens between its opening and its end.
+    func showShort(_ event: ConnectionEvent) {
+        switch event {
+        case .roundTrip, .beatLate, .pathTooLong, .transfer: show(event)
+        default: break
+        }
+    }
+
+    /// Notes that the command waits for the answer to a message; nil for none.
+    func waits(for number: Int?) {
+        shared.withLock { $0.number = number }
+        if number == nil { console.draw(nil) }
+    }
+
+    /// Shows the progress of a message: a bar on a terminal, and lines elsewhere.
+    private func show(_ progress: TransferProgress) {
+        let (number, isCurrent) = shared.withLock { shared in
+            let number = progress.request.map { shared.shown[progress.direction] ?? shared.number ?? Int($0) }
+            shared.shown[progress.direction] = progress.isOver ? nil : number
+            return (number, progress.request == nil || number == shared.number)
+        }
+        let text = TransferText(progress: progress, number: number)
+        guard console.hasBars else { return console.note(text.line) }
+        if progress.isOver {
+            console.draw(nil)
+            console.note(text.line)
+        } else if isCurrent {
+            console.draw(text.bar(width: StandardStream.error.windowSize?.columns ?? TransferText.usualWidth))
         }
     }
 

@@ -18,13 +18,19 @@ struct Run {
     /// Sends each message on a connection of its own. Returns the exit status.
     mutating func short() async -> ExitStatus {
         var source = MessageSource(settings, console)
+        let printer = EventPrinter(console, isVerbose: settings.isVerbose)
         while let message = await source.next(console) {
             let settings = self.settings
-            await answer(message) { message throws(RequestError) in
+            let (events, continuation) = AsyncStream.makeStream(of: ConnectionEvent.self)
+            let printing = Task { for await event in events { printer.showShort(event) } }
+            await answer(message, printer) { message throws(RequestError) in
                 try await ShortConnection.request(
                     message, host: settings.host, port: settings.port, timeout: settings.timeout,
-                    mayRunTwice: settings.mayRunTwice, options: settings.options)
+                    mayRunTwice: settings.mayRunTwice, options: settings.options, events: continuation)
             }
+            // What comes behind the answer is the end of the connection.
+            continuation.finish()
+            await printing.value
         }
         return status
     }
@@ -71,7 +77,7 @@ struct Run {
         }
         while let message = await source.next(console) {
             let settings = self.settings
-            await answer(message) { message throws(RequestError) in
+            await answer(message, printer) { message throws(RequestError) in
                 try await connection.request(
                     message, timeout: settings.timeout, mayRunTwice: settings.mayRunTwice)
             }
@@ -93,15 +99,18 @@ struct Run {
 
     /// Sends one message and prints its answer or error.
     private mutating func answer(
-        _ message: [UInt8], _ request: ([UInt8]) async throws(RequestError) -> [UInt8]
+        _ message: [UInt8], _ printer: EventPrinter, _ request: ([UInt8]) async throws(RequestError) -> [UInt8]
     ) async {
         number += 1
+        printer.waits(for: number)
         let start = Instant.now
         do {
             let reply = try await request(message)
+            printer.waits(for: nil)
             if settings.isVerbose { console.note("message \(number) answered in \((.now - start).text)") }
             if settings.isBinary { console.write(reply) } else { console.reply(reply) }
         } catch {
+            printer.waits(for: nil)
             console.note("message \(number), \(Run.excerpt(of: message)): \(error)")
             if status == .ok { status = error.status }
         }

@@ -24,7 +24,7 @@ private struct Path {
     init(rate: Double, trip: Double, deadAfter: Duration) {
         self.rate = rate
         self.trip = trip
-        window.start(deadAfter: deadAfter)
+        window.start(deadAfter: UInt32(deadAfter / .milliseconds(1)))
     }
 
     private mutating func carry(_ bytes: Int) {
@@ -85,17 +85,17 @@ struct SendWindowTests {
         arguments: [
             (100, 2048), (2000, 2048), (5000, 5000), (16_384, 16_384), (30_000, 16_384), (4_294_967_295, 16_384),
         ])
-    func first(milliseconds: Int, limit: Int) {
+    func first(milliseconds: UInt32, limit: Int) {
         var window = SendWindow()
         #expect(window.limit == .max && window.isOpen && !window.wantsProbe)
-        window.start(deadAfter: .milliseconds(milliseconds))
+        window.start(deadAfter: milliseconds)
         #expect(window.limit == limit)
     }
 
     @Test("5.12-1 It is closed from W unproved bytes on, and opened by the PONG of a PING behind them")
     func closed() {
         var window = SendWindow()
-        window.start(deadAfter: .seconds(2))
+        window.start(deadAfter: 2000)
         window.stage(2047)
         #expect(window.isOpen && window.wantsProbe)
         window.probe(1)
@@ -173,7 +173,7 @@ struct SendWindowTests {
     @Test("A PING and its PONG may be withdrawn from under: what was not sent is not counted")
     func withdrawn() {
         var window = SendWindow()
-        window.start(deadAfter: .seconds(2))
+        window.start(deadAfter: 2000)
         window.stage(1500)
         window.probe(1)
         window.withdraw(1500, before: 1)
@@ -188,7 +188,7 @@ struct SendWindowTests {
     @Test("After stop it bounds nothing, and wants nothing")
     func stopped() {
         var window = SendWindow()
-        window.start(deadAfter: .seconds(2))
+        window.start(deadAfter: 2000)
         window.stage(100_000)
         window.stop()
         #expect(window.isOpen && !window.wantsProbe)

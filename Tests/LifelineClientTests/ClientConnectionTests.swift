@@ -286,7 +286,7 @@ private func ended(_ events: [ClientConnection.Event]) -> Code? {
             _ = try line.sent(now)
         }
         // The first PING went out at 1: late at 6, dead at 11.
-        #expect(told == [.beatLate])
+        #expect(told == [.beatLate(waited: .seconds(5), lastRoundTrip: nil)])
         #expect(ended(line.judge(at(11))) == .noRoundTrip)
     }
 

@@ -126,7 +126,7 @@ private func open(_ server: LoopbackServer, _ options: ClientOptions = ClientOpt
                 case .reconnecting: kinds.append("reconnecting")
                 case .reconnected: kinds.append("reconnected")
                 case .closed: kinds.append("closed")
-                case .beatLate, .roundTrip, .goingAway, .messagesDropped: break
+                case .beatLate, .roundTrip, .pathTooLong, .transfer, .goingAway, .messagesDropped: break
                 }
             }
             #expect(

@@ -93,6 +93,7 @@ struct Traffic {
         case .connected(let terms): tell("connected \(seconds(terms.pingEvery)) \(seconds(terms.deadAfter))")
         case .roundTrip(let time): tell("beat \(seconds(time))")
         case .beatLate: tell("late")
+        case .transfer: break
         case .lost(let error): tell("lost \(error)")
         case .closed(let error): tell("closed \(error)")
         default: tell("event \(event)")

@@ -29,9 +29,20 @@ public enum ConnectionEvent: Hashable, Sendable {
     /// The first connection is open.
     case connected(ConnectionTerms)
     /// The server has not answered a PING for half of dead_after. The connection goes on (Protocol.md, section 5.6).
-    case beatLate
+    ///
+    /// `waited` is the time since the PING left: the round trip takes at least this long now. `lastRoundTrip` is the last
+    /// one that a PONG proved on this connection; nil before the first.
+    case beatLate(waited: Duration, lastRoundTrip: Duration?)
     /// The time from a PING to its PONG (Protocol.md, section 4.4).
     case roundTrip(Duration)
+    /// A round trip takes longer than half of dead_after, so heartbeats cannot keep the connection. Ask for a longer
+    /// `ClientOptions.deadAfter`, or the server for a longer timeout (Protocol.md, section 5.13).
+    ///
+    /// `roundTrip` is the least that this connection has measured. It comes once a connection, after the second
+    /// measurement, or after one that no proof in time has followed.
+    case pathTooLong(roundTrip: Duration, deadAfter: Duration)
+    /// The progress of a message that takes longer than a second: after the first second, each second, and at its end.
+    case transfer(TransferProgress)
     /// The server is going to close the connection (GOAWAY; Protocol.md, section 7.4).
     ///
     /// Requests in flight continue to their end. New requests wait for the next connection, which opens after `retryAfter`

@@ -102,7 +102,8 @@ public final class LongConnection: Sendable {
     /// The one-way messages of the server. Each message goes to one reader.
     public var messages: InboundMessages { sinks.messages }
 
-    /// The events of the connection, for one reader. The newest 256 unread events are kept.
+    /// The events of the connection, for one reader. The newest 256 unread events are kept. `ConnectionEvent.transfer` comes
+    /// only after the first use of this property.
     public var events: AsyncStream<ConnectionEvent> { sinks.status.events }
 
     /// The present state of the connection.
@@ -131,9 +132,12 @@ public enum ShortConnection {
     ///   - timeout: The limit for connecting, the request and its answer together.
     ///   - mayRunTwice: Whether the library also repeats a request that the server may have processed.
     ///   - options: The limits, times and policy of the connection.
+    ///   - events: Where the events of the connection go. The library finishes it when the connection is closed, which may
+    ///     be after the answer. Where no connection is tried, it gets nothing.
     public static func request(
         _ message: [UInt8], host: String, port: UInt16 = 7400, timeout: Duration = .seconds(30),
-        mayRunTwice: Bool = false, options: ClientOptions = ClientOptions()
+        mayRunTwice: Bool = false, options: ClientOptions = ClientOptions(),
+        events: AsyncStream<ConnectionEvent>.Continuation? = nil
     ) async throws(RequestError) -> [UInt8] {
         let thread: IOThread
         let session: Session
@@ -148,7 +152,7 @@ public enum ShortConnection {
             throw .notSent(.connection(error))
         }
         let id = IOThread.newID()
-        let sinks = SessionSinks(status: ConnectionStatus(), messages: InboundMessages(most: 0))
+        let sinks = SessionSinks(status: ConnectionStatus(events), messages: InboundMessages(most: 0))
         let opening = SessionCommand.open(id, Endpoint(host: host, port: port), session, sinks)
         return try await thread.call(call, on: id, sinks.status, opening: opening).get()
     }

@@ -12,13 +12,28 @@ final class ConnectionStatus: Sendable {
     /// The number of unread events that are kept, the newest ones.
     private static let eventsKept = 256
 
-    let events: AsyncStream<ConnectionEvent>
+    private let stream: AsyncStream<ConnectionEvent>
     private let continuation: AsyncStream<ConnectionEvent>.Continuation
+    private let watched: Atomic<Bool>
     private let shared = Mutex(State())
 
-    init() {
-        (events, continuation) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(ConnectionStatus.eventsKept))
+    /// Passes the events to the program's own stream where it has one, else to `events`.
+    init(_ programs: AsyncStream<ConnectionEvent>.Continuation? = nil) {
+        let own = AsyncStream.makeStream(
+            of: ConnectionEvent.self, bufferingPolicy: .bufferingNewest(ConnectionStatus.eventsKept))
+        stream = own.stream
+        continuation = programs ?? own.continuation
+        watched = Atomic(programs != nil)
     }
+
+    /// The events. Whoever asks for them is told the progress of long messages too.
+    var events: AsyncStream<ConnectionEvent> {
+        watched.store(true, ordering: .relaxed)
+        return stream
+    }
+
+    /// Whether the program has asked for events.
+    var isWatched: Bool { watched.load(ordering: .relaxed) }
 
     var state: ConnectionState { shared.withLock { $0.state } }
 

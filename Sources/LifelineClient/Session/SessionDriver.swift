@@ -125,6 +125,7 @@ final class SessionDriver {
 
     /// Enforces the deadlines, writes, and performs the session's outputs.
     private func turn(at now: Instant) {
+        if sinks.status.isWatched, !session.isWatched { session.watch() }
         if let due = session.nextDeadline(at: now), due <= now {
             // Bytes that have arrived count before the server is judged silent (section 5.5) or an answer late. A write
             // shows whether the server reads too slowly.

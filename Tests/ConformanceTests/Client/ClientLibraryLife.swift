@@ -142,8 +142,9 @@ extension Live.Client {
                         story.append("reconnected \(terms.connection)")
                         if terms.connection == 43 { Task { await connection.close() } }
                     case .roundTrip: lastBeat = "proved"
-                    case .beatLate:
+                    case .beatLate(let waited, let lastRoundTrip):
                         #expect(lastBeat == "proved")
+                        #expect(waited >= .milliseconds(150) && lastRoundTrip != nil)
                         lastBeat = "late"
                         story.append("late")
                     case .lost(let error): story.append("lost \(error.kind) \(error.code.map { "\($0)" } ?? "")")
@@ -154,6 +155,7 @@ extension Live.Client {
                         #expect(text == "bye" && retryAfter == .milliseconds(100))
                         story.append("goingAway \(code)")
                     case .messagesDropped: story.append("dropped")
+                    case .pathTooLong, .transfer: story.append("\(event)")
                     case .closed(let error): story.append("closed \(error.kind)")
                     }
                 }

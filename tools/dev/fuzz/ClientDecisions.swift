@@ -33,6 +33,7 @@ private struct ClientRun: Run {
         connection = ClientConnection(
             Hello(short: isShort, deadAfter: 1000, maxFrame: 256, maxMessage: 400), connectedAt: now,
             handshakeTimeout: .seconds(2), random: { random })
+        if setting & 8 != 0 { connection.watchTransfers() }
         if setting & 2 != 0 {
             var bytes = Preface.bytes
             Welcome(
@@ -85,7 +86,7 @@ private struct ClientRun: Run {
         while let event = connection.enforceDeadlines(at: now) {
             take(event)
             events += 1
-            require(events < 4, "enforceDeadlines has no end")
+            require(events < 8, "enforceDeadlines has no end")
         }
     }
 
@@ -104,6 +105,10 @@ private struct ClientRun: Run {
         case .ended:
             endings += 1
             require(endings == 1 && !hasLeft, "it ended twice")
+        case .transfer(let progress):
+            require(
+                progress.bytes >= 0 && progress.bytes <= progress.total ?? .max && progress.elapsed >= .zero,
+                "\(progress)")
         default: break
         }
     }

@@ -12,7 +12,8 @@ struct ClientConnection: Sendable {
     enum Event: Equatable, Sendable {
         case welcomed(Welcome)
         case roundTrip(Duration)
-        case beatLate
+        case beatLate(waited: Duration, lastRoundTrip: Duration?)
+        case transfer(TransferProgress)
         case response(id: UInt32, [UInt8])
         case failure(id: UInt32, Failure)
         case message([UInt8])
@@ -21,7 +22,9 @@ struct ClientConnection: Sendable {
     }
 
     /// The longest request before WELCOME, in bytes (section 6, 6-8).
-    static let mostEarly = 16384
+    static func mostEarly(_ hello: Hello) -> Int {
+        hello.deadAfter == 0 ? 16384 : min(max(Int(hello.deadAfter), 2048), 16384)
+    }
     /// The capacity of the bucket for CANCELs. PINGs and jitter have the rest of the receiver's bucket (section 5.10).
     private static let cancelsAtOnce = 12
 
@@ -41,6 +44,8 @@ struct ClientConnection: Sendable {
     /// CANCELs that wait for a token.
     private var heldCancels: [UInt32] = []
     private var lingeringClose: LingeringClose?
+    private var path = PathCheck()
+    private var transfers = TransferMeter()
 
     init(
         _ hello: Hello, connectedAt now: Instant, handshakeTimeout: Duration,
@@ -92,6 +97,7 @@ struct ClientConnection: Sendable {
     mutating func cancel(_ id: UInt32, at now: Instant) -> Bool {
         guard requests.contains(id), lingeringClose == nil else { return false }
         if outbox.withdraw(id) {
+            transfers.cancelled(id, at: now)
             // It may have held the last byte that the kernel had not accepted.
             heartbeat.wrote(any: false, waiting: !outbox.isEmpty, at: now)
             forget(id)
@@ -106,6 +112,7 @@ struct ClientConnection: Sendable {
         while let id = heldCancels.first, cancels?.spend(at: now) == true {
             heldCancels.removeFirst()
             outbox.cancel(id)
+            transfers.cancelled(id, at: now)
         }
     }
 
@@ -141,7 +148,8 @@ struct ClientConnection: Sendable {
 
     var deadline: Instant? {
         guard let lingeringClose else {
-            return earlier(heartbeat.deadline, heldCancels.isEmpty ? nil : cancels?.nextToken(at: .distantPast))
+            let deadline = earlier(heartbeat.deadline, transfers.deadline)
+            return heldCancels.isEmpty ? deadline : earlier(deadline, cancels?.nextToken(at: .distantPast))
         }
         // An orderly close has the deadline of a slow reader until CLOSE is written; a drop has a deadline of its own.
         return lingeringClose.isFlushing ? lingeringClose.deadline ?? heartbeat.deadline : lingeringClose.deadline
@@ -159,16 +167,30 @@ struct ClientConnection: Sendable {
             }
             return nil
         }
+        if let progress = transfers.next(at: now) { return .transfer(progress) }
         sendHeldCancels(at: now)
         while true {
             switch heartbeat.verdict(at: now) {
             case .fine: return nil
             case .ping(let nonce): outbox.ping(nonce)
-            case .beatLate: return .beatLate
+            case .beatLate:
+                path.missed()
+                return .beatLate(waited: heartbeat.unproved(at: now) ?? .zero, lastRoundTrip: heartbeat.roundTrip)
             case .drop(let violation): return drop(violation, at: now)
             }
         }
     }
+
+    // MARK: What the program is told of the path
+
+    /// The least round trip, where it is too long for dead_after and was not returned before (section 5.13).
+    mutating func takePathTooLong() -> Duration? { path.takeTooLong() }
+
+    /// Reports the progress of long messages from now on.
+    mutating func watchTransfers() { transfers.isWatched = true }
+
+    /// Ends the measurement, with the last progress of each message that was told of before.
+    mutating func endTransfers(at now: Instant) -> [TransferProgress] { transfers.end(at: now) }
 
     // MARK: Bytes out
 
@@ -176,12 +198,14 @@ struct ClientConnection: Sendable {
     mutating func prepareWrite(at now: Instant) {
         while outbox.wantsPing { outbox.ping(heartbeat.probe(at: now)) }
         heartbeat.heldBack(outbox.isHeldBack, at: now)
+        transfers.sending(outbox, at: now)
     }
 
     /// Notes that the kernel accepted `count` bytes of `outbox.unsent`; 0 where the write would have blocked.
     mutating func wrote(_ count: Int, at now: Instant) {
         if count > 0 {
             outbox.wrote(count)
+            path.wrote(at: now)
             if let nonce = outbox.takeLeftPing() { heartbeat.pingLeft(nonce, at: now) }
         }
         heartbeat.wrote(any: count > 0, waiting: !outbox.isEmpty, at: now)
@@ -226,7 +250,8 @@ struct ClientConnection: Sendable {
             self.welcome = welcome
             outbox.setMaxFrame(welcome.maxFrame)
             heartbeat.welcomed(terms, at: now)
-            if terms.isBounded { outbox.startWindow(deadAfter: terms.deadAfter) }
+            let roundTrip = path.welcomed(deadAfter: terms.deadAfter, at: now)
+            if terms.isBounded { outbox.startWindow(deadAfter: welcome.deadAfter, roundTrip: roundTrip) }
             cancels = TokenBucket(terms, capacity: ClientConnection.cancelsAtOnce)
             return .welcomed(welcome)
         case .ping(let nonce):
@@ -237,18 +262,24 @@ struct ClientConnection: Sendable {
             let time = try heartbeat.ponged(pong.nonce, at: now)
             let isNews = outbox.proved(pong.nonce, roundTrip: time)
             heartbeat.heldBack(outbox.isHeldBack, proved: isNews, at: now)
+            if let time { path.measured(time, at: now) }
             return time.map { .roundTrip($0) }
         case .part(let part):
             messageBytesIn += part.frameLength
+            transfers.received(part, at: now)
             return try handle(part, of: bytes, at: now)
         case .failure(let id, let failure):
             try requireUnanswered(id)
             if openResponse == id {
                 openResponse = nil
                 assembler.abandon()
+                transfers.abandoned(at: now)
             }
             // The rest of the request would be useless; CANCEL ends it (section 4.8).
-            if outbox.isUnfinished(id), cancels?.spend(at: now) == true { outbox.cancel(id) }
+            if outbox.isUnfinished(id), cancels?.spend(at: now) == true {
+                outbox.cancel(id)
+            }
+            transfers.answered(id, at: now)
             forget(id)
             return .failure(id: id, failure)
         case .goAway(let goAway):
@@ -272,6 +303,7 @@ struct ClientConnection: Sendable {
                 throw Violation(.protocolError, "a response to request \(part.id), of which the last chunk is not sent")
             }
             heartbeat.responded(at: now)
+            transfers.answered(part.id, at: now)
         }
         openResponse = part.isLast ? nil : part.id
         guard let answer = assembler.add(part, of: bytes) else { return nil }
@@ -301,6 +333,7 @@ struct ClientConnection: Sendable {
             startClosing(.drop(at: now, peerIsDone: true), lastID: close.lastID)
             outbox.cutOff(Close(.normal))
         }
+        path.ended(by: close.code)
         return .ended(ConnectionError(close))
     }
 
@@ -336,6 +369,7 @@ struct ClientConnection: Sendable {
     private mutating func drop(_ violation: Violation, at now: Instant) -> Event {
         startClosing(.drop(at: now, peerIsDone: false))
         outbox.cutOff(Close(violation.code, violation.text))
+        path.ended(by: violation.code)
         return .ended(ConnectionError(violation))
     }
 

@@ -47,7 +47,7 @@ extension Session {
                 finish(id, .failure(.notSent(.tooLarge(most: Int(most)))))
                 continue
             }
-            guard phase == .open || call.bytes.count <= ClientConnection.mostEarly else { return }
+            guard phase == .open || call.bytes.count <= ClientConnection.mostEarly(hello) else { return }
             guard connection?.takesRequests == true, connection?.hasRoom(for: call.bytes.count) == true,
                 let wireID = connection?.request(call.bytes)
             else { return }

@@ -47,6 +47,8 @@ struct Session: Sendable {
     /// The instant from which the connection counts as stable, if it has proved a round trip (section 7.7).
     private var stableAt: Instant?
     private var isProved = false
+    /// Whether the program listens to events, so that the progress of long messages is told.
+    private(set) var isWatched = false
     /// Whether the program has closed the session.
     var isClosing = false
     var calls = PendingCalls()
@@ -94,6 +96,13 @@ struct Session: Sendable {
         connection = ClientConnection(
             hello, connectedAt: Instant(sinceStart: until.sinceStart - connectTimeout),
             handshakeTimeout: connectTimeout, random: random)
+        if isWatched { connection?.watchTransfers() }
+    }
+
+    /// The program listens to events.
+    mutating func watch() {
+        isWatched = true
+        connection?.watchTransfers()
     }
 
     /// No address could be connected to.
@@ -160,7 +169,8 @@ struct Session: Sendable {
     // MARK: The connection
 
     /// Releases the connection, so that the driver closes it.
-    private mutating func releaseConnection() {
+    private mutating func releaseConnection(at now: Instant) {
+        for progress in connection?.endTransfers(at: now) ?? [] { outputs.append(.event(.transfer(progress))) }
         released = connection
         connection = nil
         answeredUntil = nil
@@ -177,7 +187,7 @@ struct Session: Sendable {
         else { return }
         let goAway = connection?.goAway
         connection?.close(at: now)
-        releaseConnection()
+        releaseConnection(at: now)
         if isClosing { return end(.closedByProgram) }
         let error = goAway.map { ConnectionError($0) } ?? ConnectionError(.broken, "the request ids are used up")
         scheduleReconnect(after: error, goAway: goAway, hadConnection: true, at: now)
@@ -219,7 +229,11 @@ struct Session: Sendable {
         case .roundTrip(let time):
             isProved = true
             outputs.append(.event(.roundTrip(time)))
-        case .beatLate: outputs.append(.event(.beatLate))
+            tellPathTooLong()
+        case .beatLate(let waited, let lastRoundTrip):
+            outputs.append(.event(.beatLate(waited: waited, lastRoundTrip: lastRoundTrip)))
+            tellPathTooLong()
+        case .transfer(let progress): outputs.append(.event(.transfer(progress)))
         case .message(let message): outputs.append(.message(message))
         case .response(let wireID, let answer):
             isProved = true
@@ -236,9 +250,16 @@ struct Session: Sendable {
         }
     }
 
+    private mutating func tellPathTooLong() {
+        guard let roundTrip = connection?.takePathTooLong(), let welcome = connection?.welcome else { return }
+        outputs.append(
+            .event(.pathTooLong(roundTrip: roundTrip, deadAfter: .milliseconds(welcome.deadAfter))))
+    }
+
     private mutating func lost(_ error: ConnectionError, at now: Instant) {
+        tellPathTooLong()
         guard let connection else { return }
-        releaseConnection()
+        releaseConnection(at: now)
         let wasOpen = phase == .open
         if wasOpen { outputs.append(.event(.lost(error))) }
         endOrRequeueCallsInFlight(on: connection, error)

@@ -287,7 +287,7 @@ struct ServerConnection {
         let times = Heartbeat(welcome)
         heartbeat.welcomed(times, at: now)
         if times.isBounded {
-            outbox.startWindow(deadAfter: times.deadAfter)
+            outbox.startWindow(deadAfter: welcome.deadAfter)
         } else {
             heldMessages.charge(times)
         }
