@@ -124,7 +124,8 @@ public struct ClientHeartbeat: Sendable {
     private mutating func proven(at now: Instant) {
         unprovenSince = nil
         hasToldLate = false
-        guard hasPinged else { return }  // The first PING keeps its own random instant.
+        // The first PING keeps its own random instant, and none is due once CLOSE is queued.
+        guard hasPinged, deadlines?.mayBeHeard ?? false else { return }
         schedulePing(at: now)
     }
 

@@ -460,14 +460,59 @@ private func ended(_ events: [ClientConnection.Event]) -> Code? {
         #expect(seen.contains(.message(message)))
     }
 
-    @Test func anOrderlyCloseIsNotHeldBack() throws {
+    @Test("E9 While CLOSE waits behind messages the client answers PINGs, and PONGs open its window")
+    func anOrderlyCloseKeepsItsHeartbeat() throws {
+        var line = try Line.open(SendWindows.welcome)
+        let message = [UInt8](repeating: 1, count: 20_000)
+        _ = line.client.send(message, at: at(0))
+        line.client.prepareWrite(at: at(0))
+        _ = try line.sent(at(0))
+        line.client.close(at: at(0))
+        #expect(!line.client.hasSentClose)
+        line.peer.outbox.send(.message, [1], cost: 0)
+        line.peer.outbox.ping(77)
+        var seen: [Peer.Seen] = []
+        var moment = 0.0
+        while !line.client.hasSentClose, moment < 10 {
+            moment += 0.3
+            #expect(line.receive(at(moment)).isEmpty)
+            line.client.prepareWrite(at: at(moment))
+            seen += try line.sent(at(moment))
+        }
+        #expect(seen.first == .pong(77))
+        #expect(seen.suffix(2) == [.message(message), .close(.normal)])
+    }
+
+    @Test("A server that ends first, or breaks a rule, sends no PONG: the rest goes without one", arguments: 0...2)
+    func anOrderlyCloseWithoutPongs(_ end: Int) throws {
         var line = try Line.open(SendWindows.welcome)
         _ = line.client.send([UInt8](repeating: 1, count: 20_000), at: at(0))
         line.client.prepareWrite(at: at(0))
         _ = try line.sent(at(0))
         line.client.close(at: at(0))
-        #expect(try line.sent(at(0)).last == .close(.normal))
-        #expect(line.client.hasSentClose)
+        line.peer.answersPings = false
+        switch end {
+        case 0: #expect(line.client.streamEnded() == nil)
+        case 1:
+            line.peer.outbox.close(Close(.normal))
+            #expect(line.receive(at(1)).isEmpty)
+        default: #expect(line.receive([UInt8](repeating: 0xFF, count: 12), at(1)).isEmpty)
+        }
+        #expect(try line.sent(at(1)).last == .close(.normal))
+        #expect(line.client.isOver == (end < 2))
+    }
+
+    @Test("A client that leaves gives up where no PONG lets its messages go for dead_after")
+    func aLeaverGivesUp() throws {
+        var line = try Line.open(SendWindows.welcome)
+        line.peer.answersPings = false
+        _ = line.client.send([UInt8](repeating: 1, count: 20_000), at: at(0))
+        line.client.close(at: at(0))
+        line.client.prepareWrite(at: at(0))
+        _ = try line.sent(at(0))
+        #expect(line.client.deadline == at(4))
+        #expect(line.judge(at(3.9)).isEmpty && !line.client.isOver)
+        #expect(line.judge(at(4)).isEmpty && line.client.isOver)
     }
 
     @Test func aServerThatReadsNothingIsASlowReader() throws {

@@ -2,7 +2,7 @@ import Basics
 import Framing
 import Posix
 
-/// A connection that its session has released. It sends its CLOSE, discards what the server still sends, and is closed
+/// A connection that its session has released. It sends what waits and its CLOSE, answers PINGs until then, and is closed
 /// when the server has ended its stream or the time is over (Protocol.md, section 7.5).
 final class ClosingConnection {
     let socket: Socket
@@ -27,12 +27,15 @@ final class ClosingConnection {
         connection.resumed(at: now)
     }
 
-    /// Discards what the server has sent, up to `reads` buffers. A reset would destroy the CLOSE of this side.
-    func discardInput(with buffer: inout [UInt8], upTo reads: Int) {
+    /// Reads what the server has sent, up to `reads` buffers. A reset would destroy the CLOSE of this side.
+    func read(with buffer: inout [UInt8], upTo reads: Int, at now: Instant) {
         for _ in 0..<reads {
             do throws(TransportError) {
                 switch try socket.read(into: &buffer) {
-                case .bytes: continue
+                case .bytes(let count):
+                    var offset = 0
+                    _ = connection.next(in: buffer, upTo: count, at: &offset, now: now)
+                    continue
                 case .wouldBlock: return
                 case .end: _ = connection.streamEnded()
                 }
@@ -45,6 +48,7 @@ final class ClosingConnection {
 
     /// Writes what is unsent, does what is due, and ends the stream behind CLOSE.
     func advance(at now: Instant) {
+        connection.prepareWrite(at: now)
         while !connection.isOver, !connection.outbox.isEmpty {
             guard let written = try? socket.write(connection.outbox.unsent) else {
                 _ = connection.streamBroke("")

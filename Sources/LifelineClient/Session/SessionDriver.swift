@@ -87,7 +87,7 @@ final class SessionDriver {
             if socket.canRead(after: event) { read(at: now) }
         } else if let connection = closing.first(where: { $0.socket.key == event.key }) {
             if connection.socket.canRead(after: event) {
-                connection.discardInput(with: &loop.buffer, upTo: SessionDriver.readsPerTurn)
+                connection.read(with: &loop.buffer, upTo: SessionDriver.readsPerTurn, at: now)
             }
         } else if let outcome = dialer?.ready(event.key, at: now) {
             dialed(outcome, at: now)

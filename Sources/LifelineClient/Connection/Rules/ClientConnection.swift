@@ -44,6 +44,8 @@ struct ClientConnection: Sendable {
     /// CANCELs that wait for a token.
     private var heldCancels: [UInt32] = []
     private var lingeringClose: LingeringClose?
+    /// Whether nothing that still comes is decoded, though CLOSE waits.
+    private var isDeaf = false
     private var path = PathCheck()
     private var transfers = TransferMeter()
 
@@ -125,7 +127,6 @@ struct ClientConnection: Sendable {
     mutating func close(at now: Instant) {
         guard lingeringClose == nil else { return }
         startClosing(.orderly(peerIsDone: false, patience: heartbeat.deadAfter))
-        outbox.stopWindow()  // No PONG is read any more.
         outbox.close(Close(.normal))
     }
 
@@ -227,19 +228,54 @@ struct ClientConnection: Sendable {
     /// bytes are read.
     mutating func next(in bytes: [UInt8], upTo count: Int, at offset: inout Int, now: Instant) -> Event? {
         do {
-            while lingeringClose == nil {
+            while takesInput {
                 guard let frame = try decoder.next(in: bytes.span.extracting(0..<count), at: &offset) else {
                     heartbeat.frame(decoder.framesBegun, unfinishedLength: decoder.unfinishedLength, at: now)
                     return nil
                 }
-                if let event = try handle(frame, of: bytes, at: now) { return event }
+                if lingeringClose != nil {
+                    handleWhileClosing(frame, at: now)
+                } else if let event = try handle(frame, of: bytes, at: now) {
+                    return event
+                }
             }
-            // After its own CLOSE this side reads on only because a reset would destroy the reason (section 7.5).
-            offset = count
-            return nil
         } catch {
-            return drop(error, at: now)
+            guard lingeringClose != nil else { return drop(error, at: now) }
+            becomeDeaf()
         }
+        // After its own CLOSE this side reads on only because a reset would destroy the reason (section 7.5).
+        offset = count
+        return nil
+    }
+
+    /// Whether frames that come mean something: until CLOSE is written, if it is an orderly one.
+    private var takesInput: Bool {
+        guard let lingeringClose else { return true }
+        return lingeringClose.isFlushing && lingeringClose.deadline == nil && !isDeaf
+    }
+
+    /// Handles what comes while CLOSE waits behind messages: PINGs are answered, and PONGs let more of the messages go. The
+    /// rest is discarded (section 9, E9). A server that got no PONG would take this side for a slow reader.
+    private mutating func handleWhileClosing(_ frame: Frame, at now: Instant) {
+        switch frame {
+        case .ping(let nonce): outbox.answer(with: Pong(nonce: nonce))
+        case .pong(let pong): if let time = try? heartbeat.ponged(pong.nonce, at: now) { proved(pong, time, at: now) }
+        case .close:
+            becomeDeaf()
+            lingeringClose?.peerEnded()
+        default: break
+        }
+    }
+
+    /// Sends the rest without waiting: no PONG will come.
+    private mutating func becomeDeaf() {
+        isDeaf = true
+        outbox.stopWindow()
+    }
+
+    private mutating func proved(_ pong: Pong, _ roundTrip: Duration?, at now: Instant) {
+        let isNews = outbox.proved(pong.nonce, roundTrip: roundTrip)
+        heartbeat.heldBack(outbox.isHeldBack, proved: isNews, at: now)
     }
 
     private mutating func handle(_ frame: Frame, of bytes: [UInt8], at now: Instant) throws(Violation) -> Event? {
@@ -260,8 +296,7 @@ struct ClientConnection: Sendable {
             return nil
         case .pong(let pong):
             let time = try heartbeat.ponged(pong.nonce, at: now)
-            let isNews = outbox.proved(pong.nonce, roundTrip: time)
-            heartbeat.heldBack(outbox.isHeldBack, proved: isNews, at: now)
+            proved(pong, time, at: now)
             if let time { path.measured(time, at: now) }
             return time.map { .roundTrip($0) }
         case .part(let part):
@@ -340,6 +375,7 @@ struct ClientConnection: Sendable {
     /// The server has ended its stream.
     mutating func streamEnded() -> Event? {
         guard lingeringClose == nil else {
+            becomeDeaf()
             lingeringClose?.peerEnded()
             return nil
         }

@@ -198,6 +198,8 @@ struct Session: Sendable {
         connection?.heard(at: now)
         var offset = 0
         while let event = connection?.next(in: bytes, upTo: count, at: &offset, now: now) { handle(event, at: now) }
+        // A connection that was released meanwhile decodes the rest: PONGs let what waits before its CLOSE go.
+        _ = released?.next(in: bytes, upTo: count, at: &offset, now: now)
     }
 
     /// The server has ended its stream.
