@@ -7,6 +7,8 @@ import Basics
 public struct LingeringClose: Sendable {
     /// How long a side reads on after its CLOSE.
     public static let linger = Duration.seconds(1)
+    /// The longest that a side waits for the next byte of what is on its way: TCP has sent it several times by then.
+    private static let mostPatience = Duration.seconds(3)
 
     private enum Stage {
         /// CLOSE and what is before it are being written, until the instant, or for as long as the peer reads.
@@ -26,10 +28,12 @@ public struct LingeringClose: Sendable {
 
     /// An orderly end: what is queued is written for as long as the peer takes it.
     ///
-    /// The kernel takes more than a slow path carries in a second, and a reset destroys that too. So the peer gets
-    /// `patience` for each next byte (7.1-3).
-    public static func orderly(peerIsDone: Bool, patience: Duration? = nil) -> LingeringClose {
-        LingeringClose(stage: .flushing(until: nil), patience: patience, peerIsDone: peerIsDone)
+    /// The kernel takes more than a slow path carries in a second, and a reset destroys that too. So the peer gets time for
+    /// each next byte (7.1-3): `deadAfter`, but no more than three seconds, because a peer that is gone takes none. Where it
+    /// is nil the peer gets no more than the linger.
+    public static func orderly(peerIsDone: Bool, deadAfter: Duration? = nil) -> LingeringClose {
+        LingeringClose(
+            stage: .flushing(until: nil), patience: deadAfter.map { min($0, mostPatience) }, peerIsDone: peerIsDone)
     }
 
     /// A drop: what the kernel does not take within the linger is lost.

@@ -62,6 +62,12 @@ struct ShownTests {
         slow.kick()
         #expect(slow.isOver, "a second time it is over")
 
+        var gone = Conversation.opened()
+        gone.terminate()
+        #expect(gone.said().last?.hasPrefix("CLOSE SHUTTING_DOWN") ?? false)
+        gone.kick()
+        #expect(gone.isOver, "nor for one that acknowledges nothing")
+
         var draining = Conversation.opened(echoes: false)
         draining.receive(request(1, "a"))
         draining.terminate()

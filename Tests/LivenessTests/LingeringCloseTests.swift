@@ -5,15 +5,15 @@ import Testing
 
 @Suite("7.1-3 Reading on after CLOSE")
 struct LingeringCloseTests {
-    private func lingering(patience: Duration?) -> LingeringClose {
-        var close = LingeringClose.orderly(peerIsDone: false, patience: patience)
+    private func lingering(deadAfter: Duration?) -> LingeringClose {
+        var close = LingeringClose.orderly(peerIsDone: false, deadAfter: deadAfter)
         close.flushed(at: at(0))
         return close
     }
 
     @Test("Without bytes on their way it is over after a second")
     func nothingOnItsWay() {
-        var close = lingering(patience: .seconds(5))
+        var close = lingering(deadAfter: .seconds(5))
         #expect(!close.mayExtend(at: justBefore(at(1000))) && close.mayExtend(at: at(1000)))
         close.extend(unacknowledged: 0, at: at(1000))
         close.resumed(at: at(1000))
@@ -22,7 +22,7 @@ struct LingeringCloseTests {
 
     @Test("It goes on while the path carries bytes, and a second after the last")
     func slowPath() {
-        var close = lingering(patience: .seconds(5))
+        var close = lingering(deadAfter: .seconds(5))
         for step in 1...20 {
             let now = at(Double(step) * 1000)
             close.extend(unacknowledged: 21_000 - step * 1000, at: now)
@@ -35,9 +35,9 @@ struct LingeringCloseTests {
         #expect(close.isOver)
     }
 
-    @Test("A path that carries nothing for dead_after ends it")
-    func deadPath() {
-        var close = lingering(patience: .seconds(5))
+    @Test("A path that carries nothing for dead_after, or for three seconds, ends it", arguments: [(2, 3), (30, 4)])
+    func deadPath(_ deadAfter: Int, _ end: Double) {
+        var close = lingering(deadAfter: .seconds(deadAfter))
         var ended: Double?
         for step in 1...20 where ended == nil {
             let now = at(Double(step) * 1000)
@@ -45,12 +45,12 @@ struct LingeringCloseTests {
             close.resumed(at: now)
             if close.isOver { ended = Double(step) }
         }
-        #expect(ended == 6)
+        #expect(ended == end)
     }
 
     @Test("The peer's end ends it at once; a drop waits for no path")
     func ends() {
-        var close = lingering(patience: .seconds(5))
+        var close = lingering(deadAfter: .seconds(5))
         close.extend(unacknowledged: 4000, at: at(1000))
         close.peerEnded()
         #expect(close.isOver)

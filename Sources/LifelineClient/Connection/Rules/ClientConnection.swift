@@ -126,7 +126,7 @@ struct ClientConnection: Sendable {
     /// Closes the connection in order: CLOSE(NORMAL) follows what is queued (section 7.1).
     mutating func close(at now: Instant) {
         guard lingeringClose == nil else { return }
-        startClosing(.orderly(peerIsDone: false, patience: heartbeat.deadAfter))
+        startClosing(.orderly(peerIsDone: false, deadAfter: heartbeat.deadAfter))
         outbox.close(Close(.normal))
     }
 

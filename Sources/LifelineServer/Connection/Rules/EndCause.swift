@@ -46,8 +46,6 @@ enum EndCause {
         case ignoreInput
         /// A client that does not read the end of an orderly connection is a slow reader, and the connection over.
         case overIfUnread
-        /// If something is unsent the connection is over.
-        case overIfUnsent
         /// The connection is over: nothing can be read or written.
         case over
     }
@@ -71,7 +69,7 @@ enum EndCause {
         case .sendAway:      phase.of(.goAway,   .goAway,  .goAway,        .nothing)
         case .terminate:     phase.of(.drop,     .finish,  .finish,        .nothing)
         case .quit:          phase.of(.drop,     .drop,    .drop,          .nothing)
-        case .kick:          phase.of(.drop,     .drop,    .drop,          .overIfUnsent)
+        case .kick:          phase.of(.drop,     .drop,    .drop,          .over)
         case .handlerStop:   phase.of(.nothing,  .finish,  .finish,        .nothing)
         }
     }

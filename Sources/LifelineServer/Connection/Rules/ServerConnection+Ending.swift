@@ -120,7 +120,6 @@ extension ServerConnection {
             guard let linger = closing.linger, linger.isFlushing, linger.deadline == nil else { break }
             closing.reason = .closed(reason.code, reason.text, by: .server)
             endNow()
-        case .overIfUnsent: if !hasSaidAll { endNow() }
         case .over: endNow()
         }
     }
@@ -151,7 +150,7 @@ extension ServerConnection {
         // A sentence is owed to the client only where something is wrong.
         outbox.close(closeFrame(code, code == .normal ? "" : text))
         closing.ignoresInput = closing.clientIsDone
-        beginClosing(.orderly(peerIsDone: closing.clientIsDone, patience: heartbeat.deadAfter))
+        beginClosing(.orderly(peerIsDone: closing.clientIsDone, deadAfter: heartbeat.deadAfter))
     }
 
     /// Ends the connection at once (section 7.5).
