@@ -69,7 +69,7 @@ def greets_with(count, body=b"", short=False):
         original(self, data, now)
         if self.greeted and not was_greeted and self.short == short and not self.highest:
             for _ in range(count):
-                self.outbox.put_message(peer.MESSAGE, body, 0, peer.CHUNK, now)
+                self.outbox.put_message(peer.MESSAGE, body, 0, now)
 
 
 def greets_as(owner, change):
@@ -389,15 +389,16 @@ def flag_on_pong():
 def empty_chunk():
     """a message in chunks has an empty one with MORE before its last"""
 
-    @instead(peer.Outbox, "put_message")
-    def _(original, self, type, body, id, chunk, now):
-        if len(body) >= chunk:
-            for start in range(0, len(body), chunk):
-                frame = peer.encode(type, bytes(body[start : start + chunk]), id, peer.MORE)
-                self.put(self.messages, peer.Out(frame, type, id), now)
-            self.put(self.messages, peer.Out(peer.encode(type, b"", id, peer.MORE), type, id), now)
-            body = b""
-        original(self, type, body, id, chunk, now)
+    @instead(peer.Message, "cut")
+    def _(original, self, at, chunk):
+        count = len(self.body)
+        if count < chunk:
+            return original(self, at, chunk)
+        end, last = min(at + chunk, count), at > count
+        if at >= count:
+            end = count + 1
+        frame = peer.encode(self.type, self.body[at:end], self.id, 0 if last else peer.MORE)
+        return peer.Out(frame, self.type, self.id, last, self, end)
 
 
 @mutant("server", "4.3-1", "4.4/1", "4.3 5.3 5.4 5.5")

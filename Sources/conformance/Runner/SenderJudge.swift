@@ -49,7 +49,8 @@ struct SenderJudge {
                 (maxFrame, maxMessage, isShort) = (hello.maxFrame, hello.maxMessage, hello.flags & 1 != 0)
             }
             if let welcome = frame.welcome {
-                maxFrame = welcome.maxFrame
+                // The client may have sent what every server accepts before it knew (6-7).
+                maxFrame = max(256, welcome.maxFrame)
                 agree(welcome, at: now)
             }
             if frame.type == .request {
