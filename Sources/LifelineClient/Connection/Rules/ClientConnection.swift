@@ -8,6 +8,8 @@ import Liveness
 /// The driver takes the same steps in each turn: `resumed`; `heard` and then `next` until nil for each buffer of bytes;
 /// `enforceDeadlines` until nil; a write of `outbox.unsent` and `wrote`. Then it sleeps until `deadline`. The event that
 /// ends the connection is `ended`, once. After it only CLOSE is sent, and input is discarded.
+///
+/// What arrives is handled in ClientConnection+Input.swift. The properties that both files share are internal for that alone.
 struct ClientConnection: Sendable {
     enum Event: Equatable, Sendable {
         case welcomed(Welcome)
@@ -26,28 +28,28 @@ struct ClientConnection: Sendable {
         hello.deadAfter == 0 ? 16384 : min(max(Int(hello.deadAfter), 2048), 16384)
     }
     /// The capacity of the bucket for CANCELs. PINGs and jitter have the rest of the receiver's bucket (section 5.10).
-    private static let cancelsAtOnce = 12
+    static let cancelsAtOnce = 12
 
     let hello: Hello
-    private(set) var welcome: Welcome?
-    private(set) var goAway: GoAway?
-    private(set) var outbox = Outbox()
-    private var decoder: FrameDecoder
-    private var assembler = MessageAssembler()
-    private var heartbeat: ClientHeartbeat
+    var welcome: Welcome?
+    var goAway: GoAway?
+    var outbox = Outbox()
+    var decoder: FrameDecoder
+    var assembler = MessageAssembler()
+    var heartbeat: ClientHeartbeat
     /// Bytes of the frames of responses and messages, headers included.
-    private var messageBytesIn: UInt64 = 0
-    private var requests = InFlightRequests()
+    var messageBytesIn: UInt64 = 0
+    var requests = InFlightRequests()
     /// The response that has begun and not ended.
-    private var openResponse: UInt32?
-    private var cancels: TokenBucket?
+    var openResponse: UInt32?
+    var cancels: TokenBucket?
     /// CANCELs that wait for a token.
     private var heldCancels: [UInt32] = []
-    private var lingeringClose: LingeringClose?
+    var lingeringClose: LingeringClose?
     /// Whether nothing that still comes is decoded, though CLOSE waits.
-    private var isDeaf = false
-    private var path = PathCheck()
-    private var transfers = TransferMeter()
+    var isDeaf = false
+    var path = PathCheck()
+    var transfers = TransferMeter()
 
     init(
         _ hello: Hello, connectedAt now: Instant, handshakeTimeout: Duration,
@@ -118,7 +120,7 @@ struct ClientConnection: Sendable {
         }
     }
 
-    private mutating func forget(_ id: UInt32) {
+    mutating func forget(_ id: UInt32) {
         requests.remove(id)
         heldCancels.removeAll { $0 == id }
     }
@@ -219,142 +221,9 @@ struct ClientConnection: Sendable {
     /// Whether the driver has to close the socket.
     var isOver: Bool { lingeringClose?.isOver ?? false }
 
-    // MARK: Bytes in
-
-    /// Notes that bytes arrived.
-    mutating func heard(at now: Instant) { heartbeat.heard(at: now) }
-
-    /// The next event in the first `count` of `bytes`, read from `offset` on. It advances `offset`, and returns nil when all
-    /// bytes are read.
-    mutating func next(in bytes: [UInt8], upTo count: Int, at offset: inout Int, now: Instant) -> Event? {
-        do {
-            while takesInput {
-                guard let frame = try decoder.next(in: bytes.span.extracting(0..<count), at: &offset) else {
-                    heartbeat.frame(decoder.framesBegun, unfinishedLength: decoder.unfinishedLength, at: now)
-                    return nil
-                }
-                if lingeringClose != nil {
-                    handleWhileClosing(frame, at: now)
-                } else if let event = try handle(frame, of: bytes, at: now) {
-                    return event
-                }
-            }
-        } catch {
-            guard lingeringClose != nil else { return drop(error, at: now) }
-            becomeDeaf()
-        }
-        // After its own CLOSE this side reads on only because a reset would destroy the reason (section 7.5).
-        offset = count
-        return nil
-    }
-
-    /// Whether frames that come mean something: until CLOSE is written, if it is an orderly one.
-    private var takesInput: Bool {
-        guard let lingeringClose else { return true }
-        return lingeringClose.isFlushing && lingeringClose.deadline == nil && !isDeaf
-    }
-
-    /// Handles what comes while CLOSE waits behind messages: PINGs are answered, and PONGs let more of the messages go. The
-    /// rest is discarded (section 9, E9). A server that got no PONG would take this side for a slow reader.
-    private mutating func handleWhileClosing(_ frame: Frame, at now: Instant) {
-        switch frame {
-        case .ping(let nonce): outbox.answer(with: Pong(nonce: nonce))
-        case .pong(let pong): if let time = try? heartbeat.ponged(pong.nonce, at: now) { proved(pong, time, at: now) }
-        case .close:
-            becomeDeaf()
-            lingeringClose?.peerEnded()
-        default: break
-        }
-    }
-
-    /// Sends the rest without waiting: no PONG will come.
-    private mutating func becomeDeaf() {
-        isDeaf = true
-        outbox.stopWindow()
-    }
-
-    private mutating func proved(_ pong: Pong, _ roundTrip: Duration?, at now: Instant) {
-        let isNews = outbox.proved(pong.nonce, roundTrip: roundTrip)
-        heartbeat.heldBack(outbox.isHeldBack, proved: isNews, at: now)
-    }
-
-    private mutating func handle(_ frame: Frame, of bytes: [UInt8], at now: Instant) throws(Violation) -> Event? {
-        switch frame {
-        case .welcome(let welcome):
-            try welcome.check(against: hello)
-            let terms = Heartbeat(welcome)
-            self.welcome = welcome
-            outbox.setMaxFrame(welcome.maxFrame)
-            heartbeat.welcomed(terms, at: now)
-            let roundTrip = path.welcomed(deadAfter: terms.deadAfter, at: now)
-            if terms.isBounded { outbox.startWindow(deadAfter: welcome.deadAfter, roundTrip: roundTrip) }
-            cancels = TokenBucket(terms, capacity: ClientConnection.cancelsAtOnce)
-            return .welcomed(welcome)
-        case .ping(let nonce):
-            try heartbeat.spendToken(for: .ping(behind: messageBytesIn), at: now)
-            outbox.answer(with: Pong(nonce: nonce))
-            return nil
-        case .pong(let pong):
-            let time = try heartbeat.ponged(pong.nonce, at: now)
-            proved(pong, time, at: now)
-            if let time { path.measured(time, at: now) }
-            return time.map { .roundTrip($0) }
-        case .part(let part):
-            messageBytesIn += part.frameLength
-            transfers.received(part, at: now)
-            return try handle(part, of: bytes, at: now)
-        case .failure(let id, let failure):
-            try requireUnanswered(id)
-            if openResponse == id {
-                openResponse = nil
-                assembler.abandon()
-                transfers.abandoned(at: now)
-            }
-            // The rest of the request would be useless; CANCEL ends it (section 4.8).
-            if outbox.isUnfinished(id), cancels?.spend(at: now) == true {
-                outbox.cancel(id)
-            }
-            transfers.answered(id, at: now)
-            forget(id)
-            return .failure(id: id, failure)
-        case .goAway(let goAway):
-            self.goAway = goAway
-            return .goingAway(goAway)
-        case .close(let close):
-            return try closed(close, at: now)
-        case .hello, .cancel:
-            preconditionFailure("the decoder refuses what only a client sends")
-        }
-    }
-
-    private mutating func handle(_ part: MessagePart, of bytes: [UInt8], at now: Instant) throws(Violation) -> Event? {
-        if part.type == .message {
-            if part.isFirst, part.isLast, part.range.isEmpty { try heartbeat.spendToken(for: .emptyMessage, at: now) }
-            return assembler.add(part, of: bytes).map { .message(Array($0)) }
-        }
-        if part.isFirst {
-            try requireUnanswered(part.id)
-            guard !outbox.isComing(part.id) else {
-                throw Violation(.protocolError, "a response to request \(part.id), of which the last chunk is not sent")
-            }
-            heartbeat.responded(at: now)
-            transfers.answered(part.id, at: now)
-        }
-        openResponse = part.isLast ? nil : part.id
-        guard let answer = assembler.add(part, of: bytes) else { return nil }
-        forget(part.id)
-        return .response(id: part.id, Array(answer))
-    }
-
-    private func requireUnanswered(_ id: UInt32) throws(Violation) {
-        guard requests.contains(id) else {
-            throw Violation(.protocolError, "an answer to request \(id), which waits for none")
-        }
-    }
-
     // MARK: The end
 
-    private mutating func closed(_ close: Close, at now: Instant) throws(Violation) -> Event {
+    mutating func closed(_ close: Close, at now: Instant) throws(Violation) -> Event {
         guard close.lastID <= requests.lastID else {
             throw Violation(.protocolError, "CLOSE names request \(close.lastID), which was never sent")
         }
@@ -402,7 +271,7 @@ struct ClientConnection: Sendable {
         heartbeat.ended()
     }
 
-    private mutating func drop(_ violation: Violation, at now: Instant) -> Event {
+    mutating func drop(_ violation: Violation, at now: Instant) -> Event {
         startClosing(.drop(at: now, peerIsDone: false))
         outbox.cutOff(Close(violation.code, violation.text))
         path.ended(by: violation.code)
