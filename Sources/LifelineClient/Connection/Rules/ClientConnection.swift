@@ -184,7 +184,7 @@ struct ClientConnection: Sendable {
         }
     }
 
-    // MARK: What the program is told of the path
+    // MARK: What the program learns of the path
 
     /// The least round trip, where it is too long for dead_after and was not returned before (section 5.13).
     mutating func takePathTooLong() -> Duration? { path.takeTooLong() }

@@ -36,7 +36,7 @@ struct MeasuredMessage: Sendable {
         advance(message, distance)
     }
 
-    /// A message of which the first stretch has come.
+    /// A message whose first stretch has come.
     init(_ part: MessagePart, at now: Instant) { self.init(.receiving, id: part.id, at: now) }
 
     /// Whether it has ended, and its last report is due.
@@ -45,7 +45,7 @@ struct MeasuredMessage: Sendable {
     var isTold: Bool { !reports.isEmpty }
 
     /// Whether it is the message that the outbox has begun. A request that is withdrawn moves up what is behind it.
-    func `is`(_ message: Outbox.Unfinished) -> Bool { start == message.start || request == message.id }
+    func isSame(as message: Outbox.Unfinished) -> Bool { start == message.start || request == message.id }
 
     /// Records how far it is.
     mutating func advance(_ message: Outbox.Unfinished, _ distance: (staged: UInt64, gone: UInt64)) {

@@ -26,7 +26,7 @@ struct PathCheck: Sendable {
 
     private var state = State.new
 
-    /// Records that the kernel has accepted bytes, of which the first are HELLO.
+    /// Records that the kernel has accepted bytes; the first are HELLO.
     @inline(__always) mutating func wrote(at now: Instant) {
         if case .new = state { state = .greeting(since: now) }
     }

@@ -1,14 +1,14 @@
 import Basics
 import Framing
 
-/// Measures the messages of several frames, of which one is sent and one received at a time (Protocol.md, 3.5-3).
+/// Measures messages of several frames. One is sent and one received at a time (Protocol.md, 3.5-3).
 ///
-/// A message that takes longer than a second is told: after that second, each second, and at its end. While there is none,
+/// It reports a message that takes longer than a second: after that second, each second, and at its end. While there is none,
 /// it costs one empty array: the connection is copied often.
 struct TransferMeter: Sendable {
     /// The messages under way, at most one in each direction, and those that have ended and whose end is not told yet.
     private var messages: [MeasuredMessage] = []
-    /// Whether anybody listens. Otherwise nothing is told, and no timer is set.
+    /// Whether the program listens. Otherwise the meter reports nothing, and sets no timer.
     var isWatched = false
 
     // MARK: Bytes out
@@ -23,14 +23,14 @@ struct TransferMeter: Sendable {
     }
 
     private mutating func sending(_ message: Outbox.Unfinished, _ outbox: borrowing Outbox, at now: Instant) {
-        if let index = current(.sending), !messages[index].is(message) {
+        if let index = current(.sending), !messages[index].isSame(as: message) {
             finishSending(index, outbox, at: now)
         }
         guard let index = current(.sending) else {
             messages.append(MeasuredMessage(message, outbox.distance, at: now))
             return
         }
-        if messages[index].is(message) { messages[index].advance(message, outbox.distance) }
+        if messages[index].isSame(as: message) { messages[index].advance(message, outbox.distance) }
     }
 
     /// All of the message is staged: it has to go.
