@@ -17,8 +17,11 @@ extension Outbox {
         stage()
     }
 
-    /// Whether a PING has to follow the messages that are staged. Until it does, no more of them are.
-    @inlinable public var wantsPing: Bool { window.staged >= window.probesAt && !endsWithClose }
+    /// Whether a PING has to follow the messages that are staged: others wait, or the window is closed. Until it does, no
+    /// more of them are staged.
+    @inlinable public var wantsPing: Bool {
+        window.staged >= window.probesAt && (!nothingWaits || !window.isOpen) && !endsWithClose
+    }
 
     /// Sends a PING ahead of the messages that wait. While CLOSE waits behind a long message, hearts go on beating.
     public mutating func ping(_ nonce: UInt64) {

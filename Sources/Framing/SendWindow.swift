@@ -26,8 +26,8 @@ struct SendWindow: Sendable {
     /// On a fast path a PING follows this many bytes, so that a path that becomes slow is noticed.
     private static let mostGap = 1 << 20
     /// The most that the window grows in a round trip, as TCP's grows. A burst that a shaper lets through shows a rate that
-    /// does not last.
-    private static let mostGrowth = 2.0
+    /// does not last. Where a round trip takes less than a 32nd of the target, even eight times the window is far from it.
+    private static let (mostGrowth, mostGrowthWhenFast) = (2.0, 8.0)
     /// How many round trips in a row that are too long at the least window show a longer path, and not a queue.
     private static let mostLongTrips = 3
 
@@ -143,7 +143,8 @@ struct SendWindow: Sendable {
             longTrips = (0, .infinity)
             guard isFull else { return }
             // Without a queue the rate is at least what was seen, however long the path is.
-            let growth = isStarting ? SendWindow.mostGrowth : min(target / trip, SendWindow.mostGrowth)
+            let most = trip < target / 32 ? SendWindow.mostGrowthWhenFast : SendWindow.mostGrowth
+            let growth = isStarting ? most : min(target / trip, most)
             limit = max(limit, Int(min(ahead * growth, Double(SendWindow.most))))
         } else if ahead >= Double(SendWindow.leastGap) {
             limit = max(SendWindow.least, min(limit, Int(ahead * target / trip)))

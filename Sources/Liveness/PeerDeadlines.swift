@@ -79,7 +79,8 @@ struct PeerDeadlines: Sendable {
     private var frameLateAt: Instant? {
         unfinished.map { $0.begun + heartbeat.deadAfter + .milliseconds($0.length) }
     }
-    private var slowAt: Instant? { earlier(stuckSince, heldSince).map { $0 + heartbeat.deadAfter } }
+    private var slowSince: Instant? { earlier(stuckSince, heldSince) }
+    private var slowAt: Instant? { slowSince.map { $0 + heartbeat.deadAfter } }
 
     /// As a rule the peer has no frame unfinished, and nothing waits for it.
     @inline(__always) var deadline: Instant? {
@@ -96,7 +97,8 @@ struct PeerDeadlines: Sendable {
             return Violation(.frameTimeout, "a frame was begun and not finished in time")
         }
         if let slowAt, slowAt <= now {
-            return Violation(.slowReader, "nothing was read for \(heartbeat.deadAfter) though bytes waited")
+            let what = stuckSince == slowSince ? "nothing was read" : "no PONG came"
+            return Violation(.slowReader, "\(what) for \(heartbeat.deadAfter) though bytes waited")
         }
         return nil
     }

@@ -3,9 +3,9 @@ import Posix
 /// The open descriptors that are the parent's alone. Each new child closes them: a fork copies every descriptor, and no
 /// program follows that would close it.
 ///
-/// A descriptor is listed here for as long as a `ParentOwned` holds it, so that its owner need not think of it. A test compares the descriptors of the parent
-/// with those of its children. The
-/// list is a bit for each number: a child reads it in place, and writes to no memory that it shares with the parent.
+/// A descriptor is listed here for as long as a `ParentOwned` holds it, so that its owner need not think of it. A test
+/// compares the descriptors of the parent with those of its children. The list is a bit for each number: a child reads it
+/// in place, and writes to no memory that it shares with the parent.
 final class ParentDescriptors {
     private static let bits = 64
 
@@ -70,7 +70,10 @@ extension ResumeTimer: DescriptorOwner { var descriptorNumber: Int32? { number }
 extension SignalDescriptor: DescriptorOwner { var descriptorNumber: Int32? { number } }
 
 /// A resource of the parent alone. Its descriptor is among `ParentDescriptors` from here until it is closed.
-struct ParentOwned<Resource: DescriptorOwner & ~Copyable>: ~Copyable {
+///
+/// It is a class: Swift 6.3 leaves out the `deinit` of a generic struct that is not copyable in some optimised builds. The
+/// number then stays listed, and a child closes the connection that gets it next.
+final class ParentOwned<Resource: DescriptorOwner & ~Copyable> {
     let resource: Resource
     private let number: Int32?
     private let descriptors: ParentDescriptors

@@ -253,6 +253,35 @@ extension Live.Client {
             }
         }
 
+        @Test("E9 A client that GOAWAY makes leave answers PINGs, and its messages arrive before its CLOSE")
+        func leaving() async throws {
+            let message = [UInt8](repeating: 0x78, count: 50_000)
+            try await withRawServer { listener in
+                let peer = try listener.accept()
+                try peer.greet(.welcome(minor: 1))
+                var frames = try peer.frames(upTo: .ping)
+                // The client closes at GOAWAY. What comes with it is for the connection that it has released.
+                try peer.send(.goAway(.shuttingDown), .pong(to: frames.last!), .ping(77))
+                var isAnswered = false
+                while frames.last?.type != .close {
+                    let frame = try peer.takeFrame()
+                    if frame.type == .ping { try peer.send(.pong(to: frame)) }
+                    if frame.type == .pong { isAnswered = frame.payload.prefix(8).last == 77 }
+                    frames.append(frame)
+                }
+                try demand(isAnswered, "5.4-1: no PONG")
+                let came = frames.filter { $0.type == .message }.reduce(0) { $0 + $1.payload.count }
+                try demand(came == message.count, "\(came) bytes of \(message.count)")
+                try peer.send(.close())
+                peer.close()
+            } _: { port in
+                let connection = try await LongConnection.open(host: "127.0.0.1", port: port)
+                try await connection.send(message)
+                for await case .goingAway in connection.events { break }
+                await connection.close()
+            }
+        }
+
         @Test("Opening can be cancelled, times out, and tells what is wrong with its options")
         func opening() async throws {
             let isThere = Counter()

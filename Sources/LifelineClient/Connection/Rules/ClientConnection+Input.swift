@@ -42,7 +42,10 @@ extension ClientConnection {
     private mutating func handleWhileClosing(_ frame: Frame, at now: Instant) {
         switch frame {
         case .ping(let nonce): outbox.answer(with: Pong(nonce: nonce))
-        case .pong(let pong): if let time = try? heartbeat.ponged(pong.nonce, at: now) { proved(pong, time, at: now) }
+        case .pong(let pong):
+            do throws(Violation) {
+                proved(pong, try heartbeat.ponged(pong.nonce, at: now), at: now)
+            } catch {}  // Nothing is judged any more.
         case .close:
             becomeDeaf()
             lingeringClose?.peerEnded()

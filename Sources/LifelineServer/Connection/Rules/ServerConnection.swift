@@ -270,7 +270,9 @@ struct ServerConnection {
         switch frame {
         case .ping(let nonce): outbox.answer(with: pong(nonce, at: now))
         case .pong(let pong):
-            if let time = try? heartbeat.ponged(pong.nonce, at: now) { proved(pong.nonce, roundTrip: time, at: now) }
+            do throws(Violation) {
+                proved(pong.nonce, roundTrip: try heartbeat.ponged(pong.nonce, at: now), at: now)
+            } catch {}  // Nothing is judged any more.
         case .close: end(for: .clientClose, CloseCause(.normal), at: now)
         default: break
         }
