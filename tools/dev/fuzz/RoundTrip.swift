@@ -47,7 +47,10 @@ public func fuzzRoundTrip(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
         }
     }
     flush()
-    if setting & 2 != 0 { outbox.startWindow(deadAfter: .milliseconds(100 + Int(script.word() >> 12))) }
+    if setting & 2 != 0 {
+        let trip = setting & 16 == 0 ? nil : Duration.microseconds(Int(script.word() >> 8))
+        outbox.startWindow(deadAfter: 100 + script.word() >> 12, roundTrip: trip)
+    }
     var id: UInt32 = 0
     while !script.isOver {
         switch script.byte() % 8 {
