@@ -20,7 +20,7 @@ extension Outbox {
     /// Whether a PING has to follow the messages that are staged: others wait, or the window is closed. Until it does, no
     /// more of them are staged.
     @inlinable public var wantsPing: Bool {
-        window.staged >= window.probesAt && (!nothingWaits || !window.isOpen) && !endsWithClose
+        window.staged >= window.probesAt && (!nothingWaits || window.staged >= window.closesAt) && !endsWithClose
     }
 
     /// Sends a PING ahead of the messages that wait. While CLOSE waits behind a long message, hearts go on beating.

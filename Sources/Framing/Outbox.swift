@@ -149,7 +149,9 @@ public struct Outbox: Sendable {
         updateMaxChunk()
     }
 
-    mutating func updateMaxChunk() { maxChunk = min(maxFrame, max(window.limit / 4, Outbox.leastChunk)) }
+    mutating func updateMaxChunk() {
+        maxChunk = min(maxFrame, max(window.limit / (window.limit < 16384 ? 4 : 2), Outbox.leastChunk))
+    }
 
     private mutating func greet(_ append: (inout [UInt8]) -> Void) {
         isGreeted = true
