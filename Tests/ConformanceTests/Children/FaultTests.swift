@@ -229,6 +229,8 @@ extension Live.Children.Faults {
                 let long = try server.open()
                 let leaves = try server.open()
                 let dies = try #require(server.children.last)
+                // Whoever answers has closed its own copy of the connection, which would hold the stream open.
+                #expect(try Operator(control: control).status().contains("serving"))
                 kill(server.pid, SIGSTOP)
                 #expect(eventually { ProcessFiles.state(of: server.pid) == "T" })
                 for id in UInt32(1)...100 {
