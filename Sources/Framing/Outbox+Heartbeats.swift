@@ -52,7 +52,7 @@ extension Outbox {
     /// How far what is staged has come, in bytes since the start: `staged` of them, of which `gone` are proved. Without a
     /// send window, `gone` are with the kernel.
     public var distance: (staged: UInt64, gone: UInt64) {
-        window.isOn ? (window.staged, window.provedBytes) : (staged.end, sent)
+        window.isOn ? (window.staged, window.proved) : (staged.end, sent)
     }
 
     /// Whether nothing will show that more has arrived: the kernel has all, and no PING is unanswered.

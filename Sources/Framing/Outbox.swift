@@ -150,7 +150,7 @@ public struct Outbox: Sendable {
     }
 
     mutating func updateMaxChunk() {
-        maxChunk = min(maxFrame, max(window.limit / (window.limit < 16384 ? 4 : 2), Outbox.leastChunk))
+        maxChunk = min(maxFrame, max(window.limit / (window.limit < SendWindow.mostAtFirst ? 4 : 2), Outbox.leastChunk))
     }
 
     private mutating func greet(_ append: (inout [UInt8]) -> Void) {

@@ -33,7 +33,8 @@ struct SendWindow: Sendable {
 
     /// Bytes of message frames, headers included, that were staged since the connection began.
     @usableFromInline private(set) var staged: UInt64 = 0
-    private var proved: UInt64 = 0
+    /// How many of them are proved.
+    private(set) var proved: UInt64 = 0
     /// The window's size in bytes.
     private(set) var limit = Int.max
     /// The value of `staged` at which the window is closed, and the one from which a PING is wanted.
@@ -57,8 +58,6 @@ struct SendWindow: Sendable {
     @inlinable var isOpen: Bool { staged < closesAt }
     /// Whether the window bounds anything: it was started, and not stopped.
     var isOn: Bool { limit != .max }
-    /// How many bytes of staged frames are proved.
-    var provedBytes: UInt64 { proved }
     /// Whether a PING is unanswered.
     var isAsking: Bool { !probes.isEmpty }
     /// Whether a PING has to follow what is staged.
@@ -88,7 +87,7 @@ struct SendWindow: Sendable {
     /// A peer that guesses the nonce of a PING that has not left may have proved them already.
     mutating func withdraw(_ bytes: UInt64, before nonce: UInt64?) {
         staged -= bytes
-        guard limit != .max else { return }
+        guard isOn else { return }
         if let nonce {
             for var probe in probes.remove(where: { $0.nonce >= nonce }) {
                 probe.mark -= bytes
@@ -105,7 +104,7 @@ struct SendWindow: Sendable {
 
     /// Records a staged PING.
     mutating func probe(_ nonce: UInt64) {
-        guard limit != .max else { return }
+        guard isOn else { return }
         probes.append(Probe(nonce: nonce, mark: staged, ahead: staged - proved))
         lastProbe = staged
         update()

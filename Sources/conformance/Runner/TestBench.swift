@@ -161,3 +161,18 @@ class TestBench {
         expect(taken.min()! <= latest, "\(what) within \(latest)", got: "\(taken)")
     }
 }
+
+extension TestBench {
+    /// Sends PINGs whose nonces fall to 1, and judges that each PONG answers a later one (5.4-5). `next` takes a frame.
+    func expectLatestIsAnswered(on peer: RawPeer, next: () throws -> RawFrame) throws {
+        try send((1...15).reversed().flatMap { RawFrame.ping($0).bytes }, on: peer)
+        var last: UInt64 = 16
+        while last > 1 {
+            let frame = try next()
+            let nonce = frame.pong?.nonce ?? 0
+            expect((1..<last).contains(nonce), "a PONG with a nonce below \(last)", got: "\(frame)")
+            guard (1..<last).contains(nonce) else { return }
+            last = nonce
+        }
+    }
+}

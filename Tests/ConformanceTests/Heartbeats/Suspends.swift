@@ -110,9 +110,7 @@
             let before = OpenDescriptors.count
             do {
                 let listener = try RawListener()
-                let client = try Spawned(
-                    "client", ["--host", "127.0.0.1", "--port", "\(listener.address.port ?? 0)"],
-                    prefix: machine.prefix, input: .pipe)
+                let client = try longClient(of: listener, on: machine)
                 try tellingErrors(of: client) {
                     let peer = try listener.accept()
                     try peer.greet(.welcome(pingEvery: 40_000_000, deadAfter: 80_000_000))
@@ -137,9 +135,7 @@
         func lost() throws {
             let machine = try ForcedMachine()
             let listener = try RawListener()
-            let client = try Spawned(
-                "client", ["--host", "127.0.0.1", "--port", "\(listener.address.port ?? 0)"],
-                prefix: machine.prefix, input: .pipe)
+            let client = try longClient(of: listener, on: machine)
             try tellingErrors(of: client) {
                 let peer = try listener.accept()
                 try peer.greet(.welcome(pingEvery: 40_000_000, deadAfter: 80_000_000))
@@ -155,6 +151,12 @@
                 #expect(try again.echo().text == "two")
                 again.close()
             }
+        }
+
+        private func longClient(of listener: RawListener, on machine: ForcedMachine) throws -> Spawned {
+            try Spawned(
+                "client", ["--host", "127.0.0.1", "--port", "\(listener.address.port ?? 0)"],
+                prefix: machine.prefix, input: .pipe)
         }
     }
 #endif
