@@ -153,7 +153,8 @@ extension Live.Administration.Metrics {
             let all = try samples(scraper, closed: 60)
             #expect(all["connections_accepted_total"] == 60 && all["connections_live"] == 0)
             #expect(all["requests_total"] == answered, "what a killed child had shown is not lost")
-            #expect(all["connections_closed_total{reason=\"DIED\",by=\"none\"}"]! >= 3)
+            // How many of the killed had begun to leave by themselves is a matter of chance.
+            #expect(all["connections_closed_total{reason=\"DIED\",by=\"none\"}"]! >= 1)
             #expect(all["connections_closed_total{reason=\"PROTOCOL_ERROR\",by=\"server\"}"] != nil)
         }
     }

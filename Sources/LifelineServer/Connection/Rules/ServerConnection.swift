@@ -296,7 +296,7 @@ struct ServerConnection {
     }
 
     private mutating func proved(_ nonce: UInt64, roundTrip: Duration?, at now: Instant) {
-        let isNews = outbox.proved(nonce, roundTrip: roundTrip)
+        let isNews = outbox.proved(nonce, roundTrip: roundTrip, at: now)
         heartbeat.heldBack(outbox.isHeldBack, proved: isNews, at: now)
     }
 
