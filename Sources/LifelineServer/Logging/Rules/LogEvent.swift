@@ -18,6 +18,7 @@ package enum LogEvent: String, CaseIterable, Sendable {
     case tokenFileOpenToOthers = "token file open to others"
     // Connections and their processes.
     case opened
+    case sentAway = "sent away"
     case closed
     case refused
     case kicked
@@ -65,7 +66,7 @@ package enum LogEvent: String, CaseIterable, Sendable {
             .suppressed, .linesLost:
             .warning
         case .listening, .draining, .drained, .quitting, .stopped, .machineResumed, .reloaded, .tokenFileRead, .closed,
-            .kicked, .penaltiesLifted, .program, .logLevel:
+            .sentAway, .kicked, .penaltiesLifted, .program, .logLevel:
             .info
         case .opened, .programStarted, .programEnded: .debug
         }
@@ -121,6 +122,10 @@ package enum LogEvent: String, CaseIterable, Sendable {
             Specification(
                 LogField.ofConnection + [.reason, .by, .age, .requests, .bytesIn, .bytesOut, .text],
                 "A connection is over. It is a warning where the reason is neither NORMAL nor SHUTTING_DOWN.")
+        case .sentAway:
+            Specification(
+                LogField.ofConnection + [.limit, .age],
+                "A connection has reached --max-age or --max-idle; its client was asked to come back.")
         case .refused:
             Specification([.reason, .limit, .peer, .text], "A client was refused before a process was made for it.")
         case .kicked: Specification([.connection, .pid, .peer], "The operator has dropped a connection.")
