@@ -119,7 +119,9 @@ package enum LogEvent: String, CaseIterable, Sendable {
         case .opened: Specification(LogField.ofConnection, "A client has said HELLO.")
         case .closed:
             Specification(
-                LogField.ofConnection + [.reason, .by, .age, .requests, .bytesIn, .bytesOut, .text],
+                LogField.ofConnection + [.reason, .by, .age, .requests] + LogField.counts + [
+                    .bytesIn, .bytesOut, .text,
+                ],
                 "A connection is over. It is a warning where the reason is neither NORMAL nor SHUTTING_DOWN.")
         case .refused:
             Specification([.reason, .limit, .peer, .text], "A client was refused before a process was made for it.")
@@ -163,7 +165,9 @@ package enum LogEvent: String, CaseIterable, Sendable {
 /// What a line of the log says about its event: the raw value is the key.
 package enum LogField: String, CaseIterable, Sendable {
     case connection, pid, peer, name, token, address, user, group, control, metrics
-    case reason, by, limit, age, requests
+    case reason, by, limit, age, requests, failed, cancelled, refused, unanswered
+    case messagesIn = "messages_in"
+    case messagesOut = "messages_out"
     case bytesIn = "bytes_in"
     case bytesOut = "bytes_out"
     case signal, status, request, skipped
@@ -179,6 +183,8 @@ package enum LogField: String, CaseIterable, Sendable {
     case refusedShutdown = "refused_shutdown"
 
     static let ofConnection: [LogField] = [.connection, .pid, .peer, .name, .token]
+    /// What a line has only where it is not 0.
+    static let counts: [LogField] = [.failed, .cancelled, .refused, .unanswered, .messagesIn, .messagesOut]
     /// In the order of their limits' names.
     static let refusals = Admission.Reason.allCases.sorted { $0.rawValue < $1.rawValue }.map(LogField.init)
 
