@@ -11,6 +11,8 @@ struct ServerSettings {
     /// The configuration file.
     var file: String?
     var options = ServerOptions()
+    /// Whether --host or --port was given.
+    var namesHost = false
     var daemon = DaemonSettings()
     /// Whether the system's limits are looked at, and nothing is served.
     var checks = false

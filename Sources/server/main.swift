@@ -41,7 +41,7 @@ func serve(
     do throws(StartError) { server = try Server(settings.options) } catch { throw settings.failed(error) }
     // Once more, for the user that it is now: root may execute what others may not.
     do throws(StartError) { try program?.check() } catch { throw settings.failed(error) }
-    try say("listening on \(server.address)")
+    try say(server.addresses.map { "listening on \($0)" }.joined(separator: "\n"))
     do throws(SystemError) {
         guard try daemon?.isReady() ?? true else { return }
     } catch {

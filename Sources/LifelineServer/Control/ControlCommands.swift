@@ -44,7 +44,9 @@ struct ControlCommands {
     func metrics() -> String {
         registry.statistics.metrics(
             living: registry.livingStatistics, pool: registry.pool.map { ($0.waitingCount, $0.assignedCount) },
-            refused: acceptor.admission.refused, uptime: .now - startedAt, version: lifelineVersion,
+            refused: acceptor.admission.refused,
+            listeners: zip(acceptor.listeners, acceptor.accepted).map { ($0.address.description, $1) },
+            uptime: .now - startedAt, version: lifelineVersion,
             logLinesLost: log.linesLost, process: processFigures())
     }
 
@@ -71,7 +73,7 @@ struct ControlCommands {
             status.add("state", shutdown.isServing ? "serving" : "draining")
             status.add("pid", processID)
             status.add("version", lifelineVersion)
-            status.add("address", acceptor.address.description)
+            status.add("address", acceptor.listeners.text)
             status.add("uptime", now - startedAt)
             status.add("connections", registry.liveConnections)
             status.add("max_connections", acceptor.admission.maxConnections)

@@ -7,6 +7,7 @@ package enum Metric: String, CaseIterable, Sendable {
     case uptime = "uptime_seconds"
     case connectionsLive = "connections_live"
     case connectionsAccepted = "connections_accepted_total"
+    case listenerAccepted = "listener_accepted_total"
     case connectionsRefused = "connections_refused_total"
     case connectionsClosed = "connections_closed_total"
     case poolWaiting = "pool_waiting"
@@ -39,8 +40,9 @@ package enum Metric: String, CaseIterable, Sendable {
         case .info, .uptime, .connectionsLive, .poolWaiting, .requestsInFlight, .processStart, .processResident,
             .processVirtual, .processDescriptors, .processMostDescriptors:
             .gauge
-        case .connectionsAccepted, .connectionsRefused, .connectionsClosed, .poolServed, .forksFailed, .acceptsFailed,
-            .requests, .messagesReceived, .messagesSent, .messagesUnhandled, .receivedBytes, .sentBytes, .logLinesLost,
+        case .connectionsAccepted, .listenerAccepted, .connectionsRefused, .connectionsClosed, .poolServed,
+            .forksFailed, .acceptsFailed, .requests, .messagesReceived, .messagesSent, .messagesUnhandled,
+            .receivedBytes, .sentBytes, .logLinesLost,
             .processCPU:
             .counter
         case .roundTrip, .silentDropLateness: .histogram
@@ -51,6 +53,7 @@ package enum Metric: String, CaseIterable, Sendable {
     package var labels: [String] {
         switch self {
         case .info: ["version"]
+        case .listenerAccepted: ["address"]
         case .connectionsRefused: ["reason", "limit"]
         case .connectionsClosed: ["reason", "by"]
         case .forksFailed, .acceptsFailed: ["errno"]
@@ -66,6 +69,7 @@ package enum Metric: String, CaseIterable, Sendable {
         case .uptime: "How long the server has run."
         case .connectionsLive: "Connections that have a process now."
         case .connectionsAccepted: "Connections that were given a process."
+        case .listenerAccepted: "Connections that came to each address, and were given a process or refused."
         case .connectionsRefused: "Connections that were refused without a process, by code and limit."
         case .connectionsClosed:
             "Connections of which the process has ended, by the code of CLOSE (LOST: without CLOSE, DIED: the process "

@@ -83,14 +83,15 @@ struct ServerStatistics {
     ///   - living: What each living connection shows now.
     ///   - pool: How many processes wait, and how many connections such processes got; nil without a pool.
     ///   - refused: How many clients were refused, by reason.
+    ///   - listeners: Where the server listens, and how many connections came there.
     ///   - uptime: How long the server has run.
     ///   - version: The server's version.
     ///   - logLinesLost: How many lines the log did not take.
     ///   - process: The parent's own figures.
     func metrics(
         living: some Collection<ConnectionStatistics>, pool: (waiting: Int, served: UInt64)? = nil,
-        refused: [Admission.Reason: UInt64], uptime: Duration, version: String, logLinesLost: UInt64 = 0,
-        process: ProcessFigures? = nil
+        refused: [Admission.Reason: UInt64], listeners: [(address: String, accepted: UInt64)] = [], uptime: Duration,
+        version: String, logLinesLost: UInt64 = 0, process: ProcessFigures? = nil
     ) -> String {
         var text = PrometheusText()
         let traffic = traffic(with: living)
@@ -98,6 +99,7 @@ struct ServerStatistics {
         text.put(.uptime, Escaping.seconds(uptime))
         text.put(.connectionsLive, living.count)
         text.put(.connectionsAccepted, accepted)
+        text.put(.listenerAccepted, listeners.map { ([$0.address], $0.accepted) })
         text.put(
             .connectionsRefused,
             Admission.Reason.allCases.sorted { $0.rawValue < $1.rawValue }.map { reason in
