@@ -125,12 +125,17 @@ public struct Command<Settings>: Sendable {
         nearest(to: typed).map { " (did you mean \($0)?)" } ?? ""
     }
 
-    /// The flag whose name is nearest to what was typed, up to three letters away.
+    /// The flag whose name is nearest to what was typed: one slip in a short name, up to three in a long one.
     func nearest(to typed: String) -> String? {
-        let nearest = flags.map { (flag: $0, distance: editDistance($0.name, typed)) }.min { $0.distance < $1.distance }
-        guard let nearest, nearest.distance <= 3 else { return nil }
-        return nearest.flag.name
+        let nearest = (flags.map(\.name) + Command.own).map { (name: $0, distance: editDistance($0, typed)) }
+            .min { $0.distance < $1.distance }
+        let letters = typed.drop { $0 == "-" }.count
+        guard let nearest, nearest.distance <= (letters < 6 ? 1 : letters < 9 ? 2 : 3) else { return nil }
+        return nearest.name
     }
+
+    /// The flags that every command has.
+    static var own: [String] { CommandShape.own.map(\.name) }
 
     /// The text of `--help`.
     public var help: String { shape.help }
@@ -141,18 +146,20 @@ public struct Command<Settings>: Sendable {
     }
 }
 
-/// The number of letters to insert, delete or change to get from one word to the other (Levenshtein distance).
+/// The number of letters to insert, delete, change or swap with the next to get from one word to the other (the optimal
+/// string alignment distance).
 private func editDistance(_ one: String, _ other: String) -> Int {
-    let other = Array(other)
-    var row = Array(0...other.count)
-    for (i, letter) in one.enumerated() {
-        var diagonal = row[0]
-        row[0] = i + 1
+    let (one, other) = (Array(one), Array(other))
+    var rows = [Array(0...other.count)]
+    for i in one.indices {
+        var row = [i + 1]
         for j in other.indices {
-            let changed = diagonal + (other[j] == letter ? 0 : 1)
-            diagonal = row[j + 1]
-            row[j + 1] = min(changed, row[j] + 1, row[j + 1] + 1)
+            var least = min(rows[i][j + 1], row[j]) + 1
+            least = min(least, rows[i][j] + (one[i] == other[j] ? 0 : 1))
+            if i > 0, j > 0, one[i] == other[j - 1], one[i - 1] == other[j] { least = min(least, rows[i - 1][j - 1] + 1) }
+            row.append(least)
         }
+        rows.append(row)
     }
-    return row[other.count]
+    return rows[one.count][other.count]
 }

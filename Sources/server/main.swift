@@ -48,7 +48,10 @@ func serve(
         throw Failed(.osError, "cannot let go of the terminal: \(error.text) (\(error.call))")
     }
     let running = settings
-    let reload = { () throws(ReloadError) in try ServerSettings.readAgain(arguments, in: start, running: running) }
+    var file = settings.fileBytes
+    let reload = { () throws(ReloadError) in
+        try ServerSettings.readAgain(arguments, in: start, running: running, &file)
+    }
     let kind = settings.handler
     do throws(StartError) {
         if let program { return try server.run(reload: reload, program) }
