@@ -11,7 +11,7 @@ public struct Command<Settings>: Sendable {
     public let flags: [Flag<Settings>]
     /// What is shown of it, in `--help` and in what is `generated`.
     public let shape: CommandShape
-    private let addOperand: (@Sendable (inout Settings, String) -> Void)?
+    private let addOperand: (@Sendable (inout Settings, Argument) throws(UsageError) -> Void)?
 
     var name: String { shape.name }
 
@@ -34,7 +34,7 @@ public struct Command<Settings>: Sendable {
         _ name: String, operands: String = "", summary: String, defaults: Settings, sections: [FlagSection<Settings>],
         verbs: [Verb] = [], subcommands: [CommandShape] = [], notes: String = "", exits: [ExitMeaning] = [],
         tables: [Generated: @Sendable () -> [ManualEntry]] = [:],
-        addOperand: (@Sendable (inout Settings, String) -> Void)? = nil
+        addOperand: (@Sendable (inout Settings, Argument) throws(UsageError) -> Void)? = nil
     ) {
         flags = sections.flatMap(\.flags)
         shape = CommandShape(
@@ -49,7 +49,7 @@ public struct Command<Settings>: Sendable {
     public init(
         _ name: String, operands: String = "", summary: String, defaults: Settings, flags: [Flag<Settings>],
         verbs: [Verb] = [], subcommands: [CommandShape] = [], notes: String = "", exits: [ExitMeaning] = [],
-        addOperand: (@Sendable (inout Settings, String) -> Void)? = nil
+        addOperand: (@Sendable (inout Settings, Argument) throws(UsageError) -> Void)? = nil
     ) {
         self.init(
             name, operands: operands, summary: summary, defaults: defaults, sections: [FlagSection("", flags)],
@@ -66,35 +66,47 @@ public struct Command<Settings>: Sendable {
     public func parse(
         _ arguments: [String], into settings: inout Settings, given: inout Set<String>
     ) throws(UsageError) -> CommandAction {
+        try parse(arguments.map { Argument($0) }, into: &settings, given: &given)
+    }
+
+    /// The same, with operands that may be any bytes. All else must be UTF-8.
+    public func parse(
+        _ arguments: [Argument], into settings: inout Settings, given: inout Set<String>
+    ) throws(UsageError) -> CommandAction {
         var rest = arguments[...]
         var onlyOperands = false
         while let argument = rest.popFirst() {
-            if onlyOperands || !argument.hasPrefix("-") || argument == "-" {
-                if !onlyOperands, let subcommand = shape.subcommands.first(where: { $0.word == argument }) {
-                    throw UsageError("\(argument) stands directly behind \(name); see \(subcommand.name) --help")
-                }
-                guard let addOperand else {
-                    throw UsageError("'\(argument)' is not expected: \(name) takes flags alone; see \(name) --help")
-                }
-                addOperand(&settings, argument)
-            } else if argument == "--" {
-                onlyOperands = true
-            } else if argument == "--help" || argument == "-h" {
-                return .help
-            } else if argument == "--version" {
-                return .version
-            } else if argument == "--generate" {
-                let what = try FlagValue.choice(rest.popFirst() ?? "", of: shape.generatable.map(\.rawValue))
-                return .generate(Generated(rawValue: what)!)
-            } else {
-                given.insert(try parse(flag: argument, &rest, into: &settings))
+            if onlyOperands || argument.bytes.first != UInt8(ascii: "-") || argument.bytes.count == 1 {
+                try take(operand: argument, isQuoted: onlyOperands, into: &settings)
+                continue
+            }
+            switch try argument.text() {
+            case "--": onlyOperands = true
+            case "--help", "-h": return .help
+            case "--version": return .version
+            case "--generate":
+                let text = try rest.popFirst()?.text() ?? ""
+                return .generate(Generated(rawValue: try FlagValue.choice(text, of: shape.generatable.map(\.rawValue)))!)
+            case let flag: given.insert(try parse(flag: flag, &rest, into: &settings))
             }
         }
         return .run
     }
 
+    private func take(
+        operand argument: Argument, isQuoted: Bool, into settings: inout Settings
+    ) throws(UsageError) {
+        if !isQuoted, let subcommand = shape.subcommands.first(where: { Argument($0.word) == argument }) {
+            throw UsageError("\(subcommand.word) stands directly behind \(name); see \(subcommand.name) --help")
+        }
+        guard let addOperand else {
+            throw UsageError("'\(try argument.text())' is not expected: \(name) takes flags alone; see \(name) --help")
+        }
+        try addOperand(&settings, argument)
+    }
+
     private func parse(
-        flag argument: String, _ rest: inout ArraySlice<String>, into settings: inout Settings
+        flag argument: String, _ rest: inout ArraySlice<Argument>, into settings: inout Settings
     ) throws(UsageError) -> String {
         let parts = argument.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
         guard let flag = flags.first(where: { $0.name == parts[0] }) else {
@@ -105,13 +117,16 @@ public struct Command<Settings>: Sendable {
             try flag.apply(&settings, "")
             return flag.name
         }
-        guard let given = parts.count == 2 ? parts[1] : rest.popFirst() else {
+        guard let given = parts.count == 2 ? parts[1] : try rest.popFirst()?.text() else {
             throw UsageError("\(flag.name) needs a value: \(flag.name) \(value)")
+        }
+        var words = [given]
+        if flag.applyRest != nil {
+            while let word = rest.popFirst() { words.append(try word.text()) }
         }
         do {
             if let applyRest = flag.applyRest {
-                try applyRest(&settings, [given] + rest)
-                rest = []
+                try applyRest(&settings, words)
             } else {
                 try flag.apply(&settings, given)
             }
@@ -156,7 +171,9 @@ private func editDistance(_ one: String, _ other: String) -> Int {
         for j in other.indices {
             var least = min(rows[i][j + 1], row[j]) + 1
             least = min(least, rows[i][j] + (one[i] == other[j] ? 0 : 1))
-            if i > 0, j > 0, one[i] == other[j - 1], one[i - 1] == other[j] { least = min(least, rows[i - 1][j - 1] + 1) }
+            if i > 0, j > 0, one[i] == other[j - 1], one[i - 1] == other[j] {
+                least = min(least, rows[i - 1][j - 1] + 1)
+            }
             row.append(least)
         }
         rows.append(row)

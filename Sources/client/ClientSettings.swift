@@ -19,7 +19,7 @@ struct ClientSettings {
     var isVerbose = false
     var isBinary = false
     var mayRunTwice = false
-    var messages: [String] = []
+    var messages: [[UInt8]] = []
     var options = ClientOptions()
 
     private static let defaultRetries = 5
@@ -60,7 +60,8 @@ struct ClientSettings {
         }
         let words = line.bytes.split { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") }
         guard words.count <= 2 else {
-            throw wrong("line \(line.number): \(words.count) words; expected TOKEN, or TOKEN NAME as in the server's file")
+            throw wrong(
+                "line \(line.number): \(words.count) words; expected TOKEN, or TOKEN NAME as in the server's file")
         }
         guard words[0].count <= Limits.tokenLength else {
             throw wrong("a token of \(words[0].count) bytes; at most \(Limits.tokenLength) are possible")
@@ -88,7 +89,7 @@ struct ClientSettings {
             ExitMeaning(.protocolError, "the peer does not speak the protocol"),
             ExitMeaning(.noPermission, "the server does not want this client"),
         ]
-    ) { $0.messages.append($1) }
+    ) { settings, argument throws(UsageError) in settings.messages.append(argument.bytes) }
 
     private static let sections = [connection, heartbeat, messages, output]
 

@@ -79,7 +79,8 @@ extension ServerSettings {
     private static func checkWhole(_ bytes: [UInt8], of file: String, earlier: [UInt8]) throws(Failed) {
         func isBlank(_ bytes: [UInt8]) -> Bool { (try? TextFile(bytes))?.isBlank ?? false }
         if isBlank(bytes), !isBlank(earlier) {
-            throw Failed(.badConfiguration, "\(file) is empty: is it being written? A comment is enough for no settings")
+            throw Failed(
+                .badConfiguration, "\(file) is empty: is it being written? A comment is enough for no settings")
         }
         if TextFile.isCutOff(bytes, of: earlier) {
             throw Failed(.badConfiguration, "\(file) is cut off within a line: is it being written?")

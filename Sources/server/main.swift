@@ -104,7 +104,8 @@ func run(_ settings: ServerSettings, _ arguments: [String]) {
     }
 }
 
-let arguments = Array(CommandLine.arguments.dropFirst())
+let arguments: [String]
+do throws(UsageError) { arguments = try Argument.ownTexts() } catch { fail(.usage, error.description) }
 switch arguments.first {
 case "ctl": Ctl.run(Array(arguments.dropFirst()))
 case "status": StatusCommand.run(Array(arguments.dropFirst()))

@@ -94,7 +94,7 @@ final class ServerReload {
         let rules = AdmissionRule.allCases.filter { rule in silent.contains { $0.rule == rule } }
         throw ReloadError(
             "the configuration lacks \(list(silent.map(\.description))), and would let more clients in: it may be half "
-                + "written; where that is meant, it says \(list(rules.map(\.removal)))")
+                + "written; where that is meant, put \(list(rules.map(\.removal))) before what stays")
     }
 
     private static func list(_ texts: [String]) -> String {

@@ -6,8 +6,8 @@ public enum FileReadError: Error, Equatable, Sendable {
     /// A call failed, such as open(2) with ENOENT.
     case system(SystemError)
     case directory
-    /// A FIFO, a socket or a device, where a file is needed that can be read again.
-    case noRegularFile
+    /// A FIFO, where a file is needed that can be read again.
+    case fifo
     /// A FIFO or a device that did not come to its end in time.
     case unending
     /// It has more bytes than this.
@@ -18,7 +18,7 @@ public enum FileReadError: Error, Equatable, Sendable {
         switch self {
         case .system(let error): "\(error.text) (\(error.call))"
         case .directory: "it is a directory"
-        case .noRegularFile: "it is not a regular file: a FIFO or a device cannot be read again"
+        case .fifo: "it is a FIFO, and not a regular file, which can be read again"
         case .unending: "it is a FIFO or a device, and its end does not come"
         case .tooLong(let most): "it is over \(most) bytes"
         }
@@ -34,7 +34,7 @@ public enum FileReadError: Error, Equatable, Sendable {
 /// - Parameters:
 ///   - path: The file's; a symbolic link is followed.
 ///   - most: More bytes are an error.
-///   - patience: How long the end of a FIFO or a device may take; nil where it has to be a regular file.
+///   - patience: How long the end of a FIFO or a device may take; nil where the file will be read again.
 public func contents(
     ofTextFile path: String, most: Int, patience: Duration? = nil
 ) throws(FileReadError) -> [UInt8] {
@@ -43,9 +43,9 @@ public func contents(
     let file = Descriptor(owning: number)
     var status = stat()
     guard calling(.fstat, { fstat(file.number, &status) }) == 0 else { throw .system(SystemError("fstat")) }
-    let isRegular = status.st_mode & S_IFMT == S_IFREG
+    let isFIFO = status.st_mode & S_IFMT == S_IFIFO
     if status.st_mode & S_IFMT == S_IFDIR { throw .directory }
-    if !isRegular, patience == nil { throw .noRegularFile }
+    if isFIFO, patience == nil { throw .fifo }
     let deadline = Instant.now + (patience ?? .zero)
     var bytes: [UInt8] = []
     var buffer = [UInt8](repeating: 0, count: 65536)
@@ -59,7 +59,7 @@ public func contents(
             continue
         }
         // A FIFO has no writer yet, or one that has not written. read(2) says the first as it says the end.
-        let mayGoOn = count < 0 ? errno == EAGAIN : status.st_mode & S_IFMT == S_IFIFO && bytes.isEmpty && !hasWaited
+        let mayGoOn = count < 0 ? errno == EAGAIN : isFIFO && bytes.isEmpty && !hasWaited
         guard mayGoOn else {
             if count < 0 { throw .system(SystemError("read")) }
             return bytes

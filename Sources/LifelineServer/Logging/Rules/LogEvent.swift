@@ -111,7 +111,8 @@ package enum LogEvent: String, CaseIterable, Sendable {
                 [.tokens, .dropped, .kept, .text],
                 "The configuration was read again. A warning names the flags that a restart alone changes; dropped are "
                     + "rules of admission that it does not have any more.")
-        case .notReloaded: Specification([.text], "The configuration is wrong or half written; everything stays as it was.")
+        case .notReloaded:
+            Specification([.text], "The configuration is wrong or half written; everything stays as it was.")
         case .tokenFileRead: Specification([.path, .tokens], "The token file had changed, and was read again.")
         case .tokenFileNotRead:
             Specification([.path, .text], "The token file has changed and cannot be used; the tokens stay.")
