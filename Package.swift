@@ -42,7 +42,7 @@ let package = Package(
         // Many connections for a measurement, from one thread.
         .target(name: "LoadGenerator", dependencies: ["Basics", "Framing", "Posix"]),
         // The commands.
-        .target(name: "Arguments"),
+        .target(name: "Arguments", dependencies: ["Basics"]),
         .executableTarget(
             name: "server", dependencies: ["LifelineServer", "Basics", "Framing", "Posix", "Arguments", "CStatic"],
             linkerSettings: fullyStatic),
@@ -76,7 +76,7 @@ let package = Package(
         .testTarget(
             name: "LifelineClientTests", dependencies: ["LifelineClient", "Basics", "Framing", "Liveness", "Posix"]),
         .testTarget(name: "LoadGeneratorTests", dependencies: ["LoadGenerator", "Basics", "Framing"]),
-        .testTarget(name: "ArgumentsTests", dependencies: ["Arguments"]),
+        .testTarget(name: "ArgumentsTests", dependencies: ["Arguments", "Basics"]),
         .testTarget(name: "ClientCommandTests", dependencies: ["client", "LifelineClient"]),
         .testTarget(name: "ServerCommandTests", dependencies: ["server", "LifelineServer", "Arguments"]),
         // Judges the built commands by their bytes alone: it depends on them to have them built, and shares no encoder,

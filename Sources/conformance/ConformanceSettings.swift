@@ -98,6 +98,6 @@ struct ConformanceSettings {
             Each case has two verdicts: what was done, and how the connection was closed. Exit status: 0 where every MUST
             is kept (with --strict every SHOULD too), 1 where one is not, 64 for a wrong command line, 69 where there is
             nothing to judge, 74 where a report cannot be written.
-            """,
-        addOperand: { $0.operands.append($1) })
+            """
+    ) { settings, argument throws(UsageError) in settings.operands.append(try argument.text()) }
 }

@@ -110,7 +110,7 @@ func judgeClient(_ command: [String], _ settings: ConformanceSettings) throws ->
 ignoreBrokenPipes()
 var settings = ConformanceSettings()
 do {
-    switch try ConformanceSettings.command.parse(Array(CommandLine.arguments.dropFirst()), into: &settings) {
+    switch try ConformanceSettings.command.parse(try Argument.ownTexts(), into: &settings) {
     case .help: say(ConformanceSettings.command.help)
     case .version: say("conformance (Lifeline)\n")
     case .generate(let what): say(ConformanceSettings.command.generated(what, for: "conformance") + "\n")

@@ -48,7 +48,10 @@ func serve(
         throw Failed(.osError, "cannot let go of the terminal: \(error.text) (\(error.call))")
     }
     let running = settings
-    let reload = { () throws(ReloadError) in try ServerSettings.readAgain(arguments, in: start, running: running) }
+    var file = settings.fileBytes
+    let reload = { () throws(ReloadError) in
+        try ServerSettings.readAgain(arguments, in: start, running: running, &file)
+    }
     let kind = settings.handler
     do throws(StartError) {
         if let program { return try server.run(reload: reload, program) }
@@ -101,7 +104,8 @@ func run(_ settings: ServerSettings, _ arguments: [String]) {
     }
 }
 
-let arguments = Array(CommandLine.arguments.dropFirst())
+let arguments: [String]
+do throws(UsageError) { arguments = try Argument.ownTexts() } catch { fail(.usage, error.description) }
 switch arguments.first {
 case "ctl": Ctl.run(Array(arguments.dropFirst()))
 case "status": StatusCommand.run(Array(arguments.dropFirst()))

@@ -108,9 +108,11 @@ package enum LogEvent: String, CaseIterable, Sendable {
                 "The machine was suspended for this time; each child sends its client a PING at once.")
         case .reloaded:
             Specification(
-                [.tokens, .kept, .text],
-                "The configuration was read again. A warning names the flags that a restart alone changes.")
-        case .notReloaded: Specification([.text], "The configuration is wrong; everything stays as it was.")
+                [.tokens, .dropped, .kept, .text],
+                "The configuration was read again. A warning names the flags that a restart alone changes; dropped are "
+                    + "rules of admission that it does not have any more.")
+        case .notReloaded:
+            Specification([.text], "The configuration is wrong or half written; everything stays as it was.")
         case .tokenFileRead: Specification([.path, .tokens], "The token file had changed, and was read again.")
         case .tokenFileNotRead:
             Specification([.path, .text], "The token file has changed and cannot be used; the tokens stay.")
@@ -171,7 +173,7 @@ package enum LogField: String, CaseIterable, Sendable {
     case bytesIn = "bytes_in"
     case bytesOut = "bytes_out"
     case signal, status, request, skipped
-    case children, connections, over, suspended, tokens, kept, path, range, count, level, before, of, text
+    case children, connections, over, suspended, tokens, dropped, kept, path, range, count, level, before, of, text
     case refusedAddress = "refused_address"
     case refusedPenalty = "refused_penalty"
     case refusedConnections = "refused_max_connections"
