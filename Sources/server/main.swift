@@ -1,7 +1,14 @@
 import Arguments
 import Framing
+import Inheritance
 import LifelineServer
 import Posix
+
+// Before anything else: a signal or a descriptor that was inherited may be in the way of it.
+ProcessStart.begin(.server)
+
+/// Whether the command was started without a standard output that can be written to.
+func isOutputClosed() -> Bool { ProcessStart.current.replacedStreams.contains(StandardStream.output.rawValue) }
 
 /// Writes on standard error what is wrong.
 func complain(_ text: String) { try? StandardStream.error.write("server: \(text)\n".utf8) }
@@ -14,6 +21,7 @@ func fail(_ status: ExitStatus, _ text: String) -> Never {
 
 /// Writes a line on standard output.
 func say(_ text: String) throws(Failed) {
+    guard !isOutputClosed() else { throw Failed(.ioError, "cannot write to standard output: it is closed") }
     do throws(SystemError) {
         try StandardStream.output.write("\(text)\n".utf8)
     } catch {
@@ -41,7 +49,8 @@ func serve(
     do throws(StartError) { server = try Server(settings.options) } catch { throw settings.failed(error) }
     // Once more, for the user that it is now: root may execute what others may not.
     do throws(StartError) { try program?.check() } catch { throw settings.failed(error) }
-    try say("listening on \(server.address)")
+    // A server that nobody reads serves all the same.
+    if !isOutputClosed() { try say("listening on \(server.address)") }
     do throws(SystemError) {
         guard try daemon?.isReady() ?? true else { return }
     } catch {
@@ -84,12 +93,12 @@ func run(_ settings: ServerSettings, _ arguments: [String]) {
         let failed = settings.failed(error)
         fail(failed.status, failed.text)
     }
-    // Before anything is opened: a socket with the number of standard error would be written to.
-    Descriptor.openMissingStandardDescriptors()
-    ignoreBrokenPipes()
     var daemon: Daemon?
     do throws(SystemError) {
-        if settings.daemon.isDaemon { daemon = try Daemon.start() }
+        if settings.daemon.isDaemon {
+            ProcessStart.becomeDaemon(keeping: settings.options.readyDescriptor.map { [$0] } ?? [])
+            daemon = try Daemon.start()
+        }
     } catch {
         fail(.osError, "cannot go to the background: \(error.text) (\(error.call))")
     }

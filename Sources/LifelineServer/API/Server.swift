@@ -1,4 +1,5 @@
 import Framing
+import Inheritance
 import Posix
 
 /// A server that gives every connection a process of its own.
@@ -64,6 +65,12 @@ public struct Server: ~Copyable {
 
     private borrowing func reportListening() {
         let address = address.description
+        for remark in resources.start.remarks {
+            resources.log.write(.inherited, at: remark.isWarning ? .warning : .info, reason: remark.subject) {
+                $0.text(.of, remark.subject)
+                $0.text(.text, remark.text)
+            }
+        }
         resources.log.write(.listening) {
             $0.text(.address, address)
             $0.number(.pid, processID)
@@ -104,13 +111,13 @@ public struct Server: ~Copyable {
 }
 
 extension ServerOptions {
-    /// Throws where `readyDescriptor` is not open: the caller of the program must hand it over. `Server` checks this; a
+    /// Throws where `readyDescriptor` cannot be written to: the caller of the program must hand it over. `Server` checks this; a
     /// program that opens descriptors before, of which one may get the number, checks it first.
     public func checkReadyDescriptor() throws(StartError) {
-        guard let number = readyDescriptor, !Descriptor.isOpen(number) else { return }
+        guard let number = readyDescriptor, !Descriptor.isUsable(number, forWriting: true) else { return }
         throw StartError(
             .badOptions,
-            "--ready-fd \(number) is not open: whoever starts the server hands it over, as in "
+            "--ready-fd \(number) is not open for writing: whoever starts the server hands it over, as in "
                 + "server --ready-fd \(number) \(number)>ready")
     }
 
