@@ -29,32 +29,59 @@ func say(_ text: String) throws(Failed) {
     }
 }
 
+/// The directory that relative paths start from; nil where the process stays in it. Where it was removed and no path is
+/// relative, any will do.
+func startDirectory(_ settings: ServerSettings) throws(Failed) -> String? {
+    guard let directory = settings.daemon.newDirectory else { return nil }
+    do throws(SystemError) {
+        return try currentDirectory()
+    } catch {
+        guard error.isNotFound else { throw cannotWork(in: directory, error) }
+        guard let path = settings.relativePath else { return "/" }
+        throw Failed(
+            .osError,
+            "the directory that the server was started in is gone, and '\(path)' starts from there: give the whole path")
+    }
+}
+
+private func cannotWork(in directory: String, _ error: SystemError) -> Failed {
+    Failed(
+        error.isPermissionDenied ? .noPermission : .osError,
+        "cannot work in \(directory): \(error.text) (\(error.call))")
+}
+
+/// Says where the server listens. Returns false where the command that was typed, and waits for the daemon, was ended.
+func mayServe(
+    _ settings: ServerSettings, at address: SocketAddress, _ program: Program?, _ daemon: Daemon?
+) throws(Failed) -> Bool {
+    // Once more, for the user that it is now: root may execute what others may not.
+    do throws(StartError) { try program?.check() } catch { throw settings.failed(error) }
+    // A server that nobody reads serves all the same.
+    if !isOutputClosed() { try say("listening on \(address)") }
+    do throws(SystemError) {
+        return try daemon?.isReady() ?? true
+    } catch {
+        throw Failed(.osError, "cannot let go of the terminal: \(error.text) (\(error.call))")
+    }
+}
+
 /// Serves until a signal ends it. In the daemon `daemon` leads to the command that was typed.
 func serve(
     _ settings: ServerSettings, _ program: Program?, _ arguments: [String], _ daemon: Daemon?
 ) throws(Failed) {
     var settings = settings
-    var start: String?
-    do throws(SystemError) {
-        if settings.daemon.newDirectory != nil { start = try currentDirectory() }
-        if let start { settings.resolvePaths(in: start) }
-        try settings.daemon.enter()
-    } catch {
-        let directory = settings.daemon.newDirectory ?? "/"
-        throw Failed(
-            error.isPermissionDenied ? .noPermission : .osError,
-            "cannot work in \(directory): \(error.text) (\(error.call))")
+    let start = try startDirectory(settings)
+    if let start { settings.resolvePaths(in: start) }
+    do throws(SystemError) { try settings.daemon.enter() } catch {
+        throw cannotWork(in: settings.daemon.newDirectory ?? "/", error)
     }
     let server: Server
     do throws(StartError) { server = try Server(settings.options) } catch { throw settings.failed(error) }
-    // Once more, for the user that it is now: root may execute what others may not.
-    do throws(StartError) { try program?.check() } catch { throw settings.failed(error) }
-    // A server that nobody reads serves all the same.
-    if !isOutputClosed() { try say("listening on \(server.address)") }
-    do throws(SystemError) {
-        guard try daemon?.isReady() ?? true else { return }
+    do throws(Failed) {
+        guard try mayServe(settings, at: server.address, program, daemon) else { return server.abandon() }
     } catch {
-        throw Failed(.osError, "cannot let go of the terminal: \(error.text) (\(error.call))")
+        server.abandon()
+        throw error
     }
     let running = settings
     let reload = { () throws(ReloadError) in try ServerSettings.readAgain(arguments, in: start, running: running) }

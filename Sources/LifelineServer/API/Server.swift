@@ -50,6 +50,9 @@ public struct Server: ~Copyable {
         try run(HandlerFactory(program), reload)
     }
 
+    /// Does not serve after all: removes the files of the sockets that it listens on.
+    public consuming func abandon() { resources.removeSocketFiles() }
+
     private consuming func run(_ factory: HandlerFactory, _ reload: Reloader?) throws(StartError) {
         do throws(StartError) {
             try options.checkPool(against: factory.againstReuse)
