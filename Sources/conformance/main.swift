@@ -1,4 +1,5 @@
 import Arguments
+import Inheritance
 import Posix
 import RawWire
 import Synchronization
@@ -107,7 +108,7 @@ func judgeClient(_ command: [String], _ settings: ConformanceSettings) throws ->
     }
 }
 
-ignoreBrokenPipes()
+ProcessStart.begin(.client)
 var settings = ConformanceSettings()
 do {
     switch try ConformanceSettings.command.parse(try Argument.ownTexts(), into: &settings) {

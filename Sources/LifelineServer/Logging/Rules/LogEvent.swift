@@ -3,6 +3,7 @@
 /// A new event does not compile before it has a level, its fields and a sentence for the manual.
 package enum LogEvent: String, CaseIterable, Sendable {
     // The server's life.
+    case inherited
     case listening
     case notAnnounced = "not announced"
     case draining
@@ -10,6 +11,7 @@ package enum LogEvent: String, CaseIterable, Sendable {
     case quitting
     case killing
     case stopped
+    case processorTimeOver = "processor time over"
     case machineResumed = "machine resumed"
     case reloaded
     case notReloaded = "not reloaded"
@@ -61,10 +63,10 @@ package enum LogEvent: String, CaseIterable, Sendable {
         case .notReloaded, .tokenFileNotRead, .childFailed, .programFailed, .programCannotBeKilled, .acceptFailed,
             .forkFailed, .pollFailed, .logNotReopened:
             .error
-        case .notAnnounced, .killing, .tokenFileOpenToOthers, .refused, .childDied, .waitingChildDied, .discarded,
+        case .notAnnounced, .killing, .processorTimeOver, .tokenFileOpenToOthers, .refused, .childDied, .waitingChildDied, .discarded,
             .suppressed, .linesLost:
             .warning
-        case .listening, .draining, .drained, .quitting, .stopped, .machineResumed, .reloaded, .tokenFileRead, .closed,
+        case .inherited, .listening, .draining, .drained, .quitting, .stopped, .machineResumed, .reloaded, .tokenFileRead, .closed,
             .kicked, .penaltiesLifted, .program, .logLevel:
             .info
         case .opened, .programStarted, .programEnded: .debug
@@ -74,7 +76,7 @@ package enum LogEvent: String, CaseIterable, Sendable {
     /// Its other level, where a line may say that all is not well.
     package var otherLevel: LogLevel? {
         switch self {
-        case .closed, .reloaded, .programEnded: .warning
+        case .inherited, .closed, .reloaded, .programEnded: .warning
         // It has the level of the lines that were suppressed.
         case .suppressed: .error
         default: nil
@@ -87,6 +89,13 @@ package enum LogEvent: String, CaseIterable, Sendable {
     /// What stands in the manual, and what a line is checked against.
     package var specification: Specification {
         switch self {
+        case .inherited:
+            Specification(
+                [.of, .text],
+                "What the server was started with that is out of the ordinary, and what it has done about it.")
+        case .processorTimeOver:
+            Specification(
+                [.children], "The parent has used the processor time that it was given (RLIMIT_CPU), and ends as at SIGTERM.")
         case .listening:
             Specification(
                 [.address, .pid, .user, .group, .control, .metrics], "The server accepts connections at this address.")
