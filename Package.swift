@@ -57,8 +57,9 @@ let package = Package(
         // constant with Framing.
         .target(name: "RawWire"),
         .executableTarget(
-            name: "conformance", dependencies: ["RawWire", "Posix", "Inheritance", "Arguments", "CStatic"],
-            linkerSettings: fullyStatic),
+            name: "conformance", dependencies: ["Basics", "RawWire", "Posix", "Inheritance", "Arguments", "CStatic"],
+            linkerSettings: fullyStatic
+        ),
         // A server for the tests, with a handler that does what it is asked: block, stream, break.
         .executableTarget(
             name: "handlers", dependencies: ["LifelineServer", "Basics", "Posix", "Arguments", "CStatic"],
@@ -83,6 +84,8 @@ let package = Package(
         .testTarget(name: "ArgumentsTests", dependencies: ["Arguments", "Basics"]),
         .testTarget(name: "ClientCommandTests", dependencies: ["client", "LifelineClient"]),
         .testTarget(name: "ServerCommandTests", dependencies: ["server", "LifelineServer", "Arguments"]),
+        // The report, and what it makes of bytes.
+        .testTarget(name: "ConformanceReportTests", dependencies: ["conformance", "Posix", "RawWire"]),
         // Judges the built commands by their bytes alone: it depends on them to have them built, and shares no encoder,
         // decoder or constant with them.
         .testTarget(

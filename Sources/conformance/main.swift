@@ -1,4 +1,5 @@
 import Arguments
+import Basics
 import Inheritance
 import Posix
 import RawWire
@@ -113,7 +114,7 @@ var settings = ConformanceSettings()
 do {
     switch try ConformanceSettings.command.parse(try Argument.ownTexts(), into: &settings) {
     case .help: say(ConformanceSettings.command.help)
-    case .version: say("conformance (Lifeline)\n")
+    case .version: say("conformance (Lifeline) \(lifelineVersion)\n")
     case .generate(let what): say(ConformanceSettings.command.generated(what, for: "conformance") + "\n")
     case .run:
         switch try settings.subject() {

@@ -1,4 +1,5 @@
 import Arguments
+import Basics
 import Framing
 import Inheritance
 import LifelineServer
