@@ -87,6 +87,17 @@ extension Flag {
         }
     }
 
+    /// The same flag, whose value may also be `word`, which `clear` carries out: it takes back what was set.
+    public func taking(_ word: String, _ clear: @escaping @Sendable (inout Settings) -> Void) -> Flag {
+        with { flag in
+            let apply = flag.apply
+            flag.shape.value = flag.shape.value.map { "\($0)|\(word)" }
+            flag.apply = { (settings: inout Settings, text: String) throws(UsageError) in
+                if text == word { clear(&settings) } else { try apply(&settings, text) }
+            }
+        }
+    }
+
     /// The same flag with a default that `read` takes from the settings.
     public func defaulting(_ read: @escaping @Sendable (Settings) -> String?) -> Flag { with { $0.readDefault = read } }
 

@@ -1,4 +1,5 @@
 import Arguments
+import Basics
 import Framing
 import LifelineClient
 import Posix
@@ -21,7 +22,7 @@ struct ClientSettings {
     var isVerbose = false
     var isBinary = false
     var mayRunTwice = false
-    var messages: [String] = []
+    var messages: [[UInt8]] = []
     var options = ClientOptions()
 
     static let defaultHost = "127.0.0.1"
@@ -57,15 +58,35 @@ struct ClientSettings {
         }
     }
 
+    /// How long a FIFO, such as that of `--token-file <(pass show lifeline)`, may take to its end.
+    private static let patience = Duration.seconds(2)
+    /// A file of more bytes holds no token.
+    private static let longestFile = 1 << 20
+
+    /// The token of a file, in the form of the server's own: one line, a token and perhaps its name.
     static func token(inFile path: String) throws(UsageError) -> [UInt8] {
-        do throws(SystemError) {
-            var token = try contents(ofFile: path, most: Limits.tokenLength + 1)
-            if token.last == UInt8(ascii: "\n") { token.removeLast() }
-            if !token.isEmpty, token.count <= Limits.tokenLength { return token }
+        func wrong(_ text: String) -> UsageError { UsageError("the token file '\(path)': \(text)") }
+        let bytes: [UInt8]
+        do throws(FileReadError) {
+            bytes = try contents(ofTextFile: path, most: longestFile, patience: patience)
         } catch {
-            throw UsageError("cannot read '\(path)': \(error.text)")
+            throw wrong(error.text)
         }
-        throw UsageError("'\(path)' does not hold 1 to \(Limits.tokenLength) bytes")
+        let file: TextFile
+        do throws(TextFileError) { file = try TextFile(bytes) } catch { throw wrong(error.description) }
+        guard let line = file.lines.first else { throw wrong("there is no token in it") }
+        guard file.lines.count == 1 else {
+            throw wrong("it holds \(file.lines.count) tokens, and a client has one: leave one line")
+        }
+        let words = line.bytes.split { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") }
+        guard words.count <= 2 else {
+            throw wrong(
+                "line \(line.number): \(words.count) words; expected TOKEN, or TOKEN NAME as in the server's file")
+        }
+        guard words[0].count <= Limits.tokenLength else {
+            throw wrong("a token of \(words[0].count) bytes; at most \(Limits.tokenLength) are possible")
+        }
+        return Array(words[0])
     }
 
     static let command = Command<ClientSettings>(
@@ -93,7 +114,7 @@ struct ClientSettings {
             ExitMeaning(.protocolError, "the peer does not speak the protocol"),
             ExitMeaning(.noPermission, "the server does not want this client"),
         ]
-    ) { $0.messages.append($1) }
+    ) { settings, argument throws(UsageError) in settings.messages.append(argument.bytes) }
 
     private static let sections = [connection, heartbeat, messages, output]
 
@@ -125,8 +146,8 @@ struct ClientSettings {
             },
             Flag(
                 "--token-file", "PATH",
-                "prove who you are with the bytes of this file, at most \(Limits.tokenLength); a line end behind them "
-                    + "does not count"
+                "prove who you are with the token in this file: one line, of at most \(Limits.tokenLength) bytes, as in "
+                    + "the server's own file"
             ) { settings, text throws(UsageError) in
                 settings.options.token = try token(inFile: text)
             },

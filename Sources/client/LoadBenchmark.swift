@@ -68,7 +68,7 @@ struct LoadBenchmark {
                 "--dead-after", "DURATION", "ask that silence ends a connection after this long", \.options.deadAfter,
                 .duration(in: .milliseconds(1)...longest)
             ).defaulting { _ in "the server chooses" },
-            Flag("--token-file", "PATH", "prove who you are with the bytes of this file") {
+            Flag("--token-file", "PATH", "prove who you are with the token in this file") {
                 bench, text throws(UsageError) in
                 bench.options.token = try ClientSettings.token(inFile: text)
             },
@@ -131,7 +131,7 @@ struct LoadBenchmark {
         ])
 
     /// Does what the arguments ask for, and leaves.
-    static func run(_ arguments: [String]) -> Never {
+    static func run(_ arguments: [Argument]) -> Never {
         var bench = LoadBenchmark()
         var given: Set<String> = []
         do throws(UsageError) {

@@ -67,7 +67,8 @@ struct FlagTests {
         let flag = try #require(ServerSettings.flags.first { $0.flag.name == name })
         let (running, arguments, new) = try settings(name)
         #expect(contents(new) != contents(running), "the sample is the default")
-        let reloaded = try ServerSettings.readAgain(arguments, in: nil, running: running)
+        var file: [UInt8] = []
+        let reloaded = try ServerSettings.readAgain(arguments, in: nil, running: running, &file)
         let (options, kept) = reloaded.options.takenOver(by: running.options)
         switch flag.reload {
         case .live:
@@ -123,7 +124,7 @@ struct FlagTests {
 
     @Test("Each flag whose value is the path of a file declares that it is one")
     func declaredPaths() {
-        for flag in ServerSettings.flags.map(\.flag) where ["FILE", "PATH"].contains(flag.value) {
+        for flag in ServerSettings.flags.map(\.flag) where ["FILE", "PATH", "PATH|none"].contains(flag.value) {
             // The configuration is read, and not kept.
             #expect(flag.isPath || flag.name == "--config", "\(flag.name)")
         }

@@ -1,3 +1,4 @@
+import Basics
 import Framing
 
 /// The options of a client's connections (Protocol.md, sections 5, 6 and 10).

@@ -1,4 +1,5 @@
 import Framing
+import Inheritance
 import Posix
 
 /// A server that gives every connection a process of its own.
@@ -51,6 +52,9 @@ public struct Server: ~Copyable {
         try run(HandlerFactory(program), reload)
     }
 
+    /// Does not serve after all: removes the files of the sockets that it listens on.
+    public consuming func abandon() { resources.removeSocketFiles() }
+
     private consuming func run(_ factory: HandlerFactory, _ reload: Reloader?) throws(StartError) {
         do throws(StartError) {
             try options.checkPool(against: factory.againstReuse)
@@ -66,6 +70,12 @@ public struct Server: ~Copyable {
 
     private borrowing func reportListening() {
         let address = resources.listeners.text
+        for remark in resources.start.remarks {
+            resources.log.write(.inherited, at: remark.isWarning ? .warning : .info, reason: remark.subject) {
+                $0.text(.of, remark.subject)
+                $0.text(.text, remark.text)
+            }
+        }
         resources.log.write(.listening) {
             $0.text(.address, address)
             $0.number(.pid, processID)
@@ -105,13 +115,13 @@ public struct Server: ~Copyable {
 }
 
 extension ServerOptions {
-    /// Throws where `readyDescriptor` is not open: the caller of the program must hand it over. `Server` checks this; a
+    /// Throws where `readyDescriptor` cannot be written to: the caller of the program must hand it over. `Server` checks this; a
     /// program that opens descriptors before, of which one may get the number, checks it first.
     public func checkReadyDescriptor() throws(StartError) {
-        guard let number = readyDescriptor, !Descriptor.isOpen(number) else { return }
+        guard let number = readyDescriptor, !Descriptor.isUsable(number, forWriting: true) else { return }
         throw StartError(
             .badOptions,
-            "--ready-fd \(number) is not open: whoever starts the server hands it over, as in "
+            "--ready-fd \(number) is not open for writing: whoever starts the server hands it over, as in "
                 + "server --ready-fd \(number) \(number)>ready")
     }
 

@@ -1,3 +1,4 @@
+import Inheritance
 import Posix
 
 /// What a server holds from its start on, acquired in this order, before it serves.
@@ -5,6 +6,8 @@ import Posix
 /// A failure after the listener is open removes the files of its sockets again.
 struct ServerResources: ~Copyable {
     let descriptors = ParentDescriptors()
+    /// What the process was started with.
+    let start: ProcessStart
     let pidfile: Pidfile?
     let commands: ChildCommands
     let log: Log
@@ -22,10 +25,11 @@ struct ServerResources: ~Copyable {
     /// Acquires all; throws what is wrong with an option, or what the system refused.
     init(_ options: ServerOptions) throws(StartError) {
         try options.checkReadyDescriptor()
-        Descriptor.openMissingStandardDescriptors()
+        let start = try ServerResources.takeStock(options)
+        // They are whoever's that started the server, and of no use to a child.
+        for number in start.descriptors where number != options.readyDescriptor { descriptors.keep(number) }
         let account = try Account.named(in: options)
         var tokenFile = try options.tokenFile.map { path throws(StartError) in try TokenFile(path) }
-        ignoreBrokenPipes()
         installCrashHandlers(notice: ConnectionProcess.crashNotice)
         let path = options.pidfile
         let pidfile = path == nil ? nil : try Pidfile(at: path!)
@@ -34,11 +38,11 @@ struct ServerResources: ~Copyable {
         }
         let log = try ServerResources.openLog(options, commands)
         let childSignals = try ServerResources.needing("signals") { () throws(SystemError) in
-            try ConnectionProcess.signals()
+            try ConnectionProcess.signals(but: start.ignoredSignals)
         }
         let cleanData = CleanData()
         let listeners = try ServerListener.all(options, in: descriptors)
-        let signals = try ServerResources.openSignals()
+        let signals = try ServerResources.openSignals(start)
         let memory = try ServerResources.needing("memory") { () throws(SystemError) in
             try ChildRegistry.Memory(slots: options.mostChildren)
         }
@@ -58,6 +62,7 @@ struct ServerResources: ~Copyable {
             admin.removeFile()
             throw error
         }
+        self.start = start
         self.pidfile = pidfile
         self.commands = commands
         self.log = log
@@ -89,11 +94,23 @@ struct ServerResources: ~Copyable {
         }
     }
 
-    private static func openSignals() throws(StartError) -> SignalDescriptor {
+    /// Takes stock of what the process was started with; throws where it cannot serve with that.
+    private static func takeStock(_ options: ServerOptions) throws(StartError) -> ProcessStart {
+        _ = ProcessStart.current
+        // Each process that waits for a connection has a channel.
+        if let pool = options.pool { ProcessStart.needFiles(256 + UInt64(pool.most)) }
+        let start = ProcessStart.current
+        if let refusal = start.refusal { throw StartError(.refused, refusal) }
+        return start
+    }
+
+    private static func openSignals(_ start: ProcessStart) throws(StartError) -> SignalDescriptor {
         try needing("signals") { () throws(SystemError) in
-            try SignalDescriptor([
-                Signal.terminate, Signal.interrupt, Signal.quit, Signal.reload, Signal.reopen, Signal.childEnded,
-            ])
+            try SignalDescriptor(
+                [
+                    Signal.terminate, Signal.interrupt, Signal.quit, Signal.reload, Signal.reopen, Signal.childEnded,
+                ].filter { !start.ignoredSignals.contains($0) }
+                    + (start.hasProcessorTimeLimit ? [Signal.processorTimeOver] : []))
         }
     }
 

@@ -140,6 +140,9 @@ final class Parent {
             case Signal.reopen:
                 log.reopen()
                 for pid in registry.processes { sendSignal(Signal.reopen, to: pid) }
+            case Signal.processorTimeOver:
+                log.write(.processorTimeOver) { $0.number(.children, registry.liveConnections) }
+                shutdown.terminate(at: now)
             case Signal.childEnded: reaper.childSignalled(sender, for: &acceptor.admission, at: now)
             default: break
             }
