@@ -44,7 +44,9 @@ public struct ProcessStart: Sendable {
 
     private init(_ role: StartRole, isCommand: Bool) {
         // Timers first: a signal of one of them may end the process at any moment.
-        if isCommand, stopInheritedTimers() { remarks.append(StartRemark("timers", "a timer was running, and is stopped")) }
+        if isCommand, stopInheritedTimers() {
+            remarks.append(StartRemark("timers", "a timer was running, and is stopped"))
+        }
         takeSignals(role, isCommand: isCommand)
         takeLimits(role)
         if isCommand { descriptors = Descriptor.inherited() }
@@ -55,7 +57,8 @@ public struct ProcessStart: Sendable {
         let dropped = cleanEnvironment()
         if dropped > 0 {
             remarks.append(
-                StartRemark("environment", "\(dropped) entries without a name, or of a name that was there, are taken out"))
+                StartRemark(
+                    "environment", "\(dropped) entries without a name, or of a name that was there, are taken out"))
         }
     }
 

@@ -63,10 +63,12 @@ package enum LogEvent: String, CaseIterable, Sendable {
         case .notReloaded, .tokenFileNotRead, .childFailed, .programFailed, .programCannotBeKilled, .acceptFailed,
             .forkFailed, .pollFailed, .logNotReopened:
             .error
-        case .notAnnounced, .killing, .processorTimeOver, .tokenFileOpenToOthers, .refused, .childDied, .waitingChildDied, .discarded,
+        case .notAnnounced, .killing, .processorTimeOver, .tokenFileOpenToOthers, .refused, .childDied,
+            .waitingChildDied, .discarded,
             .suppressed, .linesLost:
             .warning
-        case .inherited, .listening, .draining, .drained, .quitting, .stopped, .machineResumed, .reloaded, .tokenFileRead, .closed,
+        case .inherited, .listening, .draining, .drained, .quitting, .stopped, .machineResumed, .reloaded,
+            .tokenFileRead, .closed,
             .kicked, .penaltiesLifted, .program, .logLevel:
             .info
         case .opened, .programStarted, .programEnded: .debug
@@ -95,7 +97,8 @@ package enum LogEvent: String, CaseIterable, Sendable {
                 "What the server was started with that is out of the ordinary, and what it has done about it.")
         case .processorTimeOver:
             Specification(
-                [.children], "The parent has used the processor time that it was given (RLIMIT_CPU), and ends as at SIGTERM.")
+                [.children],
+                "The parent has used the processor time that it was given (RLIMIT_CPU), and ends as at SIGTERM.")
         case .listening:
             Specification(
                 [.address, .pid, .user, .group, .control, .metrics], "The server accepts connections at this address.")
