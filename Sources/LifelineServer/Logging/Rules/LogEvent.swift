@@ -20,6 +20,7 @@ package enum LogEvent: String, CaseIterable, Sendable {
     case tokenFileOpenToOthers = "token file open to others"
     // Connections and their processes.
     case opened
+    case sentAway = "sent away"
     case closed
     case refused
     case kicked
@@ -68,8 +69,7 @@ package enum LogEvent: String, CaseIterable, Sendable {
             .suppressed, .linesLost:
             .warning
         case .inherited, .listening, .draining, .drained, .quitting, .stopped, .machineResumed, .reloaded,
-            .tokenFileRead, .closed,
-            .kicked, .penaltiesLifted, .program, .logLevel:
+            .tokenFileRead, .closed, .sentAway, .kicked, .penaltiesLifted, .program, .logLevel:
             .info
         case .opened, .programStarted, .programEnded: .debug
         }
@@ -137,6 +137,10 @@ package enum LogEvent: String, CaseIterable, Sendable {
                     .bytesIn, .bytesOut, .text,
                 ],
                 "A connection is over. It is a warning where the reason is neither NORMAL nor SHUTTING_DOWN.")
+        case .sentAway:
+            Specification(
+                LogField.ofConnection + [.limit, .age],
+                "A connection has reached --max-age or --max-idle; its client was asked to come back.")
         case .refused:
             Specification([.reason, .limit, .peer, .text], "A client was refused before a process was made for it.")
         case .kicked: Specification([.connection, .pid, .peer], "The operator has dropped a connection.")
