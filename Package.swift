@@ -44,7 +44,7 @@ let package = Package(
         // Many connections for a measurement, from one thread.
         .target(name: "LoadGenerator", dependencies: ["Basics", "Framing", "Posix"]),
         // The commands.
-        .target(name: "Arguments"),
+        .target(name: "Arguments", dependencies: ["Basics"]),
         .executableTarget(
             name: "server",
             dependencies: ["LifelineServer", "Basics", "Framing", "Posix", "Inheritance", "Arguments", "CStatic"],
@@ -57,8 +57,9 @@ let package = Package(
         // constant with Framing.
         .target(name: "RawWire"),
         .executableTarget(
-            name: "conformance", dependencies: ["RawWire", "Posix", "Inheritance", "Arguments", "CStatic"],
-            linkerSettings: fullyStatic),
+            name: "conformance", dependencies: ["Basics", "RawWire", "Posix", "Inheritance", "Arguments", "CStatic"],
+            linkerSettings: fullyStatic
+        ),
         // A server for the tests, with a handler that does what it is asked: block, stream, break.
         .executableTarget(
             name: "handlers", dependencies: ["LifelineServer", "Basics", "Posix", "Arguments", "CStatic"],
@@ -80,9 +81,11 @@ let package = Package(
         .testTarget(
             name: "LifelineClientTests", dependencies: ["LifelineClient", "Basics", "Framing", "Liveness", "Posix"]),
         .testTarget(name: "LoadGeneratorTests", dependencies: ["LoadGenerator", "Basics", "Framing"]),
-        .testTarget(name: "ArgumentsTests", dependencies: ["Arguments"]),
+        .testTarget(name: "ArgumentsTests", dependencies: ["Arguments", "Basics"]),
         .testTarget(name: "ClientCommandTests", dependencies: ["client", "LifelineClient"]),
         .testTarget(name: "ServerCommandTests", dependencies: ["server", "LifelineServer", "Arguments"]),
+        // The report, and what it makes of bytes.
+        .testTarget(name: "ConformanceReportTests", dependencies: ["conformance", "Posix", "RawWire"]),
         // Judges the built commands by their bytes alone: it depends on them to have them built, and shares no encoder,
         // decoder or constant with them.
         .testTarget(

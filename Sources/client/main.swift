@@ -1,4 +1,5 @@
 import Arguments
+import Basics
 import Framing
 import Inheritance
 import LifelineClient
@@ -11,12 +12,13 @@ if start.replacedStreams.contains(StandardStream.output.rawValue) {
 }
 if let refusal = start.refusal { console.fail(.osError, refusal) }
 
-let arguments = Array(CommandLine.arguments.dropFirst())
-if arguments.first == "bench" { LoadBenchmark.run(Array(arguments.dropFirst())) }
+let arguments = Argument.own
+if arguments.first == Argument("bench") { LoadBenchmark.run(Array(arguments.dropFirst())) }
 
 var settings = ClientSettings()
+var given: Set<String> = []
 do throws(UsageError) {
-    switch try ClientSettings.command.parse(arguments, into: &settings) {
+    switch try ClientSettings.command.parse(arguments, into: &settings, given: &given) {
     case .help: console.write(Array("\(ClientSettings.command.help)\n".utf8))
     case .version: console.write(Array("client (Lifeline) \(lifelineVersion)\n".utf8))
     case .generate(let what):

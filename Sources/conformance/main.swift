@@ -1,4 +1,5 @@
 import Arguments
+import Basics
 import Inheritance
 import Posix
 import RawWire
@@ -111,9 +112,9 @@ func judgeClient(_ command: [String], _ settings: ConformanceSettings) throws ->
 ProcessStart.begin(.client)
 var settings = ConformanceSettings()
 do {
-    switch try ConformanceSettings.command.parse(Array(CommandLine.arguments.dropFirst()), into: &settings) {
+    switch try ConformanceSettings.command.parse(try Argument.ownTexts(), into: &settings) {
     case .help: say(ConformanceSettings.command.help)
-    case .version: say("conformance (Lifeline)\n")
+    case .version: say("conformance (Lifeline) \(lifelineVersion)\n")
     case .generate(let what): say(ConformanceSettings.command.generated(what, for: "conformance") + "\n")
     case .run:
         switch try settings.subject() {

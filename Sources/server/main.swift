@@ -1,4 +1,5 @@
 import Arguments
+import Basics
 import Framing
 import Inheritance
 import LifelineServer
@@ -52,12 +53,12 @@ private func cannotWork(in directory: String, _ error: SystemError) -> Failed {
 
 /// Says where the server listens. Returns false where the command that was typed, and waits for the daemon, was ended.
 func mayServe(
-    _ settings: ServerSettings, at address: SocketAddress, _ program: Program?, _ daemon: Daemon?
+    _ settings: ServerSettings, at addresses: [SocketAddress], _ program: Program?, _ daemon: Daemon?
 ) throws(Failed) -> Bool {
     // Once more, for the user that it is now: root may execute what others may not.
     do throws(StartError) { try program?.check() } catch { throw settings.failed(error) }
     // A server that nobody reads serves all the same.
-    if !isOutputClosed() { try say("listening on \(address)") }
+    if !isOutputClosed() { try say(addresses.map { "listening on \($0)" }.joined(separator: "\n")) }
     do throws(SystemError) {
         return try daemon?.isReady() ?? true
     } catch {
@@ -78,13 +79,16 @@ func serve(
     let server: Server
     do throws(StartError) { server = try Server(settings.options) } catch { throw settings.failed(error) }
     do throws(Failed) {
-        guard try mayServe(settings, at: server.address, program, daemon) else { return server.abandon() }
+        guard try mayServe(settings, at: server.addresses, program, daemon) else { return server.abandon() }
     } catch {
         server.abandon()
         throw error
     }
     let running = settings
-    let reload = { () throws(ReloadError) in try ServerSettings.readAgain(arguments, in: start, running: running) }
+    var file = settings.fileBytes
+    let reload = { () throws(ReloadError) in
+        try ServerSettings.readAgain(arguments, in: start, running: running, &file)
+    }
     let kind = settings.handler
     do throws(StartError) {
         if let program { return try server.run(reload: reload, program) }
@@ -137,7 +141,8 @@ func run(_ settings: ServerSettings, _ arguments: [String]) {
     }
 }
 
-let arguments = Array(CommandLine.arguments.dropFirst())
+let arguments: [String]
+do throws(UsageError) { arguments = try Argument.ownTexts() } catch { fail(.usage, error.description) }
 switch arguments.first {
 case "ctl": Ctl.run(Array(arguments.dropFirst()))
 case "status": StatusCommand.run(Array(arguments.dropFirst()))

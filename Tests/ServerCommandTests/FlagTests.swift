@@ -17,6 +17,7 @@ private struct Sample {
 
 private let samples: [String: Sample] = [
     "--config": Sample("/dev/null"), "--check": Sample(), "--host": Sample("unix:socket"), "--port": Sample("1"),
+    "--listen": Sample("unix:other"),
     "--backlog": Sample("9"), "--handler": Sample("ack"), "--handler-timeout": Sample("1"),
     "--exec": Sample("cat"), "--exec-per": Sample("request", beside: ["--exec", "cat"]),
     "--exec-framing": Sample("length", beside: ["--exec", "cat"]),
@@ -65,7 +66,8 @@ struct FlagTests {
         let flag = try #require(ServerSettings.flags.first { $0.flag.name == name })
         let (running, arguments, new) = try settings(name)
         #expect(contents(new) != contents(running), "the sample is the default")
-        let reloaded = try ServerSettings.readAgain(arguments, in: nil, running: running)
+        var file: [UInt8] = []
+        let reloaded = try ServerSettings.readAgain(arguments, in: nil, running: running, &file)
         let (options, kept) = reloaded.options.takenOver(by: running.options)
         switch flag.reload {
         case .live:
@@ -108,7 +110,7 @@ struct FlagTests {
 
     @Test(
         "A relative path means what it meant where the command was typed",
-        arguments: ["--host", "--token-file", "--log", "--control", "--pidfile"])
+        arguments: ["--host", "--listen", "--token-file", "--log", "--control", "--pidfile"])
     func paths(_ name: String) throws {
         var (_, _, new) = try settings(name)
         let path = try #require(samples[name]?.values.first).split(separator: ":").last!
@@ -121,7 +123,7 @@ struct FlagTests {
 
     @Test("Each flag whose value is the path of a file declares that it is one")
     func declaredPaths() {
-        for flag in ServerSettings.flags.map(\.flag) where ["FILE", "PATH"].contains(flag.value) {
+        for flag in ServerSettings.flags.map(\.flag) where ["FILE", "PATH", "PATH|none"].contains(flag.value) {
             // The configuration is read, and not kept.
             #expect(flag.isPath || flag.name == "--config", "\(flag.name)")
         }

@@ -12,16 +12,18 @@ import Posix
 public struct Server: ~Copyable {
     private let options: ServerOptions
     private var resources: ServerResources
-    /// Where it listens, with the port that the system chose.
-    public var address: SocketAddress { resources.listener.address }
+    /// Where it listens first, with the port that the system chose.
+    public var address: SocketAddress { resources.listeners[0].address }
+    /// Where it listens, each with the port that the system chose.
+    public var addresses: [SocketAddress] { resources.listeners.map(\.address) }
 
     /// Listens, and then becomes `ServerOptions.user`.
     ///
     /// From now on connections are queued, and SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1 and SIGCHLD wait for `run`. No
     /// program that is started here gets new privileges (PR_SET_NO_NEW_PRIVS in prctl(2)).
     ///
-    /// The pidfile is locked first, then the log is opened. A socket that a supervisor hands over (sd_listen_fds(3))
-    /// takes the place of host and port. Throws what is wrong with an option, or what the system refused.
+    /// The pidfile is locked first, then the log is opened. Sockets that a supervisor hands over (sd_listen_fds(3))
+    /// take the place of host, port and `ServerOptions.listen`. Throws what is wrong with an option, or what the system refused.
     public init(_ options: ServerOptions) throws(StartError) {
         resources = try ServerResources(options)
         self.options = options
@@ -67,7 +69,7 @@ public struct Server: ~Copyable {
     }
 
     private borrowing func reportListening() {
-        let address = address.description
+        let address = resources.listeners.text
         for remark in resources.start.remarks {
             resources.log.write(.inherited, at: remark.isWarning ? .warning : .info, reason: remark.subject) {
                 $0.text(.of, remark.subject)
@@ -102,11 +104,10 @@ public struct Server: ~Copyable {
 
     /// Tells the supervisor, and the reader of `ServerOptions.readyDescriptor`, where the server listens.
     private borrowing func announce() {
-        let address = address.description
-        resources.notifier.notify(.ready(address: address))
+        resources.notifier.notify(.ready(address: resources.listeners.text))
         guard let number = options.readyDescriptor else { return }
         do throws(SystemError) {
-            try Descriptor(owning: number).write(Array("listening on \(address)\n".utf8))
+            try Descriptor(owning: number).write(Array(addresses.map { "listening on \($0)\n" }.joined().utf8))
         } catch {
             resources.log.write(.notAnnounced) { $0.text(.text, "--ready-fd \(number): \(error)") }
         }

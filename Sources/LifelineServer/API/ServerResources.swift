@@ -13,7 +13,7 @@ struct ServerResources: ~Copyable {
     let log: Log
     let childSignals: SignalDescriptor
     let cleanData: CleanData
-    let listener: ServerListener
+    let listeners: [ServerListener]
     let signals: SignalDescriptor
     var memory: ChildRegistry.Memory
     let admin: AdminServer.Listeners
@@ -41,7 +41,7 @@ struct ServerResources: ~Copyable {
             try ConnectionProcess.signals(but: start.ignoredSignals)
         }
         let cleanData = CleanData()
-        let listener = try ServerListener(options)
+        let listeners = try ServerListener.all(options, in: descriptors)
         let signals = try ServerResources.openSignals(start)
         let memory = try ServerResources.needing("memory") { () throws(SystemError) in
             try ChildRegistry.Memory(slots: options.mostChildren)
@@ -58,7 +58,7 @@ struct ServerResources: ~Copyable {
             }
             try ServerResources.needing("no_new_privs") { () throws(SystemError) in try forbidNewPrivileges() }
         } catch {
-            listener.removeFile()
+            for listener in listeners { listener.removeFile() }
             admin.removeFile()
             throw error
         }
@@ -68,7 +68,7 @@ struct ServerResources: ~Copyable {
         self.log = log
         self.childSignals = childSignals
         self.cleanData = cleanData
-        self.listener = listener
+        self.listeners = listeners
         self.signals = signals
         self.memory = memory
         self.admin = admin
@@ -79,7 +79,7 @@ struct ServerResources: ~Copyable {
 
     /// Removes the files of the sockets that it listens on: nothing will answer there.
     borrowing func removeSocketFiles() {
-        listener.removeFile()
+        for listener in listeners { listener.removeFile() }
         admin.removeFile()
     }
 

@@ -117,9 +117,10 @@ extension ConnectionStatistics {
         heardAt = slot.heardAt
         roundTrip = slot.roundTrip
         inFlight = slot.inFlight
-        requests = slot.requests
+        answered = slot.answered
         bytesIn = slot.bytesIn
         bytesOut = slot.bytesOut
+        counts = slot.counts
         if roundTrip != nil { roundTrips = Histogram(counts: slot.roundTrips, sum: slot.roundTripsSum) }
         let name = slot.name
         self.name = name.isEmpty ? nil : String(decoding: name, as: UTF8.self)

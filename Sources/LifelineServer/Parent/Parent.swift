@@ -52,7 +52,7 @@ final class Parent {
         reaper = ChildReaper(registry, launcher, log: log)
         if factory.leavesOrphans { reaper.expectOrphans() }
         acceptor = ConnectionAcceptor(
-            resources.listener, Admission(options), registry, launcher, reaper, descriptors, notifier, log: log)
+            resources.listeners, Admission(options), registry, launcher, reaper, descriptors, notifier, log: log)
         shutdown = ParentShutdown(options, registry, acceptor, notifier, log: log)
         self.reload = ServerReload(
             options, reload, ownGroup: ownGroup, registry, launcher, reaper, acceptor, shutdown, notifier, log: log)

@@ -88,6 +88,8 @@ public struct SocketAddress: BitwiseCopyable, Sendable {
 
     /// The address family: AF_INET, AF_INET6 or AF_UNIX.
     public var family: Int32 { Int32(storage.ss_family) }
+    /// Whether it is an IPv6 address.
+    public var isIPv6: Bool { family == AF_INET6 }
     /// Whether it is the address of a Unix socket.
     public var isUnix: Bool { family == AF_UNIX }
 

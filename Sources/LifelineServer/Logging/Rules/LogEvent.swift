@@ -117,9 +117,11 @@ package enum LogEvent: String, CaseIterable, Sendable {
                 "The machine was suspended for this time; each child sends its client a PING at once.")
         case .reloaded:
             Specification(
-                [.tokens, .kept, .text],
-                "The configuration was read again. A warning names the flags that a restart alone changes.")
-        case .notReloaded: Specification([.text], "The configuration is wrong; everything stays as it was.")
+                [.tokens, .dropped, .kept, .text],
+                "The configuration was read again. A warning names the flags that a restart alone changes; dropped are "
+                    + "rules of admission that it does not have any more.")
+        case .notReloaded:
+            Specification([.text], "The configuration is wrong or half written; everything stays as it was.")
         case .tokenFileRead: Specification([.path, .tokens], "The token file had changed, and was read again.")
         case .tokenFileNotRead:
             Specification([.path, .text], "The token file has changed and cannot be used; the tokens stay.")
@@ -128,7 +130,9 @@ package enum LogEvent: String, CaseIterable, Sendable {
         case .opened: Specification(LogField.ofConnection, "A client has said HELLO.")
         case .closed:
             Specification(
-                LogField.ofConnection + [.reason, .by, .age, .requests, .bytesIn, .bytesOut, .text],
+                LogField.ofConnection + [.reason, .by, .age, .requests] + LogField.counts + [
+                    .bytesIn, .bytesOut, .text,
+                ],
                 "A connection is over. It is a warning where the reason is neither NORMAL nor SHUTTING_DOWN.")
         case .refused:
             Specification([.reason, .limit, .peer, .text], "A client was refused before a process was made for it.")
@@ -172,11 +176,13 @@ package enum LogEvent: String, CaseIterable, Sendable {
 /// What a line of the log says about its event: the raw value is the key.
 package enum LogField: String, CaseIterable, Sendable {
     case connection, pid, peer, name, token, address, user, group, control, metrics
-    case reason, by, limit, age, requests
+    case reason, by, limit, age, requests, failed, cancelled, refused, unanswered
+    case messagesIn = "messages_in"
+    case messagesOut = "messages_out"
     case bytesIn = "bytes_in"
     case bytesOut = "bytes_out"
     case signal, status, request, skipped
-    case children, connections, over, suspended, tokens, kept, path, range, count, level, before, of, text
+    case children, connections, over, suspended, tokens, dropped, kept, path, range, count, level, before, of, text
     case refusedAddress = "refused_address"
     case refusedPenalty = "refused_penalty"
     case refusedConnections = "refused_max_connections"
@@ -188,6 +194,8 @@ package enum LogField: String, CaseIterable, Sendable {
     case refusedShutdown = "refused_shutdown"
 
     static let ofConnection: [LogField] = [.connection, .pid, .peer, .name, .token]
+    /// What a line has only where it is not 0.
+    static let counts: [LogField] = [.failed, .cancelled, .refused, .unanswered, .messagesIn, .messagesOut]
     /// In the order of their limits' names.
     static let refusals = Admission.Reason.allCases.sorted { $0.rawValue < $1.rawValue }.map(LogField.init)
 
