@@ -78,11 +78,14 @@ import Testing
     }
 
     @Test("stacks of threads: as the limit says, within reason") func stacks() {
-        #expect(StackRule.threadStack(soft: nil) == nil)
-        #expect(StackRule.threadStack(soft: 8 << 20) == 8 << 20)
-        #expect(StackRule.threadStack(soft: 64 << 20) == 64 << 20)
-        #expect(StackRule.threadStack(soft: 16 << 10) == 8 << 20)
-        #expect(StackRule.threadStack(soft: 1 << 40) == 8 << 20)
+        #expect(StackRule.threadStack(soft: nil, memory: nil) == nil)
+        #expect(StackRule.threadStack(soft: 8 << 20, memory: nil) == 8 << 20)
+        #expect(StackRule.threadStack(soft: 64 << 20, memory: nil) == 64 << 20)
+        #expect(StackRule.threadStack(soft: 16 << 10, memory: nil) == 8 << 20)
+        #expect(StackRule.threadStack(soft: 1 << 40, memory: nil) == 8 << 20)
+        #expect(StackRule.threadStack(soft: 64 << 20, memory: 64 << 20) == 4 << 20)
+        #expect(StackRule.threadStack(soft: nil, memory: 4 << 20) == 1 << 20)
+        #expect(StackRule.threadStack(soft: 2 << 20, memory: 1 << 40) == 2 << 20)
     }
 
     @Test("remarks are sentences") func remarks() {
