@@ -114,6 +114,16 @@ extension ServerOptions {
                 + "server --ready-fd \(number) \(number)>ready")
     }
 
+    /// Throws where `log` names a descriptor of this process, such as /dev/fd/7, that is not open. It is checked as
+    /// `checkReadyDescriptor` is.
+    public func checkLogDescriptor() throws(StartError) {
+        guard case .file(let path) = log, let number = ownDescriptor(atPath: path), number > 2,
+            !Descriptor.isOpen(number)
+        else { return }
+        throw StartError(
+            .badOptions, "--log \(path) is descriptor \(number), which is not open: whoever starts the server hands it over")
+    }
+
     /// The title of a process, where it is to show what it does.
     var title: ProcessTitle? { showsTitles ? ProcessTitle.own : nil }
     /// How many processes there may be for connections: with one, or waiting for one.

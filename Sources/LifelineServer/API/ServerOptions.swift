@@ -132,9 +132,10 @@ public enum LogFormat: String, CaseIterable, Sendable {
 /// Where the lines of the log go.
 public enum LogDestination: Equatable, Sendable {
     case standardError
-    /// Appended to the file at this path, which is opened anew at SIGUSR1.
+    /// Appended to the file at this path, which is opened anew at SIGUSR1. /dev/stderr, /dev/fd/7 and their like are the
+    /// descriptors themselves.
     case file(String)
-    /// Datagrams to the daemon of syslog(3) that listens at this path, as a rule /dev/log.
+    /// Lines to the daemon of syslog(3) that listens at this path, as a rule /dev/log, as datagrams or as a stream.
     case syslog(String)
 }
 

@@ -22,6 +22,7 @@ struct ServerResources: ~Copyable {
     /// Acquires all; throws what is wrong with an option, or what the system refused.
     init(_ options: ServerOptions) throws(StartError) {
         try options.checkReadyDescriptor()
+        try options.checkLogDescriptor()
         Descriptor.openMissingStandardDescriptors()
         let account = try Account.named(in: options)
         var tokenFile = try options.tokenFile.map { path throws(StartError) in try TokenFile(path) }

@@ -143,7 +143,7 @@ struct ConnectionDriver: ~Copyable {
             }
         } catch {
             canRead = false
-            connection.broke("\(error)")
+            connection.broke("\(error)", byClient: error.isReset)
             return 0
         }
         while let event = connection.next(in: buffer, at: now) { dispatch(event, at: now) }
@@ -177,7 +177,7 @@ struct ConnectionDriver: ~Copyable {
                     isBlocked = true
                 }
             } catch {
-                connection.broke("\(error)")
+                connection.broke("\(error)", byClient: error.isReset)
                 return
             }
         }
@@ -324,8 +324,9 @@ struct ConnectionDriver: ~Copyable {
         guard !hasReported else { return }
         hasReported = true
         slot.lateness = connection.lateness
-        slot.closeReason = CloseReasonLabel.numbers(of: connection.closeReason)
-        report(.closed, at: connection.closeReason.level)
+        let isProbe = connection.isProbe
+        slot.closeReason = isProbe ? CloseReasonLabel.probeNumbers : CloseReasonLabel.numbers(of: connection.closeReason)
+        if isProbe { report(.probed) } else { report(.closed, at: connection.closeReason.level) }
         reportUnpaidMessages()
     }
 

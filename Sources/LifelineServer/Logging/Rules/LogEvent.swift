@@ -19,6 +19,7 @@ package enum LogEvent: String, CaseIterable, Sendable {
     // Connections and their processes.
     case opened
     case closed
+    case probed
     case refused
     case kicked
     case penaltiesLifted = "penalties lifted"
@@ -67,7 +68,7 @@ package enum LogEvent: String, CaseIterable, Sendable {
         case .listening, .draining, .drained, .quitting, .stopped, .machineResumed, .reloaded, .tokenFileRead, .closed,
             .kicked, .penaltiesLifted, .program, .logLevel:
             .info
-        case .opened, .programStarted, .programEnded: .debug
+        case .opened, .probed, .programStarted, .programEnded: .debug
         }
     }
 
@@ -123,6 +124,10 @@ package enum LogEvent: String, CaseIterable, Sendable {
             Specification(
                 LogField.ofConnection + [.reason, .by, .age, .requests, .bytesIn, .bytesOut, .text],
                 "A connection is over. It is a warning where the reason is neither NORMAL nor SHUTTING_DOWN.")
+        case .probed:
+            Specification(
+                LogField.ofConnection + [.reason, .by, .age, .requests, .bytesIn, .bytesOut, .text],
+                "A client has connected and left without a byte, as health checks do. It has no line `closed`.")
         case .refused:
             Specification([.reason, .limit, .peer, .text], "A client was refused before a process was made for it.")
         case .kicked: Specification([.connection, .pid, .peer], "The operator has dropped a connection.")
