@@ -86,7 +86,8 @@ public struct Command<Settings>: Sendable {
             case "--version": return .version
             case "--generate":
                 let text = try rest.popFirst()?.text() ?? ""
-                return .generate(Generated(rawValue: try FlagValue.choice(text, of: shape.generatable.map(\.rawValue)))!)
+                let choice = try FlagValue.choice(text, of: shape.generatable.map(\.rawValue))
+                return .generate(Generated(rawValue: choice)!)
             case let flag: given.insert(try parse(flag: flag, &rest, into: &settings))
             }
         }

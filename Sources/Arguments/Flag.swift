@@ -77,6 +77,16 @@ extension Flag {
     /// The same flag, which means nothing in a configuration file.
     public var onlyTyped: Flag { with { $0.shape.mayStandInFile = false } }
 
+    /// The same flag, which also changes the settings in this way.
+    public func also(_ change: @escaping @Sendable (inout Settings) -> Void) -> Flag {
+        with { flag in
+            flag.apply = { [apply] (settings: inout Settings, text) throws(UsageError) in
+                try apply(&settings, text)
+                change(&settings)
+            }
+        }
+    }
+
     /// The same flag, whose value may also be `word`, which `clear` carries out: it takes back what was set.
     public func taking(_ word: String, _ clear: @escaping @Sendable (inout Settings) -> Void) -> Flag {
         with { flag in

@@ -1,12 +1,16 @@
 import Arguments
+import Basics
 import Framing
+import Inheritance
 import LifelineClient
 import Posix
 
+let start = ProcessStart.begin(.client)
 let console = Console()
-guard StandardStream.output.isOpen else { console.fail(.ioError, "standard output is closed") }
-Descriptor.openMissingStandardDescriptors()
-ignoreBrokenPipes()
+if start.replacedStreams.contains(StandardStream.output.rawValue) {
+    console.fail(.ioError, "standard output is closed, or not open for writing")
+}
+if let refusal = start.refusal { console.fail(.osError, refusal) }
 
 let arguments = Argument.own
 if arguments.first == Argument("bench") { LoadBenchmark.run(Array(arguments.dropFirst())) }

@@ -1,5 +1,5 @@
 import Arguments
-import Framing
+import Basics
 import LifelineServer
 import Posix
 
@@ -85,7 +85,6 @@ struct Ctl {
             let answer = try client.ask(request)
             return try show(isJSON ? jsonLines(answer) : lines(answer, to: request))
         }
-        ignoreBrokenPipes()
         if isWatched { try ConnectionsScreen(self, client).run() }
         let answer = try client.ask(request)
         try show(isJSON ? json(answer) : ConnectionTable.lines(table.rows(of: answer.rows)))

@@ -27,9 +27,10 @@ struct DaemonSettings {
         guard options.log != .standardError else {
             throw UsageError("--daemon needs --log FILE or --log syslog: a daemon's standard error goes to /dev/null")
         }
-        if case .file(let path) = options.log, ownDescriptor(atPath: path) != nil {
+        if options.logDescriptor != nil {
             throw UsageError(
-                "--daemon needs --log FILE or --log syslog: \(path) is a descriptor of the command, and a daemon keeps none")
+                "--daemon needs --log FILE or --log syslog: \(options.log) is a descriptor of the command, and a daemon keeps none"
+            )
         }
         guard environmentVariable("LISTEN_PID") != "\(processID)" else {
             throw UsageError(

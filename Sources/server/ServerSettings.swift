@@ -13,6 +13,8 @@ struct ServerSettings {
     /// What the configuration file held.
     var fileBytes: [UInt8] = []
     var options = ServerOptions()
+    /// Whether --host or --port was given.
+    var namesHost = false
     /// The rules of admission that a value such as `none` has taken back.
     var removedRules: Set<AdmissionRule> = []
     var daemon = DaemonSettings()

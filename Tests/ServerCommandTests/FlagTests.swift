@@ -17,6 +17,7 @@ private struct Sample {
 
 private let samples: [String: Sample] = [
     "--config": Sample("/dev/null"), "--check": Sample(), "--host": Sample("unix:socket"), "--port": Sample("1"),
+    "--listen": Sample("unix:other"),
     "--backlog": Sample("9"), "--handler": Sample("ack"), "--handler-timeout": Sample("1"),
     "--exec": Sample("cat"), "--exec-per": Sample("request", beside: ["--exec", "cat"]),
     "--exec-framing": Sample("length", beside: ["--exec", "cat"]),
@@ -109,7 +110,7 @@ struct FlagTests {
 
     @Test(
         "A relative path means what it meant where the command was typed",
-        arguments: ["--host", "--token-file", "--log", "--control", "--pidfile"])
+        arguments: ["--host", "--listen", "--token-file", "--log", "--control", "--pidfile"])
     func paths(_ name: String) throws {
         var (_, _, new) = try settings(name)
         let path = try #require(samples[name]?.values.first).split(separator: ":").last!

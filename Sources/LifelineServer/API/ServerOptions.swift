@@ -2,10 +2,14 @@ import Framing
 
 /// How a server listens, what it offers its clients, and what it logs; each has the default of the `server` command.
 public struct ServerOptions: Sendable {
-    /// A numeric IPv4 or IPv6 address, `::` for all of both, or `unix:` and a path.
+    /// A numeric IPv4 or IPv6 address, `localhost`, `::` or `*` for all of both, or `unix:` and a path.
     public var host = "127.0.0.1"
     /// The port to listen on: 0 lets the system choose. A Unix socket has none.
     public var port: UInt16 = 7400
+    /// More addresses to listen at, such as `127.0.0.1:7400`, `[::]:7400` or `unix:/path`.
+    public var listen: [ListenAddress] = []
+    /// Whether the server listens at `host` and `port` where `listen` has addresses. It does so where it has none.
+    public var listensAtHost = true
     /// T: a client that is silent for this time is dropped; at least 100 ms (Protocol.md, section 6).
     public var timeout = Duration.seconds(30)
     /// H: the longest ping_every that a client gets; at least 20 ms (section 6). Routers and load balancers forget a

@@ -51,7 +51,7 @@ final class ServerReload {
     @discardableResult
     func run() -> Result<[String], ReloadError> {
         notifier.notify(.reloading(at: Instant.now.sinceStart))
-        defer { if shutdown.isServing { notifier.notify(.ready(address: acceptor.address.description)) } }
+        defer { if shutdown.isServing { notifier.notify(.ready(address: acceptor.listeners.text)) } }
         do throws(ReloadError) {
             let (kept, lost) = try readAgain()
             report(kept: kept, lost: lost)

@@ -33,7 +33,8 @@ public final class SyslogSocket {
             throw SystemError("connect", ENAMETOOLONG)
         }
         do throws(SystemError) {
-            return Made(socket: try connected(to: address, calling(.socket) { cposix_datagram_socket() }), isStream: false)
+            return Made(
+                socket: try connected(to: address, calling(.socket) { cposix_datagram_socket() }), isStream: false)
         } catch {
             guard error.code == EPROTOTYPE else { throw error }
         }

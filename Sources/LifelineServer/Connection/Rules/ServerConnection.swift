@@ -87,7 +87,9 @@ struct ServerConnection {
     private var undecoded = 0..<0
     /// Events for the handler that need not wait until it returns.
     var pendingEvents: [Event] = []
+    /// Requests that have their ending, but for those that were refused.
     var requestsServed: UInt64 = 0
+    var counts = ConnectionCounts()
     private(set) var bytesIn: UInt64 = 0
     /// Bytes of the frames of requests and messages, headers included.
     private var messageBytesIn: UInt64 = 0
@@ -130,6 +132,12 @@ struct ServerConnection {
     @inline(__always) var queued: Int { requests.bytes + (incoming.request?.bytes ?? 0) + outbox.cost }
     /// Whether the handler has not returned from what it was given last.
     @inline(__always) var isHandlerBusy: Bool { requests.isHandlerBusy }
+    /// Requests that have a response.
+    @inline(__always) var requestsAnswered: UInt64 {
+        requestsServed &- UInt64(counts.failed) &- UInt64(counts.cancelled)
+    }
+    /// How many messages no handler has had.
+    @inline(__always) var unhandledMessages: Int { requests.unhandledMessages }
     /// Whether the handler overran its time, and is not waited for.
     var isStuck: Bool { requests.isStuck }
     /// Whether the handler has been given all that came for it: only then can it learn of the end.
@@ -298,7 +306,7 @@ struct ServerConnection {
     }
 
     private mutating func proved(_ nonce: UInt64, roundTrip: Duration?, at now: Instant) {
-        let isNews = outbox.proved(nonce, roundTrip: roundTrip)
+        let isNews = outbox.proved(nonce, roundTrip: roundTrip, at: now)
         heartbeat.heldBack(outbox.isHeldBack, proved: isNews, at: now)
     }
 

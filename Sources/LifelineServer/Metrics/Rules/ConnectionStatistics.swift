@@ -27,6 +27,15 @@ struct CloseReasonLabel: Hashable, Comparable {
     /// The two numbers of a probe.
     static let probeNumbers = (reason: probeNumber, by: UInt32(0))
 
+    /// All labels that there are.
+    static let all: [CloseReasonLabel] =
+        (0...Code.internal.rawValue).flatMap { code in
+            ["client", "server"].map { CloseReasonLabel(reason: Code(rawValue: code).description, by: $0) }
+        } + [
+            CloseReasonLabel(reason: "OTHER", by: "client"), CloseReasonLabel(reason: "OTHER", by: "server"), .lost,
+            .died,
+        ]
+
     private init(reason: String, by: String) {
         self.reason = reason
         self.by = by
@@ -69,9 +78,16 @@ struct ConnectionStatistics {
     var heardAt: Instant?
     var roundTrip: Duration?
     var inFlight: UInt32 = 0
-    var requests: UInt64 = 0
+    var answered: UInt64 = 0
     var bytesIn: UInt64 = 0
     var bytesOut: UInt64 = 0
+    var counts = ConnectionCounts()
+    /// Requests that got their ending, but for those that were refused.
+    var requests: UInt64 {
+        var sum = answered
+        sum.add(UInt64(counts.failed) + UInt64(counts.cancelled))
+        return sum
+    }
     /// Nil before the first.
     var roundTrips: Histogram?
     var name: String?
