@@ -120,6 +120,7 @@ func run(_ settings: ServerSettings, _ arguments: [String]) {
     let program: Program?
     do throws(StartError) {
         try settings.options.checkReadyDescriptor()
+        try settings.options.checkLogDescriptor()
         program = try settings.program()
     } catch {
         let failed = settings.failed(error)
