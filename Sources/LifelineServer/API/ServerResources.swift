@@ -26,8 +26,7 @@ struct ServerResources: ~Copyable {
     init(_ options: ServerOptions) throws(StartError) {
         try options.checkReadyDescriptor()
         let start = try ServerResources.takeStock(options)
-        // They are whoever's that started the server, and of no use to a child.
-        for number in start.descriptors where number != options.readyDescriptor { descriptors.keep(number) }
+        if let number = options.readyDescriptor { ProcessStart.claim(number) }
         let account = try Account.named(in: options)
         var tokenFile = try options.tokenFile.map { path throws(StartError) in try TokenFile(path) }
         installCrashHandlers(notice: ConnectionProcess.crashNotice)
