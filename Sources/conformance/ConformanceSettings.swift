@@ -66,7 +66,10 @@ struct ConformanceSettings {
             },
             Flag("--junit", "FILE", "write a report for build servers") { $0.junit = $1 },
             Flag("--json", "FILE", "write a report for programs") { $0.json = $1 },
-            Flag("--html", "FILE", "write a page: what failed first, the sections in numbers, and the frames of each case") { $0.html = $1 },
+            Flag(
+                "--html", "FILE",
+                "write a page: what failed first, the sections in numbers, and the frames of each case"
+            ) { $0.html = $1 },
             Flag("--port", "PORT", "client: where to listen (0: the system chooses; see {port})") {
                 settings, text throws(UsageError) in
                 settings.port = try FlagValue.integer(text, in: 0...UInt16.max)

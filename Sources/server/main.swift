@@ -41,7 +41,8 @@ func startDirectory(_ settings: ServerSettings) throws(Failed) -> String? {
         guard let path = settings.relativePath else { return "/" }
         throw Failed(
             .osError,
-            "the directory that the server was started in is gone, and '\(path)' starts from there: give the whole path")
+            "the directory that the server was started in is gone, and '\(path)' starts from there: give the whole path"
+        )
     }
 }
 
@@ -119,6 +120,7 @@ func run(_ settings: ServerSettings, _ arguments: [String]) {
     let program: Program?
     do throws(StartError) {
         try settings.options.checkReadyDescriptor()
+        try settings.options.checkLogDescriptor()
         program = try settings.program()
     } catch {
         let failed = settings.failed(error)

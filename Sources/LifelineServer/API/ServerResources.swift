@@ -25,8 +25,11 @@ struct ServerResources: ~Copyable {
     /// Acquires all; throws what is wrong with an option, or what the system refused.
     init(_ options: ServerOptions) throws(StartError) {
         try options.checkReadyDescriptor()
+        try options.checkLogDescriptor()
         let start = try ServerResources.takeStock(options)
-        if let number = options.readyDescriptor { ProcessStart.claim(number) }
+        for number in [options.readyDescriptor, options.logDescriptor] {
+            if let number { ProcessStart.claim(number) }
+        }
         let account = try Account.named(in: options)
         var tokenFile = try options.tokenFile.map { path throws(StartError) in try TokenFile(path) }
         installCrashHandlers(notice: ConnectionProcess.crashNotice)
