@@ -109,7 +109,7 @@ func judgeClient(_ command: [String], _ settings: ConformanceSettings) throws ->
     }
 }
 
-ProcessStart.begin(.client)
+ProcessStart.begin(.client, in: "conformance")
 var settings = ConformanceSettings()
 do {
     switch try ConformanceSettings.command.parse(try Argument.ownTexts(), into: &settings) {
