@@ -106,3 +106,14 @@ size_t cposix_clean_environment(void) {
     free(names);
     return count - kept;
 }
+
+// The standard library looks for the arguments in /proc/self/maps, and has none where it cannot open that: a server
+// would start without its flags. The C library hands them to each function that runs before main.
+#ifdef __GLIBC__
+__attribute__((weak)) void _swift_stdlib_overrideUnsafeArgvArgc(char **arguments, int count);
+
+__attribute__((constructor)) static void keep_arguments(int count, char **arguments, char **environment) {
+    (void)environment;
+    if (_swift_stdlib_overrideUnsafeArgvArgc) _swift_stdlib_overrideUnsafeArgvArgc(arguments, count);
+}
+#endif

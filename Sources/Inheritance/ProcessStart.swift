@@ -123,7 +123,12 @@ public struct ProcessStart: Sendable {
         for (limit, rule) in role.limits { take(limit, rule) }
         if let bytes = ProcessLimit.fileSize.current { remarks.append(.fileSize(bytes)) }
         if role == .server { takeProcessorTime() }
-        if let stack = StackRule.threadStack(soft: ProcessLimit.stack.current) { setThreadStack(Int(stack)) }
+        let memory = min(ProcessLimit.memory.current ?? .max, ProcessLimit.data.current ?? .max)
+        if let stack = StackRule.threadStack(
+            soft: ProcessLimit.stack.current, memory: memory == .max ? nil : memory)
+        {
+            setThreadStack(Int(stack))
+        }
     }
 
     private mutating func take(_ limit: ProcessLimit, _ rule: LimitRule) {

@@ -23,6 +23,7 @@ private let samples: [String: Sample] = [
     "--exec-framing": Sample("length", beside: ["--exec", "cat"]),
     "--exec-grace": Sample("9", beside: ["--exec", "cat"]), "--shell": Sample(beside: ["--exec", "cat"]),
     "--timeout": Sample("9"), "--heartbeat": Sample("9"), "--handshake-timeout": Sample("9"),
+    "--max-age": Sample("9"), "--max-idle": Sample("9"),
     "--max-frame": Sample("512"), "--max-message": Sample("2m"), "--max-in-flight": Sample("9"),
     "--max-queued": Sample("9m"),
     "--max-memory": Sample("1g"), "--max-cpu": Sample("9"), "--max-files": Sample("99"),

@@ -28,6 +28,12 @@ public struct ServerOptions: Sendable {
     /// How long a handler with a thread of its own may work on one request; nil is no limit. Then the request fails
     /// with HANDLER_FAILED, and the connection is closed if the handler has not returned a second later.
     public var handlerTimeout: Duration?
+    /// How old a connection becomes; nil is no limit. Its client is then sent away (GOAWAY) and comes back, to a process
+    /// with the options and the code of today. Each connection leaves up to a tenth of this earlier, at random.
+    public var maxAge: Duration?
+    /// How long a connection may be without a request, a response and a message; nil is no limit. Heartbeats do not
+    /// count. Its client is then sent away as with `maxAge`.
+    public var maxIdle: Duration?
     /// The most connections at a time; more are refused with CLOSE(BUSY).
     public var maxConnections = 10_000
     /// The most connections of one source; nil is no limit. Clients of a Unix socket have no source.
@@ -101,7 +107,8 @@ public struct ServerOptions: Sendable {
 
     /// The part of the options that a child goes by.
     var connectionSettings: ConnectionSettings {
-        ConnectionSettings(terms: terms, grace: grace, handlerTimeout: handlerTimeout)
+        ConnectionSettings(
+            terms: terms, grace: grace, handlerTimeout: handlerTimeout, maxAge: maxAge, maxIdle: maxIdle)
     }
 
     var terms: Terms {

@@ -73,7 +73,10 @@ struct ConnectionDriver: ~Copyable {
         self.crashNotice = crashNotice
         connection = ServerConnection(
             id: id, terms: settings.terms, handshakeTimeout: assignment.handshakeTimeout, acceptedAt: acceptedAt,
-            tokens: tokens, handlerTimeout: runner.enforcesTimeout ? nil : settings.handlerTimeout)
+            tokens: tokens, handlerTimeout: runner.enforcesTimeout ? nil : settings.handlerTimeout,
+            lifetime: ConnectionLifetime(
+                maxAge: settings.maxAge, maxIdle: settings.maxIdle, grace: settings.grace, acceptedAt: acceptedAt,
+                random: { .random(in: 0..<1) }))
     }
 
     // MARK: Waiting
@@ -117,7 +120,10 @@ struct ConnectionDriver: ~Copyable {
     @inline(__always) var hasUnsent: Bool { !connection.outbox.isEmpty }
 
     /// Judges the client and the handler, behind all that was there to be read.
-    mutating func enforceDeadlines(at now: Instant) { connection.enforceDeadlines(at: now) }
+    mutating func enforceDeadlines(at now: Instant) {
+        connection.enforceDeadlines(at: now)
+        if let limit = connection.takeSentAwayFor() { report(.sentAway, for: limit) }
+    }
 
     // MARK: The client's bytes
 
@@ -356,13 +362,19 @@ struct ConnectionDriver: ~Copyable {
     }
 
     /// Changes nothing; but where it could not, the whole driver would be copied for the closure.
-    private mutating func report(_ event: LogEvent, at level: LogLevel? = nil) {
+    private mutating func report(
+        _ event: LogEvent, at level: LogLevel? = nil, for limit: ConnectionLifetime.Limit? = nil
+    ) {
         log.write(event, at: level, reason: hasReported ? connection.closeReason.kind : "") { line in
             line.number(.connection, id)
             line.number(.pid, processID)
             line.address(.peer, peer)
             if let name = connection.hello?.options.name { line.text(.name, name) }
             if let name = connection.tokenName { line.text(.token, name) }
+            if let limit {
+                line.text(.limit, limit.rawValue)
+                line.seconds(.age, .now - acceptedAt)
+            }
             guard hasReported else { return }
             if connection.isProbe {
                 line.text(.reason, CloseReasonLabel.probe.reason)

@@ -143,6 +143,7 @@ extension ServerConnection {
     mutating func send(_ message: ArraySlice<UInt8>, wasPromised: Bool = false, at now: Instant) -> Bool {
         guard let messageRoom, wasPromised || message.count <= messageRoom else { return false }
         if heldMessages.admits(message, at: now) { queue(message) }
+        lifetime.active(at: now)
         return true
     }
 

@@ -95,6 +95,9 @@ struct ServerConnection {
     private var messageBytesIn: UInt64 = 0
     /// The round trips that were proved and not fetched yet.
     private var roundTrips: [Duration] = []
+    var lifetime: ConnectionLifetime
+    /// Why the client was sent away, until the loop has taken it.
+    private var sentAwayFor: ConnectionLifetime.Limit?
     /// How long after dead_after a client was dropped for its silence.
     var lateness: Duration?
 
@@ -106,11 +109,13 @@ struct ServerConnection {
     ///   - handshakeTimeout: How long after `acceptedAt` HELLO must be whole.
     ///   - tokens: Which clients may connect; nil for all.
     ///   - handlerTimeout: How long the handler may take for one request; nil for any time.
+    ///   - lifetime: How long the connection may stay.
     init(
         id: UInt64, terms: Terms, handshakeTimeout: Duration, acceptedAt: Instant, tokens: Tokens? = nil,
-        handlerTimeout: Duration? = nil
+        handlerTimeout: Duration? = nil, lifetime: ConnectionLifetime = ConnectionLifetime()
     ) {
         self.id = id
+        self.lifetime = lifetime
         self.terms = terms
         self.tokens = tokens
         heartbeat = ServerHeartbeat(acceptedAt: acceptedAt, handshakeTimeout: handshakeTimeout)
@@ -190,12 +195,34 @@ struct ServerConnection {
         case .ping(let nonce): if !isClosing { outbox.ping(nonce) }
         case .drop(let violation): missedDeadline(violation, at: now)
         }
+        if isLimited { enforceLifetime(at: now) }
     }
+
+    /// Whether the age and the idleness of the connection count: it is open, and a shutdown has not sent the client away.
+    @inline(__always) private var isLimited: Bool {
+        lifetime.deadline != nil && phase == .open && (closing.goAway == nil || lifetime.isOver)
+    }
+
+    private mutating func enforceLifetime(at now: Instant) {
+        switch lifetime.verdict(isBusy: inFlight > 0, at: now) {
+        case .fine: break
+        case .sendAway(let limit):
+            sentAwayFor = limit
+            sendAway(limit.goAway)
+            // A SHORT connection without its request has nothing to be sent away from.
+            if isShort { terminate(limit.goAway, retryAfter: 0, at: now) }
+        case .close(let limit): terminate(limit.goAway, retryAfter: 0, at: now)
+        }
+    }
+
+    /// Why the client has been sent away since the last call; nil where it has not.
+    mutating func takeSentAwayFor() -> ConnectionLifetime.Limit? { sentAwayFor.take() }
 
     /// When `enforceDeadlines` has something to do at the latest; nil for never.
     @inline(__always) var deadline: Instant? {
         guard isClosing else {
-            let deadline = earlier(heartbeat.deadline, requests.deadline)
+            var deadline = earlier(heartbeat.deadline, requests.deadline)
+            if isLimited { deadline = earlier(deadline, lifetime.deadline) }
             return heldMessages.isEmpty ? deadline : earlier(deadline, heldMessages.deadline)
         }
         guard phase == .closing, let linger = closing.linger else { return nil }
@@ -259,6 +286,7 @@ struct ServerConnection {
             proved(pong.nonce, roundTrip: time, at: now)
         case .part(let part):
             messageBytesIn += part.frameLength
+            lifetime.active(at: now)
             return part.type == .request
                 ? try receiveRequest(part, of: buffer, at: now) : try receiveMessage(part, of: buffer, at: now)
         case .cancel(let id):
@@ -321,6 +349,7 @@ struct ServerConnection {
 
     /// Adds the PINGs that measure the way to the client: called before `outbox.unsent` is looked at (section 5.12).
     @inline(__always) mutating func prepareWrite(at now: Instant) {
+        lifetime.served(requestsServed, at: now)
         while outbox.wantsPing { outbox.ping(heartbeat.probe(at: now)) }
         heartbeat.heldBack(outbox.isHeldBack, at: now)
     }

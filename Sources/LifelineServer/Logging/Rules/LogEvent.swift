@@ -21,6 +21,7 @@ package enum LogEvent: String, CaseIterable, Sendable {
     case tokenFileOpenToOthers = "token file open to others"
     // Connections and their processes.
     case opened
+    case sentAway = "sent away"
     case closed
     case probed
     case refused
@@ -70,8 +71,7 @@ package enum LogEvent: String, CaseIterable, Sendable {
             .suppressed, .linesLost:
             .warning
         case .inherited, .listening, .draining, .drained, .quitting, .stopped, .machineResumed, .reloaded,
-            .tokenFileRead, .closed,
-            .kicked, .penaltiesLifted, .program, .logLevel:
+            .tokenFileRead, .closed, .sentAway, .kicked, .penaltiesLifted, .program, .logLevel:
             .info
         case .opened, .probed, .programStarted, .programEnded: .debug
         }
@@ -142,6 +142,10 @@ package enum LogEvent: String, CaseIterable, Sendable {
                     .bytesIn, .bytesOut, .text,
                 ],
                 "A connection is over. It is a warning where the reason is neither NORMAL nor SHUTTING_DOWN.")
+        case .sentAway:
+            Specification(
+                LogField.ofConnection + [.limit, .age],
+                "A connection has reached --max-age or --max-idle; its client was asked to come back.")
         case .probed:
             Specification(
                 LogField.ofConnection + [.reason, .by, .age, .requests, .bytesIn, .bytesOut, .text],
