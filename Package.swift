@@ -51,7 +51,9 @@ let package = Package(
             linkerSettings: fullyStatic),
         .executableTarget(
             name: "client",
-            dependencies: ["LifelineClient", "LoadGenerator", "Basics", "Framing", "Posix", "Inheritance", "Arguments"],
+            dependencies: [
+                "LifelineClient", "LoadGenerator", "Basics", "Framing", "Posix", "Inheritance", "Arguments",
+            ],
             linkerSettings: staticRuntime),
         // Raw bytes and sockets with deadlines, for whoever judges an implementation: it shares no encoder, decoder or
         // constant with Framing.

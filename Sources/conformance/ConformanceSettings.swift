@@ -39,7 +39,7 @@ struct ConformanceSettings {
         summary: "Judges any server or any client of the Lifeline protocol by the bytes that it sends.",
         defaults: ConformanceSettings(),
         flags: [
-            Flag("--list", "print the cases, and run none") { $0.list = true },
+            Flag("--list", "print the cases of server, client or both, and run none") { $0.list = true },
             Flag("--coverage", "FILE", "print the requirements of this Protocol.md that have no case") {
                 $0.coverage = $1
             },
@@ -66,7 +66,10 @@ struct ConformanceSettings {
             },
             Flag("--junit", "FILE", "write a report for build servers") { $0.junit = $1 },
             Flag("--json", "FILE", "write a report for programs") { $0.json = $1 },
-            Flag("--html", "FILE", "write a page: what failed first, the sections in numbers, and the frames of each case") { $0.html = $1 },
+            Flag(
+                "--html", "FILE",
+                "write a page: what failed first, the sections in numbers, and the frames of each case"
+            ) { $0.html = $1 },
             Flag("--port", "PORT", "client: where to listen (0: the system chooses; see {port})") {
                 settings, text throws(UsageError) in
                 settings.port = try FlagValue.integer(text, in: 0...UInt16.max)
@@ -96,8 +99,8 @@ struct ConformanceSettings {
             and leaves at its end. Without {mode} the cases for short connections are skipped.
 
             Each case has two verdicts: what was done, and how the connection was closed. Exit status: 0 where every MUST
-            is kept (with --strict every SHOULD too), 1 where one is not, 64 for a wrong command line, 69 where there is
-            nothing to judge, 74 where a report cannot be written.
+            is kept (with --strict every SHOULD too), 1 where one is not, 64 for a wrong command line, 66 where FILE cannot
+            be read, 69 where there is nothing to judge, 74 where a report cannot be written.
             """
     ) { settings, argument throws(UsageError) in settings.operands.append(try argument.text()) }
 }

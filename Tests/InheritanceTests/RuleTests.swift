@@ -29,7 +29,8 @@ import Testing
             Disposition(rule: .wish, found: .handled, isIgnored: nil, note: nil),
             Disposition(rule: .needed, found: .handled, isIgnored: nil, note: nil),
             Disposition(rule: .unused, found: .handled, isIgnored: nil, note: nil),
-        ]) func disposition(_ row: Disposition) {
+        ]) func disposition(_ row: Disposition)
+    {
         let decision = row.rule.decide(row.found, isDaemon: row.isDaemon)
         #expect(decision.isIgnored == row.isIgnored)
         #expect(decision.note == row.note)
@@ -53,7 +54,8 @@ import Testing
             Limit(soft: 64, hard: 64, verdict: .keep),
             Limit(soft: 16, hard: 31, verdict: .tooLow(31)),
             Limit(soft: 0, hard: 0, verdict: .tooLow(0)),
-        ]) func limit(_ row: Limit) {
+        ]) func limit(_ row: Limit)
+    {
         #expect(LimitRule(least: 32, enough: 1024).decide(soft: row.soft, hard: row.hard) == row.verdict)
     }
 
@@ -70,16 +72,20 @@ import Testing
             Limit(soft: nil, hard: nil, verdict: .keep), Limit(soft: 100, hard: nil, verdict: .keep),
             Limit(soft: 100, hard: 200, verdict: .keep), Limit(soft: 100, hard: 100, verdict: .set(99)),
             Limit(soft: 1, hard: 100, verdict: .tooLow(1)), Limit(soft: 0, hard: nil, verdict: .tooLow(0)),
-        ]) func processorTime(_ row: Limit) {
+        ]) func processorTime(_ row: Limit)
+    {
         #expect(ProcessorTimeRule.decide(soft: row.soft, hard: row.hard) == row.verdict)
     }
 
     @Test("stacks of threads: as the limit says, within reason") func stacks() {
-        #expect(StackRule.threadStack(soft: nil) == nil)
-        #expect(StackRule.threadStack(soft: 8 << 20) == 8 << 20)
-        #expect(StackRule.threadStack(soft: 64 << 20) == 64 << 20)
-        #expect(StackRule.threadStack(soft: 16 << 10) == 8 << 20)
-        #expect(StackRule.threadStack(soft: 1 << 40) == 8 << 20)
+        #expect(StackRule.threadStack(soft: nil, memory: nil) == nil)
+        #expect(StackRule.threadStack(soft: 8 << 20, memory: nil) == 8 << 20)
+        #expect(StackRule.threadStack(soft: 64 << 20, memory: nil) == 64 << 20)
+        #expect(StackRule.threadStack(soft: 16 << 10, memory: nil) == 8 << 20)
+        #expect(StackRule.threadStack(soft: 1 << 40, memory: nil) == 8 << 20)
+        #expect(StackRule.threadStack(soft: 64 << 20, memory: 64 << 20) == 4 << 20)
+        #expect(StackRule.threadStack(soft: nil, memory: 4 << 20) == 1 << 20)
+        #expect(StackRule.threadStack(soft: 2 << 20, memory: 1 << 40) == 2 << 20)
     }
 
     @Test("remarks are sentences") func remarks() {

@@ -55,10 +55,14 @@ public enum StackRule {
     /// Below this a thread cannot do its work.
     static let least: UInt64 = 1 << 20
     static let usual: UInt64 = 8 << 20
+    /// Several threads and all else have to fit into the memory of a process.
+    static let share: UInt64 = 16
 
-    /// The size that threads get; nil where the C library's choice is right. `soft` is the limit now, nil for none.
-    public static func threadStack(soft: UInt64?) -> UInt64? {
-        guard let soft else { return nil }
-        return soft < least || soft > most ? usual : soft
+    /// The size that threads get; nil where the C library's choice is right. `soft` is the limit now, and `memory` that of
+    /// the address space; nil is none.
+    public static func threadStack(soft: UInt64?, memory: UInt64?) -> UInt64? {
+        let stack = soft.map { $0 < least || $0 > most ? usual : $0 }
+        guard let memory else { return stack }
+        return max(least, min(stack ?? usual, memory / share))
     }
 }

@@ -32,7 +32,10 @@ extension StartRemark {
                 StartRemark("signals", "\(subject(of: restored)) ignored at the start, and \(are(restored)) no longer"))
         }
         if !kept.isEmpty {
-            remarks.append(StartRemark("signals", "\(subject(of: kept)) ignored at the start, and \(kept.count == 1 ? "stays" : "stay") so"))
+            remarks.append(
+                StartRemark(
+                    "signals", "\(subject(of: kept)) ignored at the start, and \(kept.count == 1 ? "stays" : "stay") so"
+                ))
         }
         return remarks
     }
@@ -58,7 +61,8 @@ extension StartRemark {
     /// A remark on a limit of the size of files.
     static func fileSize(_ bytes: UInt64) -> StartRemark {
         StartRemark(
-            "RLIMIT_FSIZE", "no file gets longer than \(bytes) bytes: lines of the log behind that are lost, and counted",
+            "RLIMIT_FSIZE",
+            "no file gets longer than \(bytes) bytes: lines of the log behind that are lost, and counted",
             isWarning: true)
     }
 

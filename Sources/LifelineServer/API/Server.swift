@@ -70,7 +70,8 @@ public struct Server: ~Copyable {
 
     private borrowing func reportListening() {
         let address = resources.listeners.text
-        for remark in resources.start.remarks {
+        let memory = Capacity.oomGroup().map { StartRemark("memory.oom.group", $0, isWarning: true) }
+        for remark in resources.start.remarks + (memory.map { [$0] } ?? []) {
             resources.log.write(.inherited, at: remark.isWarning ? .warning : .info, reason: remark.subject) {
                 $0.text(.of, remark.subject)
                 $0.text(.text, remark.text)
@@ -86,11 +87,19 @@ public struct Server: ~Copyable {
             if let control = options.control { $0.text(.control, control) }
             if let metrics = resources.admin.metricsAddress { $0.address(.metrics, metrics) }
         }
+        for listener in resources.listeners where listener.lacksIPv6 {
+            resources.log.write(.noIPv6) {
+                $0.address(.address, listener.address)
+                $0.text(.text, "this kernel has no IPv6: clients of IPv4 alone can connect")
+            }
+        }
         resources.tokenFile?.checkPermissions(resources.log)
     }
 
     /// Makes children cheap: what each would make for itself is made here.
     private mutating func prepareForChildren() {
+        // They are whoever's that started the server, and of no use to a child.
+        for number in ProcessStart.current.descriptors { resources.descriptors.keep(number) }
         resources.memory.run(WarmUp(options, log: resources.log, commands: resources.commands[0]))
         // Of what was read until now children read little, and that is in the cache of the file.
         resources.cleanData.forget()
@@ -123,6 +132,20 @@ extension ServerOptions {
             .badOptions,
             "--ready-fd \(number) is not open for writing: whoever starts the server hands it over, as in "
                 + "server --ready-fd \(number) \(number)>ready")
+    }
+
+    /// Throws where `log` names a descriptor of this process, such as /dev/fd/7, that is not open. It is checked as
+    /// `checkReadyDescriptor` is.
+    public func checkLogDescriptor() throws(StartError) {
+        guard let number = logDescriptor, number > 2, !Descriptor.isOpen(number) else { return }
+        throw StartError(
+            .badOptions,
+            "--log \(log) is descriptor \(number), which is not open: whoever starts the server hands it over")
+    }
+
+    /// The descriptor of this process that `log` names, as /dev/fd/7 does; nil where it names something else.
+    package var logDescriptor: Int32? {
+        if case .file(let path) = log { ownDescriptor(atPath: path) } else { nil }
     }
 
     /// The title of a process, where it is to show what it does.

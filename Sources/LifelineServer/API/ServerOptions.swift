@@ -2,7 +2,7 @@ import Framing
 
 /// How a server listens, what it offers its clients, and what it logs; each has the default of the `server` command.
 public struct ServerOptions: Sendable {
-    /// A numeric IPv4 or IPv6 address, `::` for all of both, or `unix:` and a path.
+    /// A numeric IPv4 or IPv6 address, `localhost`, `::` or `*` for all of both, or `unix:` and a path.
     public var host = "127.0.0.1"
     /// The port to listen on: 0 lets the system choose. A Unix socket has none.
     public var port: UInt16 = 7400
@@ -143,9 +143,10 @@ public enum LogFormat: String, CaseIterable, Sendable {
 /// Where the lines of the log go.
 public enum LogDestination: Equatable, Sendable {
     case standardError
-    /// Appended to the file at this path, which is opened anew at SIGUSR1.
+    /// Appended to the file at this path, which is opened anew at SIGUSR1. /dev/stderr, /dev/fd/7 and their like are the
+    /// descriptors themselves.
     case file(String)
-    /// Datagrams to the daemon of syslog(3) that listens at this path, as a rule /dev/log.
+    /// Lines to the daemon of syslog(3) that listens at this path, as a rule /dev/log, as datagrams or as a stream.
     case syslog(String)
 }
 

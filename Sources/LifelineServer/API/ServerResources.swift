@@ -25,9 +25,11 @@ struct ServerResources: ~Copyable {
     /// Acquires all; throws what is wrong with an option, or what the system refused.
     init(_ options: ServerOptions) throws(StartError) {
         try options.checkReadyDescriptor()
+        try options.checkLogDescriptor()
         let start = try ServerResources.takeStock(options)
-        // They are whoever's that started the server, and of no use to a child.
-        for number in start.descriptors where number != options.readyDescriptor { descriptors.keep(number) }
+        for number in [options.readyDescriptor, options.logDescriptor] {
+            if let number { ProcessStart.claim(number) }
+        }
         let account = try Account.named(in: options)
         var tokenFile = try options.tokenFile.map { path throws(StartError) in try TokenFile(path) }
         installCrashHandlers(notice: ConnectionProcess.crashNotice)

@@ -151,7 +151,7 @@ struct ConnectionDriver: ~Copyable {
             }
         } catch {
             canRead = false
-            connection.broke("\(error)")
+            connection.broke("\(error)", byClient: error.isReset)
             return 0
         }
         while let event = connection.next(in: buffer, at: now) { dispatch(event, at: now) }
@@ -185,7 +185,7 @@ struct ConnectionDriver: ~Copyable {
                     isBlocked = true
                 }
             } catch {
-                connection.broke("\(error)")
+                connection.broke("\(error)", byClient: error.isReset)
                 return
             }
         }
@@ -341,8 +341,10 @@ struct ConnectionDriver: ~Copyable {
         guard !hasReported else { return }
         hasReported = true
         slot.lateness = connection.lateness
-        slot.closeReason = CloseReasonLabel.numbers(of: connection.closeReason)
-        report(.closed, at: connection.closeReason.level)
+        let isProbe = connection.isProbe
+        slot.closeReason =
+            isProbe ? CloseReasonLabel.probeNumbers : CloseReasonLabel.numbers(of: connection.closeReason)
+        if isProbe { report(.probed) } else { report(.closed, at: connection.closeReason.level) }
         let unpaid = connection.unpaidMessages
         if unpaid > 0 {
             reportDiscarded(
@@ -374,8 +376,13 @@ struct ConnectionDriver: ~Copyable {
                 line.seconds(.age, .now - acceptedAt)
             }
             guard hasReported else { return }
-            line.text(.reason, connection.closeReason.name)
-            if case .closed(_, _, let side) = connection.closeReason { line.text(.by, side.rawValue) }
+            if connection.isProbe {
+                line.text(.reason, CloseReasonLabel.probe.reason)
+                line.text(.by, CloseReasonLabel.probe.by)
+            } else {
+                line.text(.reason, connection.closeReason.name)
+                if case .closed(_, _, let side) = connection.closeReason { line.text(.by, side.rawValue) }
+            }
             line.seconds(.age, .now - acceptedAt)
             line.number(.requests, connection.requestsServed)
             for (field, count) in connection.counts.shown where count > 0 { line.number(field, count) }

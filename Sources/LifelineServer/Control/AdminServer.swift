@@ -23,12 +23,12 @@ final class AdminServer {
         func removeFile() { controlFile?.remove() }
 
         private mutating func openMetrics(_ text: String) throws(StartError) {
-            guard let address = SocketAddress(hostAndPort: text) else {
+            guard let address = SocketAddress(listenHostAndPort: text) else {
                 throw StartError(
                     .badOptions,
-                    "--metrics '\(text)' is not an address and a port, such as 127.0.0.1:9100 or [::1]:9100")
+                    "--metrics '\(text)' is not an address and a port, such as 127.0.0.1:9100, [::1]:9100 or *:9100")
             }
-            let listener = try ServerListener.listen(on: address, backlog: AdminServer.backlog)
+            let listener = try ServerListener.listen(on: address.withoutIPv6 ?? address, backlog: AdminServer.backlog)
             metricsAddress = listener.localAddress
             metrics = consume listener
         }

@@ -80,6 +80,7 @@ struct ControlCommands {
             status.add("accepted", statistics.accepted)
             status.add("refused", acceptor.admission.refused.values.reduce(0, +))
             status.add("closed", statistics.closed.values.reduce(0, +))
+            status.add("probes", statistics.closed[.probe] ?? 0)
             status.add("requests", traffic.requests)
             status.add("failed", traffic.failed)
             status.add("cancelled", traffic.cancelled)

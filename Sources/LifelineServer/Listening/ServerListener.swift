@@ -1,3 +1,4 @@
+import Inheritance
 import Posix
 
 /// A socket that the server accepts on.
@@ -6,12 +7,17 @@ final class ServerListener {
     /// A supervisor has it too: clients queued on it wait for the next server, and its file stays.
     let isHandedOver: Bool
     let socketFile: SocketFile?
+    /// It was to be all addresses of IPv6 too, which the kernel does not have.
+    let lacksIPv6: Bool
     /// Nil once it is closed.
     @exclusivity(unchecked) private(set) var socket: ParentOwned<Descriptor>?
 
-    private init(_ socket: consuming Descriptor, isHandedOver: Bool, in descriptors: ParentDescriptors) {
+    private init(
+        _ socket: consuming Descriptor, isHandedOver: Bool, lacksIPv6: Bool = false, in descriptors: ParentDescriptors
+    ) {
         address = socket.localAddress
         self.isHandedOver = isHandedOver
+        self.lacksIPv6 = lacksIPv6
         socketFile = isHandedOver ? nil : address.unixPath.flatMap { SocketFile(at: $0) }
         self.socket = ParentOwned(socket, in: descriptors)
     }
@@ -38,16 +44,28 @@ final class ServerListener {
         let count = ServiceEnvironment.listeners(
             count: takeEnvironmentVariable("LISTEN_FDS"), pid: takeEnvironmentVariable("LISTEN_PID"), own: processID)
         let names = takeEnvironmentVariable("LISTEN_FDNAMES")?.split(separator: ":", omittingEmptySubsequences: false)
-        if count > 0 { return try takeOver(count, names: names ?? [], in: descriptors) }
+        if count > 0 {
+            if let ready = options.readyDescriptor, ready >= first, ready - first < count {
+                throw StartError(
+                    .badOptions,
+                    "--ready-fd \(ready) is a socket that LISTEN_FDS=\(count) hands over: name another descriptor")
+            }
+            return try takeOver(count, names: names ?? [], in: descriptors)
+        }
         var listeners: [ServerListener] = []
         let wanted = options.listenAddresses
         do throws(StartError) {
             for each in wanted {
-                let address = try address(each)
+                let wished = try address(each)
                 // A wildcard takes IPv4 too, unless another one of ours does that.
-                let isIPv6Only = wanted.contains { $0 != each && $0.port == each.port && isIPv4($0) }
-                let socket = try listen(on: address, backlog: options.backlog, isIPv6Only: isIPv6Only && each.port != 0)
-                listeners.append(ServerListener(socket, isHandedOver: false, in: descriptors))
+                let isIPv6Only =
+                    each.port != 0 && wanted.contains { $0 != each && $0.port == each.port && isIPv4($0) }
+                let withoutIPv6 = wished.withoutIPv6
+                if withoutIPv6 != nil, isIPv6Only { continue }
+                let socket = try listen(on: withoutIPv6 ?? wished, backlog: options.backlog, isIPv6Only: isIPv6Only)
+                listeners.append(
+                    ServerListener(
+                        socket, isHandedOver: false, lacksIPv6: withoutIPv6 != nil, in: descriptors))
             }
         } catch {
             for listener in listeners { listener.removeFile() }
@@ -57,7 +75,7 @@ final class ServerListener {
     }
 
     private static func isIPv4(_ wanted: ListenAddress) -> Bool {
-        SocketAddress(host: wanted.host, port: wanted.port).map { !$0.isUnix && !$0.isIPv6 } ?? false
+        SocketAddress(listenHost: wanted.host, port: wanted.port).map { !$0.isUnix && !$0.isIPv6 } ?? false
     }
 
     // MARK: Sockets of a supervisor
@@ -78,6 +96,7 @@ final class ServerListener {
                     "LISTEN_FDS=\(count) hands over descriptor \(number)\(name), which is no TCP or Unix stream socket "
                         + "that listens: use ListenStream= and Accept=no")
             }
+            ProcessStart.claim(number)
             let socket = Descriptor(owning: number)
             socket.prepareHandedOverListener()
             listeners.append(ServerListener(socket, isHandedOver: true, in: descriptors))
@@ -88,13 +107,21 @@ final class ServerListener {
     // MARK: Sockets of our own
 
     private static func address(_ wanted: ListenAddress) throws(StartError) -> SocketAddress {
-        guard let address = SocketAddress(host: wanted.host, port: wanted.port) else {
+        if let address = SocketAddress(listenHost: wanted.host, port: wanted.port) { return address }
+        if let both = try? ListenAddress(wanted.host), SocketAddress(listenHost: both.host, port: both.port) != nil {
             throw StartError(
                 .badOptions,
-                "'\(wanted.host)' is not an address to listen on: expected a numeric IPv4 or IPv6 "
-                    + "address such as 127.0.0.1 or ::, or unix:/path (names are not resolved)")
+                "'\(wanted.host)' is an address and a port: say --listen \(wanted.host), or --host \(both.host) "
+                    + "--port \(both.port)")
         }
-        return address
+        if wanted.host.contains("/"), !wanted.host.contains(":") {
+            throw StartError(
+                .badOptions, "'\(wanted.host)' is a path: did you mean \(ListenAddress.unixPrefix)\(wanted.host)?")
+        }
+        throw StartError(
+            .badOptions,
+            "'\(wanted.host)' is not an address to listen on: expected a numeric IPv4 or IPv6 address such as 127.0.0.1 "
+                + "or ::, localhost, * for all, or unix:/path (other names are not resolved)")
     }
 
     /// Listens at `address`; throws why that cannot be.

@@ -15,7 +15,8 @@ extension ServerSettings {
         [
             SettingsFlag(
                 "--host", "ADDRESS",
-                "where to listen: a numeric IPv4 or IPv6 address, :: for all of both, or unix:/path", \.options.host,
+                "where to listen: an IPv4 or IPv6 address, localhost, * or :: for all of both, or unix:/path",
+                \.options.host,
                 .text
             ).path { settings, resolve in
                 let host = settings.options.host

@@ -266,6 +266,7 @@ class Trial:
         except (OSError, Fault) as error:
             time.sleep(0.01)
             if process.poll() is not None and process.status == 74 and 1 in start.streams:
+                process.wait("")
                 return self.refused(process, has_errors)  # It listened, and could not say so.
             raise Fault(f"{error}; it wrote:\n{process.written[1].decode(errors='replace')[-2000:]}")
         finally:

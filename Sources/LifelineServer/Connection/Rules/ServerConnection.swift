@@ -47,6 +47,8 @@ struct ServerConnection {
         var reason = CloseReason.closed(.normal, "", by: .server)
         /// While finishing: whether the request that comes in chunks is finished first (7.4-4).
         var awaitsIncoming = false
+        /// Whether the client itself has ended its stream, or reset the connection.
+        var clientLeft = false
         /// Whether the client's CLOSE or the end of its stream has come.
         var clientIsDone = false
         /// Whether nothing that still comes is decoded: behind the client's CLOSE, and after a drop.

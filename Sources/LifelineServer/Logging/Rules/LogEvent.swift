@@ -5,6 +5,7 @@ package enum LogEvent: String, CaseIterable, Sendable {
     // The server's life.
     case inherited
     case listening
+    case noIPv6 = "no IPv6"
     case notAnnounced = "not announced"
     case draining
     case drained
@@ -22,6 +23,7 @@ package enum LogEvent: String, CaseIterable, Sendable {
     case opened
     case sentAway = "sent away"
     case closed
+    case probed
     case refused
     case kicked
     case penaltiesLifted = "penalties lifted"
@@ -64,13 +66,14 @@ package enum LogEvent: String, CaseIterable, Sendable {
         case .notReloaded, .tokenFileNotRead, .childFailed, .programFailed, .programCannotBeKilled, .acceptFailed,
             .forkFailed, .pollFailed, .logNotReopened:
             .error
-        case .notAnnounced, .killing, .processorTimeOver, .tokenFileOpenToOthers, .refused, .childDied, .waitingChildDied, .discarded,
+        case .noIPv6, .notAnnounced, .killing, .processorTimeOver, .tokenFileOpenToOthers, .refused, .childDied,
+            .waitingChildDied, .discarded,
             .suppressed, .linesLost:
             .warning
         case .inherited, .listening, .draining, .drained, .quitting, .stopped, .machineResumed, .reloaded,
             .tokenFileRead, .closed, .sentAway, .kicked, .penaltiesLifted, .program, .logLevel:
             .info
-        case .opened, .programStarted, .programEnded: .debug
+        case .opened, .probed, .programStarted, .programEnded: .debug
         }
     }
 
@@ -96,10 +99,14 @@ package enum LogEvent: String, CaseIterable, Sendable {
                 "What the server was started with that is out of the ordinary, and what it has done about it.")
         case .processorTimeOver:
             Specification(
-                [.children], "The parent has used the processor time that it was given (RLIMIT_CPU), and ends as at SIGTERM.")
+                [.children],
+                "The parent has used the processor time that it was given (RLIMIT_CPU), and ends as at SIGTERM.")
         case .listening:
             Specification(
                 [.address, .pid, .user, .group, .control, .metrics], "The server accepts connections at this address.")
+        case .noIPv6:
+            Specification(
+                [.address, .text], "The kernel has no IPv6: the server listens on all addresses of IPv4 alone.")
         case .notAnnounced: Specification([.text], "The descriptor of --ready-fd could not be written to.")
         case .draining:
             Specification([.children, .over], "A shutdown has begun; clients are sent away over this time.")
@@ -139,6 +146,10 @@ package enum LogEvent: String, CaseIterable, Sendable {
             Specification(
                 LogField.ofConnection + [.limit, .age],
                 "A connection has reached --max-age or --max-idle; its client was asked to come back.")
+        case .probed:
+            Specification(
+                LogField.ofConnection + [.reason, .by, .age, .requests, .bytesIn, .bytesOut, .text],
+                "A client has connected and left without a byte, as health checks do. It has no line `closed`.")
         case .refused:
             Specification([.reason, .limit, .peer, .text], "A client was refused before a process was made for it.")
         case .kicked: Specification([.connection, .pid, .peer], "The operator has dropped a connection.")

@@ -11,16 +11,21 @@ extension UInt64 {
 
 /// A label for why a connection ended. The number of labels is bounded.
 struct CloseReasonLabel: Hashable, Comparable {
-    /// The name of a code of Protocol.md, OTHER for a code without one, LOST without CLOSE, DIED of a process that
-    /// ended before its connection.
+    /// The name of a code of Protocol.md, OTHER for a code without one, LOST without CLOSE, PROBE of a client that
+    /// left without a byte, DIED of a process that ended before its connection.
     let reason: String
     /// `client`, `server` or `none`.
     let by: String
 
     static let died = CloseReasonLabel(reason: "DIED", by: "none")
+    /// The client has connected and left without a byte, as health checks do.
+    static let probe = CloseReasonLabel(reason: "PROBE", by: "client")
     private static let lost = CloseReasonLabel(reason: "LOST", by: "none")
-    /// No code of the wire has this number.
+    /// No code of the wire has these numbers.
     private static let lostNumber: UInt32 = 0x10000
+    private static let probeNumber: UInt32 = 0x10001
+    /// The two numbers of a probe.
+    static let probeNumbers = (reason: probeNumber, by: UInt32(0))
 
     /// All labels that there are.
     static let all: [CloseReasonLabel] =
@@ -40,6 +45,8 @@ struct CloseReasonLabel: Hashable, Comparable {
     init(reason: UInt32, by: UInt32) {
         if reason == CloseReasonLabel.lostNumber {
             self = .lost
+        } else if reason == CloseReasonLabel.probeNumber {
+            self = .probe
         } else {
             let code = UInt16(exactly: reason).map { Code(rawValue: $0) }
             self.init(reason: CloseReasonLabel.name(of: code), by: by == 0 ? "client" : "server")

@@ -72,8 +72,9 @@ package enum Metric: String, CaseIterable, Sendable {
         case .listenerAccepted: "Connections that came to each address, and were given a process or refused."
         case .connectionsRefused: "Connections that were refused without a process, by code and limit."
         case .connectionsClosed:
-            "Connections of which the process has ended, by the code of CLOSE (LOST: without CLOSE, DIED: the process "
-                + "ended before its connection), and the side that said it."
+            "Connections of which the process has ended, by the code of CLOSE (LOST: without CLOSE, PROBE: the client "
+                + "left without a byte, as health checks do, DIED: the process ended before its connection), and the "
+                + "side that said it."
         case .poolWaiting: "Processes that wait for a connection."
         case .poolServed: "Connections that were given to a process that waited."
         case .forksFailed: "Processes that could not be made, by errno."
