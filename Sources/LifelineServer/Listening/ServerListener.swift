@@ -114,6 +114,10 @@ final class ServerListener {
                 "'\(wanted.host)' is an address and a port: say --listen \(wanted.host), or --host \(both.host) "
                     + "--port \(both.port)")
         }
+        if wanted.host.contains("/"), !wanted.host.contains(":") {
+            throw StartError(
+                .badOptions, "'\(wanted.host)' is a path: did you mean \(ListenAddress.unixPrefix)\(wanted.host)?")
+        }
         throw StartError(
             .badOptions,
             "'\(wanted.host)' is not an address to listen on: expected a numeric IPv4 or IPv6 address such as 127.0.0.1 "
