@@ -45,7 +45,8 @@ extension CaseOutcome {
 
     private var times: String {
         let rows = verdict.measurements.map { measurement in
-            let samples = measurement.samples.map(short).joined(separator: ", ")
+            let samples =
+                measurement.samples.isEmpty ? "nothing" : measurement.samples.map(short).joined(separator: ", ")
             return "<tr><th scope=\"row\">\(escaped(measurement.what))</th><td>\(short(measurement.earliest)) to "
                 + "\(short(measurement.latest))</td><td>\(samples)</td></tr>"
         }
