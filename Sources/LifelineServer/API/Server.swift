@@ -3,8 +3,7 @@ import Posix
 
 /// A server that gives every connection a process of its own.
 ///
-///     let server = try Server(ServerOptions())
-///     server.run { Echo() }
+///     Server.serve(ServerOptions()) { Echo() }
 ///
 /// The process that runs it must have one thread. It forks, and a lock that another thread holds at that moment stays
 /// locked in the child for ever. So neither `async` nor Dispatch may have been used before.
@@ -20,7 +19,8 @@ public struct Server: ~Copyable {
     /// program that is started here gets new privileges (PR_SET_NO_NEW_PRIVS in prctl(2)).
     ///
     /// The pidfile is locked first, then the log is opened. A socket that a supervisor hands over (sd_listen_fds(3))
-    /// takes the place of host and port. Throws what is wrong with an option, or what the system refused.
+    /// takes the place of host and port. Throws what is wrong with an option, what the system refused, and where this
+    /// process has more than one thread.
     public init(_ options: ServerOptions) throws(StartError) {
         resources = try ServerResources(options)
         self.options = options
@@ -28,7 +28,10 @@ public struct Server: ~Copyable {
 
     /// Serves until SIGTERM, SIGINT or SIGQUIT, and returns when every child has ended.
     ///
-    /// Throws where `ServerOptions.poolReuse` is not possible with this handler, before anything is served.
+    /// What a handler prints is on standard output when the line ends, and at the latest at the end of its process.
+    ///
+    /// Throws where `ServerOptions.poolReuse` is not possible with this handler, and where this process has more than one
+    /// thread, before anything is served.
     ///
     /// - Parameters:
     ///   - reload: Reads the configuration again, at SIGHUP. It is called in the parent, and must not start a thread
@@ -49,8 +52,24 @@ public struct Server: ~Copyable {
         try run(HandlerFactory(program), reload)
     }
 
+    /// Serves as `run` does, and ends the process: with status 0 after a shutdown, or with a sentence on standard error
+    /// and the status of sysexits.h that `StartError.exitStatus` has. An error that leaves `main` would be a crash.
+    public static func serve<ConnectionHandler: Handler>(
+        _ options: ServerOptions, _ makeHandler: @escaping () -> ConnectionHandler
+    ) -> Never {
+        do throws(StartError) {
+            try Server(options).run(makeHandler)
+        } catch {
+            try? StandardStream.error.write("\(error)\n".utf8)
+            exitProcess(error.exitStatus)
+        }
+        writeUnfinishedOutput()
+        exitProcess(0)
+    }
+
     private consuming func run(_ factory: HandlerFactory, _ reload: Reloader?) throws(StartError) {
         do throws(StartError) {
+            try StartError.checkThreads()
             try options.checkPool(against: factory.againstReuse)
         } catch {
             resources.removeSocketFiles()
@@ -58,6 +77,7 @@ public struct Server: ~Copyable {
         }
         reportListening()
         prepareForChildren()
+        writeOutputByLine()
         announce()
         Parent(resources, options, factory, reload).run()
     }
@@ -104,6 +124,18 @@ public struct Server: ~Copyable {
 }
 
 extension ServerOptions {
+    /// Throws where a limit is one that the protocol does not know, or contradicts another.
+    func checkLimits() throws(StartError) {
+        let limits: [(Bool, String)] = [
+            (timeout >= .milliseconds(Limits.leastDeadAfter), "timeout is under \(Limits.leastDeadAfter) ms"),
+            (heartbeat >= .milliseconds(Limits.leastPingEvery), "heartbeat is under \(Limits.leastPingEvery) ms"),
+            (maxFrame >= Limits.leastMaxFrame, "maxFrame is under \(Limits.leastMaxFrame)"),
+            (maxMessage >= 1 && maxInFlight >= 1, "maxMessage and maxInFlight are 1 at least"),
+            (maxQueued >= maxMessage, "maxQueued (\(maxQueued)) is under maxMessage (\(maxMessage))"),
+        ]
+        if let (_, text) = limits.first(where: { !$0.0 }) { throw StartError(.badOptions, text) }
+    }
+
     /// Throws where `readyDescriptor` is not open: the caller of the program must hand it over. `Server` checks this; a
     /// program that opens descriptors before, of which one may get the number, checks it first.
     public func checkReadyDescriptor() throws(StartError) {

@@ -21,6 +21,8 @@ struct ServerResources: ~Copyable {
 
     /// Acquires all; throws what is wrong with an option, or what the system refused.
     init(_ options: ServerOptions) throws(StartError) {
+        try StartError.checkThreads()
+        try options.checkLimits()
         try options.checkReadyDescriptor()
         Descriptor.openMissingStandardDescriptors()
         let account = try Account.named(in: options)
