@@ -33,28 +33,34 @@ let package = Package(
         // The only door to the kernel.
         .target(name: "CPosix"),
         .target(name: "Posix", dependencies: ["Basics", "CPosix"]),
+        // What a process does about what it inherits.
+        .target(name: "Inheritance", dependencies: ["Posix"]),
         // What a static program has in place of the dynamic loader. The client must not have it: it loads what it needs.
         .target(
             name: "CStatic", cSettings: [.define("FULLY_STATIC", .when(platforms: [.linux], configuration: .release))]),
         // The two sides.
-        .target(name: "LifelineServer", dependencies: ["Basics", "Framing", "Liveness", "Posix"]),
+        .target(name: "LifelineServer", dependencies: ["Basics", "Framing", "Liveness", "Posix", "Inheritance"]),
         .target(name: "LifelineClient", dependencies: ["Basics", "Framing", "Liveness", "Posix"]),
         // Many connections for a measurement, from one thread.
         .target(name: "LoadGenerator", dependencies: ["Basics", "Framing", "Posix"]),
         // The commands.
-        .target(name: "Arguments"),
+        .target(name: "Arguments", dependencies: ["Basics"]),
         .executableTarget(
-            name: "server", dependencies: ["LifelineServer", "Basics", "Framing", "Posix", "Arguments", "CStatic"],
+            name: "server",
+            dependencies: ["LifelineServer", "Basics", "Framing", "Posix", "Inheritance", "Arguments", "CStatic"],
             linkerSettings: fullyStatic),
         .executableTarget(
             name: "client",
-            dependencies: ["LifelineClient", "LoadGenerator", "Basics", "Framing", "Posix", "Arguments"],
+            dependencies: [
+                "LifelineClient", "LoadGenerator", "Basics", "Framing", "Posix", "Inheritance", "Arguments",
+            ],
             linkerSettings: staticRuntime),
         // Raw bytes and sockets with deadlines, for whoever judges an implementation: it shares no encoder, decoder or
         // constant with Framing.
         .target(name: "RawWire"),
         .executableTarget(
-            name: "conformance", dependencies: ["RawWire", "Posix", "Arguments", "CStatic"], linkerSettings: fullyStatic
+            name: "conformance", dependencies: ["Basics", "RawWire", "Posix", "Inheritance", "Arguments", "CStatic"],
+            linkerSettings: fullyStatic
         ),
         // A server for the tests, with a handler that does what it is asked: block, stream, break.
         .executableTarget(
@@ -70,15 +76,18 @@ let package = Package(
         .testTarget(name: "LivenessTests", dependencies: ["Basics", "Liveness", "Framing", "RawWire"]),
         // The doors to the kernel, where it refuses: each test says what a call returns.
         .testTarget(name: "PosixTests", dependencies: ["Posix", "Basics"]),
+        .testTarget(name: "InheritanceTests", dependencies: ["Inheritance"]),
         .testTarget(
             name: "LifelineServerTests",
             dependencies: ["LifelineServer", "Basics", "Framing", "Liveness", "Posix", "RawWire"]),
         .testTarget(
             name: "LifelineClientTests", dependencies: ["LifelineClient", "Basics", "Framing", "Liveness", "Posix"]),
         .testTarget(name: "LoadGeneratorTests", dependencies: ["LoadGenerator", "Basics", "Framing"]),
-        .testTarget(name: "ArgumentsTests", dependencies: ["Arguments"]),
+        .testTarget(name: "ArgumentsTests", dependencies: ["Arguments", "Basics"]),
         .testTarget(name: "ClientCommandTests", dependencies: ["client", "LifelineClient"]),
         .testTarget(name: "ServerCommandTests", dependencies: ["server", "LifelineServer", "Arguments"]),
+        // The report, and what it makes of bytes.
+        .testTarget(name: "ConformanceReportTests", dependencies: ["conformance", "Posix", "RawWire"]),
         // Judges the built commands by their bytes alone: it depends on them to have them built, and shares no encoder,
         // decoder or constant with them.
         .testTarget(

@@ -11,7 +11,7 @@ public struct Command<Settings>: Sendable {
     public let flags: [Flag<Settings>]
     /// What is shown of it, in `--help` and in what is `generated`.
     public let shape: CommandShape
-    private let addOperand: (@Sendable (inout Settings, String) -> Void)?
+    private let addOperand: (@Sendable (inout Settings, Argument) throws(UsageError) -> Void)?
 
     var name: String { shape.name }
 
@@ -34,7 +34,7 @@ public struct Command<Settings>: Sendable {
         _ name: String, operands: String = "", summary: String, defaults: Settings, sections: [FlagSection<Settings>],
         verbs: [Verb] = [], subcommands: [CommandShape] = [], notes: String = "", exits: [ExitMeaning] = [],
         tables: [Generated: @Sendable () -> [ManualEntry]] = [:],
-        addOperand: (@Sendable (inout Settings, String) -> Void)? = nil
+        addOperand: (@Sendable (inout Settings, Argument) throws(UsageError) -> Void)? = nil
     ) {
         flags = sections.flatMap(\.flags)
         shape = CommandShape(
@@ -49,7 +49,7 @@ public struct Command<Settings>: Sendable {
     public init(
         _ name: String, operands: String = "", summary: String, defaults: Settings, flags: [Flag<Settings>],
         verbs: [Verb] = [], subcommands: [CommandShape] = [], notes: String = "", exits: [ExitMeaning] = [],
-        addOperand: (@Sendable (inout Settings, String) -> Void)? = nil
+        addOperand: (@Sendable (inout Settings, Argument) throws(UsageError) -> Void)? = nil
     ) {
         self.init(
             name, operands: operands, summary: summary, defaults: defaults, sections: [FlagSection("", flags)],
@@ -66,35 +66,48 @@ public struct Command<Settings>: Sendable {
     public func parse(
         _ arguments: [String], into settings: inout Settings, given: inout Set<String>
     ) throws(UsageError) -> CommandAction {
+        try parse(arguments.map { Argument($0) }, into: &settings, given: &given)
+    }
+
+    /// The same, with operands that may be any bytes. All else must be UTF-8.
+    public func parse(
+        _ arguments: [Argument], into settings: inout Settings, given: inout Set<String>
+    ) throws(UsageError) -> CommandAction {
         var rest = arguments[...]
         var onlyOperands = false
         while let argument = rest.popFirst() {
-            if onlyOperands || !argument.hasPrefix("-") || argument == "-" {
-                if !onlyOperands, let subcommand = shape.subcommands.first(where: { $0.word == argument }) {
-                    throw UsageError("\(argument) stands directly behind \(name); see \(subcommand.name) --help")
-                }
-                guard let addOperand else {
-                    throw UsageError("'\(argument)' is not expected: \(name) takes flags alone; see \(name) --help")
-                }
-                addOperand(&settings, argument)
-            } else if argument == "--" {
-                onlyOperands = true
-            } else if argument == "--help" || argument == "-h" {
-                return .help
-            } else if argument == "--version" {
-                return .version
-            } else if argument == "--generate" {
-                let what = try FlagValue.choice(rest.popFirst() ?? "", of: shape.generatable.map(\.rawValue))
-                return .generate(Generated(rawValue: what)!)
-            } else {
-                given.insert(try parse(flag: argument, &rest, into: &settings))
+            if onlyOperands || argument.bytes.first != UInt8(ascii: "-") || argument.bytes.count == 1 {
+                try take(operand: argument, isQuoted: onlyOperands, into: &settings)
+                continue
+            }
+            switch try argument.text() {
+            case "--": onlyOperands = true
+            case "--help", "-h": return .help
+            case "--version": return .version
+            case "--generate":
+                let text = try rest.popFirst()?.text() ?? ""
+                let choice = try FlagValue.choice(text, of: shape.generatable.map(\.rawValue))
+                return .generate(Generated(rawValue: choice)!)
+            case let flag: given.insert(try parse(flag: flag, &rest, into: &settings))
             }
         }
         return .run
     }
 
+    private func take(
+        operand argument: Argument, isQuoted: Bool, into settings: inout Settings
+    ) throws(UsageError) {
+        if !isQuoted, let subcommand = shape.subcommands.first(where: { Argument($0.word) == argument }) {
+            throw UsageError("\(subcommand.word) stands directly behind \(name); see \(subcommand.name) --help")
+        }
+        guard let addOperand else {
+            throw UsageError("'\(try argument.text())' is not expected: \(name) takes flags alone; see \(name) --help")
+        }
+        try addOperand(&settings, argument)
+    }
+
     private func parse(
-        flag argument: String, _ rest: inout ArraySlice<String>, into settings: inout Settings
+        flag argument: String, _ rest: inout ArraySlice<Argument>, into settings: inout Settings
     ) throws(UsageError) -> String {
         let parts = argument.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
         guard let flag = flags.first(where: { $0.name == parts[0] }) else {
@@ -105,13 +118,16 @@ public struct Command<Settings>: Sendable {
             try flag.apply(&settings, "")
             return flag.name
         }
-        guard let given = parts.count == 2 ? parts[1] : rest.popFirst() else {
+        guard let given = parts.count == 2 ? parts[1] : try rest.popFirst()?.text() else {
             throw UsageError("\(flag.name) needs a value: \(flag.name) \(value)")
+        }
+        var words = [given]
+        if flag.applyRest != nil {
+            while let word = rest.popFirst() { words.append(try word.text()) }
         }
         do {
             if let applyRest = flag.applyRest {
-                try applyRest(&settings, [given] + rest)
-                rest = []
+                try applyRest(&settings, words)
             } else {
                 try flag.apply(&settings, given)
             }
@@ -125,12 +141,17 @@ public struct Command<Settings>: Sendable {
         nearest(to: typed).map { " (did you mean \($0)?)" } ?? ""
     }
 
-    /// The flag whose name is nearest to what was typed, up to three letters away.
+    /// The flag whose name is nearest to what was typed: one slip in a short name, up to three in a long one.
     func nearest(to typed: String) -> String? {
-        let nearest = flags.map { (flag: $0, distance: editDistance($0.name, typed)) }.min { $0.distance < $1.distance }
-        guard let nearest, nearest.distance <= 3 else { return nil }
-        return nearest.flag.name
+        let nearest = (flags.map(\.name) + Command.own).map { (name: $0, distance: editDistance($0, typed)) }
+            .min { $0.distance < $1.distance }
+        let letters = typed.drop { $0 == "-" }.count
+        guard let nearest, nearest.distance <= (letters < 6 ? 1 : letters < 9 ? 2 : 3) else { return nil }
+        return nearest.name
     }
+
+    /// The flags that every command has.
+    static var own: [String] { CommandShape.own.map(\.name) }
 
     /// The text of `--help`.
     public var help: String { shape.help }
@@ -141,18 +162,22 @@ public struct Command<Settings>: Sendable {
     }
 }
 
-/// The number of letters to insert, delete or change to get from one word to the other (Levenshtein distance).
+/// The number of letters to insert, delete, change or swap with the next to get from one word to the other (the optimal
+/// string alignment distance).
 private func editDistance(_ one: String, _ other: String) -> Int {
-    let other = Array(other)
-    var row = Array(0...other.count)
-    for (i, letter) in one.enumerated() {
-        var diagonal = row[0]
-        row[0] = i + 1
+    let (one, other) = (Array(one), Array(other))
+    var rows = [Array(0...other.count)]
+    for i in one.indices {
+        var row = [i + 1]
         for j in other.indices {
-            let changed = diagonal + (other[j] == letter ? 0 : 1)
-            diagonal = row[j + 1]
-            row[j + 1] = min(changed, row[j] + 1, row[j + 1] + 1)
+            var least = min(rows[i][j + 1], row[j]) + 1
+            least = min(least, rows[i][j] + (one[i] == other[j] ? 0 : 1))
+            if i > 0, j > 0, one[i] == other[j - 1], one[i - 1] == other[j] {
+                least = min(least, rows[i - 1][j - 1] + 1)
+            }
+            row.append(least)
         }
+        rows.append(row)
     }
-    return row[other.count]
+    return rows[one.count][other.count]
 }

@@ -1,7 +1,7 @@
 /// One flag of a command: what it looks like, what it does to the settings, and what holds without it.
 public struct Flag<Settings>: Sendable {
     private(set) var shape: FlagShape
-    let apply: @Sendable (inout Settings, String) throws(UsageError) -> Void
+    private(set) var apply: @Sendable (inout Settings, String) throws(UsageError) -> Void
     /// Takes this flag's value and all that is typed behind it; nil for a flag that takes one value or none.
     private(set) var applyRest: (@Sendable (inout Settings, [String]) throws(UsageError) -> Void)?
     /// Reads from the settings, as they are without any flag, what `--help` shows as the default.
@@ -76,6 +76,27 @@ extension Flag {
 
     /// The same flag, which means nothing in a configuration file.
     public var onlyTyped: Flag { with { $0.shape.mayStandInFile = false } }
+
+    /// The same flag, which also changes the settings in this way.
+    public func also(_ change: @escaping @Sendable (inout Settings) -> Void) -> Flag {
+        with { flag in
+            flag.apply = { [apply] (settings: inout Settings, text) throws(UsageError) in
+                try apply(&settings, text)
+                change(&settings)
+            }
+        }
+    }
+
+    /// The same flag, whose value may also be `word`, which `clear` carries out: it takes back what was set.
+    public func taking(_ word: String, _ clear: @escaping @Sendable (inout Settings) -> Void) -> Flag {
+        with { flag in
+            let apply = flag.apply
+            flag.shape.value = flag.shape.value.map { "\($0)|\(word)" }
+            flag.apply = { (settings: inout Settings, text: String) throws(UsageError) in
+                if text == word { clear(&settings) } else { try apply(&settings, text) }
+            }
+        }
+    }
 
     /// The same flag with a default that `read` takes from the settings.
     public func defaulting(_ read: @escaping @Sendable (Settings) -> String?) -> Flag { with { $0.readDefault = read } }

@@ -15,6 +15,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/single_threaded.h>
 #include <sys/syscall.h>
@@ -147,11 +148,21 @@ int cposix_window_size(int descriptor, int *rows, int *columns) {
     return 0;
 }
 
+// The limit is the program's as it was inherited. Where a flag has lowered it since, the lower one holds.
+static void restore(const struct cposix_limit *limit) {
+    struct rlimit now;
+    if (getrlimit(limit->resource, &now) != 0) return;
+    rlim_t soft = limit->inherited;
+    if (now.rlim_cur != limit->own && now.rlim_cur < soft) soft = now.rlim_cur;
+    now.rlim_cur = soft < now.rlim_max ? soft : now.rlim_max;
+    setrlimit(limit->resource, &now);
+}
+
 // What runs between vfork and exec runs in the caller's memory, while the caller waits: system calls alone, and nothing
 // of the caller's is written but its errno. So starting costs the same however large the caller is.
 static int become(
     pid_t parent, const char *path, char *const arguments[], char *const shell_arguments[], char *const environment[],
-    const int streams[3]) {
+    const int streams[3], const struct cposix_limit limits[], size_t count) {
     // sigaction(2) without the C library, which refuses the two signals that it keeps for itself, though they may be
     // ignored here as any other: zeros are SIG_DFL, and the last argument the kernel's size of a mask.
     static const char standard[64];
@@ -163,9 +174,8 @@ static int become(
         if (dup2(streams[number], number) < 0) return errno;
     }
     closefrom(3);
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    for (size_t index = 0; index < count; index++) restore(&limits[index]);
+    cposix_block_signals(0);
     execve(path, arguments, environment);
     if (errno == ENOEXEC) execve(shell_arguments[0], shell_arguments, environment);
     return errno;
@@ -173,13 +183,13 @@ static int become(
 
 pid_t cposix_start(
     const char *path, char *const arguments[], char *const shell_arguments[], char *const environment[], int input,
-    int output, int errors) {
+    int output, int errors, const struct cposix_limit limits[], size_t count) {
     const int streams[3] = {input, output, errors};
     const pid_t parent = getpid();
     volatile int failure = 0;
     pid_t pid = vfork();
     if (pid == 0) {
-        failure = become(parent, path, arguments, shell_arguments, environment, streams);
+        failure = become(parent, path, arguments, shell_arguments, environment, streams, limits, count);
         _exit(127);
     }
     if (pid > 0 && failure != 0) {

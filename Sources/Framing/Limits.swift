@@ -27,6 +27,3 @@ public enum Limits {
     /// The default of the server's own interval, in milliseconds: ping_every is never longer.
     public static let defaultHeartbeat: UInt32 = 60_000
 }
-
-/// The version of this software, as CHANGELOG.md counts it; not the version of the protocol.
-public let lifelineVersion = "0.1.0"

@@ -42,8 +42,8 @@ extension Outbox {
 
     /// Records the PONG with a nonce, and the round trip where it is known. Returns whether it proves bytes of messages.
     @discardableResult
-    public mutating func proved(_ nonce: UInt64, roundTrip: Duration?) -> Bool {
-        let isNews = window.prove(nonce, roundTrip: roundTrip)
+    public mutating func proved(_ nonce: UInt64, roundTrip: Duration?, at now: Instant) -> Bool {
+        let isNews = window.prove(nonce, roundTrip: roundTrip, at: now)
         updateMaxChunk()
         stage()
         return isNews

@@ -42,9 +42,11 @@ struct SendWindow: Sendable {
     @usableFromInline private(set) var probesAt = UInt64.max
     private var lastProbe: UInt64 = 0
     private var probes = Queue<Probe>()
-    /// The value of `staged` when a message was held back last. A short round trip shows nothing of the rate where its
-    /// PING came later.
+    /// The value of `staged` when a message was held back last. The round trip of a PING that came later shows nothing
+    /// of the rate: what it had ahead of it may have arrived long before.
     private var heldBackAt: UInt64 = 0
+    /// The last PONG, and the value of `staged` then: what was staged since has been on the way no longer than since then.
+    private var lastProof: (staged: UInt64, at: Instant)?
     /// Whether no round trip has shown a queue yet.
     private var isStarting = true
     /// dead_after in seconds.
@@ -112,7 +114,7 @@ struct SendWindow: Sendable {
 
     /// Records the PONG with a nonce, and returns whether it proves bytes; `roundTrip` is nil where it is not known.
     @discardableResult
-    mutating func prove(_ nonce: UInt64, roundTrip: Duration?) -> Bool {
+    mutating func prove(_ nonce: UInt64, roundTrip: Duration?, at now: Instant) -> Bool {
         var answered: Probe?
         while let probe = probes.first, probe.nonce <= nonce {
             answered = probe
@@ -122,8 +124,9 @@ struct SendWindow: Sendable {
         let isNews = answered.mark > proved
         proved = max(proved, answered.mark)
         if let roundTrip {
-            adapt(Double(answered.ahead), max(roundTrip.inSeconds, 1e-6), isFull: heldBackAt >= answered.mark)
+            adapt(Double(answered.ahead), max(roundTrip.inSeconds, 1e-6), carried: carried(answered, by: now))
         }
+        lastProof = (staged, now)
         update()
         return isNews
     }
@@ -133,18 +136,27 @@ struct SendWindow: Sendable {
     /// all the same.
     private var target: Double { max(deadAfter / 10, min(leastTrip * 1.5, leastTrip + deadAfter / 8)) }
 
+    /// The bytes that the path has carried for sure, and the most seconds that it took for them; nil where the PONG shows
+    /// none. Where the window was full, the PING has followed these bytes at once, and the round trip is their time.
+    private func carried(_ probe: Probe, by now: Instant) -> (bytes: UInt64, seconds: Double?)? {
+        if heldBackAt >= probe.mark { return (probe.ahead, nil) }
+        guard let lastProof, probe.mark > lastProof.staged else { return nil }
+        return (probe.mark - lastProof.staged, (now - lastProof.at).inSeconds)
+    }
+
     /// Follows the rate that a round trip shows: the bytes that the PING had ahead of it, over the time.
-    /// `isFull` says whether the window has held a message back since the PING.
-    private mutating func adapt(_ ahead: Double, _ trip: Double, isFull: Bool) {
+    private mutating func adapt(_ ahead: Double, _ trip: Double, carried: (bytes: UInt64, seconds: Double?)?) {
         leastTrip = min(leastTrip, trip)
         if trip > leastTrip * 1.25 { isStarting = false }
         if trip <= target {
             longTrips = (0, .infinity)
-            guard isFull else { return }
+            guard let carried else { return }
+            let seconds = max(carried.seconds ?? trip, trip)
+            guard seconds <= target else { return }
             // Without a queue the rate is at least what was seen, however long the path is.
-            let most = trip < target / 32 ? SendWindow.mostGrowthWhenFast : SendWindow.mostGrowth
-            let growth = isStarting ? most : min(target / trip, most)
-            limit = max(limit, Int(min(ahead * growth, Double(SendWindow.most))))
+            let most = seconds < target / 32 ? SendWindow.mostGrowthWhenFast : SendWindow.mostGrowth
+            let growth = isStarting ? most : min(target / seconds, most)
+            limit = max(limit, Int(min(Double(carried.bytes) * growth, Double(SendWindow.most))))
         } else if ahead >= Double(SendWindow.leastGap) {
             limit = max(SendWindow.least, min(limit, Int(ahead * target / trip)))
             guard limit == SendWindow.least else { return }

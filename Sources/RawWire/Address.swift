@@ -61,7 +61,12 @@ package enum Address: Equatable, CustomStringConvertible {
             var address = sockaddr_in6()
             address.sin6_family = sa_family_t(AF_INET6)
             address.sin6_port = port.bigEndian
-            inet_pton(AF_INET6, host, &address.sin6_addr)
+            let parts = host.split(separator: "%", maxSplits: 1).map(String.init)
+            inet_pton(AF_INET6, parts.first ?? "", &address.sin6_addr)
+            if parts.count == 2 {
+                let zone = if_nametoindex(parts[1])
+                address.sin6_scope_id = zone == 0 ? UInt32(parts[1]) ?? 0 : zone
+            }
             return pass(address)
         case .unix(let path):
             var address = sockaddr_un()

@@ -91,12 +91,9 @@ extension RawFrame.Kind: CustomStringConvertible {
 }
 
 extension RawFrame: CustomStringConvertible {
+    /// The type and its fields, such as `PING nonce 1`.
     package var description: String {
-        var text = "\(type)"
-        if flags != 0 { text += " flags 0x\(String(flags, radix: 16))" }
-        if id != 0 { text += " id \(id)" }
-        if let notice { return "\(text) \(notice)" }
-        return payload.count > 32 ? "\(text) \(payload.count) bytes" : "\(text) \(hex(payload))"
+        ([type.description] + fields.map { "\($0.name) \($0.value)" }).joined(separator: " ")
     }
 }
 

@@ -11,7 +11,15 @@ package final class Trace {
         /// Since the trace began.
         package let at: Duration
         package let bytes: [UInt8]
+        /// How the stream of this direction has ended with it.
         package let ending: RawPeer.StreamEnd?
+
+        package init(_ direction: Direction, at: Duration, _ bytes: [UInt8], ending: RawPeer.StreamEnd? = nil) {
+            self.direction = direction
+            self.at = at
+            self.bytes = bytes
+            self.ending = ending
+        }
     }
 
     package let start = SuspendingClock.now
@@ -20,7 +28,7 @@ package final class Trace {
     package init() {}
 
     func note(_ direction: Direction, _ bytes: ArraySlice<UInt8>, ending: RawPeer.StreamEnd? = nil) {
-        entries.append(Piece(direction: direction, at: start.age, bytes: Array(bytes), ending: ending))
+        entries.append(Piece(direction, at: start.age, Array(bytes), ending: ending))
     }
 }
 
@@ -146,6 +154,7 @@ package final class RawPeer {
     package func shutdownWriting() {
         shutdown(descriptor, Int32(SHUT_WR))
         hasEnded = true
+        trace?.note(.sent, [], ending: .end)
     }
 
     package func close() {
@@ -159,6 +168,7 @@ package final class RawPeer {
         var option = linger(l_onoff: 1, l_linger: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &option, socklen_t(MemoryLayout<linger>.size))
         close()
+        trace?.note(.sent, [], ending: .reset)
     }
 
     // MARK: Receiving

@@ -1,4 +1,5 @@
 import Arguments
+import Basics
 import Framing
 import LifelineClient
 import Posix
@@ -10,42 +11,82 @@ struct ClientSettings {
     }
 
     var mode = Mode.long
-    var host = "127.0.0.1"
+    /// As typed; `check` makes `servers` of it.
+    var hosts: [String] = []
     var port: UInt16 = 7400
+    /// The servers that take turns, each with its port.
+    private(set) var servers: [String] = []
     /// For connecting, and for each request.
     var timeout = Duration.seconds(30)
     var hold = Duration.zero
     var isVerbose = false
     var isBinary = false
     var mayRunTwice = false
-    var messages: [String] = []
+    var messages: [[UInt8]] = []
     var options = ClientOptions()
 
-    private static let defaultRetries = 5
+    static let defaultHost = "127.0.0.1"
+    /// A machine that starts again is back by then.
+    private static let defaultOutage = Duration.seconds(300)
     /// The longest duration that fits the wire, where durations are 32 bits of milliseconds.
     private static let longest = Duration.milliseconds(UInt32.max)
 
-    init() { options.reconnect.attempts = ClientSettings.defaultRetries }
+    /// How long a short connection waits for a server that has answered before. A limit of attempts allows no wait.
+    var outageLimit: Duration {
+        options.reconnect.attempts == nil ? options.reconnect.giveUpAfter ?? .seconds(3_000_000_000) : .zero
+    }
 
-    /// Throws where two flags contradict each other.
-    func check() throws(UsageError) {
+    init() { options.reconnect.giveUpAfter = ClientSettings.defaultOutage }
+
+    /// Throws where two flags contradict each other, or a server's name is wrong.
+    mutating func check() throws(UsageError) {
         guard !isBinary || messages.count <= 1 else {
             throw UsageError("--binary sends one message, and \(messages.count) are given")
         }
+        servers = try ClientSettings.servers(hosts, port: port)
         guard mode == .long || hold == .zero else {
             throw UsageError("--hold needs --mode long: a short connection ends with its answer")
         }
     }
 
-    static func token(inFile path: String) throws(UsageError) -> [UInt8] {
-        do throws(SystemError) {
-            var token = try contents(ofFile: path, most: Limits.tokenLength + 1)
-            if token.last == UInt8(ascii: "\n") { token.removeLast() }
-            if !token.isEmpty, token.count <= Limits.tokenLength { return token }
+    /// The servers that the values of --host name, or that of its default.
+    static func servers(_ hosts: [String], port: UInt16) throws(UsageError) -> [String] {
+        do throws(ConnectionError) {
+            return try serverNames(hosts.isEmpty ? [defaultHost] : hosts, port: port)
         } catch {
-            throw UsageError("cannot read '\(path)': \(error.text)")
+            throw UsageError("--host: \(error.text)")
         }
-        throw UsageError("'\(path)' does not hold 1 to \(Limits.tokenLength) bytes")
+    }
+
+    /// How long a FIFO, such as that of `--token-file <(pass show lifeline)`, may take to its end.
+    private static let patience = Duration.seconds(2)
+    /// A file of more bytes holds no token.
+    private static let longestFile = 1 << 20
+
+    /// The token of a file, in the form of the server's own: one line, a token and perhaps its name.
+    static func token(inFile path: String) throws(UsageError) -> [UInt8] {
+        func wrong(_ text: String) -> UsageError { UsageError("the token file '\(path)': \(text)") }
+        let bytes: [UInt8]
+        do throws(FileReadError) {
+            bytes = try contents(ofTextFile: path, most: longestFile, patience: patience)
+        } catch {
+            throw wrong(error.text)
+        }
+        let file: TextFile
+        do throws(TextFileError) { file = try TextFile(bytes) } catch { throw wrong(error.description) }
+        guard let line = file.lines.first else { throw wrong("there is no token in it") }
+        guard file.lines.count == 1 else {
+            throw wrong("it holds \(file.lines.count) tokens, and a client has one: leave one line")
+        }
+        let words = line.bytes.split { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") }
+        guard words.count <= 2 else {
+            throw wrong(
+                "line \(line.number): \(words.count) words; expected TOKEN, or TOKEN NAME as in the server's file")
+        }
+        guard words[0].count <= Limits.tokenLength else {
+            throw wrong("a token of \(words[0].count) bytes; at most \(Limits.tokenLength) are possible")
+        }
+        return Array(words[0])
     }
 
     static let command = Command<ClientSettings>(
@@ -55,9 +96,14 @@ struct ClientSettings {
         notes: """
             A DURATION reads 30, 2.5, 500ms, 2m or 1h. A message "bench" goes behind --.
 
+            Several servers take turns: --host a,b:7401,[::1] or --host more than once. When one fails, sends BUSY,
+            SHUTTING_DOWN, UNAUTHORIZED or GOAWAY, or answers rubbish, the next one is tried, and it rests for its own
+            back-off. Of a name with several addresses, the next one is tried until one says WELCOME.
+
             Without MESSAGE each line of standard input is one; in a terminal "quit" or Ctrl-D ends it. Replies come in
             the order of the messages. When the server goes away, a message that it certainly did not process is sent
-            again; of any other one, standard error says what became of it.
+            again; of any other one, standard error says what became of it. The time without a connection does not count for
+            --timeout.
             """,
         exits: [
             ExitMeaning(.ok, "every message was answered"), ExitMeaning(.usage, "the command line is wrong"),
@@ -68,7 +114,7 @@ struct ClientSettings {
             ExitMeaning(.protocolError, "the peer does not speak the protocol"),
             ExitMeaning(.noPermission, "the server does not want this client"),
         ]
-    ) { $0.messages.append($1) }
+    ) { settings, argument throws(UsageError) in settings.messages.append(argument.bytes) }
 
     private static let sections = [connection, heartbeat, messages, output]
 
@@ -76,14 +122,18 @@ struct ClientSettings {
         "Connection",
         [
             Flag("--mode", "MODE", "long: one connection for all messages; short: one for each", \.mode, .choice),
-            Flag("--host", "HOST", "a name, an address, or unix:/path", \.host, .text),
-            Flag("--port", "PORT", "the server's port", \.port, .integer(in: 1...UInt16.max)),
+            Flag.host(\.hosts),
+            Flag("--port", "PORT", "the port of a server that names none", \.port, .integer(in: 1...UInt16.max)),
             Flag(
                 "--timeout", "DURATION", "give up connecting, and each request, after this long", \.timeout,
                 .duration(in: .milliseconds(1)...longest)),
+            Flag.wait(\.options.wait),
+            Flag.duration(
+                "--reconnect-for", "after a loss, try to connect again for this long; 0: not at all",
+                \.options.reconnect.giveUpAfter),
             Flag(
-                "--retries", "N", "attempts in a row to connect again", \.options.reconnect.attempts,
-                .integer(in: 0...1_000_000)),
+                "--retries", "N", "and no more than this many attempts that fail in a row",
+                \.options.reconnect.attempts, .integer(in: 0...1_000_000), unset: "no limit"),
             Flag(
                 "--hold", "DURATION", "stay connected for this long after the last message", \.hold,
                 .duration(in: .zero...longest)),
@@ -96,8 +146,8 @@ struct ClientSettings {
             },
             Flag(
                 "--token-file", "PATH",
-                "prove who you are with the bytes of this file, at most \(Limits.tokenLength); a line end behind them "
-                    + "does not count"
+                "prove who you are with the token in this file: one line, of at most \(Limits.tokenLength) bytes, as in "
+                    + "the server's own file"
             ) { settings, text throws(UsageError) in
                 settings.options.token = try token(inFile: text)
             },

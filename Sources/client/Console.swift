@@ -1,4 +1,5 @@
 import Arguments
+import Basics
 import Posix
 import Synchronization
 
@@ -79,10 +80,10 @@ final class Console: Sendable {
     private static func escaped(_ text: String) -> String {
         var escaped = String.UnicodeScalarView()
         for scalar in text.unicodeScalars {
-            switch scalar.properties.generalCategory {
-            case .control, .format, .lineSeparator, .paragraphSeparator:
+            if scalar.isPrintable {
+                escaped.append(scalar)
+            } else {
                 escaped.append(contentsOf: "\\u{\(String(scalar.value, radix: 16))}".unicodeScalars)
-            default: escaped.append(scalar)
             }
         }
         return String(escaped)

@@ -8,6 +8,9 @@ final class EventPrinter: Sendable {
         var error: ConnectionError?
         /// The last loss that was printed. The attempt that follows need not repeat it.
         var shownLoss: ConnectionError?
+        /// The last failure before the first connection that was printed, while a server is waited for.
+        var shownFailure: ConnectionError?
+        var hasBeenOpen = false
         var whenClosed: (@Sendable () -> Void)?
         /// The message that the command waits for an answer to.
         var number: Int?
@@ -39,7 +42,11 @@ final class EventPrinter: Sendable {
     func show(_ event: ConnectionEvent) {
         switch event {
         case .connected(let terms):
-            if isVerbose { console.note("connected, \(terms.summary)") }
+            let wasWaitedFor = shared.withLock { shared in
+                shared.hasBeenOpen = true
+                return shared.shownFailure != nil
+            }
+            if isVerbose || wasWaitedFor { console.note("connected, \(terms.summary)") }
         case .reconnected(let terms):
             console.note("connected again, \(terms.summary)")
         case .roundTrip(let time):
@@ -61,8 +68,16 @@ final class EventPrinter: Sendable {
             shared.withLock { $0.shownLoss = error }
             console.note("connection lost: \(error)")
         case .reconnecting(let error, let wait, let attempt):
-            let isShown = shared.withLock { $0.shownLoss.take() == error }
-            console.note("\(isShown ? "" : "\(error); ")connecting again in \(wait.text), attempt \(attempt)")
+            let (isShown, isNews) = shared.withLock { shared in
+                let isNews = shared.hasBeenOpen || shared.shownFailure != error
+                if !shared.hasBeenOpen { shared.shownFailure = error }
+                return (shared.shownLoss.take() == error, isNews)
+            }
+            // While a server is waited for, the same failure each second is told once.
+            guard isNews || isVerbose else { return }
+            let next =
+                wait == .zero ? "trying the next server" : "connecting again in \(wait.text), attempt \(attempt)"
+            console.note("\(isShown ? "" : "\(error); ")\(next)")
         case .messagesDropped(let count):
             console.note("\(count) messages of the server were dropped unread")
         case .closed(let error):
@@ -115,6 +130,6 @@ final class EventPrinter: Sendable {
 
 extension ConnectionTerms {
     fileprivate var summary: String {
-        "number \(connection), a heartbeat every \(pingEvery.text), dead after \(deadAfter.text)"
+        "\(server), number \(connection), a heartbeat every \(pingEvery.text), dead after \(deadAfter.text)"
     }
 }

@@ -1,4 +1,5 @@
 import Arguments
+import Basics
 import Framing
 import LifelineClient
 import LoadGenerator
@@ -6,8 +7,10 @@ import Posix
 
 /// `client bench`: makes load, and measures what the server makes of it.
 struct LoadBenchmark {
-    var host = "127.0.0.1"
+    var hosts: [String] = []
     var port: UInt16 = 7400
+    var wait = Duration.zero
+    private var servers: [String] = []
     var options = LoadOptions()
     private var mode: ClientSettings.Mode {
         get { options.isShort ? .short : .long }
@@ -46,8 +49,9 @@ struct LoadBenchmark {
         [
             Flag(
                 "--mode", "MODE", "long: connections that stay; short: a connection for each request", \.mode, .choice),
-            Flag("--host", "HOST", "a name, an address, or unix:/path", \.host, .text),
-            Flag("--port", "PORT", "the server's port", \.port, .integer(in: 1...UInt16.max)),
+            Flag.host(\.hosts),
+            Flag("--port", "PORT", "the port of a server that names none", \.port, .integer(in: 1...UInt16.max)),
+            Flag.wait(\.wait),
             Flag(
                 "--connections", "N", "connections at once", \.options.connections, .integer(in: 1...1_000_000)),
             Flag(
@@ -64,7 +68,7 @@ struct LoadBenchmark {
                 "--dead-after", "DURATION", "ask that silence ends a connection after this long", \.options.deadAfter,
                 .duration(in: .milliseconds(1)...longest)
             ).defaulting { _ in "the server chooses" },
-            Flag("--token-file", "PATH", "prove who you are with the bytes of this file") {
+            Flag("--token-file", "PATH", "prove who you are with the token in this file") {
                 bench, text throws(UsageError) in
                 bench.options.token = try ClientSettings.token(inFile: text)
             },
@@ -127,7 +131,7 @@ struct LoadBenchmark {
         ])
 
     /// Does what the arguments ask for, and leaves.
-    static func run(_ arguments: [String]) -> Never {
+    static func run(_ arguments: [Argument]) -> Never {
         var bench = LoadBenchmark()
         var given: Set<String> = []
         do throws(UsageError) {
@@ -150,7 +154,8 @@ struct LoadBenchmark {
     }
 
     /// Throws where two flags contradict each other.
-    private func check(_ given: Set<String>) throws(UsageError) {
+    private mutating func check(_ given: Set<String>) throws(UsageError) {
+        servers = try ClientSettings.servers(hosts, port: port)
         for flag in ["--in-flight", "--churn", "--connect-rate", "--silent", "--last-ping", "--stay-away"]
         where options.isShort && given.contains(flag) {
             throw UsageError("\(flag) needs --mode long")
@@ -174,23 +179,39 @@ struct LoadBenchmark {
             describe: { Double(Int64($0)) == $0 ? "\(Int64($0))" : "\($0)" })
     }
 
+    /// How long --wait rests between two rounds over all addresses.
+    private static let waitPause = Duration.milliseconds(200)
+
     private func run() -> Never {
+        let deadline = Instant.now + wait
+        while true {
+            let failure = tryAddresses()
+            guard failure.mayPass, Instant.now + LoadBenchmark.waitPause < deadline else {
+                console.fail(failure.status, failure.text)
+            }
+            var none: [PollEntry] = []
+            _ = try? poll(&none, until: .now + LoadBenchmark.waitPause)
+        }
+    }
+
+    /// Measures the first address whose server takes connections. Returns the last failure where none does.
+    private func tryAddresses() -> (status: ExitStatus, text: String, mayPass: Bool) {
         var untried: ArraySlice<SocketAddress>
         do throws(ConnectionError) {
-            untried = try addresses(ofHost: host, port: port)[...]
+            untried = try addresses(ofServers: servers, port: port)[...]
         } catch {
-            console.fail(.noHost, "\(error)")
+            return (.noHost, "\(error)", true)
         }
         while let address = untried.popFirst() {
             do throws(LoadError) {
                 report(try measure(address))
             } catch {
-                // A name may have an address that the server does not listen at.
-                if error.kind == .unavailable, !untried.isEmpty { continue }
-                console.fail(error.status, error.text)
+                // Another address, or another server, may take them.
+                if error.kind.isOfOneServer, !untried.isEmpty { continue }
+                return (error.status, error.text, error.kind == .unavailable || error.kind == .busy)
             }
         }
-        console.fail(.noHost, "\(host) has no address")
+        return (.noHost, "\(servers.joined(separator: ",")) has no address", true)
     }
 
     private func measure(_ address: SocketAddress) throws(LoadError) -> LoadReport {
@@ -211,6 +232,15 @@ struct LoadBenchmark {
         case .fine: exitProcess(ExitStatus.ok.rawValue)
         case .failures: exitProcess(ExitStatus.software.rawValue)
         case .busy: console.fail(.tryLater, "the server took nobody")
+        }
+    }
+}
+
+extension LoadError.Kind {
+    fileprivate var isOfOneServer: Bool {
+        switch self {
+        case .unavailable, .busy, .unwanted, .protocolError: true
+        case .system, .options: false
         }
     }
 }

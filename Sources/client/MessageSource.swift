@@ -8,7 +8,7 @@ enum MessageSource {
 
     init(_ settings: ClientSettings, _ console: Console) {
         if !settings.messages.isEmpty {
-            self = .list(settings.messages.map { Array($0.utf8) }[...])
+            self = .list(settings.messages[...])
         } else if settings.isBinary {
             var reader = LineReader()
             self = .list(MessageSource.messages(reader.rest(), console)[...])

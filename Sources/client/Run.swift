@@ -19,18 +19,32 @@ struct Run {
     mutating func short() async -> ExitStatus {
         var source = MessageSource(settings, console)
         let printer = EventPrinter(console, isVerbose: settings.isVerbose)
+        var servers = settings.servers
+        var options = settings.options
         while let message = await source.next(console) {
             let settings = self.settings
+            let (hosts, shortOptions) = (servers, options)
             let (events, continuation) = AsyncStream.makeStream(of: ConnectionEvent.self)
-            let printing = Task { for await event in events { printer.showShort(event) } }
+            let printing = Task { () -> String? in
+                var server: String?
+                for await event in events {
+                    if case .connected(let terms) = event { server = terms.server }
+                    printer.showShort(event)
+                }
+                return server
+            }
             await answer(message, printer) { message throws(RequestError) in
                 try await ShortConnection.request(
-                    message, host: settings.host, port: settings.port, timeout: settings.timeout,
-                    mayRunTwice: settings.mayRunTwice, options: settings.options, events: continuation)
+                    message, hosts: hosts, timeout: settings.timeout, mayRunTwice: settings.mayRunTwice,
+                    options: shortOptions, events: continuation)
             }
             // What comes behind the answer is the end of the connection.
             continuation.finish()
-            await printing.value
+            guard let server = await printing.value else { continue }
+            // The next message begins with the server that answered, and waits for one that was there as a long connection
+            // does.
+            if let index = servers.firstIndex(of: server) { servers = Array(servers[index...] + servers[..<index]) }
+            options.wait = max(options.wait, settings.outageLimit)
         }
         return status
     }
@@ -40,7 +54,7 @@ struct Run {
         let connection: LongConnection
         do {
             connection = try LongConnection.start(
-                host: settings.host, port: settings.port, options: settings.options)
+                hosts: settings.servers, options: settings.options)
         } catch {
             console.fail(error.status, "\(error)")
         }
@@ -78,8 +92,16 @@ struct Run {
         while let message = await source.next(console) {
             let settings = self.settings
             await answer(message, printer) { message throws(RequestError) in
-                try await connection.request(
-                    message, timeout: settings.timeout, mayRunTwice: settings.mayRunTwice)
+                while true {
+                    // The time without a connection does not count: the message has not left.
+                    try? await connection.waitUntilOpen()
+                    do throws(RequestError) {
+                        return try await connection.request(
+                            message, timeout: settings.timeout, mayRunTwice: settings.mayRunTwice)
+                    } catch {
+                        guard error.isUnsent, connection.state.isAway else { throw error }
+                    }
+                }
             }
         }
         // After the end of the connection, lines of standard input remain unread. Arguments have all been tried.
@@ -120,5 +142,25 @@ struct Run {
     private static func excerpt(of message: [UInt8]) -> String {
         let text = String(decoding: message.prefix(40), as: UTF8.self)
         return String(reflecting: text) + (message.count > 40 ? "... (\(message.count) bytes)" : "")
+    }
+}
+
+extension RequestError {
+    /// Whether the server has certainly not processed the request.
+    fileprivate var isUnsent: Bool {
+        switch self {
+        case .notSent, .refused: true
+        case .failed, .unknown: false
+        }
+    }
+}
+
+extension ConnectionState {
+    /// Whether there is no connection, and another attempt is made.
+    fileprivate var isAway: Bool {
+        switch self {
+        case .connecting, .waiting: true
+        case .open, .goingAway, .closed: false
+        }
     }
 }

@@ -1,19 +1,24 @@
 import Arguments
+import Basics
 import Framing
+import Inheritance
 import LifelineClient
 import Posix
 
+let start = ProcessStart.begin(.client)
 let console = Console()
-guard StandardStream.output.isOpen else { console.fail(.ioError, "standard output is closed") }
-Descriptor.openMissingStandardDescriptors()
-ignoreBrokenPipes()
+if start.replacedStreams.contains(StandardStream.output.rawValue) {
+    console.fail(.ioError, "standard output is closed, or not open for writing")
+}
+if let refusal = start.refusal { console.fail(.osError, refusal) }
 
-let arguments = Array(CommandLine.arguments.dropFirst())
-if arguments.first == "bench" { LoadBenchmark.run(Array(arguments.dropFirst())) }
+let arguments = Argument.own
+if arguments.first == Argument("bench") { LoadBenchmark.run(Array(arguments.dropFirst())) }
 
 var settings = ClientSettings()
+var given: Set<String> = []
 do throws(UsageError) {
-    switch try ClientSettings.command.parse(arguments, into: &settings) {
+    switch try ClientSettings.command.parse(arguments, into: &settings, given: &given) {
     case .help: console.write(Array("\(ClientSettings.command.help)\n".utf8))
     case .version: console.write(Array("client (Lifeline) \(lifelineVersion)\n".utf8))
     case .generate(let what):

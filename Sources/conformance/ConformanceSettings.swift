@@ -66,7 +66,10 @@ struct ConformanceSettings {
             },
             Flag("--junit", "FILE", "write a report for build servers") { $0.junit = $1 },
             Flag("--json", "FILE", "write a report for programs") { $0.json = $1 },
-            Flag("--html", "FILE", "write a page with the wire log of each case") { $0.html = $1 },
+            Flag(
+                "--html", "FILE",
+                "write a page: what failed first, the sections in numbers, and the frames of each case"
+            ) { $0.html = $1 },
             Flag("--port", "PORT", "client: where to listen (0: the system chooses; see {port})") {
                 settings, text throws(UsageError) in
                 settings.port = try FlagValue.integer(text, in: 0...UInt16.max)
@@ -98,6 +101,6 @@ struct ConformanceSettings {
             Each case has two verdicts: what was done, and how the connection was closed. Exit status: 0 where every MUST
             is kept (with --strict every SHOULD too), 1 where one is not, 64 for a wrong command line, 69 where there is
             nothing to judge, 74 where a report cannot be written.
-            """,
-        addOperand: { $0.operands.append($1) })
+            """
+    ) { settings, argument throws(UsageError) in settings.operands.append(try argument.text()) }
 }

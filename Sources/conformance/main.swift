@@ -1,4 +1,6 @@
 import Arguments
+import Basics
+import Inheritance
 import Posix
 import RawWire
 import Synchronization
@@ -107,12 +109,12 @@ func judgeClient(_ command: [String], _ settings: ConformanceSettings) throws ->
     }
 }
 
-ignoreBrokenPipes()
+ProcessStart.begin(.client)
 var settings = ConformanceSettings()
 do {
-    switch try ConformanceSettings.command.parse(Array(CommandLine.arguments.dropFirst()), into: &settings) {
+    switch try ConformanceSettings.command.parse(try Argument.ownTexts(), into: &settings) {
     case .help: say(ConformanceSettings.command.help)
-    case .version: say("conformance (Lifeline)\n")
+    case .version: say("conformance (Lifeline) \(lifelineVersion)\n")
     case .generate(let what): say(ConformanceSettings.command.generated(what, for: "conformance") + "\n")
     case .run:
         switch try settings.subject() {

@@ -1,5 +1,5 @@
 import Arguments
-import Framing
+import Basics
 import LifelineServer
 import Posix
 
@@ -52,8 +52,8 @@ struct Ctl {
             ExitMeaning(.ioError, "standard output cannot be written"),
             ExitMeaning(.protocolError, "what answers is no server, or too slow"),
             ExitMeaning(.noPermission, "only the server's owner and root may ask"),
-        ],
-        addOperand: { $0.words.append($1) })
+        ]
+    ) { ctl, argument throws(UsageError) in ctl.words.append(try argument.text()) }
 
     /// Does what the arguments ask for, and leaves.
     static func run(_ arguments: [String]) -> Never {
@@ -85,7 +85,6 @@ struct Ctl {
             let answer = try client.ask(request)
             return try show(isJSON ? jsonLines(answer) : lines(answer, to: request))
         }
-        ignoreBrokenPipes()
         if isWatched { try ConnectionsScreen(self, client).run() }
         let answer = try client.ask(request)
         try show(isJSON ? json(answer) : ConnectionTable.lines(table.rows(of: answer.rows)))

@@ -27,6 +27,11 @@ struct DaemonSettings {
         guard options.log != .standardError else {
             throw UsageError("--daemon needs --log FILE or --log syslog: a daemon's standard error goes to /dev/null")
         }
+        if options.logDescriptor != nil {
+            throw UsageError(
+                "--daemon needs --log FILE or --log syslog: \(options.log) is a descriptor of the command, and a daemon keeps none"
+            )
+        }
         guard environmentVariable("LISTEN_PID") != "\(processID)" else {
             throw UsageError(
                 "--daemon cannot take over a socket (LISTEN_FDS): leave --daemon out, the supervisor has a background")

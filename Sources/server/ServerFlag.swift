@@ -72,6 +72,19 @@ extension ServerSettings {
         for flag in ServerSettings.flags { flag.flag.resolvePath(in: &self) { absolute($0, in: start) } }
     }
 
+    /// A path that does not begin with a slash; nil where there is none.
+    var relativePath: String? {
+        var copy = self
+        var relative: String?
+        for flag in ServerSettings.flags {
+            flag.flag.resolvePath(in: &copy) { path in
+                if !path.hasPrefix("/") { relative = path }
+                return path
+            }
+        }
+        return relative
+    }
+
     /// The flags of the settings of the process that differ from those of `running`: a restart alone changes them.
     func changes(from running: ServerSettings) -> [String] {
         ServerSettings.flags.compactMap { flag in

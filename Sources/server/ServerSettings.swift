@@ -10,7 +10,13 @@ enum ProgramScope: String, CaseIterable {
 struct ServerSettings {
     /// The configuration file.
     var file: String?
+    /// What the configuration file held.
+    var fileBytes: [UInt8] = []
     var options = ServerOptions()
+    /// Whether --host or --port was given.
+    var namesHost = false
+    /// The rules of admission that a value such as `none` has taken back.
+    var removedRules: Set<AdmissionRule> = []
     var daemon = DaemonSettings()
     /// Whether the system's limits are looked at, and nothing is served.
     var checks = false

@@ -1,5 +1,5 @@
 import Arguments
-import Framing
+import Basics
 import LifelineServer
 import Posix
 

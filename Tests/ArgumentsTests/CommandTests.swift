@@ -18,8 +18,8 @@ private let flags: [Flag<Settings>] = [
 ]
 private let plain = Command<Settings>("tool", summary: "Does it.", defaults: Settings(), flags: flags)
 private let withOperands = Command<Settings>(
-    "tool", operands: "FILE...", summary: "Does it.", defaults: Settings(), flags: flags, notes: "A note.",
-    addOperand: { $0.operands.append($1) })
+    "tool", operands: "FILE...", summary: "Does it.", defaults: Settings(), flags: flags, notes: "A note."
+) { settings, argument throws(UsageError) in settings.operands.append(try argument.text()) }
 
 /// The settings that `arguments` make; they have to be right.
 private func settings(_ command: Command<Settings>, _ arguments: [String]) throws -> Settings {
@@ -50,6 +50,7 @@ struct CommandTests {
             (["--quiet="], "--quiet takes no value"),
             (["--pork", "1"], "--pork is not a flag of tool (did you mean --port?); see tool --help"),
             (["--prot=1"], "--prot is not a flag of tool (did you mean --port?); see tool --help"),
+            (["--halp"], "--halp is not a flag of tool (did you mean --help?); see tool --help"),
             (["--quite"], "--quite is not a flag of tool (did you mean --quiet?); see tool --help"),
             (["--nam"], "--nam is not a flag of tool (did you mean --name?); see tool --help"),
             (["--something"], "--something is not a flag of tool; see tool --help"),
@@ -72,6 +73,26 @@ struct CommandTests {
             try settings(withOperands, ["--quiet", "--", "--port", "--help", "--"])
                 == Settings(quiet: true, operands: ["--port", "--help", "--"]))
         #expect(try settings(plain, ["--"]) == Settings())
+    }
+
+    @Test(
+        "An argument that is not UTF-8 is an error with the bytes that were typed, or the same bytes as an operand",
+        arguments: [["--name", "*"], ["--name=*"], ["--*"], ["--run", "a", "*"], ["--generate", "*"], ["-*"]])
+    func bytes(_ texts: [String]) throws {
+        let command = Command<Settings>(
+            "tool", summary: "Does it.", defaults: Settings(),
+            flags: flags + [.rest("--run", "COMMAND ...", "a program") { _, _ throws(UsageError) in }]
+        ) { settings, argument throws(UsageError) in settings.operands.append("\(argument.bytes)") }
+        let arguments = texts.map { text in
+            Argument(text.utf8.flatMap { $0 == UInt8(ascii: "*") ? [0x63, 0xE9] : [$0] })
+        }
+        var settings = Settings()
+        var given: Set<String> = []
+        let told = error { () throws(UsageError) in _ = try command.parse(arguments, into: &settings, given: &given) }
+        let typed = texts.last!.replacing("*", with: "c\\xe9")
+        #expect(told == "'\(typed)' is not UTF-8, which every argument is here")
+        _ = try command.parse([Argument("--"), arguments.last!], into: &settings, given: &given)
+        #expect(settings.operands == ["\(arguments.last!.bytes)"])
     }
 
     @Test("A flag for the rest of the line takes all that is behind it, flags or not, and needs a word at least")

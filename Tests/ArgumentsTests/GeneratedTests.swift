@@ -8,7 +8,8 @@ private let sub = Command<Settings>(
     "tool do", operands: "COMMAND", summary: "Does things.", defaults: Settings(),
     flags: [Flag("--fast", "at once") { _ in }, Flag("--to", "FILE", "where") { _, _ in }],
     verbs: [Verb("go", "go there"), Verb("turn", "WAY", "turn round", choices: ["left", "right"])],
-    notes: "First.\n\nSecond:\n  set off", addOperand: { $0.words.append($1) })
+    notes: "First.\n\nSecond:\n  set off"
+) { settings, argument throws(UsageError) in settings.words.append(try argument.text()) }
 private let tool = Command<Settings>(
     "tool", summary: "A tool.", defaults: Settings(), flags: [Flag("--one", "N", "the one") { _, _ in }],
     subcommands: [sub.shape])

@@ -60,19 +60,22 @@ private struct Path {
             now = max(now, first.back)
             trips.append(now - first.left)
             proved = marks[first.nonce] ?? 0
-            window.prove(first.nonce, roundTrip: .seconds(now - first.left))
+            window.prove(
+                first.nonce, roundTrip: .seconds(now - first.left), at: Instant(sinceStart: .seconds(now)))
             ping()
         }
     }
 
-    /// Sends one small message each `interval`, and answers each PING after the path's round trip.
+    /// Sends one message each `interval`, and answers each PING after the path's round trip.
     mutating func trickle(_ count: Int, of bytes: Int, each interval: Double) {
         for _ in 0..<count {
             now += interval
             window.stage(bytes)
             carry(bytes)
             ping()
-            for ping in pings { window.prove(ping.nonce, roundTrip: .seconds(trip)) }
+            for ping in pings {
+                window.prove(ping.nonce, roundTrip: .seconds(trip), at: Instant(sinceStart: .seconds(now + trip)))
+            }
             pings = []
         }
     }
@@ -102,7 +105,7 @@ struct SendWindowTests {
         #expect(!window.wantsProbe)
         window.stage(1)
         #expect(!window.isOpen)
-        window.prove(1, roundTrip: .milliseconds(1))
+        window.prove(1, roundTrip: .milliseconds(1), at: .start)
         #expect(window.isOpen)
     }
 
@@ -159,6 +162,25 @@ struct SendWindowTests {
         #expect(path.pinged <= 1000 * 100 / 8192 + 1)
     }
 
+    @Test(
+        "Messages that come one at a time open it as well, where the path carries each at once",
+        arguments: [8204, 16_408])
+    func oneAtATime(bytes: Int) {
+        var path = Path(rate: 1e9, trip: 0.0001, deadAfter: .seconds(30))
+        path.trickle(1000, of: bytes, each: 0.0003)
+        let pinged = path.pinged
+        path.trickle(1000, of: bytes, each: 0.0003)
+        #expect(path.pinged - pinged <= (1000 * bytes) >> 20 + 1)
+    }
+
+    @Test("Messages that come rarely show nothing of the rate, however fast each PING is answered")
+    func rarely() {
+        var path = Path(rate: 32_000, trip: 0.01, deadAfter: .seconds(30))
+        path.trickle(20, of: 16_408, each: 3.1)
+        #expect(path.pinged == 20)
+        #expect(path.window.limit == 16_384)
+    }
+
     @Test("On a fast path PINGs become rare: one for each megabyte")
     func rare() {
         var path = Path(rate: 1e9, trip: 0.0001, deadAfter: .seconds(30))
@@ -178,7 +200,7 @@ struct SendWindowTests {
         window.probe(1)
         window.withdraw(1500, before: 1)
         #expect(window.staged == 0 && window.isOpen && !window.wantsProbe)
-        window.prove(1, roundTrip: .milliseconds(5))
+        window.prove(1, roundTrip: .milliseconds(5), at: .start)
         window.stage(1000)
         #expect(window.isOpen && !window.wantsProbe)
         window.stage(1000)
@@ -192,8 +214,12 @@ struct SendWindowTests {
         window.stage(100_000)
         window.stop()
         #expect(window.isOpen && !window.wantsProbe)
-        window.prove(1, roundTrip: .seconds(1))
+        window.prove(1, roundTrip: .seconds(1), at: .start)
         window.stage(1 << 30)
         #expect(window.isOpen && !window.wantsProbe && window.limit == .max)
     }
+}
+
+extension Instant {
+    fileprivate static let start = Instant(sinceStart: .zero)
 }

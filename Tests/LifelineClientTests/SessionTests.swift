@@ -15,14 +15,16 @@ private struct World {
     var events: [ConnectionEvent] = []
     var messages: [[UInt8]] = []
     var dials = 0
+    var nextAddresses = 0
 
     init(
         short: Bool = false, policy: ReconnectPolicy = ReconnectPolicy(), timeout: Duration = .seconds(30),
-        random: Double = 0.5
+        wait: Duration = .zero, servers: [String] = [""], random: Double = 0.5
     ) {
         now = at(0)
         session = Session(
-            Hello(short: short), policy: policy, connectTimeout: timeout, at: at(0), random: { random })
+            Hello(short: short), policy: policy, connectTimeout: timeout, wait: wait, servers: servers, at: at(0),
+            random: { random })
         drain()
     }
 
@@ -36,7 +38,7 @@ private struct World {
     /// Connects, and the server says WELCOME.
     mutating func connect(_ welcome: Welcome = Peer.welcome) throws {
         peer = Peer()
-        session.dialed()
+        session.dialed(at: now)
         _ = try sent()
         peer.outbox.greet(welcome, maxFrame: 16384)
         receive()
@@ -46,6 +48,7 @@ private struct World {
         while let output = session.nextOutput() {
             switch output {
             case .dial: dials += 1
+            case .dialNext: nextAddresses += 1
             case .stopDialing: break
             case .releaseConnection: _ = session.takeReleased()
             case .finish(let id, let result):
@@ -149,7 +152,7 @@ private let broken = RequestError.Reason.connection(
     @Test func requestsWaitForWelcome() throws {
         var world = World()
         world.request(1)
-        world.session.dialed()
+        world.session.dialed(at: world.now)
         #expect(try world.sent() == [.hello(short: false)])
         world.peer.outbox.greet(Peer.welcome, maxFrame: 16384)
         world.receive()
@@ -177,7 +180,7 @@ private let broken = RequestError.Reason.connection(
 
     @Test func aBusyServerIsTriedAgain() throws {
         var world = World()
-        world.session.dialed()
+        world.session.dialed(at: world.now)
         world.close(Close(.busy, retryAfter: 700))
         // retry_after, and half of the first 100 ms.
         #expect(world.wait == .milliseconds(750))
@@ -194,7 +197,7 @@ private let broken = RequestError.Reason.connection(
 
     @Test func butNotLongerThanOpenMayTake() {
         var world = World(timeout: .seconds(5))
-        world.session.dialed()
+        world.session.dialed(at: world.now)
         world.close(Close(.busy, retryAfter: 6000))
         #expect(world.end?.code == .busy)
     }
@@ -490,7 +493,7 @@ private let broken = RequestError.Reason.connection(
 
     @Test func beforeTheFirstWelcomeAWaitGoesOn() throws {
         var world = World()
-        world.session.dialed()
+        world.session.dialed(at: world.now)
         _ = try world.sent()
         world.close(Close(.busy))
         #expect(world.wait == .milliseconds(50))
@@ -611,7 +614,7 @@ private let broken = RequestError.Reason.connection(
     @Test func oneWriteCarriesItAll() throws {
         var world = World(short: true)
         world.session.start(1, ShortSessions.call)
-        world.session.dialed()
+        world.session.dialed(at: world.now)
         #expect(try world.sent() == [.hello(short: true), .request(1, bytes("hi"))])
         world.peer.outbox.greet(Peer.welcome, maxFrame: 16384)
         world.peer.respond(1, "ho")
@@ -626,7 +629,7 @@ private let broken = RequestError.Reason.connection(
         let message = [UInt8](repeating: 1, count: length)
         world.session.start(
             1, Call(.request(mayRunTwice: false), message, deadline: nil))
-        world.session.dialed()
+        world.session.dialed(at: world.now)
         #expect(try world.sent().count == (isEarly ? 2 : 1))
         world.peer.outbox.greet(Peer.welcome, maxFrame: 16384)
         world.receive()
@@ -636,20 +639,20 @@ private let broken = RequestError.Reason.connection(
     @Test func aBusyServerIsTriedAgain() throws {
         var world = World(short: true)
         world.session.start(1, ShortSessions.call)
-        world.session.dialed()
+        world.session.dialed(at: world.now)
         _ = try world.sent()
         world.close(Close(.busy, retryAfter: 100))
         #expect(world.results.isEmpty && world.wait == .milliseconds(150))
         world.go(to: 0.15)
         world.peer = Peer()
-        world.session.dialed()
+        world.session.dialed(at: world.now)
         #expect(try world.sent() == [.hello(short: true), .request(1, bytes("hi"))])
     }
 
     @Test func aRefusedOneIsRepeatedOnAConnectionOfItsOwn() throws {
         var world = World(short: true)
         world.session.start(1, ShortSessions.call)
-        world.session.dialed()
+        world.session.dialed(at: world.now)
         _ = try world.sent()
         world.peer.outbox.greet(Peer.welcome, maxFrame: 16384)
         world.peer.outbox.fail(1, Failure(.refused, retryAfter: 300))
@@ -662,7 +665,7 @@ private let broken = RequestError.Reason.connection(
     @Test func aServerThatDoesNotCloseIsNotWaitedForLong() throws {
         var world = World(short: true)
         world.session.start(1, ShortSessions.call)
-        world.session.dialed()
+        world.session.dialed(at: world.now)
         _ = try world.sent()
         world.peer.outbox.greet(Peer.welcome, maxFrame: 16384)
         world.peer.respond(1, "ho")
@@ -676,7 +679,7 @@ private let broken = RequestError.Reason.connection(
     @Test func untilTheAttemptsAreUsedUp() throws {
         var world = World(short: true, policy: .never)
         world.session.start(1, ShortSessions.call)
-        world.session.dialed()
+        world.session.dialed(at: world.now)
         _ = try world.sent()
         world.close(Close(.busy, "full"))
         #expect(world.error(1) == .refused(.connection(ConnectionError(.closedByServer, "full", code: .busy))))
@@ -685,7 +688,7 @@ private let broken = RequestError.Reason.connection(
     @Test func aBrokenOneIsUnknownAndNotRepeated() throws {
         var world = World(short: true)
         world.session.start(1, ShortSessions.call)
-        world.session.dialed()
+        world.session.dialed(at: world.now)
         _ = try world.sent()
         world.breakOff()
         guard case .unknown? = world.error(1) else {
@@ -698,12 +701,164 @@ private let broken = RequestError.Reason.connection(
     @Test func itsTimeoutClosesTheConnection() throws {
         var world = World(short: true)
         world.session.start(1, ShortSessions.call)
-        world.session.dialed()
+        world.session.dialed(at: world.now)
         _ = try world.sent()
         world.peer.outbox.greet(Peer.welcome, maxFrame: 16384)
         world.receive()
         world.abandon(1)
         #expect(world.error(1) == .unknown(.cancelled))
         #expect(world.end == .closedByProgram)
+    }
+}
+
+/// The first connection: several addresses, several servers, and a server that is not there yet.
+@Suite struct FirstConnections {
+    private static let rubbish = Array("HTTP/1.1 400 Bad Request\r\n\r\n".utf8)
+
+    @Test("The next address is tried up to WELCOME", arguments: [false, true])
+    func addresses(short: Bool) throws {
+        var world = World(short: short)
+        world.request(1, "one")
+        // The first is mute: it has a share of the time.
+        world.session.dialed("10.0.0.1:1", others: 3, at: world.now)
+        #expect(try world.sent() == [.hello(short: short)], "a request that may go elsewhere stays here")
+        world.go(to: 4.9)
+        #expect(world.nextAddresses == 0)
+        world.go(to: 5)
+        #expect(world.nextAddresses == 1)
+        // The second closes at once, the third is no Lifeline server, and neither is waited for.
+        world.session.dialed("10.0.0.2:1", others: 2, at: world.now)
+        world.breakOff()
+        #expect(world.nextAddresses == 2)
+        world.session.dialed("10.0.0.3:1", others: 1, at: world.now)
+        world.session.received(Self.rubbish, upTo: Self.rubbish.count, at: world.now)
+        world.drain()
+        #expect(world.nextAddresses == 3)
+        // The last has the rest of the time, and gets the request.
+        world.go(to: 25)
+        try world.connect()
+        #expect(try world.sent().contains(.request(1, bytes("one"))) || world.session.calls.areInFlight)
+        #expect(world.dials == 1)
+        #expect(world.events == [.connected(ConnectionTerms(Peer.welcome))])
+    }
+
+    @Test(
+        "A server that knows the client and does not want it speaks for all addresses",
+        arguments: [
+            (Code.unauthorized, false), (.kicked, false), (.busy, true), (.shuttingDown, true),
+        ])
+    func refusals(code: Framing.Code, isNextTried: Bool) throws {
+        var world = World()
+        world.session.dialed("10.0.0.1:1", others: 1, at: world.now)
+        world.close(Close(code))
+        #expect(world.nextAddresses == (isNextTried ? 1 : 0))
+        #expect((world.end == nil) == isNextTried)
+    }
+
+    @Test func aFailureOfAllAddressesNamesTheOneItIsAbout() throws {
+        var world = World()
+        world.session.dialed("10.0.0.1:1", others: 1, at: world.now)
+        world.breakOff()
+        world.session.dialed("10.0.0.2:1", at: world.now)
+        world.breakOff()
+        #expect(world.end?.server == "10.0.0.2:1")
+        #expect(world.end?.description.hasPrefix("10.0.0.2:1: the server closed the connection") == true)
+    }
+
+    @Test func eachServerHasOneAttemptAndAShareOfTheTime() throws {
+        var world = World(timeout: .seconds(6), servers: ["a:1", "b:1", "c:1"])
+        world.session.dialed(at: world.now)
+        world.go(to: 2)
+        world.go(to: 2)
+        #expect(world.dials == 2)
+        world.fail()
+        world.go(to: 2)
+        #expect(world.dials == 3)
+        world.go(to: 5.9)
+        #expect(world.end == nil)
+        world.go(to: 6)
+        #expect(world.end?.server == "c:1")
+        #expect(world.end?.kind == .timedOut)
+    }
+
+    @Test("A server that is not there yet is waited for", arguments: [false, true])
+    func wait(short: Bool) throws {
+        var world = World(short: short, policy: ReconnectPolicy(attempts: 0), timeout: .seconds(1), wait: .seconds(60))
+        world.session.start(1, Call(.request(mayRunTwice: false), [1], deadline: at(1), timeout: .seconds(1)))
+        var dials = 0.0
+        for kind in [ConnectionError.Kind.unknownHost, .unreachable, .broken, .timedOut] {
+            for _ in 0..<5 {
+                world.session.dialFailed(ConnectionError(kind, ""), at: world.now)
+                world.drain()
+                // Never more than a second, half of which the chance of this world takes.
+                #expect(try #require(world.wait) <= .milliseconds(500))
+                dials += 1
+                world.go(to: dials)
+            }
+        }
+        // It accepts, and closes: the request was held back, so nothing is lost.
+        world.session.dialed(at: world.now)
+        #expect(try world.sent() == [.hello(short: short)])
+        world.breakOff()
+        #expect(world.results.isEmpty || !short)
+        world.go(to: dials + 0.5)
+        try world.connect()
+        #expect(world.events.last == .connected(ConnectionTerms(Peer.welcome)))
+        #expect(try !short || world.sent() == [.request(1, [1])] || world.session.calls.areInFlight)
+    }
+
+    @Test func theWaitEnds() {
+        var world = World(wait: .seconds(40))
+        for step in 0..<200 where world.end == nil {
+            world.fail()
+            world.go(to: Double(step) / 2)
+        }
+        #expect(world.end?.kind == .unreachable)
+        #expect(world.dials > 50)
+        // What is over after the wait is over: a request does not stay behind it.
+        #expect(world.now <= at(41))
+    }
+
+    @Test func aWrongPortIsReportedAtOnceWithoutAWait() {
+        var world = World()
+        world.fail()
+        #expect(world.end?.kind == .unreachable)
+    }
+
+    @Test(
+        "What ends a connection and what follows",
+        arguments: [
+            (Close(.shuttingDown, "", retryAfter: 5000), 0.0), (Close(.busy, "", retryAfter: 5000), 0.0),
+        ])
+    func theNextServerTakesOver(close: Close, wait: Double) throws {
+        var world = World(policy: ReconnectPolicy(base: .milliseconds(100)), servers: ["a:1", "b:1"])
+        try world.connect()
+        world.go(to: 1)
+        world.close(close)
+        // Not all clients at once, and not after the rest that the other server asked for.
+        #expect(world.wait == .milliseconds(50))
+        world.go(to: 1.1)
+        world.session.dialed(at: world.now)
+        #expect(world.session.server == "b:1")
+    }
+
+    @Test func goAwayMovesToTheNextServerWithoutItsRest() throws {
+        var world = World(policy: ReconnectPolicy(base: .milliseconds(100)), servers: ["a:1", "b:1"])
+        try world.connect()
+        world.request(1, "in flight")
+        _ = try world.sent()
+        world.peer.outbox.goAway(GoAway(.shuttingDown, "", retryAfter: 60_000, spread: 60_000))
+        world.receive()
+        world.request(2, "for the next one")
+        _ = try world.sent()
+        #expect(world.wait == nil)
+        world.peer.outbox.send(.response, id: 1, bytes("done")[...], cost: 0)
+        world.receive()
+        #expect(world.answer(1) == "done")
+        #expect(world.wait == .milliseconds(50))
+        world.go(to: 0.1)
+        try world.connect()
+        #expect(world.session.server == "b:1")
+        #expect(world.session.calls.areInFlight)
     }
 }

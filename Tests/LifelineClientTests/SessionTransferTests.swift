@@ -13,7 +13,7 @@ private struct Upload {
     init(isWatched: Bool = true, deadAfter: UInt32 = 10_000) throws {
         session = Session(Hello(), policy: .never, connectTimeout: .seconds(30), at: at(0), random: { 0.5 })
         if isWatched { session.watch() }
-        session.dialed()
+        session.dialed(at: at(0))
         try write(.max, at: 0)
         let welcome = Welcome(
             pingEvery: deadAfter / 4, deadAfter: deadAfter, maxFrame: 16384, maxMessage: 1 << 20, maxInFlight: 4,

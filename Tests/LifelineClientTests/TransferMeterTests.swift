@@ -42,7 +42,7 @@ private struct Bench {
 
     /// PINGs follow the messages; those that a PONG with `answered` answers are proved.
     mutating func ask(answered: UInt64 = 0, at seconds: Double) {
-        if answered > 0 { outbox.proved(answered, roundTrip: .milliseconds(100)) }
+        if answered > 0 { outbox.proved(answered, roundTrip: .milliseconds(100), at: at(seconds)) }
         while outbox.wantsPing {
             lastPing += 1
             outbox.ping(lastPing)

@@ -112,6 +112,6 @@ struct ConnectionDriverTests {
         isReadable = try loop.wait()
         #expect(isReadable.other)
         loop.turn(at: .now)
-        #expect(try received(by: other).last == 9 && otherSlot.requests == 2)
+        #expect(try received(by: other).last == 9 && otherSlot.answered == 2)
     }
 }

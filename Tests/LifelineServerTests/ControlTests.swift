@@ -63,12 +63,13 @@ struct ControlTests {
         let bare = ControlAnswer.row(id: 1, pid: 2, peer: "unix", acceptedAt: at(0), figures, at: at(1500))
         #expect(
             bare.line == "{\"id\":1,\"pid\":2,\"peer\":\"unix\",\"name\":null,\"state\":\"greeting\",\"age\":1.500,"
-                + "\"heard\":null,\"round_trip\":null,\"in_flight\":0,\"requests\":0,\"bytes_in\":0,\"bytes_out\":0}")
+                + "\"heard\":null,\"round_trip\":null,\"in_flight\":0,\"requests\":0,\"failed\":0,"
+                + "\"messages_in\":0,\"messages_out\":0,\"bytes_in\":0,\"bytes_out\":0}")
         figures.name = "a\n\",\"id\":9,\u{1B}[31mä😀"
         figures.state = .working
         figures.heardAt = at(1499)
         figures.roundTrip = .microseconds(250)
-        (figures.inFlight, figures.requests, figures.bytesIn, figures.bytesOut) = (.max, .max, .max, .max)
+        (figures.inFlight, figures.answered, figures.bytesIn, figures.bytesOut) = (.max, .max, .max, .max)
         let full = ControlAnswer.row(id: .max, pid: 2, peer: "p", acceptedAt: at(0), figures, at: at(1500))
         #expect(full.line.utf8.allSatisfy { (0x20...0x7E).contains($0) })
         #expect(JSONObject(line: full.line.utf8) == full)
@@ -137,7 +138,7 @@ struct TableTests {
         figures.state = state
         figures.heardAt = heard.map { at(100_000 - $0 * 1000) }
         figures.bytesIn = bytes
-        figures.requests = bytes / 10
+        figures.answered = bytes / 10
         return ControlAnswer.row(
             id: id, pid: 1000 - Int32(id), peer: peer, acceptedAt: at(100_000 - age * 1000), figures, at: at(100_000))
     }

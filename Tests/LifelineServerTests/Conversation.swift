@@ -69,19 +69,19 @@ struct Conversation {
 
     init(
         _ terms: Terms = Terms(), handshakeTimeout: Duration = .seconds(10), tokens: Tokens? = nil,
-        handlerTimeout: Duration? = nil
+        handlerTimeout: Duration? = nil, lifetime: ConnectionLifetime = ConnectionLifetime()
     ) {
         connection = ServerConnection(
             id: 7, terms: terms, handshakeTimeout: handshakeTimeout, acceptedAt: at(0), tokens: tokens,
-            handlerTimeout: handlerTimeout)
+            handlerTimeout: handlerTimeout, lifetime: lifetime)
     }
 
     /// One that is past its handshake.
     static func opened(
         _ terms: Terms = Terms(), short: Bool = false, echoes: Bool = true, returns: Bool = true,
-        handlerTimeout: Duration? = nil, minor: UInt8 = 0
+        handlerTimeout: Duration? = nil, minor: UInt8 = 0, lifetime: ConnectionLifetime = ConnectionLifetime()
     ) -> Conversation {
-        var conversation = Conversation(terms, handlerTimeout: handlerTimeout)
+        var conversation = Conversation(terms, handlerTimeout: handlerTimeout, lifetime: lifetime)
         conversation.echoes = echoes
         conversation.returns = returns
         conversation.receive(hello(short: short, minor: minor))

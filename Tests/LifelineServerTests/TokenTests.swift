@@ -1,3 +1,4 @@
+import Basics
 import Framing
 import Testing
 
@@ -5,7 +6,7 @@ import Testing
 
 @Suite("4.12-8, 11-1 Tokens")
 struct TokenTests {
-    private func tokens(_ string: String) throws(TokenFileError) -> Tokens { try Tokens(parsing: text(string)) }
+    private func tokens(_ string: String) throws(TextFileError) -> Tokens { try Tokens(parsing: text(string)) }
 
     @Test("A line is a token, or a token and a name; empty lines and comments say nothing")
     func lines() throws {
@@ -49,7 +50,7 @@ struct TokenTests {
             ("", nil, "no token"), ("# a\n\n", nil, "no token"),
         ] as [(String, Int?, String)])
     func mistakes(_ contents: String, _ line: Int?, _ part: String) {
-        let mistake = #expect(throws: TokenFileError.self) { try tokens(contents) }
+        let mistake = #expect(throws: TextFileError.self) { try tokens(contents) }
         #expect(mistake?.line == line)
         #expect(mistake?.text.contains(part) == true && mistake?.text.contains("secret") == false)
         #expect(mistake?.description.hasPrefix(line.map { "line \($0): " } ?? "there") == true)
@@ -57,7 +58,7 @@ struct TokenTests {
 
     @Test("A name must be UTF-8; a token need not be")
     func bytes() throws {
-        #expect(throws: TokenFileError.self) { try Tokens(parsing: [0x61, 0x20, 0xFF]) }
+        #expect(throws: TextFileError.self) { try Tokens(parsing: [0x61, 0x20, 0xFF]) }
         #expect(try Tokens(parsing: [0xFF, 0x20, 0x61]).name(of: [0xFF]) == "a")
     }
 

@@ -17,11 +17,13 @@ private struct Sample {
 
 private let samples: [String: Sample] = [
     "--config": Sample("/dev/null"), "--check": Sample(), "--host": Sample("unix:socket"), "--port": Sample("1"),
+    "--listen": Sample("unix:other"),
     "--backlog": Sample("9"), "--handler": Sample("ack"), "--handler-timeout": Sample("1"),
     "--exec": Sample("cat"), "--exec-per": Sample("request", beside: ["--exec", "cat"]),
     "--exec-framing": Sample("length", beside: ["--exec", "cat"]),
     "--exec-grace": Sample("9", beside: ["--exec", "cat"]), "--shell": Sample(beside: ["--exec", "cat"]),
     "--timeout": Sample("9"), "--heartbeat": Sample("9"), "--handshake-timeout": Sample("9"),
+    "--max-age": Sample("9"), "--max-idle": Sample("9"),
     "--max-frame": Sample("512"), "--max-message": Sample("2m"), "--max-in-flight": Sample("9"),
     "--max-queued": Sample("9m"),
     "--max-memory": Sample("1g"), "--max-cpu": Sample("9"), "--max-files": Sample("99"),
@@ -65,7 +67,8 @@ struct FlagTests {
         let flag = try #require(ServerSettings.flags.first { $0.flag.name == name })
         let (running, arguments, new) = try settings(name)
         #expect(contents(new) != contents(running), "the sample is the default")
-        let reloaded = try ServerSettings.readAgain(arguments, in: nil, running: running)
+        var file: [UInt8] = []
+        let reloaded = try ServerSettings.readAgain(arguments, in: nil, running: running, &file)
         let (options, kept) = reloaded.options.takenOver(by: running.options)
         switch flag.reload {
         case .live:
@@ -108,7 +111,7 @@ struct FlagTests {
 
     @Test(
         "A relative path means what it meant where the command was typed",
-        arguments: ["--host", "--token-file", "--log", "--control", "--pidfile"])
+        arguments: ["--host", "--listen", "--token-file", "--log", "--control", "--pidfile"])
     func paths(_ name: String) throws {
         var (_, _, new) = try settings(name)
         let path = try #require(samples[name]?.values.first).split(separator: ":").last!
@@ -121,7 +124,7 @@ struct FlagTests {
 
     @Test("Each flag whose value is the path of a file declares that it is one")
     func declaredPaths() {
-        for flag in ServerSettings.flags.map(\.flag) where ["FILE", "PATH"].contains(flag.value) {
+        for flag in ServerSettings.flags.map(\.flag) where ["FILE", "PATH", "PATH|none"].contains(flag.value) {
             // The configuration is read, and not kept.
             #expect(flag.isPath || flag.name == "--config", "\(flag.name)")
         }

@@ -93,14 +93,20 @@ int cposix_no_new_privileges(void);
 int cposix_exit_status(int status);
 int cposix_exit_signal(int status);
 
+/// A limit that this process has changed for itself (setrlimit(2)): the soft limit that it inherited, and its own.
+struct cposix_limit {
+    int resource;
+    unsigned long long inherited;
+    unsigned long long own;
+};
 /// Starts the program at `path` as the leader of a process group of its own, with these three descriptors (above 2) as
-/// its standard streams and no other, no signal blocked or ignored, and SIGKILL at the death of the caller
-/// (PR_SET_PDEATHSIG in prctl(2)). It is started when this returns; -1 with errno where that failed.
+/// its standard streams and no other, no signal blocked or ignored, the limits as they were inherited, and SIGKILL at the
+/// death of the caller (PR_SET_PDEATHSIG in prctl(2)). It is started when this returns; -1 with errno where that failed.
 ///
 /// A file in no format that the kernel knows is a script for /bin/sh, as in execvp(3): with `shell_arguments`.
 pid_t cposix_start(
     const char *path, char *const arguments[], char *const shell_arguments[], char *const environment[], int input,
-    int output, int errors);
+    int output, int errors, const struct cposix_limit limits[], size_t count);
 
 /// Whether a thread of `process`, or of what it has started, is blocked until the pipe with the end `input` has bytes, and
 /// has read all that was written to it; -1 where the kernel does not tell (proc(5)). `waiter` is the process and the
@@ -108,6 +114,28 @@ pid_t cposix_start(
 int cposix_waits_for_input(pid_t process, int input, pid_t waiter[2]);
 /// The bytes of a pipe that nobody has read, by either of its ends (FIONREAD in pipe(7)).
 int cposix_unread(int input);
+
+/// What a signal does (sigaction(2)): 0 its default, 1 nothing, 2 it has a handler.
+int cposix_disposition(int signal);
+/// Ignores a signal, or gives it its default.
+void cposix_set_disposition(int signal, int is_ignored);
+/// The signals that are blocked, and those that wait for that (sigprocmask(2), sigpending(2)): bit 0 is signal 1.
+unsigned long long cposix_blocked_signals(void);
+unsigned long long cposix_pending_signals(void);
+/// Blocks these signals and no others.
+void cposix_block_signals(unsigned long long mask);
+/// Stops the timers of setitimer(2) and alarm(2), which execve(2) keeps. Returns 1 where one was running.
+int cposix_stop_timers(void);
+/// Lets waits end within the usual 50 us where they were allowed to be later (PR_SET_TIMERSLACK in prctl(2)); 1 if so.
+int cposix_reset_timer_slack(void);
+/// The signal at the death of the parent process, or 0 (PR_SET_PDEATHSIG in prctl(2)).
+int cposix_death_signal(void);
+void cposix_set_death_signal(int signal);
+/// The size of the stacks of later threads (pthread_setattr_default_np(3)).
+void cposix_set_thread_stack(size_t size);
+/// Takes entries without a name or without `=` out of the environment, and of entries of one name all but the first, which
+/// getenv(3) finds. Returns how many.
+size_t cposix_clean_environment(void);
 
 /// Makes this process the new parent of descendants whose own parent dies (PR_SET_CHILD_SUBREAPER in prctl(2)).
 int cposix_adopt_orphans(void);

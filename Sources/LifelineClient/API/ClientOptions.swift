@@ -1,3 +1,4 @@
+import Basics
 import Framing
 
 /// The options of a client's connections (Protocol.md, sections 5, 6 and 10).
@@ -18,6 +19,10 @@ public struct ClientOptions: Sendable {
     public var deadAfter: Duration?
     /// The timeout of each attempt, from the look-up of the name to the end of the handshake, and of `open` as a whole.
     public var connectTimeout: Duration = .seconds(30)
+    /// How long the first connection waits for a server that is not there yet, beyond `connectTimeout` if it is longer: a
+    /// name that does not resolve, a socket without a file, a refused connection, a handshake that fails, or BUSY. Zero
+    /// reports all but BUSY, SHUTTING_DOWN and REFUSED at once.
+    public var wait: Duration = .zero
     /// When and how often a lost connection is opened again.
     public var reconnect = ReconnectPolicy()
     /// The longest frame that the client accepts, in bytes; at least 256.
@@ -47,6 +52,7 @@ public struct ClientOptions: Sendable {
         try check((agent ?? "").utf8.count <= 256, "the agent is over 256 bytes")
         try check(maxFrame >= Limits.leastMaxFrame, "maxFrame is under \(Limits.leastMaxFrame) bytes")
         try check(connectTimeout > .zero, "connectTimeout is not above zero")
+        try check(wait >= .zero, "wait is below zero")
         return Hello(
             short: short, pingEvery: try milliseconds(pingEvery, "pingEvery"),
             deadAfter: try milliseconds(deadAfter, "deadAfter"), maxFrame: maxFrame, maxMessage: maxMessage,

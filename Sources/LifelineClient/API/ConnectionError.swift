@@ -34,6 +34,8 @@ public struct ConnectionError: Error, Hashable, Sendable {
     public let text: String
     /// The shortest wait before the next attempt that the server asks for; zero where it does not.
     public let retryAfter: Duration
+    /// The server that it is about, such as `db:7400`, where the program has named several; nil otherwise.
+    public private(set) var server: String?
 
     init(_ kind: Kind, _ text: String, code: Code? = nil, retryAfter: Duration = .zero) {
         self.kind = kind
@@ -53,6 +55,13 @@ public struct ConnectionError: Error, Hashable, Sendable {
     init(_ violation: Violation) {
         self.init(
             violation.code == .handshakeTimeout ? .timedOut : .dropped, violation.text, code: violation.code)
+    }
+
+    /// The same error, about `server`.
+    func of(_ server: String) -> ConnectionError {
+        var error = self
+        error.server = server
+        return error
     }
 
     static let closedByProgram = ConnectionError(.closedByProgram, "the program closed the connection")
@@ -85,8 +94,13 @@ public struct ConnectionError: Error, Hashable, Sendable {
 }
 
 extension ConnectionError: CustomStringConvertible {
-    /// The error for people: `the server closed the connection: BUSY, 100 of 100 connections`.
+    /// The error for people, behind the server where there are several: `the server closed the connection: BUSY, 100 of 100 connections`.
     public var description: String {
+        guard let server, !text.hasPrefix(server) else { return sentence }
+        return "\(server): \(sentence)"
+    }
+
+    private var sentence: String {
         switch kind {
         case .closedByServer: "the server closed the connection: " + named
         case .dropped: "the connection was dropped: " + named

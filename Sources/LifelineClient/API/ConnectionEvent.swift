@@ -14,8 +14,11 @@ public struct ConnectionTerms: Hashable, Sendable {
     public let maxMessage: Int
     /// The server's program and version; nil where it does not tell.
     public let agent: String?
+    /// The server of the program's list that this is: `db:7400`, `[::1]:7400` or `unix:/path`.
+    public let server: String
 
-    init(_ welcome: Welcome) {
+    init(_ welcome: Welcome, server: String = "") {
+        self.server = server
         connection = welcome.connection
         pingEvery = .milliseconds(welcome.pingEvery)
         deadAfter = .milliseconds(welcome.deadAfter)
@@ -52,8 +55,8 @@ public enum ConnectionEvent: Hashable, Sendable {
     case lost(ConnectionError)
     /// Another attempt to connect begins after `wait`.
     ///
-    /// `attempt` counts from 1 since the last stable connection. `after` is the loss before the first attempt, and the
-    /// failure of the attempt before any other.
+    /// `attempt` counts from 1 since the last connection. `after` is the loss before the first attempt, and the failure of
+    /// the attempt before any other. Where there are several servers, `wait` is zero when the next one is tried at once.
     case reconnecting(after: ConnectionError, wait: Duration, attempt: Int)
     /// A connection is open again after a loss.
     case reconnected(ConnectionTerms)

@@ -16,16 +16,30 @@ public final class LongConnection: Sendable {
     /// Connects to `host` and waits for its WELCOME, up to `options.connectTimeout`.
     ///
     /// A server that answers BUSY, SHUTTING_DOWN or REFUSED is tried again as `options.reconnect` allows. Any other failure
-    /// is thrown at once. Cancelling the task throws `ConnectionError.Kind.cancelled`.
+    /// is thrown at once, or when `options.wait` has passed. Cancelling the task throws `ConnectionError.Kind.cancelled`.
     ///
     /// - Parameters:
-    ///   - host: A name, a numeric IPv4 or IPv6 address, or `unix:` and the path of a socket.
+    ///   - host: A name, a numeric IPv4 or IPv6 address, or `unix:` and the path of a socket. A port may stand behind it, as
+    ///     in `db:7401` or `[::1]:7401`.
     ///   - port: The TCP port. A Unix socket has none.
     ///   - options: The limits, times and policy of the connection.
     public static func open(
         host: String, port: UInt16 = 7400, options: ClientOptions = ClientOptions()
     ) async throws(ConnectionError) -> LongConnection {
-        let connection = try start(host: host, port: port, options: options)
+        try await open(hosts: [host], port: port, options: options)
+    }
+
+    /// Connects to the first of several servers that answers, as `open(host:port:options:)` does to one. They take turns:
+    /// when a connection is lost, the next server is tried, and a server that failed rests for its own back-off.
+    ///
+    /// - Parameters:
+    ///   - hosts: The servers, each as `host` of `open(host:port:options:)`. They have to do the same for the program.
+    ///   - port: The TCP port of each that names none.
+    ///   - options: The limits, times and policy of the connection.
+    public static func open(
+        hosts: [String], port: UInt16 = 7400, options: ClientOptions = ClientOptions()
+    ) async throws(ConnectionError) -> LongConnection {
+        let connection = try start(hosts: hosts, port: port, options: options)
         try await connection.waitUntilOpen()
         return connection
     }
@@ -35,21 +49,36 @@ public final class LongConnection: Sendable {
     /// Throws `invalidOptions`, or `unreachable` where the system has no thread or descriptor left.
     ///
     /// - Parameters:
-    ///   - host: A name, a numeric IPv4 or IPv6 address, or `unix:` and the path of a socket.
+    ///   - host: A server, as in `open(host:port:options:)`.
     ///   - port: The TCP port. A Unix socket has none.
     ///   - options: The limits, times and policy of the connection.
     public static func start(
         host: String, port: UInt16 = 7400, options: ClientOptions = ClientOptions()
     ) throws(ConnectionError) -> LongConnection {
-        let session = Session(
-            try options.hello(short: false), policy: options.reconnect,
-            connectTimeout: within(options.connectTimeout), at: .now)
-        return LongConnection(
-            try IOThread.shared(), Endpoint(host: host, port: port), session, unreadMessages: options.unreadMessages)
+        try start(hosts: [host], port: port, options: options)
     }
 
-    /// Waits until the first connection is open. Throws the reason where none will be. Cancelling the task closes the
-    /// connection and throws `ConnectionError.Kind.cancelled`.
+    /// Starts to connect to the first of several servers, as `open(hosts:port:options:)` does, and returns at once.
+    ///
+    /// Throws `invalidOptions`, or `unreachable` where the system has no thread or descriptor left.
+    ///
+    /// - Parameters:
+    ///   - hosts: The servers, as in `open(hosts:port:options:)`.
+    ///   - port: The TCP port of each that names none.
+    ///   - options: The limits, times and policy of the connection.
+    public static func start(
+        hosts: [String], port: UInt16 = 7400, options: ClientOptions = ClientOptions()
+    ) throws(ConnectionError) -> LongConnection {
+        let servers = try Endpoint.list(hosts, port: port)
+        let session = Session(
+            try options.hello(short: false), policy: options.reconnect,
+            connectTimeout: within(options.connectTimeout), wait: within(options.wait),
+            servers: servers.map(\.description), at: .now)
+        return LongConnection(try IOThread.shared(), servers, session, unreadMessages: options.unreadMessages)
+    }
+
+    /// Waits until a connection is open: the first one, or the next one after a loss. Throws the reason where none will be.
+    /// Cancelling the task closes the connection and throws `ConnectionError.Kind.cancelled`.
     public func waitUntilOpen() async throws(ConnectionError) {
         let failure = await withTaskCancellationHandler {
             await sinks.status.waitUntilOpen()
@@ -60,11 +89,11 @@ public final class LongConnection: Sendable {
         if let failure { throw failure }
     }
 
-    private init(_ thread: IOThread, _ endpoint: Endpoint, _ session: Session, unreadMessages: Int) {
+    private init(_ thread: IOThread, _ servers: [Endpoint], _ session: Session, unreadMessages: Int) {
         self.thread = thread
         id = IOThread.newID()
         sinks = SessionSinks(status: ConnectionStatus(), messages: InboundMessages(most: unreadMessages))
-        thread.submit(.open(id, endpoint, session, sinks))
+        thread.submit(.open(id, servers, session, sinks))
     }
 
     deinit { thread.submit(.close(id, nil)) }
@@ -127,9 +156,10 @@ public enum ShortConnection {
     ///
     /// - Parameters:
     ///   - message: The bytes of the request.
-    ///   - host: A name, a numeric IPv4 or IPv6 address, or `unix:` and the path of a socket.
+    ///   - host: A server, as in `LongConnection.open(host:port:options:)`.
     ///   - port: The TCP port. A Unix socket has none.
-    ///   - timeout: The limit for connecting, the request and its answer together.
+    ///   - timeout: The limit for connecting, the request and its answer together. It begins anew with each attempt that
+    ///     `options.wait` allows.
     ///   - mayRunTwice: Whether the library also repeats a request that the server may have processed.
     ///   - options: The limits, times and policy of the connection.
     ///   - events: Where the events of the connection go. The library finishes it when the connection is closed, which may
@@ -139,21 +169,49 @@ public enum ShortConnection {
         mayRunTwice: Bool = false, options: ClientOptions = ClientOptions(),
         events: AsyncStream<ConnectionEvent>.Continuation? = nil
     ) async throws(RequestError) -> [UInt8] {
+        try await request(
+            message, hosts: [host], port: port, timeout: timeout, mayRunTwice: mayRunTwice, options: options,
+            events: events)
+    }
+
+    /// Sends `message` to the first of several servers that answers, as `request(_:host:port:timeout:mayRunTwice:options:events:)`
+    /// does to one. While another server is left, the request waits for WELCOME: one that was sent is never sent to two.
+    ///
+    /// - Parameters:
+    ///   - message: The bytes of the request.
+    ///   - hosts: The servers, as in `LongConnection.open(hosts:port:options:)`.
+    ///   - port: The TCP port of each that names none.
+    ///   - timeout: The limit for connecting, the request and its answer together. It begins anew with each attempt that
+    ///     `options.wait` allows.
+    ///   - mayRunTwice: Whether the library also repeats a request that the server may have processed.
+    ///   - options: The limits, times and policy of the connection.
+    ///   - events: Where the events of the connection go.
+    public static func request(
+        _ message: [UInt8], hosts: [String], port: UInt16 = 7400, timeout: Duration = .seconds(30),
+        mayRunTwice: Bool = false, options: ClientOptions = ClientOptions(),
+        events: AsyncStream<ConnectionEvent>.Continuation? = nil
+    ) async throws(RequestError) -> [UInt8] {
         let thread: IOThread
         let session: Session
+        let servers: [Endpoint]
         let timeout = within(timeout)
-        let call = Call(.request(mayRunTwice: mayRunTwice), message, deadline: .now + timeout)
+        let wait = within(options.wait)
+        let call = Call(
+            .request(mayRunTwice: mayRunTwice), message, deadline: .now + timeout, timeout: wait > .zero ? timeout : nil
+        )
         do {
+            servers = try Endpoint.list(hosts, port: port)
             session = Session(
                 try options.hello(short: true), policy: options.reconnect,
-                connectTimeout: min(timeout, within(options.connectTimeout)), at: .now)
+                connectTimeout: min(timeout, within(options.connectTimeout)), wait: wait,
+                servers: servers.map(\.description), at: .now)
             thread = try IOThread.shared()
         } catch {
             throw .notSent(.connection(error))
         }
         let id = IOThread.newID()
         let sinks = SessionSinks(status: ConnectionStatus(events), messages: InboundMessages(most: 0))
-        let opening = SessionCommand.open(id, Endpoint(host: host, port: port), session, sinks)
+        let opening = SessionCommand.open(id, servers, session, sinks)
         return try await thread.call(call, on: id, sinks.status, opening: opening).get()
     }
 }

@@ -4,7 +4,9 @@ import Posix
 /// Connects to the first address of an endpoint that answers ("happy eyeballs", RFC 8305).
 ///
 /// It tries the addresses in their order. The next attempt begins when the one before has failed, or has not succeeded
-/// for 250 ms.
+/// for 250 ms. Handshakes are not made beside each other: a request may be in the first bytes of a short connection, and
+/// each handshake costs its server a process. So the first socket that connects stops the other attempts, and `next`
+/// goes on with their addresses where its handshake fails.
 final class Dialer {
     /// The head start of each attempt (Connection Attempt Delay in RFC 8305, section 5).
     private static let headStart = Duration.milliseconds(250)
@@ -28,18 +30,20 @@ final class Dialer {
     /// The outcome of all attempts so far.
     enum Outcome {
         case pending
-        case connected(Socket)
+        /// `others` is the number of addresses that are left for `next`.
+        case connected(Socket, address: SocketAddress, others: Int)
         case failed(ConnectionError)
     }
 
     /// Begins with the address itself, or looks up the name.
     func start(at now: Instant) -> Outcome {
-        if endpoint.host.hasPrefix("unix:") || SocketAddress(host: endpoint.host, port: endpoint.port) != nil {
-            guard let address = SocketAddress(host: endpoint.host, port: endpoint.port) else {
-                return .failed(ConnectionError(.unknownHost, "\(endpoint.host) is no path of a Unix socket"))
+        do throws(ConnectionError) {
+            if let address = try endpoint.address {
+                untried = [address]
+                return tryNext(at: now)
             }
-            untried = [address]
-            return tryNext(at: now)
+        } catch {
+            return .failed(error)
         }
         isLookingUp = true
         if let error = loop.lookUp(endpoint, for: driver) { return .failed(error) }
@@ -70,14 +74,19 @@ final class Dialer {
         let (socket, address) = attempts.remove(at: index)
         do throws(TransportError) {
             try socket.checkConnected(to: address)
+            let others = attempts.map(\.address) + untried
             stop()
-            return .connected(socket)
+            untried = others[...]
+            return .connected(socket, address: address, others: others.count)
         } catch {
             loop.unwatch(socket)
             note(error.text, at: address)
             return tryNext(at: now)
         }
     }
+
+    /// Goes on with the next address: the handshake with the one before has failed.
+    func next(at now: Instant) -> Outcome { tryNext(at: now) }
 
     /// Cancels all attempts.
     func stop() {

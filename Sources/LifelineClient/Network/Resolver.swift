@@ -1,19 +1,6 @@
 import Glibc
 import Posix
 
-/// A host, by name or address, and a port.
-struct Endpoint: Hashable, Sendable {
-    let host: String
-    let port: UInt16
-}
-
-extension Endpoint: CustomStringConvertible {
-    var description: String {
-        if host.hasPrefix("unix:") { return host }
-        return host.contains(":") && !host.hasPrefix("[") ? "[\(host)]:\(port)" : "\(host):\(port)"
-    }
-}
-
 /// Looks up the addresses of `endpoint`, in the order in which a client should try them (getaddrinfo(3)).
 ///
 /// It blocks for as long as the name servers take, so it runs on a thread of its own. Sessions wait with a timeout, and
@@ -38,14 +25,19 @@ func resolve(_ endpoint: Endpoint) -> Result<[SocketAddress], ConnectionError> {
         next = info.ai_next
     }
     return addresses.isEmpty
-        ? .failure(ConnectionError(.unknownHost, "\(endpoint.host): no address")) : .success(addresses)
+        ? .failure(ConnectionError(.unknownHost, "\(endpoint.host): no address")) : .success(interleaved(addresses))
 }
 
-/// The addresses of `host`, in any form that the commands accept. It blocks while the name servers are asked.
-package func addresses(ofHost host: String, port: UInt16) throws(ConnectionError) -> [SocketAddress] {
-    if let address = SocketAddress(host: host, port: port) { return [address] }
-    guard !host.hasPrefix("unix:") else {
-        throw ConnectionError(.unknownHost, "\(host) is no path of a Unix socket")
+/// The addresses with their families in turn, from the family of the first one on (RFC 8305, section 4). A family that
+/// does not work costs one attempt then before the other has its first.
+func interleaved(_ addresses: [SocketAddress]) -> [SocketAddress] {
+    guard let family = addresses.first?.family else { return [] }
+    var same = addresses.filter { $0.family == family }[...]
+    var other = addresses.filter { $0.family != family }[...]
+    var all: [SocketAddress] = []
+    while !same.isEmpty || !other.isEmpty {
+        if let next = same.popFirst() { all.append(next) }
+        if let next = other.popFirst() { all.append(next) }
     }
-    return try resolve(Endpoint(host: host, port: port)).get()
+    return all
 }

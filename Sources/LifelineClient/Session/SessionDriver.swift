@@ -8,7 +8,7 @@ import Posix
 /// outputs.
 final class SessionDriver {
     let id: SessionID
-    private let endpoint: Endpoint
+    private let servers: [Endpoint]
     private let sinks: SessionSinks
     private unowned let loop: EventLoop
     private var session: Session
@@ -33,9 +33,9 @@ final class SessionDriver {
     private static let readsPerTurn = 4
     private static let writesPerTurn = 32
 
-    init(_ id: SessionID, to endpoint: Endpoint, _ session: Session, _ sinks: SessionSinks, loop: EventLoop) {
+    init(_ id: SessionID, to servers: [Endpoint], _ session: Session, _ sinks: SessionSinks, loop: EventLoop) {
         self.id = id
-        self.endpoint = endpoint
+        self.servers = servers
         self.session = session
         self.sinks = sinks
         self.loop = loop
@@ -199,10 +199,12 @@ final class SessionDriver {
         publishState()
         while let output = session.nextOutput() {
             switch output {
-            case .dial:
-                let dialer = Dialer(to: endpoint, for: self, loop: loop)
+            case .dial(let server):
+                let dialer = Dialer(to: servers[server], for: self, loop: loop)
                 self.dialer = dialer
                 dialed(dialer.start(at: now), at: now)
+            case .dialNext:
+                if let dialer { dialed(dialer.next(at: now), at: now) }
             case .stopDialing:
                 dialer?.stop()
                 dialer = nil
@@ -227,10 +229,10 @@ final class SessionDriver {
     private func dialed(_ outcome: Dialer.Outcome, at now: Instant) {
         switch outcome {
         case .pending: return
-        case .connected(let socket):
+        case .connected(let socket, let address, let others):
             self.socket = socket
-            dialer = nil
-            session.dialed()
+            if others == 0 { dialer = nil }
+            session.dialed("\(address)", others: others, at: now)
         case .failed(let error):
             dialer = nil
             session.dialFailed(error, at: now)
@@ -242,7 +244,8 @@ final class SessionDriver {
             switch session.phase {
             case .dialing, .greeting: .connecting
             case .open where session.isGoingAway: .goingAway
-            case .open: session.connection?.welcome.map { .open(ConnectionTerms($0)) } ?? .connecting
+            case .open:
+                session.connection?.welcome.map { .open(ConnectionTerms($0, server: session.server)) } ?? .connecting
             case .waiting(let until): .waiting(until: .now + (until - .now))
             case .closed(let error): .closed(error)
             }

@@ -1,4 +1,5 @@
 import Framing
+import Inheritance
 import Posix
 
 /// A server that gives every connection a process of its own.
@@ -10,17 +11,19 @@ import Posix
 public struct Server: ~Copyable {
     private let options: ServerOptions
     private var resources: ServerResources
-    /// Where it listens, with the port that the system chose.
-    public var address: SocketAddress { resources.listener.address }
+    /// Where it listens first, with the port that the system chose.
+    public var address: SocketAddress { resources.listeners[0].address }
+    /// Where it listens, each with the port that the system chose.
+    public var addresses: [SocketAddress] { resources.listeners.map(\.address) }
 
     /// Listens, and then becomes `ServerOptions.user`.
     ///
     /// From now on connections are queued, and SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1 and SIGCHLD wait for `run`. No
     /// program that is started here gets new privileges (PR_SET_NO_NEW_PRIVS in prctl(2)).
     ///
-    /// The pidfile is locked first, then the log is opened. A socket that a supervisor hands over (sd_listen_fds(3))
-    /// takes the place of host and port. Throws what is wrong with an option, what the system refused, and where this
-    /// process has more than one thread.
+    /// The pidfile is locked first, then the log is opened. Sockets that a supervisor hands over (sd_listen_fds(3))
+    /// take the place of host, port and `ServerOptions.listen`. Throws what is wrong with an option, what the system
+    /// refused, and where this process has more than one thread.
     public init(_ options: ServerOptions) throws(StartError) {
         resources = try ServerResources(options)
         self.options = options
@@ -67,6 +70,9 @@ public struct Server: ~Copyable {
         exitProcess(0)
     }
 
+    /// Does not serve after all: removes the files of the sockets that it listens on.
+    public consuming func abandon() { resources.removeSocketFiles() }
+
     private consuming func run(_ factory: HandlerFactory, _ reload: Reloader?) throws(StartError) {
         do throws(StartError) {
             try StartError.checkThreads()
@@ -83,7 +89,13 @@ public struct Server: ~Copyable {
     }
 
     private borrowing func reportListening() {
-        let address = address.description
+        let address = resources.listeners.text
+        for remark in resources.start.remarks {
+            resources.log.write(.inherited, at: remark.isWarning ? .warning : .info, reason: remark.subject) {
+                $0.text(.of, remark.subject)
+                $0.text(.text, remark.text)
+            }
+        }
         resources.log.write(.listening) {
             $0.text(.address, address)
             $0.number(.pid, processID)
@@ -93,6 +105,12 @@ public struct Server: ~Copyable {
             }
             if let control = options.control { $0.text(.control, control) }
             if let metrics = resources.admin.metricsAddress { $0.address(.metrics, metrics) }
+        }
+        for listener in resources.listeners where listener.lacksIPv6 {
+            resources.log.write(.noIPv6) {
+                $0.address(.address, listener.address)
+                $0.text(.text, "this kernel has no IPv6: clients of IPv4 alone can connect")
+            }
         }
         resources.tokenFile?.checkPermissions(resources.log)
     }
@@ -112,11 +130,10 @@ public struct Server: ~Copyable {
 
     /// Tells the supervisor, and the reader of `ServerOptions.readyDescriptor`, where the server listens.
     private borrowing func announce() {
-        let address = address.description
-        resources.notifier.notify(.ready(address: address))
+        resources.notifier.notify(.ready(address: resources.listeners.text))
         guard let number = options.readyDescriptor else { return }
         do throws(SystemError) {
-            try Descriptor(owning: number).write(Array("listening on \(address)\n".utf8))
+            try Descriptor(owning: number).write(Array(addresses.map { "listening on \($0)\n" }.joined().utf8))
         } catch {
             resources.log.write(.notAnnounced) { $0.text(.text, "--ready-fd \(number): \(error)") }
         }
@@ -136,14 +153,28 @@ extension ServerOptions {
         if let (_, text) = limits.first(where: { !$0.0 }) { throw StartError(.badOptions, text) }
     }
 
-    /// Throws where `readyDescriptor` is not open: the caller of the program must hand it over. `Server` checks this; a
+    /// Throws where `readyDescriptor` cannot be written to: the caller of the program must hand it over. `Server` checks this; a
     /// program that opens descriptors before, of which one may get the number, checks it first.
     public func checkReadyDescriptor() throws(StartError) {
-        guard let number = readyDescriptor, !Descriptor.isOpen(number) else { return }
+        guard let number = readyDescriptor, !Descriptor.isUsable(number, forWriting: true) else { return }
         throw StartError(
             .badOptions,
-            "--ready-fd \(number) is not open: whoever starts the server hands it over, as in "
+            "--ready-fd \(number) is not open for writing: whoever starts the server hands it over, as in "
                 + "server --ready-fd \(number) \(number)>ready")
+    }
+
+    /// Throws where `log` names a descriptor of this process, such as /dev/fd/7, that is not open. It is checked as
+    /// `checkReadyDescriptor` is.
+    public func checkLogDescriptor() throws(StartError) {
+        guard let number = logDescriptor, number > 2, !Descriptor.isOpen(number) else { return }
+        throw StartError(
+            .badOptions,
+            "--log \(log) is descriptor \(number), which is not open: whoever starts the server hands it over")
+    }
+
+    /// The descriptor of this process that `log` names, as /dev/fd/7 does; nil where it names something else.
+    package var logDescriptor: Int32? {
+        if case .file(let path) = log { ownDescriptor(atPath: path) } else { nil }
     }
 
     /// The title of a process, where it is to show what it does.

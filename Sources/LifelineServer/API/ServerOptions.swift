@@ -2,10 +2,14 @@ import Framing
 
 /// How a server listens, what it offers its clients, and what it logs; each has the default of the `server` command.
 public struct ServerOptions: Sendable {
-    /// A numeric IPv4 or IPv6 address, `::` for all of both, or `unix:` and a path.
+    /// A numeric IPv4 or IPv6 address, `localhost`, `::` or `*` for all of both, or `unix:` and a path.
     public var host = "127.0.0.1"
     /// The port to listen on: 0 lets the system choose. A Unix socket has none.
     public var port: UInt16 = 7400
+    /// More addresses to listen at, such as `127.0.0.1:7400`, `[::]:7400` or `unix:/path`.
+    public var listen: [ListenAddress] = []
+    /// Whether the server listens at `host` and `port` where `listen` has addresses. It does so where it has none.
+    public var listensAtHost = true
     /// T: a client that is silent for this time is dropped; at least 100 ms (Protocol.md, section 6).
     public var timeout = Duration.seconds(30)
     /// H: the longest ping_every that a client gets; at least 20 ms (section 6). Routers and load balancers forget a
@@ -33,6 +37,12 @@ public struct ServerOptions: Sendable {
     /// How long a handler with a thread of its own may work on one request; nil is no limit. Then the request fails
     /// with HANDLER_FAILED, and the connection is closed if the handler has not returned a second later.
     public var handlerTimeout: Duration?
+    /// How old a connection becomes; nil is no limit. Its client is then sent away (GOAWAY) and comes back, to a process
+    /// with the options and the code of today. Each connection leaves up to a tenth of this earlier, at random.
+    public var maxAge: Duration?
+    /// How long a connection may be without a request, a response and a message; nil is no limit. Heartbeats do not
+    /// count. Its client is then sent away as with `maxAge`.
+    public var maxIdle: Duration?
     /// The most connections at a time; more are refused with CLOSE(BUSY).
     public var maxConnections = 10_000
     /// The most connections of one source; nil is no limit. Clients of a Unix socket have no source.
@@ -106,7 +116,8 @@ public struct ServerOptions: Sendable {
 
     /// The part of the options that a child goes by.
     var connectionSettings: ConnectionSettings {
-        ConnectionSettings(terms: terms, grace: grace, handlerTimeout: handlerTimeout)
+        ConnectionSettings(
+            terms: terms, grace: grace, handlerTimeout: handlerTimeout, maxAge: maxAge, maxIdle: maxIdle)
     }
 
     var terms: Terms {
@@ -141,9 +152,10 @@ public enum LogFormat: String, CaseIterable, Sendable {
 /// Where the lines of the log go.
 public enum LogDestination: Equatable, Sendable {
     case standardError
-    /// Appended to the file at this path, which is opened anew at SIGUSR1.
+    /// Appended to the file at this path, which is opened anew at SIGUSR1. /dev/stderr, /dev/fd/7 and their like are the
+    /// descriptors themselves.
     case file(String)
-    /// Datagrams to the daemon of syslog(3) that listens at this path, as a rule /dev/log.
+    /// Lines to the daemon of syslog(3) that listens at this path, as a rule /dev/log, as datagrams or as a stream.
     case syslog(String)
 }
 

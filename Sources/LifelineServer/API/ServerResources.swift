@@ -1,3 +1,4 @@
+import Inheritance
 import Posix
 
 /// What a server holds from its start on, acquired in this order, before it serves.
@@ -5,12 +6,14 @@ import Posix
 /// A failure after the listener is open removes the files of its sockets again.
 struct ServerResources: ~Copyable {
     let descriptors = ParentDescriptors()
+    /// What the process was started with.
+    let start: ProcessStart
     let pidfile: Pidfile?
     let commands: ChildCommands
     let log: Log
     let childSignals: SignalDescriptor
     let cleanData: CleanData
-    let listener: ServerListener
+    let listeners: [ServerListener]
     let signals: SignalDescriptor
     var memory: ChildRegistry.Memory
     let admin: AdminServer.Listeners
@@ -24,10 +27,13 @@ struct ServerResources: ~Copyable {
         try StartError.checkThreads()
         try options.checkLimits()
         try options.checkReadyDescriptor()
-        Descriptor.openMissingStandardDescriptors()
+        try options.checkLogDescriptor()
+        let start = try ServerResources.takeStock(options)
+        // They are whoever's that started the server, and of no use to a child.
+        let used = [options.readyDescriptor, options.logDescriptor]
+        for number in start.descriptors where !used.contains(number) { descriptors.keep(number) }
         let account = try Account.named(in: options)
         var tokenFile = try options.tokenFile.map { path throws(StartError) in try TokenFile(path) }
-        ignoreBrokenPipes()
         installCrashHandlers(notice: ConnectionProcess.crashNotice)
         let path = options.pidfile
         let pidfile = path == nil ? nil : try Pidfile(at: path!)
@@ -36,11 +42,11 @@ struct ServerResources: ~Copyable {
         }
         let log = try ServerResources.openLog(options, commands)
         let childSignals = try ServerResources.needing("signals") { () throws(SystemError) in
-            try ConnectionProcess.signals()
+            try ConnectionProcess.signals(but: start.ignoredSignals)
         }
         let cleanData = CleanData()
-        let listener = try ServerListener(options)
-        let signals = try ServerResources.openSignals()
+        let listeners = try ServerListener.all(options, in: descriptors)
+        let signals = try ServerResources.openSignals(start)
         let memory = try ServerResources.needing("memory") { () throws(SystemError) in
             try ChildRegistry.Memory(slots: options.mostChildren)
         }
@@ -56,16 +62,17 @@ struct ServerResources: ~Copyable {
             }
             try ServerResources.needing("no_new_privs") { () throws(SystemError) in try forbidNewPrivileges() }
         } catch {
-            listener.removeFile()
+            for listener in listeners { listener.removeFile() }
             admin.removeFile()
             throw error
         }
+        self.start = start
         self.pidfile = pidfile
         self.commands = commands
         self.log = log
         self.childSignals = childSignals
         self.cleanData = cleanData
-        self.listener = listener
+        self.listeners = listeners
         self.signals = signals
         self.memory = memory
         self.admin = admin
@@ -76,7 +83,7 @@ struct ServerResources: ~Copyable {
 
     /// Removes the files of the sockets that it listens on: nothing will answer there.
     borrowing func removeSocketFiles() {
-        listener.removeFile()
+        for listener in listeners { listener.removeFile() }
         admin.removeFile()
     }
 
@@ -91,11 +98,23 @@ struct ServerResources: ~Copyable {
         }
     }
 
-    private static func openSignals() throws(StartError) -> SignalDescriptor {
+    /// Takes stock of what the process was started with; throws where it cannot serve with that.
+    private static func takeStock(_ options: ServerOptions) throws(StartError) -> ProcessStart {
+        _ = ProcessStart.current
+        // Each process that waits for a connection has a channel.
+        if let pool = options.pool { ProcessStart.needFiles(256 + UInt64(pool.most)) }
+        let start = ProcessStart.current
+        if let refusal = start.refusal { throw StartError(.refused, refusal) }
+        return start
+    }
+
+    private static func openSignals(_ start: ProcessStart) throws(StartError) -> SignalDescriptor {
         try needing("signals") { () throws(SystemError) in
-            try SignalDescriptor([
-                Signal.terminate, Signal.interrupt, Signal.quit, Signal.reload, Signal.reopen, Signal.childEnded,
-            ])
+            try SignalDescriptor(
+                [
+                    Signal.terminate, Signal.interrupt, Signal.quit, Signal.reload, Signal.reopen, Signal.childEnded,
+                ].filter { !start.ignoredSignals.contains($0) }
+                    + (start.hasProcessorTimeLimit ? [Signal.processorTimeOver] : []))
         }
     }
 

@@ -61,6 +61,9 @@ public struct AddressRange: Equatable, Sendable, CustomStringConvertible {
         (address ^ first) >> UInt128(128 - shared) == 0 && AddressRange.isV4(address) == AddressRange.isV4(first)
     }
 
+    /// Whether every address of the other range is in this one.
+    func covers(_ other: AddressRange) -> Bool { shared <= other.shared && contains(other.first) }
+
     /// Whether an address is in both.
     func overlaps(_ source: SourceNetwork) -> Bool {
         (source.first ^ first) >> UInt128(128 - min(shared, Int(source.shared))) == 0

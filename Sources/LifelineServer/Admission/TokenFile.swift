@@ -1,3 +1,4 @@
+import Basics
 import Posix
 
 /// The token file: read at the start, and again whenever it has changed.
@@ -12,18 +13,27 @@ final class TokenFile {
     /// The group that the server has become: that it may read the file is what the file has a group for.
     private let ownGroup: UInt32?
     private var state: FileState?
-    private(set) var tokens: Tokens
+    private var contents: TokenContents
+    var tokens: Tokens { contents.tokens }
 
-    /// Reads the file at `path`; throws what is wrong with it.
-    init(_ path: String, ownGroup: UInt32? = nil) throws(StartError) {
+    /// Reads the file at `path`; throws what is wrong with it. Where `running` has read the same file before, one that
+    /// is cut off is wrong.
+    init(_ path: String, ownGroup: UInt32? = nil, running: TokenFile? = nil) throws(StartError) {
         self.path = path
         self.ownGroup = ownGroup
         do throws(ReadFailure) {
-            (state, tokens) = try TokenFile.read(path)
+            let earlier = running.flatMap { $0.path == path ? $0.contents : nil }
+            (state, contents) = try TokenFile.read(path, earlier: earlier)
         } catch {
             throw StartError(
                 error.cause == nil ? .badFile : .noFile, "the token file \(path): \(error.text)", cause: error.cause)
         }
+    }
+
+    /// What was read, and what it means.
+    private struct TokenContents {
+        let bytes: [UInt8]
+        let tokens: Tokens
     }
 
     /// Why the file cannot be used.
@@ -32,20 +42,27 @@ final class TokenFile {
         let cause: SystemError?
     }
 
-    private static func read(_ path: String) throws(ReadFailure) -> (FileState, Tokens) {
+    private static func read(
+        _ path: String, earlier: TokenContents?
+    ) throws(ReadFailure) -> (FileState, TokenContents) {
         let state: FileState
-        var bytes: [UInt8] = []
+        let bytes: [UInt8]
         do throws(SystemError) {
             // Looked at first: what changes while it is read is read again.
             state = try FileState(ofFile: path)
-            if state.isRegular { bytes = try contents(ofFile: path, most: longest) }
         } catch {
             throw ReadFailure(text: "\(error.text) (\(error.call))", cause: error)
         }
-        guard state.isRegular else { throw ReadFailure(text: "it is not a regular file", cause: nil) }
-        guard bytes.count <= longest else { throw ReadFailure(text: "it is over \(longest) bytes", cause: nil) }
-        do throws(TokenFileError) {
-            return (state, try Tokens(parsing: bytes))
+        do throws(FileReadError) {
+            bytes = try Posix.contents(ofTextFile: path, most: longest)
+        } catch {
+            throw ReadFailure(text: error.text, cause: error.cause)
+        }
+        if let earlier, TextFile.isCutOff(bytes, of: earlier.bytes), !bytes.isEmpty {
+            throw ReadFailure(text: "it is cut off within a line: is it being written?", cause: nil)
+        }
+        do throws(TextFileError) {
+            return (state, TokenContents(bytes: bytes, tokens: try Tokens(parsing: bytes)))
         } catch {
             throw ReadFailure(text: error.description, cause: nil)
         }
@@ -68,7 +85,7 @@ final class TokenFile {
         guard now != state else { return false }
         state = now
         do throws(ReadFailure) {
-            (state, tokens) = try TokenFile.read(path)
+            (state, contents) = try TokenFile.read(path, earlier: contents)
             log.write(.tokenFileRead) {
                 $0.text(.path, path)
                 $0.number(.tokens, tokens.count)

@@ -26,11 +26,12 @@ extension Capacity {
 
     private init(_ options: ServerOptions, files: UInt64, tasks: UInt64) throws(StartError) {
         let user = try Account.named(in: options)?.user ?? SystemFigures.user
-        let isUnix = options.host.hasPrefix("unix:")
+        let isUnix = options.listenAddresses.allSatisfy { $0.host.hasPrefix(ListenAddress.unixPrefix) }
         wanted = UInt64(options.maxConnections)
         let waiting = UInt64(options.pool?.most ?? 0)
         bounds =
-            Capacity.files(each: files, waiting: waiting) + Capacity.tasks(of: user, each: tasks, waiting: waiting)
+            Capacity.files(each: files, waiting: waiting, listeners: UInt64(options.listenAddresses.count))
+            + Capacity.tasks(of: user, each: tasks, waiting: waiting)
             + Capacity.memory(waiting: waiting)
             + (isUnix ? [] : Capacity.tracked())
         remarks = Capacity.remarks(options)
@@ -38,8 +39,10 @@ extension Capacity {
 
     /// The parent keeps no descriptor of a connection, so a process's own limit has to be enough only once. Of a child
     /// that waits it keeps one; the child has the other end, and as many others as a connection at most.
-    private static func files(each: UInt64, waiting: UInt64) -> [Bound] {
+    private static func files(each: UInt64, waiting: UInt64, listeners: UInt64) -> [Bound] {
         let own = ProcessLimit.files.current
+        // One of them is among the files of a bare parent.
+        let ownFiles = ownFiles + listeners - 1
         return [
             Bound(
                 name: "RLIMIT_NOFILE", limit: own, used: ownFiles + waiting, each: 0, remedy: "ulimit -n, LimitNOFILE="),
@@ -115,7 +118,8 @@ extension Capacity {
 
     private static func remarks(_ options: ServerOptions) -> [String] {
         var remarks = [
-            "The memory is that of an idle connection; what a handler keeps, or a program takes, comes on top."
+            "It would listen on \(options.listenAddresses.map(\.text).joined(separator: ", ")).",
+            "The memory is that of an idle connection; what a handler keeps, or a program takes, comes on top.",
         ]
         if let most = SystemFigures.number("/proc/sys/net/core/somaxconn"), most < UInt64(options.backlog) {
             remarks.append(

@@ -38,6 +38,8 @@ struct ConnectionDriver: ~Copyable {
     /// Whether something was written since `takeExpectsBytes` was true last.
     private var hasWritten = false
     private var hasReported = false
+    /// The counts that the slot has.
+    private var publishedCounts = ConnectionCounts()
     /// Whether the runner knows of the connection's end.
     private var runnerKnowsEnd = false
     /// When the runner is given up. Set once the connection is over.
@@ -71,7 +73,10 @@ struct ConnectionDriver: ~Copyable {
         self.crashNotice = crashNotice
         connection = ServerConnection(
             id: id, terms: settings.terms, handshakeTimeout: assignment.handshakeTimeout, acceptedAt: acceptedAt,
-            tokens: tokens, handlerTimeout: runner.enforcesTimeout ? nil : settings.handlerTimeout)
+            tokens: tokens, handlerTimeout: runner.enforcesTimeout ? nil : settings.handlerTimeout,
+            lifetime: ConnectionLifetime(
+                maxAge: settings.maxAge, maxIdle: settings.maxIdle, grace: settings.grace, acceptedAt: acceptedAt,
+                random: { .random(in: 0..<1) }))
     }
 
     // MARK: Waiting
@@ -115,7 +120,10 @@ struct ConnectionDriver: ~Copyable {
     @inline(__always) var hasUnsent: Bool { !connection.outbox.isEmpty }
 
     /// Judges the client and the handler, behind all that was there to be read.
-    mutating func enforceDeadlines(at now: Instant) { connection.enforceDeadlines(at: now) }
+    mutating func enforceDeadlines(at now: Instant) {
+        connection.enforceDeadlines(at: now)
+        if let limit = connection.takeSentAwayFor() { report(.sentAway, for: limit) }
+    }
 
     // MARK: The client's bytes
 
@@ -143,7 +151,7 @@ struct ConnectionDriver: ~Copyable {
             }
         } catch {
             canRead = false
-            connection.broke("\(error)")
+            connection.broke("\(error)", byClient: error.isReset)
             return 0
         }
         while let event = connection.next(in: buffer, at: now) { dispatch(event, at: now) }
@@ -177,7 +185,7 @@ struct ConnectionDriver: ~Copyable {
                     isBlocked = true
                 }
             } catch {
-                connection.broke("\(error)")
+                connection.broke("\(error)", byClient: error.isReset)
                 return
             }
         }
@@ -300,7 +308,13 @@ struct ConnectionDriver: ~Copyable {
     /// Ends the runner and gives the slot back. The driver does nothing any more.
     mutating func close() {
         runner.cancelAll()
+        connection.countUnhandled()
         publishStatistics()
+        let unhandled = connection.counts.unhandled
+        if unhandled > 0 {
+            reportDiscarded(
+                "unhandledMessages", "\(unhandled) messages: the handler had no time for them before the end")
+        }
         // The descriptor's number may soon be another connection's.
         crashNotice?.arm(false, number: 0)
         slot.isFinished = true
@@ -314,9 +328,12 @@ struct ConnectionDriver: ~Copyable {
     /// Publishes the connection's figures: a few stores, once a turn.
     mutating func publishStatistics() {
         slot.publish(
-            requests: connection.requestsServed, bytesIn: connection.bytesIn, bytesOut: connection.outbox.sent,
+            answered: connection.requestsAnswered, bytesIn: connection.bytesIn, bytesOut: connection.outbox.sent,
             inFlight: UInt32(clamping: connection.inFlight), activity: connection.activity)
         for time in connection.fetchRoundTrips() { slot.add(roundTrip: time) }
+        guard connection.counts != publishedCounts else { return }
+        publishedCounts = connection.counts
+        slot.counts = publishedCounts
     }
 
     /// Reports the end once, in the log and for the statistics.
@@ -324,34 +341,51 @@ struct ConnectionDriver: ~Copyable {
         guard !hasReported else { return }
         hasReported = true
         slot.lateness = connection.lateness
-        slot.closeReason = CloseReasonLabel.numbers(of: connection.closeReason)
-        report(.closed, at: connection.closeReason.level)
-        reportUnpaidMessages()
+        let isProbe = connection.isProbe
+        slot.closeReason =
+            isProbe ? CloseReasonLabel.probeNumbers : CloseReasonLabel.numbers(of: connection.closeReason)
+        if isProbe { report(.probed) } else { report(.closed, at: connection.closeReason.level) }
+        let unpaid = connection.unpaidMessages
+        if unpaid > 0 {
+            reportDiscarded(
+                "unpaidMessages",
+                "\(unpaid) empty messages: the client need not have taken them before the end (5.10-2)")
+        }
     }
 
-    private mutating func reportUnpaidMessages() {
-        let count = connection.unpaidMessages
-        guard count > 0 else { return }
-        log.write(.discarded, reason: "unpaidMessages", most: 1) { line in
+    private mutating func reportDiscarded(_ reason: String, _ text: String) {
+        log.write(.discarded, reason: reason, most: 1) { line in
             line.number(.connection, id)
             line.number(.pid, processID)
-            line.text(.text, "\(count) empty messages: the client need not have taken them before the end (5.10-2)")
+            line.text(.text, text)
         }
     }
 
     /// Changes nothing; but where it could not, the whole driver would be copied for the closure.
-    private mutating func report(_ event: LogEvent, at level: LogLevel? = nil) {
+    private mutating func report(
+        _ event: LogEvent, at level: LogLevel? = nil, for limit: ConnectionLifetime.Limit? = nil
+    ) {
         log.write(event, at: level, reason: hasReported ? connection.closeReason.kind : "") { line in
             line.number(.connection, id)
             line.number(.pid, processID)
             line.address(.peer, peer)
             if let name = connection.hello?.options.name { line.text(.name, name) }
             if let name = connection.tokenName { line.text(.token, name) }
+            if let limit {
+                line.text(.limit, limit.rawValue)
+                line.seconds(.age, .now - acceptedAt)
+            }
             guard hasReported else { return }
-            line.text(.reason, connection.closeReason.name)
-            if case .closed(_, _, let side) = connection.closeReason { line.text(.by, side.rawValue) }
+            if connection.isProbe {
+                line.text(.reason, CloseReasonLabel.probe.reason)
+                line.text(.by, CloseReasonLabel.probe.by)
+            } else {
+                line.text(.reason, connection.closeReason.name)
+                if case .closed(_, _, let side) = connection.closeReason { line.text(.by, side.rawValue) }
+            }
             line.seconds(.age, .now - acceptedAt)
             line.number(.requests, connection.requestsServed)
+            for (field, count) in connection.counts.shown where count > 0 { line.number(field, count) }
             line.number(.bytesIn, connection.bytesIn)
             line.number(.bytesOut, connection.outbox.sent)
             if !connection.closeReason.text.isEmpty { line.text(.text, connection.closeReason.text) }

@@ -68,11 +68,12 @@ struct ConnectionProcess: ~Copyable {
     private static func buffer(of size: Int) -> [UInt8] { Array(unsafeUninitializedCapacity: size) { $1 = size } }
 
     /// Blocks the signals of connection processes, and opens what each of them reads its own from (signalfd(2)): once,
-    /// before the first fork.
-    static func signals() throws(SystemError) -> SignalDescriptor {
-        try SignalDescriptor([
-            Signal.terminate, Signal.quit, Signal.reopen, Signal.call, Signal.resumed, Signal.childEnded,
-        ])
+    /// before the first fork. Without those that are to stay ignored.
+    static func signals(but ignored: Set<Int32>) throws(SystemError) -> SignalDescriptor {
+        try SignalDescriptor(
+            [
+                Signal.terminate, Signal.quit, Signal.reopen, Signal.call, Signal.resumed, Signal.childEnded,
+            ].filter { !ignored.contains($0) })
     }
 
     /// Serves the connection until it is over, and returns the process's exit status.

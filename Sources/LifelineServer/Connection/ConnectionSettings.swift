@@ -6,4 +6,6 @@ struct ConnectionSettings {
     let terms: Terms
     let grace: Duration
     let handlerTimeout: Duration?
+    let maxAge: Duration?
+    let maxIdle: Duration?
 }

@@ -23,12 +23,12 @@ final class AdminServer {
         func removeFile() { controlFile?.remove() }
 
         private mutating func openMetrics(_ text: String) throws(StartError) {
-            guard let address = SocketAddress(hostAndPort: text) else {
+            guard let address = SocketAddress(listenHostAndPort: text) else {
                 throw StartError(
                     .badOptions,
-                    "--metrics '\(text)' is not an address and a port, such as 127.0.0.1:9100 or [::1]:9100")
+                    "--metrics '\(text)' is not an address and a port, such as 127.0.0.1:9100, [::1]:9100 or *:9100")
             }
-            let listener = try ServerListener.listen(on: address, backlog: AdminServer.backlog)
+            let listener = try ServerListener.listen(on: address.withoutIPv6 ?? address, backlog: AdminServer.backlog)
             metricsAddress = listener.localAddress
             metrics = consume listener
         }
@@ -117,9 +117,10 @@ extension ConnectionStatistics {
         heardAt = slot.heardAt
         roundTrip = slot.roundTrip
         inFlight = slot.inFlight
-        requests = slot.requests
+        answered = slot.answered
         bytesIn = slot.bytesIn
         bytesOut = slot.bytesOut
+        counts = slot.counts
         if roundTrip != nil { roundTrips = Histogram(counts: slot.roundTrips, sum: slot.roundTripsSum) }
         let name = slot.name
         self.name = name.isEmpty ? nil : String(decoding: name, as: UTF8.self)

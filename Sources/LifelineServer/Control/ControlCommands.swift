@@ -8,6 +8,7 @@ struct ControlCommands {
     private static var rowsAtOnce: Int { 128 }
 
     private let startedAt = Instant.now
+    private let startTime = timeSince1970()
     private let registry: ChildRegistry
     private let acceptor: ConnectionAcceptor
     private let shutdown: ParentShutdown
@@ -43,7 +44,25 @@ struct ControlCommands {
     func metrics() -> String {
         registry.statistics.metrics(
             living: registry.livingStatistics, pool: registry.pool.map { ($0.waitingCount, $0.assignedCount) },
-            refused: acceptor.admission.refused, uptime: .now - startedAt, version: lifelineVersion)
+            refused: acceptor.admission.refused,
+            listeners: zip(acceptor.listeners, acceptor.accepted).map { ($0.address.description, $1) },
+            uptime: .now - startedAt, version: lifelineVersion,
+            logLinesLost: log.linesLost, process: processFigures())
+    }
+
+    private func processFigures() -> ProcessFigures {
+        let memory = SystemFigures.memory
+        return ProcessFigures(
+            processorTime: processorTime(), startedAt: startTime, residentBytes: memory?.resident,
+            virtualBytes: memory?.virtual, openDescriptors: openDescriptors(),
+            mostDescriptors: ProcessLimit.files.current)
+    }
+
+    /// Those of the parent; nil where the system does not tell.
+    private func openDescriptors() -> Int? {
+        guard let count = try? DescriptorCount() else { return nil }
+        let all = count.now
+        return all > 0 ? all - 1 : nil  // The count itself has one.
     }
 
     private func status() -> [UInt8] {
@@ -54,14 +73,23 @@ struct ControlCommands {
             status.add("state", shutdown.isServing ? "serving" : "draining")
             status.add("pid", processID)
             status.add("version", lifelineVersion)
-            status.add("address", acceptor.address.description)
+            status.add("address", acceptor.listeners.text)
             status.add("uptime", now - startedAt)
             status.add("connections", registry.liveConnections)
             status.add("max_connections", acceptor.admission.maxConnections)
             status.add("accepted", statistics.accepted)
             status.add("refused", acceptor.admission.refused.values.reduce(0, +))
             status.add("closed", statistics.closed.values.reduce(0, +))
+            status.add("probes", statistics.closed[.probe] ?? 0)
             status.add("requests", traffic.requests)
+            status.add("failed", traffic.failed)
+            status.add("cancelled", traffic.cancelled)
+            status.add("refused_requests", traffic.refused)
+            status.add("unanswered", traffic.unanswered)
+            status.add("messages_in", traffic.messagesIn)
+            status.add("messages_out", traffic.messagesOut)
+            status.add("messages_unhandled", traffic.unhandled)
+            status.add("log_lines_lost", log.linesLost)
             status.add("in_flight", traffic.inFlight)
             status.add("bytes_in", traffic.bytesIn)
             status.add("bytes_out", traffic.bytesOut)

@@ -1,84 +1,157 @@
 import Posix
 
-/// The socket that the server accepts on.
-struct ServerListener: ~Copyable {
-    let socket: Descriptor
+/// A socket that the server accepts on.
+final class ServerListener {
     let address: SocketAddress
     /// A supervisor has it too: clients queued on it wait for the next server, and its file stays.
     let isHandedOver: Bool
+    let socketFile: SocketFile?
+    /// It was to be all addresses of IPv6 too, which the kernel does not have.
+    let lacksIPv6: Bool
+    /// Nil once it is closed.
+    @exclusivity(unchecked) private(set) var socket: ParentOwned<Descriptor>?
 
-    /// The first descriptor that is handed over (SD_LISTEN_FDS_START in sd_listen_fds(3)).
-    private static let first: Int32 = 3
-
-    /// Takes over the socket that LISTEN_FDS tells of, or listens where `options` say.
-    init(_ options: ServerOptions) throws(StartError) {
-        let count = ServiceEnvironment.listeners(
-            count: takeEnvironmentVariable("LISTEN_FDS"), pid: takeEnvironmentVariable("LISTEN_PID"), own: processID)
-        _ = takeEnvironmentVariable("LISTEN_FDNAMES")
-        if count > 0 {
-            socket = try ServerListener.takeOver(count)
-            isHandedOver = true
-        } else {
-            socket = try ServerListener.listen(options)
-            isHandedOver = false
-        }
+    private init(
+        _ socket: consuming Descriptor, isHandedOver: Bool, lacksIPv6: Bool = false, in descriptors: ParentDescriptors
+    ) {
         address = socket.localAddress
+        self.isHandedOver = isHandedOver
+        self.lacksIPv6 = lacksIPv6
+        socketFile = isHandedOver ? nil : address.unixPath.flatMap { SocketFile(at: $0) }
+        self.socket = ParentOwned(socket, in: descriptors)
     }
 
-    private static func takeOver(_ count: Int) throws(StartError) -> Descriptor {
-        guard count == 1 else {
-            throw StartError(
-                .badOptions,
-                "LISTEN_FDS=\(count) hands over \(count) sockets, and this server takes one: use a single "
-                    + "ListenStream= (one on [::] takes IPv4 too), or a server for each")
-        }
-        guard Descriptor.isOpen(first), Descriptor.isListeningStream(first) else {
-            throw StartError(
-                .badOptions,
-                "LISTEN_FDS=1 hands over descriptor \(first), which is no TCP or Unix stream socket that "
-                    + "listens: use ListenStream= and Accept=no")
-        }
-        let socket = Descriptor(owning: first)
-        socket.prepareHandedOverListener()
-        return socket
-    }
+    /// The number of its descriptor; -1 once it is closed, which poll(2) passes over.
+    @inline(__always) var number: Int32 { socket?.resource.number ?? -1 }
 
-    private static func listen(_ options: ServerOptions) throws(StartError) -> Descriptor {
-        guard let address = SocketAddress(host: options.host, port: options.port) else {
-            throw StartError(
-                .badOptions,
-                "'\(options.host)' is not an address to listen on: expected a numeric IPv4 or IPv6 "
-                    + "address such as 127.0.0.1 or ::, or unix:/path (names are not resolved)")
-        }
-        return try listen(on: address, backlog: options.backlog)
-    }
-
-    /// Listens at `address`; throws why that cannot be.
-    static func listen(
-        on address: SocketAddress, backlog: Int32, forOwnerAlone: Bool = false
-    ) throws(StartError) -> Descriptor {
-        do throws(SystemError) {
-            return try listen(at: address, backlog: backlog, forOwnerAlone: forOwnerAlone)
-        } catch {
-            throw StartError(.cannotListen, "cannot listen on \(address): \(error.text) (\(error.call))", cause: error)
-        }
-    }
+    /// Closes the socket. Its file stays.
+    func close() { socket = nil }
 
     /// Removes the file of a Unix socket, unless a supervisor has made it.
     func removeFile() {
         if let path = address.unixPath, !isHandedOver { Posix.removeFile(at: path) }
     }
 
+    /// Takes over the sockets that LISTEN_FDS tells of, or listens where `options` say. A failure removes the files of
+    /// those that are open already.
+    ///
+    /// - Parameters:
+    ///   - options: Where to listen, unless a supervisor has done so.
+    ///   - descriptors: Where the parent's descriptors are listed.
+    static func all(_ options: ServerOptions, in descriptors: ParentDescriptors) throws(StartError) -> [ServerListener]
+    {
+        let count = ServiceEnvironment.listeners(
+            count: takeEnvironmentVariable("LISTEN_FDS"), pid: takeEnvironmentVariable("LISTEN_PID"), own: processID)
+        let names = takeEnvironmentVariable("LISTEN_FDNAMES")?.split(separator: ":", omittingEmptySubsequences: false)
+        if count > 0 { return try takeOver(count, names: names ?? [], in: descriptors) }
+        var listeners: [ServerListener] = []
+        let wanted = options.listenAddresses
+        do throws(StartError) {
+            for each in wanted {
+                let wished = try address(each)
+                // A wildcard takes IPv4 too, unless another one of ours does that.
+                let isIPv6Only =
+                    each.port != 0 && wanted.contains { $0 != each && $0.port == each.port && isIPv4($0) }
+                let withoutIPv6 = wished.withoutIPv6
+                if withoutIPv6 != nil, isIPv6Only { continue }
+                let socket = try listen(on: withoutIPv6 ?? wished, backlog: options.backlog, isIPv6Only: isIPv6Only)
+                listeners.append(
+                    ServerListener(
+                        socket, isHandedOver: false, lacksIPv6: withoutIPv6 != nil, in: descriptors))
+            }
+        } catch {
+            for listener in listeners { listener.removeFile() }
+            throw error
+        }
+        return listeners
+    }
+
+    private static func isIPv4(_ wanted: ListenAddress) -> Bool {
+        SocketAddress(listenHost: wanted.host, port: wanted.port).map { !$0.isUnix && !$0.isIPv6 } ?? false
+    }
+
+    // MARK: Sockets of a supervisor
+
+    /// The first descriptor that is handed over (SD_LISTEN_FDS_START in sd_listen_fds(3)).
+    private static let first: Int32 = 3
+
+    private static func takeOver(
+        _ count: Int, names: [Substring], in descriptors: ParentDescriptors
+    ) throws(StartError) -> [ServerListener] {
+        var listeners: [ServerListener] = []
+        for index in 0..<min(count, Int(Int32.max - first)) {
+            let number = first + Int32(index)
+            guard Descriptor.isOpen(number), Descriptor.isListeningStream(number) else {
+                let name = index < names.count && !names[index].isEmpty ? " (\(names[index]))" : ""
+                throw StartError(
+                    .badOptions,
+                    "LISTEN_FDS=\(count) hands over descriptor \(number)\(name), which is no TCP or Unix stream socket "
+                        + "that listens: use ListenStream= and Accept=no")
+            }
+            let socket = Descriptor(owning: number)
+            socket.prepareHandedOverListener()
+            listeners.append(ServerListener(socket, isHandedOver: true, in: descriptors))
+        }
+        return listeners
+    }
+
+    // MARK: Sockets of our own
+
+    private static func address(_ wanted: ListenAddress) throws(StartError) -> SocketAddress {
+        if let address = SocketAddress(listenHost: wanted.host, port: wanted.port) { return address }
+        if let both = try? ListenAddress(wanted.host), SocketAddress(listenHost: both.host, port: both.port) != nil {
+            throw StartError(
+                .badOptions,
+                "'\(wanted.host)' is an address and a port: say --listen \(wanted.host), or --host \(both.host) "
+                    + "--port \(both.port)")
+        }
+        throw StartError(
+            .badOptions,
+            "'\(wanted.host)' is not an address to listen on: expected a numeric IPv4 or IPv6 address such as 127.0.0.1 "
+                + "or ::, localhost, * for all, or unix:/path (other names are not resolved)")
+    }
+
+    /// Listens at `address`; throws why that cannot be.
+    ///
+    /// - Parameters:
+    ///   - address: Where.
+    ///   - backlog: How many connections may wait to be accepted.
+    ///   - forOwnerAlone: No other user may connect to the file of a Unix socket.
+    ///   - isIPv6Only: An IPv6 wildcard does not take IPv4.
+    static func listen(
+        on address: SocketAddress, backlog: Int32, forOwnerAlone: Bool = false, isIPv6Only: Bool = false
+    ) throws(StartError) -> Descriptor {
+        do throws(SystemError) {
+            return try replacing(address) { () throws(SystemError) in
+                try .listening(at: address, backlog: backlog, forOwnerAlone: forOwnerAlone, isIPv6Only: isIPv6Only)
+            }
+        } catch {
+            throw StartError(.cannotListen, "cannot listen on \(address): \(error.text) (\(error.call))", cause: error)
+        }
+    }
+
     /// The file of a Unix socket outlives a server that was killed. One without a listener is replaced.
-    private static func listen(
-        at address: SocketAddress, backlog: Int32, forOwnerAlone: Bool
+    private static func replacing(
+        _ address: SocketAddress, _ listen: () throws(SystemError) -> Descriptor
     ) throws(SystemError) -> Descriptor {
         do throws(SystemError) {
-            return try .listening(at: address, backlog: backlog, forOwnerAlone: forOwnerAlone)
+            return try listen()
         } catch {
             guard let path = address.unixPath, error.isAddressInUse, isAbandonedSocket(at: address) else { throw error }
             Posix.removeFile(at: path)
-            return try .listening(at: address, backlog: backlog, forOwnerAlone: forOwnerAlone)
+            return try listen()
         }
+    }
+}
+
+extension [ServerListener] {
+    /// Where they listen, for people: `127.0.0.1:7400, unix:/run/lifeline.socket`.
+    var text: String { map(\.address.description).joined(separator: ", ") }
+}
+
+extension ServerOptions {
+    /// Where the server listens, unless a supervisor hands sockets over.
+    package var listenAddresses: [ListenAddress] {
+        (listensAtHost || listen.isEmpty ? [ListenAddress(host: host, port: port)] : []) + listen
     }
 }

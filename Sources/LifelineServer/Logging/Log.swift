@@ -12,6 +12,8 @@ final class Log {
     private struct Shared: ~Copyable {
         /// Lines that could not be written, and that no line has reported yet.
         let lost: Atomic<UInt64>
+        /// Those that were ever lost.
+        let everLost: Atomic<UInt64>
         /// The last line in the file has no end.
         let isTorn: Atomic<Bool>
     }
@@ -50,7 +52,7 @@ final class Log {
     convenience init(muting log: Log) {
         // This one neither reports what the log has lost nor counts in its floods.
         let shared = UnsafeMutablePointer<Shared>.allocate(capacity: 1)
-        shared.initialize(to: Shared(lost: Atomic(0), isTorn: Atomic(false)))
+        shared.initialize(to: Shared(lost: Atomic(0), everLost: Atomic(0), isTorn: Atomic(false)))
         let places = UnsafeMutableRawPointer.allocate(
             byteCount: LogRateLimiter.buckets * MemoryLayout<LogRateLimiter.Bucket>.stride,
             alignment: MemoryLayout<LogRateLimiter.Bucket>.alignment)
@@ -137,6 +139,9 @@ final class Log {
         put(level, event, fields)
     }
 
+    /// How many lines of all processes were lost since the start.
+    var linesLost: UInt64 { shared.pointee.everLost.load(ordering: .relaxed) }
+
     /// Reports the floods that are over (with `all` those that go on too), and the lines that were lost.
     func sweep(at now: Instant, all: Bool = false) {
         for sum in flood.sums(at: now, all: all) { tell(sum) }
@@ -172,7 +177,10 @@ final class Log {
     private func make(_ level: LogLevel, _ event: LogEvent, or lost: UInt64, _ fields: (inout LogLine) -> Void) {
         let syslog = syslogName.map { SyslogHeader(level: level, program: $0, process: processID, time: .local) }
         LogLine.make(LogLine.Head(level: level, event: event, time: .now, syslog: syslog), format, fields) {
-            if !send($0, isDatagram: syslog != nil) { shared.pointee.lost.add(lost, ordering: .relaxed) }
+            guard !send($0, isDatagram: syslog != nil) else { return }
+            shared.pointee.lost.add(lost, ordering: .relaxed)
+            // The report of lost lines counts them a second time, but for the one that it is itself.
+            if event != .linesLost { shared.pointee.everLost.add(lost, ordering: .relaxed) }
         }
     }
 

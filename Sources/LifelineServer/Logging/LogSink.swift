@@ -26,7 +26,7 @@ final class LogSink {
     private let number: Int32
     /// What `number` is of, if it is ours alone.
     private var descriptor: Descriptor?
-    private var syslog: DatagramSocket?
+    private var syslog: SyslogSocket?
     /// The file that is opened anew.
     private let path: String?
     private var method: Method
@@ -51,8 +51,10 @@ final class LogSink {
     ///
     /// poll(2) promises room for a line in a pipe, but to every process that asks at the same time. So a pipe or a
     /// terminal is opened once more, without blocking; the flag must not be set on what we share with others.
-    static func standardError() -> LogSink {
-        let number = StandardStream.error.rawValue
+    static func standardError() -> LogSink { inherited(StandardStream.error.rawValue) }
+
+    /// A descriptor that the process was started with.
+    private static func inherited(_ number: Int32) -> LogSink {
         switch DescriptorKind(of: number) {
         case .file: return LogSink(number, .direct)
         case .socket: return LogSink(number, .socket)
@@ -64,15 +66,19 @@ final class LogSink {
     }
 
     /// Appends to the file at `path`, which is made for its owner to write and its group to read. A FIFO must have a
-    /// reader.
+    /// reader. A path that names a descriptor of the process, as /dev/stderr does, is that descriptor.
     static func file(at path: String) throws(SystemError) -> LogSink {
-        LogSink(owning: try Descriptor.appending(toFile: path), path: path)
+        if let number = ownDescriptor(atPath: path) {
+            guard isWritable(number) else { throw .notWritable }
+            return inherited(number)
+        }
+        return LogSink(owning: try Descriptor.appending(toFile: path), path: path)
     }
 
     /// The daemon of syslog(3) that listens at `path`; it may be started anew.
     static func syslog(at path: String) throws(SystemError) -> LogSink {
         let sink = LogSink(-1, .direct)
-        sink.syslog = try DatagramSocket(to: path)
+        sink.syslog = try SyslogSocket(to: path)
         return sink
     }
 

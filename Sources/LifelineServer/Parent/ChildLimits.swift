@@ -1,4 +1,5 @@
 import Basics
+import Inheritance
 import Posix
 
 /// What a child may take of the system at most, as flags say; nil is no limit (setrlimit(2)).
@@ -6,6 +7,8 @@ struct ChildLimits {
     private let memory: UInt64?
     private let processorTime: Duration?
     private let files: UInt64?
+    /// Whether the parent reads SIGXCPU for a limit of its own, which binds the child too.
+    private let hasInheritedTime = ProcessStart.current.hasProcessorTimeLimit
 
     init(_ options: ServerOptions) {
         memory = options.maxMemory
@@ -15,6 +18,7 @@ struct ChildLimits {
 
     /// In a child: lowers its limits.
     func apply() {
+        if hasInheritedTime { unblock(Signal.processorTimeOver) }
         if let memory { ProcessLimit.memory.lower(to: memory) }
         if let processorTime {
             ProcessLimit.processorTime.lower(to: UInt64((processorTime / .seconds(1)).rounded(.up)))

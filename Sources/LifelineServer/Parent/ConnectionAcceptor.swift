@@ -11,10 +11,8 @@ final class ConnectionAcceptor {
     /// A handshake of TCP that had begun when the server stops has this long to end: more than a round trip.
     private static var lastHandshakes: Duration { .milliseconds(250) }
 
-    let address: SocketAddress
-    /// A supervisor has the listener too.
-    private let isHandedOver: Bool
-    private let socketFile: SocketFile?
+    /// What clients are accepted from.
+    let listeners: [ServerListener]
     private let registry: ChildRegistry
     private let launcher: ChildLauncher
     private let reaper: ChildReaper
@@ -22,9 +20,12 @@ final class ConnectionAcceptor {
     private let descriptors: ParentDescriptors
     private let notifier: ServiceNotifier
     private let log: Log
-    @exclusivity(unchecked) private var listener: ParentOwned<Descriptor>?
-    /// Where the listener is in the poll set; nil where it is not accepted from in this turn.
-    @exclusivity(unchecked) private var token: PollSet.Token?
+    /// Where each listener is in the poll set; empty where none is accepted from in this turn.
+    @exclusivity(unchecked) private var tokens: [PollSet.Token] = []
+    /// How many connections came to each listener.
+    @exclusivity(unchecked) private(set) var accepted: [UInt64]
+    /// The listener that comes first in the next turn.
+    @exclusivity(unchecked) private var nextListener = 0
     /// Given up for a moment where accept lacks a descriptor, so that one client can be accepted and told.
     @exclusivity(unchecked) private var spare: ParentOwned<Descriptor>?
     @exclusivity(unchecked) private var backoff = AcceptBackoff()
@@ -34,7 +35,7 @@ final class ConnectionAcceptor {
     @exclusivity(unchecked) private var listensUntil: Instant?
 
     /// - Parameters:
-    ///   - listener: What clients are accepted from.
+    ///   - listeners: What clients are accepted from.
     ///   - admission: Which clients are let in.
     ///   - registry: Where a client's process is entered.
     ///   - launcher: What forks it.
@@ -43,13 +44,12 @@ final class ConnectionAcceptor {
     ///   - notifier: What hears of failures of accept.
     ///   - log: Where refusals are written.
     init(
-        _ listener: consuming ServerListener, _ admission: Admission, _ registry: ChildRegistry,
+        _ listeners: [ServerListener], _ admission: Admission, _ registry: ChildRegistry,
         _ launcher: ChildLauncher, _ reaper: ChildReaper, _ descriptors: ParentDescriptors,
         _ notifier: ServiceNotifier, log: Log
     ) {
-        address = listener.address
-        isHandedOver = listener.isHandedOver
-        socketFile = address.unixPath.flatMap { SocketFile(at: $0) }
+        self.listeners = listeners
+        accepted = Array(repeating: 0, count: listeners.count)
         self.admission = admission
         self.registry = registry
         self.launcher = launcher
@@ -58,7 +58,7 @@ final class ConnectionAcceptor {
         self.notifier = notifier
         self.log = log
         refused = RefusedConnections(descriptors)
-        self.listener = ParentOwned(listener.socket, in: descriptors)
+        tokens.reserveCapacity(listeners.count)
         openSpare()
     }
 
@@ -72,9 +72,9 @@ final class ConnectionAcceptor {
     }
 
     func add(to set: inout PollSet, isServing: Bool, at now: Instant) {
-        token = nil
+        tokens.removeAll(keepingCapacity: true)
         let mayAccept = isServing ? !backoff.isOn(at: now) : listensUntil != nil
-        if mayAccept, let number = listener?.resource.number { token = set.add(number) }
+        if mayAccept { for listener in listeners { tokens.append(set.add(listener.number)) } }
         refused.add(to: &set)
     }
 
@@ -83,7 +83,20 @@ final class ConnectionAcceptor {
 
     /// Accepts clients that wait, to serve them.
     func acceptWaiting(_ set: borrowing PollSet) {
-        if set.isReadable(token) { acceptSome() } else if token != nil { notifier.accepted() }
+        // All listeners have the same share of a turn, and another one is the first each time: a busy one holds up none.
+        let ready = tokens.count { set.isReadable($0) }
+        guard ready > 0 else {
+            if !tokens.isEmpty { notifier.accepted() }
+            return
+        }
+        let share = max(1, ConnectionAcceptor.acceptedAtOnce / ready)
+        let first = nextListener
+        for step in 0..<tokens.count {
+            let index = (first + step) % tokens.count
+            guard set.isReadable(tokens[index]) else { continue }
+            nextListener = index + 1
+            acceptSome(at: index, upTo: share)
+        }
     }
 
     /// What is done once a second at most: an idle parent sleeps for longer.
@@ -99,18 +112,19 @@ final class ConnectionAcceptor {
 
     // MARK: Clients
 
-    private func acceptSome() {
-        for _ in 0..<ConnectionAcceptor.acceptedAtOnce {
+    private func acceptSome(at index: Int, upTo most: Int) {
+        for _ in 0..<most {
             let now = Instant.now
             guard !backoff.isOn(at: now) else { return }
             do throws(SystemError) {
-                let accepted = try listener?.resource.accept() ?? nil
+                let client = try listeners[index].socket?.resource.accept() ?? nil
                 notifier.accepted()
-                guard let accepted else { return }
-                serve(accepted, at: now)
+                guard let client else { return }
+                accepted[index] &+= 1
+                serve(client, at: now)
             } catch {
                 if error.isConnectionGone { continue }
-                acceptFailed(error, at: now)
+                acceptFailed(error, on: listeners[index], at: now)
                 return
             }
         }
@@ -173,14 +187,14 @@ final class ConnectionAcceptor {
         }
     }
 
-    private func acceptFailed(_ error: SystemError, at now: Instant) {
+    private func acceptFailed(_ error: SystemError, on listener: ServerListener, at now: Instant) {
         backoff.acceptFailed(at: now)
         registry.statistics.acceptFailed(error.name)
         notifier.acceptFailed(at: now)
         log.write(failure: .acceptFailed, error)
         guard error.isOutOfDescriptors else { return }
         spare = nil
-        if let accepted = try? listener?.resource.accept() {
+        if let accepted = try? listener.socket?.resource.accept() {
             // Closed at once: the descriptor is the spare one, which the next client in need will get.
             _ = try? accepted.connection.send(admission.refuse(.descriptors, using: &random).close.refusal[...])
         }
@@ -200,13 +214,18 @@ final class ConnectionAcceptor {
     ///   - drain: Tells clients when to come back; nil where nothing is drained.
     ///   - now: The instant of the turn.
     func stop(waits: Bool, during drain: DrainSchedule?, at now: Instant) {
-        guard !isHandedOver else { return listener = nil }
-        if address.isUnix {
-            socketFile?.remove()
-            listensUntil = now
-        } else {
-            listener?.resource.dropNewHandshakes()
-            listensUntil = waits ? now + ConnectionAcceptor.lastHandshakes : now
+        listensUntil = now
+        for listener in listeners {
+            guard !listener.isHandedOver else {
+                listener.close()
+                continue
+            }
+            if listener.address.isUnix {
+                listener.socketFile?.remove()
+            } else {
+                listener.socket?.resource.dropNewHandshakes()
+                if waits { listensUntil = now + ConnectionAcceptor.lastHandshakes }
+            }
         }
         refuseLatecomers(during: drain, at: now)
     }
@@ -215,17 +234,19 @@ final class ConnectionAcceptor {
     /// over.
     func refuseLatecomers(during drain: DrainSchedule?, at now: Instant) {
         guard let listensUntil else { return }
-        while let accepted = try? listener?.resource.accept() {
-            var refusal = admission.refuse(.shutdown, using: &random)
-            if let drain { refusal.retryAfter = drain.retryAfter(at: now) { .random(in: 0..<1) } }
-            refused.add(accepted.connection, refusal.close, at: now)
+        for listener in listeners {
+            while let accepted = try? listener.socket?.resource.accept() {
+                var refusal = admission.refuse(.shutdown, using: &random)
+                if let drain { refusal.retryAfter = drain.retryAfter(at: now) { .random(in: 0..<1) } }
+                refused.add(accepted.connection, refusal.close, at: now)
+            }
         }
         guard listensUntil <= now else { return }
-        closeListener()
+        closeListeners()
     }
 
-    func closeListener() {
-        listener = nil
+    func closeListeners() {
+        for listener in listeners { listener.close() }
         listensUntil = nil
     }
 

@@ -52,7 +52,7 @@ final class Parent {
         reaper = ChildReaper(registry, launcher, log: log)
         if factory.leavesOrphans { reaper.expectOrphans() }
         acceptor = ConnectionAcceptor(
-            resources.listener, Admission(options), registry, launcher, reaper, descriptors, notifier, log: log)
+            resources.listeners, Admission(options), registry, launcher, reaper, descriptors, notifier, log: log)
         shutdown = ParentShutdown(options, registry, acceptor, notifier, log: log)
         self.reload = ServerReload(
             options, reload, ownGroup: ownGroup, registry, launcher, reaper, acceptor, shutdown, notifier, log: log)
@@ -140,6 +140,9 @@ final class Parent {
             case Signal.reopen:
                 log.reopen()
                 for pid in registry.processes { sendSignal(Signal.reopen, to: pid) }
+            case Signal.processorTimeOver:
+                log.write(.processorTimeOver) { $0.number(.children, registry.liveConnections) }
+                shutdown.terminate(at: now)
             case Signal.childEnded: reaper.childSignalled(sender, for: &acceptor.admission, at: now)
             default: break
             }

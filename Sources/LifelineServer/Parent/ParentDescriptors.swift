@@ -19,6 +19,9 @@ final class ParentDescriptors {
 
     deinit { words.deallocate() }
 
+    /// Lists a descriptor that the parent was started with and never closes.
+    func keep(_ number: Int32) { insert(number) }
+
     fileprivate func insert(_ number: Int32) {
         let word = Int(number) / ParentDescriptors.bits
         if word >= count { grow(to: word + 1) }

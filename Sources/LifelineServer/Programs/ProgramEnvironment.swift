@@ -7,8 +7,14 @@ struct ProgramEnvironment {
     let peer: SocketAddress
     let local: SocketAddress
 
-    /// The variables that the program does not inherit: a server that was itself started for a connection has them.
-    static let replaced = ["PROTO=", "TCP", "UNIXLOCAL", "UNIXREMOTE", "LIFELINE_"]
+    /// The variables that the program does not inherit: a server that was itself started for a connection has them. No
+    /// others: a service of Kubernetes with a name like `tcp-echo` has variables that begin alike.
+    static let replaced =
+        ["PROTO"]
+        + ["IP", "PORT", "HOST"].flatMap { ["TCPLOCAL\($0)", "TCPREMOTE\($0)"] } + ["TCPREMOTEINFO"]
+        + ["PATH", "UID", "GID", "PID"].map { "UNIXLOCAL\($0)" }
+        + ["PATH", "EUID", "EGID", "PID"].map { "UNIXREMOTE\($0)" }
+        + ["SERVER", "CONNECTION", "REQUEST", "NAME", "TOKEN_NAME"].map { "LIFELINE_\($0)" }
 
     /// The variable by which `OrphanReaper` finds the processes that programs have started.
     static func mark(of server: ProcessID) -> String { "LIFELINE_SERVER=\(server)" }

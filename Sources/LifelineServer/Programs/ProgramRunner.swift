@@ -1,5 +1,6 @@
 import Basics
 import Framing
+import Inheritance
 import Posix
 
 /// Has a program answer a connection's requests, as `ProgramSession` decides. The program is a child of the connection's
@@ -212,7 +213,7 @@ final class ProgramRunner: HandlerRunner {
             running = RunningProgram(
                 try program.file.start(
                     adding: environment.variables(name: names.own, tokenName: names.token, request: request),
-                    removing: ProgramEnvironment.replaced))
+                    removing: ProgramEnvironment.replaced, limits: ProcessStart.current.changedLimits))
             session?.started(at: now)
             log.write(.programStarted) { putProgram(in: &$0) }
         } catch {

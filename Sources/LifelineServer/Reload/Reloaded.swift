@@ -6,6 +6,9 @@ public struct Reloaded {
     let options: ServerOptions
     let alsoKept: [String]
     let factory: HandlerFactory
+    /// The rules of admission that the configuration takes back in so many words; nil where a program has made the
+    /// options, and means what it leaves out.
+    package var removed: Set<AdmissionRule>?
 
     /// A reload with a handler.
     ///

@@ -51,10 +51,10 @@ final class ServerReload {
     @discardableResult
     func run() -> Result<[String], ReloadError> {
         notifier.notify(.reloading(at: Instant.now.sinceStart))
-        defer { if shutdown.isServing { notifier.notify(.ready(address: acceptor.address.description)) } }
+        defer { if shutdown.isServing { notifier.notify(.ready(address: acceptor.listeners.text)) } }
         do throws(ReloadError) {
-            let kept = try readAgain()
-            report(kept: kept)
+            let (kept, lost) = try readAgain()
+            report(kept: kept, lost: lost)
             return .success(kept)
         } catch {
             log.write(.notReloaded) { $0.text(.text, "\(error); the configuration stays as it was") }
@@ -62,14 +62,18 @@ final class ServerReload {
         }
     }
 
-    private func readAgain() throws(ReloadError) -> [String] {
+    private func readAgain() throws(ReloadError) -> (kept: [String], lost: [AdmissionLoss]) {
         guard shutdown.isServing else { throw ReloadError("the server is shutting down") }
         let reloaded = try reload?()
         let (options, kept) = (reloaded?.options ?? options).takenOver(by: self.options)
+        let lost = options.admissionLost(from: self.options)
+        if let removed = reloaded?.removed { try ServerReload.check(lost, removed: removed) }
         let tokenFile: TokenFile?
         do throws(StartError) {
             try options.checkPool(against: reloaded?.factory.againstReuse)
-            tokenFile = try options.tokenFile.map { path throws(StartError) in try TokenFile(path, ownGroup: ownGroup) }
+            tokenFile = try options.tokenFile.map { path throws(StartError) in
+                try TokenFile(path, ownGroup: ownGroup, running: launcher.tokenFile)
+            }
         } catch {
             throw ReloadError(error.description)
         }
@@ -80,12 +84,29 @@ final class ServerReload {
         acceptor.admission.reconfigure(options, children: registry.records.map { ($0.peer.ipNumber, $0.slot) })
         shutdown.reconfigure(options)
         log.set(options)
-        return kept + (reloaded?.alsoKept ?? [])
+        return (kept + (reloaded?.alsoKept ?? []), lost)
     }
 
-    private func report(kept: [String]) {
+    /// Throws where the configuration lacks a rule, would let more clients in without it, and does not say so.
+    private static func check(_ lost: [AdmissionLoss], removed: Set<AdmissionRule>) throws(ReloadError) {
+        let silent = lost.filter { $0.opens && !removed.contains($0.rule) }
+        guard !silent.isEmpty else { return }
+        let rules = AdmissionRule.allCases.filter { rule in silent.contains { $0.rule == rule } }
+        throw ReloadError(
+            "the configuration lacks \(list(silent.map(\.description))), and would let more clients in: it may be half "
+                + "written; where that is meant, put \(list(rules.map(\.removal))) before what stays")
+    }
+
+    private static func list(_ texts: [String]) -> String {
+        let most = 5
+        return texts.prefix(most).map { "'\($0)'" }.joined(separator: ", ")
+            + (texts.count > most ? " and \(texts.count - most) more" : "")
+    }
+
+    private func report(kept: [String], lost: [AdmissionLoss]) {
         log.write(.reloaded, at: kept.isEmpty ? .info : .warning) {
             if let tokenCount { $0.number(.tokens, tokenCount) }
+            if !lost.isEmpty { $0.text(.dropped, lost.map(\.description).joined(separator: ", ")) }
             guard !kept.isEmpty else { return }
             $0.text(.kept, kept.joined(separator: ","))
             $0.text(.text, "a restart changes these; until then they stay as they were")

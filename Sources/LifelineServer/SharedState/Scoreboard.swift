@@ -14,7 +14,7 @@ struct Scoreboard {
         fileprivate let crashSize: Atomic<UInt64>
         /// When bytes came last, in ticks, or 0.
         fileprivate let heardAt: Atomic<UInt64>
-        fileprivate let requests: Atomic<UInt64>
+        fileprivate let answered: Atomic<UInt64>
         fileprivate let bytesIn: Atomic<UInt64>
         fileprivate let bytesOut: Atomic<UInt64>
         fileprivate let inFlight: Atomic<UInt32>
@@ -31,11 +31,17 @@ struct Scoreboard {
         /// One more than the ticks, or 0.
         fileprivate let lateness: Atomic<UInt64>
         fileprivate let roundTrips: InlineArray<16, Atomic<UInt32>>
-        fileprivate let hasGreeted: Atomic<UInt32>
-        fileprivate let nameLength: Atomic<UInt32>
+        fileprivate let hasGreeted: Atomic<UInt8>
+        fileprivate let nameLength: Atomic<UInt8>
+        fileprivate let unhandled: Atomic<UInt32>
         fileprivate let name: InlineArray<64, Atomic<UInt8>>
-        /// Fills the last line: no two processes write the same one.
-        private let unused: InlineArray<4, UInt64>
+        fileprivate let messagesIn: Atomic<UInt64>
+        fileprivate let messagesOut: Atomic<UInt64>
+        fileprivate let failed: Atomic<UInt32>
+        fileprivate let cancelled: Atomic<UInt32>
+        fileprivate let refused: Atomic<UInt32>
+        /// The last of the last line: no two processes write the same one.
+        fileprivate let unanswered: Atomic<UInt32>
     }
 
     /// One connection's row, as both processes reach it.
@@ -121,27 +127,50 @@ extension Scoreboard.Slot {
     /// What a loop writes at each of its turns.
     ///
     /// - Parameters:
-    ///   - requests: Requests that have their ending.
+    ///   - answered: Requests that were answered. No count is made of two others, so that none ever falls.
     ///   - bytesIn: Bytes that came.
     ///   - bytesOut: Bytes that were sent.
     ///   - inFlight: Requests without an ending.
     ///   - activity: What the connection does.
     func publish(
-        requests: UInt64, bytesIn: UInt64, bytesOut: UInt64, inFlight: UInt32, activity: ConnectionActivity
+        answered: UInt64, bytesIn: UInt64, bytesOut: UInt64, inFlight: UInt32, activity: ConnectionActivity
     ) {
-        row.pointee.requests.store(requests, ordering: .relaxed)
+        row.pointee.answered.store(answered, ordering: .relaxed)
         row.pointee.bytesIn.store(bytesIn, ordering: .relaxed)
         row.pointee.bytesOut.store(bytesOut, ordering: .relaxed)
         row.pointee.inFlight.store(inFlight, ordering: .relaxed)
         row.pointee.activity.store(activity.rawValue, ordering: .relaxed)
     }
 
-    var requests: UInt64 { row.pointee.requests.load(ordering: .relaxed) }
+    var answered: UInt64 { row.pointee.answered.load(ordering: .relaxed) }
     var bytesIn: UInt64 { row.pointee.bytesIn.load(ordering: .relaxed) }
     var bytesOut: UInt64 { row.pointee.bytesOut.load(ordering: .relaxed) }
     var inFlight: UInt32 { row.pointee.inFlight.load(ordering: .relaxed) }
     var activity: ConnectionActivity {
         ConnectionActivity(rawValue: row.pointee.activity.load(ordering: .relaxed)) ?? .greeting
+    }
+
+    /// What the connection counts beside that.
+    var counts: ConnectionCounts {
+        get {
+            ConnectionCounts(
+                failed: row.pointee.failed.load(ordering: .relaxed),
+                cancelled: row.pointee.cancelled.load(ordering: .relaxed),
+                refused: row.pointee.refused.load(ordering: .relaxed),
+                unanswered: row.pointee.unanswered.load(ordering: .relaxed),
+                messagesIn: row.pointee.messagesIn.load(ordering: .relaxed),
+                messagesOut: row.pointee.messagesOut.load(ordering: .relaxed),
+                unhandled: row.pointee.unhandled.load(ordering: .relaxed))
+        }
+        nonmutating set {
+            row.pointee.failed.store(newValue.failed, ordering: .relaxed)
+            row.pointee.cancelled.store(newValue.cancelled, ordering: .relaxed)
+            row.pointee.refused.store(newValue.refused, ordering: .relaxed)
+            row.pointee.unanswered.store(newValue.unanswered, ordering: .relaxed)
+            row.pointee.messagesIn.store(newValue.messagesIn, ordering: .relaxed)
+            row.pointee.messagesOut.store(newValue.messagesOut, ordering: .relaxed)
+            row.pointee.unhandled.store(newValue.unhandled, ordering: .relaxed)
+        }
     }
 
     /// Why the connection ended, by a number, and which side said it; nil until it has.
@@ -200,7 +229,7 @@ extension Scoreboard.Slot {
         nonmutating set {
             let length = min(newValue.count, row.pointee.name.count)
             for index in 0..<length { row.pointee.name[index].store(newValue[index], ordering: .relaxed) }
-            row.pointee.nameLength.store(UInt32(length), ordering: .relaxed)
+            row.pointee.nameLength.store(UInt8(length), ordering: .relaxed)
         }
     }
 

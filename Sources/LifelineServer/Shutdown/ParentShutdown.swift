@@ -94,7 +94,7 @@ final class ParentShutdown {
     private func killAll() {
         log.write(.killing) { $0.number(.children, registry.liveConnections) }
         for pid in registry.processes { sendSignal(Signal.kill, to: pid) }
-        acceptor.closeListener()
+        acceptor.closeListeners()
     }
 
     private func report(_ event: LogEvent, _ fields: (inout LogLine) -> Void = { _ in }) {

@@ -13,11 +13,13 @@ struct Pidfile: ~Copyable {
     /// it.
     init(at path: String) throws(StartError) {
         let file = try Pidfile.lock(path)
-        let isPidfile: Bool
+        var isPidfile = false
         do throws(SystemError) {
             isPidfile = Pidfile.mayReplace(try file.contents(most: Pidfile.longest))
             if isPidfile { try file.replace(with: Array("\(processID)\n".utf8)) }
         } catch {
+            // What a full disk has left of it names no server.
+            if isPidfile { file.remove() }
             throw Pidfile.failed(path, error)
         }
         guard isPidfile else {

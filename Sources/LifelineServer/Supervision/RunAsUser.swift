@@ -24,10 +24,14 @@ extension Account {
         }
     }
 
-    /// Becomes this account for the rest of the process's life; throws what the system refused.
+    /// Becomes this account for the rest of the process's life, with its environment; throws what the system refused.
     func become() throws(StartError) {
+        // Whoever started the server wants it to end with it. The kernel forgets that when the user changes.
+        let atDeath = deathSignal
         do {
             try Posix.become(user: user, group: group)
+            deathSignal = atDeath
+            for (name, value) in environment { setEnvironmentVariable(name, to: value) }
         } catch {
             throw StartError(
                 .cannotBecome,

@@ -1,3 +1,4 @@
+import Basics
 import Framing
 
 /// A place for a request without an answer.

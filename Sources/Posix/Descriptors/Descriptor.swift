@@ -23,16 +23,6 @@ public struct Descriptor: ~Copyable, Sendable {
         let owned = Descriptor(owning: null)
         for number: Int32 in 0...2 { dup2(owned.number, number) }
     }
-
-    /// Opens /dev/null in place of a standard input, output or error that is closed (open(2)).
-    ///
-    /// Otherwise a socket could get one of their numbers, and be written to by mistake.
-    public static func openMissingStandardDescriptors() {
-        for number: Int32 in 0...2 where fcntl(number, F_GETFD) == -1 {
-            // open(2) returns the lowest free number, which is this one.
-            _ = open("/dev/null", number == 0 ? O_RDONLY : O_WRONLY)
-        }
-    }
 }
 
 extension Descriptor {

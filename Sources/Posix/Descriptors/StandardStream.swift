@@ -17,8 +17,6 @@ public enum StandardStream: Int32, Sendable {
         guard cposix_window_size(rawValue, &rows, &columns) == 0, rows > 0, columns > 0 else { return nil }
         return (Int(rows), Int(columns))
     }
-    /// Whether it is open (F_GETFD in fcntl(2)). The answer counts only before this process opens other descriptors.
-    public var isOpen: Bool { fcntl(rawValue, F_GETFD) != -1 }
 }
 
 /// Makes the C library write what a program prints on standard output at the end of each line, whatever standard output

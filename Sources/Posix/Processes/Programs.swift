@@ -97,21 +97,25 @@ public struct ProgramFile: Sendable {
         guard status.st_mode & S_IFMT == S_IFREG, access(path, X_OK) == 0 else { throw SystemError("execve", EACCES) }
     }
 
-    /// Starts the program with the environment of this process, without the variables that begin with a text in
-    /// `removing`, and with `adding` (`NAME=value`) (pipe(2), vfork(2), execve(2)).
+    /// Starts the program with the environment of this process, without the variables of the names in `removing`, and with
+    /// `adding` (`NAME=value`) (pipe(2), vfork(2), execve(2)).
     ///
-    /// The program has no descriptor but its standard streams, and default signal handling. The kernel kills it when this
-    /// process dies. The caller has one thread, and reaps the program. A text without `#!` runs in /bin/sh, as in execvp(3).
-    public func start(adding: [String], removing: [String]) throws(SystemError) -> StartedProgram {
+    /// The program has no descriptor but its standard streams, default signal handling, and the limits that this process
+    /// had before it changed them, as `limits` say. The kernel kills it when this process dies. The caller has one thread,
+    /// and reaps the program. A text without `#!` runs in /bin/sh, as in execvp(3).
+    public func start(
+        adding: [String], removing: [String], limits: [ChangedLimit] = []
+    ) throws(SystemError) -> StartedProgram {
         let input = try Pipe(), output = try Pipe(), errors = try Pipe()
         let ours = adding.map { strdup($0) }
         let words = arguments.map { strdup($0) }
         let shell = [strdup("/bin/sh"), strdup(path)]
         defer { for word in ours + words + shell { free(word) } }
+        let changed = limits.map(\.forProgram)
         let pid = calling(.execve) {
             cposix_start(
                 path, words + [nil], shell + words.dropFirst() + [nil], inherited(without: removing) + ours + [nil],
-                input.reading.number, output.writing.number, errors.writing.number)
+                input.reading.number, output.writing.number, errors.writing.number, changed, changed.count)
         }
         guard pid > 0 else { throw SystemError("execve") }
         return StartedProgram(
@@ -123,7 +127,11 @@ public struct ProgramFile: Sendable {
         var variables: [UnsafeMutablePointer<CChar>?] = []
         var next = environ
         while let variable = next.pointee {
-            if !names.contains(where: { strncmp(variable, $0, $0.utf8.count) == 0 }) { variables.append(variable) }
+            let isReplaced = names.contains { name in
+                let length = name.utf8.count
+                return strncmp(variable, name, length) == 0 && variable[length] == CChar(UInt8(ascii: "="))
+            }
+            if !isReplaced { variables.append(variable) }
             next += 1
         }
         return variables

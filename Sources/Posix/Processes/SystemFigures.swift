@@ -43,6 +43,15 @@ public enum SystemFigures {
         return sum
     }
 
+    /// The bytes of this process in RAM, and those of its address space (/proc/self/statm in proc(5)); nil where /proc does
+    /// not tell.
+    public static var memory: (resident: UInt64, virtual: UInt64)? {
+        let pages = text("/proc/self/statm")?.split(separator: " ").prefix(2).compactMap { UInt64($0) } ?? []
+        guard pages.count == 2 else { return nil }
+        let size = UInt64(getpagesize())
+        return (pages[1] * size, pages[0] * size)
+    }
+
     /// The user that this process runs as (getuid(2)).
     public static var user: UInt32 { getuid() }
 }

@@ -19,15 +19,16 @@ extension Descriptor {
     ///   - address: an IP address with a port, 0 for any, or a path
     ///   - backlog: the most connections that wait to be accepted
     ///   - forOwnerAlone: no other user may connect to the file of a Unix socket (umask(2))
+    ///   - isIPv6Only: an IPv6 wildcard leaves IPv4 to another socket (IPV6_V6ONLY in ipv6(7))
     public static func listening(
-        at address: SocketAddress, backlog: Int32, forOwnerAlone: Bool = false
+        at address: SocketAddress, backlog: Int32, forOwnerAlone: Bool = false, isIPv6Only: Bool = false
     ) throws(SystemError) -> Descriptor {
         let listener = try stream(address.family)
         if !address.isUnix {
             listener.set(SOL_SOCKET, SO_REUSEADDR, 1)
             listener.prepareForHeartbeats()
         }
-        if address.family == AF_INET6 { listener.set(Int32(IPPROTO_IPV6), IPV6_V6ONLY, 0) }
+        if address.family == AF_INET6 { listener.set(Int32(IPPROTO_IPV6), IPV6_V6ONLY, isIPv6Only ? 1 : 0) }
         let mask = forOwnerAlone ? umask(0o177) : nil
         let bound = address.withSockaddr { address, length in
             calling(.bind) { bind(listener.number, address, length) }

@@ -19,16 +19,6 @@ public struct SocketAddress: BitwiseCopyable, Sendable {
         }
     }
 
-    /// Reads an address with a port, `127.0.0.1:9100` or `[::1]:9100`. Returns nil for anything else.
-    public init?(hostAndPort text: String) {
-        guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]) else {
-            return nil
-        }
-        let host = text[..<colon]
-        guard !host.contains(":") || host.hasPrefix("[") else { return nil }
-        self.init(numeric: String(host), port: port)
-    }
-
     /// With `mayBeAbstract` a path that begins with `@` is the name of a socket without a file.
     init?(unixPath path: String, mayBeAbstract: Bool = false) {
         var address = sockaddr_un()
@@ -58,7 +48,9 @@ public struct SocketAddress: BitwiseCopyable, Sendable {
         var v6 = sockaddr_in6()
         guard inet_pton(AF_INET6, String(parts[0]), &v6.sin6_addr) == 1 else { return nil }
         if parts.count == 2 {
+            // By its name or its number (RFC 4007, section 11.2).
             v6.sin6_scope_id = if_nametoindex(String(parts[1]))
+            if v6.sin6_scope_id == 0 { v6.sin6_scope_id = UInt32(parts[1]) ?? 0 }
             guard v6.sin6_scope_id != 0 else { return nil }
         }
         v6.sin6_family = sa_family_t(AF_INET6)
@@ -88,6 +80,8 @@ public struct SocketAddress: BitwiseCopyable, Sendable {
 
     /// The address family: AF_INET, AF_INET6 or AF_UNIX.
     public var family: Int32 { Int32(storage.ss_family) }
+    /// Whether it is an IPv6 address.
+    public var isIPv6: Bool { family == AF_INET6 }
     /// Whether it is the address of a Unix socket.
     public var isUnix: Bool { family == AF_UNIX }
 
@@ -134,7 +128,7 @@ public struct SocketAddress: BitwiseCopyable, Sendable {
 }
 
 extension SocketAddress {
-    /// The IP address as text, without brackets; nil for a Unix socket. An IPv4 client of an IPv6 listener has its IPv4 address.
+    /// The IP address as text, without brackets and with its zone; nil for a Unix socket. An IPv4 client of an IPv6 listener has its IPv4 address.
     public var host: String? {
         family == AF_INET || family == AF_INET6 ? TextBuffer.string { putHost(into: &$0, inBrackets: false) } : nil
     }
@@ -150,7 +144,7 @@ extension SocketAddress {
 }
 
 extension SocketAddress: CustomStringConvertible {
-    /// `127.0.0.1:7400`, `[::1]:7400`, `unix:/path`, or `unix` for an unnamed Unix socket.
+    /// `127.0.0.1:7400`, `[::1]:7400`, `[fe80::1%eth0]:7400`, `unix:/path`, or `unix` for an unnamed Unix socket.
     public var description: String { TextBuffer.string { put(into: &$0) } }
 
     /// Appends the description to `text`, without a String.
@@ -188,6 +182,17 @@ extension SocketAddress: CustomStringConvertible {
             }
             let length = strlen(buffer.baseAddress!)
             buffer.withMemoryRebound(to: UInt8.self) { text.put(UnsafeBufferPointer(rebasing: $0[..<length])) }
+        }
+        let zone = load(as: sockaddr_in6.self).sin6_scope_id
+        if zone != 0 { put(zone: zone, into: &text) }
+    }
+
+    /// The interface of a link-local address, which is another machine's on another link (RFC 4007, section 11).
+    private func put(zone: UInt32, into text: inout TextBuffer) {
+        text.put(UInt8(ascii: "%"))
+        withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(IF_NAMESIZE)) { buffer in
+            guard let name = if_indextoname(zone, buffer.baseAddress) else { return text.put(decimal: UInt64(zone)) }
+            text.put(String(cString: name))
         }
     }
 }

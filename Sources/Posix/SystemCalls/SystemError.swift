@@ -34,6 +34,8 @@ extension SystemError: CustomStringConvertible {
 extension SystemError {
     /// bind(2): another socket has the address (EADDRINUSE).
     public var isAddressInUse: Bool { code == EADDRINUSE }
+    /// The error of a descriptor that may not be written to.
+    public static let notWritable = SystemError("open", EACCES)
     /// Another process holds the lock of a file (EAGAIN of fcntl(2)).
     public var isHeld: Bool { self == .held }
     /// The error of `isHeld`.

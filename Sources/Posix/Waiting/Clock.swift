@@ -23,6 +23,12 @@ public func processorTime() -> Duration {
         + .microseconds(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec)
 }
 
+/// The time since the start of 1970 on the wall clock, which can be set (CLOCK_REALTIME in clock_gettime(2)).
+public func timeSince1970() -> Duration {
+    let time = WallTime.sinceEpoch
+    return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
+}
+
 /// A time on the wall clock. Only time stamps of the log use it.
 public struct WallTime: Sendable {
     public let year: Int32, month: Int32, day: Int32, hour: Int32, minute: Int32, second: Int32, millisecond: Int32
@@ -61,7 +67,7 @@ public struct WallTime: Sendable {
         return rest < 0 ? (whole - 1, rest + divisor) : (whole, rest)
     }
 
-    private static var sinceEpoch: timespec {
+    fileprivate static var sinceEpoch: timespec {
         var time = timespec()
         clock_gettime(CLOCK_REALTIME, &time)
         return time

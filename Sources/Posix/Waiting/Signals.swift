@@ -52,8 +52,12 @@ public struct SignalDescriptor: ~Copyable {
     }
 }
 
-/// Lets a write to a pipe without a reader fail with EPIPE, in place of ending the process (SIGPIPE in signal(7)).
-public func ignoreBrokenPipes() { signal(SIGPIPE, SIG_IGN) }
+/// Lets `signal` reach this thread again (sigprocmask(2)).
+public func unblock(_ signal: Int32) {
+    var mask = SignalMask.blocked
+    mask.remove(signal)
+    mask.block()
+}
 
 /// The name of a signal: `SIGKILL` for 9.
 public func signalName(_ signal: Int32) -> String {

@@ -22,13 +22,7 @@ struct Report: Sendable {
             lines.append("  \(outcome.id)  \(outcome.requirement) \(outcome.level.rawValue)  \(outcome.sentence)")
             lines.append("      \(outcome.verdict.complaint)")
         }
-        let late = lateness.sorted()
-        if let worst = late.last {
-            lines += [
-                "",
-                "lateness over \(late.count) deadlines: median \(short(late[late.count / 2])), worst \(short(worst))",
-            ]
-        }
+        if let late = latenessSentence { lines += ["", late] }
         lines += [
             "", "\(subject), \(short(took))",
             "\(passed.count) passed, \(failed.count) failed, \(skipped.count) skipped",
@@ -36,11 +30,15 @@ struct Report: Sendable {
         return lines.joined(separator: "\n") + "\n"
     }
 
-    /// How long after its earliest instant each measured thing happened, the best sample of each.
-    private var lateness: [Duration] {
-        outcomes.flatMap(\.verdict.measurements).compactMap { measurement in
+    /// How long after its earliest instant each measured thing happened, the best sample of each; nil where nothing was
+    /// measured.
+    var latenessSentence: String? {
+        let late = outcomes.flatMap(\.verdict.measurements).compactMap { measurement in
             measurement.samples.min().map { $0 - measurement.earliest }
-        }
+        }.sorted()
+        guard let worst = late.last else { return nil }
+        return "lateness over \(count(late.count, "deadline")): median \(short(late[late.count / 2])), "
+            + "worst \(short(worst))"
     }
 }
 
@@ -138,7 +136,7 @@ extension Report {
     }
 }
 
-/// For XML and HTML; control characters have no place there.
+/// For XML and HTML. What neither may contain, and what turns the direction of the text around it, is U+FFFD.
 func escaped(_ text: String) -> String {
     var escaped = ""
     for scalar in text.unicodeScalars {
@@ -147,7 +145,8 @@ func escaped(_ text: String) -> String {
         case ">": escaped += "&gt;"
         case "&": escaped += "&amp;"
         case "\"": escaped += "&quot;"
-        case let scalar where scalar.value < 0x20 || scalar.value == 0x7F: escaped += "\u{FFFD}"
+        case let scalar where [.control, .format, .unassigned].contains(scalar.properties.generalCategory):
+            escaped += "\u{FFFD}"
         default: escaped.unicodeScalars.append(scalar)
         }
     }

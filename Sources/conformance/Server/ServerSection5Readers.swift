@@ -12,8 +12,8 @@ extension Case<ServerBench> {
                 bench in
                 let stuck = try bench.stuck(bench.hello())
                 let dead = stuck.welcome.deadline
-                bench.beat(stuck.peer, for: dead * 1.4, every: dead / 8)
-                // The server has another second to get CLOSE out, now that it is read.
+                // The latest instant of the drop. The server has another second to get CLOSE out, now that it is read.
+                bench.beat(stuck.peer, for: dead + stuck.welcome.slack + .milliseconds(50), every: dead / 8)
                 let frames = try stuck.peer.frames(upTo: .close)
                 let close = frames.last?.notice
                 bench.expect(close?.code == .slowReader, "CLOSE(SLOW_READER)", got: "\(frames.suffix(2))")

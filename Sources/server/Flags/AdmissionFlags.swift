@@ -21,13 +21,13 @@ extension ServerSettings {
             SettingsFlag(
                 "--max-rate", "N", "connections that are let in within a second", \.options.maxRate,
                 .integer(in: 1...1_000_000), unset: "no limit"
-            ).live,
+            ).removing(.maxRate) { $0.maxRate = nil }.live,
             SettingsFlag(
                 "--max-handshakes", "N|START:RATE:FULL",
                 "connections that are before their HELLO: from START on RATE percent are refused at random, more and "
                     + "more up to FULL; N is N:100:N", \.options.maxHandshakes,
                 ValueFormat(read: handshakes, describe: \.description), unset: "no limit"
-            ).live,
+            ).removing(.maxHandshakes) { $0.maxHandshakes = nil }.live,
             SettingsFlag(
                 "--exempt", "RANGE",
                 "never refuse these addresses because handshakes of them have failed; may be given several times"
@@ -40,19 +40,20 @@ extension ServerSettings {
                 "--token-file", "PATH",
                 "let in clients that bring a TOKEN of this file: one a line, with or without a name behind it; read "
                     + "again when it changes", \.options.tokenFile, .text
-            ).path(\.options.tokenFile).live,
+            ).path(\.options.tokenFile).removing(.tokenFile) { $0.tokenFile = nil }.live,
             SettingsFlag(
                 "--allow", "RANGE",
                 "let in clients of these addresses alone: 10.0.0.0/8, 2001:db8::/32 or one address; may be given "
                     + "several times"
             ) { settings, text throws(UsageError) in
                 settings.options.allow.append(try range(text))
-            }.defaulting { $0.options.allow.isEmpty ? "all" : "\($0.options.allow)" }.repeated.live,
+            }.defaulting { $0.options.allow.isEmpty ? "all" : "\($0.options.allow)" }.repeated
+                .removing(.allow) { $0.allow = [] }.live,
             SettingsFlag(
                 "--deny", "RANGE", "refuse clients of these addresses, whatever --allow says; also several times"
             ) { settings, text throws(UsageError) in
                 settings.options.deny.append(try range(text))
-            }.repeated.live,
+            }.repeated.removing(.deny) { $0.deny = [] }.live,
         ])
 
     private static func range(_ text: String) throws(UsageError) -> AddressRange {
@@ -80,6 +81,18 @@ extension ServerSettings {
             throw UsageError(
                 "'\(text)' is neither a number like 100 nor START:RATE:FULL like 10:30:100, with a RATE up to 100 and a "
                     + "FULL that is not below START")
+        }
+    }
+}
+
+extension SettingsFlag {
+    /// The same flag, which can also say that there is no such rule: a reload drops a rule only then.
+    fileprivate func removing(
+        _ rule: AdmissionRule, _ remove: @escaping @Sendable (inout ServerOptions) -> Void
+    ) -> SettingsFlag {
+        taking(rule.noRule) { settings in
+            remove(&settings.options)
+            settings.removedRules.insert(rule)
         }
     }
 }

@@ -21,6 +21,16 @@ extension ServerSettings {
                 \.options.handshakeTimeout, .duration(in: .milliseconds(1)...longest)
             ).live,
             SettingsFlag(
+                "--max-age", "DURATION",
+                "send the client of a connection this old away, at most a tenth earlier; it comes back to today's code",
+                \.options.maxAge, .duration(in: .milliseconds(100)...longest), unset: "no limit"
+            ).live,
+            SettingsFlag(
+                "--max-idle", "DURATION",
+                "the same where no request and no message came or went for this long; heartbeats do not count",
+                \.options.maxIdle, .duration(in: .milliseconds(100)...longest), unset: "no limit"
+            ).live,
+            SettingsFlag(
                 "--max-frame", "BYTES", "the longest payload of one frame, \(Limits.leastMaxFrame) or more",
                 \.options.maxFrame, .size(in: Limits.leastMaxFrame...sizes.upperBound)
             ).live,
@@ -33,7 +43,7 @@ extension ServerSettings {
                 .integer(in: 1...1_000_000)
             ).live,
             SettingsFlag(
-                "--max-queued", "BYTES", "bytes of unanswered requests of a connection; --max-message where that is more",
+                "--max-queued", "BYTES", "bytes of unanswered requests of one connection; --max-message if more",
                 \.options.maxQueued, .size(in: sizes)
             ).live,
             SettingsFlag(

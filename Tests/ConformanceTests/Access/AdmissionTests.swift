@@ -132,7 +132,7 @@ extension Live.Access.Admission {
         try withFile("a\nb\na\n") { path in
             for (path, status, part) in [
                 ("\(path).not", Int32(66), "No such file"), (path, 78, "line 3: the same token as in line 1"),
-                ("/tmp", 78, "not a regular file"),
+                ("/tmp", 78, "a directory"),
             ] {
                 let server = try Spawned("server", ["--port", "0", "--token-file", path])
                 #expect(try server.wait() == .status(status))

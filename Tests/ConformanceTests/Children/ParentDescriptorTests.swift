@@ -21,7 +21,8 @@ extension Live.Children.Processes {
         let prefix = ["/usr/bin/env", "NOTIFY_SOCKET=\(directory.file("notify"))"]
         let flags = [
             "--pool", "2:2", "--pool-reuse", "\(reuse)", "--control", control, "--metrics", "127.0.0.1:0",
-            "--pidfile", directory.file("pid"),
+            "--pidfile", directory.file("pid"), "--listen", "127.0.0.1:0", "--listen",
+            "unix:\(directory.file("socket"))",
         ]
         try withServer(flags, prefix: prefix) { server in
             _ = try supervisor.next(with: "READY=1")
@@ -33,9 +34,9 @@ extension Live.Children.Processes {
             let parent = identities(of: server.pid)
             let standard = Set((0...2).compactMap { parent[$0] })
             let own = Set(parent.values).subtracting(standard)
-            // The listener, the control socket and the client there, the metrics, the supervisor's socket, the pidfile, two
+            // Three listeners, the control socket and the client there, the metrics, the supervisor's socket, the pidfile, two
             // descriptors of signals, a timer and a spare one; as long as processes wait, their channels.
-            #expect(own.count >= 10, "\(own)")
+            #expect(own.count >= 12, "\(own)")
             let children = server.children
             #expect(children.count >= 3)
             #expect(own.contains { $0.hasPrefix("anon_inode:[timerfd]") })

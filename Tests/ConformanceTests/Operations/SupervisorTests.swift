@@ -187,7 +187,7 @@ extension Live.Operations.Supervised {
         #expect(access(path, F_OK) == 0)
     }
 
-    @Test("What is no listening socket, or more than one, is refused with a reason")
+    @Test("What is no listening socket is refused with a reason, by its number and its name")
     func wrongSockets() throws {
         let listener = try RawListener()
         let other = try RawListener()
@@ -195,7 +195,14 @@ extension Live.Operations.Supervised {
         for (script, input, reason) in [
             ("LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\" 3</dev/null", Spawned.Stream.null, "descriptor 3"),
             ("LISTEN_PID=$$ LISTEN_FDS=1 exec \"$@\" 3<&-", .null, "descriptor 3"),
-            ("LISTEN_PID=$$ LISTEN_FDS=2 exec \"$@\" 3<&0 4<&0", .descriptor(listener.descriptor), "LISTEN_FDS=2"),
+            (
+                "LISTEN_PID=$$ LISTEN_FDS=2 exec \"$@\" 3<&0 4</dev/null", .descriptor(listener.descriptor),
+                "descriptor 4"
+            ),
+            (
+                "LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=tcp:metrics exec \"$@\" 3<&0 4<&-",
+                .descriptor(listener.descriptor), "descriptor 4 (metrics)"
+            ),
         ] {
             let server = try Spawned("server", ["--port", "0"], prefix: shell(script), input: input)
             #expect(try server.wait() == .status(64))

@@ -27,6 +27,7 @@ public func fuzzRoundTrip(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
     /// The last PING of the script, or of the window, whose PINGs have odd nonces.
     var nonce: UInt64 = 0
     var proved: UInt64 = 0
+    var now = Instant(sinceStart: .zero)
     func flush() {
         while true {
             while outbox.wantsPing {
@@ -42,7 +43,9 @@ public func fuzzRoundTrip(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
             require(nonce > proved, "what waits for a PONG has no PING before it")
             proved = nonce
             let trip = setting & 4 == 0 ? Duration.microseconds(Int(script.word() >> 8)) : .milliseconds(1)
-            require(outbox.proved(nonce, roundTrip: setting & 8 == 0 ? trip : nil), "a PONG opens no window")
+            now = now + trip
+            require(
+                outbox.proved(nonce, roundTrip: setting & 8 == 0 ? trip : nil, at: now), "a PONG opens no window")
             require((2048...(1 << 30)).contains(outbox.window.limit), "a window of \(outbox.window.limit) bytes")
         }
     }

@@ -60,7 +60,7 @@ extension ClientConnection {
     }
 
     private mutating func proved(_ pong: Pong, _ roundTrip: Duration?, at now: Instant) {
-        let isNews = outbox.proved(pong.nonce, roundTrip: roundTrip)
+        let isNews = outbox.proved(pong.nonce, roundTrip: roundTrip, at: now)
         heartbeat.heldBack(outbox.isHeldBack, proved: isNews, at: now)
     }
 

@@ -12,16 +12,19 @@ struct Call: Sendable {
 
     let kind: Kind
     let bytes: [UInt8]
-    let deadline: Instant?
+    fileprivate(set) var deadline: Instant?
+    /// The time from the beginning to the deadline, where that begins anew with each attempt to find a server.
+    let timeout: Duration?
     /// The id on the connection; nil while the call waits for a connection or for room on it.
     fileprivate(set) var wireID: UInt32?
     /// The last refusal by the server, where the call waits again after one.
     fileprivate(set) var refusal: RequestError.Reason?
 
-    init(_ kind: Kind, _ bytes: [UInt8], deadline: Instant?) {
+    init(_ kind: Kind, _ bytes: [UInt8], deadline: Instant?, timeout: Duration? = nil) {
         self.kind = kind
         self.bytes = bytes
         self.deadline = deadline
+        self.timeout = timeout
     }
 }
 
@@ -60,6 +63,15 @@ struct PendingCalls: Sendable {
             timeouts.insert(Timeout(at: deadline, call: id))
         }
         enqueue(id, call.kind)
+    }
+
+    /// Moves the deadlines of calls that have a timeout: it counts from `now`.
+    mutating func restartTimeouts(at now: Instant) {
+        for (id, call) in calls {
+            guard let timeout = call.timeout else { continue }
+            calls[id]?.deadline = now + timeout
+            timeouts.insert(Timeout(at: now + timeout, call: id))
+        }
     }
 
     private mutating func enqueue(_ id: Call.ID, _ kind: Call.Kind) {
@@ -124,7 +136,8 @@ struct PendingCalls: Sendable {
     mutating func nextExpired(at now: Instant) -> Call.ID? {
         while let timeout = timeouts.first, timeout.at <= now {
             timeouts.removeFirst()
-            if calls[timeout.call] != nil { return timeout.call }
+            // Where the deadline was moved, a later entry is the one that counts.
+            if let deadline = calls[timeout.call]?.deadline, deadline <= now { return timeout.call }
         }
         return nil
     }

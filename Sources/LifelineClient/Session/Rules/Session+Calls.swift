@@ -55,8 +55,8 @@ extension Session {
         }
     }
 
-    /// Whether calls may be sent. A short connection sends its request before WELCOME; a long one waits (6-6).
-    private var maySend: Bool { phase == .open || (phase == .greeting && hello.short) }
+    /// Whether calls may be sent. A short connection sends its request before WELCOME where it can; a long one waits (6-6).
+    private var maySend: Bool { phase == .open || (phase == .greeting && maySendEarly) }
 
     private mutating func sendWaitingMessages(at now: Instant) {
         guard let welcome = connection?.welcome else { return }

@@ -2,7 +2,7 @@ import Basics
 import Framing
 import Liveness
 
-/// A program's relation to one server: a sequence of connections, and the calls that outlive each of them. It is a value
+/// A program's relation to a server, or to a list of servers that do the same: a sequence of connections, and the calls that outlive each of them. It is a value
 /// without a socket or a clock.
 ///
 /// A session dials until it has a socket, greets until WELCOME, and is open until the connection ends. Then it waits and
@@ -22,7 +22,10 @@ struct Session: Sendable {
     }
 
     enum Output: Sendable {
-        case dial
+        /// Connect to the server with this number in the list.
+        case dial(Int)
+        /// Go on with the next address of the same server.
+        case dialNext
         case stopDialing
         /// Close the connection that `takeReleased` returns.
         case releaseConnection
@@ -31,18 +34,34 @@ struct Session: Sendable {
         case event(ConnectionEvent)
     }
 
+    /// The time that a server or an address has before another one is tried.
+    static let patience = Duration.seconds(5)
+    /// The longest wait between two attempts at servers that are not there yet.
+    static let mostWait = Duration.seconds(1)
     /// The pause after the server has refused a request, where its retry_after is shorter.
     static let refusalPause = Duration.milliseconds(50)
 
     let hello: Hello
     private let connectTimeout: Duration
     private let random: @Sendable () -> Double
-    private var backoff: Backoff
+    private let servers: [String]
+    private var rotation: ServerRotation
     private(set) var phase: Phase
     var connection: ClientConnection?
     private(set) var released: ClientConnection?
-    /// The end of connectTimeout: until the first WELCOME in a long session, and always in a short one.
+    /// The end of connectTimeout, or of the wait for a server: until the first WELCOME in a long session, and always in a
+    /// short one.
     private var firstDeadline: Instant?
+    /// The instant until which a server is waited for that is not there yet.
+    private let waitUntil: Instant
+    /// The beginning of this attempt, and the time that the server has for it.
+    private var dialedAt: Instant
+    private var patience: Duration
+    /// The address that is connected, and the number of addresses of its server that are left where it fails.
+    private var address = ""
+    private var otherAddresses = 0
+    /// Whether the server of this attempt has several addresses.
+    private var hasAddresses = false
     private var hasBeenOpen = false
     /// The instant from which the connection counts as stable, if it has proved a round trip (section 7.7).
     private var stableAt: Instant?
@@ -60,17 +79,29 @@ struct Session: Sendable {
     var outputs: [Output] = []
     private var outputsTaken = 0
 
+    /// - Parameters:
+    ///   - hello: What the client says of itself.
+    ///   - policy: When and how often it connects again.
+    ///   - connectTimeout: The limit of an attempt.
+    ///   - wait: How long a server is waited for that is not there at first.
+    ///   - servers: The names of the servers that take turns.
+    ///   - now: The present.
+    ///   - random: Returns 0..<1, anew each time.
     init(
-        _ hello: Hello, policy: ReconnectPolicy, connectTimeout: Duration, at now: Instant,
-        random: @escaping @Sendable () -> Double = { .random(in: 0..<1) }
+        _ hello: Hello, policy: ReconnectPolicy, connectTimeout: Duration, wait: Duration = .zero,
+        servers: [String] = [""], at now: Instant, random: @escaping @Sendable () -> Double = { .random(in: 0..<1) }
     ) {
         self.hello = hello
         self.connectTimeout = connectTimeout
+        self.servers = servers
         self.random = random
-        backoff = Backoff(policy)
-        firstDeadline = now + connectTimeout
-        phase = .dialing(until: now + connectTimeout)
-        outputs.append(.dial)
+        rotation = ServerRotation(count: servers.count, policy)
+        waitUntil = now + wait
+        firstDeadline = now + max(wait, connectTimeout)
+        dialedAt = now
+        patience = connectTimeout
+        phase = .waiting(until: now)
+        dial(at: now)
     }
 
     /// The next output for the driver; nil where there is none.
@@ -89,14 +120,33 @@ struct Session: Sendable {
 
     // MARK: Connecting
 
-    /// A socket is connected. The handshake has the rest of connectTimeout.
-    mutating func dialed() {
+    /// The name of the server that this attempt or connection is for.
+    var server: String { servers[rotation.current] }
+
+    /// A socket is connected. The handshake has the rest of the attempt, or its share where other addresses are left.
+    ///
+    /// - Parameters:
+    ///   - address: The address that is connected.
+    ///   - others: The number of addresses of the same server that are left.
+    ///   - now: The present.
+    mutating func dialed(_ address: String = "", others: Int = 0, at now: Instant) {
         guard case .dialing(let until) = phase else { return }
         phase = .greeting
+        self.address = address
+        otherAddresses = others
+        if others > 0 { hasAddresses = true }
+        // It ends with the attempt: the handshake's own limit counts from the beginning of the attempt.
+        let isLast = others == 0
         connection = ClientConnection(
-            hello, connectedAt: Instant(sinceStart: until.sinceStart - connectTimeout),
-            handshakeTimeout: connectTimeout, random: random)
+            hello, connectedAt: isLast ? dialedAt : now,
+            handshakeTimeout: isLast ? patience : share(of: until - now, among: others), random: random)
         if isWatched { connection?.watchTransfers() }
+    }
+
+    /// Whether a request may leave before WELCOME: not while another attempt may follow a handshake that fails, for the
+    /// request would be UNKNOWN then.
+    var maySendEarly: Bool {
+        hello.short && otherAddresses == 0 && dialedAt >= waitUntil && rotation.others(mayRepeat: false) == 0
     }
 
     /// The program listens to events.
@@ -112,35 +162,66 @@ struct Session: Sendable {
     }
 
     private mutating func dial(at now: Instant) {
-        let until = now + connectTimeout
-        phase = .dialing(until: earlier(until, firstDeadline) ?? until)
-        outputs.append(.dial)
+        let total = firstDeadline.map { min($0 - now, connectTimeout) } ?? connectTimeout
+        dialedAt = now
+        hasAddresses = false
+        patience = share(of: total, among: rotation.others(mayRepeat: mayRepeat(at: now)))
+        phase = .dialing(until: now + patience)
+        if hello.short, now < waitUntil { calls.restartTimeouts(at: now) }
+        outputs.append(.dial(rotation.current))
+    }
+
+    /// The part of `total` that this server or address has before another is tried: an equal share, and a few seconds at
+    /// most. They double with each failure, so that a slow path is no reason for ever.
+    private func share(of total: Duration, among others: Int) -> Duration {
+        guard others > 0 else { return total }
+        return min(total / (others + 1), Session.patience * Double(1 << min(rotation.attempt, 10)))
+    }
+
+    /// Whether any failure may be followed by another attempt: after the first WELCOME, and while a server is waited for.
+    private func mayRepeat(hadConnection: Bool = false, at now: Instant) -> Bool {
+        (hello.short ? hadConnection : firstDeadline == nil) || now < waitUntil
     }
 
     /// Schedules the next attempt, or closes the session for good.
     ///
-    /// Before the first WELCOME it tries again only after a temporary refusal, so that a wrong port is reported at once. A
-    /// short session tries again while its request may be repeated. After GOAWAY its retry_after and spread count too: the
-    /// server chose them for all of its clients together.
+    /// Before the first WELCOME each server has one attempt, and another one only after a temporary refusal, so that a
+    /// wrong port is reported at once. A short session tries again while its request may be repeated. After GOAWAY its
+    /// retry_after and spread count too: the server chose them for all of its clients together.
     private mutating func scheduleReconnect(
-        after error: ConnectionError, goAway: GoAway? = nil, hadConnection: Bool, at now: Instant
+        after error: ConnectionError, goAway: GoAway? = nil, hadConnection: Bool, wasOpen: Bool = false, at now: Instant
     ) {
-        if let stableAt, now >= stableAt, isProved { backoff.reset() }
+        let error = named(error)
+        if let stableAt, now >= stableAt, isProved { rotation.lasted() }
         stableAt = nil
         isProved = false
-        let isWorthIt =
-            hello.short
-            ? !calls.isEmpty && (hadConnection || error.isTemporary) : firstDeadline == nil || error.isTemporary
-        let held = heldUntil.map { max($0 - now, .zero) } ?? .zero
-        guard !isClosing, !error.isFinal, isWorthIt,
-            let wait = backoff.next(
-                retryAfter: max(error.retryAfter, .milliseconds(goAway?.retryAfter ?? 0), held),
-                spread: .milliseconds(goAway?.spread ?? 0), random: random),
-            firstDeadline.map({ now + wait < $0 }) ?? true
+        var terms = ServerRotation.Terms(mayRepeat: mayRepeat(hadConnection: hadConnection, at: now))
+        terms.wasOpen = wasOpen
+        terms.countsAttempts = firstDeadline == nil || now >= waitUntil
+        // No server has answered, so none could be flooded.
+        if firstDeadline != nil, !wasOpen, error.kind != .closedByServer { terms.mostBackoff = Session.mostWait }
+        terms.before = firstDeadline
+        terms.retryAfter = max(
+            .milliseconds(goAway?.retryAfter ?? 0), heldUntil.map { max($0 - now, .zero) } ?? .zero)
+        terms.spread = .milliseconds(goAway?.spread ?? 0)
+        guard !isClosing, !hello.short || !calls.isEmpty,
+            let next = rotation.next(after: error, terms, at: now, random: random)
         else { return end(error) }
         heldUntil = nil
-        phase = .waiting(until: now + wait)
-        outputs.append(.event(.reconnecting(after: error, wait: wait, attempt: backoff.attempt)))
+        phase = .waiting(until: now + next.wait)
+        outputs.append(.event(.reconnecting(after: error, wait: next.wait, attempt: next.attempt)))
+    }
+
+    /// The error with the server that it is about, where there are several, or several addresses in a handshake.
+    private func named(_ error: ConnectionError) -> ConnectionError {
+        if servers.count > 1 { return error.of(server) }
+        return hasAddresses && phase == .greeting ? error.of(address) : error
+    }
+
+    /// The handshake with an address has failed, and another address of the same server is left.
+    private mutating func tryNextAddress(until: Instant) {
+        phase = .dialing(until: until)
+        outputs.append(.dialNext)
     }
 
     /// Closes the session for good, and ends all waiting calls.
@@ -190,7 +271,7 @@ struct Session: Sendable {
         releaseConnection(at: now)
         if isClosing { return end(.closedByProgram) }
         let error = goAway.map { ConnectionError($0) } ?? ConnectionError(.broken, "the request ids are used up")
-        scheduleReconnect(after: error, goAway: goAway, hadConnection: true, at: now)
+        scheduleReconnect(after: error, goAway: goAway, hadConnection: true, wasOpen: true, at: now)
     }
 
     /// Reads the first `count` of `bytes`.
@@ -221,8 +302,9 @@ struct Session: Sendable {
     private mutating func handle(_ event: ClientConnection.Event, at now: Instant) {
         switch event {
         case .welcomed(let welcome):
-            let terms = ConnectionTerms(welcome)
+            let terms = ConnectionTerms(welcome, server: server)
             phase = .open
+            rotation.opened()
             stableAt = now + Backoff.stable(terms.deadAfter)
             outputs.append(.event(hasBeenOpen ? .reconnected(terms) : .connected(terms)))
             hasBeenOpen = true
@@ -261,11 +343,17 @@ struct Session: Sendable {
     private mutating func lost(_ error: ConnectionError, at now: Instant) {
         tellPathTooLong()
         guard let connection else { return }
+        let error = named(error)
         releaseConnection(at: now)
         let wasOpen = phase == .open
         if wasOpen { outputs.append(.event(.lost(error))) }
         endOrRequeueCallsInFlight(on: connection, error)
-        scheduleReconnect(after: error, goAway: connection.goAway, hadConnection: true, at: now)
+        let until = dialedAt + patience
+        if !wasOpen, otherAddresses > 0, error.isOfOneAddress, !isClosing, now < until, !hello.short || !calls.isEmpty {
+            return tryNextAddress(until: until)
+        }
+        scheduleReconnect(
+            after: error, goAway: connection.goAway, hadConnection: true, wasOpen: wasOpen, at: now)
     }
 
     // MARK: Time
@@ -289,7 +377,7 @@ struct Session: Sendable {
         switch phase {
         case .dialing(let until) where until <= now:
             outputs.append(.stopDialing)
-            dialFailed(ConnectionError(.timedOut, "no connection within \(connectTimeout)"), at: now)
+            dialFailed(ConnectionError(.timedOut, "no connection within \(patience)"), at: now)
         case .waiting(let until) where until <= now:
             dial(at: now)
         default: break

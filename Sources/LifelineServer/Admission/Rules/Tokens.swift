@@ -1,11 +1,5 @@
+import Basics
 import Framing
-
-/// What is wrong with a token file, and in which line; never what stands there (11-2).
-struct TokenFileError: Error, Equatable, CustomStringConvertible {
-    let line: Int?
-    let text: String
-    var description: String { (line.map { "line \($0): " } ?? "") + text }
-}
 
 /// The tokens of a token file, each with the name that it stands for. A client must bring one of them (Protocol.md,
 /// section 4.12).
@@ -14,8 +8,8 @@ struct TokenFileError: Error, Equatable, CustomStringConvertible {
 ///     JBSWY3DPEHPK3PXP alice
 ///     a-token-without-a-name
 ///
-/// A line holds a token, of 1 to 256 bytes without blanks, and may hold a name behind it. Empty lines and those that
-/// begin with `#` say nothing.
+/// A line holds a token, of 1 to 256 bytes without blanks, and may hold a name behind it. `TextFile` says which lines say
+/// nothing.
 struct Tokens: Sendable {
     /// The words of a token: it is filled up with zeros, and one more word holds its length.
     private static let width = Limits.tokenLength / 8 + 1
@@ -28,19 +22,22 @@ struct Tokens: Sendable {
     var count: Int { names.count }
 
     /// Reads the contents of a token file.
-    init(parsing bytes: [UInt8]) throws(TokenFileError) {
+    init(parsing bytes: [UInt8]) throws(TextFileError) { try self.init(TextFile(bytes)) }
+
+    /// Reads the lines of a token file.
+    init(_ file: TextFile) throws(TextFileError) {
         var lines: [[UInt8]: Int] = [:]
-        for (index, line) in bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).enumerated() {
-            let parts = line.split { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") || $0 == UInt8(ascii: "\r") }
-            guard let token = parts.first.map(Array.init), token[0] != UInt8(ascii: "#") else { continue }
-            func error(_ text: String) -> TokenFileError { TokenFileError(line: index + 1, text: text) }
+        for line in file.lines {
+            let parts = line.bytes.split { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") }
+            let token = Array(parts[0])
+            func error(_ text: String) -> TextFileError { TextFileError(line: line.number, text) }
             guard parts.count <= 2 else {
                 throw error("\(parts.count) words; expected TOKEN, or TOKEN NAME")
             }
             guard token.count <= Limits.tokenLength else {
                 throw error("a token of \(token.count) bytes; at most \(Limits.tokenLength) are possible")
             }
-            if let first = lines.updateValue(index + 1, forKey: token) {
+            if let first = lines.updateValue(line.number, forKey: token) {
                 throw error("the same token as in line \(first); each may stand there once")
             }
             var name: String?
@@ -54,7 +51,7 @@ struct Tokens: Sendable {
             names.append(name)
         }
         // A file that is about to be written is empty first, and it never means that no client may connect.
-        guard !names.isEmpty else { throw TokenFileError(line: nil, text: "there is no token in it") }
+        guard !names.isEmpty else { throw TextFileError("there is no token in it") }
     }
 
     private static func padded(_ token: [UInt8]) -> [UInt64] {

@@ -42,6 +42,8 @@ struct RequestQueue {
     private var waiting = Queue<ServerConnection.Event>()
     /// The cost of the messages that wait, in bytes.
     private(set) var waitingMessages = 0
+    /// How many messages wait for the handler, or never come to it because it is stuck.
+    private(set) var unhandledMessages = 0
     /// Whether the handler has an event and has not returned from it.
     private(set) var isHandlerBusy = false
     private var current: DispatchedRequest?
@@ -72,7 +74,7 @@ struct RequestQueue {
     mutating func dispatch(_ event: ServerConnection.Event, at now: Instant) -> ServerConnection.Event? {
         guard !isHandlerBusy, waiting.isEmpty else {
             waiting.append(event)
-            waitingMessages += RequestQueue.cost(event)
+            count(event, 1)
             return nil
         }
         dispatched(event, at: now)
@@ -83,7 +85,7 @@ struct RequestQueue {
     mutating func next(at now: Instant) -> ServerConnection.Event? {
         guard !isHandlerBusy, let event = waiting.first else { return nil }
         waiting.removeFirst()
-        waitingMessages -= RequestQueue.cost(event)
+        count(event, -1)
         dispatched(event, at: now)
         return event
     }
@@ -95,8 +97,11 @@ struct RequestQueue {
         current = DispatchedRequest(id: id, since: now)
     }
 
-    private static func cost(_ event: ServerConnection.Event) -> Int {
-        if case .message(let message) = event { message.count + messageCost } else { 0 }
+    /// Counts an event that begins to wait, or with -1 one that does not wait any more.
+    private mutating func count(_ event: ServerConnection.Event, _ sign: Int) {
+        guard case .message(let message) = event else { return }
+        waitingMessages += sign * (message.count + RequestQueue.messageCost)
+        unhandledMessages += sign
     }
 
     /// Whether no event waits for the handler.

@@ -22,6 +22,7 @@ extension ServerConnection {
     /// The client ended its sending. It still gets the answers to what it asked (section 7.2).
     mutating func endOfStream(at now: Instant) {
         guard !isClosing else { return end(for: .streamEnd, CloseCause(.normal), at: now) }
+        closing.clientLeft = true
         heartbeat.ended()
         if decoder.isUntouched || decoder.isBetweenMessages {
             end(for: .streamEnd, CloseCause(.normal, "the client ended its stream"), at: now)
@@ -40,10 +41,13 @@ extension ServerConnection {
         end(for: .deadline, CloseCause(violation), at: now)
     }
 
-    /// The connection is broken: nothing can be read or written any more.
-    mutating func broke(_ text: String) {
+    /// The connection is broken: nothing can be read or written any more. `byClient` says that the client has reset it.
+    mutating func broke(_ text: String, byClient: Bool = false) {
         guard takes(.over, for: .broken) else { return }
-        if !isClosing { closing.reason = .lost(text) }
+        if !isClosing {
+            closing.reason = .lost(text)
+            if byClient { closing.clientLeft = true }
+        }
         cancelAll()
         endNow()
     }
@@ -202,6 +206,16 @@ extension ServerConnection {
     /// The highest request that the handler was given, or that ended a SHORT connection: those above it were not
     /// processed.
     @inline(__always) var lastID: UInt32 { requests.lastID }
+
+    /// Whether the client has looked whether a server is there, as health checks do: it has connected and left without
+    /// a byte.
+    var isProbe: Bool {
+        guard closing.clientLeft, bytesIn == 0 else { return false }
+        return switch closing.reason {
+        case .closed(.normal, _, _), .lost: true
+        case .closed: false
+        }
+    }
 
     /// Whether the client has failed the handshake, or has not even begun it in time. A client that connects and leaves
     /// has looked whether a server is there.

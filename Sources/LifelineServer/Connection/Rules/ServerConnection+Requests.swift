@@ -33,6 +33,7 @@ extension ServerConnection {
         }
         incoming.refuse(id)
         outbox.refuse(id, Failure(.refused, text))
+        counts.refused += 1
         ended(id)
     }
 
@@ -41,12 +42,16 @@ extension ServerConnection {
         guard queued + part.range.count <= Int(terms.maxQueued) || requests.waitingMessages == 0 else {
             throw Violation(.busy, "messages of \(requests.waitingMessages) bytes wait for the handler")
         }
-        return incoming.add(part, of: buffer, at: now).map { .message($0.bytes) }
+        guard let whole = incoming.add(part, of: buffer, at: now) else { return nil }
+        counts.messagesIn += 1
+        return .message(whole.bytes)
     }
 
     /// The client's CANCEL of the request `id` (section 4.8).
     mutating func cancel(_ id: UInt32) {
         if incoming.cancel(id) {
+            counts.cancelled += 1
+            requestsServed += 1
             outbox.fail(id, Failure(.cancelled))
             ended(id)
         } else {
@@ -92,6 +97,7 @@ extension ServerConnection {
     /// Ends the request `id` for the handler, which has no response to it, or no more of one that it sends in parts.
     mutating func fail(_ id: UInt32, _ failure: Failure) {
         guard requests.end(id) != nil else { return }
+        if failure.code == .cancelled { counts.cancelled += 1 } else { counts.failed += 1 }
         outbox.fail(id, failure)
         answered(id)
     }
@@ -117,6 +123,7 @@ extension ServerConnection {
     /// Ends all requests without an answer. A response that the client has parts of ends with `failure`, so that what
     /// waits behind it may follow.
     mutating func cancelAll(_ failure: Failure = Failure(.cancelled)) {
+        counts.unanswered += UInt32(clamping: requests.count)
         for request in requests.unanswered where request.sent > 0 { outbox.fail(request.id, failure) }
         pendingEvents += requests.cancelAll().map { .cancelled($0) }
     }
@@ -136,6 +143,7 @@ extension ServerConnection {
     mutating func send(_ message: ArraySlice<UInt8>, wasPromised: Bool = false, at now: Instant) -> Bool {
         guard let messageRoom, wasPromised || message.count <= messageRoom else { return false }
         if heldMessages.admits(message, at: now) { queue(message) }
+        lifetime.active(at: now)
         return true
     }
 
@@ -153,6 +161,10 @@ extension ServerConnection {
     }
 
     private mutating func queue(_ message: ArraySlice<UInt8>) {
+        counts.messagesOut += 1
         outbox.send(.message, message, cost: message.count)
     }
+
+    /// Counts the messages that the handler will not have any more: called once, at the very end.
+    mutating func countUnhandled() { counts.unhandled = UInt32(clamping: unhandledMessages) }
 }

@@ -47,6 +47,8 @@ struct ServerConnection {
         var reason = CloseReason.closed(.normal, "", by: .server)
         /// While finishing: whether the request that comes in chunks is finished first (7.4-4).
         var awaitsIncoming = false
+        /// Whether the client itself has ended its stream, or reset the connection.
+        var clientLeft = false
         /// Whether the client's CLOSE or the end of its stream has come.
         var clientIsDone = false
         /// Whether nothing that still comes is decoded: behind the client's CLOSE, and after a drop.
@@ -85,12 +87,17 @@ struct ServerConnection {
     private var undecoded = 0..<0
     /// Events for the handler that need not wait until it returns.
     var pendingEvents: [Event] = []
+    /// Requests that have their ending, but for those that were refused.
     var requestsServed: UInt64 = 0
+    var counts = ConnectionCounts()
     private(set) var bytesIn: UInt64 = 0
     /// Bytes of the frames of requests and messages, headers included.
     private var messageBytesIn: UInt64 = 0
     /// The round trips that were proved and not fetched yet.
     private var roundTrips: [Duration] = []
+    var lifetime: ConnectionLifetime
+    /// Why the client was sent away, until the loop has taken it.
+    private var sentAwayFor: ConnectionLifetime.Limit?
     /// How long after dead_after a client was dropped for its silence.
     var lateness: Duration?
 
@@ -102,11 +109,13 @@ struct ServerConnection {
     ///   - handshakeTimeout: How long after `acceptedAt` HELLO must be whole.
     ///   - tokens: Which clients may connect; nil for all.
     ///   - handlerTimeout: How long the handler may take for one request; nil for any time.
+    ///   - lifetime: How long the connection may stay.
     init(
         id: UInt64, terms: Terms, handshakeTimeout: Duration, acceptedAt: Instant, tokens: Tokens? = nil,
-        handlerTimeout: Duration? = nil
+        handlerTimeout: Duration? = nil, lifetime: ConnectionLifetime = ConnectionLifetime()
     ) {
         self.id = id
+        self.lifetime = lifetime
         self.terms = terms
         self.tokens = tokens
         heartbeat = ServerHeartbeat(acceptedAt: acceptedAt, handshakeTimeout: handshakeTimeout)
@@ -128,6 +137,12 @@ struct ServerConnection {
     @inline(__always) var queued: Int { requests.bytes + (incoming.request?.bytes ?? 0) + outbox.cost }
     /// Whether the handler has not returned from what it was given last.
     @inline(__always) var isHandlerBusy: Bool { requests.isHandlerBusy }
+    /// Requests that have a response.
+    @inline(__always) var requestsAnswered: UInt64 {
+        requestsServed &- UInt64(counts.failed) &- UInt64(counts.cancelled)
+    }
+    /// How many messages no handler has had.
+    @inline(__always) var unhandledMessages: Int { requests.unhandledMessages }
     /// Whether the handler overran its time, and is not waited for.
     var isStuck: Bool { requests.isStuck }
     /// Whether the handler has been given all that came for it: only then can it learn of the end.
@@ -180,12 +195,34 @@ struct ServerConnection {
         case .ping(let nonce): if !isClosing { outbox.ping(nonce) }
         case .drop(let violation): missedDeadline(violation, at: now)
         }
+        if isLimited { enforceLifetime(at: now) }
     }
+
+    /// Whether the age and the idleness of the connection count: it is open, and a shutdown has not sent the client away.
+    @inline(__always) private var isLimited: Bool {
+        lifetime.deadline != nil && phase == .open && (closing.goAway == nil || lifetime.isOver)
+    }
+
+    private mutating func enforceLifetime(at now: Instant) {
+        switch lifetime.verdict(isBusy: inFlight > 0, at: now) {
+        case .fine: break
+        case .sendAway(let limit):
+            sentAwayFor = limit
+            sendAway(limit.goAway)
+            // A SHORT connection without its request has nothing to be sent away from.
+            if isShort { terminate(limit.goAway, retryAfter: 0, at: now) }
+        case .close(let limit): terminate(limit.goAway, retryAfter: 0, at: now)
+        }
+    }
+
+    /// Why the client has been sent away since the last call; nil where it has not.
+    mutating func takeSentAwayFor() -> ConnectionLifetime.Limit? { sentAwayFor.take() }
 
     /// When `enforceDeadlines` has something to do at the latest; nil for never.
     @inline(__always) var deadline: Instant? {
         guard isClosing else {
-            let deadline = earlier(heartbeat.deadline, requests.deadline)
+            var deadline = earlier(heartbeat.deadline, requests.deadline)
+            if isLimited { deadline = earlier(deadline, lifetime.deadline) }
             return heldMessages.isEmpty ? deadline : earlier(deadline, heldMessages.deadline)
         }
         guard phase == .closing, let linger = closing.linger else { return nil }
@@ -249,6 +286,7 @@ struct ServerConnection {
             proved(pong.nonce, roundTrip: time, at: now)
         case .part(let part):
             messageBytesIn += part.frameLength
+            lifetime.active(at: now)
             return part.type == .request
                 ? try receiveRequest(part, of: buffer, at: now) : try receiveMessage(part, of: buffer, at: now)
         case .cancel(let id):
@@ -296,7 +334,7 @@ struct ServerConnection {
     }
 
     private mutating func proved(_ nonce: UInt64, roundTrip: Duration?, at now: Instant) {
-        let isNews = outbox.proved(nonce, roundTrip: roundTrip)
+        let isNews = outbox.proved(nonce, roundTrip: roundTrip, at: now)
         heartbeat.heldBack(outbox.isHeldBack, proved: isNews, at: now)
     }
 
@@ -311,6 +349,7 @@ struct ServerConnection {
 
     /// Adds the PINGs that measure the way to the client: called before `outbox.unsent` is looked at (section 5.12).
     @inline(__always) mutating func prepareWrite(at now: Instant) {
+        lifetime.served(requestsServed, at: now)
         while outbox.wantsPing { outbox.ping(heartbeat.probe(at: now)) }
         heartbeat.heldBack(outbox.isHeldBack, at: now)
     }

@@ -1,3 +1,5 @@
+import Basics
+
 /// The rows of `connections` for people: filtered, sorted, and in columns.
 package struct ConnectionTable: Sendable {
     /// What rows are sorted by: texts and ids rise, numbers fall, so that what stands out comes first.
@@ -62,14 +64,24 @@ package struct ConnectionTable: Sendable {
         ]
         let numbers = Set(["ID", "PID", "AGE", "HEARD", "RTT", "FLIGHT", "REQUESTS", "IN", "OUT"])
         let cells = [head] + rows.map(cells)
-        let widths = head.indices.map { column in cells.map { $0[column].utf8.count }.max() ?? 0 }
+        let widths = head.indices.map { column in cells.map { $0[column].columns }.max() ?? 0 }
         return cells.map { row in
             let padded = row.indices.map { column in
-                let space = String(repeating: " ", count: widths[column] - row[column].utf8.count)
+                let space = String(repeating: " ", count: widths[column] - row[column].columns)
                 return numbers.contains(head[column]) ? space + row[column] : row[column] + space
             }
-            return String(padded.joined(separator: "  ").prefix(width))
+            return cut(padded.joined(separator: "  "), to: width)
         }
+    }
+
+    /// The beginning of the text that takes up to `width` columns.
+    private static func cut(_ text: String, to width: Int) -> String {
+        var columns = 0
+        let kept = text.unicodeScalars.prefix { scalar in
+            columns += scalar.columns
+            return columns <= width
+        }
+        return String(String.UnicodeScalarView(kept))
     }
 
     private static func cells(_ row: JSONObject) -> [String] {

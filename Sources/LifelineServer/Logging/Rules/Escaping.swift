@@ -3,11 +3,11 @@ import Framing
 
 /// Writes values for people and programs: in the log, on the control socket and in metrics.
 enum Escaping {
-    /// The form of what is not printable ASCII.
+    /// The form of what is not printable.
     enum Form {
-        /// `\u{e4}`: safe on a terminal, where nothing is a command or turns letters round (Protocol.md, 11-3).
+        /// `\u{1b}`: safe on a terminal, where nothing is a command or turns letters round (Protocol.md, 11-3).
         case plain
-        /// `\u00e4`: between the quotes of a string in JSON.
+        /// `\u001b`: between the quotes of a string in JSON.
         case json
     }
 
@@ -34,13 +34,14 @@ enum Escaping {
 }
 
 extension TextBuffer {
-    /// Printable ASCII as it is, with quotes and backslashes escaped, and all else in this form; cut off where it is
-    /// `most` bytes long.
+    /// What is printable as it is, with quotes and backslashes escaped, and all else in this form; cut off before it is
+    /// more than `most` bytes long.
     mutating func put(_ text: String, as form: Escaping.Form, most: Int = .max) {
         let start = count
         for scalar in text.unicodeScalars {
             guard count - start < most else { return }
             switch scalar {
+            case _ where !scalar.isASCII && scalar.isPrintable: put(UTF8.encode(scalar)!)
             case "\"", "\\":
                 put(UInt8(ascii: "\\"))
                 put(UInt8(ascii: scalar))
@@ -49,6 +50,8 @@ extension TextBuffer {
             }
         }
     }
+
+    private mutating func put(_ bytes: UTF8.EncodedScalar) { for byte in bytes { put(byte) } }
 
     private mutating func put(escaped scalar: Unicode.Scalar, as form: Escaping.Form) {
         switch form {

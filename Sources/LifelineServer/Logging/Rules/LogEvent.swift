@@ -3,13 +3,16 @@
 /// A new event does not compile before it has a level, its fields and a sentence for the manual.
 package enum LogEvent: String, CaseIterable, Sendable {
     // The server's life.
+    case inherited
     case listening
+    case noIPv6 = "no IPv6"
     case notAnnounced = "not announced"
     case draining
     case drained
     case quitting
     case killing
     case stopped
+    case processorTimeOver = "processor time over"
     case machineResumed = "machine resumed"
     case reloaded
     case notReloaded = "not reloaded"
@@ -18,7 +21,9 @@ package enum LogEvent: String, CaseIterable, Sendable {
     case tokenFileOpenToOthers = "token file open to others"
     // Connections and their processes.
     case opened
+    case sentAway = "sent away"
     case closed
+    case probed
     case refused
     case kicked
     case penaltiesLifted = "penalties lifted"
@@ -62,21 +67,22 @@ package enum LogEvent: String, CaseIterable, Sendable {
         case .notReloaded, .tokenFileNotRead, .childFailed, .programFailed, .programCannotBeKilled, .acceptFailed,
             .forkFailed, .pollFailed, .logNotReopened:
             .error
-        case .programWaits, .notAnnounced, .killing, .tokenFileOpenToOthers, .refused, .childDied, .waitingChildDied,
-            .discarded,
+        case .programWaits, .noIPv6, .notAnnounced, .killing, .processorTimeOver, .tokenFileOpenToOthers, .refused,
+            .childDied,
+            .waitingChildDied, .discarded,
             .suppressed, .linesLost:
             .warning
-        case .listening, .draining, .drained, .quitting, .stopped, .machineResumed, .reloaded, .tokenFileRead, .closed,
-            .kicked, .penaltiesLifted, .program, .logLevel:
+        case .inherited, .listening, .draining, .drained, .quitting, .stopped, .machineResumed, .reloaded,
+            .tokenFileRead, .closed, .sentAway, .kicked, .penaltiesLifted, .program, .logLevel:
             .info
-        case .opened, .programStarted, .programEnded: .debug
+        case .opened, .probed, .programStarted, .programEnded: .debug
         }
     }
 
     /// Its other level, where a line may say that all is not well.
     package var otherLevel: LogLevel? {
         switch self {
-        case .closed, .reloaded, .programEnded: .warning
+        case .inherited, .closed, .reloaded, .programEnded: .warning
         // It has the level of the lines that were suppressed.
         case .suppressed: .error
         default: nil
@@ -89,9 +95,20 @@ package enum LogEvent: String, CaseIterable, Sendable {
     /// What stands in the manual, and what a line is checked against.
     package var specification: Specification {
         switch self {
+        case .inherited:
+            Specification(
+                [.of, .text],
+                "What the server was started with that is out of the ordinary, and what it has done about it.")
+        case .processorTimeOver:
+            Specification(
+                [.children],
+                "The parent has used the processor time that it was given (RLIMIT_CPU), and ends as at SIGTERM.")
         case .listening:
             Specification(
                 [.address, .pid, .user, .group, .control, .metrics], "The server accepts connections at this address.")
+        case .noIPv6:
+            Specification(
+                [.address, .text], "The kernel has no IPv6: the server listens on all addresses of IPv4 alone.")
         case .notAnnounced: Specification([.text], "The descriptor of --ready-fd could not be written to.")
         case .draining:
             Specification([.children, .over], "A shutdown has begun; clients are sent away over this time.")
@@ -110,9 +127,11 @@ package enum LogEvent: String, CaseIterable, Sendable {
                 "The machine was suspended for this time; each child sends its client a PING at once.")
         case .reloaded:
             Specification(
-                [.tokens, .kept, .text],
-                "The configuration was read again. A warning names the flags that a restart alone changes.")
-        case .notReloaded: Specification([.text], "The configuration is wrong; everything stays as it was.")
+                [.tokens, .dropped, .kept, .text],
+                "The configuration was read again. A warning names the flags that a restart alone changes; dropped are "
+                    + "rules of admission that it does not have any more.")
+        case .notReloaded:
+            Specification([.text], "The configuration is wrong or half written; everything stays as it was.")
         case .tokenFileRead: Specification([.path, .tokens], "The token file had changed, and was read again.")
         case .tokenFileNotRead:
             Specification([.path, .text], "The token file has changed and cannot be used; the tokens stay.")
@@ -121,8 +140,18 @@ package enum LogEvent: String, CaseIterable, Sendable {
         case .opened: Specification(LogField.ofConnection, "A client has said HELLO.")
         case .closed:
             Specification(
-                LogField.ofConnection + [.reason, .by, .age, .requests, .bytesIn, .bytesOut, .text],
+                LogField.ofConnection + [.reason, .by, .age, .requests] + LogField.counts + [
+                    .bytesIn, .bytesOut, .text,
+                ],
                 "A connection is over. It is a warning where the reason is neither NORMAL nor SHUTTING_DOWN.")
+        case .sentAway:
+            Specification(
+                LogField.ofConnection + [.limit, .age],
+                "A connection has reached --max-age or --max-idle; its client was asked to come back.")
+        case .probed:
+            Specification(
+                LogField.ofConnection + [.reason, .by, .age, .requests, .bytesIn, .bytesOut, .text],
+                "A client has connected and left without a byte, as health checks do. It has no line `closed`.")
         case .refused:
             Specification([.reason, .limit, .peer, .text], "A client was refused before a process was made for it.")
         case .kicked: Specification([.connection, .pid, .peer], "The operator has dropped a connection.")
@@ -169,11 +198,13 @@ package enum LogEvent: String, CaseIterable, Sendable {
 /// What a line of the log says about its event: the raw value is the key.
 package enum LogField: String, CaseIterable, Sendable {
     case connection, pid, peer, name, token, address, user, group, control, metrics
-    case reason, by, limit, age, requests
+    case reason, by, limit, age, requests, failed, cancelled, refused, unanswered
+    case messagesIn = "messages_in"
+    case messagesOut = "messages_out"
     case bytesIn = "bytes_in"
     case bytesOut = "bytes_out"
     case signal, status, request, skipped
-    case children, connections, over, suspended, tokens, kept, path, range, count, level, before, of, text
+    case children, connections, over, suspended, tokens, dropped, kept, path, range, count, level, before, of, text
     case refusedAddress = "refused_address"
     case refusedPenalty = "refused_penalty"
     case refusedConnections = "refused_max_connections"
@@ -185,6 +216,8 @@ package enum LogField: String, CaseIterable, Sendable {
     case refusedShutdown = "refused_shutdown"
 
     static let ofConnection: [LogField] = [.connection, .pid, .peer, .name, .token]
+    /// What a line has only where it is not 0.
+    static let counts: [LogField] = [.failed, .cancelled, .refused, .unanswered, .messagesIn, .messagesOut]
     /// In the order of their limits' names.
     static let refusals = Admission.Reason.allCases.sorted { $0.rawValue < $1.rawValue }.map(LogField.init)
 

@@ -11,16 +11,30 @@ extension UInt64 {
 
 /// A label for why a connection ended. The number of labels is bounded.
 struct CloseReasonLabel: Hashable, Comparable {
-    /// The name of a code of Protocol.md, OTHER for a code without one, LOST without CLOSE, DIED of a process that
-    /// ended before its connection.
+    /// The name of a code of Protocol.md, OTHER for a code without one, LOST without CLOSE, PROBE of a client that
+    /// left without a byte, DIED of a process that ended before its connection.
     let reason: String
     /// `client`, `server` or `none`.
     let by: String
 
     static let died = CloseReasonLabel(reason: "DIED", by: "none")
+    /// The client has connected and left without a byte, as health checks do.
+    static let probe = CloseReasonLabel(reason: "PROBE", by: "client")
     private static let lost = CloseReasonLabel(reason: "LOST", by: "none")
-    /// No code of the wire has this number.
+    /// No code of the wire has these numbers.
     private static let lostNumber: UInt32 = 0x10000
+    private static let probeNumber: UInt32 = 0x10001
+    /// The two numbers of a probe.
+    static let probeNumbers = (reason: probeNumber, by: UInt32(0))
+
+    /// All labels that there are.
+    static let all: [CloseReasonLabel] =
+        (0...Code.internal.rawValue).flatMap { code in
+            ["client", "server"].map { CloseReasonLabel(reason: Code(rawValue: code).description, by: $0) }
+        } + [
+            CloseReasonLabel(reason: "OTHER", by: "client"), CloseReasonLabel(reason: "OTHER", by: "server"), .lost,
+            .died,
+        ]
 
     private init(reason: String, by: String) {
         self.reason = reason
@@ -31,6 +45,8 @@ struct CloseReasonLabel: Hashable, Comparable {
     init(reason: UInt32, by: UInt32) {
         if reason == CloseReasonLabel.lostNumber {
             self = .lost
+        } else if reason == CloseReasonLabel.probeNumber {
+            self = .probe
         } else {
             let code = UInt16(exactly: reason).map { Code(rawValue: $0) }
             self.init(reason: CloseReasonLabel.name(of: code), by: by == 0 ? "client" : "server")
@@ -62,9 +78,16 @@ struct ConnectionStatistics {
     var heardAt: Instant?
     var roundTrip: Duration?
     var inFlight: UInt32 = 0
-    var requests: UInt64 = 0
+    var answered: UInt64 = 0
     var bytesIn: UInt64 = 0
     var bytesOut: UInt64 = 0
+    var counts = ConnectionCounts()
+    /// Requests that got their ending, but for those that were refused.
+    var requests: UInt64 {
+        var sum = answered
+        sum.add(UInt64(counts.failed) + UInt64(counts.cancelled))
+        return sum
+    }
     /// Nil before the first.
     var roundTrips: Histogram?
     var name: String?

@@ -1,11 +1,13 @@
-/// Everything that the server measures for Prometheus: the raw value is the name, without the prefix of this project.
+/// Everything that the server measures for Prometheus: the raw value is the name. The names of this project have a prefix;
+/// those of `process_` are the ones that Prometheus's client libraries use.
 ///
 /// A new metric does not compile before it has a kind and a help, which /metrics and the manual show.
 package enum Metric: String, CaseIterable, Sendable {
-    case info
+    case info = "build_info"
     case uptime = "uptime_seconds"
     case connectionsLive = "connections_live"
     case connectionsAccepted = "connections_accepted_total"
+    case listenerAccepted = "listener_accepted_total"
     case connectionsRefused = "connections_refused_total"
     case connectionsClosed = "connections_closed_total"
     case poolWaiting = "pool_waiting"
@@ -14,20 +16,34 @@ package enum Metric: String, CaseIterable, Sendable {
     case acceptsFailed = "accepts_failed_total"
     case requests = "requests_total"
     case requestsInFlight = "requests_in_flight"
+    case messagesReceived = "messages_received_total"
+    case messagesSent = "messages_sent_total"
+    case messagesUnhandled = "messages_unhandled_total"
     case receivedBytes = "received_bytes_total"
     case sentBytes = "sent_bytes_total"
     case roundTrip = "round_trip_seconds"
     case silentDropLateness = "silent_drop_lateness_seconds"
+    case logLinesLost = "log_lines_lost_total"
+    case processCPU = "process_cpu_seconds_total"
+    case processStart = "process_start_time_seconds"
+    case processResident = "process_resident_memory_bytes"
+    case processVirtual = "process_virtual_memory_bytes"
+    case processDescriptors = "process_open_fds"
+    case processMostDescriptors = "process_max_fds"
 
     /// The name as Prometheus has it.
-    package var name: String { "lifeline_" + rawValue }
+    package var name: String { rawValue.hasPrefix("process_") ? rawValue : "lifeline_" + rawValue }
 
     /// How Prometheus treats it.
     package var kind: MetricKind {
         switch self {
-        case .info, .uptime, .connectionsLive, .poolWaiting, .requestsInFlight: .gauge
-        case .connectionsAccepted, .connectionsRefused, .connectionsClosed, .poolServed, .forksFailed, .acceptsFailed,
-            .requests, .receivedBytes, .sentBytes:
+        case .info, .uptime, .connectionsLive, .poolWaiting, .requestsInFlight, .processStart, .processResident,
+            .processVirtual, .processDescriptors, .processMostDescriptors:
+            .gauge
+        case .connectionsAccepted, .listenerAccepted, .connectionsRefused, .connectionsClosed, .poolServed,
+            .forksFailed, .acceptsFailed, .requests, .messagesReceived, .messagesSent, .messagesUnhandled,
+            .receivedBytes, .sentBytes, .logLinesLost,
+            .processCPU:
             .counter
         case .roundTrip, .silentDropLateness: .histogram
         }
@@ -37,9 +53,11 @@ package enum Metric: String, CaseIterable, Sendable {
     package var labels: [String] {
         switch self {
         case .info: ["version"]
+        case .listenerAccepted: ["address"]
         case .connectionsRefused: ["reason", "limit"]
         case .connectionsClosed: ["reason", "by"]
         case .forksFailed, .acceptsFailed: ["errno"]
+        case .requests: ["outcome"]
         default: []
         }
     }
@@ -47,23 +65,37 @@ package enum Metric: String, CaseIterable, Sendable {
     /// A sentence, on the line HELP and in the manual.
     package var help: String {
         switch self {
-        case .info: "The server that says this."
+        case .info: "The version of the server; the value is 1."
         case .uptime: "How long the server has run."
         case .connectionsLive: "Connections that have a process now."
         case .connectionsAccepted: "Connections that were given a process."
+        case .listenerAccepted: "Connections that came to each address, and were given a process or refused."
         case .connectionsRefused: "Connections that were refused without a process, by code and limit."
         case .connectionsClosed:
-            "Connections of which the process has ended, by the code of CLOSE (LOST: without CLOSE, DIED: the process "
-                + "ended before its connection), and the side that said it."
+            "Connections of which the process has ended, by the code of CLOSE (LOST: without CLOSE, PROBE: the client "
+                + "left without a byte, as health checks do, DIED: the process ended before its connection), and the "
+                + "side that said it."
         case .poolWaiting: "Processes that wait for a connection."
         case .poolServed: "Connections that were given to a process that waited."
         case .forksFailed: "Processes that could not be made, by errno."
         case .acceptsFailed: "Connections that could not be accepted, by errno."
-        case .requests: "Requests that got their ending."
+        case .requests:
+            "Requests by outcome: answered, failed (FAILURE), cancelled by the client, refused before any handler had them, "
+                + "or unanswered when their connection ended."
         case .requestsInFlight: "Requests that have no ending yet."
+        case .messagesReceived: "One-way messages that came from clients."
+        case .messagesSent: "One-way messages that handlers sent to clients."
+        case .messagesUnhandled: "One-way messages that came, and that no handler had before the end of its time."
         case .receivedBytes: "Bytes that came from clients."
         case .sentBytes: "Bytes that were sent to clients."
         case .roundTrip: "Round trips that clients proved with PONG."
+        case .logLinesLost: "Lines that the log did not take."
+        case .processCPU: "Processor time of the parent, in user space and in the kernel."
+        case .processStart: "When the parent began to serve, in seconds since 1970."
+        case .processResident: "Memory of the parent that is in RAM."
+        case .processVirtual: "Address space of the parent."
+        case .processDescriptors: "Descriptors that the parent has open."
+        case .processMostDescriptors: "Descriptors that the parent may have open."
         case .silentDropLateness: "How long after dead_after a silent client was dropped."
         }
     }

@@ -38,4 +38,14 @@ struct PrometheusText {
         sample("\(metric.name)_sum", [], Escaping.seconds(histogram.sum, decimals: 9))
         sample("\(metric.name)_count", [], "\(sum)")
     }
+
+    /// The figures of a process; those that the system does not tell are left out.
+    mutating func put(_ process: ProcessFigures) {
+        put(.processCPU, Escaping.seconds(process.processorTime, decimals: 2))
+        put(.processStart, Escaping.seconds(process.startedAt, decimals: 2))
+        if let resident = process.residentBytes { put(.processResident, resident) }
+        if let virtual = process.virtualBytes { put(.processVirtual, virtual) }
+        if let open = process.openDescriptors { put(.processDescriptors, open) }
+        if let most = process.mostDescriptors { put(.processMostDescriptors, most) }
+    }
 }

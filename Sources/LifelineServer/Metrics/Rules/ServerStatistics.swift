@@ -5,14 +5,38 @@ import Framing
 struct ServerStatistics {
     /// The sums over connections.
     struct Traffic {
-        var requests: UInt64 = 0
+        /// Requests by their outcome, as labels of `Metric.requests` have it.
+        var answered: UInt64 = 0
+        var failed: UInt64 = 0
+        var cancelled: UInt64 = 0
+        var refused: UInt64 = 0
+        var unanswered: UInt64 = 0
+        var messagesIn: UInt64 = 0
+        var messagesOut: UInt64 = 0
+        var unhandled: UInt64 = 0
         var inFlight: UInt64 = 0
         var bytesIn: UInt64 = 0
         var bytesOut: UInt64 = 0
         var roundTrips = Histogram()
 
+        /// Requests that got their ending, but for those that were refused.
+        var requests: UInt64 {
+            var sum = answered
+            sum.add(failed)
+            sum.add(cancelled)
+            return sum
+        }
+
         mutating func add(_ connection: ConnectionStatistics) {
-            requests.add(connection.requests)
+            let counts = connection.counts
+            answered.add(connection.answered)
+            failed.add(UInt64(counts.failed))
+            cancelled.add(UInt64(counts.cancelled))
+            refused.add(UInt64(counts.refused))
+            unanswered.add(UInt64(counts.unanswered))
+            messagesIn.add(counts.messagesIn)
+            messagesOut.add(counts.messagesOut)
+            unhandled.add(UInt64(counts.unhandled))
             inFlight.add(UInt64(connection.inFlight))
             bytesIn.add(connection.bytesIn)
             bytesOut.add(connection.bytesOut)
@@ -21,9 +45,10 @@ struct ServerStatistics {
     }
 
     private(set) var accepted: UInt64 = 0
-    private(set) var closed: [CloseReasonLabel: UInt64] = [:]
-    private(set) var forksFailed: [String: UInt64] = [:]
-    private(set) var acceptsFailed: [String: UInt64] = [:]
+    // Each series that is known beforehand exists from the start: a rate needs a value before the first event.
+    private(set) var closed = Dictionary(uniqueKeysWithValues: CloseReasonLabel.all.map { ($0, UInt64(0)) })
+    private(set) var forksFailed: [String: UInt64] = ["EAGAIN": 0, "ENOMEM": 0]
+    private(set) var acceptsFailed: [String: UInt64] = ["EMFILE": 0, "ENFILE": 0, "ENOMEM": 0, "ENOBUFS": 0]
     private var traffic = Traffic()
     private(set) var lateness = Histogram()
 
@@ -39,6 +64,8 @@ struct ServerStatistics {
         let cause = connection.cause ?? .died
         closed[cause, default: 0] += 1
         traffic.add(connection)
+        // A process that died told nobody of them.
+        if cause == .died { traffic.unanswered.add(UInt64(connection.inFlight)) }
         traffic.inFlight = 0
         if cause.reason == Code.silent.description, let lateness = connection.lateness { self.lateness.add(lateness) }
     }
@@ -56,11 +83,15 @@ struct ServerStatistics {
     ///   - living: What each living connection shows now.
     ///   - pool: How many processes wait, and how many connections such processes got; nil without a pool.
     ///   - refused: How many clients were refused, by reason.
+    ///   - listeners: Where the server listens, and how many connections came there.
     ///   - uptime: How long the server has run.
     ///   - version: The server's version.
+    ///   - logLinesLost: How many lines the log did not take.
+    ///   - process: The parent's own figures.
     func metrics(
         living: some Collection<ConnectionStatistics>, pool: (waiting: Int, served: UInt64)? = nil,
-        refused: [Admission.Reason: UInt64], uptime: Duration, version: String
+        refused: [Admission.Reason: UInt64], listeners: [(address: String, accepted: UInt64)] = [], uptime: Duration,
+        version: String, logLinesLost: UInt64 = 0, process: ProcessFigures? = nil
     ) -> String {
         var text = PrometheusText()
         let traffic = traffic(with: living)
@@ -68,10 +99,11 @@ struct ServerStatistics {
         text.put(.uptime, Escaping.seconds(uptime))
         text.put(.connectionsLive, living.count)
         text.put(.connectionsAccepted, accepted)
+        text.put(.listenerAccepted, listeners.map { ([$0.address], $0.accepted) })
         text.put(
             .connectionsRefused,
-            refused.sorted { $0.key.rawValue < $1.key.rawValue }.map { reason, count in
-                ([reason.code.description, reason.rawValue], count)
+            Admission.Reason.allCases.sorted { $0.rawValue < $1.rawValue }.map { reason in
+                ([reason.code.description, reason.rawValue], refused[reason] ?? 0)
             })
         text.put(
             .connectionsClosed,
@@ -82,12 +114,22 @@ struct ServerStatistics {
         }
         text.put(.forksFailed, forksFailed.sorted { $0.key < $1.key }.map { ([$0.key], $0.value) })
         text.put(.acceptsFailed, acceptsFailed.sorted { $0.key < $1.key }.map { ([$0.key], $0.value) })
-        text.put(.requests, traffic.requests)
+        text.put(
+            .requests,
+            [
+                (["answered"], traffic.answered), (["failed"], traffic.failed), (["cancelled"], traffic.cancelled),
+                (["refused"], traffic.refused), (["unanswered"], traffic.unanswered),
+            ])
         text.put(.requestsInFlight, traffic.inFlight)
+        text.put(.messagesReceived, traffic.messagesIn)
+        text.put(.messagesSent, traffic.messagesOut)
+        text.put(.messagesUnhandled, traffic.unhandled)
         text.put(.receivedBytes, traffic.bytesIn)
         text.put(.sentBytes, traffic.bytesOut)
         text.put(.roundTrip, traffic.roundTrips)
         text.put(.silentDropLateness, lateness)
+        text.put(.logLinesLost, logLinesLost)
+        if let process { text.put(process) }
         return text.text
     }
 }

@@ -5,6 +5,7 @@
 package enum RestartOption: String, CaseIterable, Sendable {
     case host = "--host"
     case port = "--port"
+    case listen = "--listen"
     case backlog = "--backlog"
     case user = "--user"
     case group = "--group"
@@ -27,6 +28,7 @@ package enum RestartOption: String, CaseIterable, Sendable {
         return switch self {
         case .host: keep(\.host)
         case .port: keep(\.port)
+        case .listen: [keep(\.listen), keep(\.listensAtHost)].contains(true)
         case .backlog: keep(\.backlog)
         case .user: keep(\.user)
         case .group: keep(\.group)

@@ -10,6 +10,10 @@ enum AccountError: Error, Equatable {
 struct Account: Equatable {
     let user: UInt32
     let group: UInt32
+    /// Its name, its home directory and its shell; nil where /etc/passwd does not have the user.
+    let name: [UInt8]?
+    let home: [UInt8]?
+    let shell: [UInt8]?
 
     /// Finds a user and a group by name or number in the contents of /etc/passwd and /etc/group (passwd(5), group(5)).
     ///
@@ -25,6 +29,11 @@ struct Account: Equatable {
             throw .senseless("--user \(user) keeps all privileges: name another user, or leave it out")
         }
         self.user = found
+        let entry = Account.entry(of: found, in: passwd)
+        func field(_ number: Int) -> [UInt8]? { entry.flatMap { $0.count > number ? $0[number] : nil } }
+        name = field(0)
+        home = field(5)
+        shell = field(6)
         if let group {
             let line = Account.lines(groups).first { $0[0] == group }
             guard let found = Account.number(group) ?? line.flatMap({ $0.count > 2 ? Account.number($0[2]) : nil })
@@ -43,6 +52,29 @@ struct Account: Equatable {
             line.split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false)
                 .map { String(decoding: $0, as: UTF8.self) }
         }
+    }
+
+    /// The fields of a user's line, in bytes: a path need not be text.
+    private static func entry(of user: UInt32, in passwd: [UInt8]) -> [[UInt8]]? {
+        passwd.split(separator: UInt8(ascii: "\n")).lazy
+            .map { $0.split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false).map { Array($0) } }
+            .first { $0.count > 2 && number(String(decoding: $0[2], as: UTF8.self)) == user }
+    }
+
+    /// The variables that name the user of a process, with this account's values; nil removes one.
+    ///
+    /// Without them programs would read and write what belongs to the user that started the server. What leads to that
+    /// user's session is removed.
+    var environment: [(name: String, value: [UInt8]?)] {
+        [
+            ("HOME", home.flatMap { $0.isEmpty ? nil : $0 } ?? Array("/".utf8)), ("USER", name), ("LOGNAME", name),
+            ("SHELL", shell.flatMap { $0.isEmpty ? nil : $0 } ?? Array("/bin/sh".utf8)),
+        ]
+            + [
+                "MAIL", "XDG_RUNTIME_DIR", "XDG_SESSION_ID", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME",
+                "XDG_STATE_HOME", "DBUS_SESSION_BUS_ADDRESS", "SSH_AUTH_SOCK", "SUDO_USER", "SUDO_UID", "SUDO_GID",
+                "SUDO_COMMAND", "SUDO_HOME",
+            ].map { ($0, nil) }
     }
 
     /// The highest number means "leave it" to the system.
