@@ -570,6 +570,22 @@ struct ProgramHandOverTests {
         #expect(stage.dialogue.deadline == nil)
     }
 
+    @Test("No look is due once the program has closed an end, and what could not be written was not read")
+    func closedEnds() {
+        for closesInput in [false, true] {
+            var stage = Stage(.line)
+            stage.ask(1, "a")
+            stage.says("A\n")
+            _ = stage.steps()
+            stage.ask(2, "b", seen: closesInput ? .waits : .busy)
+            if closesInput { stage.dialogue.inputBroke(at: at(0)) } else { stage.dialogue.outputEnded(at: at(0)) }
+            #expect(!stage.dialogue.mayHandOver)
+            #expect(stage.dialogue.deadline == (closesInput ? at(1000) : at(2000)), "the doubt, or the end")
+            stage.exits(.status(0), at: at(100))
+            #expect(stage.steps().contains(.fail(2, Failure(.refused, "the program has ended"))))
+        }
+    }
+
     @Test("A request that is cancelled before it is handed over is never written")
     func cancelled() {
         var stage = Stage(.line)

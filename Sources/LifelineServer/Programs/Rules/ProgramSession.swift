@@ -34,6 +34,8 @@ struct ProgramSession {
     var departure: (at: Instant, reason: String?)?
     /// How many bytes of its input a program that has exited had not read.
     var left = 0
+    /// How many bytes of its input were not written, because nobody reads it any more.
+    private var lost = 0
     var isClosed = false
     /// Whether no process that the program started is left, or none is waited for: its output gets no more bytes.
     private(set) var isCollected = false
@@ -96,6 +98,7 @@ struct ProgramSession {
     /// It has closed its standard input. A program that does not read can answer no more, but may finish what it has
     /// read.
     mutating func inputBroke(at now: Instant) {
+        lost += unwritten.count
         input.broke()
         if exchange.isMessage { finish() }
         if exchange.request != nil, !framing.isPerRequest { endInput(at: now) }
@@ -132,7 +135,7 @@ struct ProgramSession {
     // MARK: The hand-over of a request
 
     /// Whether a request waits for the program, and all that it said before has been carried out.
-    var mayHandOver: Bool { handOver.request != nil && life == .running && steps.isEmpty }
+    var mayHandOver: Bool { handOver.request != nil && life == .running && wantsOutput && !input.isBroken }
     var isHandOverFresh: Bool { handOver.isFresh }
 
     /// Whether the program may have the request, by what was `seen` of it now. The caller reads all that it has written
@@ -279,6 +282,7 @@ struct ProgramSession {
         stderrHasEnded = false
         isCollected = false
         input.started()
+        lost = 0
         // Its request may have been cancelled while the client had no room for the answer before it.
         if exchange.request != nil, exchange.unanswered == nil { terminate(at: now) }
     }
@@ -295,7 +299,7 @@ struct ProgramSession {
     /// `unread` bytes of its input were never read.
     mutating func exited(_ exit: ProgramExit, unread: Int = 0, at now: Instant) {
         life = .exited(exit)
-        left = unread + unwritten.count
+        left = unread + unwritten.count + lost
         termination.exited(at: now)
         input.broke()
     }
