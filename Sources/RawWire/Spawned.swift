@@ -158,7 +158,7 @@ package final class PipeReader {
     /// Every process that could write to it has closed it.
     package private(set) var hasEnded: Bool
 
-    fileprivate init(_ descriptor: Int32?) {
+    package init(_ descriptor: Int32?) {
         self.descriptor = descriptor
         hasEnded = descriptor == nil
         // F_SETPIPE_SZ: a log of some thousand lines fits in while nobody reads.

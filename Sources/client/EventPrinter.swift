@@ -105,7 +105,8 @@ final class EventPrinter: Sendable {
     /// Prints that the connection is away, or holds that back for as long as the last answer may be on its way to the
     /// command.
     private func note(away text: String) {
-        guard holdsBack, error == nil else { return console.note(text) }
+        let mayBeOver = holdsBack && shared.withLock { $0.hasBeenOpen && $0.error == nil }
+        guard mayBeOver else { return console.note(text) }
         let waiting = shared.withLock { shared in
             shared.heldNotes.append(text)
             return shared.number

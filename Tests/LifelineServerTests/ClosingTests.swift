@@ -17,7 +17,7 @@ struct ClosingTests {
         #expect(isProbe { $0.endOfStream() })
         #expect(isProbe { $0.connection.broke("reset", byClient: true) })
         #expect(!isProbe { $0.connection.broke("poll") })
-        #expect(!isProbe { $0.kick() })
+        #expect(!isProbe { $0.connection.kick(at: $0.now) })
         #expect(!isProbe { _ in })
         #expect(
             !isProbe { conversation in
@@ -26,7 +26,7 @@ struct ClosingTests {
             })
         #expect(
             !isProbe { conversation in
-                conversation.kick()
+                conversation.connection.kick(at: conversation.now)
                 conversation.endOfStream()
             })
     }

@@ -71,7 +71,7 @@ struct ControlTests {
         figures.roundTrip = .microseconds(250)
         (figures.inFlight, figures.answered, figures.bytesIn, figures.bytesOut) = (.max, .max, .max, .max)
         let full = ControlAnswer.row(id: .max, pid: 2, peer: "p", acceptedAt: at(0), figures, at: at(1500))
-        #expect(full.line.utf8.allSatisfy { (0x20...0x7E).contains($0) })
+        #expect(full.line.unicodeScalars.allSatisfy(\.isPrintable) && full.line.contains("[31mä😀"))
         #expect(JSONObject(line: full.line.utf8) == full)
         #expect(
             full.text("name") == figures.name && full.number("heard") == 0.001 && full.number("round_trip") == 0.00025)

@@ -112,7 +112,8 @@ extension Live.Administration.Control {
             #expect(rows.map { $0["id"] as? Int } == Array(1...names.count))
             #expect(rows.map { $0["name"] as? String } == names.map { $0.isEmpty ? nil : $0 })
             let table = try user.ctl("connections")
-            #expect(table.utf8.allSatisfy { $0 == 0x0A || (0x20...0x7E).contains($0) })
+            let categories = Set(table.replacing("\n", with: "").unicodeScalars.map(\.properties.generalCategory))
+            #expect(categories.isDisjoint(with: [.control, .format, .lineSeparator, .paragraphSeparator]), "\(table)")
             #expect(table.split(separator: "\n").count == 1 + names.count)
             for peer in peers { peer.close() }
         }
