@@ -30,7 +30,8 @@ struct ControlGroup: Equatable {
         let file = all(for: "memory", in: text).lazy.filter(\.isUnified).map { $0.directory + "/memory.oom.group" }
             .first { read($0)?.hasPrefix("1") ?? false }
         guard let file else { return nil }
-        return "\(file) is 1: when memory runs out there, the kernel kills the server and every connection, not the one "
+        return
+            "\(file) is 1: when memory runs out there, the kernel kills the server and every connection, not the one "
             + "process that leaks. Set it to 0 (systemd: OOMPolicy=continue; Kubernetes: singleProcessOOMKill of the "
             + "kubelet)."
     }
