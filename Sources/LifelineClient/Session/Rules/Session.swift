@@ -10,6 +10,9 @@ import Liveness
 ///
 /// The driver performs each `nextOutput`, reports the result, and sleeps until `nextDeadline`. Calls wait in the order of
 /// their numbers while there is no connection, or no room on it.
+///
+/// How it connects is in Session+Connecting.swift, and its calls are in Session+Calls.swift. The properties that these files
+/// share are internal for that alone.
 struct Session: Sendable {
     enum Phase: Equatable, Sendable {
         /// Looking up the host and connecting, until the instant at most.
@@ -42,30 +45,30 @@ struct Session: Sendable {
     static let refusalPause = Duration.milliseconds(50)
 
     let hello: Hello
-    private let connectTimeout: Duration
-    private let random: @Sendable () -> Double
-    private let servers: [String]
-    private var rotation: ServerRotation
-    private(set) var phase: Phase
+    let connectTimeout: Duration
+    let random: @Sendable () -> Double
+    let servers: [String]
+    var rotation: ServerRotation
+    var phase: Phase
     var connection: ClientConnection?
     private(set) var released: ClientConnection?
     /// The end of connectTimeout, or of the wait for a server: until the first WELCOME in a long session, and always in a
     /// short one.
-    private var firstDeadline: Instant?
+    var firstDeadline: Instant?
     /// The instant until which a server is waited for that is not there yet.
-    private let waitUntil: Instant
+    let waitUntil: Instant
     /// The beginning of this attempt, and the time that the server has for it.
-    private var dialedAt: Instant
-    private var patience: Duration
+    var dialedAt: Instant
+    var patience: Duration
     /// The address that is connected, and the number of addresses of its server that are left where it fails.
-    private var address = ""
-    private var otherAddresses = 0
+    var address = ""
+    var otherAddresses = 0
     /// Whether the server of this attempt has several addresses.
-    private var hasAddresses = false
+    var hasAddresses = false
     private var hasBeenOpen = false
     /// The instant from which the connection counts as stable, if it has proved a round trip (section 7.7).
-    private var stableAt: Instant?
-    private var isProved = false
+    var stableAt: Instant?
+    var isProved = false
     /// Whether the program listens to events, so that the progress of long messages is told.
     private(set) var isWatched = false
     /// Whether the program has closed the session.
@@ -118,36 +121,7 @@ struct Session: Sendable {
     /// Whether the server has sent GOAWAY, so that only requests in flight continue.
     var isGoingAway: Bool { phase == .open && connection?.goAway != nil }
 
-    // MARK: Connecting
-
-    /// The name of the server that this attempt or connection is for.
-    var server: String { servers[rotation.current] }
-
-    /// A socket is connected. The handshake has the rest of the attempt, or its share where other addresses are left.
-    ///
-    /// - Parameters:
-    ///   - address: The address that is connected.
-    ///   - others: The number of addresses of the same server that are left.
-    ///   - now: The present.
-    mutating func dialed(_ address: String = "", others: Int = 0, at now: Instant) {
-        guard case .dialing(let until) = phase else { return }
-        phase = .greeting
-        self.address = address
-        otherAddresses = others
-        if others > 0 { hasAddresses = true }
-        // It ends with the attempt: the handshake's own limit counts from the beginning of the attempt.
-        let isLast = others == 0
-        connection = ClientConnection(
-            hello, connectedAt: isLast ? dialedAt : now,
-            handshakeTimeout: isLast ? patience : share(of: until - now, among: others), random: random)
-        if isWatched { connection?.watchTransfers() }
-    }
-
-    /// Whether a request may leave before WELCOME: not while another attempt may follow a handshake that fails, for the
-    /// request would be UNKNOWN then.
-    var maySendEarly: Bool {
-        hello.short && otherAddresses == 0 && dialedAt >= waitUntil && rotation.others(mayRepeat: false) == 0
-    }
+    // MARK: The program
 
     /// The program listens to events.
     mutating func watch() {
@@ -155,77 +129,8 @@ struct Session: Sendable {
         connection?.watchTransfers()
     }
 
-    /// No address could be connected to.
-    mutating func dialFailed(_ error: ConnectionError, at now: Instant) {
-        guard case .dialing = phase else { return }
-        scheduleReconnect(after: error, hadConnection: false, at: now)
-    }
-
-    private mutating func dial(at now: Instant) {
-        let total = firstDeadline.map { min($0 - now, connectTimeout) } ?? connectTimeout
-        dialedAt = now
-        hasAddresses = false
-        patience = share(of: total, among: rotation.others(mayRepeat: mayRepeat(at: now)))
-        phase = .dialing(until: now + patience)
-        if hello.short, now < waitUntil { calls.restartTimeouts(at: now) }
-        outputs.append(.dial(rotation.current))
-    }
-
-    /// The part of `total` that this server or address has before another is tried: an equal share, and a few seconds at
-    /// most. They double with each failure, so that a slow path is no reason for ever.
-    private func share(of total: Duration, among others: Int) -> Duration {
-        guard others > 0 else { return total }
-        return min(total / (others + 1), Session.patience * Double(1 << min(rotation.attempt, 10)))
-    }
-
-    /// Whether any failure may be followed by another attempt: after the first WELCOME, and while a server is waited for.
-    private func mayRepeat(hadConnection: Bool = false, at now: Instant) -> Bool {
-        (hello.short ? hadConnection : firstDeadline == nil) || now < waitUntil
-    }
-
-    /// Schedules the next attempt, or closes the session for good.
-    ///
-    /// Before the first WELCOME each server has one attempt, and another one only after a temporary refusal, so that a
-    /// wrong port is reported at once. A short session tries again while its request may be repeated. After GOAWAY its
-    /// retry_after and spread count too: the server chose them for all of its clients together.
-    private mutating func scheduleReconnect(
-        after error: ConnectionError, goAway: GoAway? = nil, hadConnection: Bool, wasOpen: Bool = false, at now: Instant
-    ) {
-        let error = named(error)
-        if let stableAt, now >= stableAt, isProved { rotation.lasted() }
-        stableAt = nil
-        isProved = false
-        var terms = ServerRotation.Terms(mayRepeat: mayRepeat(hadConnection: hadConnection, at: now))
-        terms.wasOpen = wasOpen
-        terms.countsAttempts = firstDeadline == nil || now >= waitUntil
-        // No server has answered, so none could be flooded.
-        if firstDeadline != nil, !wasOpen, error.kind != .closedByServer { terms.mostBackoff = Session.mostWait }
-        terms.before = firstDeadline
-        terms.retryAfter = max(
-            .milliseconds(goAway?.retryAfter ?? 0), heldUntil.map { max($0 - now, .zero) } ?? .zero)
-        terms.spread = .milliseconds(goAway?.spread ?? 0)
-        guard !isClosing, !hello.short || !calls.isEmpty,
-            let next = rotation.next(after: error, terms, at: now, random: random)
-        else { return end(error) }
-        heldUntil = nil
-        phase = .waiting(until: now + next.wait)
-        outputs.append(.event(.reconnecting(after: error, wait: next.wait, attempt: next.attempt)))
-    }
-
-    /// The error with the server that it is about, where there are several, or several addresses in a handshake.
-    private func named(_ error: ConnectionError) -> ConnectionError {
-        if servers.count > 1 { return error.of(server) }
-        return hasAddresses && phase == .greeting ? error.of(address) : error
-    }
-
-    /// The handshake with an address has failed, and another address of the same server is left.
-    private mutating func tryNextAddress(until: Instant) {
-        phase = .dialing(until: until)
-        outputs.append(.dialNext)
-    }
-
     /// Closes the session for good, and ends all waiting calls.
-    private mutating func end(_ error: ConnectionError) {
+    mutating func end(_ error: ConnectionError) {
         phase = .closed(error)
         for (id, call) in calls.waiting { endWaiting(id, call, .connection(error)) }
         outputs.append(.event(.closed(error)))
