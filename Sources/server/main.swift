@@ -101,6 +101,7 @@ func serve(
 
 /// Writes what the system's limits mean for the settings.
 func check(_ settings: ServerSettings) throws(Failed) {
+    if let refusal = ProcessStart.current.refusal { throw Failed(.osError, refusal) }
     let capacity: Capacity
     do throws(StartError) {
         capacity =
