@@ -101,7 +101,6 @@ func serve(
 
 /// Writes what the system's limits mean for the settings.
 func check(_ settings: ServerSettings) throws(Failed) {
-    if let refusal = ProcessStart.current.refusal { throw Failed(.osError, refusal) }
     let capacity: Capacity
     do throws(StartError) {
         capacity =
@@ -115,6 +114,7 @@ func check(_ settings: ServerSettings) throws(Failed) {
     }
     try say(capacity.report)
     if !capacity.isEnough { exitProcess(ExitStatus.osError.rawValue) }
+    if let refusal = ProcessStart.current.refusal { throw Failed(.osError, refusal) }
 }
 
 func run(_ settings: ServerSettings, _ arguments: [String]) {
