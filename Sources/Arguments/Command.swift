@@ -108,7 +108,8 @@ public struct Command<Settings>: Sendable {
     private func complaint(of operand: String) -> String {
         let subcommand = Arguments.nearest(to: operand, among: shape.subcommands.map(\.word)).map { "\(name) \($0)" }
         let meant = subcommand ?? flags.map(\.name).first { $0 == "--" + operand }
-        return "'\(operand)' is not expected\(meant.map { " (did you mean \($0)?)" } ?? ""): \(name) takes flags alone; see "
+        return
+            "'\(operand)' is not expected\(meant.map { " (did you mean \($0)?)" } ?? ""): \(name) takes flags alone; see "
             + "\(name) --help"
     }
 

@@ -10,7 +10,8 @@ public enum FlagValue {
             guard let number = decimal(digits), number * unit.nanoseconds < 1e18 else { break }
             let duration = Duration.nanoseconds(Int64((number * unit.nanoseconds).rounded()))
             if let range, !range.contains(duration) {
-                throw UsageError("'\(text)' is not between \(describe(range.lowerBound)) and \(describe(range.upperBound))")
+                throw UsageError(
+                    "'\(text)' is not between \(describe(range.lowerBound)) and \(describe(range.upperBound))")
             }
             return duration
         }

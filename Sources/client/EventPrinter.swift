@@ -14,17 +14,24 @@ final class EventPrinter: Sendable {
         var whenClosed: (@Sendable () -> Void)?
         /// The message that the command waits for an answer to.
         var number: Int?
+        /// Notes that the connection is away: where no message waits for it, they tell nothing.
+        var heldNotes: [String] = []
         /// The numbers of the messages whose transfers were shown: their last event may come when the next has begun.
         var shown: [TransferDirection: Int] = [:]
     }
 
     private let console: Console
+    private static let heldFor = Duration.milliseconds(200)
     private let isVerbose: Bool
+    /// Whether notes are held back while no message waits.
+    private let holdsBack: Bool
     private let shared = Mutex(State())
 
-    init(_ console: Console, isVerbose: Bool) {
+    /// A printer; with `holdsBack` it says that the connection is away only where something waits for it, or it stays away.
+    init(_ console: Console, isVerbose: Bool, holdsBack: Bool = false) {
         self.console = console
         self.isVerbose = isVerbose
+        self.holdsBack = holdsBack && !isVerbose
     }
 
     /// The error that closed the connection; nil while it lasts, and where the program closed it.
@@ -48,6 +55,7 @@ final class EventPrinter: Sendable {
             }
             if isVerbose || wasWaitedFor { console.note("connected, \(terms.summary)") }
         case .reconnected(let terms):
+            tellHeldNotes()
             console.note("connected again, \(terms.summary)")
         case .roundTrip(let time):
             if isVerbose { console.note("heartbeat, round trip \(time.text)") }
@@ -63,10 +71,10 @@ final class EventPrinter: Sendable {
             if isVerbose { show(progress) }
         case .goingAway(let code, let text, let retryAfter):
             let wish = retryAfter > .zero ? "; it asks to come back after \(retryAfter.text)" : ""
-            console.note("the server is going away: \(code)\(text.isEmpty ? "" : ", " + text)\(wish)")
+            note(away: "the server is going away: \(code)\(text.isEmpty ? "" : ", " + text)\(wish)")
         case .lost(let error):
             shared.withLock { $0.shownLoss = error }
-            console.note("connection lost: \(error)")
+            note(away: "connection lost: \(error)")
         case .reconnecting(let error, let wait, let attempt):
             let (isShown, isNews) = shared.withLock { shared in
                 let isNews = shared.hasBeenOpen || shared.shownFailure != error
@@ -77,7 +85,8 @@ final class EventPrinter: Sendable {
             guard isNews || isVerbose else { return }
             let next =
                 wait == .zero ? "trying the next server" : "connecting again in \(wait.text), attempt \(attempt)"
-            console.note("\(isShown ? "" : "\(error); ")\(next)")
+            if attempt > 1 { tellHeldNotes() }
+            note(away: "\(isShown ? "" : "\(error); ")\(next)")
         case .messagesDropped(let count):
             console.note("\(count) messages of the server were dropped unread")
         case .closed(let error):
@@ -93,9 +102,33 @@ final class EventPrinter: Sendable {
         }
     }
 
+    /// Prints that the connection is away, or holds that back for as long as the last answer may be on its way to the
+    /// command.
+    private func note(away text: String) {
+        guard holdsBack, error == nil else { return console.note(text) }
+        let waiting = shared.withLock { shared in
+            shared.heldNotes.append(text)
+            return shared.number
+        }
+        guard let waiting else { return }
+        Task {
+            try? await Task.sleep(for: EventPrinter.heldFor)
+            if shared.withLock({ $0.number == waiting }) { tellHeldNotes() }
+        }
+    }
+
+    /// Prints what was held back.
+    func tellHeldNotes() {
+        for text in shared.withLock({ shared in
+            defer { shared.heldNotes = [] }
+            return shared.heldNotes
+        }) { console.note(text) }
+    }
+
     /// Notes that the command waits for the answer to a message; nil for none.
     func waits(for number: Int?) {
         shared.withLock { $0.number = number }
+        if number != nil { tellHeldNotes() }
         if number == nil { console.draw(nil) }
     }
 
@@ -123,6 +156,7 @@ final class EventPrinter: Sendable {
             shared.error = error
             return shared.whenClosed
         }
+        tellHeldNotes()
         console.note("no connection: \(error)")
         whenClosed?()
     }

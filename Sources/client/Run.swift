@@ -58,7 +58,9 @@ struct Run {
         } catch {
             console.fail(error.status, "\(error)")
         }
-        let printer = EventPrinter(console, isVerbose: settings.isVerbose)
+        // A person at a terminal, and who holds the connection, want to know at once.
+        let printer = EventPrinter(
+            console, isVerbose: settings.isVerbose, holdsBack: settings.hold == .zero && !StandardInput.isTerminal)
         let events = Task { for await event in connection.events { printer.show(event) } }
         let pushes = Task { [console] in
             for await message in connection.messages {

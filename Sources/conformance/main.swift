@@ -19,13 +19,30 @@ func say(_ text: String) {
     }
 }
 
-func save(_ text: String, to path: String?) {
-    guard let path else { return }
-    do throws(SystemError) {
-        try writeFile(at: path, Array(text.utf8))
-    } catch {
-        fail(.ioError, "cannot write \(path): \(error.text)")
+/// Fails where a report could not be written, before minutes are spent on it.
+func checkReports(_ settings: ConformanceSettings) {
+    for path in [settings.junit, settings.json, settings.html].compactMap(\.self) {
+        do throws(SystemError) {
+            try ensureWritable(path)
+        } catch {
+            fail(.ioError, "cannot write \(path): \(error.text)")
+        }
     }
+}
+
+/// Writes what was asked for, and then the summary, which is said whether or not that can be done.
+func save(_ report: Report, _ settings: ConformanceSettings) {
+    var complaints: [String] = []
+    for (path, text) in [(settings.junit, report.junit), (settings.json, report.json), (settings.html, report.html)] {
+        guard let path else { continue }
+        do throws(SystemError) {
+            try writeFile(at: path, Array(text.utf8))
+        } catch {
+            complaints.append("cannot write \(path): \(error.text)")
+        }
+    }
+    say(report.summary)
+    if !complaints.isEmpty { fail(.ioError, complaints.joined(separator: "; ")) }
 }
 
 /// Runs the cases that the settings choose, and exits.
@@ -48,10 +65,7 @@ func judge<B: TestBench>(
         outcomes = outcomes.map { repeated[$0.id] ?? $0 }
     }
     let report = Report(subject: subject, outcomes: outcomes, took: start.age, isStrict: settings.isStrict)
-    save(report.junit, to: settings.junit)
-    save(report.json, to: settings.json)
-    save(report.html, to: settings.html)
-    say(report.summary)
+    save(report, settings)
     exitProcess(report.faults.isEmpty ? 0 : 1)
 }
 
@@ -107,7 +121,9 @@ do {
     case .generate(let what): say(ConformanceSettings.command.generated(what, for: "conformance") + "\n")
     case .run:
         if settings.onlyPrints { try settings.printLists() }
-        switch try settings.subject() {
+        let subject = try settings.subject()
+        checkReports(settings)
+        switch subject {
         case (.server, let rest): try judgeServer(at: rest, settings)
         case (.client, let rest): try judgeClient(rest, settings)
         }

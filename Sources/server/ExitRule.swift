@@ -14,9 +14,9 @@ struct ExitRule: Sendable {
         ExitRule(status: .ok, meaning: "after a shutdown"),
         ExitRule(
             status: .unavailable,
-            meaning: "the address is in use, the program is not there, or another server holds the pidfile"
+            meaning: "the address is in use, the program is not there or cannot run, or another server has the pidfile"
         ) { error in
-            guard let cause = error.cause else { return false }
+            guard let cause = error.cause else { return error.kind == .noProgram }
             return cause.isAddressInUse || cause.isHeld || error.kind == .noProgram && cause.isNotFound
         },
         ExitRule(status: .noPermission, meaning: "a permission is missing") { $0.cause?.isPermissionDenied ?? false },

@@ -7,6 +7,30 @@ import Testing
 
 @Suite("7.1, 7.2, 7.4 CLOSE, end of stream, GOAWAY and the end of the server")
 struct ClosingTests {
+    @Test("A client that connects and leaves without a byte is a probe, and one that says anything is none")
+    func probes() {
+        func isProbe(_ change: (inout Conversation) -> Void) -> Bool {
+            var conversation = Conversation()
+            change(&conversation)
+            return conversation.connection.isProbe
+        }
+        #expect(isProbe { $0.endOfStream() })
+        #expect(isProbe { $0.connection.broke("reset", byClient: true) })
+        #expect(!isProbe { $0.connection.broke("poll") })
+        #expect(!isProbe { $0.kick() })
+        #expect(!isProbe { _ in })
+        #expect(
+            !isProbe { conversation in
+                conversation.receive(Array("LIFE".utf8))
+                conversation.connection.broke("reset", byClient: true)
+            })
+        #expect(
+            !isProbe { conversation in
+                conversation.kick()
+                conversation.endOfStream()
+            })
+    }
+
     @Test("7.1-6 CLOSE is answered with CLOSE(NORMAL), behind the endings that are ready")
     func close() {
         var conversation = Conversation.opened()

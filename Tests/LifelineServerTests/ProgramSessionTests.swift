@@ -36,12 +36,26 @@ private struct Stage {
         return seen
     }
 
-    mutating func ask(_ id: UInt32, _ string: String, at instant: Instant = at(0)) {
+    /// Hands a request over as soon as the program is seen to wait, which it does as a rule.
+    mutating func ask(
+        _ id: UInt32, _ string: String, seen: ProgramHandOver.Sight = .waits, at instant: Instant = at(0)
+    ) {
         dialogue.submit(id, text(string)[...], at: instant)
+        settle(at: instant)
+        look(seen, at: instant)
+    }
+
+    /// Looks at the program, of which all output is read.
+    mutating func look(_ seen: ProgramHandOver.Sight, at instant: Instant = at(0)) {
+        settle(at: instant)
+        if dialogue.allowsHandOver(seen, at: instant) { dialogue.handOverRequest(at: instant) }
         settle(at: instant)
     }
 
+    /// It has read its input before it speaks.
     mutating func says(_ string: String, at instant: Instant = at(0)) {
+        dialogue.wrote(dialogue.unwritten.count)
+        settle(at: instant)
         dialogue.received(text(string)[...], at: instant)
     }
 
@@ -52,9 +66,11 @@ private struct Stage {
     }
 
     /// It is gone with all that it started, and both of its streams have ended.
-    mutating func exits(_ exit: ProgramExit = .status(0), complaining: String = "", at instant: Instant = at(0)) {
+    mutating func exits(
+        _ exit: ProgramExit = .status(0), complaining: String = "", unread: Int = 0, at instant: Instant = at(0)
+    ) {
         dialogue.receivedStderr(text(complaining)[...], at: instant)
-        dialogue.exited(exit, at: instant)
+        dialogue.exited(exit, unread: unread, at: instant)
         dialogue.collected(at: instant)
         dialogue.outputEnded(at: instant)
         dialogue.stderrEnded(at: instant)
@@ -66,6 +82,8 @@ private func ended(
 ) -> ProgramSession.Step {
     .log(.ended(exit, request: request, wasAsked: wasAsked, skipped: 0))
 }
+
+private func closed(_ code: Code, _ words: String) -> ProgramSession.Step { .close(CloseCause(code, words)) }
 
 private func failed(_ id: UInt32, _ words: String) -> ProgramSession.Step { .fail(id, Failure(.handlerFailed, words)) }
 
@@ -214,6 +232,7 @@ struct ProgramLengthTests {
     func tooLong(_ size: Int) {
         var stage = Stage(.length, mostAccepted: 4)
         stage.ask(1, "a")
+        _ = stage.reads()
         let all = text("\u{0}\u{0}\u{0}\u{5}12345\u{0}\u{0}\u{0}\u{2}ok")
         for start in stride(from: 0, to: all.count, by: size) {
             stage.dialogue.received(all[start..<min(start + size, all.count)], at: at(0))
@@ -256,8 +275,14 @@ struct ProgramLifeTests {
     @Test("A program that exits with 0 and owes nothing ends the connection in order")
     func normal() {
         var stage = Stage(.line)
+        stage.ask(1, "a")
+        stage.says("A\n")
+        _ = stage.reads()
         stage.exits()
-        #expect(stage.steps() == [ended(.status(0)), .close(CloseCause(.normal, "the program has ended"))])
+        #expect(
+            stage.steps() == [
+                .answer(1, text("A")), .finished, ended(.status(0)), closed(.normal, "the program has ended"),
+            ])
         #expect(stage.dialogue.isOver)
     }
 
@@ -265,6 +290,7 @@ struct ProgramLifeTests {
     func dies() {
         var stage = Stage(.line)
         stage.ask(1, "a")
+        _ = stage.reads()
         stage.exits(.signal("SIGSEGV"), complaining: "very\nbad\n")
         let account = "the program was killed by SIGSEGV"
         #expect(
@@ -279,26 +305,78 @@ struct ProgramLifeTests {
     func silent() {
         var stage = Stage(.line)
         stage.ask(1, "a")
+        _ = stage.reads()
         stage.exits()
+        let why = "the program exited with status 0 and did not answer"
         #expect(
-            stage.steps() == [
-                ended(.status(0), request: 1), failed(1, "the program exited with status 0 and did not answer"),
-                .finished, .close(CloseCause(.handlerFailed, "the program exited with status 0")),
-            ])
+            stage.steps() == [ended(.status(0), request: 1), failed(1, why), .finished, closed(.handlerFailed, why)])
     }
 
-    @Test("Half a line at the end is no answer")
+    @Test("A line without an end is the answer of a program that exits with 0, and of no other")
     func half() {
+        for exit in [ProgramExit.status(0), .status(1), .signal("SIGKILL")] {
+            var stage = Stage(.line)
+            stage.ask(1, "a")
+            _ = stage.reads()
+            stage.says("rest")
+            stage.exits(exit)
+            let account = "the program \(exit) in the middle of a line"
+            #expect(
+                stage.steps()
+                    == (exit == .status(0)
+                        ? [
+                            .answer(1, text("rest")), .finished, ended(exit),
+                            closed(.normal, "the program has ended"),
+                        ] : [ended(exit, request: 1), failed(1, account), .finished, closed(.handlerFailed, account)]))
+        }
+    }
+
+    @Test("A line without an end that answers nothing is a message")
+    func unaskedHalf() {
         var stage = Stage(.line)
-        stage.ask(1, "a")
-        stage.says("hal")
+        stage.says("fortune")
         stage.exits()
-        let account = "the program exited with status 0 in the middle of a line"
-        #expect(
-            stage.steps() == [
-                ended(.status(0), request: 1), failed(1, account), .finished,
-                .close(CloseCause(.handlerFailed, account)),
-            ])
+        #expect(stage.steps() == [.message(text("fortune")), ended(.status(0))])
+    }
+
+    @Test("A request that a program has not touched is refused once it has answered others, however it ended")
+    func refused() {
+        for exit in [ProgramExit.status(0), .status(3)] {
+            for isHandedOver in [false, true] {
+                var stage = Stage(.line)
+                stage.ask(1, "a")
+                _ = stage.reads()
+                stage.says("A\n")
+                _ = stage.steps()
+                stage.ask(2, "b", seen: isHandedOver ? .unknown : .busy)
+                stage.exits(exit, unread: stage.reads().utf8.count)
+                let close =
+                    exit == .status(0)
+                    ? closed(.normal, "the program has ended") : closed(.handlerFailed, "the program \(exit)")
+                #expect(
+                    stage.steps() == [
+                        ended(exit, request: 2), .fail(2, Failure(.refused, "the program has ended")), .finished, close,
+                    ])
+            }
+        }
+    }
+
+    @Test(
+        "A program that ends before it has read a request fails all that come, and the close waits for 2 s of silence")
+    func broken() {
+        for exit in [ProgramExit.status(0), .status(127)] {
+            var stage = Stage(.line)
+            stage.ask(1, "a", seen: .busy)
+            stage.exits(exit, complaining: "oh")
+            let account = "the program \(exit)" + (exit == .status(0) ? " and did not answer" : "")
+            #expect(stage.steps().contains(failed(1, "\(account): oh")))
+            stage.ask(2, "b", at: at(1500))
+            #expect(stage.steps() == [failed(2, "\(account): oh"), .finished])
+            #expect(stage.dialogue.deadline == at(3500))
+            stage.dialogue.resumed(at: at(3500))
+            #expect(stage.steps() == [closed(.handlerFailed, account)])
+            #expect(stage.dialogue.isOver)
+        }
     }
 
     @Test("What it wrote before it exited still counts, as long as it takes to read it")
@@ -323,10 +401,14 @@ struct ProgramLifeTests {
     func cannotStart() {
         var stage = Stage.unstarted()
         #expect(stage.steps() == [.start(request: nil), .finished])
-        stage.dialogue.startFailed("Permission denied")
+        stage.dialogue.startFailed("Permission denied", at: at(0))
         let why = "the program cannot be started: Permission denied"
-        stage.ask(1, "a")
-        #expect(stage.steps() == [.close(CloseCause(.handlerFailed, why)), failed(1, why), .finished])
+        stage.ask(1, "a", at: at(1000))
+        #expect(stage.steps() == [failed(1, why), .finished])
+        stage.dialogue.resumed(at: at(2999))
+        #expect(stage.steps() == [])
+        stage.dialogue.resumed(at: at(3000))
+        #expect(stage.steps() == [closed(.handlerFailed, why)])
         #expect(stage.dialogue.isOver)
     }
 
@@ -408,10 +490,110 @@ struct ProgramLifeTests {
         stage.dialogue.stderrEnded(at: at(0))
         #expect(stage.steps() == [] && stage.dialogue.deadline == at(5000))
         stage.dialogue.resumed(at: at(5000))
-        #expect(
-            stage.steps() == [
-                .end(.giveUp), ended(.status(0)), .close(CloseCause(.normal, "the program has ended")),
-            ])
+        #expect(stage.steps() == [.end(.giveUp), ended(.status(0))])
+        stage.dialogue.resumed(at: at(7000))
+        #expect(stage.steps() == [closed(.normal, "the program has ended")])
+    }
+}
+
+@Suite("A request is handed to a program that waits for it")
+struct ProgramHandOverTests {
+    @Test("What a program wrote before it waits answers nothing: greetings, prompts, second lines")
+    func unasked() {
+        var stage = Stage(.line)
+        stage.ask(1, "a", seen: .busy)
+        #expect(stage.reads() == "")
+        stage.says("welcome\n> ")
+        #expect(stage.steps() == [.message(text("welcome"))])
+        stage.look(.waits, at: at(1))
+        #expect(stage.steps() == [.message(text("> "))])
+        #expect(stage.reads() == "a\n")
+        stage.says("A\nmore\n")
+        #expect(stage.steps() == [.answer(1, text("A")), .finished, .message(text("more"))])
+        stage.ask(2, "b", seen: .busy)
+        stage.says("late\n")
+        stage.look(.waits, at: at(2))
+        stage.says("B\n")
+        #expect(stage.steps() == [.message(text("late")), .answer(2, text("B")), .finished])
+    }
+
+    @Test("In other framings the beginning of a message stays what it is")
+    func lengths() {
+        var stage = Stage(.length)
+        stage.says("\u{0}\u{0}\u{0}\u{2}h")
+        stage.ask(1, "a")
+        stage.says("i")
+        #expect(stage.steps() == [.message(text("hi"))])
+    }
+
+    @Test("The pauses between two looks double up to 32 ms; after 10 s the program gets the request")
+    func patience() {
+        var stage = Stage(.line)
+        stage.ask(1, "a", seen: .busy)
+        var looks: [Instant] = []
+        while stage.dialogue.mayHandOver, let next = stage.dialogue.deadline {
+            looks.append(next)
+            stage.look(.busy, at: next)
+        }
+        #expect(looks.prefix(7) == [1, 3, 7, 15, 31, 63, 95].map(at)[...])
+        #expect(looks.last! >= at(10_000) && looks.last! < at(10_032))
+        #expect(stage.reads() == "a\n")
+        // It was never seen to wait, so it is not waited for again.
+        stage.says("A\n")
+        _ = stage.steps()
+        stage.ask(2, "b", seen: .busy, at: at(20_000))
+        #expect(stage.reads() == "b\n")
+    }
+
+    @Test("Where nothing can be seen the request goes at once; what comes while it is unread answers nothing")
+    func unknown() {
+        var stage = Stage(.line)
+        stage.ask(1, "abc", seen: .unknown)
+        #expect(stage.reads() == "abc\n")
+        stage.dialogue.received(text("welcome\n")[...], unread: 4, at: at(0))
+        #expect(stage.steps() == [.message(text("welcome"))])
+        stage.dialogue.received(text("ABC\n")[...], unread: 3, at: at(0))
+        #expect(stage.steps() == [.answer(1, text("ABC")), .finished])
+    }
+
+    @Test("A program that waits for more, and has not answered for 1 s, is noted once")
+    func doubt() {
+        var stage = Stage(.line)
+        stage.ask(1, "a")
+        #expect(stage.dialogue.deadline == at(1000) && !stage.dialogue.isInDoubt(at: at(999)))
+        #expect(stage.dialogue.isInDoubt(at: at(1000)))
+        stage.dialogue.doubted(.waits)
+        #expect(stage.steps() == [.log(.waits(request: 1))])
+        #expect(stage.dialogue.deadline == nil)
+        stage.says("A\n")
+        stage.ask(2, "b", at: at(2000))
+        #expect(stage.dialogue.deadline == nil)
+    }
+
+    @Test("No look is due once the program has closed an end, and what could not be written was not read")
+    func closedEnds() {
+        for closesInput in [false, true] {
+            var stage = Stage(.line)
+            stage.ask(1, "a")
+            stage.says("A\n")
+            _ = stage.steps()
+            stage.ask(2, "b", seen: closesInput ? .waits : .busy)
+            if closesInput { stage.dialogue.inputBroke(at: at(0)) } else { stage.dialogue.outputEnded(at: at(0)) }
+            #expect(!stage.dialogue.mayHandOver)
+            #expect(stage.dialogue.deadline == (closesInput ? at(1000) : at(2000)), "the doubt, or the end")
+            stage.exits(.status(0), at: at(100))
+            #expect(stage.steps().contains(.fail(2, Failure(.refused, "the program has ended"))))
+        }
+    }
+
+    @Test("A request that is cancelled before it is handed over is never written")
+    func cancelled() {
+        var stage = Stage(.line)
+        stage.ask(1, "a", seen: .busy)
+        stage.dialogue.cancel(1, at: at(0))
+        #expect(stage.steps() == [.finished])
+        stage.ask(2, "b")
+        #expect(stage.reads() == "b\n")
     }
 }
 
@@ -422,6 +604,7 @@ struct ProgramLateTests {
         var stage = Stage(.line, timeout: .seconds(5))
         #expect(stage.dialogue.deadline == nil)
         stage.ask(1, "a", at: at(1000))
+        stage.dialogue.doubted(.busy)
         #expect(stage.dialogue.deadline == at(6000))
         stage.dialogue.resumed(at: at(5999))
         #expect(stage.steps() == [])
@@ -570,7 +753,7 @@ struct ProgramRequestTests {
         var stage = Stage(.raw)
         stage.dialogue.submit(1, text("a")[...], at: at(0))
         #expect(stage.dialogue.removeFirstStep() == .start(request: 1))
-        stage.dialogue.startFailed("No such file or directory")
+        stage.dialogue.startFailed("No such file or directory", at: at(0))
         #expect(stage.steps() == [failed(1, "the program cannot be started: No such file or directory"), .finished])
         stage.ask(2, "b")
         #expect(stage.reads() == "b", "nothing of the first is left")

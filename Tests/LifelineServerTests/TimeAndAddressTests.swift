@@ -51,6 +51,31 @@ struct TimeAndAddressTests {
         #expect(SocketAddress.text(ofIPNumber: try #require(address.ipNumber)) == host)
     }
 
+    @Test("A link-local address has its zone, by name or by number")
+    func zones() throws {
+        for zone in ["lo", "1"] {
+            let address = try #require(SocketAddress(host: "fe80::1%\(zone)", port: 7400))
+            #expect(address.description == "[fe80::1%lo]:7400" && address.host == "fe80::1%lo")
+            #expect(SocketAddress(host: "[fe80::1%\(zone)]", port: 7400)?.description == "[fe80::1%lo]:7400")
+        }
+        #expect(SocketAddress(host: "fe80::1%2147483647", port: 1)?.description == "[fe80::1%2147483647]:1")
+        #expect(SocketAddress(host: "fe80::1%nowhere", port: 1) == nil)
+    }
+
+    @Test(
+        "Where to listen may be a name that means the same on every machine",
+        arguments: [
+            ("localhost", "127.0.0.1:7400"), ("LocalHost.", "127.0.0.1:7400"), ("ip6-localhost", "[::1]:7400"),
+            ("*", "[::]:7400"), ("::", "[::]:7400"), ("127.0.0.2", "127.0.0.2:7400"), ("example.org", nil), ("", nil),
+        ] as [(String, String?)])
+    func listenHosts(typed: String, shown: String?) {
+        #expect(SocketAddress(listenHost: typed, port: 7400)?.description == shown)
+        if !typed.contains(":") {
+            #expect(SocketAddress(listenHostAndPort: "\(typed):7400")?.description == shown)
+        }
+        #expect(SocketAddress(host: "*", port: 1) == nil && SocketAddress(host: "localhost", port: 1) == nil)
+    }
+
     @Test("A Unix socket is shown with its path, however long")
     func unix() throws {
         for path in ["/run/x", "/" + String(repeating: "ä", count: 53)] {

@@ -159,8 +159,8 @@ struct ExitTests {
         #expect(ExitRule.meanings.map(\.status) == ExitRule.meanings.map(\.status).sorted())
         for (kind, status) in [
             (.badOptions, .usage), (.cannotListen, .osError), (.cannotOpen, .osError), (.refused, .osError),
-            (.noFile, .noInput), (.badFile, .badConfiguration), (.noProgram, .osError), (.noUser, .noUser),
-            (.cannotBecome, .osError),
+            (.noFile, .noInput), (.badFile, .badConfiguration), (.noProgram, .unavailable), (.noUser, .noUser),
+            (.cannotBecome, .osError), (.hasThreads, .osError),
         ] as [(StartError.Kind, Arguments.ExitStatus)] {
             #expect(Failed(StartError(kind, "")).status == status)
         }

@@ -78,6 +78,8 @@ struct Obedient: Handler {
         case "exit": exit(Int32(number))
         case "abort": abort()
         case "print": _ = write(1, "printed\n", 8)
+        case "say-out": print(words.dropFirst().joined(separator: " "))
+        case "begin-out": print(words.dropFirst().joined(separator: " "), terminator: "")
         case "close": close(Int32(number))
         case "leak": _ = open("/dev/null", O_RDONLY)
         case "linger": connection?.inBackground { sleep(UInt32(number)) }
@@ -102,6 +104,8 @@ struct Settings {
     var options = ServerOptions()
     var answersAtOnce = false
     var isLonely = false
+    /// When a second thread is started: never, before the server is made, or before it runs.
+    var thread = ""
 
     static let command = Command<Settings>(
         "handlers", summary: "Serves requests that say what is to be done.", defaults: Settings(),
@@ -127,6 +131,7 @@ struct Settings {
             Flag("--lonely", "does not say that its process may serve others") { $0.isLonely = true },
             Flag("--control", "PATH", "as of server") { $0.options.control = $1 },
             Flag("--metrics", "ADDRESS:PORT", "as of server") { $0.options.metrics = $1 },
+            Flag("--thread", "WHEN", "start a thread before the server: init or run") { $0.thread = $1 },
             Flag("--at-once", "answers in the loop") { $0.answersAtOnce = true },
         ])
 
@@ -143,7 +148,10 @@ var settings = Settings()
 do {
     _ = try Settings.command.parse(Array(CommandLine.arguments.dropFirst()), into: &settings)
     let answersAtOnce = settings.answersAtOnce
+    func startIdleThread() throws { try startThread(named: "idle") { while true { pause() } } }
+    if settings.thread == "init" { try startIdleThread() }
     let server = try Server(settings.options)
+    if settings.thread == "run" { try startIdleThread() }
     try StandardStream.output.write("listening on \(server.address)\n".utf8)
     if settings.isLonely {
         try server.run { Lonely() }

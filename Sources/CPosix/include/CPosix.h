@@ -102,9 +102,18 @@ struct cposix_limit {
 /// Starts the program at `path` as the leader of a process group of its own, with these three descriptors (above 2) as
 /// its standard streams and no other, no signal blocked or ignored, the limits as they were inherited, and SIGKILL at the
 /// death of the caller (PR_SET_PDEATHSIG in prctl(2)). It is started when this returns; -1 with errno where that failed.
+///
+/// A file in no format that the kernel knows is a script for /bin/sh, as in execvp(3): with `shell_arguments`.
 pid_t cposix_start(
-    const char *path, char *const arguments[], char *const environment[], int input, int output, int errors,
-    const struct cposix_limit limits[], size_t count);
+    const char *path, char *const arguments[], char *const shell_arguments[], char *const environment[], int input,
+    int output, int errors, const struct cposix_limit limits[], size_t count);
+
+/// Whether a thread of `process`, or of what it has started, is blocked until the pipe with the end `input` has bytes, and
+/// has read all that was written to it; -1 where the kernel does not tell (proc(5)). `waiter` is the process and the
+/// thread that did last, zeros at first.
+int cposix_waits_for_input(pid_t process, int input, pid_t waiter[2]);
+/// The bytes of a pipe that nobody has read, by either of its ends (FIONREAD in pipe(7)).
+int cposix_unread(int input);
 
 /// What a signal does (sigaction(2)): 0 its default, 1 nothing, 2 it has a handler.
 int cposix_disposition(int signal);
@@ -160,6 +169,11 @@ void cposix_arm_crash_notice(int is_armed, size_t offset, unsigned int number);
 void cposix_use_one_heap(void);
 /// 1 where this process has one thread, and has always had one (__libc_single_threaded); 0 where that is not known.
 int cposix_never_had_threads(void);
+
+/// Writes what was printed on standard output until now, and from then on each line at its end (setvbuf(3)).
+void cposix_write_output_by_line(void);
+/// Writes what the C library keeps of what was printed on standard output, unless that would wait (fflush(3)).
+void cposix_write_unfinished_output(void);
 
 /// _Fork(3): fork(2) without handlers of pthread_atfork(3), and without the locks of the C library.
 int cposix_fork(void);

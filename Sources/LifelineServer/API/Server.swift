@@ -4,8 +4,7 @@ import Posix
 
 /// A server that gives every connection a process of its own.
 ///
-///     let server = try Server(ServerOptions())
-///     server.run { Echo() }
+///     Server.serve(ServerOptions()) { Echo() }
 ///
 /// The process that runs it must have one thread. It forks, and a lock that another thread holds at that moment stays
 /// locked in the child for ever. So neither `async` nor Dispatch may have been used before.
@@ -23,7 +22,8 @@ public struct Server: ~Copyable {
     /// program that is started here gets new privileges (PR_SET_NO_NEW_PRIVS in prctl(2)).
     ///
     /// The pidfile is locked first, then the log is opened. Sockets that a supervisor hands over (sd_listen_fds(3))
-    /// take the place of host, port and `ServerOptions.listen`. Throws what is wrong with an option, or what the system refused.
+    /// take the place of host, port and `ServerOptions.listen`. Throws what is wrong with an option, what the system
+    /// refused, and where this process has more than one thread.
     public init(_ options: ServerOptions) throws(StartError) {
         resources = try ServerResources(options)
         self.options = options
@@ -31,7 +31,10 @@ public struct Server: ~Copyable {
 
     /// Serves until SIGTERM, SIGINT or SIGQUIT, and returns when every child has ended.
     ///
-    /// Throws where `ServerOptions.poolReuse` is not possible with this handler, before anything is served.
+    /// What a handler prints is on standard output when the line ends, and at the latest at the end of its process.
+    ///
+    /// Throws where `ServerOptions.poolReuse` is not possible with this handler, and where this process has more than one
+    /// thread, before anything is served.
     ///
     /// - Parameters:
     ///   - reload: Reads the configuration again, at SIGHUP. It is called in the parent, and must not start a thread
@@ -52,11 +55,27 @@ public struct Server: ~Copyable {
         try run(HandlerFactory(program), reload)
     }
 
+    /// Serves as `run` does, and ends the process: with status 0 after a shutdown, or with a sentence on standard error
+    /// and the status of sysexits.h that `StartError.exitStatus` has. An error that leaves `main` would be a crash.
+    public static func serve<ConnectionHandler: Handler>(
+        _ options: ServerOptions, _ makeHandler: @escaping () -> ConnectionHandler
+    ) -> Never {
+        do throws(StartError) {
+            try Server(options).run(makeHandler)
+        } catch {
+            try? StandardStream.error.write("\(error)\n".utf8)
+            exitProcess(error.exitStatus)
+        }
+        writeUnfinishedOutput()
+        exitProcess(0)
+    }
+
     /// Does not serve after all: removes the files of the sockets that it listens on.
     public consuming func abandon() { resources.removeSocketFiles() }
 
     private consuming func run(_ factory: HandlerFactory, _ reload: Reloader?) throws(StartError) {
         do throws(StartError) {
+            try StartError.checkThreads()
             try options.checkPool(against: factory.againstReuse)
         } catch {
             resources.removeSocketFiles()
@@ -64,6 +83,7 @@ public struct Server: ~Copyable {
         }
         reportListening()
         prepareForChildren()
+        writeOutputByLine()
         announce()
         Parent(resources, options, factory, reload).run()
     }
@@ -124,6 +144,18 @@ public struct Server: ~Copyable {
 }
 
 extension ServerOptions {
+    /// Throws where a limit is one that the protocol does not know, or contradicts another.
+    func checkLimits() throws(StartError) {
+        let limits: [(Bool, String)] = [
+            (timeout >= .milliseconds(Limits.leastDeadAfter), "timeout is under \(Limits.leastDeadAfter) ms"),
+            (heartbeat >= .milliseconds(Limits.leastPingEvery), "heartbeat is under \(Limits.leastPingEvery) ms"),
+            (maxFrame >= Limits.leastMaxFrame, "maxFrame is under \(Limits.leastMaxFrame)"),
+            (maxMessage >= 1 && maxInFlight >= 1, "maxMessage and maxInFlight are 1 at least"),
+            (maxQueued >= maxMessage, "maxQueued (\(maxQueued)) is under maxMessage (\(maxMessage))"),
+        ]
+        if let (_, text) = limits.first(where: { !$0.0 }) { throw StartError(.badOptions, text) }
+    }
+
     /// Throws where `readyDescriptor` cannot be written to: the caller of the program must hand it over. `Server` checks this; a
     /// program that opens descriptors before, of which one may get the number, checks it first.
     public func checkReadyDescriptor() throws(StartError) {

@@ -19,12 +19,21 @@ public struct ServerOptions: Sendable {
     public var handshakeTimeout = Duration.seconds(10)
     /// The longest payload in one frame, in bytes; at least 256.
     public var maxFrame = Limits.defaultMaxFrame
-    /// The longest message, in bytes.
-    public var maxMessage = Limits.defaultMaxMessage
+    /// The longest message, in bytes. Unless it is set, it is 1 MiB, or `maxQueued` where that is set and less.
+    public var maxMessage: UInt32 {
+        get { ownMaxMessage ?? min(Limits.defaultMaxMessage, ownMaxQueued ?? .max) }
+        set { ownMaxMessage = newValue }
+    }
+    private var ownMaxMessage: UInt32?
     /// The most unanswered requests on one connection.
     public var maxInFlight = Limits.defaultMaxInFlight
-    /// The most bytes of unanswered requests on one connection; at least `maxMessage`.
-    public var maxQueued = Limits.defaultMaxQueued
+    /// The most bytes of unanswered requests on one connection; at least `maxMessage`. Unless it is set, it is 4 MiB, or
+    /// `maxMessage` where that is more.
+    public var maxQueued: UInt32 {
+        get { ownMaxQueued ?? max(Limits.defaultMaxQueued, ownMaxMessage ?? 0) }
+        set { ownMaxQueued = newValue }
+    }
+    private var ownMaxQueued: UInt32?
     /// How long a handler with a thread of its own may work on one request; nil is no limit. Then the request fails
     /// with HANDLER_FAILED, and the connection is closed if the handler has not returned a second later.
     public var handlerTimeout: Duration?

@@ -24,6 +24,8 @@ struct ServerResources: ~Copyable {
 
     /// Acquires all; throws what is wrong with an option, or what the system refused.
     init(_ options: ServerOptions) throws(StartError) {
+        try StartError.checkThreads()
+        try options.checkLimits()
         try options.checkReadyDescriptor()
         try options.checkLogDescriptor()
         let start = try ServerResources.takeStock(options)

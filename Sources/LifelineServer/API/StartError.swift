@@ -22,6 +22,8 @@ public struct StartError: Error, CustomStringConvertible, Sendable {
         case noUser
         /// The system does not let the server become that user.
         case cannotBecome
+        /// The process has more than one thread, so it cannot fork.
+        case hasThreads
     }
 
     /// The kind of the error.
@@ -30,6 +32,33 @@ public struct StartError: Error, CustomStringConvertible, Sendable {
     public let description: String
     /// The error of the system behind it, where there is one.
     public let cause: SystemError?
+
+    /// Throws where this process has more than one thread: a lock that another holds at a fork is held in the child for
+    /// ever.
+    static func checkThreads() throws(StartError) {
+        let threads = threadCount()
+        guard threads > 1 else { return }
+        throw StartError(
+            .hasThreads,
+            "this process has \(threads) threads, and a server forks only from a process with one: call it from a main "
+                + "function without async, before anything uses Task, Dispatch or a thread")
+    }
+
+    /// The status of sysexits.h that a program leaves with where it cannot serve: 64 for wrong options, 66 and 78 for the
+    /// token file, 67 for a user, 69 for an address in use or a program, 73 for a file, 77 for a permission, 71 for the
+    /// system.
+    public var exitStatus: Int32 {
+        if cause?.isPermissionDenied ?? false { return 77 }
+        switch kind {
+        case .badOptions: return 64
+        case .noFile: return 66
+        case .badFile: return 78
+        case .noUser: return 67
+        case .cannotListen, .noProgram: return 69
+        case .cannotOpen: return cause?.isHeld ?? false ? 69 : 73
+        case .refused, .cannotBecome, .hasThreads: return 71
+        }
+    }
 
     init(_ kind: Kind, _ description: String, cause: SystemError? = nil) {
         self.kind = kind

@@ -91,6 +91,7 @@ final class ChildLauncher {
         let process = UnsafeMutablePointer<ConnectionProcess>.allocate(capacity: 1)
         process.initialize(to: makeProcess(Descriptor(owning: number), assignment, slot: slot))
         let status = process.pointee.run()
+        writeUnfinishedOutput()
         registry.markCompleted(slot)
         exitProcess(status)
     }
@@ -104,6 +105,7 @@ final class ChildLauncher {
                 title: title
             ).run { connection, assignment in
                 var process = makeProcess(connection, assignment, slot: slot)
+                defer { writeUnfinishedOutput() }
                 return (process.run(), process.hasLeftNothing)
             } markCompleted: {
                 registry.markCompleted(slot)

@@ -11,6 +11,9 @@ import Posix
 final class ProgramRunner: HandlerRunner {
     /// How many reads of one stream follow each other before the others get their turn.
     private static let readsAtOnce = 4
+    /// How many looks at a program follow each other before the loop waits: as a rule it waits for its input a few
+    /// microseconds after its answer.
+    private static let looksAtOnce = 8
     /// How long `cancelAll` waits for what it has killed.
     private static let lastPatience = Duration.seconds(1)
 
@@ -95,6 +98,7 @@ final class ProgramRunner: HandlerRunner {
             readOutput(of: running, on: &connection, at: now)
         }
         carryOut(on: &connection, at: now)
+        handOver(on: &connection, at: now)
         write(at: now)
         carryOut(on: &connection, at: now)
     }
@@ -105,7 +109,7 @@ final class ProgramRunner: HandlerRunner {
         for _ in 0..<ProgramRunner.readsAtOnce {
             guard let session, session.wantsOutput else { return }
             switch running.readOutput(into: &buffer) {
-            case .bytes(let count): self.session?.received(buffer[..<count], at: now)
+            case .bytes(let count): received(count, from: running, at: now)
             case .wouldBlock where !session.isCollected: return
             case .wouldBlock, .end: self.session?.outputEnded(at: now)
             }
@@ -121,6 +125,38 @@ final class ProgramRunner: HandlerRunner {
             case .wouldBlock where !session.isCollected: return
             case .wouldBlock, .end: self.session?.stderrEnded(at: now)
             }
+        }
+    }
+
+    private func received(_ count: Int, from running: RunningProgram, at now: Instant) {
+        session?.received(buffer[..<count], unread: running.unreadInput, at: now)
+    }
+
+    /// Gives the program the request that waits, where the program waits for its input. All that it wrote before is read
+    /// first, for that cannot be the answer.
+    private func handOver(on connection: inout ServerConnection, at now: Instant) {
+        if let running, session?.isInDoubt(at: now) ?? false { session?.doubted(running.lookAtInput()) }
+        guard let running, session?.mayHandOver ?? false else { return }
+        guard running.readsInput else {
+            session?.inputBroke(at: now)
+            return
+        }
+        var seen = running.lookAtInput()
+        var looks = session?.isHandOverFresh ?? false ? ProgramRunner.looksAtOnce : 1
+        while seen == .busy, looks > 1 {
+            yieldProcessor()
+            seen = running.lookAtInput()
+            looks -= 1
+        }
+        guard session?.allowsHandOver(seen, at: now) ?? false else { return }
+        for _ in 0..<ProgramRunner.readsAtOnce {
+            guard let session, session.wantsOutput else { return }
+            switch running.readOutput(into: &buffer) {
+            case .bytes(let count): received(count, from: running, at: now)
+            case .wouldBlock: return self.session?.handOverRequest(at: now) ?? ()
+            case .end: return self.session?.outputEnded(at: now) ?? ()
+            }
+            carryOut(on: &connection, at: now)
         }
     }
 
@@ -183,9 +219,9 @@ final class ProgramRunner: HandlerRunner {
         } catch {
             log.write(.programFailed) {
                 putProgram(in: &$0)
-                $0.text(.text, "\(program.file.path): \(error.text)")
+                $0.text(.text, program.explanation(of: error))
             }
-            session?.startFailed(error.text)
+            session?.startFailed(error.text, at: now)
         }
     }
 
@@ -202,9 +238,11 @@ final class ProgramRunner: HandlerRunner {
                 return
             case .ended(let pid):
                 if let running, running.pid == pid, !running.isReaped {
+                    let unread = running.unreadInput
                     guard let ended = running.reap() else { return }
                     session?.exited(
-                        ended.signal.map { .signal(signalName($0)) } ?? .status(ended.status ?? 0), at: now)
+                        ended.signal.map { .signal(signalName($0)) } ?? .status(ended.status ?? 0), unread: unread,
+                        at: now)
                 } else {
                     _ = reap(pid)
                 }
@@ -256,6 +294,11 @@ final class ProgramRunner: HandlerRunner {
                 if skipped > 0 { line.number(.skipped, skipped) }
             }
             running = nil
+        case .waits(let request):
+            log.write(.programWaits, reason: "", most: 1) {
+                putProgram(in: &$0)
+                if let request { $0.number(.request, request) }
+            }
         case .discarded(let what):
             log.write(.discarded, reason: "\(what)", most: 1) {
                 putProgram(in: &$0)

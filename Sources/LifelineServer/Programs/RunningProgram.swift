@@ -9,12 +9,14 @@ final class RunningProgram {
     private let stderr: Descriptor
     /// Whether the program is reaped. From then on its number may be another process's.
     private(set) var isReaped = false
+    private var watch: InputWatch
 
     init(_ started: consuming StartedProgram) {
         pid = started.pid
         input = .some(started.input)
         output = started.output
         stderr = started.errors
+        watch = InputWatch(started.pid)
     }
 
     /// The program's streams among what an event loop waits for.
@@ -44,6 +46,35 @@ final class RunningProgram {
 
     var hasInput: Bool { input != nil }
     func endInput() { input = nil }
+
+    /// How many bytes of its input the program has not read.
+    var unreadInput: Int {
+        switch input {
+        case .some(let input): input.unreadBytes
+        case nil: 0
+        }
+    }
+
+    /// Whether a process of the program still has the other end of its input.
+    var readsInput: Bool {
+        switch input {
+        case .some(let input): input.hasReader
+        case nil: false
+        }
+    }
+
+    /// Looks whether the program waits for its input (`InputWatch`).
+    func lookAtInput() -> ProgramHandOver.Sight {
+        switch input {
+        case .some(let input):
+            switch watch.look(at: input) {
+            case .waits: .waits
+            case .busy: .busy
+            case .unknown: .unknown
+            }
+        case nil: .busy
+        }
+    }
 
     func write(_ bytes: ArraySlice<UInt8>) -> Transfer { (try? input?.writePipe(bytes)) ?? .end }
 

@@ -18,6 +18,27 @@ public func contents(ofFile path: String, most: Int) throws(SystemError) -> [UIn
     return bytes
 }
 
+/// The names in the folder at `path`, without `.` and `..`; none where it cannot be read (readdir(3)).
+public func fileNames(in path: String) -> [String] {
+    guard let folder = opendir(path) else { return [] }
+    defer { closedir(folder) }
+    var names: [String] = []
+    while let entry = readdir(folder) {
+        let name = withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+        if name != ".", name != ".." { names.append(name) }
+    }
+    return names
+}
+
+/// Where the symbolic link at `path` leads; nil where it is none (readlink(2)).
+public func linkTarget(of path: String) -> String? {
+    var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX))
+    let count = buffer.withUnsafeMutableBytes {
+        readlink(path, $0.baseAddress!.assumingMemoryBound(to: CChar.self), $0.count)
+    }
+    return count > 0 ? String(decoding: buffer.prefix(count), as: UTF8.self) : nil
+}
+
 /// The absolute path of `path`, which is relative to `directory` unless it begins with a slash (path_resolution(7)).
 public func absolute(_ path: String, in directory: String) -> String {
     path.hasPrefix("/") ? path : directory.hasSuffix("/") ? directory + path : "\(directory)/\(path)"
@@ -29,6 +50,17 @@ public func writeFile(at path: String, _ bytes: [UInt8]) throws(SystemError) {
     guard number >= 0 else { throw SystemError("open") }
     let file = Descriptor(owning: number)
     try file.write(bytes)
+}
+
+/// Opens the file at `path` for writing and closes it, so that trouble shows before there is something to write (open(2)).
+/// What is in the file stays; where there is none an empty one is made. A FIFO that nobody reads yet is no trouble.
+public func ensureWritable(_ path: String) throws(SystemError) {
+    let number = retryingInterrupted(.open) { open(path, O_WRONLY | O_CREAT | O_NONBLOCK | O_CLOEXEC, 0o666) }
+    if number >= 0 {
+        _ = Descriptor(owning: number)
+    } else if errno != ENXIO {
+        throw SystemError("open")
+    }
 }
 
 /// The state of a file, by which a later look tells whether it has changed (stat(2)).

@@ -19,6 +19,14 @@ public enum StandardStream: Int32, Sendable {
     }
 }
 
+/// Makes the C library write what a program prints on standard output at the end of each line, whatever standard output
+/// is, and writes what it kept until now: a fork copies what is kept (setvbuf(3)).
+public func writeOutputByLine() { cposix_write_output_by_line() }
+
+/// Writes the line that a program has begun to print, which `_exit(2)` would lose. It never waits: a line for which a pipe
+/// has no room is lost (fflush(3)).
+public func writeUnfinishedOutput() { cposix_write_unfinished_output() }
+
 /// Standard input.
 public enum StandardInput {
     /// Waits for bytes, reads them into `buffer` and returns their number; 0 is the end of the stream (read(2)).

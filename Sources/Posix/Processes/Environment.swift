@@ -12,11 +12,15 @@ public func environmentVariable(_ name: String) -> String? {
     getenv(name).map { String(cString: $0) }
 }
 
-/// The directory that relative paths start from (getcwd(3)). Throws ENOENT where it was removed.
+/// The directory that relative paths start from (getcwd(3)). Throws ENOENT where it was removed, and EILSEQ where its name is
+/// not UTF-8: another one would be meant.
 public func currentDirectory() throws(SystemError) -> String {
     var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
     guard calling(.getcwd, { getcwd(&buffer, buffer.count) == nil ? -1 : 0 }) == 0 else { throw SystemError("getcwd") }
-    return buffer.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }
+    guard let path = buffer.withUnsafeBufferPointer({ String(validatingCString: $0.baseAddress!) }) else {
+        throw SystemError("getcwd", EILSEQ)
+    }
+    return path
 }
 
 /// Makes `path` the directory that relative paths start from (chdir(2)).

@@ -13,8 +13,7 @@ public enum Forked: Sendable {
 /// traps here: it is a mistake in the program, and the hang would have no visible cause.
 public func forkProcess() throws(SystemError) -> Forked {
     let pid = calling(.fork) {
-        // The C library knows, without a call, of a process that has never had another.
-        let threads = cposix_never_had_threads() == 1 ? 1 : threadCount()
+        let threads = threadCount()
         precondition(
             threads == 1,
             "fork with \(threads) threads: no async, Task or Dispatch may run in the parent of connections")
@@ -27,9 +26,12 @@ public func forkProcess() throws(SystemError) -> Forked {
 }
 
 /// The number of this process's threads: each is a folder in /proc/self/task, beside `.` and `..` (proc(5)).
-private func threadCount() -> Int {
+///
+/// 1 where /proc is not there: then the rule of one thread cannot be checked.
+public func threadCount() -> Int {
+    // The C library knows, without a call, of a process that has never had another.
+    if cposix_never_had_threads() == 1 { return 1 }
     var status = stat()
-    // Without /proc the rule cannot be checked.
     guard calling(.stat, { stat("/proc/self/task", &status) }) == 0 else { return 1 }
     return Int(status.st_nlink) - 2
 }

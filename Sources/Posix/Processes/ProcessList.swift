@@ -13,16 +13,7 @@ public func childProcesses() -> [ProcessID] {
     }
 }
 
-private func everyProcess() -> [ProcessID] {
-    guard let folder = opendir("/proc") else { return [] }
-    defer { closedir(folder) }
-    var all: [ProcessID] = []
-    while let entry = readdir(folder) {
-        let name = withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
-        if let pid = ProcessID(name) { all.append(pid) }
-    }
-    return all
-}
+private func everyProcess() -> [ProcessID] { fileNames(in: "/proc").compactMap { ProcessID($0) } }
 
 private func text(of path: String) -> String? {
     (try? contents(ofFile: path, most: 1 << 22)).map { String(decoding: $0, as: UTF8.self) }

@@ -15,6 +15,45 @@ import Glibc
     public let errors: Descriptor
 }
 
+/// What can be seen of a program, with all that it has started, and its standard input.
+public enum InputWait: Sendable {
+    /// It has read all that was written, and is blocked until more comes.
+    case waits
+    /// It does something else.
+    case busy
+    /// The kernel does not tell: /proc is not there, or is closed to this process.
+    case unknown
+}
+
+/// Looks whether a program waits for its standard input (proc(5)).
+public struct InputWatch: Sendable {
+    private let program: ProcessID
+    /// The process and the thread that waited last.
+    private var waiter: (pid_t, pid_t) = (0, 0)
+
+    /// Watches `program`, which is a child of this process and not reaped.
+    public init(_ program: ProcessID) { self.program = program }
+
+    /// Looks now; `input` is this process's end of the pipe.
+    public mutating func look(at input: borrowing Descriptor) -> InputWait {
+        let number = input.number
+        let result = withUnsafeMutableBytes(of: &waiter) {
+            cposix_waits_for_input(program, number, $0.baseAddress!.assumingMemoryBound(to: pid_t.self))
+        }
+        return result > 0 ? .waits : result == 0 ? .busy : .unknown
+    }
+}
+
+extension Descriptor {
+    /// How many bytes of what was written to this end of a pipe were not read yet (FIONREAD in pipe(7)).
+    public var unreadBytes: Int { Int(cposix_unread(number)) }
+    /// Whether the other end of a pipe is open in a process, so that bytes can be written (POLLERR in poll(2)).
+    public var hasReader: Bool {
+        var entry = pollfd(fd: number, events: 0, revents: 0)
+        return Glibc.poll(&entry, 1, 0) <= 0 || entry.revents & Int16(POLLERR) == 0
+    }
+}
+
 /// The path of a program and its arguments, for execve(2). No shell reads them.
 public struct ProgramFile: Sendable {
     /// The absolute path, which a later chdir(2) does not change.
@@ -63,19 +102,20 @@ public struct ProgramFile: Sendable {
     ///
     /// The program has no descriptor but its standard streams, default signal handling, and the limits that this process
     /// had before it changed them, as `limits` say. The kernel kills it when this process dies. The caller has one thread,
-    /// and reaps the program.
+    /// and reaps the program. A text without `#!` runs in /bin/sh, as in execvp(3).
     public func start(
         adding: [String], removing: [String], limits: [ChangedLimit] = []
     ) throws(SystemError) -> StartedProgram {
         let input = try Pipe(), output = try Pipe(), errors = try Pipe()
         let ours = adding.map { strdup($0) }
         let words = arguments.map { strdup($0) }
-        defer { for word in ours + words { free(word) } }
+        let shell = [strdup("/bin/sh"), strdup(path)]
+        defer { for word in ours + words + shell { free(word) } }
         let changed = limits.map(\.forProgram)
         let pid = calling(.execve) {
             cposix_start(
-                path, words + [nil], inherited(without: removing) + ours + [nil], input.reading.number,
-                output.writing.number, errors.writing.number, changed, changed.count)
+                path, words + [nil], shell + words.dropFirst() + [nil], inherited(without: removing) + ours + [nil],
+                input.reading.number, output.writing.number, errors.writing.number, changed, changed.count)
         }
         guard pid > 0 else { throw SystemError("execve") }
         return StartedProgram(

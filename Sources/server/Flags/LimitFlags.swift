@@ -34,13 +34,16 @@ extension ServerSettings {
                 "--max-frame", "BYTES", "the longest payload of one frame, \(Limits.leastMaxFrame) or more",
                 \.options.maxFrame, .size(in: Limits.leastMaxFrame...sizes.upperBound)
             ).live,
-            SettingsFlag("--max-message", "BYTES", "the longest message", \.options.maxMessage, .size(in: sizes)).live,
+            SettingsFlag(
+                "--max-message", "BYTES", "the longest message; --max-queued where that alone is given, and less",
+                \.options.maxMessage, .size(in: sizes)
+            ).live,
             SettingsFlag(
                 "--max-in-flight", "N", "unanswered requests of one connection", \.options.maxInFlight,
                 .integer(in: 1...1_000_000)
             ).live,
             SettingsFlag(
-                "--max-queued", "BYTES", "bytes of unanswered requests of one connection, at least --max-message",
+                "--max-queued", "BYTES", "bytes of unanswered requests of one connection; --max-message if more",
                 \.options.maxQueued, .size(in: sizes)
             ).live,
             SettingsFlag(

@@ -80,7 +80,7 @@ extension Live.Administration.Control {
     }
 
     @Test(
-        "Where metrics cannot be served, nothing is left behind", arguments: ["127.0.0.1", "localhost:1", "::1:9100"])
+        "Where metrics cannot be served, nothing is left behind", arguments: ["127.0.0.1", "example.org:1", "::1:9100"])
     func wrongMetrics(_ address: String) throws {
         try withControl { control in
             let server = try Spawned(

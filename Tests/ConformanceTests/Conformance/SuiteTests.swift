@@ -49,6 +49,41 @@ extension Live.Conformance {
             #expect(last.hasSuffix(" 0 without"), "\(last)")
         }
 
+        @Test(
+            "A report that cannot be written is said before a case is tried",
+            arguments: ["--html", "--json", "--junit"])
+        func unwritable(_ flag: String) throws {
+            let suite = try Spawned("conformance", [flag, "/proc/none/report", "server", "127.0.0.1:1"])
+            #expect(try suite.wait() == .status(74))
+            _ = suite.output.waitForEnd()
+            _ = suite.errors.waitForEnd()
+            #expect(suite.output.textSoFar.isEmpty)
+            #expect(
+                suite.errors.textSoFar == "conformance: cannot write /proc/none/report: No such file or directory\n")
+        }
+
+        @Test(
+            "What only prints needs no address, and what cannot be judged is tried once",
+            arguments: [
+                (["--list"], 0, 1096), (["--list", "server"], 0, 652), (["--list", "client"], 0, 444),
+                (["--coverage", ProtocolDocument.path], 0, 4), (["--coverage", "/nowhere"], 66, 0),
+                (["--coverage", "/dev/null", "server"], 64, 0), (["server"], 64, 0),
+                (["server", "example.org:1"], 64, 0),
+                (["client", "--", "false"], 69, 0), (["client", "--", "/nowhere/client"], 69, 0),
+                (["client", "--", "sh", "-c", "echo why >&2; exit 3"], 69, 0),
+            ] as [([String], Int32, Int)])
+        func withoutAddress(_ arguments: [String], _ status: Int32, _ lines: Int) throws {
+            let suite = try Spawned("conformance", arguments)
+            _ = suite.output.waitForEnd()
+            #expect(try suite.wait() == .status(status))
+            #expect(suite.output.linesSoFar.count >= lines)
+            let said = suite.errors.textSoFar
+            #expect(status == 0 || said.hasPrefix("conformance: "), "\(said)")
+            if arguments.last?.contains("echo") == true {
+                #expect(said.contains("exit status 3") && said.contains("why"))
+            }
+        }
+
         private func expectAllPassed(_ suite: Spawned, atLeast most: Int) throws {
             _ = suite.output.waitForEnd(within: .seconds(240))
             let exit = try suite.wait(within: .seconds(10))

@@ -7,6 +7,49 @@ extension Live.Work {
     @Suite("Handlers") struct Handlers {}
 }
 
+// MARK: Output
+
+extension Live.Work.Handlers {
+    @Test(
+        "What a handler prints is on standard output when the line ends, in order, and its last line at its end",
+        arguments: [[], ["--at-once"], ["--pool-reuse", "3"], ["--pool-reuse", "3", "--at-once"]])
+    func prints(_ flags: [String]) throws {
+        try withServer(flags, command: "handlers") { server in
+            for connection in 1...2 {
+                let peer = try server.open()
+                try peer.send(.request(1, "say-out one \(connection)"), .request(2, "say-out two \(connection)"))
+                for word in ["one", "two"] {
+                    _ = try peer.take(.response)
+                    #expect(try server.process.output.line(within: .seconds(5)) == "\(word) \(connection)")
+                }
+                try peer.send(.request(3, "begin-out three"))
+                _ = try peer.take(.response)
+                try peer.send(.close())
+                try peer.takeClose()
+                try server.waitForChildren(flags.contains("--pool-reuse") ? 1 : 0)
+                // The next line shows that it came once, and as a whole.
+                let next = try server.open()
+                try next.send(.request(1, "say-out "))
+                _ = try next.take(.response)
+                #expect(try server.process.output.line(within: .seconds(5)) == "three")
+                try next.send(.close())
+                try next.takeClose()
+            }
+        }
+    }
+
+    @Test(
+        "A process with a second thread does not become a server: it says so, and serves nobody",
+        arguments: ["init", "run"])
+    func threads(_ time: String) throws {
+        let server = try Spawned("handlers", ["--port", "0", "--thread", time])
+        defer { server.kill(SIGKILL) }
+        #expect(try server.wait() == .status(1))
+        #expect(server.errors.textSoFar.contains("this process has 2 threads"))
+        #expect(!server.errors.textSoFar.contains("info listening"))
+    }
+}
+
 // MARK: Busy
 
 extension Live.Work.Handlers {

@@ -35,6 +35,7 @@ package enum LogEvent: String, CaseIterable, Sendable {
     case programStarted = "program started"
     case programFailed = "program failed"
     case programEnded = "program ended"
+    case programWaits = "program waits"
     case programCannotBeKilled = "program cannot be killed"
     case discarded
     // What the system refuses.
@@ -66,7 +67,8 @@ package enum LogEvent: String, CaseIterable, Sendable {
         case .notReloaded, .tokenFileNotRead, .childFailed, .programFailed, .programCannotBeKilled, .acceptFailed,
             .forkFailed, .pollFailed, .logNotReopened:
             .error
-        case .noIPv6, .notAnnounced, .killing, .processorTimeOver, .tokenFileOpenToOthers, .refused, .childDied,
+        case .programWaits, .noIPv6, .notAnnounced, .killing, .processorTimeOver, .tokenFileOpenToOthers, .refused,
+            .childDied,
             .waitingChildDied, .discarded,
             .suppressed, .linesLost:
             .warning
@@ -166,6 +168,10 @@ package enum LogEvent: String, CaseIterable, Sendable {
             Specification([.connection, .pid, .skipped, .text], "A program has written this line to standard error.")
         case .programStarted: Specification([.connection, .pid], "A program was started.")
         case .programFailed: Specification([.connection, .pid, .text], "A program could not be started.")
+        case .programWaits:
+            Specification(
+                [.connection, .pid, .request],
+                "A program waits for more input, and has not answered for 1 s: it may keep its output in a buffer.")
         case .programEnded:
             Specification(
                 [.connection, .pid, .request, .status, .signal, .skipped],

@@ -33,7 +33,7 @@ struct CloseReasonLabel: Hashable, Comparable {
             ["client", "server"].map { CloseReasonLabel(reason: Code(rawValue: code).description, by: $0) }
         } + [
             CloseReasonLabel(reason: "OTHER", by: "client"), CloseReasonLabel(reason: "OTHER", by: "server"), .lost,
-            .died,
+            .probe, .died,
         ]
 
     private init(reason: String, by: String) {

@@ -78,6 +78,19 @@ struct ProgramOutput {
     /// Returns the next message in what was appended.
     mutating func next() -> Item? { framing == .line ? nextLine() : nextLength() }
 
+    /// Takes out the line that has begun and not ended; nil where there is none, or the framing has no lines.
+    mutating func takeUnfinishedLine() -> [UInt8]? {
+        guard framing == .line, !isDiscarding, head < bytes.count else { return nil }
+        defer {
+            bytes = []
+            (head, searched) = (0, 0)
+        }
+        return Array(bytes[head...])
+    }
+
+    /// Whether a message has begun that `next` returns when it is whole.
+    var hasBegun: Bool { !isDiscarding && left == 0 && head < bytes.count }
+
     private mutating func nextLine() -> Item? {
         while true {
             let end = bytes[max(head, searched)...].firstIndex(of: 0x0A)

@@ -4,10 +4,11 @@ import Framing
 /// The state machine between a connection and its program: requests, output, ends and instants in; bytes for standard
 /// input, and steps that the loop carries out one by one, out.
 ///
-/// It has one request or message at a time, and gets the next when it has finished. So it always knows which request an
-/// answer is for, and which of them a program died of.
+/// It has one request or message at a time, and gets the next when it has finished. A program for a connection gets a
+/// request when it waits for its input (`ProgramHandOver`). So it is always known which request an answer is for, and
+/// which of them a program died of.
 struct ProgramSession {
-    private enum Life: Equatable {
+    enum Life: Equatable {
         case none, running
         /// What it has written is yet to be read, and what it has left behind to be killed.
         case exited(ProgramExit)
@@ -15,25 +16,39 @@ struct ProgramSession {
         case over
     }
 
-    private let framing: ProgramFraming
-    private let grace: Duration
+    let framing: ProgramFraming
+    let grace: Duration
     /// The longest message that the client accepts.
     private let mostAccepted: UInt32
-    private var life = Life.none
-    private var termination: ProgramTermination
-    private var output: ProgramOutput
-    private var stderr = ProgramStderr()
-    private var exchange: ProgramExchange
+    var life = Life.none
+    var termination: ProgramTermination
+    var output: ProgramOutput
+    var stderr = ProgramStderr()
+    var exchange: ProgramExchange
     private var input = ProgramInput()
-    private var isClosed = false
+    var handOver = ProgramHandOver()
+    var hasAnswered = false
+    /// Whether the program began its next message before it got its request.
+    private var hasBegunUnasked = false
+    /// The close that follows a program that has read no request, once none has come for a while.
+    var departure: (at: Instant, reason: String?)?
+    /// How many bytes of its input a program that has exited had not read.
+    var left = 0
+    /// How many bytes of its input were not written, because nobody reads it any more.
+    private var lost = 0
+    var isClosed = false
     /// Whether no process that the program started is left, or none is waited for: its output gets no more bytes.
     private(set) var isCollected = false
+    /// How long requests are failed where the program has read none. If the connection were closed at once, the client
+    /// would bring them again, for ever.
+    static let departureTime = Duration.seconds(2)
+
     /// Why there is no program, for the requests that still come.
-    private var absence = Failure(.refused, "the program has ended")
+    var absence = Failure(.refused, "the program has ended")
 
     /// What the loop has to carry out next. A step stays until the connection has room for it, and meanwhile the
     /// program's output is not read.
-    private(set) var steps: [Step] = []
+    var steps: [Step] = []
     private(set) var outputHasEnded = false
     private(set) var stderrHasEnded = false
 
@@ -57,7 +72,11 @@ struct ProgramSession {
 
     /// Whether no program runs and none will be started.
     var isOver: Bool { life == .over && steps.isEmpty }
-    var deadline: Instant? { earlier(termination.deadline, exchange.deadline) }
+    var deadline: Instant? {
+        let own = earlier(earlier(termination.deadline, exchange.deadline), departure?.at)
+        let isLooking = mayHandOver || exchange.unanswered != nil && life == .running && steps.isEmpty
+        return isLooking ? earlier(own, handOver.nextLook ?? handOver.doubt) : own
+    }
 
     mutating func removeFirstStep() -> Step? { steps.isEmpty ? nil : steps.removeFirst() }
 
@@ -79,12 +98,14 @@ struct ProgramSession {
     /// It has closed its standard input. A program that does not read can answer no more, but may finish what it has
     /// read.
     mutating func inputBroke(at now: Instant) {
+        lost += unwritten.count
         input.broke()
         if exchange.isMessage { finish() }
         if exchange.request != nil, !framing.isPerRequest { endInput(at: now) }
     }
 
-    private mutating func finish() {
+    mutating func finish() {
+        handOver.drop()
         exchange.finish()
         steps.append(.finished)
     }
@@ -93,7 +114,10 @@ struct ProgramSession {
 
     mutating func submit(_ id: UInt32, _ bytes: ArraySlice<UInt8>, at now: Instant) {
         exchange.begin(id, at: now)
-        guard life != .over else { return failed(absence) }
+        guard life != .over else {
+            departure?.at = now + ProgramSession.departureTime
+            return failed(absence)
+        }
         guard let framed = framing.frame(bytes) else {
             let text = "a line carries no newline: this request needs a server with --exec-framing length"
             return failed(Failure(.handlerFailed, text))
@@ -104,8 +128,38 @@ struct ProgramSession {
         } else if input.isBroken {
             endInput(at: now)
         } else {
-            input.append(framed)
+            handOver.hold(framed, at: now)
         }
+    }
+
+    // MARK: The hand-over of a request
+
+    /// Whether a request waits for the program, and all that it said before has been carried out.
+    var mayHandOver: Bool { handOver.request != nil && life == .running && wantsOutput && !input.isBroken }
+    var isHandOverFresh: Bool { handOver.isFresh }
+
+    /// Whether the program may have the request, by what was `seen` of it now. The caller reads all that it has written
+    /// by then, and calls `handOverRequest`.
+    mutating func allowsHandOver(_ seen: ProgramHandOver.Sight, at now: Instant) -> Bool {
+        mayHandOver && handOver.allows(seen, at: now)
+    }
+
+    /// Gives the program the request. What it wrote until now, such as a prompt without a newline, answers nothing.
+    mutating func handOverRequest(at now: Instant) {
+        if let rest = output.takeUnfinishedLine() { steps.append(.message(rest)) }
+        hasBegunUnasked = output.hasBegun
+        if let request = handOver.take(at: now) { input.append(request) }
+    }
+
+    /// Whether the program has had its request for a while without an answer, so that a look at it may tell why.
+    func isInDoubt(at now: Instant) -> Bool {
+        exchange.unanswered != nil && steps.isEmpty && handOver.doubt.map { $0 <= now } ?? false
+    }
+
+    /// A program that waits for more, and has not answered, may keep its answer in a buffer: the log says so once.
+    mutating func doubted(_ seen: ProgramHandOver.Sight) {
+        handOver.endDoubt()
+        if seen == .waits { steps.append(.log(.waits(request: exchange.unanswered))) }
     }
 
     mutating func submit(message: ArraySlice<UInt8>, at now: Instant) {
@@ -126,6 +180,7 @@ struct ProgramSession {
     mutating func cancel(_ id: UInt32, at now: Instant) {
         guard exchange.unanswered == id else { return }
         exchange.cancel()
+        guard handOver.request == nil else { return finish() }
         guard framing.isPerRequest else { return }
         exchange.stopClock()
         terminate(at: now)
@@ -134,6 +189,8 @@ struct ProgramSession {
     /// The connection is over: what the program says reaches no client any more.
     mutating func closed(at now: Instant) {
         isClosed = true
+        departure = nil
+        handOver.drop()
         exchange.stopClock()
         exchange.cancel()
         steps.removeAll { step in
@@ -152,15 +209,20 @@ struct ProgramSession {
 
     // MARK: What the program says
 
-    mutating func received(_ bytes: ArraySlice<UInt8>, at now: Instant) {
+    /// Takes what the program wrote, while `unread` bytes of its input were still in the pipe.
+    mutating func received(_ bytes: ArraySlice<UInt8>, unread: Int = 0, at now: Instant) {
         guard !isClosed else { return }
         guard !framing.isPerRequest else { return pass(bytes, at: now) }
         output.append(bytes)
         while let item = output.next() {
+            let answersNothing =
+                exchange.request == nil || hasBegunUnasked || handOver.isUntaken(unread: unread + unwritten.count)
+            hasBegunUnasked = false
             switch item {
-            case .message(let message): answer(message, at: now)
+            case .message(let message):
+                if answersNothing { steps.append(.message(message)) } else { answer(message) }
             case .tooLong:
-                if exchange.request != nil { failed(tooLarge) } else { discard(.tooLong) }
+                if answersNothing { discard(.tooLong) } else { failed(tooLarge) }
             case .broken(let length):
                 breakOff("the program announced a message of \(length) bytes, which must be something else", at: now)
             }
@@ -171,8 +233,8 @@ struct ProgramSession {
         Failure(.messageTooLarge, "the response has more than the \(mostAccepted) bytes that are accepted")
     }
 
-    private mutating func answer(_ message: [UInt8], at now: Instant) {
-        guard exchange.request != nil else { return steps.append(.message(message)) }
+    mutating func answer(_ message: [UInt8]) {
+        hasAnswered = true
         if let id = exchange.unanswered { steps.append(.answer(id, message)) }
         finish()
     }
@@ -220,20 +282,24 @@ struct ProgramSession {
         stderrHasEnded = false
         isCollected = false
         input.started()
+        lost = 0
         // Its request may have been cancelled while the client had no room for the answer before it.
         if exchange.request != nil, exchange.unanswered == nil { terminate(at: now) }
     }
 
-    mutating func startFailed(_ text: String) {
+    mutating func startFailed(_ text: String, at now: Instant) {
         absence = Failure(.handlerFailed, "the program cannot be started: \(text)")
         input.drop()
-        if exchange.request != nil { failed(absence) }
-        if !framing.isPerRequest { leave(absence.text) }
+        failed(absence)
+        if !framing.isPerRequest { leave(absence.text, isBroken: true, at: now) }
     }
 
     /// The program is gone, and its group with it; `collected` follows when no process that it started is left.
-    mutating func exited(_ exit: ProgramExit, at now: Instant) {
+    ///
+    /// `unread` bytes of its input were never read.
+    mutating func exited(_ exit: ProgramExit, unread: Int = 0, at now: Instant) {
         life = .exited(exit)
+        left = unread + unwritten.count + lost
         termination.exited(at: now)
         input.broke()
     }
@@ -249,6 +315,10 @@ struct ProgramSession {
             // A program whose output waits for a slow client is not to blame.
             if steps.isEmpty { isLate("no answer within \(timeout / .seconds(1)) seconds", at: now) }
             exchange.restartClock(at: now)
+        }
+        if let departure, departure.at <= now {
+            self.departure = nil
+            close(departure.reason)
         }
         switch termination.resumed(at: now) {
         case nil, .endInput?: break
@@ -288,48 +358,10 @@ struct ProgramSession {
         close(text)
     }
 
-    /// Gives the program's request its ending, once all that the program left has been read.
-    private mutating func conclude(at now: Instant) {
-        guard case .exited(let exit) = life, outputHasEnded, stderrHasEnded, isCollected else { return }
-        let id = exchange.unanswered
-        let wasAsked = isClosed || termination.wasTerminated
-        steps.append(.log(.ended(exit, request: id, wasAsked: wasAsked, skipped: stderr.skipped)))
-        termination = ProgramTermination(grace: grace)
-        let isHalf = !framing.isPerRequest && output.isInside
-        let account = "the program \(exit)" + (isHalf ? " in the middle of a \(framing.unit)" : "")
-        let isClean = exit == .status(0) && !isHalf && (id == nil || framing.isPerRequest)
-        if let id, isClean {
-            steps.append(.part(id, [], isLast: true))
-        } else if id != nil {
-            let silence = exit == .status(0) && !isHalf ? " and did not answer" : ""
-            let tail = stderr.tail.isEmpty ? "" : ": \(stderr.tail)"
-            failed(Failure(.handlerFailed, account + silence + tail))
-        }
-        if !exchange.isNone { finish() }
-        if isClosed {
-            life = .over
-        } else if framing.isPerRequest, exit != .hung {
-            life = .none
-        } else {
-            leave(isClean ? nil : account)
-        }
-    }
-
     /// The request has an ending without a response, and the next may come.
-    private mutating func failed(_ failure: Failure) {
+    mutating func failed(_ failure: Failure) {
         if let id = exchange.unanswered { steps.append(.fail(id, failure)) }
-        finish()
-    }
-
-    private mutating func leave(_ reason: String?) {
-        life = .over
-        close(reason)
-    }
-
-    /// With a reason where something is wrong.
-    private mutating func close(_ reason: String?) {
-        steps.append(
-            .close(reason.map { CloseCause(.handlerFailed, $0) } ?? CloseCause(.normal, "the program has ended")))
+        if !exchange.isNone { finish() }
     }
 
     private mutating func discard(_ what: Discard) {

@@ -24,6 +24,8 @@ extension ProgramSession {
         /// It ended; `skipped` lines of its standard error were not logged.
         case ended(ProgramExit, request: UInt32?, wasAsked: Bool, skipped: UInt64)
         case discarded(Discard)
+        /// It waits for more input, and has not answered this request.
+        case waits(request: UInt32?)
     }
 
     /// What is thrown away, and why.
