@@ -121,7 +121,12 @@ public struct ProcessStart: Sendable {
             }
         }
         remarks += StartRemark.signals(restored: restored, kept: keptNames)
-        guard isCommand else { return }
+        guard isCommand else {
+            // A crash says why it ends a connection, where its signal is not blocked. All else is the program's.
+            var mask = blocked
+            for signal in StartRole.crashes { mask.remove(signal) }
+            return mask.block()
+        }
         // What came before the process could read it is read later.
         SignalMask(role.readSignals.filter { blocked.contains($0) && pending.contains($0) }).block()
         let names = everySignal.filter { blocked.contains($0) }.map(signalName)

@@ -13,6 +13,9 @@ public enum StartRole: Sendable {
         self == .server ? [SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1] : []
     }
 
+    /// The signals of a crash.
+    static let crashes = [SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS]
+
     /// What becomes of a signal.
     ///
     /// SIGTERM is never ignored: a supervisor has no other word for the end, and kills what does not hear it.
@@ -24,7 +27,7 @@ public enum StartRole: Sendable {
         case SIGTERM, SIGCHLD, SIGCONT, SIGURG, SIGWINCH: .needed
         // Where there is a limit of processor time, it has its default again.
         case SIGXCPU: self == .server ? .unused : .needed
-        case SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS: .needed
+        case _ where StartRole.crashes.contains(signal): .needed
         // Those that the C library keeps for its threads.
         case 32, 33: .hidden
         // SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF, SIGIO, SIGSTKFLT, SIGPWR, SIGPIPE, SIGXFSZ, those of real time. SIGTTOU is

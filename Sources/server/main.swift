@@ -114,6 +114,7 @@ func check(_ settings: ServerSettings) throws(Failed) {
     }
     try say(capacity.report)
     if !capacity.isEnough { exitProcess(ExitStatus.osError.rawValue) }
+    if let refusal = ProcessStart.current.refusal { throw Failed(.osError, refusal) }
 }
 
 func run(_ settings: ServerSettings, _ arguments: [String]) {

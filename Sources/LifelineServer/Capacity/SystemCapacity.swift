@@ -1,3 +1,4 @@
+import Inheritance
 import Posix
 
 extension Capacity {
@@ -131,6 +132,7 @@ extension Capacity {
                 "RLIMIT_NOFILE \(own) is little: below \(Int(ownFiles) + RefusedConnections.most), clients that are refused may "
                     + "hold up others for a moment.")
         }
+        remarks += ProcessStart.current.remarks.filter(\.isWarning).map { "\($0.subject): \($0.text)." }
         if let remark = oomGroup() { remarks.append(remark) }
         return remarks
     }

@@ -177,7 +177,8 @@ extension Live.Operations.Inherited {
         "What cannot be written to is said, with a status",
         arguments: [
             ("exec \"$@\" --help >&-", Int32(74)), ("exec \"$@\" --help 1</dev/null", 74),
-            ("exec \"$@\" --check 1</dev/null", 74), ("exec \"$@\" --port 0 --ready-fd 5 5</dev/null", 64),
+            ("exec \"$@\" --check 1</dev/null", 74), ("ulimit -t 3; exec \"$@\" --check", 71),
+            ("exec \"$@\" --port 0 --ready-fd 5 5</dev/null", 64),
         ])
     func unwritable(_ script: String, _ status: Int32) throws {
         let server = try Spawned("server", [], prefix: shell(script))
