@@ -85,7 +85,7 @@ public struct Command<Settings>: Sendable {
             case "--help", "-h": return .help
             case "--version": return .version
             case "--generate":
-                let text = try rest.popFirst()?.text() ?? ""
+                guard let text = try rest.popFirst()?.text() else { throw UsageError("--generate needs a value") }
                 let choice = try FlagValue.choice(text, of: shape.generatable.map(\.rawValue))
                 return .generate(Generated(rawValue: choice)!)
             case let flag: given.insert(try parse(flag: flag, &rest, into: &settings))
@@ -100,10 +100,16 @@ public struct Command<Settings>: Sendable {
         if !isQuoted, let subcommand = shape.subcommands.first(where: { Argument($0.word) == argument }) {
             throw UsageError("\(subcommand.word) stands directly behind \(name); see \(subcommand.name) --help")
         }
-        guard let addOperand else {
-            throw UsageError("'\(try argument.text())' is not expected: \(name) takes flags alone; see \(name) --help")
-        }
+        guard let addOperand else { throw UsageError(try complaint(of: argument.text())) }
         try addOperand(&settings, argument)
+    }
+
+    /// What is wrong with an operand of a command that takes none.
+    private func complaint(of operand: String) -> String {
+        let subcommand = Arguments.nearest(to: operand, among: shape.subcommands.map(\.word)).map { "\(name) \($0)" }
+        let meant = subcommand ?? flags.map(\.name).first { $0 == "--" + operand }
+        return "'\(operand)' is not expected\(meant.map { " (did you mean \($0)?)" } ?? ""): \(name) takes flags alone; see "
+            + "\(name) --help"
     }
 
     private func parse(
@@ -141,14 +147,8 @@ public struct Command<Settings>: Sendable {
         nearest(to: typed).map { " (did you mean \($0)?)" } ?? ""
     }
 
-    /// The flag whose name is nearest to what was typed: one slip in a short name, up to three in a long one.
-    func nearest(to typed: String) -> String? {
-        let nearest = (flags.map(\.name) + Command.own).map { (name: $0, distance: editDistance($0, typed)) }
-            .min { $0.distance < $1.distance }
-        let letters = typed.drop { $0 == "-" }.count
-        guard let nearest, nearest.distance <= (letters < 6 ? 1 : letters < 9 ? 2 : 3) else { return nil }
-        return nearest.name
-    }
+    /// The flag whose name is nearest to what was typed.
+    func nearest(to typed: String) -> String? { Arguments.nearest(to: typed, among: flags.map(\.name) + Command.own) }
 
     /// The flags that every command has.
     static var own: [String] { CommandShape.own.map(\.name) }
@@ -160,24 +160,4 @@ public struct Command<Settings>: Sendable {
     public func generated(_ what: Generated, for installed: String) -> String {
         shape.generated(what, for: installed)
     }
-}
-
-/// The number of letters to insert, delete, change or swap with the next to get from one word to the other (the optimal
-/// string alignment distance).
-private func editDistance(_ one: String, _ other: String) -> Int {
-    let (one, other) = (Array(one), Array(other))
-    var rows = [Array(0...other.count)]
-    for i in one.indices {
-        var row = [i + 1]
-        for j in other.indices {
-            var least = min(rows[i][j + 1], row[j]) + 1
-            least = min(least, rows[i][j] + (one[i] == other[j] ? 0 : 1))
-            if i > 0, j > 0, one[i] == other[j - 1], one[i - 1] == other[j] {
-                least = min(least, rows[i - 1][j - 1] + 1)
-            }
-            row.append(least)
-        }
-        rows.append(row)
-    }
-    return rows[one.count][other.count]
 }

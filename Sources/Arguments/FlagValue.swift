@@ -9,11 +9,12 @@ public enum FlagValue {
             let digits = text.dropLast(unit.suffix.count)
             guard let number = decimal(digits), number * unit.nanoseconds < 1e18 else { break }
             let duration = Duration.nanoseconds(Int64((number * unit.nanoseconds).rounded()))
-            guard range?.contains(duration) ?? true else { break }
+            if let range, !range.contains(duration) {
+                throw UsageError("'\(text)' is not between \(describe(range.lowerBound)) and \(describe(range.upperBound))")
+            }
             return duration
         }
-        let bounds = range.map { ", between \(describe($0.lowerBound)) and \(describe($0.upperBound))" } ?? ""
-        throw UsageError("'\(text)' is not a duration like 30, 2.5, 500ms, 2m or 1h\(bounds)")
+        throw UsageError("'\(text)' is not a duration like 30, 2.5, 500ms, 2m or 1h")
     }
 
     /// Digits with at most one point among them; no sign, no exponent.
@@ -42,12 +43,14 @@ public enum FlagValue {
         for (suffix, factor) in factors where text.lowercased().hasSuffix(suffix) {
             guard let number = UInt64(text.dropLast(suffix.count)) else { break }
             let (size, overflows) = number.multipliedReportingOverflow(by: factor)
-            guard !overflows, range.lowerBound <= size, size <= range.upperBound else { break }
+            guard !overflows, range.lowerBound <= size, size <= range.upperBound else {
+                throw UsageError(
+                    "'\(text)' is not from \(describe(bytes: range.lowerBound)) to \(describe(bytes: range.upperBound)) bytes"
+                )
+            }
             return Number(size)
         }
-        throw UsageError(
-            "'\(text)' is not a number of bytes like 16384, 16k, 1m or 2g, from \(range.lowerBound) to \(range.upperBound)"
-        )
+        throw UsageError("'\(text)' is not a number of bytes like 16384, 16k, 1m or 2g")
     }
 
     /// A number of bytes as `size` reads it, with the largest unit that divides it.
@@ -73,12 +76,16 @@ public enum FlagValue {
     }
 
     private static func notOne(_ text: String, of choices: [String]) -> UsageError {
-        UsageError("'\(text)' is not one of \(choices.joined(separator: ", "))")
+        let meant = nearest(to: text, among: choices).map { " (did you mean \($0)?)" } ?? ""
+        return UsageError("'\(text)' is not one of \(choices.joined(separator: ", "))\(meant)")
     }
 
     /// A duration as `duration` reads it.
     public static func describe(_ duration: Duration) -> String {
         let milliseconds = Int(duration / .milliseconds(1))
+        let hour = 3_600_000
+        if milliseconds >= 24 * hour, milliseconds % hour == 0 { return "\(milliseconds / hour)h" }
+        if milliseconds == 0 { return "0" }
         return milliseconds % 1000 == 0 && milliseconds > 0 ? "\(milliseconds / 1000)" : "\(milliseconds)ms"
     }
 }

@@ -27,7 +27,7 @@ extension ValueFormat<String> {
     public static var file: ValueFormat {
         ValueFormat(
             read: { (text: String) throws(UsageError) in
-                guard !text.isEmpty else { throw UsageError("'' is not the path of a file") }
+                guard !text.isEmpty else { throw UsageError("'' is not a path") }
                 return text
             },
             describe: { $0 })
@@ -39,7 +39,7 @@ extension ValueFormat<Duration> {
     public static func duration(in range: ClosedRange<Duration>) -> ValueFormat {
         ValueFormat(
             read: { (text: String) throws(UsageError) in try FlagValue.duration(text, in: range) },
-            describe: { $0 == .zero ? "0" : FlagValue.describe($0) })
+            describe: { FlagValue.describe($0) })
     }
 }
 

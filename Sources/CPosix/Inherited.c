@@ -78,6 +78,26 @@ void cposix_set_thread_stack(size_t size) {
     pthread_attr_destroy(&attributes);
 }
 
+static void *wait_for_turn(void *lock) {
+    pthread_mutex_lock(lock);
+    pthread_mutex_unlock(lock);
+    return NULL;
+}
+
+int cposix_try_threads(int count) {
+    pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    pthread_t threads[16];
+    int started = 0, error = 0;
+    pthread_mutex_lock(&lock);  // All of them live until the last has started.
+    while (started < count && started < 16 && error == 0) {
+        error = pthread_create(&threads[started], NULL, wait_for_turn, &lock);
+        if (error == 0) started++;
+    }
+    pthread_mutex_unlock(&lock);
+    for (int index = 0; index < started; index++) pthread_join(threads[index], NULL);
+    return error;
+}
+
 // Each variable is looked for among those before it by a table of hashes: there may be thousands.
 static size_t hash(const char *name, size_t length) {
     size_t sum = 1469598103934665603ULL;

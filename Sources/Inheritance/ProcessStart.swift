@@ -26,23 +26,24 @@ public struct ProcessStart: Sendable {
 
     private static let taken = Mutex<ProcessStart?>(nil)
 
-    /// Takes stock in a command. Ends the process where there is no descriptor for its standard streams.
+    /// Takes stock in the command `name`. Ends the process where there is no descriptor for its standard streams.
     @discardableResult
-    public static func begin(_ role: StartRole) -> ProcessStart { take(role, isCommand: true) }
+    public static func begin(_ role: StartRole, in name: String) -> ProcessStart { take(role, command: name) }
 
     /// What was found at the start; in a program with the library in it what there is now.
-    public static var current: ProcessStart { take(.server, isCommand: false) }
+    public static var current: ProcessStart { take(.server, command: nil) }
 
-    private static func take(_ role: StartRole, isCommand: Bool) -> ProcessStart {
+    private static func take(_ role: StartRole, command name: String?) -> ProcessStart {
         taken.withLock { taken in
             if let taken { return taken }
-            let start = ProcessStart(role, isCommand: isCommand)
+            let start = ProcessStart(role, command: name)
             taken = start
             return start
         }
     }
 
-    private init(_ role: StartRole, isCommand: Bool) {
+    private init(_ role: StartRole, command name: String?) {
+        let isCommand = name != nil
         // Timers first: a signal of one of them may end the process at any moment.
         if isCommand, stopInheritedTimers() {
             remarks.append(StartRemark("timers", "a timer was running, and is stopped"))
@@ -50,7 +51,7 @@ public struct ProcessStart: Sendable {
         takeSignals(role, isCommand: isCommand)
         takeLimits(role)
         if isCommand { descriptors = Descriptor.inherited() }
-        takeStreams()
+        takeStreams(name)
         if resetTimerSlack() {
             remarks.append(StartRemark("timer slack", "waits were allowed to end late, and are no longer"))
         }
@@ -62,9 +63,8 @@ public struct ProcessStart: Sendable {
         }
     }
 
-    /// Lets go of what only whoever started the process has a use for: a daemon keeps no wish of the shell about signals,
-    /// and no descriptor but those in `keeping` (daemon(7)).
-    public static func becomeDaemon(keeping kept: [Int32]) {
+    /// Keeps no wish of the shell about signals: a daemon has left it (daemon(7)).
+    public static func becomeDaemon() {
         taken.withLock { taken in
             guard var start = taken else { return }
             let said = StartRemark.signals(restored: [], kept: start.keptNames)
@@ -75,9 +75,20 @@ public struct ProcessStart: Sendable {
             }
             start.remarks += StartRemark.signals(restored: start.keptNames, kept: [])
             start.ignoredSignals = []
-            Descriptor.closeInherited(start.descriptors.filter { !kept.contains($0) })
-            start.descriptors.removeAll { !kept.contains($0) }
             taken = start
+        }
+    }
+
+    /// Takes `number` out of `descriptors`: this process uses it from now on.
+    public static func claim(_ number: Int32) {
+        taken.withLock { $0?.descriptors.removeAll { $0 == number } }
+    }
+
+    /// Closes all of `descriptors`, which are nobody's any more in a daemon (daemon(7)).
+    public static func closeDescriptors() {
+        taken.withLock { taken in
+            Descriptor.closeInherited(taken?.descriptors ?? [])
+            taken?.descriptors = []
         }
     }
 
@@ -153,6 +164,7 @@ public struct ProcessStart: Sendable {
         }
         guard let seconds = ProcessLimit.processorTime.current else { return }
         hasProcessorTimeLimit = true
+        SignalDisposition.set(SIGXCPU, isIgnored: false)
         remarks.append(.processorTime(seconds))
     }
 
@@ -166,13 +178,15 @@ public struct ProcessStart: Sendable {
 
     // MARK: Descriptors
 
-    private mutating func takeStreams() {
+    private mutating func takeStreams(_ name: String?) {
         do throws(SystemError) {
             replacedStreams = try Descriptor.replaceUnusableStandardStreams()
         } catch {
             // Nothing can be said on a stream that is not there: the status has to do.
             if Descriptor.isUsable(2, forWriting: true) {
-                let text = "cannot put /dev/null in place of a standard stream that is closed: \(error)\n"
+                let text =
+                    (name.map { "\($0): " } ?? "")
+                    + "cannot put /dev/null in place of a standard stream that is closed: \(error)\n"
                 try? StandardStream.error.write(text.utf8)
             }
             exitProcess(71)

@@ -21,7 +21,9 @@ public enum StartRole: Sendable {
         case SIGHUP, SIGINT, SIGQUIT: .wish
         case SIGUSR1: self == .server ? .wish : .unused
         case SIGTSTP, SIGTTIN: .jobControl
-        case SIGTERM, SIGCHLD, SIGCONT, SIGURG, SIGWINCH, SIGXCPU: .needed
+        case SIGTERM, SIGCHLD, SIGCONT, SIGURG, SIGWINCH: .needed
+        // Where there is a limit of processor time, it has its default again.
+        case SIGXCPU: self == .server ? .unused : .needed
         case SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS: .needed
         // Those that the C library keeps for its threads.
         case 32, 33: .hidden

@@ -18,6 +18,16 @@ package enum Address: Equatable, CustomStringConvertible {
         self = host.hasPrefix("[") ? .v6(String(host.dropFirst().dropLast()), port) : .v4(String(host), port)
     }
 
+    /// Whether the system can read it: no name, and a path that is not empty.
+    package var isNumeric: Bool {
+        var address = sockaddr_in6()
+        return switch self {
+        case .v4(let host, _): inet_pton(AF_INET, host, &address) == 1
+        case .v6(let host, _): inet_pton(AF_INET6, String(host.prefix { $0 != "%" }), &address.sin6_addr) == 1
+        case .unix(let path): !path.isEmpty
+        }
+    }
+
     package var port: UInt16? {
         switch self {
         case .v4(_, let port), .v6(_, let port): port

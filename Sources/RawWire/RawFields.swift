@@ -22,10 +22,10 @@ extension RawFrame {
     /// What stands behind the fields of a fixed length.
     private enum Tail { case nothing, options, text, message }
 
-    private typealias Layout = (fields: [(name: String, size: Int, meaning: Meaning)], tail: Tail)
+    private typealias PayloadLayout = (fields: [(name: String, size: Int, meaning: Meaning)], tail: Tail)
 
     /// The pictures of sections 4.1 to 4.11.
-    private static let layouts: [Kind: Layout] = {
+    private static let layouts: [Kind: PayloadLayout] = {
         let greeting: [(String, Int, Meaning)] = [
             ("major", 1, .number), ("minor", 1, .number), ("flags", 2, .kinds), ("ping_every", 4, .milliseconds),
             ("dead_after", 4, .milliseconds), ("max_frame", 4, .number), ("max_message", 4, .number),

@@ -28,8 +28,8 @@ struct ClientSettings {
     static let defaultHost = "127.0.0.1"
     /// A machine that starts again is back by then.
     private static let defaultOutage = Duration.seconds(300)
-    /// The longest duration that fits the wire, where durations are 32 bits of milliseconds.
-    private static let longest = Duration.milliseconds(UInt32.max)
+    /// The longest duration that fits the wire in whole hours: durations there are 32 bits of milliseconds.
+    private static let longest = Duration.seconds(1193 * 3600)
 
     /// How long a short connection waits for a server that has answered before. A limit of attempts allows no wait.
     var outageLimit: Duration {

@@ -5,12 +5,20 @@ import Inheritance
 import LifelineClient
 import Posix
 
-let start = ProcessStart.begin(.client)
+/// Those of input and network, and a few of Swift's pool.
+let threadsOfClient = 7
+let start = ProcessStart.begin(.client, in: "client")
 let console = Console()
 if start.replacedStreams.contains(StandardStream.output.rawValue) {
     console.fail(.ioError, "standard output is closed, or not open for writing")
 }
 if let refusal = start.refusal { console.fail(.osError, refusal) }
+do throws(SystemError) { try tryThreads(threadsOfClient) } catch {
+    console.fail(
+        .osError,
+        "cannot have \(threadsOfClient) threads: \(error.text) (\(error.call)); raise the limits of processes and memory "
+            + "(ulimit -u, ulimit -v)")
+}
 
 let arguments = Argument.own
 if arguments.first == Argument("bench") { LoadBenchmark.run(Array(arguments.dropFirst())) }

@@ -39,7 +39,7 @@ struct ConformanceSettings {
         summary: "Judges any server or any client of the Lifeline protocol by the bytes that it sends.",
         defaults: ConformanceSettings(),
         flags: [
-            Flag("--list", "print the cases, and run none") { $0.list = true },
+            Flag("--list", "print the cases of server, client or both, and run none") { $0.list = true },
             Flag("--coverage", "FILE", "print the requirements of this Protocol.md that have no case") {
                 $0.coverage = $1
             },
@@ -99,8 +99,8 @@ struct ConformanceSettings {
             and leaves at its end. Without {mode} the cases for short connections are skipped.
 
             Each case has two verdicts: what was done, and how the connection was closed. Exit status: 0 where every MUST
-            is kept (with --strict every SHOULD too), 1 where one is not, 64 for a wrong command line, 69 where there is
-            nothing to judge, 74 where a report cannot be written.
+            is kept (with --strict every SHOULD too), 1 where one is not, 64 for a wrong command line, 66 where FILE cannot
+            be read, 69 where there is nothing to judge, 74 where a report cannot be written.
             """
     ) { settings, argument throws(UsageError) in settings.operands.append(try argument.text()) }
 }

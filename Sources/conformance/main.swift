@@ -19,37 +19,38 @@ func say(_ text: String) {
     }
 }
 
-func save(_ text: String, to path: String?) {
-    guard let path else { return }
-    do throws(SystemError) {
-        try writeFile(at: path, Array(text.utf8))
-    } catch {
-        fail(.ioError, "cannot write \(path): \(error.text)")
+/// Fails where a report could not be written, before minutes are spent on it.
+func checkReports(_ settings: ConformanceSettings) {
+    for path in [settings.junit, settings.json, settings.html].compactMap(\.self) {
+        do throws(SystemError) {
+            try ensureWritable(path)
+        } catch {
+            fail(.ioError, "cannot write \(path): \(error.text)")
+        }
     }
 }
 
-/// Lists or runs the cases that the settings choose, and exits.
+/// Writes what was asked for, and then the summary, which is said whether or not that can be done.
+func save(_ report: Report, _ settings: ConformanceSettings) {
+    var complaints: [String] = []
+    for (path, text) in [(settings.junit, report.junit), (settings.json, report.json), (settings.html, report.html)] {
+        guard let path else { continue }
+        do throws(SystemError) {
+            try writeFile(at: path, Array(text.utf8))
+        } catch {
+            complaints.append("cannot write \(path): \(error.text)")
+        }
+    }
+    say(report.summary)
+    if !complaints.isEmpty { fail(.ioError, complaints.joined(separator: "; ")) }
+}
+
+/// Runs the cases that the settings choose, and exits.
 func judge<B: TestBench>(
-    _ cases: [Case<B>], _ subject: String, _ settings: ConformanceSettings, invisible: [String: String],
+    _ cases: [Case<B>], _ subject: String, _ settings: ConformanceSettings,
     bench: @escaping @Sendable () throws -> B, probe: @escaping @Sendable (B) throws -> Void
 ) throws -> Never {
-    let chosen = cases.filter { tried in
-        settings.only.isEmpty || settings.only.contains { tried.id.hasPrefix($0) || tried.requirement.hasPrefix($0) }
-    }
-    guard !chosen.isEmpty else { fail(.usage, "no case begins with \(settings.only.joined(separator: " or "))") }
-    if let path = settings.coverage {
-        do throws(SystemError) {
-            let document = String(decoding: try contents(ofFile: path, most: 1 << 24), as: UTF8.self)
-            say(Coverage.report(on: document, covered: Set(cases.map(\.requirement)), invisible: invisible))
-        } catch {
-            fail(.ioError, "cannot read \(path): \(error.text)")
-        }
-        exitProcess(ExitStatus.ok.rawValue)
-    }
-    if settings.list {
-        for tried in chosen { say("\(tried.id)\t\(tried.requirement)\t\(tried.level.rawValue)\t\(tried.sentence)\n") }
-        exitProcess(ExitStatus.ok.rawValue)
-    }
+    let chosen = settings.chosen(of: cases)
     let start = SuspendingClock.now
     let runner = Runner(cases: chosen, jobs: settings.jobs, bench: bench, probe: probe) { say($0.line + "\n") }
     var outcomes = try runner.run()
@@ -64,35 +65,33 @@ func judge<B: TestBench>(
         outcomes = outcomes.map { repeated[$0.id] ?? $0 }
     }
     let report = Report(subject: subject, outcomes: outcomes, took: start.age, isStrict: settings.isStrict)
-    save(report.junit, to: settings.junit)
-    save(report.json, to: settings.json)
-    save(report.html, to: settings.html)
-    say(report.summary)
+    save(report, settings)
     exitProcess(report.faults.isEmpty ? 0 : 1)
 }
 
 func judgeServer(at operands: [String], _ settings: ConformanceSettings) throws -> Never {
-    guard operands.count == 1, let address = Address(operands[0]) else {
-        throw UsageError("conformance server takes one address, HOST:PORT or unix:/path; see --help")
+    let local = "localhost:"
+    let text = operands.first.map { $0.hasPrefix(local) ? "127.0.0.1:" + $0.dropFirst(local.count) : $0 }
+    guard operands.count == 1, let address = text.flatMap({ Address($0) }), address.isNumeric else {
+        let typed = operands.joined(separator: " ")
+        throw UsageError(
+            (typed.isEmpty ? "" : "'\(typed)' is no numeric address with a port: ")
+                + "conformance server takes one address, such as 127.0.0.1:7400, [::1]:7400 or unix:/path; see --help")
     }
     let times = Times(scale: settings.scale)
     let known = settings.known
     let chop = settings.chop
     let bench: @Sendable () -> ServerBench = { ServerBench(address, known: known, times: times, chop: chop) }
-    if !settings.list, settings.coverage == nil {
-        do {
-            try bench().probe()
-        } catch {
-            fail(.unavailable, "there is no server to judge at \(address): \(error)")
-        }
+    do {
+        try bench().probe()
+    } catch {
+        fail(.unavailable, "there is no server to judge at \(address): \(error)")
     }
-    try judge(
-        Case<ServerBench>.all, "server \(address)", settings, invisible: ServerCoverage.invisible, bench: bench
-    ) { try $0.probe() }
+    try judge(Case<ServerBench>.all, "server \(address)", settings, bench: bench) { try $0.probe() }
 }
 
 func judgeClient(_ command: [String], _ settings: ConformanceSettings) throws -> Never {
-    guard !command.isEmpty || settings.list || settings.coverage != nil else {
+    guard !command.isEmpty else {
         throw UsageError("conformance client takes a command behind --: conformance client -- COMMAND ...; see --help")
     }
     guard settings.port == 0 || settings.jobs == 1 else {
@@ -102,14 +101,18 @@ func judgeClient(_ command: [String], _ settings: ConformanceSettings) throws ->
     let port = settings.port
     let chop = settings.chop
     let subject = "client " + command.joined(separator: " ")
-    try judge(Case<ClientBench>.all, subject, settings, invisible: ClientCoverage.invisible) {
+    let bench: @Sendable () throws -> ClientBench = {
         try ClientBench(command, port: port, times: times, chop: chop)
-    } probe: {
-        try $0.end()
     }
+    do {
+        try FirstConnection.check(try bench())
+    } catch {
+        fail(.unavailable, "there is no client to judge in '\(command.joined(separator: " "))': \(error)")
+    }
+    try judge(Case<ClientBench>.all, subject, settings, bench: bench) { try $0.end() }
 }
 
-ProcessStart.begin(.client)
+ProcessStart.begin(.client, in: "conformance")
 var settings = ConformanceSettings()
 do {
     switch try ConformanceSettings.command.parse(try Argument.ownTexts(), into: &settings) {
@@ -117,7 +120,10 @@ do {
     case .version: say("conformance (Lifeline) \(lifelineVersion)\n")
     case .generate(let what): say(ConformanceSettings.command.generated(what, for: "conformance") + "\n")
     case .run:
-        switch try settings.subject() {
+        if settings.onlyPrints { try settings.printLists() }
+        let subject = try settings.subject()
+        checkReports(settings)
+        switch subject {
         case (.server, let rest): try judgeServer(at: rest, settings)
         case (.client, let rest): try judgeClient(rest, settings)
         }

@@ -1,4 +1,5 @@
 import Arguments
+import Inheritance
 import Posix
 
 /// The way to the background (daemon(7)): the command that was typed waits for the daemon, and leaves with its status.
@@ -44,6 +45,8 @@ final class Daemon {
     /// where that command was ended meanwhile: the operator does not want this server then.
     func isReady() throws(SystemError) -> Bool {
         try Descriptor.discardStandardStreams()
+        // What was started from a descriptor, such as a file of tokens, is read by now.
+        ProcessStart.closeDescriptors()
         defer { pipe = nil }
         return (try? pipe?.write([0])) != nil
     }

@@ -10,8 +10,8 @@ extension ServerSettings {
         notes: """
             A DURATION reads 30, 2.5, 500ms, 2m or 1h; BYTES read 16384, 16k, 1m or 2g.
 
-            When it accepts, it prints "listening on HOST:PORT" on standard output. SIGTERM or SIGINT: it stops
-            listening, its children answer what they have and send their clients away, over the time of --drain; a
+            When it accepts, it prints "listening on HOST:PORT" on standard output, a line for each address. SIGTERM or
+            SIGINT: it stops listening, its children answer what they have and send their clients away, over the time of --drain; a
             second signal, or the end of --grace, ends what is left. SIGQUIT: the same at once, without answers. SIGTERM
             to a child ends that connection alone. SIGUSR1 opens the log FILE anew.
 

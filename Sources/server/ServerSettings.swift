@@ -34,8 +34,8 @@ struct ServerSettings {
     static let defaultHandler = BuiltInHandler.echo
     var handler: BuiltInHandler { namedHandler ?? ServerSettings.defaultHandler }
 
-    /// The longest duration that fits the wire, where durations are 32 bits of milliseconds.
-    static let longest = Duration.milliseconds(UInt32.max)
+    /// The longest duration that fits the wire in whole hours: durations there are 32 bits of milliseconds.
+    static let longest = Duration.seconds(1193 * 3600)
 
     static func defaultFraming(of scope: ProgramScope) -> ProgramFraming { scope == .request ? .raw : .line }
 

@@ -6,7 +6,7 @@ import LifelineServer
 import Posix
 
 // Before anything else: a signal or a descriptor that was inherited may be in the way of it.
-ProcessStart.begin(.server)
+ProcessStart.begin(.server, in: "server")
 
 /// Whether the command was started without a standard output that can be written to.
 func isOutputClosed() -> Bool { ProcessStart.current.replacedStreams.contains(StandardStream.output.rawValue) }
@@ -129,7 +129,7 @@ func run(_ settings: ServerSettings, _ arguments: [String]) {
     var daemon: Daemon?
     do throws(SystemError) {
         if settings.daemon.isDaemon {
-            ProcessStart.becomeDaemon(keeping: settings.options.readyDescriptor.map { [$0] } ?? [])
+            ProcessStart.becomeDaemon()
             daemon = try Daemon.start()
         }
     } catch {

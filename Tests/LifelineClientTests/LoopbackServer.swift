@@ -33,11 +33,11 @@ final class LoopbackServer: Sendable {
     private let stopped: Descriptor
     private let welcome: Welcome
 
-    init(_ welcome: Welcome = Peer.welcome) throws {
+    init(_ welcome: Welcome = Peer.welcome, port: UInt16 = 0) throws {
         self.welcome = welcome
         stopped = try .event()
-        listener = try .listening(at: SocketAddress(host: "127.0.0.1", port: 0)!, backlog: 100)
-        port = UInt16(listener.localAddress.description.split(separator: ":").last!)!
+        listener = try .listening(at: SocketAddress(host: "127.0.0.1", port: port)!, backlog: 100)
+        self.port = UInt16(listener.localAddress.description.split(separator: ":").last!)!
         try startThread(named: "test-server") { self.run() }
     }
 

@@ -98,12 +98,17 @@ import Testing
             times.append(seconds - 100)
             terms.wasOpen = false
         }
-        #expect(times == [10, 20, 25])
-        // A server that asks for longer than the limit is not disturbed before.
+        // The first attempt is when the server could be back; the limit begins there.
+        #expect(times == [10, 20, 30, 35])
+        // A drain may take longer than the limit: the server has said when it may be back.
         rotation.opened()
         terms.wasOpen = true
-        terms.retryAfter = .seconds(60)
-        #expect(rotation.next(after: Self.refused, terms, at: at(seconds), random: { 1 }) == nil)
+        terms.retryAfter = .seconds(600)
+        terms.spread = .seconds(600)
+        #expect(rotation.next(after: Self.refused, terms, at: at(seconds), random: { 1 })?.wait == .seconds(1210))
+        // One that asks for more than is left, in a refusal, is not disturbed before.
+        terms = repeating { $0.retryAfter = .seconds(60) }
+        #expect(rotation.next(after: Self.refused, terms, at: at(seconds + 1210), random: { 1 }) == nil)
     }
 
     @Test func noLimitIsReachedWhereNoneIsSetAndZeroAllowsNone() {

@@ -66,6 +66,15 @@ struct CapacityTests {
         #expect(ControlGroup.all(for: "memory", in: "0::/\n").first?.directory == "/sys/fs/cgroup")
     }
 
+    @Test("A group whose processes the kernel kills together is named, with what helps")
+    func oomGroup() throws {
+        let files = ["/sys/fs/cgroup/a/memory.oom.group": "1\n", "/sys/fs/cgroup/a/b/memory.oom.group": "0\n"]
+        let remark = try #require(ControlGroup.killedTogether(in: "0::/a/b\n") { files[$0] })
+        #expect(remark.hasPrefix("/sys/fs/cgroup/a/memory.oom.group is 1: ") && remark.contains("OOMPolicy=continue"))
+        #expect(ControlGroup.killedTogether(in: "0::/c\n") { files[$0] } == nil)
+        #expect(ControlGroup.killedTogether(in: "3:memory:/a\n") { files[$0] } == nil)
+    }
+
     @Test("Of version 1 each controller has a tree of its own")
     func ofVersion1() {
         let text = "9:name=systemd:/user\n4:cpu,cpuacct:/a\n3:memory:/a/b\n2:pids:/\n1:pidsx:/no\n"

@@ -122,11 +122,14 @@ struct LogTests {
     }
 
     @Test(
-        "11-3 Control characters, quotes and letters beyond ASCII are escaped, so that one event is one line",
+        "11-3 What is not printable is escaped, and quotes are, so that one event is one line; letters stay",
         arguments: [
             ("a\nb", "a\\u{a}b", "a\\u000ab"), ("\u{1B}[31m", "\\u{1b}[31m", "\\u001b[31m"),
-            ("\"", "\\\"", "\\\""), ("\\", "\\\\", "\\\\"), ("ä", "\\u{e4}", "\\u00e4"),
-            ("\u{202E}x", "\\u{202e}x", "\\u202ex"), ("😀", "\\u{1f600}", "\\ud83d\\ude00"),
+            ("\"", "\\\"", "\\\""), ("\\", "\\\\", "\\\\"), ("kässa", "kässa", "kässa"), ("u\u{308}", "u\u{308}", "u\u{308}"),
+            ("\u{202E}x", "\\u{202e}x", "\\u202ex"), ("😀 漢", "😀 漢", "😀 漢"),
+            ("\u{85}", "\\u{85}", "\\u0085"), ("a\u{200B}b", "a\\u{200b}b", "a\\u200bb"), ("\u{FEFF}", "\\u{feff}", "\\ufeff"),
+            ("\u{FFFD}", "\\u{fffd}", "\\ufffd"), ("\u{E000}", "\\u{e000}", "\\ue000"),
+            ("\u{E0041}", "\\u{e0041}", "\\udb40\\udc41"), ("\u{2066}", "\\u{2066}", "\\u2066"),
             ("\u{0}", "\\u{0}", "\\u0000"),
             ("\r", "\\u{d}", "\\u000d"), ("\u{7F}", "\\u{7f}", "\\u007f"),
         ])

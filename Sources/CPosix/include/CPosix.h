@@ -133,6 +133,8 @@ int cposix_death_signal(void);
 void cposix_set_death_signal(int signal);
 /// The size of the stacks of later threads (pthread_setattr_default_np(3)).
 void cposix_set_thread_stack(size_t size);
+/// Starts `count` threads, at most 16, and ends them again: 0, or the error of pthread_create(3).
+int cposix_try_threads(int count);
 /// Takes entries without a name or without `=` out of the environment, and of entries of one name all but the first, which
 /// getenv(3) finds. Returns how many.
 size_t cposix_clean_environment(void);

@@ -16,6 +16,8 @@ final class Dialer {
     private let endpoint: Endpoint
     private var untried: ArraySlice<SocketAddress> = []
     private var attempts: [(socket: Socket, address: SocketAddress)] = []
+    /// The address whose handshake goes on.
+    private var connected: SocketAddress?
     private var isLookingUp = false
     private var lastError: ConnectionError?
     /// The instant at which the next attempt begins although the last one has not failed.
@@ -57,7 +59,7 @@ final class Dialer {
         switch result {
         case .failure(let error): return .failed(error)
         case .success(let addresses):
-            untried = addresses[...]
+            untried = loop.ordered(addresses, at: now)[...]
             return tryNext(at: now)
         }
     }
@@ -77,6 +79,7 @@ final class Dialer {
             let others = attempts.map(\.address) + untried
             stop()
             untried = others[...]
+            connected = address
             return .connected(socket, address: address, others: others.count)
         } catch {
             loop.unwatch(socket)
@@ -86,7 +89,11 @@ final class Dialer {
     }
 
     /// Goes on with the next address: the handshake with the one before has failed.
-    func next(at now: Instant) -> Outcome { tryNext(at: now) }
+    func next(at now: Instant) -> Outcome {
+        if let connected { loop.avoid(connected, at: now) }
+        connected = nil
+        return tryNext(at: now)
+    }
 
     /// Cancels all attempts.
     func stop() {

@@ -5,6 +5,7 @@ import Posix
 final class EventLoop {
     static let wakeUpKey: UInt64 = 0
     private static let resumeKey = UInt64.max
+    private static let avoidance = Duration.seconds(60)
 
     private struct Timer: Comparable, Sendable {
         let at: Instant
@@ -22,6 +23,9 @@ final class EventLoop {
     private var lastKey = EventLoop.wakeUpKey
     /// At most one timer of each driver is valid, that of `SessionDriver.timer`.
     private var timers = Heap<Timer>()
+    /// Addresses whose handshake failed while others of the same name were left, and until when they come last. Each
+    /// connection would otherwise wait for a mute one anew.
+    private var avoided: [String: Instant] = [:]
     /// The sessions that wait for the addresses of an endpoint.
     private var lookups: [Endpoint: [SessionID]] = [:]
     private var commands: [SessionCommand] = []
@@ -191,5 +195,17 @@ final class EventLoop {
         }
         lookups[endpoint] = [driver.id]
         return nil
+    }
+
+    /// Puts `address` behind the others of its name for a minute.
+    func avoid(_ address: SocketAddress, at now: Instant) {
+        avoided["\(address)"] = now + EventLoop.avoidance
+    }
+
+    /// The addresses of a name in the order in which to try them.
+    func ordered(_ addresses: [SocketAddress], at now: Instant) -> [SocketAddress] {
+        guard !avoided.isEmpty else { return addresses }
+        avoided = avoided.filter { $0.value > now }
+        return addresses.filter { avoided["\($0)"] == nil } + addresses.filter { avoided["\($0)"] != nil }
     }
 }

@@ -90,7 +90,8 @@ public struct Server: ~Copyable {
 
     private borrowing func reportListening() {
         let address = resources.listeners.text
-        for remark in resources.start.remarks {
+        let memory = Capacity.oomGroup().map { StartRemark("memory.oom.group", $0, isWarning: true) }
+        for remark in resources.start.remarks + (memory.map { [$0] } ?? []) {
             resources.log.write(.inherited, at: remark.isWarning ? .warning : .info, reason: remark.subject) {
                 $0.text(.of, remark.subject)
                 $0.text(.text, remark.text)
@@ -117,6 +118,8 @@ public struct Server: ~Copyable {
 
     /// Makes children cheap: what each would make for itself is made here.
     private mutating func prepareForChildren() {
+        // They are whoever's that started the server, and of no use to a child.
+        for number in ProcessStart.current.descriptors { resources.descriptors.keep(number) }
         resources.memory.run(WarmUp(options, log: resources.log, commands: resources.commands[0]))
         // Of what was read until now children read little, and that is in the cache of the file.
         resources.cleanData.forget()

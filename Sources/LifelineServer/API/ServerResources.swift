@@ -29,9 +29,9 @@ struct ServerResources: ~Copyable {
         try options.checkReadyDescriptor()
         try options.checkLogDescriptor()
         let start = try ServerResources.takeStock(options)
-        // They are whoever's that started the server, and of no use to a child.
-        let used = [options.readyDescriptor, options.logDescriptor]
-        for number in start.descriptors where !used.contains(number) { descriptors.keep(number) }
+        for number in [options.readyDescriptor, options.logDescriptor] {
+            if let number { ProcessStart.claim(number) }
+        }
         let account = try Account.named(in: options)
         var tokenFile = try options.tokenFile.map { path throws(StartError) in try TokenFile(path) }
         installCrashHandlers(notice: ConnectionProcess.crashNotice)

@@ -131,6 +131,12 @@ extension Capacity {
                 "RLIMIT_NOFILE \(own) is little: below \(Int(ownFiles) + RefusedConnections.most), clients that are refused may "
                     + "hold up others for a moment.")
         }
+        if let remark = oomGroup() { remarks.append(remark) }
         return remarks
+    }
+
+    /// What to say where one leak would end all connections; nil where it would not.
+    static func oomGroup() -> String? {
+        ControlGroup.killedTogether(in: SystemFigures.text("/proc/self/cgroup") ?? "") { SystemFigures.text($0) }
     }
 }

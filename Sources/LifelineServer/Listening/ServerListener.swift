@@ -1,3 +1,4 @@
+import Inheritance
 import Posix
 
 /// A socket that the server accepts on.
@@ -43,7 +44,14 @@ final class ServerListener {
         let count = ServiceEnvironment.listeners(
             count: takeEnvironmentVariable("LISTEN_FDS"), pid: takeEnvironmentVariable("LISTEN_PID"), own: processID)
         let names = takeEnvironmentVariable("LISTEN_FDNAMES")?.split(separator: ":", omittingEmptySubsequences: false)
-        if count > 0 { return try takeOver(count, names: names ?? [], in: descriptors) }
+        if count > 0 {
+            if let ready = options.readyDescriptor, ready >= first, ready - first < count {
+                throw StartError(
+                    .badOptions,
+                    "--ready-fd \(ready) is a socket that LISTEN_FDS=\(count) hands over: name another descriptor")
+            }
+            return try takeOver(count, names: names ?? [], in: descriptors)
+        }
         var listeners: [ServerListener] = []
         let wanted = options.listenAddresses
         do throws(StartError) {
@@ -88,6 +96,7 @@ final class ServerListener {
                     "LISTEN_FDS=\(count) hands over descriptor \(number)\(name), which is no TCP or Unix stream socket "
                         + "that listens: use ListenStream= and Accept=no")
             }
+            ProcessStart.claim(number)
             let socket = Descriptor(owning: number)
             socket.prepareHandedOverListener()
             listeners.append(ServerListener(socket, isHandedOver: true, in: descriptors))
@@ -104,6 +113,10 @@ final class ServerListener {
                 .badOptions,
                 "'\(wanted.host)' is an address and a port: say --listen \(wanted.host), or --host \(both.host) "
                     + "--port \(both.port)")
+        }
+        if wanted.host.contains("/"), !wanted.host.contains(":") {
+            throw StartError(
+                .badOptions, "'\(wanted.host)' is a path: did you mean \(ListenAddress.unixPrefix)\(wanted.host)?")
         }
         throw StartError(
             .badOptions,

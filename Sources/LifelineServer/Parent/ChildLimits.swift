@@ -21,6 +21,7 @@ struct ChildLimits {
         if hasInheritedTime { unblock(Signal.processorTimeOver) }
         if let memory { ProcessLimit.memory.lower(to: memory) }
         if let processorTime {
+            SignalDisposition.set(Signal.processorTimeOver, isIgnored: false)
             ProcessLimit.processorTime.lower(to: UInt64((processorTime / .seconds(1)).rounded(.up)))
         }
         if let files { ProcessLimit.files.lower(to: files) }

@@ -20,8 +20,9 @@ final class ConnectionAcceptor {
     private let descriptors: ParentDescriptors
     private let notifier: ServiceNotifier
     private let log: Log
-    /// Where each listener is in the poll set; empty where none is accepted from in this turn.
-    @exclusivity(unchecked) private var tokens: [PollSet.Token] = []
+    /// Where each listener is in the poll set; nil where it is not accepted from in this turn. It is no array: each turn
+    /// writes it, and looks at it again.
+    private let tokens: UnsafeMutablePointer<PollSet.Token?>
     /// How many connections came to each listener.
     @exclusivity(unchecked) private(set) var accepted: [UInt64]
     /// The listener that comes first in the next turn.
@@ -50,6 +51,8 @@ final class ConnectionAcceptor {
     ) {
         self.listeners = listeners
         accepted = Array(repeating: 0, count: listeners.count)
+        tokens = .allocate(capacity: listeners.count)
+        tokens.initialize(repeating: nil, count: listeners.count)
         self.admission = admission
         self.registry = registry
         self.launcher = launcher
@@ -58,9 +61,10 @@ final class ConnectionAcceptor {
         self.notifier = notifier
         self.log = log
         refused = RefusedConnections(descriptors)
-        tokens.reserveCapacity(listeners.count)
         openSpare()
     }
+
+    deinit { tokens.deallocate() }
 
     // MARK: The parent's loop
 
@@ -72,9 +76,8 @@ final class ConnectionAcceptor {
     }
 
     func add(to set: inout PollSet, isServing: Bool, at now: Instant) {
-        tokens.removeAll(keepingCapacity: true)
         let mayAccept = isServing ? !backoff.isOn(at: now) : listensUntil != nil
-        if mayAccept { for listener in listeners { tokens.append(set.add(listener.number)) } }
+        for index in listeners.indices { tokens[index] = mayAccept ? set.add(listeners[index].number) : nil }
         refused.add(to: &set)
     }
 
@@ -84,18 +87,21 @@ final class ConnectionAcceptor {
     /// Accepts clients that wait, to serve them.
     func acceptWaiting(_ set: borrowing PollSet) {
         // All listeners have the same share of a turn, and another one is the first each time: a busy one holds up none.
-        let ready = tokens.count { set.isReadable($0) }
+        var ready = 0
+        for index in listeners.indices where set.isReadable(tokens[index]) { ready += 1 }
         guard ready > 0 else {
-            if !tokens.isEmpty { notifier.accepted() }
+            if tokens[0] != nil { notifier.accepted() }
             return
         }
         let share = max(1, ConnectionAcceptor.acceptedAtOnce / ready)
-        let first = nextListener
-        for step in 0..<tokens.count {
-            let index = (first + step) % tokens.count
-            guard set.isReadable(tokens[index]) else { continue }
-            nextListener = index + 1
-            acceptSome(at: index, upTo: share)
+        var index = nextListener
+        for _ in listeners.indices {
+            if index >= listeners.count { index = 0 }
+            if set.isReadable(tokens[index]) {
+                acceptSome(at: index, upTo: share)
+                nextListener = index + 1
+            }
+            index += 1
         }
     }
 

@@ -31,6 +31,8 @@ extension Account {
         do {
             try Posix.become(user: user, group: group)
             deathSignal = atDeath
+            // The memory of a title is that of the environment, as far as it lies together.
+            _ = ProcessTitle.own
             for (name, value) in environment { setEnvironmentVariable(name, to: value) }
         } catch {
             throw StartError(

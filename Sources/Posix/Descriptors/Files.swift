@@ -52,6 +52,17 @@ public func writeFile(at path: String, _ bytes: [UInt8]) throws(SystemError) {
     try file.write(bytes)
 }
 
+/// Opens the file at `path` for writing and closes it, so that trouble shows before there is something to write (open(2)).
+/// What is in the file stays; where there is none an empty one is made. A FIFO that nobody reads yet is no trouble.
+public func ensureWritable(_ path: String) throws(SystemError) {
+    let number = retryingInterrupted(.open) { open(path, O_WRONLY | O_CREAT | O_NONBLOCK | O_CLOEXEC, 0o666) }
+    if number >= 0 {
+        _ = Descriptor(owning: number)
+    } else if errno != ENXIO {
+        throw SystemError("open")
+    }
+}
+
 /// The state of a file, by which a later look tells whether it has changed (stat(2)).
 public struct FileState: Equatable, Sendable {
     private let device: UInt64, number: UInt64, size: Int64

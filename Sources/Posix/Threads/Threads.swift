@@ -38,5 +38,12 @@ public func startThread(named name: String, _ run: @escaping @Sendable () -> Voi
     pthread_detach(thread)
 }
 
+/// Whether this process may have `count` threads more at a time, at most 16. Throws what pthread_create(3) says where it
+/// may not: Swift's pool of threads would wait for ever for what the system does not give.
+public func tryThreads(_ count: Int) throws(SystemError) {
+    let code = returningError(.createThread) { cposix_try_threads(Int32(count)) }
+    guard code == 0 else { throw SystemError("pthread_create", code) }
+}
+
 /// The calling thread, comparable with another (pthread_self(3)).
 public var currentThread: UInt { UInt(pthread_self()) }

@@ -45,7 +45,8 @@ extension CaseOutcome {
 
     private var times: String {
         let rows = verdict.measurements.map { measurement in
-            let samples = measurement.samples.map(short).joined(separator: ", ")
+            let samples =
+                measurement.samples.isEmpty ? "nothing" : measurement.samples.map(short).joined(separator: ", ")
             return "<tr><th scope=\"row\">\(escaped(measurement.what))</th><td>\(short(measurement.earliest)) to "
                 + "\(short(measurement.latest))</td><td>\(samples)</td></tr>"
         }
@@ -75,7 +76,7 @@ extension CaseOutcome {
     /// Of a flood of frames in one piece only the first are shown.
     private static let mostItems = 20
 
-    private func contents(of entry: WireLog.Entry) -> String {
+    private func contents(of entry: WireLog.WireEntry) -> String {
         var lines = entry.items.prefix(CaseOutcome.mostItems).map(line)
         if entry.items.count > CaseOutcome.mostItems {
             lines.append("and \(count(entry.items.count - CaseOutcome.mostItems, "more frame"))")
@@ -89,7 +90,7 @@ extension CaseOutcome {
         return "\(shown)<code class=\"hex\">\(hex(entry.bytes))\(rest)\(pieces)</code>"
     }
 
-    private func line(_ item: WireLog.Item) -> String {
+    private func line(_ item: WireLog.WireItem) -> String {
         switch item {
         case .preface: return line("preface", [])
         case .noPreface(let bytes): return line("no preface", [("bytes", readable(bytes[...]))])

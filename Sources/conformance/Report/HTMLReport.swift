@@ -105,7 +105,7 @@ extension Report {
     }
 
     private var lateness: String {
-        latenessSentence.map { "<p>\(escaped($0)).</p>" } ?? ""
+        latenessSentence.map { "<p>Measured \(escaped($0)).</p>" } ?? ""
     }
 
     private var allCases: String {

@@ -3,7 +3,7 @@ import RawWire
 /// What went over one connection, for a person: pieces in their order, with the frames that end in each.
 struct WireLog {
     /// What is recognised in a direction.
-    enum Item: Equatable {
+    enum WireItem: Equatable {
         case preface
         /// The stream does not begin with the preface: the bytes up to the first that is wrong, or up to its end.
         case noPreface([UInt8])
@@ -14,7 +14,7 @@ struct WireLog {
     }
 
     /// Bytes of one direction, from one call or from several in quick succession.
-    struct Entry {
+    struct WireEntry {
         let direction: Trace.Direction
         let at: Duration
         var lastAt: Duration
@@ -22,7 +22,7 @@ struct WireLog {
         var bytes: [UInt8]
         /// How many bytes there are; `bytes` are the first of them.
         var count: Int
-        var items: [Item]
+        var items: [WireItem]
         var ending: RawPeer.StreamEnd?
     }
 
@@ -32,7 +32,7 @@ struct WireLog {
     /// What comes within this time, and ends no frame before, is one entry: `--chop` makes a piece of every byte.
     static let together = Duration.milliseconds(10)
 
-    private(set) var entries: [Entry] = []
+    private(set) var entries: [WireEntry] = []
     /// How many pieces are not shown.
     private(set) var omitted = 0
 
@@ -48,7 +48,7 @@ struct WireLog {
                 omitted = pieces.count - index
                 return
             }
-            entries.append(Entry(piece, items))
+            entries.append(WireEntry(piece, items))
         }
         for index in entries.indices.reversed() {
             guard let rest = readers[entries[index].direction]?.rest else { continue }
@@ -64,15 +64,15 @@ struct WireLog {
     }
 }
 
-extension WireLog.Entry {
-    init(_ piece: Trace.Piece, _ items: [WireLog.Item]) {
+extension WireLog.WireEntry {
+    init(_ piece: Trace.Piece, _ items: [WireLog.WireItem]) {
         self.init(
             direction: piece.direction, at: piece.at, lastAt: piece.at,
             bytes: Array(piece.bytes.prefix(WireLog.mostBytes)), count: piece.bytes.count, items: items,
             ending: piece.ending)
     }
 
-    mutating func add(_ piece: Trace.Piece, _ items: [WireLog.Item]) {
+    mutating func add(_ piece: Trace.Piece, _ items: [WireLog.WireItem]) {
         lastAt = piece.at
         pieces += 1
         bytes += piece.bytes.prefix(WireLog.mostBytes - bytes.count)
@@ -94,8 +94,8 @@ private struct FrameReader {
     /// How many bytes of a long frame are still to come.
     private var missing = 0
 
-    mutating func items(in bytes: ArraySlice<UInt8>) -> [WireLog.Item] {
-        var items: [WireLog.Item] = []
+    mutating func items(in bytes: ArraySlice<UInt8>) -> [WireLog.WireItem] {
+        var items: [WireLog.WireItem] = []
         var rest = bytes
         while !rest.isEmpty, place != .foreign {
             if missing > 0 {
@@ -127,7 +127,7 @@ private struct FrameReader {
     }
 
     /// What was begun and never ended.
-    var rest: WireLog.Item? {
+    var rest: WireLog.WireItem? {
         guard place != .foreign, !begun.isEmpty else { return nil }
         return place == .preface ? .noPreface(begun) : .unfinished(begun)
     }
@@ -142,7 +142,7 @@ private struct FrameReader {
     /// What the header says; 0 where it is not whole.
     private var length: Int { begun.count < 4 ? 0 : Int(UInt32(bigEndian: begun[...])) }
 
-    private mutating func takeFrame() -> WireLog.Item {
+    private mutating func takeFrame() -> WireLog.WireItem {
         defer { begun = [] }
         return .frame(RawFrame(beginning: begun))
     }

@@ -39,7 +39,7 @@ extension ServerSettings {
             SettingsFlag(
                 "--token-file", "PATH",
                 "let in clients that bring a TOKEN of this file: one a line, with or without a name behind it; read "
-                    + "again when it changes", \.options.tokenFile, .text
+                    + "again when it changes", \.options.tokenFile, .file
             ).path(\.options.tokenFile).removing(.tokenFile) { $0.tokenFile = nil }.live,
             SettingsFlag(
                 "--allow", "RANGE",

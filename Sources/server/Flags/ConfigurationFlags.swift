@@ -8,7 +8,7 @@ extension ServerSettings {
             SettingsFlag(
                 "--config", "FILE",
                 "read flags from FILE, a line each, name value; flags that are typed win; read again at SIGHUP",
-                \.file, .text
+                \.file, .file
             ).onlyAtStart,
             SettingsFlag(
                 "--check",

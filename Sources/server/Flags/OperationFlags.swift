@@ -25,7 +25,7 @@ extension ServerSettings {
                 $0.daemon.isDaemon = true
             }.atRestart(\.daemon.isDaemon),
             SettingsFlag(
-                "--chdir", "DIR", "work in DIR", \.daemon.directory, .text,
+                "--chdir", "DIR", "work in DIR", \.daemon.directory, .file,
                 unset: "with --daemon \(DaemonSettings.daemonDirectory)"
             ).atRestart(\.daemon.directory),
             SettingsFlag(

@@ -102,6 +102,26 @@ extension Live.Client {
             }
         }
 
+        @Test(
+            "A mute address is waited for once, and comes last for the next message",
+            .enabled(if: MountedHosts.canBeMade))
+        func avoidedAddress() throws {
+            let name = try MountedHosts(["127.0.0.1", "127.0.0.2"])
+            let mute = try RawListener()
+            let port = "\(mute.address.port ?? 0)"
+            try withServer("--host", "127.0.0.2", "--port", port) { server in
+                let arguments = [
+                    "--mode", "short", "--timeout", "1", "--host", name.name, "--port", port, "a", "b", "c",
+                ]
+                try withClient(arguments, prefix: name.prefix) { client in
+                    for message in ["a", "b", "c"] { #expect(try client.output.line() == message) }
+                    try client.expectStatus(0)
+                    #expect(try mute.acceptIfAny(within: .zero) != nil)
+                    #expect(try mute.acceptIfAny(within: .zero) == nil)
+                }
+            }
+        }
+
         @Test("--wait: a server that is not there yet is waited for", arguments: ["long", "short"])
         func waitForServer(mode: String) throws {
             let directory = try TemporaryDirectory()

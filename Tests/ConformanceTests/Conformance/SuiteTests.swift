@@ -49,6 +49,19 @@ extension Live.Conformance {
             #expect(last.hasSuffix(" 0 without"), "\(last)")
         }
 
+        @Test(
+            "A report that cannot be written is said before a case is tried",
+            arguments: ["--html", "--json", "--junit"])
+        func unwritable(_ flag: String) throws {
+            let suite = try Spawned("conformance", [flag, "/proc/none/report", "server", "127.0.0.1:1"])
+            #expect(try suite.wait() == .status(74))
+            _ = suite.output.waitForEnd()
+            _ = suite.errors.waitForEnd()
+            #expect(suite.output.textSoFar.isEmpty)
+            #expect(
+                suite.errors.textSoFar == "conformance: cannot write /proc/none/report: No such file or directory\n")
+        }
+
         private func expectAllPassed(_ suite: Spawned, atLeast most: Int) throws {
             _ = suite.output.waitForEnd(within: .seconds(240))
             let exit = try suite.wait(within: .seconds(10))

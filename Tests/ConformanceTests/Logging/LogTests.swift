@@ -93,7 +93,10 @@ extension Live.Logging.Logs {
                 let peer = try drop(server, name: name)
                 let line = try server.log.line(with: " closed connection=\(index + 1) ")
                 #expect(server.log.linesSoFar.count == 2 + index)
-                #expect(line.utf8.allSatisfy { (0x20...0x7E).contains($0) }, "\(line)")
+                let categories = Set(line.unicodeScalars.map(\.properties.generalCategory))
+                #expect(
+                    categories.isDisjoint(with: [.control, .format, .lineSeparator, .paragraphSeparator]), "\(line)")
+                if name.allSatisfy(\.isLetter) { #expect(name.isEmpty || line.contains("name=\"\(name)\"")) }
                 // Outside quotes there is one reason only.
                 let outside = line.split(separator: "\"", omittingEmptySubsequences: false).enumerated()
                     .filter { $0.offset % 2 == 0 }.map(\.element).joined()

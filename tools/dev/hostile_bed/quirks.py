@@ -97,8 +97,10 @@ class Start:
         for number in (0, 1, 2):
             if rng.random() < 0.5:
                 continue
-            kind = rng.choice(("closed", "null for reading", "null for writing", "directory", "full", "socket",
-                               "broken pipe", "path alone", "deleted file") + (("eventfd",) if number else ()))
+            kinds = ["closed", "null for reading", "null for writing", "directory", "socket", "broken pipe",
+                     "path alone", "deleted file"]
+            # What is read without an end would be waited for without an end, and rightly so.
+            kind = rng.choice(kinds + (["full", "eventfd"] if number else []))
             self.streams[number] = kind
             self.say("descriptor %d: %s", number, kind)
 

@@ -14,7 +14,8 @@ public struct ReconnectPolicy: Hashable, Sendable {
     /// The number of failed attempts in a row that close the connection for good. Nil sets no limit; 0 allows no attempt.
     public var attempts: Int?
     /// The time without a connection after which no attempt begins, and the connection is closed for good. Nil sets no
-    /// limit; zero allows no attempt. The last attempt begins when it has passed.
+    /// limit; zero allows no attempt. The last attempt begins when it has passed. The time that the server has asked
+    /// for (retry_after and spread) does not count.
     public var giveUpAfter: Duration?
 
     /// Creates a policy. The defaults wait up to 100 ms at first and up to 30 s later, without a limit.

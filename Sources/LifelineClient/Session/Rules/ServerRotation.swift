@@ -39,7 +39,7 @@ struct ServerRotation: Sendable {
     private(set) var current = 0
     /// Failed attempts since the last WELCOME, without the first one at each server.
     private var failures = 0
-    /// The instant at which the last open connection ended; nil before the first, and while one is open.
+    /// When the last open connection ended, or its server could be back; nil before the first, and while one is open.
     private var outageBegan: Instant?
 
     init(count: Int, _ policy: ReconnectPolicy) {
@@ -75,13 +75,15 @@ struct ServerRotation: Sendable {
     mutating func next(
         after error: ConnectionError, _ terms: Terms, at now: Instant, random: () -> Double
     ) -> (wait: Duration, attempt: Int)? {
-        if terms.wasOpen { outageBegan = now } else if !isFirst(current) { failures += 1 }
+        if !terms.wasOpen, !isFirst(current) { failures += 1 }
         servers[current].lastError = error
         let wished = max(error.retryAfter, terms.retryAfter)
         let rest = servers[current].backoff.next(
             retryAfter: wished, spread: terms.spread, most: terms.mostBackoff, random: random)
         servers[current].restsUntil = now + rest
         servers[current].wishedUntil = now + wished
+        // A server that said when it may be back is not away before: a drain may take longer than the limit.
+        if terms.wasOpen { outageBegan = now + rest }
         guard !error.endsAll, let next = choice(terms, at: now), isAllowed(next, terms) else { return nil }
         var wait = self.rest(next, at: now)
         // The clients of a server that died do not come to the next one all at once.

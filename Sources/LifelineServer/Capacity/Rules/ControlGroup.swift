@@ -24,6 +24,18 @@ struct ControlGroup: Equatable {
         }
     }
 
+    /// What to say where the kernel kills all processes of one of these groups when its memory runs out
+    /// (memory.oom.group); nil where it kills one. `text` is /proc/self/cgroup, and `read` returns the text of a file.
+    static func killedTogether(in text: String, read: (String) -> String?) -> String? {
+        let file = all(for: "memory", in: text).lazy.filter(\.isUnified).map { $0.directory + "/memory.oom.group" }
+            .first { read($0)?.hasPrefix("1") ?? false }
+        guard let file else { return nil }
+        return
+            "\(file) is 1: when memory runs out there, the kernel kills the server and every connection, not the one "
+            + "process that leaks. Set it to 0 (systemd: OOMPolicy=continue; Kubernetes: singleProcessOOMKill of the "
+            + "kubelet)."
+    }
+
     /// `/a/b`, `/a`, and nothing for the root.
     private static func upwards(_ path: Substring) -> [String] {
         let names = path.split(separator: "/")

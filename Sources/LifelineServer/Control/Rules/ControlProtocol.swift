@@ -91,6 +91,11 @@ package enum ControlRequest: Equatable, Sendable {
                     text: "'\(Escaping.plain(arguments[0], most: 80))' is not a level: error, warning, info or debug")
             }
             self = .logLevel(level)
+        case ("drop", _), ("lift", _), ("log-level", _):
+            let operand = ["drop": "ID", "lift": "RANGE"][command] ?? "LEVEL"
+            throw ControlRequestError(error: "bad_request", text: "\(command) takes one operand: \(command) \(operand)")
+        case ("status", _), ("connections", _), ("drain", _), ("reload", _), ("penalties", _):
+            throw ControlRequestError(error: "bad_request", text: "\(command) takes no operand")
         default:
             throw ControlRequestError(
                 error: "bad_request",
