@@ -74,8 +74,9 @@ struct ProgramSession {
     var isOver: Bool { life == .over && steps.isEmpty }
     var deadline: Instant? {
         let own = earlier(earlier(termination.deadline, exchange.deadline), departure?.at)
-        let isLooking = mayHandOver || exchange.unanswered != nil && life == .running && steps.isEmpty
-        return isLooking ? earlier(own, handOver.nextLook ?? handOver.doubt) : own
+        if mayHandOver { return earlier(own, handOver.nextLook) }
+        let mayDoubt = exchange.unanswered != nil && life == .running && steps.isEmpty
+        return mayDoubt ? earlier(own, handOver.doubt) : own
     }
 
     mutating func removeFirstStep() -> Step? { steps.isEmpty ? nil : steps.removeFirst() }
