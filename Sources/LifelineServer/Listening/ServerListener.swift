@@ -8,7 +8,7 @@ final class ServerListener {
     let isHandedOver: Bool
     let socketFile: SocketFile?
     /// It was to be all addresses of IPv6 too, which the kernel does not have.
-    let lacksIPv6: Bool
+    private(set) var lacksIPv6: Bool
     /// Nil once it is closed.
     @exclusivity(unchecked) private(set) var socket: ParentOwned<Descriptor>?
 
@@ -54,6 +54,7 @@ final class ServerListener {
         }
         var listeners: [ServerListener] = []
         let wanted = options.listenAddresses
+        var isLacking = false
         do throws(StartError) {
             for each in wanted {
                 let wished = try address(each)
@@ -61,7 +62,10 @@ final class ServerListener {
                 let isIPv6Only =
                     each.port != 0 && wanted.contains { $0 != each && $0.port == each.port && isIPv4($0) }
                 let withoutIPv6 = wished.withoutIPv6
-                if withoutIPv6 != nil, isIPv6Only { continue }
+                if withoutIPv6 != nil, isIPv6Only {
+                    isLacking = true
+                    continue
+                }
                 let socket = try listen(on: withoutIPv6 ?? wished, backlog: options.backlog, isIPv6Only: isIPv6Only)
                 listeners.append(
                     ServerListener(
@@ -71,6 +75,7 @@ final class ServerListener {
             for listener in listeners { listener.removeFile() }
             throw error
         }
+        if isLacking { listeners.first?.lacksIPv6 = true }
         return listeners
     }
 

@@ -49,7 +49,8 @@ extension Live.Operations.Configuration {
             ("port 1\ntimeuot 3", ":2: 'timeuot'", "did you mean timeout?"),
             ("timeout soon", ":1: timeout: 'soon'", "not a duration"),
             ("grace 1\ngrace 2", ":2: grace", "line 1"), ("config x", ":1: config", "command line"),
-            ("max-queued 1k", ": --max-queued 1024", "raise it"), ("host example.org", ": 'example.org'", "numeric"),
+            ("max-queued 1k\nmax-message 2k", ": --max-queued 1024", "raise it"),
+            ("host example.org", ": 'example.org'", "numeric"),
             ("user root", ": ", "root"), ("daemon", ": --daemon", "--log"),
         ])
     func wrongAtStart(_ text: String, _ place: String, _ expected: String) throws {
