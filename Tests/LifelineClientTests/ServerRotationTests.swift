@@ -9,10 +9,10 @@ import Testing
 @Suite struct ServerRotations {
     private static let refused = ConnectionError(.unreachable, "refused")
 
-    private func repeating(_ change: (inout ServerRotation.Terms) -> Void = { _ in }) -> ServerRotation.Terms {
-        var terms = ServerRotation.Terms(mayRepeat: true)
-        change(&terms)
-        return terms
+    private func repeating(_ change: (inout ServerRotation.Demand) -> Void = { _ in }) -> ServerRotation.Demand {
+        var demand = ServerRotation.Demand(mayRepeat: true)
+        change(&demand)
+        return demand
     }
 
     @Test func theServersTakeTurnsAndEachRestsByItself() {
@@ -50,11 +50,11 @@ import Testing
     func theNextServerIsTriedAfter(_ code: Framing.Code, _ isTried: Bool) {
         var rotation = ServerRotation(count: 2, ReconnectPolicy())
         let error = ConnectionError(Close(code, ""))
-        let next = rotation.next(after: error, ServerRotation.Terms(mayRepeat: false), at: at(0), random: { 1 })
+        let next = rotation.next(after: error, ServerRotation.Demand(mayRepeat: false), at: at(0), random: { 1 })
         #expect((next != nil) == isTried)
         guard isTried else { return }
         // The second one ends with the same: only what is temporary is tried again.
-        let last = rotation.next(after: error, ServerRotation.Terms(mayRepeat: false), at: at(1), random: { 1 })
+        let last = rotation.next(after: error, ServerRotation.Demand(mayRepeat: false), at: at(1), random: { 1 })
         #expect((last != nil) == error.isTemporary)
     }
 
@@ -91,24 +91,24 @@ import Testing
         var rotation = ServerRotation(count: 1, policy)
         rotation.opened()
         var seconds = 100.0
-        var terms = repeating { $0.wasOpen = true }
+        var demand = repeating { $0.wasOpen = true }
         var times: [Double] = []
-        while let next = rotation.next(after: Self.refused, terms, at: at(seconds), random: { 1 }) {
+        while let next = rotation.next(after: Self.refused, demand, at: at(seconds), random: { 1 }) {
             seconds += next.wait / .seconds(1)
             times.append(seconds - 100)
-            terms.wasOpen = false
+            demand.wasOpen = false
         }
         // The first attempt is when the server could be back; the limit begins there.
         #expect(times == [10, 20, 30, 35])
         // A drain may take longer than the limit: the server has said when it may be back.
         rotation.opened()
-        terms.wasOpen = true
-        terms.retryAfter = .seconds(600)
-        terms.spread = .seconds(600)
-        #expect(rotation.next(after: Self.refused, terms, at: at(seconds), random: { 1 })?.wait == .seconds(1210))
+        demand.wasOpen = true
+        demand.retryAfter = .seconds(600)
+        demand.spread = .seconds(600)
+        #expect(rotation.next(after: Self.refused, demand, at: at(seconds), random: { 1 })?.wait == .seconds(1210))
         // One that asks for more than is left, in a refusal, is not disturbed before.
-        terms = repeating { $0.retryAfter = .seconds(60) }
-        #expect(rotation.next(after: Self.refused, terms, at: at(seconds + 1210), random: { 1 }) == nil)
+        demand = repeating { $0.retryAfter = .seconds(60) }
+        #expect(rotation.next(after: Self.refused, demand, at: at(seconds + 1210), random: { 1 }) == nil)
     }
 
     @Test func noLimitIsReachedWhereNoneIsSetAndZeroAllowsNone() {

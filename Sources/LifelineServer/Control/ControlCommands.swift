@@ -8,6 +8,7 @@ struct ControlCommands {
     private static var rowsAtOnce: Int { 128 }
 
     private let startedAt = Instant.now
+    /// Since 1970: a time stamp for the metrics alone.
     private let startTime = timeSince1970()
     private let registry: ChildRegistry
     private let acceptor: ConnectionAcceptor

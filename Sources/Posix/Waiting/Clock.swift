@@ -23,7 +23,7 @@ public func processorTime() -> Duration {
         + .microseconds(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec)
 }
 
-/// The time since the start of 1970 on the wall clock, which can be set (CLOCK_REALTIME in clock_gettime(2)).
+/// The time since the start of 1970 on the wall clock, which can be set.
 public func timeSince1970() -> Duration {
     let time = WallTime.sinceEpoch
     return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)

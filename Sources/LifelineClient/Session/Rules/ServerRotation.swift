@@ -5,7 +5,7 @@ import Basics
 /// The servers take turns. A server that failed rests for its own back-off, and longer where it asked for that. The next
 /// one is dialed at once, unless it rests too. There is no way back to a server that is preferred.
 struct ServerRotation: Sendable {
-    private struct Server: Sendable {
+    private struct Candidate: Sendable {
         var backoff: Backoff
         /// The instant until which it rests; nil where it has not failed yet.
         var restsUntil: Instant?
@@ -17,7 +17,7 @@ struct ServerRotation: Sendable {
     }
 
     /// What has to hold for the next attempt.
-    struct Terms {
+    struct Demand {
         /// Whether a server may be dialed again that gave no temporary refusal.
         var mayRepeat: Bool
         /// Whether the policy's number of attempts is a limit.
@@ -34,7 +34,7 @@ struct ServerRotation: Sendable {
     }
 
     private let policy: ReconnectPolicy
-    private var servers: [Server]
+    private var servers: [Candidate]
     /// The server of this attempt or connection.
     private(set) var current = 0
     /// Failed attempts since the last WELCOME, without the first one at each server.
@@ -44,7 +44,7 @@ struct ServerRotation: Sendable {
 
     init(count: Int, _ policy: ReconnectPolicy) {
         self.policy = policy
-        servers = Array(repeating: Server(backoff: Backoff(policy)), count: count)
+        servers = Array(repeating: Candidate(backoff: Backoff(policy)), count: count)
     }
 
     var count: Int { servers.count }
@@ -69,36 +69,36 @@ struct ServerRotation: Sendable {
     ///
     /// - Parameters:
     ///   - error: Why the attempt failed, or the connection ended.
-    ///   - terms: What has to hold for the next attempt.
+    ///   - demand: What has to hold for the next attempt.
     ///   - now: The present.
     ///   - random: Returns 0..<1, anew each time.
     mutating func next(
-        after error: ConnectionError, _ terms: Terms, at now: Instant, random: () -> Double
+        after error: ConnectionError, _ demand: Demand, at now: Instant, random: () -> Double
     ) -> (wait: Duration, attempt: Int)? {
-        if !terms.wasOpen, !isFirst(current) { failures += 1 }
+        if !demand.wasOpen, !isFirst(current) { failures += 1 }
         servers[current].lastError = error
-        let wished = max(error.retryAfter, terms.retryAfter)
+        let wished = max(error.retryAfter, demand.retryAfter)
         let rest = servers[current].backoff.next(
-            retryAfter: wished, spread: terms.spread, most: terms.mostBackoff, random: random)
+            retryAfter: wished, spread: demand.spread, most: demand.mostBackoff, random: random)
         servers[current].restsUntil = now + rest
         servers[current].wishedUntil = now + wished
         // A server that said when it may be back is not away before: a drain may take longer than the limit.
-        if terms.wasOpen { outageBegan = now + rest }
-        guard !error.endsAll, let next = choice(terms, at: now), isAllowed(next, terms) else { return nil }
+        if demand.wasOpen { outageBegan = now + rest }
+        guard !error.endsAll, let next = choice(demand, at: now), isAllowed(next, demand) else { return nil }
         var wait = self.rest(next, at: now)
         // The clients of a server that died do not come to the next one all at once.
-        if next != current, wait == .zero, terms.wasOpen { wait = policy.base * random() }
+        if next != current, wait == .zero, demand.wasOpen { wait = policy.base * random() }
         if let limit = policy.giveUpAfter, let outageBegan, !isWithin(limit, since: outageBegan, next, &wait, at: now) {
             return nil
         }
-        if let before = terms.before, now + wait >= before { return nil }
+        if let before = demand.before, now + wait >= before { return nil }
         current = next
         return (wait, failures + 1)
     }
 
     /// Whether the policy's number of attempts allows one more. It does not count the first attempt at each server.
-    private func isAllowed(_ next: Int, _ terms: Terms) -> Bool {
-        isFirst(next) || !terms.countsAttempts || policy.attempts.map { failures < $0 } ?? true
+    private func isAllowed(_ next: Int, _ demand: Demand) -> Bool {
+        isFirst(next) || !demand.countsAttempts || policy.attempts.map { failures < $0 } ?? true
     }
 
     /// Whether no attempt at the server has ended, before any connection.
@@ -116,11 +116,11 @@ struct ServerRotation: Sendable {
     }
 
     /// The server that may be dialed first: the next one that does not rest, else the one that rests least.
-    private func choice(_ terms: Terms, at now: Instant) -> Int? {
+    private func choice(_ demand: Demand, at now: Instant) -> Int? {
         var best: Int?
         for step in 1...count {
             let index = (current + step) % count
-            guard mayBeDialed(index, mayRepeat: terms.mayRepeat) else { continue }
+            guard mayBeDialed(index, mayRepeat: demand.mayRepeat) else { continue }
             if best.map({ rest(index, at: now) < rest($0, at: now) }) ?? true { best = index }
         }
         return best

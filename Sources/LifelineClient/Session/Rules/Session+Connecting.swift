@@ -73,17 +73,17 @@ extension Session {
         if let stableAt, now >= stableAt, isProved { rotation.lasted() }
         stableAt = nil
         isProved = false
-        var terms = ServerRotation.Terms(mayRepeat: mayRepeat(hadConnection: hadConnection, at: now))
-        terms.wasOpen = wasOpen
-        terms.countsAttempts = firstDeadline == nil || now >= waitUntil
+        var demand = ServerRotation.Demand(mayRepeat: mayRepeat(hadConnection: hadConnection, at: now))
+        demand.wasOpen = wasOpen
+        demand.countsAttempts = firstDeadline == nil || now >= waitUntil
         // No server has answered, so none could be flooded.
-        if firstDeadline != nil, !wasOpen, error.kind != .closedByServer { terms.mostBackoff = Session.mostWait }
-        terms.before = firstDeadline
-        terms.retryAfter = max(
+        if firstDeadline != nil, !wasOpen, error.kind != .closedByServer { demand.mostBackoff = Session.mostWait }
+        demand.before = firstDeadline
+        demand.retryAfter = max(
             .milliseconds(goAway?.retryAfter ?? 0), heldUntil.map { max($0 - now, .zero) } ?? .zero)
-        terms.spread = .milliseconds(goAway?.spread ?? 0)
+        demand.spread = .milliseconds(goAway?.spread ?? 0)
         guard !isClosing, !hello.short || !calls.isEmpty,
-            let next = rotation.next(after: error, terms, at: now, random: random)
+            let next = rotation.next(after: error, demand, at: now, random: random)
         else { return end(error) }
         heldUntil = nil
         phase = .waiting(until: now + next.wait)
