@@ -106,7 +106,7 @@ public struct Command<Settings>: Sendable {
 
     /// What is wrong with an operand of a command that takes none.
     private func complaint(of operand: String) -> String {
-        let subcommand = Arguments.nearest(to: operand, among: shape.subcommands.map(\.word)).map { "\(name) \($0)" }
+        let subcommand = nearestName(to: operand, among: shape.subcommands.map(\.word)).map { "\(name) \($0)" }
         let meant = subcommand ?? flags.map(\.name).first { $0 == "--" + operand }
         return
             "'\(operand)' is not expected\(meant.map { " (did you mean \($0)?)" } ?? ""): \(name) takes flags alone; see "
@@ -149,7 +149,7 @@ public struct Command<Settings>: Sendable {
     }
 
     /// The flag whose name is nearest to what was typed.
-    func nearest(to typed: String) -> String? { Arguments.nearest(to: typed, among: flags.map(\.name) + Command.own) }
+    func nearest(to typed: String) -> String? { nearestName(to: typed, among: flags.map(\.name) + Command.own) }
 
     /// The flags that every command has.
     static var own: [String] { CommandShape.own.map(\.name) }

@@ -77,7 +77,7 @@ public enum FlagValue {
     }
 
     private static func notOne(_ text: String, of choices: [String]) -> UsageError {
-        let meant = nearest(to: text, among: choices).map { " (did you mean \($0)?)" } ?? ""
+        let meant = nearestName(to: text, among: choices).map { " (did you mean \($0)?)" } ?? ""
         return UsageError("'\(text)' is not one of \(choices.joined(separator: ", "))\(meant)")
     }
 

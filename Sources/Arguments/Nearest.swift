@@ -1,6 +1,6 @@
 /// The name that is nearest to what was typed: one slip in a short name, up to three in a long one. Capital letters are
 /// none.
-func nearest(to typed: String, among names: [String]) -> String? {
+func nearestName(to typed: String, among names: [String]) -> String? {
     let typed = typed.lowercased()
     let nearest = names.map { (name: $0, distance: editDistance($0.lowercased(), typed)) }
         .min { $0.distance < $1.distance }
