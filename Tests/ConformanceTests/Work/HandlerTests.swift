@@ -22,19 +22,19 @@ extension Live.Work.Handlers {
                     _ = try peer.take(.response)
                     #expect(try server.process.output.line(within: .seconds(5)) == "\(word) \(connection)")
                 }
-                try peer.send(.request(3, "begin-out three"))
-                _ = try peer.take(.response)
                 try peer.send(.close())
                 try peer.takeClose()
-                try server.waitForChildren(flags.contains("--pool-reuse") ? 1 : 0)
-                // The next line shows that it came once, and as a whole.
-                let next = try server.open()
-                try next.send(.request(1, "say-out "))
-                _ = try next.take(.response)
-                #expect(try server.process.output.line(within: .seconds(5)) == "three")
-                try next.send(.close())
-                try next.takeClose()
             }
+            let last = try server.open()
+            try last.send(.request(1, "begin-out three"))
+            _ = try last.take(.response)
+            try last.send(.close())
+            try last.takeClose()
+            // A process of a pool ends with the server.
+            server.process.kill(SIGTERM)
+            #expect(try server.process.wait() == .status(0))
+            #expect(server.process.output.waitForEnd())
+            #expect(server.process.output.textSoFar.hasSuffix("two 2\nthree"), "it came once, and as a whole")
         }
     }
 
