@@ -85,6 +85,8 @@ public struct Outbox: Sendable {
     @inlinable public var unsent: ArraySlice<UInt8> { staged.bytes[staged.head...] }
     /// Whether there is nothing to send now.
     @inlinable public var isEmpty: Bool { staged.head == staged.bytes.count }
+    /// How many messages and frames wait to be staged.
+    public var waitingCount: Int { waiting.count }
     /// Whether messages wait for a PONG, and not for the kernel.
     @inlinable public var isHeldBack: Bool { window.staged >= window.closesAt && !nothingWaits }
     /// Whether there is nothing to send now, and nothing waits for a PONG.

@@ -78,9 +78,9 @@ private struct Stage {
 }
 
 private func ended(
-    _ exit: ProgramExit, request: UInt32? = nil, wasAsked: Bool = false
+    _ exit: ProgramExit, request: UInt32? = nil, isExpected: Bool = false
 ) -> ProgramSession.Step {
-    .log(.ended(exit, request: request, wasAsked: wasAsked, skipped: 0))
+    .log(.ended(exit, request: request, isExpected: isExpected, skipped: 0))
 }
 
 private func closed(_ code: Code, _ words: String) -> ProgramSession.Step { .close(CloseCause(code, words)) }
@@ -281,7 +281,8 @@ struct ProgramLifeTests {
         stage.exits()
         #expect(
             stage.steps() == [
-                .answer(1, text("A")), .finished, ended(.status(0)), closed(.normal, "the program has ended"),
+                .answer(1, text("A")), .finished, ended(.status(0), isExpected: true),
+                closed(.normal, "the program has ended"),
             ])
         #expect(stage.dialogue.isOver)
     }
@@ -325,7 +326,7 @@ struct ProgramLifeTests {
                 stage.steps()
                     == (exit == .status(0)
                         ? [
-                            .answer(1, text("rest")), .finished, ended(exit),
+                            .answer(1, text("rest")), .finished, ended(exit, isExpected: true),
                             closed(.normal, "the program has ended"),
                         ] : [ended(exit, request: 1), failed(1, account), .finished, closed(.handlerFailed, account)]))
         }
@@ -355,7 +356,8 @@ struct ProgramLifeTests {
                     ? closed(.normal, "the program has ended") : closed(.handlerFailed, "the program \(exit)")
                 #expect(
                     stage.steps() == [
-                        ended(exit, request: 2), .fail(2, Failure(.refused, "the program has ended")), .finished, close,
+                        ended(exit, request: 2, isExpected: exit == .status(0)),
+                        .fail(2, Failure(.refused, "the program has ended")), .finished, close,
                     ])
             }
         }
@@ -432,7 +434,7 @@ struct ProgramLifeTests {
         #expect(stage.dialogue.isCollected)
         stage.dialogue.outputEnded(at: at(9000))
         stage.dialogue.stderrEnded(at: at(9000))
-        #expect(stage.steps() == [ended(.hung, wasAsked: true)])
+        #expect(stage.steps() == [ended(.hung, isExpected: true)])
         #expect(stage.dialogue.isOver)
     }
 
@@ -452,7 +454,7 @@ struct ProgramLifeTests {
         stage.dialogue.closed(at: at(0))
         stage.exits(.status(1), at: at(100))
         stage.dialogue.resumed(at: at(10_000))
-        #expect(stage.steps() == [ended(.status(1), wasAsked: true)])
+        #expect(stage.steps() == [ended(.status(1), isExpected: true)])
         #expect(stage.dialogue.isOver && stage.dialogue.deadline == nil)
     }
 
@@ -645,7 +647,7 @@ struct ProgramLateTests {
         stage.dialogue.resumed(at: at(5000))
         #expect(stage.steps() == [failed(1, "no answer within 5.0 seconds"), .end(.terminate)])
         stage.exits(.signal("SIGTERM"), at: at(5100))
-        #expect(stage.steps() == [ended(.signal("SIGTERM"), wasAsked: true), .finished])
+        #expect(stage.steps() == [ended(.signal("SIGTERM"), isExpected: true), .finished])
         stage.ask(2, "b", at: at(6000))
         #expect(stage.dialogue.deadline == at(11000))
     }
@@ -677,13 +679,13 @@ struct ProgramRequestTests {
         #expect(
             stage.steps() == [
                 .part(7, text("one"), isLast: false), .part(7, text("two"), isLast: false),
-                ended(.status(0), request: 7),
+                ended(.status(0), request: 7, isExpected: true),
                 .part(7, [], isLast: true), .finished,
             ])
         #expect(!stage.dialogue.isOver && stage.dialogue.deadline == nil)
         stage.ask(8, "c")
         stage.exits()
-        #expect(stage.steps() == [ended(.status(0), request: 8), .part(8, [], isLast: true), .finished])
+        #expect(stage.steps() == [ended(.status(0), request: 8, isExpected: true), .part(8, [], isLast: true), .finished])
     }
 
     @Test("An exit status other than 0 is a FAILURE with the end of its standard error, though parts have gone")
@@ -723,7 +725,7 @@ struct ProgramRequestTests {
         let failure = Failure(.messageTooLarge, "the response has more than the 4 bytes that are accepted")
         #expect(stage.steps() == [.part(1, text("123"), isLast: false), .fail(1, failure), .end(.terminate)])
         stage.exits(.signal("SIGTERM"))
-        #expect(stage.steps() == [ended(.signal("SIGTERM"), wasAsked: true), .finished])
+        #expect(stage.steps() == [ended(.signal("SIGTERM"), isExpected: true), .finished])
     }
 
     @Test(
@@ -737,7 +739,7 @@ struct ProgramRequestTests {
         stage.dialogue.resumed(at: at(2000))
         #expect(stage.steps() == [.end(.kill)])
         stage.exits(.signal("SIGKILL"), at: at(2001))
-        #expect(stage.steps() == [ended(.signal("SIGKILL"), wasAsked: true), .finished])
+        #expect(stage.steps() == [ended(.signal("SIGKILL"), isExpected: true), .finished])
     }
 
     @Test("A request that is cancelled before its program could be started costs it TERM as soon as it runs")
@@ -775,7 +777,7 @@ struct ProgramRequestTests {
         stage.dialogue.closed(at: at(0))
         #expect(stage.steps() == [.end(.terminate)] && !stage.dialogue.isOver)
         stage.exits(.signal("SIGTERM"))
-        #expect(stage.steps() == [ended(.signal("SIGTERM"), wasAsked: true), .finished])
+        #expect(stage.steps() == [ended(.signal("SIGTERM"), isExpected: true), .finished])
         #expect(stage.dialogue.isOver)
         var idle = Stage(.raw)
         idle.dialogue.closed(at: at(0))

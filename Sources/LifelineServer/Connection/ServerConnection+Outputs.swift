@@ -6,7 +6,7 @@ extension ServerConnection {
     @inline(__always) var credit: HandlerCredit {
         HandlerCredit(
             messageRoom: messageRoom, partRoom: room(for: lastID), isOpen: !isClosing,
-            hasUnsent: !outbox.isDone || !heldMessages.isEmpty)
+            hasUnsent: !outbox.isDone || !heldMessages.isEmpty, waitingCount: outbox.waitingCount)
     }
 
     /// Takes over what the handler has made.

@@ -64,6 +64,8 @@ struct HandlerCredit {
     var isOpen: Bool
     /// Whether something waits for the client to take it.
     var hasUnsent: Bool
+    /// How many messages and frames wait for that.
+    var waitingCount: Int
 }
 
 extension Handler {

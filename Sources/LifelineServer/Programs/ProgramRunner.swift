@@ -14,6 +14,9 @@ final class ProgramRunner: HandlerRunner {
     /// How many looks at a program follow each other before the loop waits: as a rule it waits for its input a few
     /// microseconds after its answer.
     private static let looksAtOnce = 8
+    /// How many messages wait for the client before the program waits in its own write: each takes memory beside its bytes,
+    /// and a program may write a line of one byte a million times.
+    private static let mostWaiting = 4096
     /// How long `cancelAll` waits for what it has killed.
     private static let lastPatience = Duration.seconds(1)
 
@@ -201,7 +204,9 @@ final class ProgramRunner: HandlerRunner {
         guard credit.isOpen, credit.hasUnsent else { return true }
         switch step {
         case .part(_, let bytes, _): return bytes.isEmpty || credit.partRoom > 0
-        case .message(let bytes): return credit.messageRoom.map { bytes.count <= $0 } ?? true
+        case .message(let bytes):
+            return credit.messageRoom.map { bytes.count <= $0 && credit.waitingCount < ProgramRunner.mostWaiting }
+                ?? true
         default: return true
         }
     }
@@ -282,8 +287,8 @@ final class ProgramRunner: HandlerRunner {
                 if text.skipped > 0 { line.number(.skipped, text.skipped) }
                 line.text(.text, text.text)
             }
-        case .ended(let exit, let request, let wasAsked, let skipped):
-            log.write(.programEnded, at: wasAsked || exit == .status(0) ? .debug : .warning) { line in
+        case .ended(let exit, let request, let isExpected, let skipped):
+            log.write(.programEnded, at: isExpected ? .debug : .warning) { line in
                 putProgram(in: &line)
                 if let request { line.number(.request, request) }
                 switch exit {

@@ -66,7 +66,6 @@ public func contents(
         }
         hasWaited = true
         if try isReadable(file, until: deadline) { continue }
-        if count == 0 { return bytes }
         throw .unending
     }
     throw .tooLong(most)

@@ -12,7 +12,7 @@ extension ServerSettings {
             SettingsFlag(
                 "--max-per-source", "N", "connections of one source; clients of a Unix socket have none",
                 \.options.maxPerSource, .integer(in: 1...4_000_000), unset: "no limit"
-            ).live,
+            ).removing(.maxPerSource) { $0.maxPerSource = nil }.live,
             SettingsFlag(
                 "--source-prefix", "V4,V6",
                 "addresses that share this many first bits are one source, of IPv4 and of IPv6", \.options.sourcePrefix,

@@ -134,6 +134,27 @@ extension Live.Work.ProgramKinds {
     /// How a good file becomes bad, and what the log says then.
     static let changes = ["empty", "interpreter", "mode", "removed"]
 
+    @Test(
+        "A program that floods its client with short lines holds up no heartbeat, and ends with the server",
+        arguments: ["exec yes", "while read -r l; do echo A $l; yes | head -n 100000; done"])
+    func floods(_ text: String) throws {
+        try withServer("--shell", "--exec", text) { server in
+            let peer = try server.open()
+            try peer.send(.request(1, "a"))
+            for nonce in 1...10 as ClosedRange<UInt64> {
+                let start = SuspendingClock.now
+                try peer.send(.ping(nonce))
+                while try peer.takeFrame().pong?.nonce != nonce {}
+                #expect(start.age < .seconds(5))
+            }
+            peer.close()
+            let start = SuspendingClock.now
+            server.process.kill(SIGTERM)
+            #expect(try server.process.wait() == .status(0))
+            #expect(start.age < .seconds(8), "it would be killed after 10 s")
+        }
+    }
+
     @Test("A file that becomes bad later fails each request with the reason in the log", arguments: changes)
     func becomesBad(_ change: String) throws {
         let path = "/tmp/lifeline-file-\(getpid())-\(change)"

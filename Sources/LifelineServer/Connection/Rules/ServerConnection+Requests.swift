@@ -87,7 +87,9 @@ extension ServerConnection {
 
     /// How many bytes of parts of the response `id` are accepted now: a slow client makes the handler wait.
     @inline(__always) func room(for id: UInt32) -> Int {
-        max(0, ServerConnection.mostStreamed - outbox.streamed(of: id))
+        // Only where parts were sent are they looked for, among all that waits.
+        guard let asked = requests[id], asked.sent > 0 else { return ServerConnection.mostStreamed }
+        return max(0, ServerConnection.mostStreamed - outbox.streamed(of: id))
     }
 
     private func tooLarge(_ count: Int) -> Failure {

@@ -175,7 +175,7 @@ package enum LogEvent: String, CaseIterable, Sendable {
         case .programEnded:
             Specification(
                 [.connection, .pid, .request, .status, .signal, .skipped],
-                "A program has ended. It is a warning where it was not asked to, and its status is not 0.")
+                "A program has ended. It is a warning where it was not asked to, and has failed or owed an answer.")
         case .programCannotBeKilled: Specification([.connection, .pid], "A program lives on after SIGKILL.")
         case .discarded:
             Specification([.connection, .pid, .text], "A message or output was dropped because nothing can take it.")

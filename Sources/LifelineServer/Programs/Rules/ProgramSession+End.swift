@@ -12,13 +12,16 @@ extension ProgramSession {
         }
         let id = exchange.unanswered
         let wasAsked = isClosed || termination.wasTerminated
-        steps.append(.log(.ended(exit, request: id, wasAsked: wasAsked, skipped: stderr.skipped)))
-        termination = ProgramTermination(grace: grace)
         let isHalf = !framing.isPerRequest && output.isInside
         let isInOrder = exit == .status(0) && !isHalf
-        var account = "the program \(exit)" + (isHalf ? " in the middle of a \(framing.unit)" : "")
         // It has answered others, and has nothing to do with a request that it has not touched.
         let isRefusal = id != nil && isUntaken && hasAnswered
+        let owesNothing = id == nil ? hasAnswered : isRefusal || framing.isPerRequest
+        steps.append(
+            .log(
+                .ended(exit, request: id, isExpected: wasAsked || isInOrder && owesNothing, skipped: stderr.skipped)))
+        termination = ProgramTermination(grace: grace)
+        var account = "the program \(exit)" + (isHalf ? " in the middle of a \(framing.unit)" : "")
         if let id, isRefusal {
             steps.append(.fail(id, Failure(.refused, "the program has ended")))
         } else if let id, isInOrder, framing.isPerRequest {

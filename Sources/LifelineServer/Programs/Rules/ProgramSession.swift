@@ -48,7 +48,7 @@ struct ProgramSession {
 
     /// What the loop has to carry out next. A step stays until the connection has room for it, and meanwhile the
     /// program's output is not read.
-    var steps: [Step] = []
+    var steps = Queue<Step>()
     private(set) var outputHasEnded = false
     private(set) var stderrHasEnded = false
 
@@ -79,7 +79,11 @@ struct ProgramSession {
         return mayDoubt ? earlier(own, handOver.doubt) : own
     }
 
-    mutating func removeFirstStep() -> Step? { steps.isEmpty ? nil : steps.removeFirst() }
+    mutating func removeFirstStep() -> Step? {
+        guard let first = steps.first else { return nil }
+        steps.removeFirst()
+        return first
+    }
 
     /// Whether the program's output may be read: all that it said before has been carried out.
     var wantsOutput: Bool { !outputHasEnded && steps.isEmpty }
@@ -194,7 +198,7 @@ struct ProgramSession {
         handOver.drop()
         exchange.stopClock()
         exchange.cancel()
-        steps.removeAll { step in
+        _ = steps.remove { step in
             switch step {
             case .end, .log, .finished: false
             default: true
@@ -264,7 +268,7 @@ struct ProgramSession {
     }
 
     mutating func receivedStderr(_ bytes: ArraySlice<UInt8>, at now: Instant) {
-        steps += stderr.append(bytes, at: now).map { .log(.line($0)) }
+        for line in stderr.append(bytes, at: now) { steps.append(.log(.line(line))) }
     }
 
     mutating func stderrEnded(at now: Instant) {

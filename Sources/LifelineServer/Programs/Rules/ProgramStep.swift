@@ -22,7 +22,7 @@ extension ProgramSession {
         /// A line of its standard error.
         case line(ProgramStderr.StderrLine)
         /// It ended; `skipped` lines of its standard error were not logged.
-        case ended(ProgramExit, request: UInt32?, wasAsked: Bool, skipped: UInt64)
+        case ended(ProgramExit, request: UInt32?, isExpected: Bool, skipped: UInt64)
         case discarded(Discard)
         /// It waits for more input, and has not answered this request.
         case waits(request: UInt32?)
