@@ -685,7 +685,8 @@ struct ProgramRequestTests {
         #expect(!stage.dialogue.isOver && stage.dialogue.deadline == nil)
         stage.ask(8, "c")
         stage.exits()
-        #expect(stage.steps() == [ended(.status(0), request: 8, isExpected: true), .part(8, [], isLast: true), .finished])
+        #expect(
+            stage.steps() == [ended(.status(0), request: 8, isExpected: true), .part(8, [], isLast: true), .finished])
     }
 
     @Test("An exit status other than 0 is a FAILURE with the end of its standard error, though parts have gone")

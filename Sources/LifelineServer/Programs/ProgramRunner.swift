@@ -144,12 +144,12 @@ final class ProgramRunner: HandlerRunner {
             session?.inputBroke(at: now)
             return
         }
-        var seen = running.lookAtInput()
         var looks = session?.isHandOverFresh ?? false ? ProgramRunner.looksAtOnce : 1
+        var seen = running.lookAtInput(thorough: looks == 1)
         while seen == .busy, looks > 1 {
             yieldProcessor()
-            seen = running.lookAtInput()
             looks -= 1
+            seen = running.lookAtInput(thorough: looks == 1)
         }
         guard session?.allowsHandOver(seen, at: now) ?? false else { return }
         for _ in 0..<ProgramRunner.readsAtOnce {

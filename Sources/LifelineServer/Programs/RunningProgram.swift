@@ -64,10 +64,10 @@ final class RunningProgram {
     }
 
     /// Looks whether the program waits for its input (`InputWatch`).
-    func lookAtInput() -> ProgramHandOver.Sight {
+    func lookAtInput(thorough: Bool = true) -> ProgramHandOver.Sight {
         switch input {
         case .some(let input):
-            switch watch.look(at: input) {
+            switch watch.look(at: input, thorough: thorough) {
             case .waits: .waits
             case .busy: .busy
             case .unknown: .unknown

@@ -26,19 +26,23 @@ public enum InputWait: Sendable {
 }
 
 /// Looks whether a program waits for its standard input (proc(5)).
-public struct InputWatch: Sendable {
+public struct InputWatch: ~Copyable, Sendable {
     private let program: ProcessID
-    /// The process and the thread that waited last.
-    private var waiter: (pid_t, pid_t) = (0, 0)
+    /// The process and the thread that waited last, and a descriptor of its calls, or -1. Owned.
+    private var waiter: (Int32, Int32, Int32) = (0, 0, -1)
 
     /// Watches `program`, which is a child of this process and not reaped.
     public init(_ program: ProcessID) { self.program = program }
 
-    /// Looks now; `input` is this process's end of the pipe.
-    public mutating func look(at input: borrowing Descriptor) -> InputWait {
+    deinit { if waiter.2 >= 0 { close(waiter.2) } }
+
+    /// Looks now; `input` is this process's end of the pipe. Looks at the thread alone that waited last, where there is one
+    /// and the look is not `thorough`.
+    public mutating func look(at input: borrowing Descriptor, thorough: Bool) -> InputWait {
         let number = input.number
         let result = withUnsafeMutableBytes(of: &waiter) {
-            cposix_waits_for_input(program, number, $0.baseAddress!.assumingMemoryBound(to: pid_t.self))
+            cposix_waits_for_input(
+                program, number, $0.baseAddress!.assumingMemoryBound(to: Int32.self), thorough ? 1 : 0)
         }
         return result > 0 ? .waits : result == 0 ? .busy : .unknown
     }
