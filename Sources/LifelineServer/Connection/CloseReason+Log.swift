@@ -28,3 +28,13 @@ extension CloseReason {
         }
     }
 }
+
+extension ConnectionCounts {
+    /// Those that the line of the end has where they are not 0.
+    var shown: [(LogField, UInt64)] {
+        [
+            (.failed, UInt64(failed)), (.cancelled, UInt64(cancelled)), (.refused, UInt64(refused)),
+            (.unanswered, UInt64(unanswered)), (.messagesIn, messagesIn), (.messagesOut, messagesOut),
+        ]
+    }
+}

@@ -14,12 +14,4 @@ struct ConnectionCounts: Equatable, Sendable {
     var messagesOut: UInt64 = 0
     /// Messages that came, and that no handler has had at the end.
     var unhandled: UInt32 = 0
-
-    /// Those that the line of the end has where they are not 0.
-    var shown: [(LogField, UInt64)] {
-        [
-            (.failed, UInt64(failed)), (.cancelled, UInt64(cancelled)), (.refused, UInt64(refused)),
-            (.unanswered, UInt64(unanswered)), (.messagesIn, messagesIn), (.messagesOut, messagesOut),
-        ]
-    }
 }
