@@ -24,7 +24,7 @@ extension ServerSettings {
             No program that it starts gets privileges that it does not have itself (no_new_privs). The file of a Unix
             socket stays behind where --user may not remove it; the next start replaces it.
             """,
-        exits: ExitRule.meanings, tables: [.events: { LogEvent.manual }, .metrics: { Metric.manual }])
+        exits: ExitMeanings.all, tables: [.events: { LogEvent.manual }, .metrics: { Metric.manual }])
 }
 
 extension LogEvent {

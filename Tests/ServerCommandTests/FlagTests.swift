@@ -155,8 +155,8 @@ struct FlagTests {
 struct ExitTests {
     @Test("The table has each status once, and says for each kind of error which it is")
     func table() {
-        #expect(Set(ExitRule.all.map(\.status)).count == ExitRule.all.count)
-        #expect(ExitRule.meanings.map(\.status) == ExitRule.meanings.map(\.status).sorted())
+        #expect(Set(ExitMeanings.all.map(\.status)).count == ExitMeanings.all.count)
+        #expect(ExitMeanings.all.map(\.status) == ExitMeanings.all.map(\.status).sorted())
         for (kind, status) in [
             (.badOptions, .usage), (.cannotListen, .osError), (.cannotOpen, .osError), (.refused, .osError),
             (.noFile, .noInput), (.badFile, .badConfiguration), (.noProgram, .unavailable), (.noUser, .noUser),

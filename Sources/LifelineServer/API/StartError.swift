@@ -45,18 +45,21 @@ public struct StartError: Error, CustomStringConvertible, Sendable {
     }
 
     /// The status of sysexits.h that a program leaves with where it cannot serve: 64 for wrong options, 66 and 78 for the
-    /// token file, 67 for a user, 69 for an address in use or a program, 73 for a file, 77 for a permission, 71 for the
-    /// system.
+    /// token file, 67 for a user, 69 for an address in use, a pidfile that is held or a program, 73 for a file, 77 for a
+    /// permission, 71 for the system. The command `server` leaves with the same.
     public var exitStatus: Int32 {
-        if cause?.isPermissionDenied ?? false { return 77 }
+        if let cause {
+            if cause.isAddressInUse || cause.isHeld || kind == .noProgram && cause.isNotFound { return 69 }
+            if cause.isPermissionDenied { return 77 }
+        }
         switch kind {
+        case .noProgram where cause == nil: return 69
         case .badOptions: return 64
         case .noFile: return 66
         case .badFile: return 78
         case .noUser: return 67
-        case .cannotListen, .noProgram: return 69
-        case .cannotOpen: return cause?.isHeld ?? false ? 69 : 73
-        case .refused, .cannotBecome, .hasThreads: return 71
+        case .noProgram, .cannotListen, .cannotOpen, .refused, .cannotBecome, .hasThreads:
+            return cause?.isNoPlaceForFile ?? false ? 73 : 71
         }
     }
 
