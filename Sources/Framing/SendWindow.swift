@@ -124,7 +124,8 @@ struct SendWindow: Sendable {
         let isNews = answered.mark > proved
         proved = max(proved, answered.mark)
         if let roundTrip {
-            adapt(Double(answered.ahead), max(roundTrip.inSeconds, 1e-6), carried: carried(answered, by: now))
+            let trip = max(roundTrip.inSeconds, 1e-6)
+            adapt(Double(answered.ahead), trip, carried: carried(answered, after: trip, by: now))
         }
         lastProof = (staged, now)
         update()
@@ -138,25 +139,23 @@ struct SendWindow: Sendable {
 
     /// The bytes that the path has carried for sure, and the most seconds that it took for them; nil where the PONG shows
     /// none. Where the window was full, the PING has followed these bytes at once, and the round trip is their time.
-    private func carried(_ probe: Probe, by now: Instant) -> (bytes: UInt64, seconds: Double?)? {
-        if heldBackAt >= probe.mark { return (probe.ahead, nil) }
+    private func carried(_ probe: Probe, after trip: Double, by now: Instant) -> (bytes: Double, seconds: Double)? {
+        if heldBackAt >= probe.mark { return (Double(probe.ahead), trip) }
         guard let lastProof, probe.mark > lastProof.staged else { return nil }
-        return (probe.mark - lastProof.staged, (now - lastProof.at).inSeconds)
+        return (Double(probe.mark - lastProof.staged), max((now - lastProof.at).inSeconds, trip))
     }
 
     /// Follows the rate that a round trip shows: the bytes that the PING had ahead of it, over the time.
-    private mutating func adapt(_ ahead: Double, _ trip: Double, carried: (bytes: UInt64, seconds: Double?)?) {
+    private mutating func adapt(_ ahead: Double, _ trip: Double, carried: (bytes: Double, seconds: Double)?) {
         leastTrip = min(leastTrip, trip)
         if trip > leastTrip * 1.25 { isStarting = false }
         if trip <= target {
             longTrips = (0, .infinity)
-            guard let carried else { return }
-            let seconds = max(carried.seconds ?? trip, trip)
-            guard seconds <= target else { return }
+            guard let (bytes, seconds) = carried, seconds <= target else { return }
             // Without a queue the rate is at least what was seen, however long the path is.
             let most = seconds < target / 32 ? SendWindow.mostGrowthWhenFast : SendWindow.mostGrowth
             let growth = isStarting ? most : min(target / seconds, most)
-            limit = max(limit, Int(min(Double(carried.bytes) * growth, Double(SendWindow.most))))
+            limit = max(limit, Int(min(bytes * growth, Double(SendWindow.most))))
         } else if ahead >= Double(SendWindow.leastGap) {
             limit = max(SendWindow.least, min(limit, Int(ahead * target / trip)))
             guard limit == SendWindow.least else { return }
