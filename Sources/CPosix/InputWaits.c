@@ -81,13 +81,17 @@ static int waits_for_events(pid_t process, unsigned long epoll, const struct pip
     return 0;
 }
 
-// Whether the thread is blocked until `pipe` has bytes. -1 where the kernel does not tell. `file` is what the kernel tells
-// of its calls: it is opened where it is -1, and read again for as long as the thread lives.
-static int thread_waits(pid_t process, pid_t thread, const struct pipe_of_program *pipe, int *file) {
-    char path[64], text[256];
+// What the kernel tells of a thread's calls, to be read again for as long as the thread lives; -1 with an errno.
+static int open_calls(pid_t process, pid_t thread) {
+    char path[64];
     snprintf(path, sizeof path, "/proc/%d/task/%d/syscall", process, thread);
-    if (*file < 0) *file = open(path, O_RDONLY | O_CLOEXEC);
-    const ssize_t count = *file < 0 ? -1 : pread(*file, text, sizeof text - 1, 0);
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+// Whether the thread whose `calls` were opened is blocked until `pipe` has bytes. -1 where the kernel does not tell.
+static int thread_waits(pid_t process, int calls, const struct pipe_of_program *pipe) {
+    char text[256];
+    const ssize_t count = calls < 0 ? -1 : pread(calls, text, sizeof text - 1, 0);
     if (count <= 0) {
         const int is_gone = errno == ESRCH || (errno == ENOENT && access("/proc/self/syscall", F_OK) == 0);
         return is_gone ? 0 : -1;
@@ -131,10 +135,10 @@ static int thread_waits(pid_t process, pid_t thread, const struct pipe_of_progra
     }
 }
 
-static int process_waits(pid_t process, const struct pipe_of_program *pipe, int waiter[3], int *left);
+static int process_waits(pid_t process, const struct pipe_of_program *pipe, int waiter[2], int *left);
 
 static int children_wait(
-    pid_t process, pid_t thread, const struct pipe_of_program *pipe, int waiter[3], int *left) {
+    pid_t process, pid_t thread, const struct pipe_of_program *pipe, int waiter[2], int *left) {
     char path[64], list[1024];
     snprintf(path, sizeof path, "/proc/%d/task/%d/children", process, thread);
     if (read_text(path, list, sizeof list) < 0) return access("/proc/self/task", F_OK) == 0 ? 0 : -1;
@@ -147,7 +151,7 @@ static int children_wait(
     return result;
 }
 
-static int process_waits(pid_t process, const struct pipe_of_program *pipe, int waiter[3], int *left) {
+static int process_waits(pid_t process, const struct pipe_of_program *pipe, int waiter[2], int *left) {
     if (--*left < 0) return 0;
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/task", process);
@@ -157,14 +161,13 @@ static int process_waits(pid_t process, const struct pipe_of_program *pipe, int 
     for (struct dirent *entry; result != 1 && (entry = readdir(threads));) {
         const pid_t thread = (pid_t)atoi(entry->d_name);
         if (thread <= 0) continue;
-        int file = -1;
-        int waits = thread_waits(process, thread, pipe, &file);
+        const int calls = open_calls(process, thread);
+        int waits = thread_waits(process, calls, pipe);
         if (waits == 1) {
             waiter[0] = process;
-            waiter[1] = thread;
-            waiter[2] = file;
+            waiter[1] = calls;
         } else {
-            if (file >= 0) close(file);
+            if (calls >= 0) close(calls);
             const int below = children_wait(process, thread, pipe, waiter, left);
             if (below != 0) waits = below;
         }
@@ -174,19 +177,19 @@ static int process_waits(pid_t process, const struct pipe_of_program *pipe, int 
     return result;
 }
 
-int cposix_waits_for_input(pid_t process, int input, int waiter[3], int thorough) {
+int cposix_waits_for_input(pid_t process, int input, int waiter[2], int thorough) {
     struct stat status;
     int unread = 0;
     // What waits in the pipe is read first. A thread that it has woken still shows the call in which it waited.
     if (fstat(input, &status) != 0 || ioctl(input, FIONREAD, &unread) != 0) return -1;
     if (unread > 0) return 0;
     const struct pipe_of_program pipe = {status.st_dev, status.st_ino};
-    // As a rule it is the thread that waited last. Its file is that of the thread, whoever has its number by now.
-    if (waiter[2] >= 0) {
-        if (thread_waits(waiter[0], waiter[1], &pipe, &waiter[2]) == 1) return 1;
+    // As a rule it is the thread that waited last. The file is that thread's, whoever has its number by now.
+    if (waiter[1] >= 0) {
+        if (thread_waits(waiter[0], waiter[1], &pipe) == 1) return 1;
         if (!thorough) return 0;
-        close(waiter[2]);
-        waiter[2] = -1;
+        close(waiter[1]);
+        waiter[1] = -1;
     }
     int left = most_processes;
     return process_waits(process, &pipe, waiter, &left);

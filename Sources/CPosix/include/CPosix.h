@@ -109,10 +109,10 @@ pid_t cposix_start(
     int output, int errors, const struct cposix_limit limits[], size_t count);
 
 /// Whether a thread of `process`, or of what it has started, is blocked until the pipe with the end `input` has bytes, and
-/// has read all that was written to it; -1 where the kernel does not tell (proc(5)). `waiter` is the process and the
-/// thread that did last, and a descriptor of what the kernel tells of it, or -1: zeros and -1 at first. The caller closes
+/// has read all that was written to it; -1 where the kernel does not tell (proc(5)). `waiter` is the process of the thread
+/// that did last, and a descriptor of what the kernel tells of it: 0 and -1 at first. The caller closes
 /// the descriptor. Unless `thorough` is set, no other thread is looked at while that one does something else.
-int cposix_waits_for_input(pid_t process, int input, int waiter[3], int thorough);
+int cposix_waits_for_input(pid_t process, int input, int waiter[2], int thorough);
 /// The bytes of a pipe that nobody has read, by either of its ends (FIONREAD in pipe(7)).
 int cposix_unread(int input);
 

@@ -109,15 +109,26 @@ final class ProgramRunner: HandlerRunner {
     // MARK: The program's streams
 
     private func readOutput(of running: RunningProgram, on connection: inout ServerConnection, at now: Instant) {
+        switch drainOutput(of: running, on: &connection, at: now) {
+        case nil: return
+        case .wouldBlock where !(session?.isCollected ?? false): return
+        default: session?.outputEnded(at: now)
+        }
+        carryOut(on: &connection, at: now)
+    }
+
+    /// Reads what the program has written, and carries it out. Returns why nothing more comes; nil where more may.
+    private func drainOutput(
+        of running: RunningProgram, on connection: inout ServerConnection, at now: Instant
+    ) -> Transfer? {
         for _ in 0..<ProgramRunner.readsAtOnce {
-            guard let session, session.wantsOutput else { return }
-            switch running.readOutput(into: &buffer) {
-            case .bytes(let count): received(count, from: running, at: now)
-            case .wouldBlock where !session.isCollected: return
-            case .wouldBlock, .end: self.session?.outputEnded(at: now)
-            }
+            guard let session, session.wantsOutput else { return nil }
+            let transfer = running.readOutput(into: &buffer)
+            guard case .bytes(let count) = transfer else { return transfer }
+            self.session?.received(buffer[..<count], unread: running.unreadInput, at: now)
             carryOut(on: &connection, at: now)
         }
+        return nil
     }
 
     private func readStderr(of running: RunningProgram, at now: Instant) {
@@ -129,10 +140,6 @@ final class ProgramRunner: HandlerRunner {
             case .wouldBlock, .end: self.session?.stderrEnded(at: now)
             }
         }
-    }
-
-    private func received(_ count: Int, from running: RunningProgram, at now: Instant) {
-        session?.received(buffer[..<count], unread: running.unreadInput, at: now)
     }
 
     /// Gives the program the request that waits, where the program waits for its input. All that it wrote before is read
@@ -152,14 +159,10 @@ final class ProgramRunner: HandlerRunner {
             seen = running.lookAtInput(thorough: looks == 1)
         }
         guard session?.allowsHandOver(seen, at: now) ?? false else { return }
-        for _ in 0..<ProgramRunner.readsAtOnce {
-            guard let session, session.wantsOutput else { return }
-            switch running.readOutput(into: &buffer) {
-            case .bytes(let count): received(count, from: running, at: now)
-            case .wouldBlock: return self.session?.handOverRequest(at: now) ?? ()
-            case .end: return self.session?.outputEnded(at: now) ?? ()
-            }
-            carryOut(on: &connection, at: now)
+        switch drainOutput(of: running, on: &connection, at: now) {
+        case .wouldBlock: session?.handOverRequest(at: now)
+        case .end: session?.outputEnded(at: now)
+        case .bytes, nil: break
         }
     }
 

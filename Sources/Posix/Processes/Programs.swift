@@ -28,13 +28,13 @@ public enum InputWait: Sendable {
 /// Looks whether a program waits for its standard input (proc(5)).
 public struct InputWatch: ~Copyable, Sendable {
     private let program: ProcessID
-    /// The process and the thread that waited last, and a descriptor of its calls, or -1. Owned.
-    private var waiter: (Int32, Int32, Int32) = (0, 0, -1)
+    /// The process of the thread that waited last, and a descriptor of that thread's calls, or -1. Owned.
+    private var waiter: (process: Int32, calls: Int32) = (0, -1)
 
     /// Watches `program`, which is a child of this process and not reaped.
     public init(_ program: ProcessID) { self.program = program }
 
-    deinit { if waiter.2 >= 0 { close(waiter.2) } }
+    deinit { if waiter.calls >= 0 { close(waiter.calls) } }
 
     /// Looks now; `input` is this process's end of the pipe. Looks at the thread alone that waited last, where there is one
     /// and the look is not `thorough`.
