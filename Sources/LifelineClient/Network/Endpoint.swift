@@ -1,3 +1,4 @@
+import Basics
 import Framing
 import Posix
 
@@ -63,10 +64,7 @@ extension Endpoint {
 
 extension Endpoint: CustomStringConvertible {
     /// `db:7400`, `[::1]:7400` or `unix:/path`.
-    var description: String {
-        if host.hasPrefix("unix:") { return host }
-        return host.contains(":") && !host.hasPrefix("[") ? "[\(host)]:\(port)" : "\(host):\(port)"
-    }
+    var description: String { addressText(host: host, port: port) }
 }
 
 /// The servers of a list as a program writes them, each with its port. The package's commands check them by this.

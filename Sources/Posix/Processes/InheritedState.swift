@@ -54,19 +54,10 @@ extension Descriptor {
     }
 
     private static func candidates() -> [Int32] {
-        guard let folder = opendir("/proc/self/fd") else {
-            // Without /proc they are tried one by one.
-            return Array(3..<Int32(max(3, min(ProcessLimit.files.current ?? 65536, 65536))))
-        }
-        defer { closedir(folder) }
-        var all: [Int32] = []
-        while let entry = readdir(folder) {
-            let name = withUnsafeBytes(of: &entry.pointee.d_name) {
-                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            if let number = Int32(name) { all.append(number) }
-        }
-        return all
+        let names = fileNames(in: "/proc/self/fd")
+        // Without /proc they are tried one by one.
+        guard !names.isEmpty else { return Array(3..<Int32(max(3, min(ProcessLimit.files.current ?? 65536, 65536)))) }
+        return names.compactMap { Int32($0) }
     }
 
     /// Closes descriptors that this process has inherited, and that are nobody's here (close(2)).

@@ -29,14 +29,8 @@ public enum SystemFigures {
 
     /// The number of processes and threads of `user` that /proc shows.
     public static func tasks(of user: UInt32) -> UInt64 {
-        guard let directory = opendir("/proc") else { return 0 }
-        defer { closedir(directory) }
         var sum: UInt64 = 0
-        while let entry = readdir(directory) {
-            let name = withUnsafeBytes(of: &entry.pointee.d_name) {
-                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            guard UInt32(name) != nil else { continue }
+        for name in fileNames(in: "/proc") where UInt32(name) != nil {
             let status = "/proc/\(name)/status"
             if number(status, key: "Uid") == UInt64(user) { sum += number(status, key: "Threads") ?? 0 }
         }

@@ -1,3 +1,5 @@
+import Basics
+
 /// One of the addresses that a server listens on, as an operator writes it: a host and a port, or `unix:` and a path.
 public struct ListenAddress: Hashable, Sendable {
     /// As `ServerOptions.host` has it.
@@ -43,8 +45,5 @@ public struct ListenAddress: Hashable, Sendable {
     package static let unixPrefix = "unix:"
 
     /// The text that reads as this address.
-    public var text: String {
-        if host.hasPrefix(ListenAddress.unixPrefix) { return host }
-        return host.contains(":") && !host.hasPrefix("[") ? "[\(host)]:\(port)" : "\(host):\(port)"
-    }
+    public var text: String { addressText(host: host, port: port) }
 }
