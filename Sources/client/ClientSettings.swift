@@ -72,21 +72,16 @@ struct ClientSettings {
         } catch {
             throw wrong(error.text)
         }
-        let file: TextFile
-        do throws(TextFileError) { file = try TextFile(bytes) } catch { throw wrong(error.description) }
-        guard let line = file.lines.first else { throw wrong("there is no token in it") }
-        guard file.lines.count == 1 else {
-            throw wrong("it holds \(file.lines.count) tokens, and a client has one: leave one line")
+        do throws(TextFileError) {
+            let lines = try TextFile(bytes).lines
+            guard let line = lines.first else { throw TextFileError("there is no token in it") }
+            guard lines.count == 1 else {
+                throw TextFileError("it holds \(lines.count) tokens, and a client has one: leave one line")
+            }
+            return Array(try TokenLine(line).token)
+        } catch {
+            throw wrong(error.description)
         }
-        let words = line.bytes.split { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") }
-        guard words.count <= 2 else {
-            throw wrong(
-                "line \(line.number): \(words.count) words; expected TOKEN, or TOKEN NAME as in the server's file")
-        }
-        guard words[0].count <= Limits.tokenLength else {
-            throw wrong("a token of \(words[0].count) bytes; at most \(Limits.tokenLength) are possible")
-        }
-        return Array(words[0])
     }
 
     static let command = Command<ClientSettings>(

@@ -28,21 +28,15 @@ struct Tokens: Sendable {
     init(_ file: TextFile) throws(TextFileError) {
         var lines: [[UInt8]: Int] = [:]
         for line in file.lines {
-            let parts = line.bytes.split { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") }
-            let token = Array(parts[0])
+            let parts = try TokenLine(line)
+            let token = Array(parts.token)
             func error(_ text: String) -> TextFileError { TextFileError(line: line.number, text) }
-            guard parts.count <= 2 else {
-                throw error("\(parts.count) words; expected TOKEN, or TOKEN NAME")
-            }
-            guard token.count <= Limits.tokenLength else {
-                throw error("a token of \(token.count) bytes; at most \(Limits.tokenLength) are possible")
-            }
             if let first = lines.updateValue(line.number, forKey: token) {
                 throw error("the same token as in line \(first); each may stand there once")
             }
             var name: String?
-            if parts.count == 2 {
-                guard let text = String(validating: parts[1], as: UTF8.self), parts[1].count <= Limits.nameLength else {
+            if let bytes = parts.name {
+                guard let text = String(validating: bytes, as: UTF8.self), bytes.count <= Limits.nameLength else {
                     throw error("a name that is not UTF-8 of at most \(Limits.nameLength) bytes")
                 }
                 name = text
