@@ -33,8 +33,8 @@ extension ConnectionCounts {
     /// Those that the line of the end has where they are not 0.
     var shown: [(LogField, UInt64)] {
         [
-            (.failed, UInt64(failed)), (.cancelled, UInt64(cancelled)), (.refused, UInt64(refused)),
-            (.unanswered, UInt64(unanswered)), (.messagesIn, messagesIn), (.messagesOut, messagesOut),
+            (.failed, failed), (.cancelled, cancelled), (.refused, refused), (.unanswered, unanswered),
+            (.messagesIn, messagesIn), (.messagesOut, messagesOut),
         ]
     }
 }

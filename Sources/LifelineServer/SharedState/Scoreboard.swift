@@ -154,22 +154,22 @@ extension Scoreboard.Slot {
     var counts: ConnectionCounts {
         get {
             ConnectionCounts(
-                failed: row.pointee.failed.load(ordering: .relaxed),
-                cancelled: row.pointee.cancelled.load(ordering: .relaxed),
-                refused: row.pointee.refused.load(ordering: .relaxed),
-                unanswered: row.pointee.unanswered.load(ordering: .relaxed),
+                failed: UInt64(row.pointee.failed.load(ordering: .relaxed)),
+                cancelled: UInt64(row.pointee.cancelled.load(ordering: .relaxed)),
+                refused: UInt64(row.pointee.refused.load(ordering: .relaxed)),
+                unanswered: UInt64(row.pointee.unanswered.load(ordering: .relaxed)),
                 messagesIn: row.pointee.messagesIn.load(ordering: .relaxed),
                 messagesOut: row.pointee.messagesOut.load(ordering: .relaxed),
-                unhandled: row.pointee.unhandled.load(ordering: .relaxed))
+                unhandled: UInt64(row.pointee.unhandled.load(ordering: .relaxed)))
         }
         nonmutating set {
-            row.pointee.failed.store(newValue.failed, ordering: .relaxed)
-            row.pointee.cancelled.store(newValue.cancelled, ordering: .relaxed)
-            row.pointee.refused.store(newValue.refused, ordering: .relaxed)
-            row.pointee.unanswered.store(newValue.unanswered, ordering: .relaxed)
+            row.pointee.failed.store(UInt32(truncatingIfNeeded: newValue.failed), ordering: .relaxed)
+            row.pointee.cancelled.store(UInt32(truncatingIfNeeded: newValue.cancelled), ordering: .relaxed)
+            row.pointee.refused.store(UInt32(truncatingIfNeeded: newValue.refused), ordering: .relaxed)
+            row.pointee.unanswered.store(UInt32(truncatingIfNeeded: newValue.unanswered), ordering: .relaxed)
             row.pointee.messagesIn.store(newValue.messagesIn, ordering: .relaxed)
             row.pointee.messagesOut.store(newValue.messagesOut, ordering: .relaxed)
-            row.pointee.unhandled.store(newValue.unhandled, ordering: .relaxed)
+            row.pointee.unhandled.store(UInt32(truncatingIfNeeded: newValue.unhandled), ordering: .relaxed)
         }
     }
 

@@ -70,12 +70,15 @@ struct ConnectionLifetime: Sendable {
     /// Whether a limit was reached, and the client was sent away.
     var isOver: Bool { reached != nil }
 
+    /// Whether activity is noted: most connections have no limit of idleness.
+    @inline(__always) var notesActivity: Bool { maxIdle != nil }
+
     /// A part of a request or of a message came, or a message goes.
-    @inline(__always) mutating func active(at now: Instant) { if maxIdle != nil { activeAt = now } }
+    @inline(__always) mutating func active(at now: Instant) { if notesActivity { activeAt = now } }
 
     /// This many requests have got their ending so far.
     @inline(__always) mutating func served(_ count: UInt64, at now: Instant) {
-        guard maxIdle != nil, count != served else { return }
+        guard count != served else { return }
         served = count
         activeAt = now
     }

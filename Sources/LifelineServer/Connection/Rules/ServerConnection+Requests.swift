@@ -51,7 +51,6 @@ extension ServerConnection {
     mutating func cancel(_ id: UInt32) {
         if incoming.cancel(id) {
             counts.cancelled += 1
-            requestsServed += 1
             outbox.fail(id, Failure(.cancelled))
             ended(id)
         } else {
@@ -101,7 +100,7 @@ extension ServerConnection {
         guard requests.end(id) != nil else { return }
         if failure.code == .cancelled { counts.cancelled += 1 } else { counts.failed += 1 }
         outbox.fail(id, failure)
-        answered(id)
+        ended(id)
     }
 
     /// Ends the request `id` for a reason that the handler does not know yet.
@@ -111,7 +110,7 @@ extension ServerConnection {
     }
 
     private mutating func answered(_ id: UInt32) {
-        requestsServed += 1
+        requestsAnswered += 1
         ended(id)
     }
 
@@ -125,7 +124,7 @@ extension ServerConnection {
     /// Ends all requests without an answer. A response that the client has parts of ends with `failure`, so that what
     /// waits behind it may follow.
     mutating func cancelAll(_ failure: Failure = Failure(.cancelled)) {
-        counts.unanswered += UInt32(clamping: requests.count)
+        counts.unanswered += UInt64(requests.count)
         for request in requests.unanswered where request.sent > 0 { outbox.fail(request.id, failure) }
         pendingEvents += requests.cancelAll().map { .cancelled($0) }
     }
@@ -168,5 +167,5 @@ extension ServerConnection {
     }
 
     /// Counts the messages that the handler will not have any more: called once, at the very end.
-    mutating func countUnhandled() { counts.unhandled = UInt32(clamping: unhandledMessages) }
+    mutating func countUnhandled() { counts.unhandled = UInt64(requests.unhandledMessages) }
 }

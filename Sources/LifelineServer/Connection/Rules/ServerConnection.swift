@@ -87,8 +87,8 @@ struct ServerConnection {
     private var undecoded = 0..<0
     /// Events for the handler that need not wait until it returns.
     var pendingEvents: [Event] = []
-    /// Requests that have their ending, but for those that were refused.
-    var requestsServed: UInt64 = 0
+    /// Requests that have a response.
+    var requestsAnswered: UInt64 = 0
     var counts = ConnectionCounts()
     private(set) var bytesIn: UInt64 = 0
     /// Bytes of the frames of requests and messages, headers included.
@@ -137,12 +137,8 @@ struct ServerConnection {
     @inline(__always) var queued: Int { requests.bytes + (incoming.request?.bytes ?? 0) + outbox.cost }
     /// Whether the handler has not returned from what it was given last.
     @inline(__always) var isHandlerBusy: Bool { requests.isHandlerBusy }
-    /// Requests that have a response.
-    @inline(__always) var requestsAnswered: UInt64 {
-        requestsServed &- UInt64(counts.failed) &- UInt64(counts.cancelled)
-    }
-    /// How many messages no handler has had.
-    @inline(__always) var unhandledMessages: Int { requests.unhandledMessages }
+    /// Requests that have their ending, but for those that were refused.
+    @inline(__always) var requestsServed: UInt64 { counts.requests(answered: requestsAnswered) }
     /// Whether the handler overran its time, and is not waited for.
     var isStuck: Bool { requests.isStuck }
     /// Whether the handler has been given all that came for it: only then can it learn of the end.
@@ -349,7 +345,7 @@ struct ServerConnection {
 
     /// Adds the PINGs that measure the way to the client: called before `outbox.unsent` is looked at (section 5.12).
     @inline(__always) mutating func prepareWrite(at now: Instant) {
-        lifetime.served(requestsServed, at: now)
+        if lifetime.notesActivity { lifetime.served(requestsServed, at: now) }
         while outbox.wantsPing { outbox.ping(heartbeat.probe(at: now)) }
         heartbeat.heldBack(outbox.isHeldBack, at: now)
     }

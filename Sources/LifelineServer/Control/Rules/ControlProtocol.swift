@@ -173,7 +173,7 @@ enum ControlAnswer {
         row.add("round_trip", statistics.roundTrip, decimals: 6)
         row.add("in_flight", statistics.inFlight)
         row.add("requests", statistics.requests)
-        row.add("failed", UInt64(statistics.counts.failed))
+        row.add("failed", statistics.counts.failed)
         row.add("messages_in", statistics.counts.messagesIn)
         row.add("messages_out", statistics.counts.messagesOut)
         row.add("bytes_in", statistics.bytesIn)

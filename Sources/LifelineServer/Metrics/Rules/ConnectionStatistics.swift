@@ -1,14 +1,6 @@
 import Basics
 import Framing
 
-extension UInt64 {
-    /// Adds a number that is not trusted: a sum beyond the greatest number is the greatest number.
-    mutating func add(_ other: UInt64) {
-        let (sum, isTooMuch) = addingReportingOverflow(other)
-        self = isTooMuch ? .max : sum
-    }
-}
-
 /// A label for why a connection ended. The number of labels is bounded.
 struct CloseReasonLabel: Hashable, Comparable {
     /// The name of a code of Protocol.md, OTHER for a code without one, LOST without CLOSE, PROBE of a client that
@@ -83,11 +75,7 @@ struct ConnectionStatistics {
     var bytesOut: UInt64 = 0
     var counts = ConnectionCounts()
     /// Requests that got their ending, but for those that were refused.
-    var requests: UInt64 {
-        var sum = answered
-        sum.add(UInt64(counts.failed) + UInt64(counts.cancelled))
-        return sum
-    }
+    var requests: UInt64 { counts.requests(answered: answered) }
     /// Nil before the first.
     var roundTrips: Histogram?
     var name: String?

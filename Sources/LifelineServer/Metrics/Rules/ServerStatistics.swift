@@ -5,38 +5,20 @@ import Framing
 struct ServerStatistics {
     /// The sums over connections.
     struct Traffic {
-        /// Requests by their outcome, as labels of `Metric.requests` have it.
+        /// Requests that have a response.
         var answered: UInt64 = 0
-        var failed: UInt64 = 0
-        var cancelled: UInt64 = 0
-        var refused: UInt64 = 0
-        var unanswered: UInt64 = 0
-        var messagesIn: UInt64 = 0
-        var messagesOut: UInt64 = 0
-        var unhandled: UInt64 = 0
+        var counts = ConnectionCounts()
         var inFlight: UInt64 = 0
         var bytesIn: UInt64 = 0
         var bytesOut: UInt64 = 0
         var roundTrips = Histogram()
 
         /// Requests that got their ending, but for those that were refused.
-        var requests: UInt64 {
-            var sum = answered
-            sum.add(failed)
-            sum.add(cancelled)
-            return sum
-        }
+        var requests: UInt64 { counts.requests(answered: answered) }
 
         mutating func add(_ connection: ConnectionStatistics) {
-            let counts = connection.counts
             answered.add(connection.answered)
-            failed.add(UInt64(counts.failed))
-            cancelled.add(UInt64(counts.cancelled))
-            refused.add(UInt64(counts.refused))
-            unanswered.add(UInt64(counts.unanswered))
-            messagesIn.add(counts.messagesIn)
-            messagesOut.add(counts.messagesOut)
-            unhandled.add(UInt64(counts.unhandled))
+            counts.add(connection.counts)
             inFlight.add(UInt64(connection.inFlight))
             bytesIn.add(connection.bytesIn)
             bytesOut.add(connection.bytesOut)
@@ -65,7 +47,7 @@ struct ServerStatistics {
         closed[cause, default: 0] += 1
         traffic.add(connection)
         // A process that died told nobody of them.
-        if cause == .died { traffic.unanswered.add(UInt64(connection.inFlight)) }
+        if cause == .died { traffic.counts.unanswered.add(UInt64(connection.inFlight)) }
         traffic.inFlight = 0
         if cause.reason == Code.silent.description, let lateness = connection.lateness { self.lateness.add(lateness) }
     }
@@ -117,13 +99,14 @@ struct ServerStatistics {
         text.put(
             .requests,
             [
-                (["answered"], traffic.answered), (["failed"], traffic.failed), (["cancelled"], traffic.cancelled),
-                (["refused"], traffic.refused), (["unanswered"], traffic.unanswered),
+                (["answered"], traffic.answered), (["failed"], traffic.counts.failed),
+                (["cancelled"], traffic.counts.cancelled), (["refused"], traffic.counts.refused),
+                (["unanswered"], traffic.counts.unanswered),
             ])
         text.put(.requestsInFlight, traffic.inFlight)
-        text.put(.messagesReceived, traffic.messagesIn)
-        text.put(.messagesSent, traffic.messagesOut)
-        text.put(.messagesUnhandled, traffic.unhandled)
+        text.put(.messagesReceived, traffic.counts.messagesIn)
+        text.put(.messagesSent, traffic.counts.messagesOut)
+        text.put(.messagesUnhandled, traffic.counts.unhandled)
         text.put(.receivedBytes, traffic.bytesIn)
         text.put(.sentBytes, traffic.bytesOut)
         text.put(.roundTrip, traffic.roundTrips)
