@@ -94,7 +94,8 @@ public struct ConnectionError: Error, Hashable, Sendable {
 }
 
 extension ConnectionError: CustomStringConvertible {
-    /// The error for people, behind the server where there are several: `the server closed the connection: BUSY, 100 of 100 connections`.
+    /// The error for people, behind the server where there are several: `the server closed the connection: BUSY, 100 of
+    /// 100 connections`.
     public var description: String {
         guard let server, !text.hasPrefix(server) else { return sentence }
         return "\(server): \(sentence)"

@@ -174,8 +174,9 @@ public enum ShortConnection {
             events: events)
     }
 
-    /// Sends `message` to the first of several servers that answers, as `request(_:host:port:timeout:mayRunTwice:options:events:)`
-    /// does to one. While another server is left, the request waits for WELCOME: one that was sent is never sent to two.
+    /// Sends `message` to the first of several servers that answers, as
+    /// `request(_:host:port:timeout:mayRunTwice:options:events:)` does to one. While another server is left, the request
+    /// waits for WELCOME: one that was sent is never sent to two.
     ///
     /// - Parameters:
     ///   - message: The bytes of the request.

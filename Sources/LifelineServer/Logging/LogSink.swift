@@ -69,7 +69,7 @@ final class LogSink {
     /// reader. A path that names a descriptor of the process, as /dev/stderr does, is that descriptor.
     static func file(at path: String) throws(SystemError) -> LogSink {
         if let number = ownDescriptor(atPath: path) {
-            guard isWritable(number) else { throw .notWritable }
+            guard Descriptor.isUsable(number, forWriting: true) else { throw .notWritable }
             return inherited(number)
         }
         return LogSink(owning: try Descriptor.appending(toFile: path), path: path)

@@ -14,7 +14,7 @@ public func ownDescriptor(atPath path: String) -> Int32? {
         guard let slash = path.lastIndex(of: "/") else { path = "./" + path; continue }
         let (folder, name) = (String(path[...slash]), path[path.index(after: slash)...])
         if let number = number(name), isOwnDescriptors(folder) { return number }
-        guard let target = linkTarget(path) else { return nil }
+        guard let target = linkTarget(of: path) else { return nil }
         path = absolute(target, in: folder)
     }
     return nil
@@ -36,17 +36,4 @@ private func isOwnDescriptors(_ folder: String) -> Bool {
         return false
     }
     return one.st_dev == other.st_dev && one.st_ino == other.st_ino
-}
-
-/// What the symbolic link at `path` says; nil where it is none (readlink(2)).
-private func linkTarget(_ path: String) -> String? {
-    var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX))
-    let count = buffer.withUnsafeMutableBytes { readlink(path, $0.baseAddress!, $0.count) }
-    return count > 0 ? String(decoding: buffer[..<count], as: UTF8.self) : nil
-}
-
-/// Whether the open descriptor `number` may be written to (F_GETFL in fcntl(2)).
-public func isWritable(_ number: Int32) -> Bool {
-    let flags = calling(.fcntl) { fcntl(number, F_GETFL) }
-    return flags >= 0 && flags & O_ACCMODE != O_RDONLY
 }

@@ -14,27 +14,16 @@ public struct DatagramSocket: ~Copyable {
         let number = calling(.socket) { cposix_datagram_socket() }
         guard number >= 0 else { throw SystemError("socket") }
         let socket = Descriptor(owning: number)
-        try DatagramSocket.connect(socket, to: path)
+        try socket.connectToSocket(at: path)
         descriptor = socket
         self.path = path
-    }
-
-    private static func connect(_ socket: borrowing Descriptor, to path: String) throws(SystemError) {
-        guard let address = SocketAddress(unixPath: path, mayBeAbstract: true) else {
-            throw SystemError("connect", ENAMETOOLONG)
-        }
-        let number = socket.number
-        guard address.withSockaddr({ a, l in calling(.connect) { Glibc.connect(number, a, l) } }) == 0 else {
-            throw SystemError("connect")
-        }
     }
 
     /// Sends one datagram. Returns false where it is lost, because the receiver is full or gone. Connects again to a
     /// receiver that was restarted.
     public func send(_ bytes: UnsafeBufferPointer<UInt8>) -> Bool {
         if trySend(bytes) { return true }
-        guard errno == ECONNREFUSED || errno == ENOTCONN || errno == ECONNRESET || errno == EPIPE else { return false }
-        guard (try? DatagramSocket.connect(descriptor, to: path)) != nil else { return false }
+        guard isReceiverGone(), (try? descriptor.connectToSocket(at: path)) != nil else { return false }
         return trySend(bytes)
     }
 
@@ -42,8 +31,22 @@ public struct DatagramSocket: ~Copyable {
     public func send(_ bytes: [UInt8]) -> Bool { bytes.withUnsafeBufferPointer { send($0) } }
 
     private func trySend(_ bytes: UnsafeBufferPointer<UInt8>) -> Bool {
-        let flags = Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL)
-        return transferring(.send, bytes.count) { Glibc.send(descriptor.number, bytes.baseAddress, $0, flags) }
-            == bytes.count
+        sendOnce(bytes, to: descriptor.number) == bytes.count
     }
 }
+
+extension Descriptor {
+    /// Connects this socket to the one at `path`, which may be abstract (connect(2)).
+    func connectToSocket(at path: String) throws(SystemError) {
+        guard let address = SocketAddress(unixPath: path, mayBeAbstract: true) else {
+            throw SystemError("connect", ENAMETOOLONG)
+        }
+        let number = number
+        guard address.withSockaddr({ a, l in calling(.connect) { Glibc.connect(number, a, l) } }) == 0 else {
+            throw SystemError("connect")
+        }
+    }
+}
+
+/// Whether the last send has failed because its receiver is gone, which may have been started anew (errno(3)).
+func isReceiverGone() -> Bool { [ECONNREFUSED, ENOTCONN, ECONNRESET, EPIPE].contains(errno) }

@@ -128,7 +128,8 @@ public struct SocketAddress: BitwiseCopyable, Sendable {
 }
 
 extension SocketAddress {
-    /// The IP address as text, without brackets and with its zone; nil for a Unix socket. An IPv4 client of an IPv6 listener has its IPv4 address.
+    /// The IP address as text, without brackets and with its zone; nil for a Unix socket. An IPv4 client of an IPv6 listener
+    /// has its IPv4 address.
     public var host: String? {
         family == AF_INET || family == AF_INET6 ? TextBuffer.string { putHost(into: &$0, inBrackets: false) } : nil
     }

@@ -29,26 +29,20 @@ public final class SyslogSocket {
     }
 
     private static func connected(to path: String) throws(SystemError) -> Made {
-        guard let address = SocketAddress(unixPath: path, mayBeAbstract: true) else {
-            throw SystemError("connect", ENAMETOOLONG)
-        }
         do throws(SystemError) {
             return Made(
-                socket: try connected(to: address, calling(.socket) { cposix_datagram_socket() }), isStream: false)
+                socket: try connected(to: path, calling(.socket) { cposix_datagram_socket() }), isStream: false)
         } catch {
             guard error.code == EPROTOTYPE else { throw error }
         }
         let number = calling(.socket) { cposix_stream_socket(AF_UNIX) }
-        return Made(socket: try connected(to: address, number), isStream: true)
+        return Made(socket: try connected(to: path, number), isStream: true)
     }
 
-    private static func connected(to address: SocketAddress, _ number: Int32) throws(SystemError) -> Descriptor {
+    private static func connected(to path: String, _ number: Int32) throws(SystemError) -> Descriptor {
         guard number >= 0 else { throw SystemError("socket") }
         let socket = Descriptor(owning: number)
-        let result = address.withSockaddr { address, length in
-            calling(.connect) { Glibc.connect(number, address, length) }
-        }
-        guard result == 0 else { throw SystemError("connect") }
+        try socket.connectToSocket(at: path)
         return socket
     }
 
@@ -56,8 +50,7 @@ public final class SyslogSocket {
     /// was restarted.
     public func send(_ line: UnsafeBufferPointer<UInt8>) -> Bool {
         if trySend(line) { return true }
-        guard [ECONNREFUSED, ENOTCONN, ECONNRESET, EPIPE].contains(errno) else { return false }
-        guard let made = try? SyslogSocket.connected(to: path) else { return false }
+        guard isReceiverGone(), let made = try? SyslogSocket.connected(to: path) else { return false }
         isStream = made.isStream
         isTorn = false
         let new = made.takeSocket()

@@ -2,8 +2,8 @@ import Basics
 import Framing
 import Liveness
 
-/// A program's relation to a server, or to a list of servers that do the same: a sequence of connections, and the calls that outlive each of them. It is a value
-/// without a socket or a clock.
+/// A program's relation to a server, or to a list of servers that do the same: a sequence of connections, and the calls that
+/// outlive each of them. It is a value without a socket or a clock.
 ///
 /// A session dials until it has a socket, greets until WELCOME, and is open until the connection ends. Then it waits and
 /// dials again, or is closed for good. A short session does the same with one request.

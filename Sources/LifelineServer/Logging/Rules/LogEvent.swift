@@ -68,9 +68,7 @@ package enum LogEvent: String, CaseIterable, Sendable {
             .forkFailed, .pollFailed, .logNotReopened:
             .error
         case .programWaits, .noIPv6, .notAnnounced, .killing, .processorTimeOver, .tokenFileOpenToOthers, .refused,
-            .childDied,
-            .waitingChildDied, .discarded,
-            .suppressed, .linesLost:
+            .childDied, .waitingChildDied, .discarded, .suppressed, .linesLost:
             .warning
         case .inherited, .listening, .draining, .drained, .quitting, .stopped, .machineResumed, .reloaded,
             .tokenFileRead, .closed, .sentAway, .kicked, .penaltiesLifted, .program, .logLevel:
