@@ -20,6 +20,8 @@ public enum Frame: Equatable, Sendable {
     indirect case goAway(GoAway)
     /// CLOSE (section 4.11).
     indirect case close(Close)
+    /// CREDIT (section 4.13).
+    case credit(Credit)
 }
 
 /// A stretch of one message, still where the caller put the bytes: nothing is copied.

@@ -22,6 +22,20 @@ public struct FrameDecoder: Sendable {
         var length: UInt64
     }
 
+    /// What a connection may carry beside what every connection does: both sides have agreed on it.
+    public struct Agreement: Equatable, Sendable {
+        /// Whether CREDIT is in force (section 3.8).
+        public var credit: Bool
+        /// Whether the client answers requests of the server (section 3.7).
+        public var answers: Bool
+
+        /// An agreement: on nothing, where nothing is said.
+        public init(credit: Bool = false, answers: Bool = false) {
+            self.credit = credit
+            self.answers = answers
+        }
+    }
+
     private let sender: Side
     private let maxFrame: UInt32
     private let maxMessage: UInt32
@@ -37,6 +51,8 @@ public struct FrameDecoder: Sendable {
     private var hasGoneAway = false
     /// Whether HELLO (or WELCOME, or the CLOSE in its place) has come.
     private var greeted = false
+    /// What both sides have agreed on, once the handshake is done.
+    public var agreement = Agreement()
     /// How many frames have begun to come.
     public private(set) var framesBegun: UInt64 = 0
 
@@ -152,11 +168,15 @@ public struct FrameDecoder: Sendable {
         guard FrameFlags.known.isSuperset(of: header.flags) else {
             throw .breach("a header has unknown flags \(header.flags.rawValue)")
         }
-        guard let type = FrameType(rawValue: header.type) else { return try judgeUnknown(header) }
+        guard let type = FrameType(rawValue: header.type), type != .credit || agreement.credit else {
+            return try judgeUnknown(header)
+        }
         let rule = FrameRule.of(type)
         let more = header.flags.contains(.more)
         guard rule.isMessage || !more else { throw .breach("\(type) has the flag MORE") }
-        guard rule.sender == nil || rule.sender == sender else { throw .breach("\(type) came from the wrong side") }
+        guard rule.sender == nil || rule.sender == sender || agreement.answers && type.isOfRequests else {
+            throw .breach("\(type) came from the wrong side")
+        }
         try judgeGreeting(type)
         guard (header.id != 0) == rule.carriesID else {
             throw .breach(rule.carriesID ? "\(type) has the id 0" : "\(type) has an id that is not 0")
@@ -215,7 +235,7 @@ public struct FrameDecoder: Sendable {
         }
         if type == .message { try judgeShort(type) }
         if type == .request, !continues {
-            guard !hasGoneAway else { throw .breach("a request came after the client's GOAWAY") }
+            guard !hasGoneAway || sender == .server else { throw .breach("a request came after the client's GOAWAY") }
             guard !isShort || lastRequestID == 0 else { throw .breach("a second request came on a SHORT connection") }
             lastRequestID = header.id
         }
@@ -254,6 +274,7 @@ public struct FrameDecoder: Sendable {
             hasGoneAway = true
             return .goAway(try GoAway(reading: payload))
         case .close: return .close(try Close(reading: payload))
+        case .credit: return .credit(Credit(reading: payload))
         case .request, .response, .message: preconditionFailure("messages are yielded in parts")
         }
     }

@@ -11,6 +11,7 @@ public enum FrameType: UInt8, Sendable, CaseIterable {
     case failure = 0x09
     case goAway = 0x0A
     case close = 0x0B
+    case credit = 0x0C
 }
 
 extension FrameType: CustomStringConvertible {
@@ -28,8 +29,15 @@ extension FrameType: CustomStringConvertible {
         case .failure: "FAILURE"
         case .goAway: "GOAWAY"
         case .close: "CLOSE"
+        case .credit: "CREDIT"
         }
     }
+}
+
+extension FrameType {
+    /// Whether it is of a request: a server may send what is the client's of these, and a client what is the server's,
+    /// where the client answers requests (section 3.7).
+    var isOfRequests: Bool { self == .request || self == .response || self == .cancel || self == .failure }
 }
 
 /// The flag byte of a frame (Protocol.md, section 3.4).
@@ -54,7 +62,8 @@ public enum Side: String, Sendable {
 
 /// What the header of each type may say: one row a type, so that a rule stands in one place (Protocol.md, section 4).
 package struct FrameRule {
-    /// The side that may send it; nil is both.
+    /// The side that may send it always; nil is both. Frames of requests may come from the other too, where
+    /// that is agreed (`FrameDecoder.Agreement`).
     package let sender: Side?
     /// Whether the id is a request's (not 0) or must be 0.
     package let carriesID: Bool
@@ -83,6 +92,7 @@ package struct FrameRule {
         case .failure: FrameRule(.server, id: true, Failure.leastLength...(Failure.leastLength + Limits.textLength))
         case .goAway: FrameRule(nil, GoAway.leastLength...(GoAway.leastLength + Limits.textLength))
         case .close: FrameRule(nil, Close.leastLength...(Close.leastLength + Limits.textLength))
+        case .credit: FrameRule(nil, Credit.length...Credit.length)
         }
     }
 }

@@ -12,12 +12,16 @@ public struct Terms: Equatable, Sendable {
     public var maxInFlight: UInt32
     /// At least `maxMessage`.
     public var maxQueued: UInt32
+    /// The first limit of the credit for messages of a client that knows credit (section 3.8); nil where the server bounds
+    /// no client by it.
+    public var credit: UInt64?
 
     /// Creates terms with the defaults of section 10; a value out of its bounds traps.
     public init(
         timeout: UInt32 = 30_000, heartbeat: UInt32 = Limits.defaultHeartbeat,
         maxFrame: UInt32 = Limits.defaultMaxFrame, maxMessage: UInt32 = Limits.defaultMaxMessage,
-        maxInFlight: UInt32 = Limits.defaultMaxInFlight, maxQueued: UInt32 = Limits.defaultMaxQueued
+        maxInFlight: UInt32 = Limits.defaultMaxInFlight, maxQueued: UInt32 = Limits.defaultMaxQueued,
+        credit: UInt64? = nil
     ) {
         precondition(timeout >= Limits.leastDeadAfter && heartbeat >= Limits.leastPingEvery)
         precondition(maxFrame >= Limits.leastMaxFrame && maxInFlight >= 1 && maxQueued >= maxMessage)
@@ -27,6 +31,7 @@ public struct Terms: Equatable, Sendable {
         self.maxMessage = maxMessage
         self.maxInFlight = maxInFlight
         self.maxQueued = maxQueued
+        self.credit = credit
     }
 }
 
@@ -39,19 +44,32 @@ public func negotiate(_ hello: Hello, with terms: Terms, connection: UInt64) -> 
     let deadAfter =
         hello.deadAfter == 0 ? terms.timeout : min(max(hello.deadAfter, Limits.leastDeadAfter), terms.timeout)
     let asked = hello.pingEvery == 0 ? deadAfter / 3 : hello.pingEvery
+    let minor = min(hello.minor, Limits.minorVersion)
+    let knowsCredit = minor >= 1 && !hello.short && hello.options.credit != nil
     return Welcome(
         pingEvery: min(max(asked, Limits.leastPingEvery), deadAfter / 2, terms.heartbeat), deadAfter: deadAfter,
         maxFrame: terms.maxFrame, maxMessage: terms.maxMessage, maxInFlight: terms.maxInFlight,
-        maxQueued: terms.maxQueued, connection: connection, minor: min(hello.minor, Limits.minorVersion))
+        maxQueued: terms.maxQueued, connection: connection,
+        options: Options(credit: knowsCredit ? terms.credit : nil), minor: minor)
 }
 
 extension Welcome {
+    /// What this answer to `hello` has agreed on, beside what every connection may carry.
+    public func agreement(with hello: Hello) -> FrameDecoder.Agreement {
+        guard minor >= 1, !hello.short else { return FrameDecoder.Agreement() }
+        return FrameDecoder.Agreement(
+            credit: options.credit != nil && hello.options.credit != nil, answers: hello.options.answers != nil)
+    }
+
     /// Throws where the server's terms are not an answer to `hello`: it may lower the version and
     /// shorten dead_after.
     public func check(against hello: Hello) throws(Violation) {
         guard minor <= hello.minor else { throw .breach("WELCOME's minor version is above HELLO's") }
         guard hello.deadAfter == 0 || deadAfter <= max(hello.deadAfter, Limits.leastDeadAfter) else {
             throw .breach("WELCOME's dead_after \(deadAfter) is above HELLO's \(hello.deadAfter)")
+        }
+        guard options.credit == nil || agreement(with: hello).credit else {
+            throw .breach("WELCOME has CREDIT, which cannot be in force")
         }
     }
 }

@@ -34,6 +34,37 @@ public struct Pong: Equatable, Sendable {
     }
 }
 
+/// How far the other side may go with its messages, and how many of them are handled (Protocol.md, section 3.8).
+///
+///     | limit u64 | handled u64 |
+public struct Credit: Equatable, Sendable {
+    /// The other side may begin a message while those before it cost less than this together.
+    public var limit: UInt64
+    /// How many of its messages the handler, or the program, is done with.
+    public var handled: UInt64
+
+    static let length: UInt32 = 16
+
+    /// A credit.
+    public init(limit: UInt64, handled: UInt64) {
+        self.limit = limit
+        self.handled = handled
+    }
+
+    init(reading payload: Span<UInt8>) {
+        limit = payload.bigEndian(at: 0)
+        handled = payload.bigEndian(at: 8)
+    }
+
+    func append(to buffer: inout [UInt8]) {
+        buffer.append(header: .credit, length: Int(Credit.length))
+        buffer.append(words: [limit.high, limit.low, handled.high, handled.low])
+    }
+
+    /// What a message of `length` bytes costs: its bytes, and as much as the header of a frame.
+    public static func cost(of length: Int) -> Int { length + FrameHeader.length }
+}
+
 /// A request that ends without a response (Protocol.md, section 4.9).
 ///
 ///     | code u16 | zero u16 | retry_after u32, ms | UTF-8 text |
@@ -112,7 +143,7 @@ public struct GoAway: Equatable, Sendable {
 ///
 ///     | last_id u32 | code u16 | zero u16 | retry_after u32, ms | UTF-8 text |
 public struct Close: Equatable, Sendable {
-    /// Requests above it were not and will not be processed; 0 from a client.
+    /// Requests of the other side above it were not and will not be processed.
     public var lastID: UInt32
     /// Why the connection ends.
     public var code: Code

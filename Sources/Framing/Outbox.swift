@@ -7,18 +7,18 @@ import Basics
 /// 5.4). A message is copied once, into the staged bytes. Once the send window is on, messages wait for that too: what
 /// lies beyond the kernel is bounded as well (section 5.12).
 ///
-/// Heartbeats and the send window are in Outbox+Heartbeats.swift. The properties that both files share are internal for
-/// that alone.
+/// Heartbeats and the send window are in Outbox+Heartbeats.swift, and what is sent in Outbox+Messages.swift. The properties
+/// that these files share are internal for that alone.
 public struct Outbox: Sendable {
     /// A message, or a frame that keeps its place among the messages.
     @usableFromInline enum Waiting: Sendable {
         case message(Message)
-        case frame([UInt8], id: UInt32, isRefusal: Bool)
+        case frame([UInt8], MessageKey, isRefusal: Bool)
 
-        var id: UInt32 {
+        var key: MessageKey {
             switch self {
-            case .message(let message): message.id
-            case .frame(_, let id, _): id
+            case .message(let message): message.key
+            case .frame(_, let key, _): key
             }
         }
         var cost: Int {
@@ -33,6 +33,7 @@ public struct Outbox: Sendable {
     @usableFromInline struct Message: Sendable {
         let type: FrameType
         let id: UInt32
+        var key: MessageKey { MessageKey(type, id) }
         /// What is yet to be staged.
         var rest: ArraySlice<UInt8>
         /// Where in the stream its first chunk lies, once that is staged.
@@ -53,7 +54,7 @@ public struct Outbox: Sendable {
     /// The longest chunk that the peer accepts and heartbeats allow.
     private var maxFrame = Int(Limits.leastMaxFrame)
     /// The longest chunk now: a part of the send window, so that a PING comes between two chunks.
-    private var maxChunk = Int(Limits.leastMaxFrame)
+    var maxChunk = Int(Limits.leastMaxFrame)
     /// The least `maxChunk`: below it the headers would be too large a share.
     private static let leastChunk = 512
     /// The PINGs that the kernel has not accepted whole.
@@ -71,10 +72,12 @@ public struct Outbox: Sendable {
     public private(set) var isClosed = false
     /// How many requests, or their endings, the kernel has not accepted whole; one-way messages do not count.
     public private(set) var count = 0
+    /// How many of them are requests of this side.
+    public private(set) var requests = 0
     /// The sum of their costs, as the caller gave them.
     public private(set) var cost = 0
     /// How many refusals the kernel has not accepted whole; they count in nothing else (section 3.6).
-    public private(set) var refusals = 0
+    public internal(set) var refusals = 0
     /// Bytes that the kernel has accepted since the start.
     @inlinable public var sent: UInt64 { staged.base + UInt64(staged.head) }
 
@@ -100,7 +103,7 @@ public struct Outbox: Sendable {
     public mutating func wrote(_ count: Int) {
         staged.wrote(count)
         while let mark = staged.nextSent() {
-            if mark.isRefusal { refusals -= 1 } else { uncount(mark.id, mark.cost) }
+            if mark.isRefusal { refusals -= 1 } else { uncount(mark.key, mark.cost) }
         }
         while let ping = pings.first, ping.end <= sent {
             leftPing = ping.nonce
@@ -160,147 +163,17 @@ public struct Outbox: Sendable {
         staged.greet(append)
     }
 
-    // MARK: Frames that overtake messages
+    // MARK: Counts
 
-    /// Cancels a request; what is left of one that is being sent in chunks is not sent any more.
-    public mutating func cancel(_ id: UInt32) {
-        guard !isClosed else { return }
-        removeWaiting(id)
-        staged.bytes.append(header: .cancel, id: id, length: 0)
-    }
-
-    /// Sends GOAWAY ahead of the messages that wait.
-    public mutating func goAway(_ goAway: GoAway) {
-        guard !isClosed else { return }
-        goAway.append(to: &staged.bytes)
-    }
-
-    // MARK: Messages
-
-    /// Queues a message, in as many chunks as the peer's max_frame asks for. `cost` is counted in `cost` until the
-    /// last byte of it is with the kernel.
-    public mutating func send(_ type: FrameType, id: UInt32 = 0, _ payload: ArraySlice<UInt8>, cost: Int) {
-        guard !isClosed else { return }
-        count(id, cost)
-        if mayStage, payload.count <= maxChunk {
-            stage(type, id, payload, start: nil, cost: cost)
-        } else {
-            waiting.append(.message(Message(type: type, id: id, rest: payload, cost: cost)))
-            stage()
-        }
-    }
-
-    /// Queues a part of the response `id`, which begins with the first of them and ends with the one that `isLast`.
-    ///
-    /// Its parts are one message: they are cut into chunks as room comes. It is counted, with `cost`, from its last
-    /// part on; until then it is `streamed` that says how much of it waits.
-    public mutating func send(part payload: ArraySlice<UInt8>, of id: UInt32, isLast: Bool, cost: Int) {
-        guard !isClosed else { return }
-        if isLast { count(id, cost) }
-        let known = waiting.replaceFirst { waiting in
-            guard case .message(var message) = waiting, message.id == id else { return nil }
-            message.rest += payload
-            message.isOpen = !isLast
-            message.cost = isLast ? cost : 0
-            return .message(message)
-        }
-        if !known {
-            waiting.append(
-                .message(
-                    Message(type: .response, id: id, rest: payload, cost: isLast ? cost : 0, isOpen: !isLast)))
-        }
-        stage()
-    }
-
-    /// How many bytes of the response `id`, which is sent in parts, are not staged.
-    public func streamed(of id: UInt32) -> Int {
-        var bytes = 0
-        _ = waiting.contains {
-            guard case .message(let message) = $0, message.id == id else { return false }
-            bytes = message.rest.count
-            return true
-        }
-        return bytes
-    }
-
-    /// Queues a FAILURE behind the messages that wait; it is counted in `count`, and costs nothing.
-    ///
-    /// A response that is sent in parts it ends where that is (section 4.9): messages that wait behind the response
-    /// would else come between its chunks.
-    public mutating func fail(_ id: UInt32, _ failure: Failure) {
-        guard !isClosed else { return }
-        count(id, 0)
-        var frame: [UInt8] = []
-        failure.append(id: id, to: &frame)
-        let ending = Waiting.frame(frame, id: id, isRefusal: false)
-        let isInPlace = waiting.replaceFirst { waiting in
-            if case .message(let message) = waiting, message.id == id, message.isOpen { ending } else { nil }
-        }
-        if !isInPlace { waiting.append(ending) }
-        stage()
-    }
-
-    /// Queues the FAILURE of a request that was not taken; it is counted in `refusals` alone.
-    public mutating func refuse(_ id: UInt32, _ failure: Failure) {
-        guard !isClosed else { return }
-        refusals += 1
-        var frame: [UInt8] = []
-        failure.append(id: id, to: &frame)
-        waiting.append(.frame(frame, id: id, isRefusal: true))
-        stage()
-    }
-
-    /// Whether the kernel has no byte of the message `id`: the caller can promise that it never arrives.
-    public func isUntouched(_ id: UInt32) -> Bool {
-        waiting.contains { $0.id == id && $0.start ?? sent >= sent }
-            || staged.isUntouched(id)
-    }
-
-    /// Removes the message `id`; false where the kernel has a byte of it, or it is not here.
-    public mutating func withdraw(_ id: UInt32) -> Bool {
-        guard isUntouched(id) else { return false }
-        let (marks, gaps) = staged.unstage(id)
-        for mark in marks { uncount(id, mark.cost) }
-        for gap in gaps { close(gap) }
-        for gap in gaps {
-            guard case .message(var message) = waiting.first, let start = message.start else { break }
-            message.start = gap.closed(at: start)
-            waiting.replaceFirst(with: .message(message))
-        }
-        removeWaiting(id)
-        stage()
-        return true
-    }
-
-    private mutating func close(_ gap: StagedFrames.Gap) {
-        var behind: UInt64?
-        for var ping in pings.remove(where: { $0.end > gap.start }) {
-            behind = behind ?? ping.nonce
-            ping.end = gap.closed(at: ping.end)
-            pings.append(ping)
-        }
-        window.withdraw(gap.length, before: behind)
-    }
-
-    /// Whether chunks of the message `id` are staged and others are not.
-    public func isUnfinished(_ id: UInt32) -> Bool { waiting.contains { $0.id == id && $0.isBegun } }
-
-    /// Whether the last byte of the message `id` is still here.
-    public func isComing(_ id: UInt32) -> Bool {
-        !isDone && (waiting.contains { $0.id == id } || staged.isComing(id))
-    }
-
-    private mutating func removeWaiting(_ id: UInt32) {
-        for removed in waiting.remove(where: { $0.id == id }) { uncount(id, removed.cost) }
-    }
-
-    private mutating func count(_ id: UInt32, _ cost: Int) {
-        if id != 0 { count += 1 }
+    mutating func count(_ key: MessageKey, _ cost: Int) {
+        if key.id != 0 { count += 1 }
+        if key.isRequest { requests += 1 }
         self.cost += cost
     }
 
-    private mutating func uncount(_ id: UInt32, _ cost: Int) {
-        if id != 0 { count -= 1 }
+    mutating func uncount(_ key: MessageKey, _ cost: Int) {
+        if key.id != 0 { count -= 1 }
+        if key.isRequest { requests -= 1 }
         self.cost -= cost
     }
 
@@ -313,7 +186,7 @@ public struct Outbox: Sendable {
         if mayStage {
             close.append(to: &staged.bytes)
         } else {
-            waiting.append(.frame(close.frame, id: 0, isRefusal: false))
+            waiting.append(.frame(close.frame, .none, isRefusal: false))
             stage()
         }
         isClosed = true
@@ -327,9 +200,7 @@ public struct Outbox: Sendable {
         staged.cutOff()
         window.stop()
         pings.removeAll()
-        count = 0
-        cost = 0
-        refusals = 0
+        (count, requests, cost, refusals) = (0, 0, 0, 0)
         owedPong = nil
         greetForClose()
         goAway?.append(to: &staged.bytes)
@@ -344,7 +215,7 @@ public struct Outbox: Sendable {
     // MARK: Staging
 
     /// Whether something can be staged at once.
-    private var mayStage: Bool { waiting.isEmpty && staged.hasRoom && window.isOpen && !window.wantsProbe }
+    var mayStage: Bool { waiting.isEmpty && staged.hasRoom && window.isOpen && !window.wantsProbe }
 
     mutating func stage() {
         while staged.hasRoom, let first = waiting.first {
@@ -375,19 +246,19 @@ public struct Outbox: Sendable {
     }
 
     private mutating func stage(_ waiting: Waiting) {
-        guard case .frame(let frame, let id, let isRefusal) = waiting else { return }
+        guard case .frame(let frame, let key, let isRefusal) = waiting else { return }
         let start = staged.end
         staged.bytes.append(contentsOf: frame)
-        staged.mark(id, from: start, cost: 0, isRefusal: isRefusal)
+        staged.mark(key, from: start, cost: 0, isRefusal: isRefusal)
     }
 
     /// Stages the last or only chunk of a message; `start` is where its first lies, if it has another.
-    private mutating func stage(
+    mutating func stage(
         _ type: FrameType, _ id: UInt32, _ payload: ArraySlice<UInt8>, start: UInt64?, cost: Int
     ) {
         let start = start ?? staged.end
         staged.append(type, [], id, payload)
         window.stage(FrameHeader.length + payload.count)
-        staged.mark(id, from: start, cost: cost)
+        staged.mark(MessageKey(type, id), from: start, cost: cost)
     }
 }

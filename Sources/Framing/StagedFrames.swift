@@ -1,5 +1,24 @@
 import Basics
 
+/// Which message of an outbox it is. The requests of both sides have ids of their own, so an id alone may stand for two.
+@usableFromInline
+struct MessageKey: Equatable, Sendable {
+    /// The id of the request; 0 for a one-way message.
+    let id: UInt32
+    /// Whether it is a request of this side, and not the ending of one of the other.
+    let isRequest: Bool
+
+    init(_ type: FrameType, _ id: UInt32) {
+        self.id = id
+        isRequest = type == .request || type == .cancel
+    }
+
+    /// Of a frame that is part of no message.
+    static let none = MessageKey(.message, 0)
+    static func request(_ id: UInt32) -> MessageKey { MessageKey(.request, id) }
+    static func ending(_ id: UInt32) -> MessageKey { MessageKey(.response, id) }
+}
+
 /// The frames that one side has put into bytes and the kernel has not taken, with their places in the stream.
 ///
 /// A place in the stream counts from the connection's first byte, so it stays right when bytes that are gone are
@@ -8,7 +27,7 @@ import Basics
 struct StagedFrames: Sendable {
     /// Where a message, from its first chunk to its last, or a frame that stands for one, lies in the stream.
     struct Mark {
-        let id: UInt32
+        let key: MessageKey
         var start: UInt64
         var end: UInt64
         /// What the message counts until its last byte is gone.
@@ -68,8 +87,8 @@ struct StagedFrames: Sendable {
     }
 
     /// Marks the message that lies between `start` and the end of what is staged.
-    mutating func mark(_ id: UInt32, from start: UInt64, cost: Int, isRefusal: Bool = false) {
-        marks.append(Mark(id: id, start: start, end: end, cost: cost, isRefusal: isRefusal))
+    mutating func mark(_ key: MessageKey, from start: UInt64, cost: Int, isRefusal: Bool = false) {
+        marks.append(Mark(key: key, start: start, end: end, cost: cost, isRefusal: isRefusal))
     }
 
     /// Whether a PONG is staged.
@@ -116,21 +135,21 @@ struct StagedFrames: Sendable {
 
     // MARK: What is taken out
 
-    /// Whether the message `id` is marked and no byte of it is gone.
-    func isUntouched(_ id: UInt32) -> Bool { marks.contains { $0.id == id && $0.start >= sent } }
+    /// Whether the message `key` is marked and no byte of it is gone.
+    func isUntouched(_ key: MessageKey) -> Bool { marks.contains { $0.key == key && $0.start >= sent } }
 
-    /// Whether the message `id` is marked and its last byte is not gone.
-    func isComing(_ id: UInt32) -> Bool { marks.contains { $0.id == id && $0.end > sent } }
+    /// Whether the message `key` is marked and its last byte is not gone.
+    func isComing(_ key: MessageKey) -> Bool { marks.contains { $0.key == key && $0.end > sent } }
 
-    /// Removes the frames of the message `id`, and moves up what is behind them; no frame may be begun. Returns the
+    /// Removes the frames of the message `key`, and moves up what is behind them; no frame may be begun. Returns the
     /// marks of the message, and each gap after the one before it was closed.
-    mutating func unstage(_ id: UInt32) -> (marks: [Mark], gaps: [Gap]) {
-        let removed = marks.remove { $0.id == id }
+    mutating func unstage(_ key: MessageKey) -> (marks: [Mark], gaps: [Gap]) {
+        let removed = marks.remove { $0.key == key }
         var gaps: [Gap] = []
         var index = boundary
         while index < bytes.count {
             let length = FrameHeader.length + Int(bytes.span.bigEndian(at: index, as: UInt32.self))
-            guard index >= head, bytes.span.bigEndian(at: index + 8, as: UInt32.self) == id else {
+            guard index >= head, self.key(at: index) == key else {
                 index += length
                 continue
             }
@@ -139,6 +158,11 @@ struct StagedFrames: Sendable {
             gaps.append(Gap(start: base + UInt64(index), length: UInt64(length)))
         }
         return (removed, gaps)
+    }
+
+    /// The message that the frame at `index` is a part of.
+    private func key(at index: Int) -> MessageKey? {
+        FrameType(rawValue: bytes[index + 4]).map { MessageKey($0, bytes.span.bigEndian(at: index + 8)) }
     }
 
     private mutating func close(_ gap: Gap) {

@@ -62,7 +62,7 @@ struct Peer {
                 seen.append(part.type == .request ? .request(part.id, Array(message)) : .message(Array(message)))
             case .cancel(let id): seen.append(.cancel(id))
             case .close(let close): seen.append(.close(close.code))
-            case .goAway, .welcome, .failure: break
+            case .goAway, .welcome, .failure, .credit: break
             }
         }
         return seen

@@ -138,8 +138,8 @@ extension LoadConnection {
         func breach(_ text: String) -> Step { .violation(Violation(.protocolError, text)) }
         guard reserved == 0, flags & ~0x81 == 0 else { return breach("a header") }
         guard length <= Limits.defaultMaxFrame else { return .violation(Violation(.frameTooLarge, "\(length)")) }
-        guard let type = FrameType(rawValue: type), type != .message else {
-            // A MESSAGE, or a frame of a later version, is skipped.
+        guard let type = FrameType(rawValue: type), type != .message, type != .credit else {
+            // A MESSAGE is skipped, and so is a frame of a later version, or one that HELLO did not ask for.
             guard phase == .open, flags & 0x80 != 0 || type == FrameType.message.rawValue else {
                 return breach("a type")
             }
@@ -223,7 +223,7 @@ extension LoadConnection {
             slots[slot].id = 0
             inFlight -= 1
         // The rest of the request is sent all the same; the server discards it (3.6-10).
-        case .hello, .request, .response, .message, .cancel: throw Violation(.protocolError, "\(type)")
+        case .hello, .request, .response, .message, .cancel, .credit: throw Violation(.protocolError, "\(type)")
         }
     }
 

@@ -44,7 +44,12 @@ extension RawPeer {
     func answers(to requests: [String]) throws -> [String] {
         try requests.enumerated().map { index, text in
             try send(.request(UInt32(index + 1), text))
-            return try take(.response).text
+            // A server may send a PING at any time: it was late, or a signal told it that the machine was suspended.
+            let frames = try frames(upTo: .response)
+            if let other = frames.first(where: { $0.type != .ping && $0.type != .response }) {
+                throw Unexpected("expected RESPONSE, got \(other)")
+            }
+            return frames.last?.text ?? ""
         }
     }
 }

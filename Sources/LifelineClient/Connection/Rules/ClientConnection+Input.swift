@@ -108,7 +108,7 @@ extension ClientConnection {
             return .goingAway(goAway)
         case .close(let close):
             return try closed(close, at: now)
-        case .hello, .cancel:
+        case .hello, .cancel, .credit:
             preconditionFailure("the decoder refuses what only a client sends")
         }
     }

@@ -292,7 +292,7 @@ struct ServerConnection {
             end(for: .clientGoAway, CloseCause(.normal, "the client went away"), at: now)
         case .close(let close):
             clientClosed(close, at: now)
-        case .welcome, .failure:
+        case .welcome, .failure, .credit:
             preconditionFailure("the decoder refuses what a client may not send")
         }
         return nil
