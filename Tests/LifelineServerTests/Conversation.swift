@@ -61,6 +61,8 @@ struct Conversation {
     var returns = true
     /// The request that the handler works on.
     private var working: UInt32?
+    /// The cost of the message that the handler works on.
+    private var messageCost: Int?
     /// Whether the kernel takes what there is to send.
     var takes = true
     private(set) var now = at(0)
@@ -108,6 +110,7 @@ struct Conversation {
             if returns { handlerReturns() }
         case .message(let bytes):
             seen.append(.message(String(decoding: bytes, as: UTF8.self)))
+            messageCost = Credit.cost(of: bytes.count)
             if returns { handlerReturns() }
         case .cancelled(let id): seen.append(.cancelled(id))
         case .request(let id, let bytes):
@@ -122,6 +125,7 @@ struct Conversation {
 
     private mutating func handlerReturns() {
         working = nil
+        if let cost = messageCost.take() { connection.messageHandled(cost: cost) }
         connection.handlerReturned()
     }
 

@@ -9,6 +9,8 @@ enum HandlerOutput: Sendable {
     case part(UInt32, ArraySlice<UInt8>, isLast: Bool)
     case failure(UInt32, Failure)
     case message(ArraySlice<UInt8>)
+    /// The handler is done with a message of this cost.
+    case handled(cost: Int)
     /// The handler has returned from what it was given last.
     case finished
     /// The handler has ended.
@@ -18,7 +20,7 @@ enum HandlerOutput: Sendable {
         switch self {
         case .response(_, let bytes), .part(_, let bytes, _): bytes.count
         case .message(let bytes): HeldMessages.room(for: bytes)
-        case .failure, .finished, .over: 0
+        case .failure, .handled, .finished, .over: 0
         }
     }
 }
@@ -103,7 +105,7 @@ final class HandlerMailbox: Sendable {
     /// Puts `outputs` here, and wakes the loop if it does not know of any yet.
     func post(_ outputs: HandlerOutput...) { wake(if: state.withLock { add(outputs, to: &$0) }) }
 
-    /// Posts that the handler has returned, behind its answer if there is one: the loop wakes once for both.
+    /// Posts that the handler has returned, behind what it has made if there is something: the loop wakes once for both.
     func finish(with output: HandlerOutput? = nil) {
         if let output { post(output, .finished) } else { post(.finished) }
     }

@@ -37,6 +37,7 @@ final class InlineHandlerRunner: HandlerRunner {
 
     func received(_ message: ArraySlice<UInt8>, on connection: inout ServerConnection, at now: Instant) {
         handler.received(message)
+        connection.messageHandled(cost: Credit.cost(of: message.count))
         handlerReturned(on: &connection, at: now)
     }
 

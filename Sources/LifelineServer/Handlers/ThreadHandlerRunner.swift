@@ -88,7 +88,7 @@ private func serve(_ handler: inout some Handler, _ mailbox: HandlerMailbox) {
             mailbox.finish(with: handler.output(for: request) { Parts(to: mailbox, for: request) })
         case .message(let message):
             handler.received(message)
-            mailbox.finish()
+            mailbox.finish(with: .handled(cost: Credit.cost(of: message.count)))
         case .closed(let reason):
             handler.closed(reason)
             return mailbox.post(.over)

@@ -32,6 +32,8 @@ final class ProgramRunner: HandlerRunner {
     private var canGoOn = false
     /// The program's streams in the loop's last wait.
     private var interests: RunningProgram.Interests?
+    /// The cost of the message that the program works on.
+    private var messageCost: Int?
     private var outputIsReady = false
     private var stderrIsReady = false
     private var buffer = [UInt8](repeating: 0, count: 65536)
@@ -61,6 +63,7 @@ final class ProgramRunner: HandlerRunner {
     }
 
     func received(_ message: ArraySlice<UInt8>, on connection: inout ServerConnection, at now: Instant) {
+        messageCost = Credit.cost(of: message.count)
         session?.submit(message: message, at: .now)
         deliver(to: &connection, at: now)
     }
@@ -195,7 +198,9 @@ final class ProgramRunner: HandlerRunner {
             case .fail(let id, let failure): connection.fail(id, failure)
             case .message(let bytes):
                 if !connection.send(bytes[...], at: now) { session?.messageWasRefused() }
-            case .finished: connection.handlerReturned()
+            case .finished:
+                if let cost = messageCost.take() { connection.messageHandled(cost: cost) }
+                connection.handlerReturned()
             case .close(let cause): connection.stop(cause)
             case .log(let note): write(note)
             }

@@ -42,8 +42,6 @@ struct RequestQueue {
     private var waiting = Queue<ServerConnection.Event>()
     /// The cost of the messages that wait, in bytes.
     private(set) var waitingMessages = 0
-    /// How many messages wait for the handler, or never come to it because it is stuck.
-    private(set) var unhandledMessages = 0
     /// Whether the handler has an event and has not returned from it.
     private(set) var isHandlerBusy = false
     private var current: DispatchedRequest?
@@ -101,7 +99,6 @@ struct RequestQueue {
     private mutating func count(_ event: ServerConnection.Event, _ sign: Int) {
         guard case .message(let message) = event else { return }
         waitingMessages += sign * (message.count + RequestQueue.messageCost)
-        unhandledMessages += sign
     }
 
     /// Whether no event waits for the handler.

@@ -43,6 +43,7 @@ extension ServerConnection {
             throw Violation(.busy, "messages of \(requests.waitingMessages) bytes wait for the handler")
         }
         guard let whole = incoming.add(part, of: buffer, at: now) else { return nil }
+        received.end()
         counts.messagesIn += 1
         return .message(whole.bytes)
     }
@@ -131,6 +132,25 @@ extension ServerConnection {
 
     // MARK: One-way messages
 
+    /// The handler is done with a message of this cost (`Credit.cost(of:)`), or the program has read it: the client may
+    /// learn that. Called once for each, in their order, at the latest before `closed` of the runner.
+    mutating func messageHandled(cost: Int) {
+        received.handle(cost: cost)
+        messageReleased()
+    }
+
+    /// A message of this cost reaches no handler and no program any more. It gives its room back and is not handled.
+    mutating func messageDiscarded(cost: Int) {
+        received.discard(cost: cost)
+        messageReleased()
+    }
+
+    @inline(__always) private mutating func messageReleased() {
+        guard received.hasCredit, !isClosing else { return }
+        if let credit = received.due() { outbox.grant(credit) }
+        closeIfAnswered()
+    }
+
     /// How many bytes a message may have now, below 0 where not even an empty one may be sent; nil where none can be sent
     /// at all, now or later.
     @inline(__always) var messageRoom: Int? {
@@ -166,6 +186,6 @@ extension ServerConnection {
         outbox.send(.message, message, cost: message.count)
     }
 
-    /// Counts the messages that the handler will not have any more: called once, at the very end.
-    mutating func countUnhandled() { counts.unhandled = UInt64(requests.unhandledMessages) }
+    /// Counts the messages that the handler is not done with: called at the end.
+    mutating func countUnhandled() { counts.unhandled = received.unhandled }
 }

@@ -72,6 +72,7 @@ struct ServerConnection {
     var decoder: FrameDecoder
     var incoming = IncomingMessage()
     var requests: RequestQueue
+    var received = ReceivedMessages()
     var outbox = Outbox()
     var heldMessages = HeldMessages()
     /// How many empty messages were lost at the end, because the client's bucket did not pay for them.
