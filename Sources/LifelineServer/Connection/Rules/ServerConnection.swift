@@ -73,6 +73,7 @@ struct ServerConnection {
     var incoming = IncomingMessage()
     var requests: RequestQueue
     var received = ReceivedMessages()
+    var sentMessages = SentMessages()
     var outbox = Outbox()
     var heldMessages = HeldMessages()
     /// How many empty messages were lost at the end, because the client's bucket did not pay for them.
@@ -134,8 +135,10 @@ struct ServerConnection {
     @inline(__always) var longestAnswer: Int { client?.maxMessage ?? 0 }
     /// How many requests have no ending with the kernel yet.
     @inline(__always) var inFlight: Int { requests.count + (incoming.request == nil ? 0 : 1) + outbox.count }
-    /// Their bytes, and those of the messages that wait.
-    @inline(__always) var queued: Int { requests.bytes + (incoming.request?.bytes ?? 0) + outbox.cost }
+    /// Their bytes (3.6-7).
+    @inline(__always) var queued: Int {
+        requests.bytes + (incoming.request?.bytes ?? 0) + outbox.cost - outbox.messageCost
+    }
     /// Whether the handler has not returned from what it was given last.
     @inline(__always) var isHandlerBusy: Bool { requests.isHandlerBusy }
     /// Requests that have their ending, but for those that were refused.
@@ -276,6 +279,7 @@ struct ServerConnection {
             return .opened(hello)
         case .ping(let nonce):
             try heartbeat.spendToken(for: .ping(behind: messageBytesIn), at: now)
+            tellHandled()
             outbox.answer(with: pong(nonce, at: now))
         case .pong(let pong):
             let time = try heartbeat.ponged(pong.nonce, at: now)
@@ -293,7 +297,9 @@ struct ServerConnection {
             end(for: .clientGoAway, CloseCause(.normal, "the client went away"), at: now)
         case .close(let close):
             clientClosed(close, at: now)
-        case .welcome, .failure, .credit:
+        case .credit(let credit):
+            sentMessages.grant(credit)
+        case .welcome, .failure:
             preconditionFailure("the decoder refuses what a client may not send")
         }
         return nil
@@ -319,6 +325,11 @@ struct ServerConnection {
         self.hello = hello
         client = ClientTerms(isShort: hello.short, maxMessage: Int(hello.maxMessage))
         phase = .open
+        decoder.agreement = welcome.agreement(with: hello)
+        if decoder.agreement.credit, let own = welcome.options.credit, let theirs = hello.options.credit {
+            received.offer(own)
+            sentMessages.start(limit: theirs)
+        }
         outbox.greet(welcome, maxFrame: hello.maxFrame)
         if let goAway = closing.goAway, !hello.short { outbox.goAway(goAway) }
         let times = Heartbeat(welcome)
