@@ -46,7 +46,10 @@ struct Obedient: Handler {
         if messageTime > .zero { usleep(UInt32(messageTime / .microseconds(1))) }
         switch message {
         case ArraySlice("stuck".utf8): while true { pause() }
-        case ArraySlice("say".utf8): tell("sent \(connection!.send("said"))")
+        case ArraySlice("say".utf8):
+            let isSent = connection!.send("said")
+            tell("sent \(isSent) unconfirmed \(String(describing: connection!.unconfirmedMessages))")
+        case ArraySlice("try".utf8): tell("tried \(connection!.trySend("tried"))")
         default: break
         }
         guard let record else { return tell("received \(String(decoding: message, as: UTF8.self))") }
