@@ -185,6 +185,40 @@ package struct HelloFields: Equatable {
     package let options: [UInt8]
 }
 
+/// The option ANSWERS (section 4.12).
+package struct AnswerFields: Equatable, Sendable {
+    package let maxInFlight: UInt32
+    package let maxQueued: UInt32
+}
+
+extension HelloFields {
+    /// The first limit of the credit; nil where HELLO has none, or none of 8 bytes.
+    package var credit: UInt64? { rawOption(4, in: options).map { UInt64(bigEndian: $0) } }
+    package var answers: AnswerFields? {
+        rawOption(5, in: options).map {
+            AnswerFields(maxInFlight: UInt32(bigEndian: $0), maxQueued: UInt32(bigEndian: $0.dropFirst(4)))
+        }
+    }
+    package var isShort: Bool { flags & 1 != 0 }
+}
+
+extension WelcomeFields {
+    /// The first limit of the credit; nil where WELCOME has none, or none of 8 bytes.
+    package var credit: UInt64? { rawOption(4, in: options).map { UInt64(bigEndian: $0) } }
+}
+
+/// The 8 bytes of the first option with this tag.
+private func rawOption(_ tag: UInt16, in options: [UInt8]) -> ArraySlice<UInt8>? {
+    var rest = options[...]
+    while rest.count >= 4 {
+        let length = Int(UInt16(bigEndian: rest.dropFirst(2)))
+        let value = rest.dropFirst(4).prefix(length)
+        if UInt16(bigEndian: rest) == tag { return value.count == 8 && length == 8 ? value : nil }
+        rest = rest.dropFirst(4 + length)
+    }
+    return nil
+}
+
 /// CREDIT (section 4.13).
 package struct CreditFields: Equatable {
     package let limit: UInt64
