@@ -47,6 +47,7 @@ enum Seen: Equatable {
     case request(UInt32, String)
     case message(String)
     case cancelled(UInt32)
+    case asked(UInt64, ServerRequests.Outcome)
 }
 
 /// A client's bytes against one connection of the server, carried out as its loop does it: the handler has one request
@@ -110,6 +111,7 @@ struct Conversation {
             seen.append(.message(String(decoding: bytes, as: UTF8.self)))
             if returns { handlerReturns() }
         case .cancelled(let id): seen.append(.cancelled(id))
+        case .asked(let token, let outcome): seen.append(.asked(token, outcome))
         case .request(let id, let bytes):
             seen.append(.request(id, String(decoding: bytes, as: UTF8.self)))
             working = id
@@ -237,6 +239,8 @@ struct Conversation {
             let load =
                 "queued \(number(start + 8, 4)) in flight \(number(start + 12, 4)) longest \(number(start + 16, 4))"
             return "PONG \(number(start, 8)) \(load)"
+        case 0x05: return "REQUEST\(more) \(id) \(shown)"
+        case 0x08: return "CANCEL \(id)"
         case 0x06: return "RESPONSE\(more) \(id) \(shown)"
         case 0x07: return "MESSAGE\(more) \(shown)"
         case 0x09: return "FAILURE \(id) \(Code(rawValue: UInt16(number(start, 2))))"

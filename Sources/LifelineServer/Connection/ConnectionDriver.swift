@@ -119,6 +119,9 @@ struct ConnectionDriver: ~Copyable {
     /// Whether there are bytes to `write`.
     @inline(__always) var hasUnsent: Bool { !connection.outbox.isEmpty }
 
+    /// Whether there is something to do before the loop waits: bytes to `write`, or an event for the handler.
+    @inline(__always) var needsTurn: Bool { hasUnsent || connection.hasEvents }
+
     /// Judges the client and the handler, behind all that was there to be read.
     mutating func enforceDeadlines(at now: Instant) {
         connection.enforceDeadlines(at: now)
@@ -186,6 +189,8 @@ struct ConnectionDriver: ~Copyable {
                 }
             } catch {
                 connection.broke("\(error)", byClient: error.isReset)
+                // Whoever waits for the client waits no more, and the loop may sleep now.
+                runHandler(at: now)
                 return
             }
         }
@@ -231,6 +236,7 @@ struct ConnectionDriver: ~Copyable {
             slot.request = 0
             runner.received(message, on: &connection, at: now)
         case .cancelled(let id): runner.cancel(id, on: &connection, at: now)
+        case .asked(let token, let outcome): runner.asked(token, outcome, on: &connection, at: now)
         }
     }
 

@@ -40,8 +40,15 @@ final class InlineHandlerRunner: HandlerRunner {
         handlerReturned(on: &connection, at: now)
     }
 
+    func asked(
+        _ token: UInt64, _ outcome: ServerRequests.Outcome, on connection: inout ServerConnection, at now: Instant
+    ) {
+        mailbox.settle(token, outcome)
+    }
+
     func closed(_ reason: CloseReason) {
         updateCredit(messageRoom: nil, isOpen: false)
+        mailbox.end(reason)
         handler.closed(reason)
     }
 

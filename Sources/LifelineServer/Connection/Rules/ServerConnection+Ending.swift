@@ -9,10 +9,10 @@ extension ServerConnection {
         if takes(.finish, for: .shortAnswered) { finish(.shortAnswered, CloseCause(.normal)) }
     }
 
-    /// The client's CLOSE came. Its last_id is 0 (4.11-4).
+    /// The client's CLOSE came (4.11-4).
     mutating func clientClosed(_ close: Close, at now: Instant) {
-        guard close.lastID == 0 else {
-            let text = "a client's CLOSE has the last_id \(close.lastID)"
+        guard endAsks(.closed(close.code, close.text, by: .client), closeLastID: close.lastID) else {
+            let text = "a client's CLOSE has the last_id \(close.lastID), which the server has not sent"
             return end(for: .clientClose, CloseCause(.protocolError, text), at: now)
         }
         end(for: .clientClose, CloseCause(.normal), at: now)
@@ -24,6 +24,7 @@ extension ServerConnection {
         guard !isClosing else { return end(for: .streamEnd, CloseCause(.normal), at: now) }
         closing.clientLeft = true
         heartbeat.ended()
+        endAsks(.lost("the client ended its stream"))
         if decoder.isUntouched || decoder.isBetweenMessages {
             end(for: .streamEnd, CloseCause(.normal, "the client ended its stream"), at: now)
         } else {
@@ -48,6 +49,7 @@ extension ServerConnection {
             closing.reason = .lost(text)
             if byClient { closing.clientLeft = true }
         }
+        endAsks(closing.reason)
         cancelAll()
         endNow()
     }
@@ -136,7 +138,10 @@ extension ServerConnection {
         }
         switch cause {
         case .clientGoAway: closing.awaitsIncoming = true
-        case .terminate: closing.awaitsIncoming = false
+        case .handlerStop: asks?.letGo()
+        case .terminate:
+            closing.awaitsIncoming = false
+            asks?.letGo()
         case .clientClose, .streamEnd, .streamCutOff:
             closing.clientIsDone = true
             outbox.stopWindow()  // No PONG will come.
@@ -149,8 +154,10 @@ extension ServerConnection {
     /// Queues CLOSE where the connection is finishing and nothing is unanswered.
     mutating func closeIfAnswered() {
         guard phase == .finishing, requests.isEmpty, !closing.awaitsIncoming || incoming.request == nil else { return }
+        guard !(asks?.delaysClose ?? false) else { return }
         guard case .closed(let code, let text, _) = closing.reason else { return }
         flushHeldMessages()
+        endAsks(closing.reason)
         // A sentence is owed to the client only where something is wrong.
         outbox.close(closeFrame(code, code == .normal ? "" : text))
         closing.ignoresInput = closing.clientIsDone
@@ -160,6 +167,7 @@ extension ServerConnection {
     /// Ends the connection at once (section 7.5).
     private mutating func drop(_ reason: CloseCause, behind goAway: GoAway?, at now: Instant) {
         closing.reason = .closed(reason.code, reason.text, by: .server)
+        endAsks(closing.reason)
         outbox.cutOff(closeFrame(reason.code, reason.text), behind: goAway)
         closing.ignoresInput = true
         beginClosing(.drop(at: now, peerIsDone: closing.clientIsDone))
