@@ -148,7 +148,7 @@ struct ServerConnection {
     @inline(__always) var longestAnswer: Int { client?.maxMessage ?? 0 }
     /// How many requests have no ending with the kernel yet.
     @inline(__always) var inFlight: Int {
-        requests.count + (incoming.request == nil ? 0 : 1) + outbox.count - outbox.requests
+        requests.count + (incoming.request == nil ? 0 : 1) + outbox.endings
     }
     /// Their bytes (3.6-7).
     @inline(__always) var queued: Int {
