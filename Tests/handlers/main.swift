@@ -25,7 +25,9 @@ struct Obedient: Handler {
     mutating func opened(_ connection: Connection) { self.connection = connection }
 
     mutating func received(_ message: ArraySlice<UInt8>) {
-        tell("received \(String(decoding: message, as: UTF8.self))")
+        let text = String(decoding: message, as: UTF8.self)
+        tell("received \(text)")
+        if text.hasPrefix("hold ") { usleep((UInt32(text.dropFirst("hold ".count)) ?? 0) * 1000) }
     }
 
     mutating func closed(_ ending: CloseReason) { tell("closed \(ending)") }
@@ -69,6 +71,14 @@ struct Obedient: Handler {
                     ticks += 1
                 }
             }
+        case "ask":
+            let text = String(request.text.dropFirst("ask ".count))
+            do throws(ClientRequestError) {
+                return Response(try connection!.request(text, timeout: .seconds(60), for: request))
+            } catch {
+                throw Failure(.handlerFailed, "\(error)")
+            }
+        case "tell": connection?.send(String(request.text.dropFirst("tell ".count)))
         case "count":
             count += 1
             return Response("\(count)")
