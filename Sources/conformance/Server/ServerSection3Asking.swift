@@ -175,7 +175,9 @@ extension Case<ServerBench> {
             try bench.answer(request, of: 1, on: peer)
             try bench.expectClose(of: peer, .normal)
         },
-        .of("7.2-3", "After the end of the client's stream no ending can come: the client's own requests are ended") {
+        .of(
+            "7.2-3", "After the end of the client's stream no ending of the client can come: its own requests are ended"
+        ) {
             bench in
             let peer = try bench.openAnswering().peer
             _ = try bench.beAsked("x", by: 1, on: peer)
@@ -189,7 +191,7 @@ extension Case<ServerBench> {
             try bench.send(.close(lastID: request.id), on: peer)
             try bench.expectClose(of: peer, .normal, within: .seconds(2))
         },
-        .of("4.11-4", "A last_id of a request that the server has sent is none of a violation") { bench in
+        .of("4.11-4", "A last_id of a request that the server has sent is no violation") { bench in
             for lastID in [0, 1] as [UInt32] {
                 let peer = try bench.openAnswering().peer
                 let request = try bench.beAsked("x", by: 1, on: peer)
