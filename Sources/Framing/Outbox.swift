@@ -74,8 +74,12 @@ public struct Outbox: Sendable {
     public private(set) var count = 0
     /// How many of them are requests of this side.
     public private(set) var requests = 0
-    /// The sum of their costs, as the caller gave them.
+    /// How many of them are endings of the other side's requests.
+    public var endings: Int { count - requests }
+    /// The sum of the costs of all that the kernel has not accepted whole, as the caller gave them.
     public private(set) var cost = 0
+    /// The part of `cost` that is of one-way messages.
+    public private(set) var messageCost = 0
     /// How many refusals the kernel has not accepted whole; they count in nothing else (section 3.6).
     public internal(set) var refusals = 0
     /// Bytes that the kernel has accepted since the start.
@@ -118,6 +122,8 @@ public struct Outbox: Sendable {
 
     /// A message of which some chunks are staged and others are not.
     public struct Unfinished: Equatable, Sendable {
+        /// A request of this side, an answer to one of the other, or a one-way message.
+        public let type: FrameType
         /// The id of its request; 0 for a one-way message.
         public let id: UInt32
         /// Where in the stream its first chunk lies. No other message has it.
@@ -131,7 +137,8 @@ public struct Outbox: Sendable {
     /// The message that has begun and of which more waits; nil where there is none.
     public var unfinished: Unfinished? {
         guard case .message(let message)? = waiting.first, let start = message.start else { return nil }
-        return Unfinished(id: message.id, start: start, cost: message.cost, rest: message.rest.count)
+        return Unfinished(
+            type: message.type, id: message.id, start: start, cost: message.cost, rest: message.rest.count)
     }
 
     // MARK: The handshake
@@ -166,13 +173,13 @@ public struct Outbox: Sendable {
     // MARK: Counts
 
     mutating func count(_ key: MessageKey, _ cost: Int) {
-        if key.id != 0 { count += 1 }
+        if key.id != 0 { count += 1 } else { messageCost += cost }
         if key.isRequest { requests += 1 }
         self.cost += cost
     }
 
     mutating func uncount(_ key: MessageKey, _ cost: Int) {
-        if key.id != 0 { count -= 1 }
+        if key.id != 0 { count -= 1 } else { messageCost -= cost }
         if key.isRequest { requests -= 1 }
         self.cost -= cost
     }
@@ -200,7 +207,7 @@ public struct Outbox: Sendable {
         staged.cutOff()
         window.stop()
         pings.removeAll()
-        (count, requests, cost, refusals) = (0, 0, 0, 0)
+        (count, requests, cost, messageCost, refusals) = (0, 0, 0, 0, 0)
         owedPong = nil
         greetForClose()
         goAway?.append(to: &staged.bytes)

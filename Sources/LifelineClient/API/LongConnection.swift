@@ -74,7 +74,7 @@ public final class LongConnection: Sendable {
             try options.hello(short: false), policy: options.reconnect,
             connectTimeout: within(options.connectTimeout), wait: within(options.wait),
             servers: servers.map(\.description), at: .now)
-        return LongConnection(try IOThread.shared(), servers, session, unreadMessages: options.unreadMessages)
+        return LongConnection(try IOThread.shared(), servers, session, options)
     }
 
     /// Waits until a connection is open: the first one, or the next one after a loss. Throws the reason where none will be.
@@ -89,10 +89,11 @@ public final class LongConnection: Sendable {
         if let failure { throw failure }
     }
 
-    private init(_ thread: IOThread, _ servers: [Endpoint], _ session: Session, unreadMessages: Int) {
+    private init(_ thread: IOThread, _ servers: [Endpoint], _ session: Session, _ options: ClientOptions) {
         self.thread = thread
         id = IOThread.newID()
-        sinks = SessionSinks(status: ConnectionStatus(), messages: InboundMessages(most: unreadMessages))
+        sinks = SessionSinks(
+            status: ConnectionStatus(), messages: InboundMessages(most: options.unreadMessages), answer: options.answer)
         thread.submit(.open(id, servers, session, sinks))
     }
 

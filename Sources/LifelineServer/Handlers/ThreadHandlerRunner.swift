@@ -25,7 +25,7 @@ final class ThreadHandlerRunner: HandlerRunner {
 
     func opened(_ hello: Hello, tokenName: String?, on connection: inout ServerConnection, at now: Instant) {
         // The first request may be on its way to the handler before the loop waits for the first time.
-        mailbox.updateCredit(messageRoom: connection.messageRoom, partRoom: 0, isOpen: true)
+        mailbox.updateCredit(connection.messageRoom, partRoom: 0, isOpen: true)
         do {
             let moved = handler
             let mailbox = mailbox
@@ -80,7 +80,7 @@ final class ThreadHandlerRunner: HandlerRunner {
 
     func willWait(_ credit: HandlerCredit, adding set: inout PollSet) {
         mailbox.updateCredit(
-            messageRoom: credit.messageRoom, partRoom: request == nil ? 0 : credit.partRoom, isOpen: credit.isOpen)
+            credit.messageRoom, partRoom: request == nil ? 0 : credit.partRoom, isOpen: credit.isOpen)
     }
 }
 
@@ -95,7 +95,7 @@ private func serve(_ handler: inout some Handler, _ mailbox: HandlerMailbox) {
             mailbox.finish(with: handler.output(for: request) { Parts(to: mailbox, for: request) })
         case .message(let message):
             handler.received(message)
-            mailbox.finish()
+            mailbox.finish(with: .handled(cost: Credit.cost(of: message.count)))
         case .closed(let reason):
             handler.closed(reason)
             return mailbox.post(.over)

@@ -42,8 +42,6 @@ struct RequestQueue {
     private var waiting = Queue<ServerConnection.Event>()
     /// The cost of the messages that wait, in bytes.
     private(set) var waitingMessages = 0
-    /// How many messages wait for the handler, or never come to it because it is stuck.
-    private(set) var unhandledMessages = 0
     /// Whether the handler has an event and has not returned from it.
     private(set) var isHandlerBusy = false
     private var current: DispatchedRequest?
@@ -58,8 +56,8 @@ struct RequestQueue {
 
     var isEmpty: Bool { unanswered.isEmpty }
     var count: Int { unanswered.count }
-    /// The bytes of the unanswered requests and the cost of the messages that wait.
-    @inline(__always) var bytes: Int { unanswered.reduce(waitingMessages) { $0 + $1.bytes } }
+    /// The bytes of the unanswered requests.
+    @inline(__always) var bytes: Int { unanswered.reduce(0) { $0 + $1.bytes } }
     /// When the first frame of the oldest unanswered request came.
     var oldest: Instant? { unanswered.first?.since }
 
@@ -101,7 +99,6 @@ struct RequestQueue {
     private mutating func count(_ event: ServerConnection.Event, _ sign: Int) {
         guard case .message(let message) = event else { return }
         waitingMessages += sign * (message.count + RequestQueue.messageCost)
-        unhandledMessages += sign
     }
 
     /// Whether no event waits for the handler.
@@ -155,6 +152,12 @@ struct RequestQueue {
         withdraw { _ in true }
         defer { unanswered = [] }
         return unanswered.lazy.map(\.id).filter { $0 <= lastID }
+    }
+
+    /// Throws away the messages that wait, and returns how many there were.
+    mutating func dropMessages() -> Int {
+        waitingMessages = 0
+        return waiting.remove { if case .message = $0 { true } else { false } }.count
     }
 
     // MARK: Time
