@@ -49,6 +49,9 @@ struct Obedient: Handler {
         case ArraySlice("say".utf8):
             let isSent = connection!.send("said")
             tell("sent \(isSent) unconfirmed \(String(describing: connection!.unconfirmedMessages))")
+        case _ where message.starts(with: "hold ".utf8):
+            let milliseconds = UInt32(String(decoding: message.dropFirst("hold ".utf8.count), as: UTF8.self))
+            usleep((milliseconds ?? 0) * 1000)
         case ArraySlice("try".utf8): tell("tried \(connection!.trySend("tried"))")
         default: break
         }
@@ -97,6 +100,14 @@ struct Obedient: Handler {
                     ticks += 1
                 }
             }
+        case "ask":
+            let text = String(request.text.dropFirst("ask ".count))
+            do throws(ClientRequestError) {
+                return Response(try connection!.request(text, timeout: .seconds(60), for: request))
+            } catch {
+                throw Failure(.handlerFailed, "\(error)")
+            }
+        case "tell": connection?.send(String(request.text.dropFirst("tell ".count)))
         case "count":
             count += 1
             return Response("\(count)")

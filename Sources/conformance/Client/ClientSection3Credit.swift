@@ -205,7 +205,7 @@ extension Case<ClientBench> {
             try bench.send(.credit(limit: 1000, handled: 3), .close(), on: peer)
             try bench.expectAnsweredClose(of: peer)
         },
-        Case("3.8", "3.8-10", "Where CREDIT is not in force the client says CLOSE when it is done") { bench in
+        Case("3.8", "7.1-1", "Where CREDIT is not in force the client says CLOSE behind its messages") { bench in
             let peer = try bench.openSending(.welcome(minor: 1), lines: 3).peer
             for _ in 0..<3 { try bench.takeMessage(on: peer) }
             bench.closeInput()

@@ -18,14 +18,15 @@ struct MessageSender {
 
     mutating func take(_ credit: CreditFields) { limit = max(limit, credit.limit) }
 
-    /// A message of `count` bytes.
-    mutating func message(_ count: Int, chunks: Int = 1) -> [UInt8] {
+    /// A message of `count` bytes, in chunks where it is longer than a frame may be.
+    mutating func message(_ count: Int) -> [UInt8] {
         spent += RawFrame.cost(of: count)
         sent += 1
-        let bytes = [UInt8](repeating: 0x6D, count: count)
-        let cut = chunks == 1 ? 0 : count / 2
-        return (cut > 0 ? RawFrame.message(Array(bytes.prefix(cut)), more: true).bytes : [])
-            + RawFrame.message(Array(bytes.dropFirst(cut))).bytes
+        guard count > longest else { return RawFrame.message([UInt8](repeating: 0x6D, count: count)).bytes }
+        return stride(from: 0, to: count, by: longest).flatMap { start in
+            let chunk = [UInt8](repeating: 0x6D, count: min(longest, count - start))
+            return RawFrame.message(chunk, more: start + chunk.count < count).bytes
+        }
     }
 
     /// Messages until none may begin, or until they cost `most` all together and no more.
