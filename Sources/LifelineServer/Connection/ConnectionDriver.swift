@@ -337,6 +337,7 @@ struct ConnectionDriver: ~Copyable {
             answered: connection.requestsAnswered, bytesIn: connection.bytesIn, bytesOut: connection.outbox.sent,
             inFlight: UInt32(clamping: connection.inFlight), activity: connection.activity)
         for time in connection.fetchRoundTrips() { slot.add(roundTrip: time) }
+        if connection.isAskable, let counts = connection.asks?.counts { slot.serverRequests = counts }
         guard connection.counts != publishedCounts else { return }
         publishedCounts = connection.counts
         slot.counts = publishedCounts

@@ -8,8 +8,9 @@ import Liveness
 /// `wrote`), takes events one by one (`next`), reports what the handler answers (`answer`, `fail`, `handlerReturned`),
 /// sends `outbox`, and sleeps until `deadline`. The connection ends when it `isOver`.
 ///
-/// Requests and answers are in ServerConnection+Requests.swift, those of the server in ServerConnection+Asks.swift, the causes of an end in ServerConnection+Ending.swift,
-/// and the table of what each cause does in each phase in EndCause.swift.
+/// Requests and answers are in ServerConnection+Requests.swift, the server's own requests in ServerConnection+Asks.swift,
+/// the causes of an end in ServerConnection+Ending.swift, and the table of what each cause does in each phase in
+/// EndCause.swift.
 /// The properties that these files share are internal for that alone.
 struct ServerConnection {
     /// What the loop has to bring to the handler.
@@ -136,7 +137,9 @@ struct ServerConnection {
     /// The longest message that the client accepts.
     @inline(__always) var longestAnswer: Int { client?.maxMessage ?? 0 }
     /// How many requests have no ending with the kernel yet.
-    @inline(__always) var inFlight: Int { requests.count + (incoming.request == nil ? 0 : 1) + outbox.count - outbox.requests }
+    @inline(__always) var inFlight: Int {
+        requests.count + (incoming.request == nil ? 0 : 1) + outbox.count - outbox.requests
+    }
     /// Their bytes, and those of the messages that wait.
     @inline(__always) var queued: Int { requests.bytes + (incoming.request?.bytes ?? 0) + outbox.cost }
     /// Whether the handler has not returned from what it was given last.

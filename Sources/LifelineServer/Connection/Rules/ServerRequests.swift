@@ -282,6 +282,14 @@ struct ServerRequestCounts: Equatable, Sendable {
     var refused: UInt64 = 0
     var unknown: UInt64 = 0
 
+    /// Each with its name in the metrics.
+    var byOutcome: [(outcome: String, count: UInt64)] {
+        [
+            ("answered", answered), ("failed", failed), ("not_sent", notSent), ("refused", refused),
+            ("unknown", unknown),
+        ]
+    }
+
     fileprivate mutating func add(_ outcome: ServerRequests.Outcome) {
         switch outcome {
         case .success: answered += 1
