@@ -189,8 +189,7 @@ struct ConnectionDriver: ~Copyable {
                 }
             } catch {
                 connection.broke("\(error)", byClient: error.isReset)
-                // Whoever waits for the client waits no more, and the loop may sleep now.
-                runHandler(at: now)
+                runHandler(at: now)  // Whoever waits for the client is told before the loop sleeps.
                 return
             }
         }
