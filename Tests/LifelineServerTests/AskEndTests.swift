@@ -62,7 +62,7 @@ struct AskEndTests {
     }
 
     /// The name of the outcome alone.
-    private func names(_ outcomes: [UInt64: ServerRequests.Outcome]) -> [Stage: String] {
+    private func names(_ outcomes: [UInt64: ServerRequests.AskOutcome]) -> [Stage: String] {
         var names: [Stage: String] = [:]
         for (token, outcome) in outcomes {
             guard case .failure(let error) = outcome, let stage = Stage(rawValue: token) else { continue }

@@ -44,9 +44,9 @@ extension Conversation {
     }
 
     /// The outcomes since the last call.
-    mutating func outcomes() -> [UInt64: ServerRequests.Outcome] {
+    mutating func outcomes() -> [UInt64: ServerRequests.AskOutcome] {
         defer { seen = [] }
-        var outcomes: [UInt64: ServerRequests.Outcome] = [:]
+        var outcomes: [UInt64: ServerRequests.AskOutcome] = [:]
         for case .asked(let token, let outcome) in seen {
             #expect(outcomes[token] == nil, "a request has one outcome")
             outcomes[token] = outcome
@@ -55,7 +55,7 @@ extension Conversation {
     }
 }
 
-func answer(_ string: String) -> ServerRequests.Outcome { .success(text(string)) }
+func answer(_ string: String) -> ServerRequests.AskOutcome { .success(text(string)) }
 
 @Suite("3.7 Requests of the server")
 struct AskTests {

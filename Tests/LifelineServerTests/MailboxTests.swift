@@ -9,18 +9,18 @@ import Testing
 struct MailboxTests {
     /// Runs `ask` on a thread of its own, and returns what it has brought.
     private final class Asker: Sendable {
-        private let outcome = ConditionLock<ServerRequests.Outcome?>(nil)
+        private let outcome = ConditionLock<ServerRequests.AskOutcome?>(nil)
 
         init(_ ask: @escaping @Sendable () throws(ClientRequestError) -> [UInt8]) throws {
             try startThread(named: "asker") { [outcome] in
-                let result: ServerRequests.Outcome
+                let result: ServerRequests.AskOutcome
                 do throws(ClientRequestError) { result = .success(try ask()) } catch { result = .failure(error) }
                 outcome.withLock { $0 = result }
                 outcome.notify()
             }
         }
 
-        func result() -> ServerRequests.Outcome? { outcome.wait(until: .now + .seconds(10)) { $0 } }
+        func result() -> ServerRequests.AskOutcome? { outcome.wait(until: .now + .seconds(10)) { $0 } }
     }
 
     /// A thread that would run the loop, and a mailbox that wakes it. The thread does nothing: the tests look by

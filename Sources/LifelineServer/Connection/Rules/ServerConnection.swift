@@ -21,7 +21,7 @@ struct ServerConnection {
         /// No answer to this request is awaited any more: it has its ending, or the connection has.
         case cancelled(UInt32)
         /// What became of a request of the server, by the token that `ask` was given.
-        indirect case asked(UInt64, ServerRequests.Outcome)
+        indirect case asked(UInt64, ServerRequests.AskOutcome)
     }
 
     /// How far the connection has come. It only ever goes forward.
