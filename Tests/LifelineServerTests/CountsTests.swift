@@ -64,6 +64,7 @@ struct CountsTests {
             "connections_closed_total{reason=\"DIED\",by=\"none\"} 0",
             "connections_refused_total{reason=\"BUSY\",limit=\"max-rate\"} 0", "forks_failed_total{errno=\"EAGAIN\"} 0",
             "accepts_failed_total{errno=\"EMFILE\"} 0", "messages_unhandled_total 0", "log_lines_lost_total 0",
+            "server_requests_total{outcome=\"answered\"} 0", "server_requests_total{outcome=\"unknown\"} 0",
         ] {
             #expect(text.contains("\nlifeline_\(series)\n"), "\(series)")
         }

@@ -196,8 +196,7 @@ struct ConnectionDriver: ~Copyable {
                 }
             } catch {
                 connection.broke("\(error)", byClient: error.isReset)
-                // Whoever waits for the client waits no more, and the loop may sleep now.
-                runHandler(at: now)
+                runHandler(at: now)  // Whoever waits for the client is told before the loop sleeps.
                 return
             }
         }
@@ -352,6 +351,7 @@ struct ConnectionDriver: ~Copyable {
             answered: connection.requestsAnswered, bytesIn: connection.bytesIn, bytesOut: connection.outbox.sent,
             inFlight: UInt32(clamping: connection.inFlight), activity: connection.activity)
         for time in connection.fetchRoundTrips() { slot.add(roundTrip: time) }
+        if connection.isAskable, let counts = connection.asks?.counts { slot.serverRequests = counts }
         guard connection.counts != publishedCounts else { return }
         publishedCounts = connection.counts
         slot.counts = publishedCounts

@@ -8,6 +8,7 @@ struct ServerStatistics {
         /// Requests that have a response.
         var answered: UInt64 = 0
         var counts = ConnectionCounts()
+        var serverRequests = ServerRequestCounts()
         var inFlight: UInt64 = 0
         var bytesIn: UInt64 = 0
         var bytesOut: UInt64 = 0
@@ -19,6 +20,7 @@ struct ServerStatistics {
         mutating func add(_ connection: ConnectionStatistics) {
             answered.add(connection.answered)
             counts.add(connection.counts)
+            serverRequests.add(connection.serverRequests)
             inFlight.add(UInt64(connection.inFlight))
             bytesIn.add(connection.bytesIn)
             bytesOut.add(connection.bytesOut)
@@ -104,6 +106,7 @@ struct ServerStatistics {
                 (["unanswered"], traffic.counts.unanswered),
             ])
         text.put(.requestsInFlight, traffic.inFlight)
+        text.put(.serverRequests, traffic.serverRequests.byOutcome.map { ([$0.outcome], $0.count) })
         text.put(.messagesReceived, traffic.counts.messagesIn)
         text.put(.messagesSent, traffic.counts.messagesOut)
         text.put(.messagesUnhandled, traffic.counts.unhandled)
