@@ -355,7 +355,6 @@ struct ConnectionDriver: ~Copyable {
     mutating func reportEnd() {
         guard !hasReported else { return }
         hasReported = true
-        connection.countUnhandled()
         slot.lateness = connection.lateness
         let isProbe = connection.isProbe
         slot.closeReason =
