@@ -21,10 +21,21 @@ struct ClientSettings {
     var hold = Duration.zero
     var isVerbose = false
     var isBinary = false
+    var isJSON = false
+    /// Whether messages go one way, and nothing is awaited.
+    var isOneWay = false
+    /// Whether the server's one-way messages are for standard output.
+    var showsMessages = false
+    /// How many messages may wait for their answers on a long connection.
+    var inFlight = 64
+    /// How many short connections there are at once.
+    var jobs = 1
     var mayRunTwice = false
     var messages: [[UInt8]] = []
     var options = ClientOptions()
 
+    /// The longest message of standard input where no server has told its limit.
+    static let longestInput = 1 << 30
     static let defaultHost = "127.0.0.1"
     /// A machine that starts again is back by then.
     private static let defaultOutage = Duration.seconds(300)
@@ -46,6 +57,12 @@ struct ClientSettings {
         servers = try ClientSettings.servers(hosts, port: port)
         guard mode == .long || hold == .zero else {
             throw UsageError("--hold needs --mode long: a short connection ends with its answer")
+        }
+        for (isGiven, name) in [(isOneWay, "--send"), (showsMessages, "--messages")] where isGiven && mode == .short {
+            throw UsageError("\(name) needs --mode long: a short connection carries one request and its answer")
+        }
+        guard !isJSON || !isBinary else {
+            throw UsageError("--json and --binary contradict each other: a line of JSON is no answer's bytes")
         }
     }
 
@@ -162,6 +179,20 @@ struct ClientSettings {
     private static let messages = FlagSection<ClientSettings>(
         "Messages",
         [
+            Flag(
+                "--in-flight", "N",
+                "with --mode long, this many messages wait for their answers at once; 1: one after another", \.inFlight,
+                .integer(in: 1...65536)),
+            Flag(
+                "--jobs", "N",
+                "with --mode short, this many connections at once; with 1 the messages run in their order",
+                \.jobs, .integer(in: 1...1024)),
+            Flag("--send", "send messages one way: nothing is answered, and the end waits until the server has them") {
+                $0.isOneWay = true
+            },
+            Flag(
+                "--max-message", "BYTES", "the longest answer or message that is accepted", \.options.maxMessage,
+                .size(in: 1...UInt32.max)),
             Flag("--may-run-twice", "repeat also what the server may have processed already") {
                 $0.mayRunTwice = true
             },
@@ -175,8 +206,15 @@ struct ClientSettings {
         "Output",
         [
             Flag(
+                "--messages",
+                "print the server's one-way messages on standard output, a line each; otherwise they are notices"
+            ) { $0.showsMessages = true },
+            Flag("--json", "on standard output, print a line of JSON for each thing that happens, and no notices") {
+                $0.isJSON = true
+            },
+            Flag(
                 "--verbose",
                 "on standard error, tell of heartbeats, connections, and the progress of messages that take over a second"
-            ) { $0.isVerbose = true }
+            ) { $0.isVerbose = true },
         ])
 }

@@ -9,9 +9,9 @@ import Posix
 ///
 /// Protocol.md describes it in full, above all sections 5 (heartbeats) and 7 (closing).
 public final class LongConnection: Sendable {
-    private let thread: IOThread
-    private let id: SessionID
-    private let sinks: SessionSinks
+    let thread: IOThread
+    let id: SessionID
+    let sinks: SessionSinks
 
     /// Connects to `host` and waits for its WELCOME, up to `options.connectTimeout`.
     ///
@@ -232,7 +232,7 @@ extension IOThread {
         let id = IOThread.newID()
         return await withTaskCancellationHandler {
             await withCheckedContinuation { reply in
-                let start = SessionCommand.call(session, id, call, reply, status)
+                let start = SessionCommand.call(session, id, call, .caller(reply), status)
                 if let opening { submit(opening, start) } else { submit(start) }
                 // A cancellation before `submit` found no call to abandon.
                 if Task.isCancelled { submit(.abandon(session, id)) }

@@ -26,4 +26,6 @@ public struct TransferProgress: Hashable, Sendable {
     /// Whether this is the last event of this message. The message is incomplete then where `bytes` is not `total`: the request was
     /// cancelled, the server gave the response up, or the connection ended.
     public let isOver: Bool
+    /// The number that the package's commands have given to the request; nil where it has none.
+    package var number: Int?
 }

@@ -13,8 +13,6 @@ enum SessionCommand: Sendable {
 
 /// The number of a session, unique in the process.
 typealias SessionID = UInt64
-/// The caller that waits for the result of a call.
-typealias Reply = CheckedContinuation<Result<[UInt8], RequestError>, Never>
 
 /// Where a driver publishes what happens to its session.
 struct SessionSinks: Sendable {
