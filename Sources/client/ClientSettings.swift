@@ -30,6 +30,9 @@ struct ClientSettings {
     var inFlight = 64
     /// How many short connections there are at once.
     var jobs = 1
+    /// The program that answers the server's requests, and its arguments; empty for none.
+    var command: [String] = []
+    var isForShell = false
     var mayRunTwice = false
     var messages: [[UInt8]] = []
     var options = ClientOptions()
@@ -58,8 +61,13 @@ struct ClientSettings {
         guard mode == .long || hold == .zero else {
             throw UsageError("--hold needs --mode long: a short connection ends with its answer")
         }
-        for (isGiven, name) in [(isOneWay, "--send"), (showsMessages, "--messages")] where isGiven && mode == .short {
+        let longOnly = [(isOneWay, "--send"), (showsMessages, "--messages"), (!command.isEmpty, "--answer")]
+        for (isGiven, name) in longOnly where isGiven && mode == .short {
             throw UsageError("\(name) needs --mode long: a short connection carries one request and its answer")
+        }
+        guard !isForShell || command.count == 1 else {
+            throw UsageError(
+                "--shell needs --answer with one word, which /bin/sh -c gets, and there are \(command.count): quote it")
         }
         guard !isJSON || !isBinary else {
             throw UsageError("--json and --binary contradict each other: a line of JSON is no answer's bytes")
@@ -128,7 +136,7 @@ struct ClientSettings {
         ]
     ) { settings, argument throws(UsageError) in settings.messages.append(argument.bytes) }
 
-    private static let sections = [connection, heartbeat, messages, output]
+    private static let sections = [connection, heartbeat, messages, answers, output]
 
     private static let connection = FlagSection<ClientSettings>(
         "Connection",
@@ -200,6 +208,24 @@ struct ClientSettings {
                 "--binary",
                 "send all of standard input, or MESSAGE, as one message; print the reply's bytes and no line end"
             ) { $0.isBinary = true },
+        ])
+
+    private static let answers = FlagSection<ClientSettings>(
+        "Requests of the server",
+        [
+            Flag.rest(
+                "--answer", "COMMAND ...",
+                "answer each request of the server with a program, with all that follows as its arguments; last of the "
+                    + "flags. Its standard input is the request, its standard output the answer; an exit status but 0 "
+                    + "is HANDLER_FAILED, with the last line of its standard error"
+            ) { settings, words throws(UsageError) in
+                guard !words[0].isEmpty else { throw UsageError("'' is not the name of a program") }
+                settings.command = words
+            },
+            Flag("--shell", "COMMAND is one word, for /bin/sh -c") { $0.isForShell = true },
+            Flag(
+                "--answers", "N", "this many programs run at once; the server's further requests are refused",
+                \.options.answersAtOnce, .integer(in: 1...1024)),
         ])
 
     private static let output = FlagSection<ClientSettings>(

@@ -27,7 +27,7 @@ final class Console: Sendable {
     /// its bytes are the server's.
     func addLine(_ bytes: [UInt8], to lines: inout [UInt8]) {
         if outputIsTerminal {
-            lines += Console.escaped(String(decoding: bytes, as: UTF8.self)).utf8
+            lines += String(decoding: bytes, as: UTF8.self).printable.utf8
         } else {
             lines += bytes
         }
@@ -68,7 +68,7 @@ final class Console: Sendable {
 
     /// Prints a line on standard error. Control characters are escaped, because the server may have sent them.
     func note(_ text: String) {
-        let line = "client: \(Console.escaped(text))\n"
+        let line = "client: \(text.printable)\n"
         lastLine.withLock { lastLine in
             let text =
                 switch lastLine {
@@ -138,18 +138,5 @@ final class Console: Sendable {
     func leave(_ status: ExitStatus) -> Never {
         StandardInput.restoreLines()
         exitProcess(status.rawValue)
-    }
-
-    /// `text` with its control characters, and those that turn the direction of letters, written out (Protocol.md, 11-3).
-    static func escaped(_ text: String) -> String {
-        var escaped = String.UnicodeScalarView()
-        for scalar in text.unicodeScalars {
-            if scalar.isPrintable {
-                escaped.append(scalar)
-            } else {
-                escaped.append(contentsOf: "\\u{\(String(scalar.value, radix: 16))}".unicodeScalars)
-            }
-        }
-        return String(escaped)
     }
 }

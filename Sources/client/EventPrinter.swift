@@ -156,9 +156,10 @@ final class EventPrinter: Sendable {
     /// Shows the progress of a message: a bar on a terminal, and lines elsewhere.
     private func show(_ progress: TransferProgress) {
         let (number, isCurrent) = shared.withLock { shared in
-            let number = progress.request.map { progress.number ?? shared.shown[progress.direction] ?? Int($0) }
+            let id = progress.isServerRequest ? nil : progress.request
+            let number = id.map { progress.number ?? shared.shown[progress.direction] ?? Int($0) }
             shared.shown[progress.direction] = progress.isOver ? nil : number
-            return (number, progress.request == nil || number == shared.number)
+            return (number, number == nil || number == shared.number)
         }
         let text = TransferText(progress: progress, number: number)
         guard console.hasBars else { return console.note(text.line) }

@@ -145,6 +145,31 @@ extension JSONLine {
         if failure.retryAfter > .zero { add("retry_after", failure.retryAfter) }
     }
 
+    /// A request of the server.
+    static func request(_ number: Int, _ request: [UInt8]) -> JSONLine {
+        var line = JSONLine("request")
+        line.add("number", number)
+        line.add(payload: request)
+        return line
+    }
+
+    /// What a program has answered to a request of the server.
+    static func reply(_ number: Int, _ answer: [UInt8], after elapsed: Duration) -> JSONLine {
+        var line = JSONLine("reply")
+        line.add("number", number)
+        line.add("after", elapsed)
+        line.add(payload: answer)
+        return line
+    }
+
+    /// Why a request of the server has no answer.
+    static func reply(_ number: Int, _ failure: RequestFailure) -> JSONLine {
+        var line = JSONLine("reply_failure")
+        line.add("number", number)
+        line.add(failure)
+        return line
+    }
+
     /// A one-way message of the server.
     static func message(_ message: [UInt8]) -> JSONLine {
         var line = JSONLine("message")

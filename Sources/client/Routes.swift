@@ -44,12 +44,15 @@ final class ShortRoute: MessageRoute {
     }
 
     private let settings: ClientSettings
-    private let printer: EventPrinter
     private let shared: Mutex<State>
+    private let printed: AsyncStream<ConnectionEvent>.Continuation
+    private let printing: Task<Void, Never>
 
     init(_ settings: ClientSettings, _ printer: EventPrinter) {
         self.settings = settings
-        self.printer = printer
+        let (events, printed) = AsyncStream.makeStream(of: ConnectionEvent.self)
+        self.printed = printed
+        printing = Task { for await event in events { printer.showShort(event) } }
         shared = Mutex(State(servers: settings.servers, wait: settings.options.wait))
     }
 
@@ -60,48 +63,37 @@ final class ShortRoute: MessageRoute {
     var isAway: Bool { false }
 
     func send(_ calls: [NumberedCall], to results: CallResults) -> [LongConnection.CallID] {
-        for call in calls { Task { await request(call, to: results) } }
+        for call in calls {
+            let (servers, wait) = shared.withLock { ($0.servers, $0.wait) }
+            var options = settings.options
+            options.wait = wait
+            ShortConnection.submit(
+                call, hosts: servers, timeout: settings.timeout, mayRunTwice: settings.mayRunTwice, options: options,
+                tellsTransfers: settings.isVerbose, to: results
+            ) { self.happened($0, call.number) }
+        }
         return calls.map { _ in 0 }
     }
 
     func abandon(_ call: LongConnection.CallID) {}
 
-    private func request(_ call: NumberedCall, to results: CallResults) async {
-        let (servers, wait) = shared.withLock { ($0.servers, $0.wait) }
-        var options = settings.options
-        options.wait = wait
-        let (events, continuation) = AsyncStream.makeStream(of: ConnectionEvent.self)
-        async let connected = show(events, call.number)
-        let result: Result<[UInt8], RequestError>
-        do throws(RequestError) {
-            result = .success(
-                try await ShortConnection.request(
-                    call.bytes, hosts: servers, timeout: settings.timeout, mayRunTwice: settings.mayRunTwice,
-                    options: options, events: continuation))
-        } catch {
-            result = .failure(error)
+    /// Notes what happens to the connection of a message, on the I/O thread. What is to be printed goes to a task, for a
+    /// terminal may block.
+    private func happened(_ event: ConnectionEvent, _ number: Int) {
+        switch event {
+        case .connected(let terms): remember(terms)
+        case .transfer(var progress):
+            progress.number = number
+            printed.yield(.transfer(progress))
+        case .roundTrip, .beatLate, .pathTooLong: printed.yield(event)
+        default: break
         }
-        // What comes behind the answer is the end of the connection.
-        continuation.finish()
-        if let terms = await connected { remember(terms) }
-        results.add(CallResult(number: call.number, result: result))
     }
 
-    /// Shows what happens to a connection; returns its terms where it was open.
-    private func show(_ events: AsyncStream<ConnectionEvent>, _ number: Int) async -> ConnectionTerms? {
-        var connected: ConnectionTerms?
-        for await event in events {
-            switch event {
-            case .connected(let terms): connected = terms
-            case .transfer(var progress):
-                progress.number = number
-                printer.showShort(.transfer(progress))
-                continue
-            default: break
-            }
-            printer.showShort(event)
-        }
-        return connected
+    /// Prints the last events.
+    func finish() async {
+        printed.finish()
+        await printing.value
     }
 
     /// The next message begins with the server that answered, and waits for one that was there as a long connection does.

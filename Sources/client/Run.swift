@@ -11,18 +11,21 @@ struct Run {
     /// Sends each message on a connection of its own. Returns the exit status.
     func short() async -> ExitStatus {
         let printer = EventPrinter(console, isVerbose: settings.isVerbose, isJSON: settings.isJSON)
-        return await withPipeline { signals in
-            MessagePipeline(
-                settings, most: settings.jobs, ShortRoute(settings, printer), printer, signals, console)
+        let route = ShortRoute(settings, printer)
+        let status = await withPipeline { signals in
+            MessagePipeline(settings, most: settings.jobs, route, printer, signals, console)
         }
+        await route.finish()
+        return status
     }
 
     /// Sends all messages on one connection. Returns the exit status.
     func long() async -> ExitStatus {
         let connection: LongConnection
+        var options = settings.options
+        if !settings.command.isEmpty { options.answer = answering() }
         do {
-            connection = try LongConnection.start(
-                hosts: settings.servers, options: settings.options)
+            connection = try LongConnection.start(hosts: settings.servers, options: options)
         } catch {
             console.fail(error.status, "\(error)")
         }
@@ -82,6 +85,30 @@ struct Run {
             console.fail(.osError, "\(error)")
         }
         return .ok
+    }
+
+    /// What answers the requests of the server: a program for each.
+    private func answering() -> @Sendable ([UInt8]) async throws -> [UInt8] {
+        let command = settings.isForShell ? ["/bin/sh", "-c"] + settings.command : settings.command
+        let programs: AnswerPrograms
+        do throws(SystemError) {
+            programs = try AnswerPrograms(command, most: Int(settings.options.maxMessage), console)
+        } catch {
+            console.fail(.usage, "--answer: cannot start '\(command[0])': \(error.text)")
+        }
+        return { [settings, console] request in
+            guard settings.isJSON else { return try await programs.answer(request).bytes }
+            let number = programs.nextNumber()
+            console.write(JSONLine.request(number, request).line)
+            do {
+                let answer = try await programs.answer(request)
+                console.write(JSONLine.reply(number, answer.bytes, after: answer.elapsed).line)
+                return answer.bytes
+            } catch let failure as RequestFailure {
+                console.write(JSONLine.reply(number, failure).line)
+                throw failure
+            }
+        }
     }
 
     /// Prints a one-way message of the server.

@@ -51,6 +51,7 @@ private struct World {
             case .dialNext: nextAddresses += 1
             case .stopDialing: break
             case .releaseConnection: _ = session.takeReleased()
+            case .answer, .cancelAnswer: break
             case .finish(let id, let result):
                 #expect(results[id] == nil, "call \(id) ended twice")
                 results[id] = result

@@ -91,3 +91,32 @@ extension LongConnection {
     /// Ends a call as the cancellation of its task would.
     package func abandon(_ call: CallID) { thread.submit(.abandon(id, call)) }
 }
+
+extension ShortConnection {
+    /// Sends `call` on a connection of its own, as `request` does, without a task.
+    ///
+    /// - Parameters:
+    ///   - call: The request.
+    ///   - hosts: The servers, as in `request`.
+    ///   - timeout: As in `request`.
+    ///   - mayRunTwice: As in `request`.
+    ///   - options: The limits, times and policy of the connection.
+    ///   - tellsTransfers: Whether the events include the progress of long messages.
+    ///   - results: Where the result goes.
+    ///   - tell: Gets the events, on the I/O thread: it must be short. Those before the result come before it.
+    package static func submit(
+        _ call: NumberedCall, hosts: [String], timeout: Duration, mayRunTwice: Bool, options: ClientOptions,
+        tellsTransfers: Bool, to results: CallResults, tell: @escaping @Sendable (ConnectionEvent) -> Void
+    ) {
+        let reply = Reply.batch(results, number: call.number)
+        do {
+            let opening = try ShortOpening(
+                call.bytes, hosts: hosts, port: 7400, timeout: timeout, mayRunTwice: mayRunTwice, options: options,
+                ConnectionStatus(watched: tellsTransfers, tell: tell), number: call.number)
+            opening.thread.submit(
+                opening.command, .call(opening.id, IOThread.newID(), opening.call, reply, opening.status))
+        } catch {
+            reply.resume(returning: .failure(.notSent(.connection(error))))
+        }
+    }
+}

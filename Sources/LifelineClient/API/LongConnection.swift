@@ -74,7 +74,7 @@ public final class LongConnection: Sendable {
             try options.hello(short: false), policy: options.reconnect,
             connectTimeout: within(options.connectTimeout), wait: within(options.wait),
             servers: servers.map(\.description), at: .now)
-        return LongConnection(try IOThread.shared(), servers, session, unreadMessages: options.unreadMessages)
+        return LongConnection(try IOThread.shared(), servers, session, options)
     }
 
     /// Waits until a connection is open: the first one, or the next one after a loss. Throws the reason where none will be.
@@ -89,10 +89,11 @@ public final class LongConnection: Sendable {
         if let failure { throw failure }
     }
 
-    private init(_ thread: IOThread, _ servers: [Endpoint], _ session: Session, unreadMessages: Int) {
+    private init(_ thread: IOThread, _ servers: [Endpoint], _ session: Session, _ options: ClientOptions) {
         self.thread = thread
         id = IOThread.newID()
-        sinks = SessionSinks(status: ConnectionStatus(), messages: InboundMessages(most: unreadMessages))
+        sinks = SessionSinks(
+            status: ConnectionStatus(), messages: InboundMessages(most: options.unreadMessages), answer: options.answer)
         thread.submit(.open(id, servers, session, sinks))
     }
 
@@ -192,28 +193,17 @@ public enum ShortConnection {
         mayRunTwice: Bool = false, options: ClientOptions = ClientOptions(),
         events: AsyncStream<ConnectionEvent>.Continuation? = nil
     ) async throws(RequestError) -> [UInt8] {
-        let thread: IOThread
-        let session: Session
-        let servers: [Endpoint]
-        let timeout = within(timeout)
-        let wait = within(options.wait)
-        let call = Call(
-            .request(mayRunTwice: mayRunTwice), message, deadline: .now + timeout, timeout: wait > .zero ? timeout : nil
-        )
+        let opening: ShortOpening
         do {
-            servers = try Endpoint.list(hosts, port: port)
-            session = Session(
-                try options.hello(short: true), policy: options.reconnect,
-                connectTimeout: min(timeout, within(options.connectTimeout)), wait: wait,
-                servers: servers.map(\.description), at: .now)
-            thread = try IOThread.shared()
+            opening = try ShortOpening(
+                message, hosts: hosts, port: port, timeout: timeout, mayRunTwice: mayRunTwice, options: options,
+                ConnectionStatus(events))
         } catch {
             throw .notSent(.connection(error))
         }
-        let id = IOThread.newID()
-        let sinks = SessionSinks(status: ConnectionStatus(events), messages: InboundMessages(most: 0))
-        let opening = SessionCommand.open(id, servers, session, sinks)
-        return try await thread.call(call, on: id, sinks.status, opening: opening).get()
+        return try await opening.thread.call(
+            opening.call, on: opening.id, opening.status, opening: opening.command
+        ).get()
     }
 }
 
@@ -244,4 +234,4 @@ extension IOThread {
 }
 
 /// `duration` limited to a century, so that it can be added to any instant.
-private func within(_ duration: Duration) -> Duration { min(duration, .seconds(3_000_000_000)) }
+func within(_ duration: Duration) -> Duration { min(duration, .seconds(3_000_000_000)) }

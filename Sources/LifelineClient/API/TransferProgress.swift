@@ -26,6 +26,8 @@ public struct TransferProgress: Hashable, Sendable {
     /// Whether this is the last event of this message. The message is incomplete then where `bytes` is not `total`: the request was
     /// cancelled, the server gave the response up, or the connection ended.
     public let isOver: Bool
+    /// Whether `request` is a request of the server: its ids are independent of those of this side.
+    public internal(set) var isServerRequest = false
     /// The number that the package's commands have given to the request; nil where it has none.
     package var number: Int?
 }

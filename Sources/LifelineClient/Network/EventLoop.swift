@@ -13,7 +13,7 @@ final class EventLoop {
         static func < (left: Timer, right: Timer) -> Bool { left.at < right.at }
     }
 
-    private let thread: IOThread
+    let thread: IOThread
     private var events: EventPoll
     private let resumeTimer = ResumeTimer()
     private var suspendMeter = SuspendMeter(.now)
@@ -136,6 +136,9 @@ final class EventLoop {
             return driver
         case .abandon(let id, let call):
             drivers[id]?.abandon(call)
+            return drivers[id]
+        case .answered(let id, let key, let result):
+            drivers[id]?.answerEnded(key, result)
             return drivers[id]
         case .close(let id, let continuation):
             guard let driver = drivers[id] else {

@@ -1,3 +1,4 @@
+import Framing
 import Posix
 
 /// A command from another thread to the I/O thread. It is Sendable, and none runs the program's code there: resuming a
@@ -7,6 +8,7 @@ enum SessionCommand: Sendable {
     /// The status holds the reason where the session is over already.
     case call(SessionID, Call.ID, Call, Reply, ConnectionStatus)
     case abandon(SessionID, Call.ID)
+    case answered(SessionID, AnswerKey, Result<[UInt8], Failure>)
     case close(SessionID, CheckedContinuation<Void, Never>?)
     case resolved(Endpoint, Result<[SocketAddress], ConnectionError>)
 }
@@ -18,4 +20,6 @@ typealias SessionID = UInt64
 struct SessionSinks: Sendable {
     let status: ConnectionStatus
     let messages: InboundMessages
+    /// What answers the requests of the server; nil where nothing does.
+    var answer: Answering?
 }

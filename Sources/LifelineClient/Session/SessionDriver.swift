@@ -21,6 +21,8 @@ final class SessionDriver {
     /// Results of this turn. The driver resumes their callers when all is written: a program that ends with its last
     /// answer would otherwise lose its CLOSE.
     private var results: [(Reply, Result<[UInt8], RequestError>)] = []
+    /// The tasks that answer requests of the server, until they have ended.
+    private var answerTasks: [AnswerKey: Task<Void, Never>] = [:]
     /// Callers of `close`, which wait until the last socket is closed.
     private var closers: [CheckedContinuation<Void, Never>] = []
     private var publishedState = ConnectionState.connecting
@@ -69,6 +71,14 @@ final class SessionDriver {
         let now = Instant.now
         resumed(at: now)
         session.close(at: now)
+    }
+
+    /// The program's task for a request of the server has ended.
+    func answerEnded(_ key: AnswerKey, _ result: Result<[UInt8], Failure>) {
+        answerTasks[key] = nil
+        let now = Instant.now
+        resumed(at: now)
+        session.answerEnded(key, result, at: now)
     }
 
     /// The name server has answered for `endpoint`.
@@ -211,6 +221,7 @@ final class SessionDriver {
             case .releaseConnection:
                 guard let socket, let connection = session.takeReleased() else { continue }
                 self.socket = nil
+                for task in answerTasks.values { task.cancel() }
                 let released = ClosingConnection(socket, connection)
                 closing.append(released)
                 // The kernel has CLOSE before any caller is resumed, so a program may end at once.
@@ -219,6 +230,10 @@ final class SessionDriver {
                 if let reply = replies.removeValue(forKey: call) { results.append((reply, result)) }
             case .message(let message):
                 if sinks.messages.add(message) { sinks.status.publish(.messagesDropped(sinks.messages.dropped)) }
+            case .answer(let key, let request):
+                guard let answer = sinks.answer else { continue }
+                answerTasks[key] = startAnswer(key, request, of: id, by: answer, on: loop.thread)
+            case .cancelAnswer(let key): answerTasks[key]?.cancel()
             case .event(let event):
                 if case .closed = event { sinks.messages.finish() }
                 sinks.status.publish(event)

@@ -40,7 +40,7 @@ extension Live.Client {
             listener.close()
             let cases: [(String, Int32)] = [
                 ("127.0.0.1", 69), ("no-such-host.invalid", 68), ("unix:/nowhere/at/all", 69),
-                ("unix:/" + String(repeating: "x", count: 200), 68),
+                ("unix:/" + String(repeating: "x", count: 200), 64), ("unix:", 64),
             ]
             for (host, status) in cases {
                 let client = try startClient(["--mode", mode, "--timeout", "5", "x"], host: host, port: port)

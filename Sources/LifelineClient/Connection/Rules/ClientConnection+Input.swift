@@ -70,6 +70,7 @@ extension ClientConnection {
             try welcome.check(against: hello)
             let terms = Heartbeat(welcome)
             self.welcome = welcome
+            decoder.agreement = welcome.agreement(with: hello)
             outbox.setMaxFrame(welcome.maxFrame)
             heartbeat.welcomed(terms, at: now)
             let roundTrip = path.welcomed(deadAfter: terms.deadAfter, at: now)
@@ -87,6 +88,7 @@ extension ClientConnection {
             return time.map { .roundTrip($0) }
         case .part(let part):
             messageBytesIn += part.frameLength
+            if part.type == .request { return try handleRequest(part, of: bytes, at: now) }
             transfers.received(part, at: now)
             return try handle(part, of: bytes, at: now)
         case .failure(let id, let failure):
@@ -108,7 +110,9 @@ extension ClientConnection {
             return .goingAway(goAway)
         case .close(let close):
             return try closed(close, at: now)
-        case .hello, .cancel, .credit:
+        case .cancel(let id): return try handleCancel(id, at: now)
+        case .credit: return nil
+        case .hello:
             preconditionFailure("the decoder refuses what only a client sends")
         }
     }

@@ -9,7 +9,8 @@ import Liveness
 /// `enforceDeadlines` until nil; a write of `outbox.unsent` and `wrote`. Then it sleeps until `deadline`. The event that
 /// ends the connection is `ended`, once. After it only CLOSE is sent, and input is discarded.
 ///
-/// What arrives is handled in ClientConnection+Input.swift. The properties that both files share are internal for that alone.
+/// What arrives is handled in ClientConnection+Input.swift, and the requests of the server in ClientConnection+Answers.swift.
+/// The properties that these files share are internal for that alone.
 struct ClientConnection: Sendable {
     enum Event: Equatable, Sendable {
         case welcomed(Welcome)
@@ -19,6 +20,10 @@ struct ClientConnection: Sendable {
         case response(id: UInt32, [UInt8])
         case failure(id: UInt32, Failure)
         case message([UInt8])
+        /// A request of the server is whole: it waits in `answers`.
+        case requested
+        /// The server has taken its request back.
+        case cancelled(id: UInt32)
         case goingAway(GoAway)
         case ended(ConnectionError)
     }
@@ -42,6 +47,10 @@ struct ClientConnection: Sendable {
     var requests = InFlightRequests()
     /// The response that has begun and not ended.
     var openResponse: UInt32?
+    /// The requests of the server; nil where the program answers none.
+    var answers: RequestsToAnswer?
+    /// The request of the server that has begun and not ended.
+    var openRequest: UInt32?
     var cancels: TokenBucket?
     /// CANCELs that wait for a token.
     private var heldCancels: [UInt32] = []
@@ -59,6 +68,7 @@ struct ClientConnection: Sendable {
         decoder = FrameDecoder(
             from: .server, maxFrame: hello.maxFrame, maxMessage: hello.maxMessage, isShort: hello.short)
         heartbeat = ClientHeartbeat(connectedAt: now, handshakeTimeout: handshakeTimeout, random: random)
+        answers = hello.options.answers.map { RequestsToAnswer($0) }
         outbox.greet(hello)
     }
 
@@ -129,7 +139,7 @@ struct ClientConnection: Sendable {
     mutating func close(at now: Instant) {
         guard lingeringClose == nil else { return }
         startClosing(.orderly(peerIsDone: false, deadAfter: heartbeat.deadAfter))
-        outbox.close(Close(.normal))
+        outbox.close(closeFrame())
     }
 
     // MARK: Time
@@ -235,7 +245,7 @@ struct ClientConnection: Sendable {
             if !outbox.isDone { lingeringClose?.giveUp() }
         } else {
             startClosing(.drop(at: now, peerIsDone: true), lastID: close.lastID)
-            outbox.cutOff(Close(.normal))
+            outbox.cutOff(closeFrame())
         }
         path.ended(by: close.code)
         return .ended(ConnectionError(close))
@@ -273,7 +283,7 @@ struct ClientConnection: Sendable {
 
     mutating func drop(_ violation: Violation, at now: Instant) -> Event {
         startClosing(.drop(at: now, peerIsDone: false))
-        outbox.cutOff(Close(violation.code, violation.text))
+        outbox.cutOff(closeFrame(violation.code, violation.text))
         path.ended(by: violation.code)
         return .ended(ConnectionError(violation))
     }

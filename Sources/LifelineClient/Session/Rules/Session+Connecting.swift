@@ -19,6 +19,7 @@ extension Session {
         self.address = address
         otherAddresses = others
         if others > 0 { hasAddresses = true }
+        connectionNumber += 1
         // It ends with the attempt: the handshake's own limit counts from the beginning of the attempt.
         let isLast = others == 0
         connection = ClientConnection(

@@ -11,8 +11,9 @@ import Liveness
 /// The driver performs each `nextOutput`, reports the result, and sleeps until `nextDeadline`. Calls wait in the order of
 /// their numbers while there is no connection, or no room on it.
 ///
-/// How it connects is in Session+Connecting.swift, and its calls are in Session+Calls.swift. The properties that these files
-/// share are internal for that alone.
+/// How it connects is in Session+Connecting.swift, its calls are in Session+Calls.swift, the requests of the server in
+/// Session+Answers.swift, and the orderly end in Session+Leaving.swift. The properties that these files share are internal for
+/// that alone.
 struct Session: Sendable {
     enum Phase: Equatable, Sendable {
         /// Looking up the host and connecting, until the instant at most.
@@ -30,10 +31,14 @@ struct Session: Sendable {
         /// Go on with the next address of the same server.
         case dialNext
         case stopDialing
-        /// Close the connection that `takeReleased` returns.
+        /// Close the connection that `takeReleased` returns, and cancel the tasks that answer its requests.
         case releaseConnection
         case finish(Call.ID, Result<[UInt8], RequestError>)
         case message([UInt8])
+        /// Let the program answer a request of the server.
+        case answer(AnswerKey, [UInt8])
+        /// Cancel the task that does.
+        case cancelAnswer(AnswerKey)
         case event(ConnectionEvent)
     }
 
@@ -74,11 +79,17 @@ struct Session: Sendable {
     /// Whether the program has closed the session.
     var isClosing = false
     var calls = PendingCalls()
+    /// The number of connections so far.
+    var connectionNumber = 0
+    /// The number of the program's tasks that answer requests of the server.
+    var runningAnswers = 0
     /// The instant before which no request is sent, because the server refused one.
     var heldUntil: Instant?
     /// The instant until which a short connection with its answer waits for the server's CLOSE, so that the server closes
     /// first.
     var answeredUntil: Instant?
+    /// What the connection waits for before its CLOSE, while it is to end.
+    var leaving: Leave?
     var outputs: [Output] = []
     private var outputsTaken = 0
 
@@ -155,29 +166,17 @@ struct Session: Sendable {
     // MARK: The connection
 
     /// Releases the connection, so that the driver closes it.
-    private mutating func releaseConnection(at now: Instant) {
+    mutating func releaseConnection(at now: Instant) {
         for progress in connection?.endTransfers(at: now) ?? [] { tell(progress) }
         released = connection
         connection = nil
         answeredUntil = nil
+        leaving = nil
         outputs.append(.releaseConnection)
     }
 
     /// The released connection, which becomes the caller's.
     mutating func takeReleased() -> ClientConnection? { released.take() }
-
-    /// Closes a connection without requests in flight where the program or the server wants it, or no ids are left.
-    mutating func closeConnectionIfDone(at now: Instant) {
-        guard connection != nil, isClosing || !hello.short else { return }
-        guard isClosing ? !calls.areInFlight : connection?.takesRequests == false && connection?.unansweredCount == 0
-        else { return }
-        let goAway = connection?.goAway
-        connection?.close(at: now)
-        releaseConnection(at: now)
-        if isClosing { return end(.closedByProgram) }
-        let error = goAway.map { ConnectionError($0) } ?? ConnectionError(.broken, "the request ids are used up")
-        scheduleReconnect(after: error, goAway: goAway, hadConnection: true, wasOpen: true, at: now)
-    }
 
     /// Reads the first `count` of `bytes`.
     mutating func received(_ bytes: [UInt8], upTo count: Int, at now: Instant) {
@@ -224,6 +223,8 @@ struct Session: Sendable {
             tellPathTooLong()
         case .transfer(let progress): tell(progress)
         case .message(let message): outputs.append(.message(message))
+        case .requested: startAnswers()
+        case .cancelled(let id): outputs.append(.cancelAnswer(AnswerKey(connection: connectionNumber, id: id)))
         case .response(let wireID, let answer):
             isProved = true
             if let id = calls.ended(wireID) { finish(id, .success(answer)) }
@@ -241,7 +242,7 @@ struct Session: Sendable {
 
     private mutating func tell(_ progress: TransferProgress) {
         var progress = progress
-        progress.number = calls.number(of: progress.request)
+        if !progress.isServerRequest { progress.number = calls.number(of: progress.request) }
         outputs.append(.event(.transfer(progress)))
     }
 
@@ -296,6 +297,7 @@ struct Session: Sendable {
         if let answeredUntil, answeredUntil <= now {
             streamBroke("the server did not close a short connection", at: now)
         }
+        if leaving != nil { leaveInTime(at: now) }
         while let id = calls.nextExpired(at: now) { abandon(id, .timedOut, at: now) }
         sendWaitingCalls(at: now)
     }
@@ -303,6 +305,7 @@ struct Session: Sendable {
     /// The instant of the next call of `enforceDeadlines`.
     func nextDeadline(at now: Instant) -> Instant? {
         var deadline = earlier(earlier(connection?.deadline, answeredUntil), calls.nextTimeout)
+        if let leaving { deadline = earlier(deadline, leaving.answersUntil) }
         switch phase {
         case .dialing(let until), .waiting(let until): deadline = earlier(deadline, until)
         case .open:
