@@ -26,12 +26,18 @@ struct AnswerWindow {
     private var entries: [Entry?] = []
     private var head = 0
     private var bytes = 0
+    /// How many are on their way: those without a result.
+    private var unfinished = 0
     private let most: Int
+    private let mostWaiting: Int
     /// The instant from which the first message has been the first.
     private(set) var firstSince = Instant(sinceStart: .zero)
 
-    /// A window of up to `most` messages.
-    init(most: Int) { self.most = most }
+    /// A window of up to `most` messages on their way, and of up to `waiting` whose answers are not printed.
+    init(most: Int, waiting: Int? = nil) {
+        self.most = most
+        mostWaiting = waiting ?? most
+    }
 
     var count: Int { entries.count - head }
     var isEmpty: Bool { count == 0 }
@@ -40,7 +46,8 @@ struct AnswerWindow {
 
     /// Whether another message may be sent besides so many that are about to be, of so many bytes together.
     func hasRoom(besides messages: Int, _ theirBytes: Int) -> Bool {
-        count + messages < most && (count + messages == 0 || bytes + theirBytes < AnswerWindow.mostBytes)
+        unfinished + messages < most && count + messages < mostWaiting
+            && (count + messages == 0 || bytes + theirBytes < AnswerWindow.mostBytes)
     }
 
     /// The message whose answer is printed next.
@@ -51,6 +58,7 @@ struct AnswerWindow {
         if isEmpty { firstSince = now }
         entries.append(Entry(number: number, message: message, sentAt: now, call: call))
         bytes += message.bytes.count
+        unfinished += 1
     }
 
     /// Records how a message has ended. A number that does not wait changes nothing.
@@ -60,6 +68,7 @@ struct AnswerWindow {
         guard entries[index]?.result == nil else { return }
         entries[index]?.result = result.result
         entries[index]?.endedAt = now
+        unfinished -= 1
         if case .success(let answer) = result.result { bytes += answer.count }
     }
 

@@ -72,13 +72,14 @@ struct MessagePipeline<Route: MessageRoute> {
     /// - Parameters:
     ///   - settings: The command line.
     ///   - most: How many messages may be on their way.
+    ///   - waiting: How many may wait for their turn to be printed; nil for no more than are on their way.
     ///   - route: Where they go.
     ///   - printer: What prints the connection's events.
     ///   - signals: What tells of the connection.
     ///   - console: Where the answers go.
     init(
-        _ settings: ClientSettings, most: Int, _ route: Route, _ printer: EventPrinter, _ signals: PipelineSignals,
-        _ console: Console
+        _ settings: ClientSettings, most: Int, waiting: Int? = nil, _ route: Route, _ printer: EventPrinter,
+        _ signals: PipelineSignals, _ console: Console
     ) {
         self.settings = settings
         self.route = route
@@ -86,7 +87,7 @@ struct MessagePipeline<Route: MessageRoute> {
         self.signals = signals
         self.console = console
         source = MessageSource(settings, console, wakeUps: signals.results.number)
-        window = AnswerWindow(most: source.isInteractive ? 1 : most)
+        window = source.isInteractive ? AnswerWindow(most: 1) : AnswerWindow(most: most, waiting: waiting)
     }
 
     /// Sends all messages, and returns when each has its answer or outcome.

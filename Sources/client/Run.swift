@@ -13,7 +13,10 @@ struct Run {
         let printer = EventPrinter(console, isVerbose: settings.isVerbose, isJSON: settings.isJSON)
         let route = ShortRoute(settings, printer)
         let status = await withPipeline { signals in
-            MessagePipeline(settings, most: settings.jobs, route, printer, signals, console)
+            // One after another where one is asked for; else a slow one must not hold up the others.
+            MessagePipeline(
+                settings, most: settings.jobs, waiting: settings.jobs == 1 ? 1 : max(1024, settings.jobs), route,
+                printer, signals, console)
         }
         await route.finish()
         return status

@@ -89,4 +89,21 @@ private func result(_ number: Int, _ text: String = "") -> CallResult {
         }
         #expect(window.count == 3)
     }
+
+    @Test("Where more may wait to be printed, one that is late holds up no others")
+    func late() {
+        var window = AnswerWindow(most: 2, waiting: 4)
+        for number in 1...2 { window.begin(number, InputMessage([]), call: 0, at: at(0)) }
+        #expect(!window.hasRoom)
+        for number in 3...4 {
+            window.end(result(number - 1), at: at(0))
+            #expect(window.hasRoom)
+            window.begin(number, InputMessage([]), call: 0, at: at(0))
+        }
+        window.end(result(4), at: at(0))
+        #expect(!window.hasRoom && window.takeFirst(at: at(0)) == nil)
+        window.end(result(1), at: at(0))
+        while window.takeFirst(at: at(1)) != nil {}
+        #expect(window.hasRoom && window.isEmpty)
+    }
 }

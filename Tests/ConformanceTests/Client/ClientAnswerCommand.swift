@@ -25,8 +25,13 @@ extension Live.Client {
                 ]
                 for (index, request) in requests.enumerated() {
                     try peer.send(.request(UInt32(index + 1), request))
-                    let answer = try peer.next(.response)
-                    #expect(answer.id == UInt32(index + 1) && answer.payload == request)
+                    var answer: [UInt8] = []
+                    var chunk: RawFrame
+                    repeat {
+                        chunk = try peer.next(.response)
+                        answer += chunk.payload
+                    } while chunk.hasMore
+                    #expect(chunk.id == UInt32(index + 1) && answer == request)
                 }
             }
         }
@@ -54,7 +59,8 @@ extension Live.Client {
                 try peer.send(.request(1))
                 let failure = try peer.next(.failure)
                 #expect(failure.id == 1 && failure.notice?.code == .handlerFailed)
-                #expect(String(decoding: failure.notice?.text ?? [], as: UTF8.self).contains(text))
+                let said = String(decoding: failure.notice?.text ?? [], as: UTF8.self)
+                #expect(said.contains(text))
                 if text == "no such till" { try client.errors.line(with: "client: /bin/sh: first") }
                 // The connection goes on.
                 try peer.send(.ping(9))
