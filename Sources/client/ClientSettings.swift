@@ -121,7 +121,8 @@ struct ClientSettings {
             back-off. Of a name with several addresses, the next one is tried until one says WELCOME.
 
             Without MESSAGE each line of standard input is one; in a terminal "quit" or Ctrl-D ends it. Replies come in
-            the order of the messages. When the server goes away, a message that it certainly did not process is sent
+            the order of the messages. --timeout counts for the first message without an answer, from when it is the first.
+            When the server goes away, a message that it certainly did not process is sent
             again; of any other one, standard error says what became of it. The time without a connection does not count for
             --timeout.
             """,
