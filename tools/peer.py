@@ -1716,6 +1716,8 @@ class ClientLoop(Loop):
         """Forgets what is printed, and takes lines, or reads more, where there is room."""
         del self.items[:self.printed]
         self.printed = 0
+        if self.lines and len(self.items) < self.AHEAD:
+            self.at(clock(), lambda now: None)  # the next turn does not wait: there is something to send
         while self.lines and len(self.items) < self.AHEAD:
             self.items.append(Item(self.lines.popleft()))
         watch = self.input and not self.lines and len(self.items) < self.AHEAD
