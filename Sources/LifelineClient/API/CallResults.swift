@@ -8,7 +8,7 @@ package struct CallResult: Sendable {
     /// The answer, which is empty for a one-way message, or the error.
     package let result: Result<[UInt8], RequestError>
 
-    /// A result that did not come from a connection.
+    /// The result of the call with this number.
     package init(number: Int, result: Result<[UInt8], RequestError>) {
         self.number = number
         self.result = result
@@ -29,13 +29,12 @@ package final class CallResults: Sendable {
     /// The descriptor for poll(2); borrowed.
     package var number: Int32 { wakeUps.number }
 
-    /// Adds a result, from any thread.
-    package func add(_ result: CallResult) {
-        let wasEmpty = waiting.withLock { waiting in
+    /// Adds a result, from any thread. Returns whether it is the first, so that `wakeUp` has to follow.
+    func add(_ result: CallResult) -> Bool {
+        waiting.withLock { waiting in
             defer { waiting.append(result) }
             return waiting.isEmpty
         }
-        if wasEmpty { wakeUp() }
     }
 
     /// Makes the descriptor ready, from any thread.
@@ -108,15 +107,18 @@ extension ShortConnection {
         _ call: NumberedCall, hosts: [String], timeout: Duration, mayRunTwice: Bool, options: ClientOptions,
         tellsTransfers: Bool, to results: CallResults, tell: @escaping @Sendable (ConnectionEvent) -> Void
     ) {
-        let reply = Reply.batch(results, number: call.number)
         do {
             let opening = try ShortOpening(
                 call.bytes, hosts: hosts, port: 7400, timeout: timeout, mayRunTwice: mayRunTwice, options: options,
                 ConnectionStatus(watched: tellsTransfers, tell: tell), number: call.number)
             opening.thread.submit(
-                opening.command, .call(opening.id, IOThread.newID(), opening.call, reply, opening.status))
+                opening.command,
+                .call(
+                    opening.id, IOThread.newID(), opening.call, .batch(results, number: call.number), opening.status))
         } catch {
-            reply.resume(returning: .failure(.notSent(.connection(error))))
+            if results.add(CallResult(number: call.number, result: .failure(.notSent(.connection(error))))) {
+                results.wakeUp()
+            }
         }
     }
 }

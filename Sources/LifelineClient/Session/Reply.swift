@@ -4,11 +4,22 @@ enum Reply: Sendable {
     case caller(CheckedContinuation<Result<[UInt8], RequestError>, Never>)
     /// A thread with many calls, which knows this one by its number.
     case batch(CallResults, number: Int)
+}
 
-    func resume(returning result: Result<[UInt8], RequestError>) {
-        switch self {
+extension EventLoop {
+    /// Gives the caller of a call its result. A thread with many calls is woken at the end of the loop's turn, once for all
+    /// results of all connections: each wake-up before would take the processor from this thread.
+    func resume(_ reply: Reply, returning result: Result<[UInt8], RequestError>) {
+        switch reply {
         case .caller(let continuation): continuation.resume(returning: result)
-        case .batch(let results, let number): results.add(CallResult(number: number, result: result))
+        case .batch(let results, let number):
+            if results.add(CallResult(number: number, result: result)) { waiting.append(results) }
         }
+    }
+
+    /// Wakes the threads that have results.
+    func wakeWaiting() {
+        for results in waiting { results.wakeUp() }
+        waiting.removeAll(keepingCapacity: true)
     }
 }

@@ -148,7 +148,7 @@ final class SessionDriver {
         performOutputs(at: now)
         for connection in closing { advance(connection, at: now) }
         closing.removeAll { $0.isOver }
-        for (reply, result) in results.take() { reply.resume(returning: result) }
+        for (reply, result) in results.take() { loop.resume(reply, returning: result) }
         if isOver { for closer in closers.take() { closer.resume() } }
     }
 
