@@ -12,6 +12,7 @@ final class EventPrinter: Sendable {
         var shownFailure: ConnectionError?
         var hasBeenOpen = false
         var whenClosed: (@Sendable () -> Void)?
+        var whenOpened: (@Sendable () -> Void)?
         /// The message that the command waits for an answer to.
         var number: Int?
         /// Notes that the connection is away: where no message waits for it, they tell nothing.
@@ -23,14 +24,16 @@ final class EventPrinter: Sendable {
     private let console: Console
     private static let heldFor = Duration.milliseconds(200)
     private let isVerbose: Bool
+    private let isJSON: Bool
     /// Whether notes are held back while no message waits.
     private let holdsBack: Bool
     private let shared = Mutex(State())
 
     /// A printer; with `holdsBack` it says that the connection is away only where something waits for it, or it stays away.
-    init(_ console: Console, isVerbose: Bool, holdsBack: Bool = false) {
+    init(_ console: Console, isVerbose: Bool, isJSON: Bool = false, holdsBack: Bool = false) {
         self.console = console
         self.isVerbose = isVerbose
+        self.isJSON = isJSON
         self.holdsBack = holdsBack && !isVerbose
     }
 
@@ -46,7 +49,12 @@ final class EventPrinter: Sendable {
         if isClosed { body() }
     }
 
+    /// Calls `body` whenever a connection is open again.
+    func whenOpened(_ body: @escaping @Sendable () -> Void) { shared.withLock { $0.whenOpened = body } }
+
     func show(_ event: ConnectionEvent) {
+        if case .reconnected = event { shared.withLock { $0.whenOpened }?() }
+        if isJSON { return showJSON(event) }
         switch event {
         case .connected(let terms):
             let wasWaitedFor = shared.withLock { shared in
@@ -98,6 +106,18 @@ final class EventPrinter: Sendable {
         }
     }
 
+    /// Prints a line of JSON on standard output, of heartbeats and transfers with --verbose alone.
+    private func showJSON(_ event: ConnectionEvent) {
+        switch event {
+        case .roundTrip, .transfer: guard isVerbose else { return }
+        case .closed(let error):
+            console.write(JSONLine(event).line)
+            return closed(error)
+        default: break
+        }
+        console.write(JSONLine(event).line)
+    }
+
     /// Shows the events of a short connection: what happens between its opening and its end.
     func showShort(_ event: ConnectionEvent) {
         switch event {
@@ -140,9 +160,10 @@ final class EventPrinter: Sendable {
     /// Shows the progress of a message: a bar on a terminal, and lines elsewhere.
     private func show(_ progress: TransferProgress) {
         let (number, isCurrent) = shared.withLock { shared in
-            let number = progress.request.map { shared.shown[progress.direction] ?? shared.number ?? Int($0) }
+            let id = progress.isServerRequest ? nil : progress.request
+            let number = id.map { progress.number ?? shared.shown[progress.direction] ?? Int($0) }
             shared.shown[progress.direction] = progress.isOver ? nil : number
-            return (number, progress.request == nil || number == shared.number)
+            return (number, number == nil || number == shared.number)
         }
         let text = TransferText(progress: progress, number: number)
         guard console.hasBars else { return console.note(text.line) }
@@ -162,7 +183,7 @@ final class EventPrinter: Sendable {
             return shared.whenClosed
         }
         tellHeldNotes()
-        console.note("no connection: \(error)")
+        if !isJSON { console.note("no connection: \(error)") }
         whenClosed?()
     }
 }
