@@ -5,21 +5,22 @@ import Testing
 
 @testable import LifelineServer
 
-private func response(_ id: UInt32, _ string: String, more: Bool = false) -> [UInt8] {
+func response(_ id: UInt32, _ string: String, more: Bool = false) -> [UInt8] {
     raw(0x06, flags: more ? 1 : 0, id: id, text(string))
 }
-private func failure(_ id: UInt32, _ code: UInt16, _ string: String = "") -> [UInt8] {
+func failure(_ id: UInt32, _ code: UInt16, _ string: String = "") -> [UInt8] {
     raw(0x09, id: id, u16(code) + zeros(6) + text(string))
 }
 private func answers(_ inFlight: UInt32, _ queued: UInt32) -> [UInt8] { u16(5) + u16(8) + u32(inFlight) + u32(queued) }
 
 extension Conversation {
     /// One that is past the handshake of a client that answers.
-    fileprivate static func answering(
+    static func answering(
         _ inFlight: UInt32 = 4, _ queued: UInt32 = 1000, maxMessage: UInt32 = 1 << 20, minor: UInt8 = 1,
-        short: Bool = false, echoes: Bool = true, deadAfter: UInt32 = 0, handlerTimeout: Duration? = nil
+        short: Bool = false, echoes: Bool = true, deadAfter: UInt32 = 0, handlerTimeout: Duration? = nil,
+        lifetime: ConnectionLifetime = ConnectionLifetime()
     ) -> Conversation {
-        var conversation = Conversation(handlerTimeout: handlerTimeout)
+        var conversation = Conversation(handlerTimeout: handlerTimeout, lifetime: lifetime)
         conversation.echoes = echoes
         conversation.receive(
             preface,
@@ -32,20 +33,20 @@ extension Conversation {
         return conversation
     }
 
-    fileprivate mutating func ask(_ token: UInt64, _ string: String, timeout: Duration = .seconds(10)) {
+    mutating func ask(_ token: UInt64, _ string: String, timeout: Duration = .seconds(10)) {
         connection.ask(token, text(string)[...], until: now + timeout, at: now)
         settle()
     }
 
-    fileprivate mutating func giveUp(_ token: UInt64) {
+    mutating func giveUp(_ token: UInt64) {
         connection.giveUp(token, at: now)
         settle()
     }
 
     /// The outcomes since the last call.
-    fileprivate mutating func outcomes() -> [UInt64: ServerRequests.Outcome] {
+    mutating func outcomes() -> [UInt64: ServerRequests.AskOutcome] {
         defer { seen = [] }
-        var outcomes: [UInt64: ServerRequests.Outcome] = [:]
+        var outcomes: [UInt64: ServerRequests.AskOutcome] = [:]
         for case .asked(let token, let outcome) in seen {
             #expect(outcomes[token] == nil, "a request has one outcome")
             outcomes[token] = outcome
@@ -54,8 +55,7 @@ extension Conversation {
     }
 }
 
-private func answer(_ string: String) -> ServerRequests.Outcome { .success(text(string)) }
-private let left = CloseReason.closed(.normal, "", by: .client)
+func answer(_ string: String) -> ServerRequests.AskOutcome { .success(text(string)) }
 
 @Suite("3.7 Requests of the server")
 struct AskTests {

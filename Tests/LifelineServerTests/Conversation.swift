@@ -50,7 +50,7 @@ enum Seen: Equatable {
     case request(UInt32, String)
     case message(String)
     case cancelled(UInt32)
-    case asked(UInt64, ServerRequests.Outcome)
+    case asked(UInt64, ServerRequests.AskOutcome)
 }
 
 /// A client's bytes against one connection of the server, carried out as its loop does it: the handler has one request

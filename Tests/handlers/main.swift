@@ -25,10 +25,10 @@ struct Record {
     }
 }
 
-struct Obedient: Handler {
+struct Obedient: Handler, Sendable {
     static let mayBeReused = true
     let answersAtOnce: Bool
-    private var connection: Connection?
+    fileprivate var connection: Connection?
     private var count = 0
     private let kept = Kept()
     private let record: Record?
@@ -108,6 +108,22 @@ struct Obedient: Handler {
                 throw Failure(.handlerFailed, "\(error)")
             }
         case "tell": connection?.send(String(request.text.dropFirst("tell ".count)))
+        case "ask-for": return Response(ask(number, words.dropFirst(2).joined(separator: " "), for: request))
+        case "ask-on": return Response(ask(number, words.dropFirst(2).joined(separator: " ")))
+        case "ask-long": return Response(ask(5000, String(repeating: "q", count: number)))
+        case "ask-beside":
+            let handler = self
+            connection?.inBackground {
+                tell("outcome \(handler.ask(number, words.dropFirst(2).joined(separator: " ")))")
+            }
+        case "ask-many":
+            // So many threads at once, and each says what it has got.
+            for thread in 0..<number {
+                let handler = self
+                connection?.inBackground {
+                    handler.connection?.send("\(thread): \(handler.ask(20_000, "\(thread)"))")
+                }
+            }
         case "count":
             count += 1
             return Response("\(count)")
@@ -128,6 +144,19 @@ struct Obedient: Handler {
         default: break
         }
         return Response(request.bytes)
+    }
+}
+
+extension Obedient {
+    /// The client's answer, or the outcome without one.
+    fileprivate func ask(_ milliseconds: Int, _ question: String, for request: Request? = nil) -> String {
+        guard let connection else { return "no connection" }
+        do throws(ClientRequestError) {
+            let answer = try connection.request(question, timeout: .milliseconds(milliseconds), for: request)
+            return answer.count > 100 ? "\(answer.count) bytes" : String(decoding: answer, as: UTF8.self)
+        } catch {
+            return "\(error)"
+        }
     }
 }
 

@@ -129,7 +129,7 @@ final class EventLoop {
             return driver
         case .call(let id, let call, let request, let reply, let status):
             guard let driver = drivers[id] else {
-                reply.resume(returning: .failure(.notSent(.connection(status.end ?? .closedByProgram))))
+                reply.fail(.notSent(.connection(status.end ?? .closedByProgram)))
                 return nil
             }
             driver.start(call, request, reply)
@@ -140,12 +140,13 @@ final class EventLoop {
         case .answered(let id, let key, let result):
             drivers[id]?.answerEnded(key, result)
             return drivers[id]
-        case .close(let id, let continuation):
+        case .taken(let id): return drivers[id]
+        case .close(let id, let limit, let continuation):
             guard let driver = drivers[id] else {
                 continuation?.resume()
                 return nil
             }
-            driver.close(continuation)
+            driver.close(within: limit, continuation)
             return driver
         case .resolved(let endpoint, let result):
             for id in lookups.removeValue(forKey: endpoint) ?? [] {

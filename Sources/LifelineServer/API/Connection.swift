@@ -45,8 +45,8 @@ public final class Connection: Sendable {
     /// max_queued bytes wait for it. A handler that `answersAtOnce` runs on the loop's thread, which alone makes room: there
     /// this does not wait, and is `trySend(_:)`.
     ///
-    /// A client that sends without reading waits for the handler, so a handler that sends must not wait for such a client
-    /// for ever. The request's timeout (`ServerOptions.handlerTimeout`) goes on meanwhile.
+    /// A handler that waits here takes no message either, so a client that sends without reading makes both wait. The
+    /// request's timeout (`ServerOptions.handlerTimeout`) goes on meanwhile.
     ///
     /// Twelve empty messages go at once, the next one each ping_every / 2 (5.10-2). Messages behind one that waits wait too.
     @discardableResult

@@ -53,7 +53,7 @@ final class HandlerMailbox: Sendable {
         /// The token of the last request of the server.
         var lastToken: UInt64 = 0
         /// The outcomes that were not fetched.
-        var outcomes: [UInt64: ServerRequests.Outcome] = [:]
+        var outcomes: [UInt64: ServerRequests.AskOutcome] = [:]
         /// How the connection has ended: the loop takes no requests any more.
         var end: CloseReason?
     }
@@ -109,7 +109,7 @@ final class HandlerMailbox: Sendable {
     }
 
     /// Brings the outcome of a request of the server to the thread that waits for it.
-    func settle(_ token: UInt64, _ outcome: ServerRequests.Outcome) {
+    func settle(_ token: UInt64, _ outcome: ServerRequests.AskOutcome) {
         state.withLock { $0.outcomes[token] = outcome }
         state.notify()
     }
@@ -198,7 +198,7 @@ final class HandlerMailbox: Sendable {
         var hasGivenUp = false
         while true {
             // Nil where the request was just given up; the outcome says then whether it had left.
-            let outcome: ServerRequests.Outcome?? = state.wait { state in
+            let outcome: ServerRequests.AskOutcome?? = state.wait { state in
                 if let outcome = state.outcomes.removeValue(forKey: token) { return outcome }
                 guard !hasGivenUp, isCancelled() else { return nil }
                 return .some(nil)

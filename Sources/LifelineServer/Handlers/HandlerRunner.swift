@@ -22,7 +22,7 @@ protocol HandlerRunner: AnyObject {
     func cancel(_ id: UInt32, on connection: inout ServerConnection, at now: Instant)
     /// A request of the server has its outcome (`ServerConnection.ask`), which was given this token.
     func asked(
-        _ token: UInt64, _ outcome: ServerRequests.Outcome, on connection: inout ServerConnection, at now: Instant)
+        _ token: UInt64, _ outcome: ServerRequests.AskOutcome, on connection: inout ServerConnection, at now: Instant)
     /// Applies the answers and messages made since, and says when the handler has returned.
     func deliver(to connection: inout ServerConnection, at now: Instant)
     /// The connection has ended. Called once, behind everything else, and only where `opened` was called.
@@ -49,7 +49,7 @@ extension HandlerRunner {
     var loopWaits: Bool { true }
     func cancel(_ id: UInt32, on connection: inout ServerConnection, at now: Instant) {}
     func asked(
-        _ token: UInt64, _ outcome: ServerRequests.Outcome, on connection: inout ServerConnection, at now: Instant
+        _ token: UInt64, _ outcome: ServerRequests.AskOutcome, on connection: inout ServerConnection, at now: Instant
     ) {}
     func willWait(_ credit: HandlerCredit, adding set: inout PollSet) {}
     var deadline: Instant? { nil }

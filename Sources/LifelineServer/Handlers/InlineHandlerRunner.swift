@@ -42,7 +42,7 @@ final class InlineHandlerRunner: HandlerRunner {
     }
 
     func asked(
-        _ token: UInt64, _ outcome: ServerRequests.Outcome, on connection: inout ServerConnection, at now: Instant
+        _ token: UInt64, _ outcome: ServerRequests.AskOutcome, on connection: inout ServerConnection, at now: Instant
     ) {
         mailbox.settle(token, outcome)
     }

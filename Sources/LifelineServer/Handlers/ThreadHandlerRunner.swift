@@ -57,7 +57,7 @@ final class ThreadHandlerRunner: HandlerRunner {
     }
 
     func asked(
-        _ token: UInt64, _ outcome: ServerRequests.Outcome, on connection: inout ServerConnection, at now: Instant
+        _ token: UInt64, _ outcome: ServerRequests.AskOutcome, on connection: inout ServerConnection, at now: Instant
     ) {
         mailbox.settle(token, outcome)
     }

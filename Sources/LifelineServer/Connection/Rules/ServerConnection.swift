@@ -8,8 +8,9 @@ import Liveness
 /// `wrote`), takes events one by one (`next`), reports what the handler answers (`answer`, `fail`, `handlerReturned`),
 /// sends `outbox`, and sleeps until `deadline`. The connection ends when it `isOver`.
 ///
-/// Requests and answers are in ServerConnection+Requests.swift, those of the server in ServerConnection+Asks.swift, the causes of an end in ServerConnection+Ending.swift,
-/// and the table of what each cause does in each phase in EndCause.swift.
+/// Requests and answers are in ServerConnection+Requests.swift, the server's own requests in ServerConnection+Asks.swift,
+/// the causes of an end in ServerConnection+Ending.swift, and the table of what each cause does in each phase in
+/// EndCause.swift.
 /// The properties that these files share are internal for that alone.
 struct ServerConnection {
     /// What the loop has to bring to the handler.
@@ -20,7 +21,7 @@ struct ServerConnection {
         /// No answer to this request is awaited any more: it has its ending, or the connection has.
         case cancelled(UInt32)
         /// What became of a request of the server, by the token that `ask` was given.
-        indirect case asked(UInt64, ServerRequests.Outcome)
+        indirect case asked(UInt64, ServerRequests.AskOutcome)
     }
 
     /// How far the connection has come. It only ever goes forward.

@@ -9,12 +9,12 @@ import Liveness
 /// was given up after it was sent takes room until its ending comes (3.6-6).
 struct ServerRequests: Sendable {
     /// What whoever asked calls the request.
-    typealias Token = UInt64
+    typealias AskToken = UInt64
     /// The client's answer, or why there is none.
-    typealias Outcome = Result<[UInt8], ClientRequestError>
+    typealias AskOutcome = Result<[UInt8], ClientRequestError>
 
     /// A request whose outcome is not known.
-    private struct Call: Sendable {
+    private struct PendingAsk: Sendable {
         let deadline: Instant
         /// Empty once it was handed to the outbox.
         var bytes: ArraySlice<UInt8>
@@ -23,16 +23,16 @@ struct ServerRequests: Sendable {
     }
 
     /// A request that was handed to the outbox, and has no ending.
-    private struct Unanswered: Sendable {
+    private struct UnansweredAsk: Sendable {
         let length: Int
         /// Nil once it was given up.
-        var token: Token?
+        var token: AskToken?
     }
 
-    private struct Timeout: Comparable, Sendable {
+    private struct AskTimeout: Comparable, Sendable {
         let at: Instant
-        let token: Token
-        static func < (left: Timeout, right: Timeout) -> Bool {
+        let token: AskToken
+        static func < (left: AskTimeout, right: AskTimeout) -> Bool {
             left.at == right.at ? left.token < right.token : left.at < right.at
         }
     }
@@ -43,22 +43,22 @@ struct ServerRequests: Sendable {
     private let terms: AnswerTerms
     /// The longest request that there can ever be room for.
     private let longest: Int
-    private var calls: [Token: Call] = [:]
+    private var calls: [AskToken: PendingAsk] = [:]
     /// Those that wait for room; a token without a call was given up.
-    private var waiting = Queue<Token>()
-    private var unanswered: [UInt32: Unanswered] = [:]
+    private var waiting = Queue<AskToken>()
+    private var unanswered: [UInt32: UnansweredAsk] = [:]
     /// The bytes of the unanswered ones.
     private var bytes = 0
     private var lastID: UInt32
     /// The highest id that has had its ending.
     private var lastEnded: UInt32 = 0
-    private var timeouts = Heap<Timeout>()
+    private var timeouts = Heap<AskTimeout>()
     private var cancels: TokenBucket
     private var heldCancels = Queue<UInt32>()
     private var assembler = MessageAssembler()
     /// The response of which not all chunks have come.
     private var openResponse: UInt32?
-    private var outcomes: [(token: Token, outcome: Outcome)] = []
+    private var outcomes: [(token: AskToken, outcome: AskOutcome)] = []
     /// Why no request may begin; nil where one may.
     private var obstacle: CloseReason?
     /// Whether CLOSE waits for those that are unanswered: the client has sent GOAWAY (7.4-5).
@@ -87,7 +87,7 @@ struct ServerRequests: Sendable {
     var inFlight: Int { unanswered.count }
 
     /// The outcomes that became known since the last call.
-    mutating func takeOutcomes() -> [(token: Token, outcome: Outcome)] {
+    mutating func takeOutcomes() -> [(token: AskToken, outcome: AskOutcome)] {
         defer { outcomes = [] }
         return outcomes
     }
@@ -96,14 +96,14 @@ struct ServerRequests: Sendable {
 
     /// Asks. The outcome is known at `deadline` at the latest. A token may be used again once its outcome is.
     mutating func ask(
-        _ token: Token, _ bytes: ArraySlice<UInt8>, until deadline: Instant, _ outbox: inout Outbox, at now: Instant
+        _ token: AskToken, _ bytes: ArraySlice<UInt8>, until deadline: Instant, _ outbox: inout Outbox, at now: Instant
     ) {
         if let obstacle { return finish(token, .failure(.notSent(.connection(obstacle)))) }
         guard bytes.count <= longest else { return finish(token, .failure(.notSent(.tooLarge(most: longest)))) }
         guard now < deadline else { return finish(token, .failure(.notSent(.timedOut))) }
-        calls[token] = Call(deadline: deadline, bytes: bytes)
+        calls[token] = PendingAsk(deadline: deadline, bytes: bytes)
         timeouts.prune(live: calls.count) { calls[$0.token] != nil }
-        timeouts.insert(Timeout(at: deadline, token: token))
+        timeouts.insert(AskTimeout(at: deadline, token: token))
         waiting.append(token)
         sendWaiting(&outbox)
     }
@@ -124,8 +124,8 @@ struct ServerRequests: Sendable {
                 continue
             }
             lastID += 1
-            calls[token] = Call(deadline: call.deadline, bytes: [], id: lastID)
-            unanswered[lastID] = Unanswered(length: call.bytes.count, token: token)
+            calls[token] = PendingAsk(deadline: call.deadline, bytes: [], id: lastID)
+            unanswered[lastID] = UnansweredAsk(length: call.bytes.count, token: token)
             bytes += call.bytes.count
             outbox.send(.request, id: lastID, call.bytes, cost: 0)
         }
@@ -133,7 +133,7 @@ struct ServerRequests: Sendable {
 
     /// Gives a request up: it is taken back where no byte of it has left, else cancelled.
     mutating func giveUp(
-        _ token: Token, _ reason: ClientRequestError.Reason, _ outbox: inout Outbox, at now: Instant
+        _ token: AskToken, _ reason: ClientRequestError.Reason, _ outbox: inout Outbox, at now: Instant
     ) {
         guard let call = calls[token] else { return }
         if let id = call.id, !outbox.withdraw(id) {
@@ -205,7 +205,7 @@ struct ServerRequests: Sendable {
         if let request = unanswered.removeValue(forKey: id) { bytes -= request.length }
     }
 
-    private mutating func finish(_ token: Token, _ outcome: Outcome) {
+    private mutating func finish(_ token: AskToken, _ outcome: AskOutcome) {
         calls[token] = nil
         counts.add(outcome)
         outcomes.append((token, outcome))
@@ -228,7 +228,7 @@ struct ServerRequests: Sendable {
     }
 
     // A token that is used again may have two timeouts.
-    private func isLive(_ timeout: Timeout) -> Bool { calls[timeout.token]?.deadline == timeout.at }
+    private func isLive(_ timeout: AskTimeout) -> Bool { calls[timeout.token]?.deadline == timeout.at }
 
     // MARK: The end
 
@@ -282,7 +282,15 @@ struct ServerRequestCounts: Equatable, Sendable {
     var refused: UInt64 = 0
     var unknown: UInt64 = 0
 
-    fileprivate mutating func add(_ outcome: ServerRequests.Outcome) {
+    /// Each with its name in the metrics.
+    var byOutcome: [(outcome: String, count: UInt64)] {
+        [
+            ("answered", answered), ("failed", failed), ("not_sent", notSent), ("refused", refused),
+            ("unknown", unknown),
+        ]
+    }
+
+    fileprivate mutating func add(_ outcome: ServerRequests.AskOutcome) {
         switch outcome {
         case .success: answered += 1
         case .failure(.failed): failed += 1
