@@ -12,6 +12,8 @@ private struct ClientRun: Run {
     var judge: Judge
     var peer: Peer
     var waiting: Set<UInt32> = []
+    /// The requests of the server that the program has and has not answered.
+    var toAnswer: [UInt32] = []
     var hasLeft = false
     var endings = 0
     var fed = 0
@@ -30,16 +32,22 @@ private struct ClientRun: Run {
         judge = Judge(from: .client, isShort: isShort)
         peer = Peer(.server, maxMessage: 400, isShort: isShort)
         heapBefore = heapBytes()
+        let answers = setting & 32 != 0 && !isShort ? AnswerTerms(maxInFlight: 2, maxQueued: 500) : nil
+        let hello = Hello(
+            short: isShort, deadAfter: 1000, maxFrame: 256, maxMessage: 400, options: Options(answers: answers))
+        peer.agreement = { greeting in
+            guard case .welcome(let welcome) = greeting else { return FrameDecoder.Agreement() }
+            return welcome.agreement(with: hello)
+        }
         connection = ClientConnection(
-            Hello(short: isShort, deadAfter: 1000, maxFrame: 256, maxMessage: 400), connectedAt: now,
-            handshakeTimeout: .seconds(2), random: { random })
+            hello, connectedAt: now, handshakeTimeout: .seconds(2), random: { random })
         if setting & 8 != 0 { connection.watchTransfers() }
         if setting & 2 != 0 {
             var bytes = Preface.bytes
             Welcome(
                 pingEvery: 300, deadAfter: 1000, maxFrame: isBounded ? 4096 : 256, maxMessage: isBounded ? 8000 : 1000,
                 maxInFlight: 4, maxQueued: (setting & 4 == 0 ? 2000 : 100) * UInt32(scale / 4), connection: 7,
-                minor: isBounded ? 1 : 0
+                minor: isBounded || answers != nil ? 1 : 0
             ).append(to: &bytes)
             receive(bytes)
         }
@@ -54,8 +62,12 @@ private struct ClientRun: Run {
         case 6: write(Int(script.byte()))
         case 7: write(.max)
         case 8: connection.wrote(0, at: now)
-        case 9 where script.byte() < 64: take(connection.streamEnded())
-        case 10 where script.byte() < 32: take(connection.streamBroke("gone"))
+        case 9:
+            let choice = script.byte()
+            if choice < 64 { take(connection.streamEnded()) } else { answer(choice) }
+        case 10:
+            let choice = script.byte()
+            if choice < 32 { take(connection.streamBroke("gone")) } else { answer(choice) }
         case 11:
             hasLeft = hasLeft || endings == 0
             connection.close(at: now)
@@ -81,6 +93,15 @@ private struct ClientRun: Run {
         }
     }
 
+    /// The program answers one of the server's requests, or one that has its ending, or that nobody has sent.
+    private mutating func answer(_ choice: UInt8) {
+        let id = toAnswer.isEmpty ? UInt32(choice % 8) : toAnswer.remove(at: Int(choice) % toAnswer.count)
+        let length = Int(choice % 16) * scale
+        spoken += length + 128
+        let bytes = Array(repeating: UInt8(0x63), count: length)
+        connection.answer(id, with: choice % 3 == 0 ? .failure(Failure(.handlerFailed, "no")) : .success(bytes))
+    }
+
     mutating func judgeAll() {
         var events = 0
         while let event = connection.enforceDeadlines(at: now) {
@@ -100,6 +121,10 @@ private struct ClientRun: Run {
 
     private mutating func take(_ event: ClientConnection.Event?) {
         switch event {
+        case .welcomed(let welcome): judge.agree(welcome.agreement(with: connection.hello), limit: peer.limit)
+        case .requested:
+            while let request = connection.answers?.next() { toAnswer.append(request.id) }
+        case .cancelled(let id): toAnswer.removeAll { $0 == id }
         case .response(let id, _), .failure(let id, _):
             require(waiting.remove(id) != nil, "a second ending of \(id), or one that nobody waits for")
         case .ended:
@@ -115,6 +140,7 @@ private struct ClientRun: Run {
 
     /// A server that says no more is left, or dropped.
     mutating func prepareEnd() {
+        while !toAnswer.isEmpty { answer(7) }
         guard leavesAtEnd, endings == 0 else { return }
         connection.close(at: now)
         hasLeft = true

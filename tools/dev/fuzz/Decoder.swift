@@ -10,11 +10,14 @@ public func fuzzDecoder(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
     let isShort = setting & 4 != 0
     let maxFrame: UInt32 = setting & 8 == 0 ? 256 : 16384
     let maxMessage: UInt32 = setting & 16 == 0 ? 700 : 1 << 20
+    // In force from the first byte on: who sets it waits for the handshake, and the decoder need not care.
+    let agreement = FrameDecoder.Agreement(credit: setting & 32 != 0, answers: setting & 64 != 0)
 
     func decode(
         _ size: @escaping (Int) -> Int, keeping: Bool
     ) -> (found: [Found], messageBytes: UInt64, violation: Violation?) {
         var decoder = FrameDecoder(from: side, maxFrame: maxFrame, maxMessage: maxMessage, isShort: isShort)
+        decoder.agreement = agreement
         var assembler = MessageAssembler()
         var found: [Found] = []
         var messageBytes: UInt64 = 0

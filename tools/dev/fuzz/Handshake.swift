@@ -14,7 +14,7 @@ public func fuzzHandshake(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
         var bytes = Preface.bytes
         hello.append(to: &bytes)
         require(decode(bytes, from: .client) == first, "HELLO is not the same")
-        let terms = Terms(timeout: timeout, heartbeat: heartbeat)
+        let terms = Terms(timeout: timeout, heartbeat: heartbeat, credit: setting & 4 == 0 ? nil : 300)
         let welcome = negotiate(hello, with: terms, connection: 1)
         var answer = Preface.bytes
         welcome.append(to: &answer)

@@ -10,7 +10,11 @@ public func fuzzRoundTrip(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
         let hello = Hello(
             pingEvery: script.word(), deadAfter: script.word(), maxFrame: max(256, script.word()),
             maxMessage: script.word(),
-            options: Options(token: script.take(Int(script.byte())), name: script.text(20), agent: script.text(40)))
+            options: Options(
+                token: script.take(Int(script.byte())), name: script.text(20), agent: script.text(40),
+                credit: setting & 32 == 0 ? nil : UInt64(script.word()) << 20,
+                answers: setting & 64 == 0
+                    ? nil : AnswerTerms(maxInFlight: max(1, script.word()), maxQueued: script.word())))
         sent.append(.frame(.hello(hello)))
         outbox.greet(hello)
         outbox.setMaxFrame(256)
@@ -19,7 +23,9 @@ public func fuzzRoundTrip(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
         let welcome = Welcome(
             pingEvery: max(20, min(deadAfter / 2, script.word())), deadAfter: deadAfter,
             maxFrame: max(256, script.word()), maxMessage: script.word(), maxInFlight: max(1, script.word()),
-            maxQueued: script.word(), connection: UInt64(script.word()), options: Options(agent: script.text(60)))
+            maxQueued: script.word(), connection: UInt64(script.word()),
+            options: Options(
+                agent: script.text(60), credit: setting & 32 == 0 ? nil : UInt64(script.word()) << 20))
         sent.append(.frame(.welcome(welcome)))
         outbox.greet(welcome, maxFrame: 256)
     }
@@ -55,6 +61,7 @@ public func fuzzRoundTrip(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
         outbox.startWindow(deadAfter: 100 + script.word() >> 12, roundTrip: trip)
     }
     var id: UInt32 = 0
+    var credit = Credit(limit: 0, handled: 0)
     while !script.isOver {
         switch script.byte() % 8 {
         case 0:
@@ -82,6 +89,11 @@ public func fuzzRoundTrip(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
             )
             outbox.goAway(goAway)
             sent.append(.frame(.goAway(goAway)))
+        case 3:
+            credit = Credit(
+                limit: credit.limit + UInt64(script.word()) << 20, handled: credit.handled + UInt64(script.byte()))
+            outbox.grant(credit)
+            sent.append(.frame(.credit(credit)))
         case 4...6:
             id += 1
             let message = Array(repeating: script.byte(), count: Int(script.byte()) * (setting & 2 == 0 ? 5 : 32))
@@ -104,6 +116,7 @@ public func fuzzRoundTrip(_ start: UnsafePointer<UInt8>, _ count: Int) -> CInt {
     require(outbox.count == 0 && outbox.cost == 0, "something counts though all is sent")
 
     var decoder = FrameDecoder(from: side, maxFrame: 256, maxMessage: 1 << 20)
+    decoder.agreement.credit = true
     var assembler = MessageAssembler()
     var offset = 0
     var got: [Found] = []

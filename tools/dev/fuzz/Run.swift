@@ -72,6 +72,7 @@ extension Run {
     /// Takes note of what the peer says.
     mutating func hears(_ bytes: [UInt8]) {
         let nonces = peer.say(bytes)
+        judge.said(peer)
         for nonce in nonces { judge.window.note(pong: nonce) }
         if nonces.count > 1 { judge.window.skipJudging() }
     }
@@ -139,6 +140,9 @@ struct Peer {
     private var decoder: FrameDecoder
     private var isBroken = false
     private var hasGreeted = false
+    /// How far it lets this side go with messages, and the endings of this side's requests.
+    private(set) var limit: UInt64 = 0
+    private(set) var endings: Set<UInt32> = []
 
     init(_ side: Side, maxMessage: UInt32, isShort: Bool) {
         decoder = FrameDecoder(from: side, maxFrame: 256, maxMessage: maxMessage, isShort: isShort)
@@ -146,6 +150,9 @@ struct Peer {
 
     /// Whether a frame may follow.
     var isAtBoundary: Bool { !isBroken && hasGreeted && decoder.unfinishedLength == nil }
+
+    /// What the two sides have agreed on, once this is the peer's greeting.
+    var agreement: (Frame) -> FrameDecoder.Agreement = { _ in FrameDecoder.Agreement() }
 
     /// The nonces of the PONGs that end in `bytes`.
     mutating func say(_ bytes: [UInt8]) -> [UInt64] {
@@ -156,11 +163,18 @@ struct Peer {
             while let frame = try decoder.next(in: bytes.span, at: &offset) {
                 switch frame {
                 case .hello(let hello):
-                    decoder.agreement.answers = hello.answersRequests
                     hasGreeted = true
-                case .welcome: hasGreeted = true
+                    decoder.agreement = agreement(frame)
+                    limit = hello.options.credit ?? 0
+                case .welcome(let welcome):
+                    hasGreeted = true
+                    decoder.agreement = agreement(frame)
+                    limit = welcome.options.credit ?? 0
                 case .pong(let pong): nonces.append(pong.nonce)
                 case .close: isBroken = true
+                case .credit(let credit): limit = max(limit, credit.limit)
+                case .failure(let id, _): endings.insert(id)
+                case .part(let part) where part.type == .response && part.isLast: endings.insert(part.id)
                 default: break
                 }
             }
@@ -240,6 +254,8 @@ func frame(_ script: inout Script) -> [UInt8] {
         case 9: [0, script.byte() % 24, 0, 0, 0, 0, 0, 0]
         case 10: [0, script.byte() % 24] + Array(repeating: 0, count: 10)
         case 11: [0, 0, 0, script.byte() % 16, 0, 0, 0, 0, 0, 0, 0, 0]
+        case 12:
+            [0, 0, 0, 0, 0, 0, script.byte() % 8, script.byte(), 0, 0, 0, 0, 0, 0, 0, script.byte() % 32]
         default: Array(repeating: 0x61, count: Int(script.byte()) % 80)
         }
     let carriesID = type == 5 || type == 6 || type == 8 || type == 9
@@ -256,11 +272,52 @@ struct Judge {
     private(set) var lastID: UInt32?
     private(set) var endings: Set<UInt32> = []
     var window = SeenWindow()
+    /// How many messages the program, or the handler, is done with, and what was said of them.
+    var handled: UInt64 = 0
+    private var said = Credit(limit: 0, handled: 0)
+    /// What this side's messages cost that have begun, and how far they may go; nil where nothing bounds them.
+    private var spent: UInt64 = 0
+    private var limit: UInt64?
+    /// The requests of this side that have no ending, and how many there may be; nil where that is not judged.
+    private var asked: Set<UInt32> = []
+    private var mostAsked: Int?
 
-    init(from side: Side, maxMessage: UInt32 = .max, isShort: Bool, _ agreement: FrameDecoder.Agreement = .init()) {
+    init(from side: Side, maxMessage: UInt32 = .max, isShort: Bool) {
         decoder = FrameDecoder(
             from: side, maxFrame: Limits.defaultMaxFrame, maxMessage: maxMessage, isShort: isShort)
+    }
+
+    /// Both sides have greeted each other.
+    mutating func agree(_ agreement: FrameDecoder.Agreement, limit: UInt64?, mostAsked: Int? = nil) {
         decoder.agreement = agreement
+        self.limit = agreement.credit ? limit : nil
+        self.mostAsked = mostAsked
+    }
+
+    /// The peer has said something.
+    mutating func said(_ peer: Peer) {
+        if let limit { self.limit = max(limit, peer.limit) }
+        if mostAsked != nil { asked.subtract(peer.endings) }
+    }
+
+    /// Judges what the two sides have agreed on (sections 3.7 and 3.8).
+    private mutating func judge(_ frame: Frame) {
+        switch frame {
+        case .part(let part) where part.type == .message:
+            if part.isFirst {
+                require(limit.map { spent < $0 } ?? true, "a message at \(spent), and the limit is \(limit ?? 0)")
+                spent += UInt64(Credit.cost(of: 0))
+            }
+            spent += UInt64(part.range.count)
+        case .part(let part) where part.type == .request && part.isFirst && mostAsked != nil:
+            asked.insert(part.id)
+            require(asked.count <= mostAsked!, "\(asked.count) requests at once, and \(mostAsked!) are allowed")
+        case .credit(let credit):
+            require(credit.handled <= handled, "\(credit.handled) are said to be handled, and \(handled) are")
+            require(credit.limit >= said.limit && credit.handled >= said.handled, "CREDIT falls")
+            said = credit
+        default: break
+        }
     }
 
     mutating func read(_ bytes: [UInt8]) {
@@ -270,6 +327,7 @@ struct Judge {
             while let frame = try decoder.next(in: bytes.span, at: &offset) {
                 require(!isClosed, "a frame behind CLOSE")
                 if case .part(let part) = frame { window.note(part) }
+                judge(frame)
                 switch frame {
                 case .ping(let nonce): window.note(ping: nonce)
                 case .close(let close):

@@ -13,9 +13,6 @@ private struct ServerRun: Run {
     var peer = Peer(.client, maxMessage: 200, isShort: false)
     var pending: [UInt32] = []
     var given: Set<UInt32> = []
-    /// The requests of the server that have no outcome.
-    var asked: Set<UInt64> = []
-    var lastAsked: UInt64 = 0
     var fed = 0
     var spoken = 0
     var hasEnded = false
@@ -25,8 +22,12 @@ private struct ServerRun: Run {
     var begun: Set<UInt32> = []
     /// Whether the handler has something and has not returned from it; it gets the next only then.
     var isBusy = false
-    /// The cost of the message that it has.
+    /// What the message costs that the handler has.
     var messageCost: Int?
+    /// What the server asks of its client, and has no outcome.
+    var asked: Set<UInt64> = []
+    var nextToken: UInt64 = 1
+    let terms: Terms
     let answersAtOnce: Bool
     /// How many bytes an answer has for each that the script says: enough for the send window where there is one.
     let scale: Int
@@ -36,9 +37,16 @@ private struct ServerRun: Run {
         answersAtOnce = setting & 1 == 0
         let isBounded = setting & 16 != 0
         scale = isBounded ? 32 : 4
-        let terms = Terms(
-            timeout: 1000, maxFrame: 256, maxMessage: 200, maxInFlight: 3, maxQueued: isBounded ? 20_000 : 400)
+        // Requests of the server, and credit, in both directions.
+        let goesBothWays = setting & 64 != 0
+        terms = Terms(
+            timeout: 1000, maxFrame: 256, maxMessage: 200, maxInFlight: 3, maxQueued: isBounded ? 20_000 : 400,
+            credit: goesBothWays ? 300 : nil)
         heapBefore = heapBytes()
+        peer.agreement = { [terms] greeting in
+            guard case .hello(let hello) = greeting else { return FrameDecoder.Agreement() }
+            return negotiate(hello, with: terms, connection: 1).agreement(with: hello)
+        }
         connection = ServerConnection(
             id: 1, terms: terms, handshakeTimeout: .seconds(2), acceptedAt: now,
             handlerTimeout: setting & 32 == 0 ? nil : .milliseconds(300))
@@ -47,8 +55,9 @@ private struct ServerRun: Run {
             Hello(
                 short: setting & 4 != 0, deadAfter: 1000, maxFrame: isBounded ? 4096 : 256,
                 maxMessage: setting & 8 == 0 ? isBounded ? 8000 : 1000 : 10,
-                options: Options(answers: setting & 64 == 0 ? nil : AnswerTerms(maxInFlight: 3, maxQueued: 300)),
-                minor: isBounded ? 1 : 0
+                options: goesBothWays
+                    ? Options(credit: 500, answers: AnswerTerms(maxInFlight: 2, maxQueued: 600)) : Options(),
+                minor: isBounded || goesBothWays ? 1 : 0
             ).append(to: &hello)
             receive(hello)
         }
@@ -102,13 +111,17 @@ private struct ServerRun: Run {
         case ..<160:
             guard let id = pending.last else { break }
             send(Int(script.byte()) / 2, of: id, isLast: false)
-        case ..<184:
-            lastAsked += 1
-            asked.insert(lastAsked)
-            let (length, time) = (Int(script.byte()), Duration.milliseconds(Int(script.byte()) * 8))
-            spoken += length + 64
-            connection.ask(lastAsked, Array(repeating: 0x64, count: length)[...], until: now + time, at: now)
-        case ..<192: connection.giveUp(UInt64(script.byte()), at: now)
+        case ..<208:
+            let (length, time) = (Int(script.byte()) * 3, Int(script.byte()) * 8)
+            spoken += length + 256
+            asked.insert(nextToken)
+            connection.ask(
+                nextToken, Array(repeating: 0x64, count: length)[...], until: now + .milliseconds(time), at: now)
+            nextToken += 1
+        case ..<224: connection.giveUp(UInt64(script.byte() % 16), at: now)
+        case ..<232:
+            guard let cost = messageCost.take() else { break }
+            connection.messageDiscarded(cost: cost)
         default: answer(UInt32(script.byte()), 1)
         }
     }
@@ -138,22 +151,24 @@ private struct ServerRun: Run {
             return
         }
         if case .asked(let token, _) = event {
-            require(asked.remove(token) != nil, "request \(token) of the server has a second outcome, or was never made")
-            return
+            return require(asked.remove(token) != nil, "a second outcome of \(token), or one that nobody waits for")
         }
         require(!isBusy, "the handler has not returned")
         isBusy = true
         switch event {
         case .opened(let hello):
-            let agreement = FrameDecoder.Agreement(answers: hello.answersRequests)
-            judge = Judge(from: .server, isShort: hello.short, agreement)
+            judge = Judge(from: .server, isShort: hello.short)
+            let welcome = negotiate(hello, with: terms, connection: 1)
+            let agreement = welcome.agreement(with: hello)
+            let most = agreement.answers ? hello.options.answers.map { Int(clamping: $0.maxInFlight) } : nil
+            judge.agree(agreement, limit: peer.limit, mostAsked: most)
         case .request(let id, let bytes):
             require(given.insert(id).inserted, "request \(id) came twice")
             require(!connection.isClosing, "request \(id) comes behind CLOSE")
             pending.append(id)
             if answersAtOnce { answer(id, bytes.count) }
             return
-        case .message(let message): messageCost = Credit.cost(of: message.count)
+        case .message(let bytes): messageCost = Credit.cost(of: bytes.count)
         case .cancelled, .asked: break
         }
         if answersAtOnce { handlerReturns() }
@@ -162,7 +177,10 @@ private struct ServerRun: Run {
     private mutating func handlerReturns() {
         guard isBusy else { return }
         isBusy = false
-        if let cost = messageCost.take() { connection.messageHandled(cost: cost) }
+        if let cost = messageCost.take() {
+            judge.handled += 1
+            connection.messageHandled(cost: cost)
+        }
         connection.handlerReturned()
     }
 
@@ -199,8 +217,8 @@ private struct ServerRun: Run {
 
     func checkEnd(isRead: Bool) {
         require(connection.isStuck || connection.hasDispatchedAll, "the handler does not get all that has come")
-        require(asked.isEmpty, "a request of the server has no outcome")
         require((given.max() ?? 0) <= judge.lastID ?? .max, "CLOSE takes a request back that the handler has seen")
+        require(asked.isEmpty, "\(asked.count) requests of the server have no outcome")
         require(!isRead || mayForget || given.isSubset(of: judge.endings), "a request has no ending")
     }
 }
