@@ -103,7 +103,7 @@ extension Session {
     }
 
     /// The program has read messages.
-    mutating func taken(_ inbox: Inbox, at now: Instant) {
+    mutating func taken(_ inbox: TakenMessages, at now: Instant) {
         connection?.taken(inbox)
         if leaving != nil { closeConnectionIfDone(at: now) }
     }
