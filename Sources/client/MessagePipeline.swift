@@ -214,6 +214,7 @@ struct MessagePipeline<Route: MessageRoute> {
 
     private mutating func failed(_ entry: AnswerWindow.Entry, _ error: RequestError) {
         if status == .ok { status = error.status }
+        if settings.isOneWay { printer.isUnsent(entry.number) }
         guard !settings.isJSON else { return output += JSONLine.failure(entry.number, error).line }
         flush()
         console.note("message \(entry.number), \(entry.message.excerpt): \(error)")

@@ -56,6 +56,9 @@ private struct World {
                 #expect(results[id] == nil, "call \(id) ended twice")
                 results[id] = result
                 order.append(id)
+            case .sent(let id, _):
+                results[id] = .success([])
+                order.append(id)
             case .message(let message): messages.append(message)
             case .event(let event): events.append(event)
             }

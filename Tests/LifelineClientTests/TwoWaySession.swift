@@ -15,6 +15,8 @@ struct TwoWaySession {
     var asked: [AnswerKey: [UInt8]] = [:]
     var cancelled: [AnswerKey] = []
     var results: [Call.ID: Result<[UInt8], RequestError>] = [:]
+    /// The numbers of the messages that were sent.
+    var numbers: [Call.ID: Int] = [:]
     var isReleased = false
 
     /// Opens a connection: `credit` is what the server offers, and nil where it has none.
@@ -46,6 +48,9 @@ struct TwoWaySession {
             case .dial, .dialNext, .stopDialing: break
             case .releaseConnection: isReleased = true
             case .finish(let id, let result): results[id] = result
+            case .sent(let id, let number):
+                results[id] = .success([])
+                numbers[id] = number
             case .message(let message): messages.append(message)
             case .event(let event): events.append(event)
             case .answer(let key, let request):
@@ -109,8 +114,8 @@ struct TwoWaySession {
         session.start(id, Call(.message, message, deadline: nil))
     }
 
-    mutating func close() {
-        session.close(at: now)
+    mutating func close(within limit: Duration = .seconds(60)) {
+        session.close(within: limit, at: now)
         drain()
     }
 }

@@ -29,8 +29,12 @@ public struct ClientOptions: Sendable {
     public var maxFrame: UInt32 = Limits.defaultMaxFrame
     /// The longest message that the client accepts, in bytes.
     public var maxMessage: UInt32 = Limits.defaultMaxMessage
-    /// The limit of unread one-way messages, in bytes. Beyond it the oldest are dropped and counted in
-    /// `ConnectionEvent.messagesDropped`: a client that stopped reading the socket would miss heartbeats.
+    /// The limit of unread one-way messages, in bytes, and 12 more for each.
+    ///
+    /// Where the program reads `LongConnection.messages`, the server waits while so many are unread; the last one may go
+    /// beyond the limit. The oldest are dropped and counted in `ConnectionEvent.messagesDropped` where the program has not
+    /// begun to read, or the server knows no credit (section 3.8): a client that stopped reading the socket would miss
+    /// heartbeats.
     public var unreadMessages = 4 << 20
     /// Answers the requests of the server: it gets the bytes of a request, and returns those of the answer (section 3.7).
     /// Nil tells the server that the program answers none. A short connection never answers.
@@ -76,6 +80,7 @@ public struct ClientOptions: Sendable {
             short: short, pingEvery: try milliseconds(pingEvery, "pingEvery"),
             deadAfter: try milliseconds(deadAfter, "deadAfter"), maxFrame: maxFrame, maxMessage: maxMessage,
             options: Options(
-                token: token, name: name, agent: agent, answers: short || answer == nil ? nil : answers))
+                token: token, name: name, agent: agent, credit: short ? nil : UInt64(max(unreadMessages, 1)),
+                answers: short || answer == nil ? nil : answers))
     }
 }

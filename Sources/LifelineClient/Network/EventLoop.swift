@@ -143,12 +143,13 @@ final class EventLoop {
         case .answered(let id, let key, let result):
             drivers[id]?.answerEnded(key, result)
             return drivers[id]
-        case .close(let id, let continuation):
+        case .taken(let id): return drivers[id]
+        case .close(let id, let limit, let continuation):
             guard let driver = drivers[id] else {
                 continuation?.resume()
                 return nil
             }
-            driver.close(continuation)
+            driver.close(within: limit, continuation)
             return driver
         case .resolved(let endpoint, let result):
             for id in lookups.removeValue(forKey: endpoint) ?? [] {

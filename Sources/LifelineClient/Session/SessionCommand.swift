@@ -9,7 +9,10 @@ enum SessionCommand: Sendable {
     case call(SessionID, Call.ID, Call, Reply, ConnectionStatus)
     case abandon(SessionID, Call.ID)
     case answered(SessionID, AnswerKey, Result<[UInt8], Failure>)
-    case close(SessionID, CheckedContinuation<Void, Never>?)
+    /// Close the session, and wait for messages that are not handled for the time.
+    case close(SessionID, within: Duration, CheckedContinuation<Void, Never>?)
+    /// The program has read messages.
+    case taken(SessionID)
     case resolved(Endpoint, Result<[SocketAddress], ConnectionError>)
 }
 

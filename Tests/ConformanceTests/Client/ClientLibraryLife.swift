@@ -155,7 +155,7 @@ extension Live.Client {
                         #expect(text == "bye" && retryAfter == .milliseconds(100))
                         story.append("goingAway \(code)")
                     case .messagesDropped: story.append("dropped")
-                    case .pathTooLong, .transfer: story.append("\(event)")
+                    case .pathTooLong, .transfer, .messagesUnconfirmed: story.append("\(event)")
                     case .closed(let error): story.append("closed \(error.kind)")
                     }
                 }

@@ -71,6 +71,7 @@ extension ClientConnection {
             let terms = Heartbeat(welcome)
             self.welcome = welcome
             decoder.agreement = welcome.agreement(with: hello)
+            beginCredit(welcome)
             outbox.setMaxFrame(welcome.maxFrame)
             heartbeat.welcomed(terms, at: now)
             let roundTrip = path.welcomed(deadAfter: terms.deadAfter, at: now)
@@ -79,6 +80,7 @@ extension ClientConnection {
             return .welcomed(welcome)
         case .ping(let nonce):
             try heartbeat.spendToken(for: .ping(behind: messageBytesIn), at: now)
+            grantNews()
             outbox.answer(with: Pong(nonce: nonce))
             return nil
         case .pong(let pong):
@@ -111,7 +113,9 @@ extension ClientConnection {
         case .close(let close):
             return try closed(close, at: now)
         case .cancel(let id): return try handleCancel(id, at: now)
-        case .credit: return nil
+        case .credit(let credit):
+            toServer.take(credit)
+            return .credited
         case .hello:
             preconditionFailure("the decoder refuses what only a client sends")
         }
@@ -119,6 +123,7 @@ extension ClientConnection {
 
     private mutating func handle(_ part: MessagePart, of bytes: [UInt8], at now: Instant) throws(Violation) -> Event? {
         if part.type == .message {
+            if fromServer != nil { try fromServer?.add(part) }
             if part.isFirst, part.isLast, part.range.isEmpty { try heartbeat.spendToken(for: .emptyMessage, at: now) }
             return assembler.add(part, of: bytes).map { .message(Array($0)) }
         }

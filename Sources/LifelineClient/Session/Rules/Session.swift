@@ -34,6 +34,8 @@ struct Session: Sendable {
         /// Close the connection that `takeReleased` returns, and cancel the tasks that answer its requests.
         case releaseConnection
         case finish(Call.ID, Result<[UInt8], RequestError>)
+        /// A message was sent. The number counts those of all connections, from 1 on.
+        case sent(Call.ID, Int)
         case message([UInt8])
         /// Let the program answer a request of the server.
         case answer(AnswerKey, [UInt8])
@@ -78,7 +80,15 @@ struct Session: Sendable {
     private(set) var isWatched = false
     /// Whether the program has closed the session.
     var isClosing = false
+    /// The instant until which the program waits for the server to handle messages, while it closes the session.
+    var closeBy = Instant(sinceStart: .zero)
     var calls = PendingCalls()
+    /// What became of the messages of connections that have ended.
+    var endedCounts = MessageCounts()
+    /// Whether credit is in force on the connection, or was on the last one.
+    private(set) var isCredited = false
+    /// Whether `messageCounts` has changed since the driver published it.
+    var hasNewCounts = false
     /// The number of connections so far.
     var connectionNumber = 0
     /// The number of the program's tasks that answer requests of the server.
@@ -147,27 +157,12 @@ struct Session: Sendable {
         outputs.append(.event(.closed(error)))
     }
 
-    /// Closes the session for the program. Waiting calls end as NOT_SENT; requests in flight continue until they end.
-    mutating func close(at now: Instant) {
-        if isClosing { return }
-        if case .closed = phase { return }
-        isClosing = true
-        for (id, call) in calls.waiting { endWaiting(id, call, .connection(.closedByProgram)) }
-        switch phase {
-        case .dialing:
-            outputs.append(.stopDialing)
-            end(.closedByProgram)
-        case .waiting: end(.closedByProgram)
-        case .greeting, .open: closeConnectionIfDone(at: now)
-        case .closed: break
-        }
-    }
-
     // MARK: The connection
 
     /// Releases the connection, so that the driver closes it.
     mutating func releaseConnection(at now: Instant) {
         for progress in connection?.endTransfers(at: now) ?? [] { tell(progress) }
+        endMessages()
         released = connection
         connection = nil
         answeredUntil = nil
@@ -207,6 +202,7 @@ struct Session: Sendable {
         switch event {
         case .welcomed(let welcome):
             let terms = ConnectionTerms(welcome, server: server)
+            isCredited = terms.confirmsMessages
             phase = .open
             rotation.opened()
             stableAt = now + Backoff.stable(terms.deadAfter)
@@ -223,6 +219,9 @@ struct Session: Sendable {
             tellPathTooLong()
         case .transfer(let progress): tell(progress)
         case .message(let message): outputs.append(.message(message))
+        case .credited:
+            hasNewCounts = true
+            if leaving != nil { closeConnectionIfDone(at: now) }
         case .requested: startAnswers()
         case .cancelled(let id): outputs.append(.cancelAnswer(AnswerKey(connection: connectionNumber, id: id)))
         case .response(let wireID, let answer):
@@ -255,6 +254,7 @@ struct Session: Sendable {
     private mutating func lost(_ error: ConnectionError, at now: Instant) {
         tellPathTooLong()
         guard let connection else { return }
+        if isAwaited(error) { return left(at: now) }
         let error = named(error)
         releaseConnection(at: now)
         let wasOpen = phase == .open
@@ -305,12 +305,12 @@ struct Session: Sendable {
     /// The instant of the next call of `enforceDeadlines`.
     func nextDeadline(at now: Instant) -> Instant? {
         var deadline = earlier(earlier(connection?.deadline, answeredUntil), calls.nextTimeout)
-        if let leaving { deadline = earlier(deadline, leaving.answersUntil) }
+        if let leaving { deadline = earlier(deadline, earlier(leaving.confirmUntil, leaving.programUntil)) }
         switch phase {
         case .dialing(let until), .waiting(let until): deadline = earlier(deadline, until)
         case .open:
             if calls.haveRequests, let heldUntil, heldUntil > now { deadline = earlier(deadline, heldUntil) }
-            if calls.haveMessages, connection?.outbox.isDone == true {
+            if calls.haveMessages, connection?.waitsForToken == true {
                 deadline = earlier(deadline, connection?.nextToken(at: now))
             }
         case .greeting, .closed: break
