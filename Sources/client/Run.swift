@@ -70,7 +70,7 @@ struct Run {
                     + "may be sent again only where that does no harm")
         }
         if counts.untold > 0, !settings.isJSON {
-            console.note("the server does not tell what it has handled: \(counts.untold) messages were sent to it")
+            console.note("the server does not tell which messages it has handled; sent: \(counts.untold)")
         }
         return counts.unconfirmed == 0
     }
