@@ -150,15 +150,12 @@ final class SessionDriver {
         performOutputs(at: now)
         for connection in closing { advance(connection, at: now) }
         closing.removeAll { $0.isOver }
-        resumeCallers()
+        for (reply, result) in results.take() { loop.resume(reply, returning: result) }
+        for (reply, number) in numbers.take() { loop.resume(reply, sent: number) }
         if isOver { for closer in closers.take() { closer.resume() } }
     }
 
-    private func resumeCallers() {
-        for (reply, result) in results.take() { loop.resume(reply, returning: result) }
-        for (reply, number) in numbers.take() { loop.resume(reply, sent: number) }
-    }
-
+    /// Tells the session what the program has read, which may let the server go on.
     private func settleMessages(at now: Instant) {
         if sinks.messages.hasNews { session.taken(sinks.messages.collect(), at: now) }
     }
