@@ -40,7 +40,9 @@ extension JSONLine {
             add("wait", wait)
             add(error)
         case .messagesUnconfirmed(let numbers):
-            self = .unconfirmed(numbers.count, numbers.lowerBound, numbers.upperBound)
+            self.init("messages_unconfirmed")
+            add("first", numbers.lowerBound)
+            add("last", numbers.upperBound)
         case .messagesDropped(let count):
             self.init("messages_dropped")
             add("count", count)
@@ -48,25 +50,6 @@ extension JSONLine {
             self.init("closed")
             add(error)
         }
-    }
-
-    /// One-way messages of this side, from one number to another, of which nothing is known.
-    static func unconfirmed(_ count: Int, _ first: Int, _ last: Int) -> JSONLine {
-        var line = JSONLine("messages_unconfirmed")
-        line.add("count", count)
-        line.add("first", first)
-        line.add("last", last)
-        return line
-    }
-
-    /// What became of all messages of --send.
-    static func sent(_ counts: MessageCounts) -> JSONLine {
-        var line = JSONLine("sent")
-        line.add("messages", counts.sent)
-        line.add("handled", counts.handled)
-        line.add("unconfirmed", counts.unconfirmed)
-        line.add("untold", counts.untold)
-        return line
     }
 
     private init(_ event: String, _ terms: ConnectionTerms) {
