@@ -10,13 +10,13 @@ import Synchronization
 final class AnswerPrograms: Sendable {
     typealias Result = Swift.Result<[UInt8], RequestFailure>
 
-    private enum Command: Sendable {
+    private enum ProgramOrder: Sendable {
         case start(UInt64, [UInt8], CheckedContinuation<Result, Never>)
         case stop(UInt64)
     }
 
     private struct State {
-        var commands: [Command] = []
+        var commands: [ProgramOrder] = []
         var lastID: UInt64 = 0
         var numbers = 0
     }
@@ -70,7 +70,7 @@ final class AnswerPrograms: Sendable {
         return (try result.get(), .now - begun)
     }
 
-    private func submit(_ command: Command) {
+    private func submit(_ command: ProgramOrder) {
         shared.withLock { $0.commands.append(command) }
         wakeUps.wakeUp()
     }

@@ -4,7 +4,7 @@ import LifelineClient
 /// The messages that wait for their answers, in the order in which the answers are printed.
 struct AnswerWindow {
     /// A message whose turn to be printed has not come.
-    struct Entry {
+    struct WaitingMessage {
         /// Its place among all messages, from 1.
         let number: Int
         let message: InputMessage
@@ -23,7 +23,7 @@ struct AnswerWindow {
     /// What waits in memory costs no more than this, beyond one message.
     static let mostBytes = 8 << 20
 
-    private var entries: [Entry?] = []
+    private var entries: [WaitingMessage?] = []
     private var head = 0
     private var bytes = 0
     /// How many are on their way: those without a result.
@@ -51,12 +51,12 @@ struct AnswerWindow {
     }
 
     /// The message whose answer is printed next.
-    var first: Entry? { isEmpty ? nil : entries[head] }
+    var first: WaitingMessage? { isEmpty ? nil : entries[head] }
 
     /// Adds a message that was sent; its number is one above that of the last.
     mutating func begin(_ number: Int, _ message: InputMessage, call: LongConnection.CallID, at now: Instant) {
         if isEmpty { firstSince = now }
-        entries.append(Entry(number: number, message: message, sentAt: now, call: call))
+        entries.append(WaitingMessage(number: number, message: message, sentAt: now, call: call))
         bytes += message.bytes.count
         unfinished += 1
     }
@@ -73,7 +73,7 @@ struct AnswerWindow {
     }
 
     /// Takes out the first message, where it has ended.
-    mutating func takeFirst(at now: Instant) -> (entry: Entry, result: Result<[UInt8], RequestError>)? {
+    mutating func takeFirst(at now: Instant) -> (entry: WaitingMessage, result: Result<[UInt8], RequestError>)? {
         guard let entry = first, let result = entry.result else { return nil }
         entries[head] = nil
         head += 1

@@ -15,6 +15,8 @@ final class EventPrinter: Sendable {
         var whenOpened: (@Sendable () -> Void)?
         /// The message that the command waits for an answer to.
         var number: Int?
+        /// The messages of --send that were not sent: they have none of the connection's numbers.
+        var unsent: [Int] = []
         /// Notes that the connection is away: where no message waits for it, they tell nothing.
         var heldNotes: [String] = []
         /// The numbers of the messages whose transfers were shown: their last event may come when the next has begun.
@@ -96,9 +98,10 @@ final class EventPrinter: Sendable {
             if attempt > 1 { tellHeldNotes() }
             note(away: "\(isShown ? "" : "\(error); ")\(next)")
         case .messagesUnconfirmed(let numbers):
+            let first = number(ofSent: numbers.lowerBound)
             console.note(
-                "nothing is known of \(numbers.count) one-way messages, from number \(numbers.lowerBound) on: "
-                    + "the connection ended before the server had handled them")
+                "nothing is known of \(numbers.count) one-way messages, from message \(first) on: the connection ended before "
+                    + "the server told that it has handled them")
         case .messagesDropped(let count):
             console.note("\(count) messages of the server were dropped unread")
         case .closed(let error):
@@ -110,6 +113,9 @@ final class EventPrinter: Sendable {
     private func showJSON(_ event: ConnectionEvent) {
         switch event {
         case .roundTrip, .transfer: guard isVerbose else { return }
+        case .messagesUnconfirmed(let numbers):
+            let (first, last) = (number(ofSent: numbers.lowerBound), number(ofSent: numbers.upperBound))
+            return console.write(JSONLine.unconfirmed(numbers.count, first, last).line)
         case .closed(let error):
             console.write(JSONLine(event).line)
             return closed(error)
@@ -148,6 +154,14 @@ final class EventPrinter: Sendable {
             defer { shared.heldNotes = [] }
             return shared.heldNotes
         }) { console.note(text) }
+    }
+
+    /// Notes that a message of --send was not sent.
+    func isUnsent(_ number: Int) { shared.withLock { $0.unsent.append(number) } }
+
+    /// The command's number of the message that the connection knows by `number`.
+    private func number(ofSent number: Int) -> Int {
+        shared.withLock { shared in shared.unsent.reduce(number) { $1 <= $0 ? $0 + 1 : $0 } }
     }
 
     /// Notes that the command waits for the answer to a message; nil for none.

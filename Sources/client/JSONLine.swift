@@ -170,6 +170,25 @@ extension JSONLine {
         return line
     }
 
+    /// One-way messages of this side, from one number to another, of which nothing is known.
+    static func unconfirmed(_ count: Int, _ first: Int, _ last: Int) -> JSONLine {
+        var line = JSONLine("messages_unconfirmed")
+        line.add("count", count)
+        line.add("first", first)
+        line.add("last", last)
+        return line
+    }
+
+    /// What became of all messages of --send.
+    static func sent(_ counts: MessageCounts) -> JSONLine {
+        var line = JSONLine("sent")
+        line.add("messages", counts.sent)
+        line.add("handled", counts.handled)
+        line.add("unconfirmed", counts.unconfirmed)
+        line.add("untold", counts.untold)
+        return line
+    }
+
     /// A one-way message of the server.
     static func message(_ message: [UInt8]) -> JSONLine {
         var line = JSONLine("message")

@@ -6,7 +6,7 @@ import Basics
 /// It knows backspace, Ctrl-U, Ctrl-W and Ctrl-D. The keys that make signals are the driver's. Other control characters and
 /// the sequences of arrows and function keys do nothing.
 struct LineEditor {
-    enum Outcome: Equatable {
+    enum Completion: Equatable {
         case line([UInt8])
         case end
     }
@@ -23,7 +23,7 @@ struct LineEditor {
     init(most: Int) { self.most = most }
 
     /// Takes a byte that was typed. Returns what it ends: a line, or with Ctrl-D on an empty one the input.
-    mutating func type(_ byte: UInt8) -> Outcome? {
+    mutating func type(_ byte: UInt8) -> Completion? {
         switch escape {
         case .begun:
             escape = byte == UInt8(ascii: "[") || byte == UInt8(ascii: "O") ? .sequence : .none

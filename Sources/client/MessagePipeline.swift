@@ -197,7 +197,7 @@ struct MessagePipeline<Route: MessageRoute> {
         flush()
     }
 
-    private mutating func succeeded(_ entry: AnswerWindow.Entry, _ answer: [UInt8]) {
+    private mutating func succeeded(_ entry: AnswerWindow.WaitingMessage, _ answer: [UInt8]) {
         guard !settings.isOneWay else { return }
         if settings.isVerbose, !settings.isJSON {
             flush()
@@ -212,8 +212,9 @@ struct MessagePipeline<Route: MessageRoute> {
         }
     }
 
-    private mutating func failed(_ entry: AnswerWindow.Entry, _ error: RequestError) {
+    private mutating func failed(_ entry: AnswerWindow.WaitingMessage, _ error: RequestError) {
         if status == .ok { status = error.status }
+        if settings.isOneWay { printer.isUnsent(entry.number) }
         guard !settings.isJSON else { return output += JSONLine.failure(entry.number, error).line }
         flush()
         console.note("message \(entry.number), \(entry.message.excerpt): \(error)")

@@ -48,12 +48,31 @@ struct Run {
         } catch {
             // The printer has shown the reason.
         }
-        await connection.close()
+        let counts = await connection.close(within: max(Run.closeLimit, settings.timeout))
         await events.value
         await pushes.value
+        if settings.isOneWay, !tell(counts), status == .ok { status = .tryLater }
         // A server that closes after the last answer is no error; one that broke a rule is.
         guard let error = printer.error, !isDone || error.kind == .dropped else { return status }
         return error.status
+    }
+
+    /// How long the orderly end may take at least, for which a server handles what was sent.
+    private static let closeLimit = Duration.seconds(60)
+
+    /// Says what became of the messages of --send, where that is not that all are handled. Returns whether none is in doubt.
+    private func tell(_ counts: MessageCounts) -> Bool {
+        if settings.isJSON {
+            console.write(JSONLine.sent(counts).line)
+        } else if counts.unconfirmed > 0 {
+            console.note(
+                "\(counts.handled) of \(counts.sent) messages are handled; of \(counts.unconfirmed) nothing is known, so they "
+                    + "may be sent again only where that does no harm")
+        }
+        if counts.untold > 0, !settings.isJSON {
+            console.note("the server does not tell which messages it has handled; sent: \(counts.untold)")
+        }
+        return counts.unconfirmed == 0
     }
 
     /// Sends all messages. Returns the status, and whether none is missing.

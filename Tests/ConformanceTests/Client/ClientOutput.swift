@@ -36,32 +36,70 @@ extension Live.Client {
             }
         }
 
-        @Test("--send sends each line one way, in order, and awaits nothing")
+        @Test("--send sends each line one way, in order, and waits until the server has handled them")
         func send() throws {
             try withClient("--send", input: .pipe) { listener, client in
                 let peer = try listener.accept()
-                try peer.greet()
+                try peer.greet(.twoWay(credit: 1 << 20))
                 try client.write("one\ntwo\n")
                 #expect(try peer.next(.message).text == "one")
                 #expect(try peer.next(.message).text == "two")
                 try client.write("three")
                 client.closeInput()
                 #expect(try peer.next(.message).text == "three")
-                try peer.seeOff()
+                #expect(try peer.next(.goAway).notice?.code == .normal)
+                #expect(try !client.hasEnded())
+                try peer.send(.grant(limit: 2 << 20, handled: 3), .close())
+                #expect(try peer.takeClose().code == .normal)
+                peer.close()
                 try client.expectStatus(0)
                 #expect(client.output.textSoFar == "" && client.errors.textSoFar == "")
             }
         }
 
-        @Test("--send tells of a message over the server's limit by its number, and sends the others")
-        func sendTooLong() throws {
-            try withClient("--send", "eleven byte", "ten bytes!") { listener, client in
+        @Test(
+            "--send tells by their numbers which messages nothing is known of, and leaves with status 75",
+            arguments: ["text", "JSON"])
+        func unconfirmed(_ form: String) throws {
+            let flags = form == "JSON" ? ["--json"] : []
+            let listener = try RawListener()
+            let client = try startClient(
+                flags + ["--send", "a", "eleven byte", "b", "c", "d"], port: listener.address.port ?? 0)
+            try tellingErrors(of: client) {
                 let peer = try listener.accept()
-                try peer.greet(.welcome(maxMessage: 10))
-                #expect(try peer.next(.message).text == "ten bytes!")
+                try peer.greet(.twoWay(credit: 1 << 20, maxMessage: 10))
+                for text in ["a", "b", "c", "d"] { #expect(try peer.next(.message).text == text) }
+                _ = try peer.next(.goAway)
+                try peer.send(.grant(limit: 2 << 20, handled: 2), .close())
+                #expect(try peer.takeClose().code == .normal)
+                peer.close()
+                try client.expectStatus(64)  // That of the first message that failed.
+                if form == "JSON" {
+                    let all = try objects(client)
+                    let event = try #require(all.first { $0["event"] as? String == "messages_unconfirmed" })
+                    #expect(event["count"] as? Int == 2 && event["first"] as? Int == 4 && event["last"] as? Int == 5)
+                    let sent = try #require(all.last)
+                    #expect(sent["event"] as? String == "sent" && sent["messages"] as? Int == 4)
+                    #expect(sent["handled"] as? Int == 2 && sent["unconfirmed"] as? Int == 2)
+                } else {
+                    try client.errors.line(with: "message 2, \"eleven byte\": NOT_SENT")
+                    try client.errors.line(with: "nothing is known of 2 one-way messages, from message 4 on")
+                    try client.errors.line(with: "2 of 4 messages are handled; of 2 nothing is known")
+                }
+            }
+        }
+
+        @Test("--send to a server of 1.0 says that it tells nothing of messages")
+        func sendUntold() throws {
+            try withClient("--send", "one") { listener, client in
+                let peer = try listener.accept()
+                try peer.greet()
+                #expect(try peer.next(.message).text == "one")
                 try peer.seeOff()
-                try client.expectStatus(64)
-                try client.errors.line(with: "message 1", "NOT_SENT", "10 bytes")
+                try client.expectStatus(0)
+                #expect(
+                    client.errors.textSoFar
+                        == "client: the server does not tell which messages it has handled; sent: 1\n")
             }
         }
 
