@@ -111,7 +111,9 @@ struct ConnectionDriver: ~Copyable {
     /// Whether something was written since this was true last, and only the client's bytes are waited for: they may come
     /// at once.
     mutating func takeExpectsBytes() -> Bool {
-        guard hasWritten, !isBlocked, canRead, runnerDeadline == nil, !connection.isHandlerBusy else { return false }
+        guard hasWritten, !isBlocked, canRead, runnerDeadline == nil, !connection.isHandlerBusy,
+            !loopWaits || !runner.isWorking
+        else { return false }
         hasWritten = false
         return true
     }

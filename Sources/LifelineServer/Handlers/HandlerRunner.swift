@@ -35,6 +35,8 @@ protocol HandlerRunner: AnyObject {
     /// A process that the runner started has ended, or another child of this process.
     func childEnded(at now: Instant)
 
+    /// Whether it has requests, although it can take the next event: then the loop waits for it as for the client.
+    var isWorking: Bool { get }
     /// Whether nothing runs any more, once `closed` was called.
     var isOver: Bool { get }
     /// Ends what still runs, now: the connection is over, and its process ends or serves another.
@@ -49,6 +51,7 @@ extension HandlerRunner {
     var deadline: Instant? { nil }
     func hasWaited(_ set: PollSet) {}
     func childEnded(at now: Instant) {}
+    var isWorking: Bool { false }
     var isOver: Bool { true }
     func cancelAll() {}
 }

@@ -3,7 +3,7 @@ import Framing
 import Inheritance
 import Posix
 
-/// Has a program answer a connection's requests, as `ProgramSession` decides. The program is a child of the connection's
+/// Has a program answer a connection's requests, as `ProgramSession` or `TaggedSession` decides. The program is a child of the connection's
 /// process, which talks with it through three pipes and never blocks on them.
 ///
 /// When a program has ended, the runner kills its process group, and the processes that left the group. Those have become
@@ -23,25 +23,28 @@ final class ProgramRunner: HandlerRunner {
     private let program: Program
     private let environment: ProgramEnvironment
     private let timeout: Duration?
+    /// How long the program may work on what came before the end of its connection.
+    private let patience: Duration
     private let log: Log
     /// The client's name for itself, and the name of its token.
     private var names: (own: String?, token: String?)
-    private var session: ProgramSession?
+    private var session: (any ProgramDialogue)?
     private var running: RunningProgram?
     /// Whether the step that waited for the client has room now, so that the loop has nothing to wait for.
     private var canGoOn = false
     /// The program's streams in the loop's last wait.
     private var interests: RunningProgram.Interests?
-    /// The cost of the message that the program works on.
-    private var messageCost: Int?
     private var outputIsReady = false
     private var stderrIsReady = false
     private var buffer = [UInt8](repeating: 0, count: 65536)
 
-    init(_ program: Program, _ environment: ProgramEnvironment, timeout: Duration?, log: Log) {
+    init(
+        _ program: Program, _ environment: ProgramEnvironment, timeout: Duration?, patience: Duration, log: Log
+    ) {
         self.program = program
         self.environment = environment
         self.timeout = timeout
+        self.patience = patience
         self.log = log
         adoptOrphans()
     }
@@ -49,23 +52,30 @@ final class ProgramRunner: HandlerRunner {
     var enforcesTimeout: Bool { true }
     var deadline: Instant? { canGoOn ? Instant(sinceStart: .zero) : session?.deadline }
     var isOver: Bool { session?.isOver ?? true }
+    var isWorking: Bool { session?.isWorking ?? false }
 
     func opened(_ hello: Hello, tokenName: String?, on connection: inout ServerConnection, at now: Instant) {
         names = (hello.options.name, tokenName)
-        session = ProgramSession(
-            program.framing, grace: program.grace, timeout: timeout, mostAccepted: hello.maxMessage)
+        let (framing, most) = (program.framing, hello.maxMessage)
+        session =
+            framing.isTagged
+            ? TaggedSession(framing, grace: program.grace, timeout: timeout, mostAccepted: most)
+            : ProgramSession(framing, grace: program.grace, timeout: timeout, mostAccepted: most)
+        session?.course.tellsMessagesRead = connection.received.hasCredit
         deliver(to: &connection, at: now)
     }
 
     func respond(to request: Request, on connection: inout ServerConnection, at now: Instant) {
         session?.submit(request.id, request.bytes, at: .now)
-        deliver(to: &connection, at: now)
+        // Those that came together are written together, by the `deliver` that follows in each turn.
+        if program.framing.isTagged { carryOut(on: &connection, at: now) } else { deliver(to: &connection, at: now) }
     }
 
     func received(_ message: ArraySlice<UInt8>, on connection: inout ServerConnection, at now: Instant) {
-        messageCost = Credit.cost(of: message.count)
-        session?.submit(message: message, at: .now)
-        deliver(to: &connection, at: now)
+        if !(session?.submit(message: message, at: .now) ?? false) {
+            connection.messageDiscarded(cost: Credit.cost(of: message.count))
+        }
+        carryOut(on: &connection, at: now)
     }
 
     func cancel(_ id: UInt32, on connection: inout ServerConnection, at now: Instant) {
@@ -74,12 +84,13 @@ final class ProgramRunner: HandlerRunner {
     }
 
     func closed(_ reason: CloseReason) {
-        session?.closed(at: .now)
+        session?.closed(at: .now, patience: patience)
+        look(at: .now)
         write(at: .now)
     }
 
     func willWait(_ credit: HandlerCredit, adding set: inout PollSet) {
-        canGoOn = session?.steps.first.map { hasRoom(for: $0, credit) } ?? false
+        canGoOn = session?.firstStep.map { hasRoom(for: $0, credit) } ?? false
         guard let session, let running else { return interests = nil }
         interests = running.addInterests(
             to: &set, output: session.wantsOutput, stderr: !session.stderrHasEnded, input: !session.unwritten.isEmpty)
@@ -91,6 +102,8 @@ final class ProgramRunner: HandlerRunner {
     }
 
     func deliver(to connection: inout ServerConnection, at now: Instant) {
+        look(at: now)
+        countReadMessages(on: &connection)
         session?.resumed(at: now)
         carryOut(on: &connection, at: now)
         if let running {
@@ -104,9 +117,30 @@ final class ProgramRunner: HandlerRunner {
             readOutput(of: running, on: &connection, at: now)
         }
         carryOut(on: &connection, at: now)
+        write(at: now)
         handOver(on: &connection, at: now)
         write(at: now)
         carryOut(on: &connection, at: now)
+    }
+
+    // MARK: What the program reads
+
+    /// Looks how much of its input the program has read, and what it does, where the session has to know.
+    private func look(at now: Instant) {
+        guard let running, let session else { return }
+        if session.isLookDue(at: now) {
+            let unread = running.unreadInput
+            let mayWait = unread == 0 && session.unwritten.isEmpty && session.inputIsHeld
+            self.session?.looked(unread: unread, mayWait ? running.lookAtInput() : .busy, at: now)
+        } else if session.hasUnreadMessages {
+            self.session?.course.input.look(unread: running.unreadInput)
+        }
+        if session.isInDoubt(at: now) { self.session?.doubted(running.lookAtInput()) }
+    }
+
+    /// Tells the connection of the messages that the program has read.
+    private func countReadMessages(on connection: inout ServerConnection) {
+        while let cost = session?.course.input.takeReadMessage() { connection.messageHandled(cost: cost) }
     }
 
     // MARK: The program's streams
@@ -148,7 +182,6 @@ final class ProgramRunner: HandlerRunner {
     /// Gives the program the request that waits, where the program waits for its input. All that it wrote before is read
     /// first, for that cannot be the answer.
     private func handOver(on connection: inout ServerConnection, at now: Instant) {
-        if let running, session?.isInDoubt(at: now) ?? false { session?.doubted(running.lookAtInput()) }
         guard let running, session?.mayHandOver ?? false else { return }
         guard running.readsInput else {
             session?.inputBroke(at: now)
@@ -184,7 +217,7 @@ final class ProgramRunner: HandlerRunner {
     // MARK: Steps
 
     private func carryOut(on connection: inout ServerConnection, at now: Instant) {
-        while let step = session?.steps.first, hasRoom(for: step, connection.credit) {
+        while let step = session?.firstStep, hasRoom(for: step, connection.credit) {
             _ = session?.removeFirstStep()
             switch step {
             case .start(let request): start(for: request, at: now)
@@ -198,9 +231,7 @@ final class ProgramRunner: HandlerRunner {
             case .fail(let id, let failure): connection.fail(id, failure)
             case .message(let bytes):
                 if !connection.send(bytes[...], at: now) { session?.messageWasRefused() }
-            case .finished:
-                if let cost = messageCost.take() { connection.messageHandled(cost: cost) }
-                connection.handlerReturned()
+            case .finished: connection.handlerReturned()
             case .close(let cause): connection.stop(cause)
             case .log(let note): write(note)
             }
@@ -208,10 +239,11 @@ final class ProgramRunner: HandlerRunner {
     }
 
     /// Whether the connection takes this step now. A slow client makes the program wait.
-    private func hasRoom(for step: ProgramSession.Step, _ credit: HandlerCredit) -> Bool {
+    private func hasRoom(for step: ProgramStep, _ credit: HandlerCredit) -> Bool {
         guard credit.isOpen, credit.hasUnsent else { return true }
         switch step {
         case .part(_, let bytes, _): return bytes.isEmpty || credit.partRoom > 0
+        case .answer: return credit.messageRoom.map { $0 > 0 } ?? true
         case .message(let bytes):
             return credit.messageRoom.map { bytes.count <= $0 && credit.waitingCount < ProgramRunner.mostWaiting }
                 ?? true
@@ -287,7 +319,7 @@ final class ProgramRunner: HandlerRunner {
         if let running { line.number(.pid, running.pid) }
     }
 
-    private func write(_ note: ProgramSession.Note) {
+    private func write(_ note: ProgramStep.Note) {
         switch note {
         case .line(let text):
             log.write(.program) { line in
@@ -307,10 +339,11 @@ final class ProgramRunner: HandlerRunner {
                 if skipped > 0 { line.number(.skipped, skipped) }
             }
             running = nil
-        case .waits(let request):
+        case .waits(let request, let hint):
             log.write(.programWaits, reason: "", most: 1) {
                 putProgram(in: &$0)
                 if let request { $0.number(.request, request) }
+                $0.text(.text, hint)
             }
         case .discarded(let what):
             log.write(.discarded, reason: "\(what)", most: 1) {
