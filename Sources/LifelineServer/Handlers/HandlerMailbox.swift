@@ -116,7 +116,7 @@ final class HandlerMailbox: Sendable {
     /// Posts a message; false where none of this length can be sent. Where there is no room now it waits for room, or
     /// returns false: as the caller says, and always on the loop's thread, which alone makes room.
     func send(_ message: ArraySlice<UInt8>, waits: Bool) -> Bool {
-        let waits = waits && !loop.isOnLoop
+        let waits = waits && !loop.isThisThread
         let isFirst: Bool? =
             state.wait { state -> Bool?? in
                 switch state.isOpen ? state.messageRoom.verdict(of: message.count) : .never {

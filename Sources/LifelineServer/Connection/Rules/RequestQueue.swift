@@ -154,6 +154,12 @@ struct RequestQueue {
         return unanswered.lazy.map(\.id).filter { $0 <= lastID }
     }
 
+    /// Throws away the messages that wait, and returns how many there were.
+    mutating func dropMessages() -> Int {
+        waitingMessages = 0
+        return waiting.remove { if case .message = $0 { true } else { false } }.count
+    }
+
     // MARK: Time
 
     @inline(__always) var deadline: Instant? {

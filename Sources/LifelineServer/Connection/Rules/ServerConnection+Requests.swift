@@ -204,6 +204,9 @@ extension ServerConnection {
         outbox.send(.message, message, cost: Credit.cost(of: message.count))
     }
 
+    /// Throws away the messages that wait for the handler: its time for them is over.
+    mutating func dropMessages() { received.discard(count: requests.dropMessages()) }
+
     /// Counts the messages that the handler is not done with: called at the end.
     mutating func countUnhandled() { counts.unhandled = received.unhandled }
 }

@@ -45,8 +45,12 @@ struct ServerConnection {
         var retryAfter: UInt32 = 0
         /// Why the connection ends.
         var reason = CloseReason.closed(.normal, "", by: .server)
-        /// While finishing: whether the request that comes in chunks is finished first (7.4-4).
+        /// While finishing: whether the request or the message that comes in chunks is finished first (7.4-4).
         var awaitsIncoming = false
+        /// While finishing: whether the handler is done with all messages first (3.8-9).
+        var awaitsMessages = false
+        /// When what came before the end, and is not answered and handled, is given up; nil where nothing bounds it yet.
+        var handlingUntil: Instant?
         /// Whether the client itself has ended its stream, or reset the connection.
         var clientLeft = false
         /// Whether the client's CLOSE or the end of its stream has come.
@@ -68,6 +72,8 @@ struct ServerConnection {
     let terms: Terms
     /// The tokens of the clients that may connect; nil for all clients.
     private let tokens: Tokens?
+    /// How long the handler gets what came before an end.
+    let grace: Duration
     var heartbeat: ServerHeartbeat
     var decoder: FrameDecoder
     var incoming = IncomingMessage()
@@ -112,11 +118,14 @@ struct ServerConnection {
     ///   - tokens: Which clients may connect; nil for all.
     ///   - handlerTimeout: How long the handler may take for one request; nil for any time.
     ///   - lifetime: How long the connection may stay.
+    ///   - grace: How long an orderly end waits for the messages that came before it.
     init(
         id: UInt64, terms: Terms, handshakeTimeout: Duration, acceptedAt: Instant, tokens: Tokens? = nil,
-        handlerTimeout: Duration? = nil, lifetime: ConnectionLifetime = ConnectionLifetime()
+        handlerTimeout: Duration? = nil, lifetime: ConnectionLifetime = ConnectionLifetime(),
+        grace: Duration = .seconds(10)
     ) {
         self.id = id
+        self.grace = grace
         self.lifetime = lifetime
         self.terms = terms
         self.tokens = tokens
@@ -147,6 +156,9 @@ struct ServerConnection {
     var isStuck: Bool { requests.isStuck }
     /// Whether the handler has been given all that came for it: only then can it learn of the end.
     @inline(__always) var hasDispatchedAll: Bool { pendingEvents.isEmpty && requests.hasDispatchedAll }
+
+    /// Whether a message that came is neither handled nor thrown away.
+    @inline(__always) var hasPendingMessages: Bool { received.pending > 0 }
 
     /// What an operator sees of it.
     @inline(__always) var activity: ConnectionActivity {
@@ -196,6 +208,7 @@ struct ServerConnection {
         case .drop(let violation): missedDeadline(violation, at: now)
         }
         if isLimited { enforceLifetime(at: now) }
+        if phase == .finishing { enforceGrace(at: now) }
     }
 
     /// Whether the age and the idleness of the connection count: it is open, and a shutdown has not sent the client away.
@@ -223,6 +236,7 @@ struct ServerConnection {
         guard isClosing else {
             var deadline = earlier(heartbeat.deadline, requests.deadline)
             if isLimited { deadline = earlier(deadline, lifetime.deadline) }
+            if phase == .finishing { deadline = earlier(deadline, closing.handlingUntil) }
             return heldMessages.isEmpty ? deadline : earlier(deadline, heldMessages.deadline)
         }
         guard phase == .closing, let linger = closing.linger else { return nil }
@@ -269,6 +283,7 @@ struct ServerConnection {
     /// returned.
     mutating func next(at now: Instant) -> Event? {
         guard pendingEvents.isEmpty else { return pendingEvents.removeFirst() }
+        if phase == .finishing { beginGrace(at: now) }
         return requests.next(at: now)
     }
 
