@@ -120,11 +120,16 @@ public struct ServerOptions: Sendable {
             terms: terms, grace: grace, handlerTimeout: handlerTimeout, maxAge: maxAge, maxIdle: maxIdle)
     }
 
+    /// The most that messages of one connection may cost that wait for the handler, where the client knows credit. More
+    /// would fill faster paths; this is 1 MiB in each round trip, and each connection may take that much memory.
+    private static let mostCredit: UInt32 = 1 << 20
+
     var terms: Terms {
         Terms(
             timeout: UInt32(clamping: Int(timeout / .milliseconds(1))),
             heartbeat: UInt32(clamping: Int(heartbeat / .milliseconds(1))), maxFrame: maxFrame, maxMessage: maxMessage,
-            maxInFlight: maxInFlight, maxQueued: maxQueued)
+            maxInFlight: maxInFlight, maxQueued: maxQueued,
+            credit: UInt64(min(max(maxQueued, 1), ServerOptions.mostCredit)))
     }
 }
 

@@ -25,7 +25,7 @@ final class ThreadHandlerRunner: HandlerRunner {
 
     func opened(_ hello: Hello, tokenName: String?, on connection: inout ServerConnection, at now: Instant) {
         // The first request may be on its way to the handler before the loop waits for the first time.
-        mailbox.updateCredit(messageRoom: connection.messageRoom, partRoom: 0, isOpen: true)
+        mailbox.updateCredit(connection.messageRoom, partRoom: 0, isOpen: true)
         do {
             let moved = handler
             let mailbox = mailbox
@@ -73,7 +73,7 @@ final class ThreadHandlerRunner: HandlerRunner {
 
     func willWait(_ credit: HandlerCredit, adding set: inout PollSet) {
         mailbox.updateCredit(
-            messageRoom: credit.messageRoom, partRoom: request == nil ? 0 : credit.partRoom, isOpen: credit.isOpen)
+            credit.messageRoom, partRoom: request == nil ? 0 : credit.partRoom, isOpen: credit.isOpen)
     }
 }
 

@@ -240,13 +240,17 @@ final class ProgramRunner: HandlerRunner {
 
     /// Whether the connection takes this step now. A slow client makes the program wait.
     private func hasRoom(for step: ProgramStep, _ credit: HandlerCredit) -> Bool {
-        guard credit.isOpen, credit.hasUnsent else { return true }
+        guard credit.isOpen else { return true }
         switch step {
-        case .part(_, let bytes, _): return bytes.isEmpty || credit.partRoom > 0
-        case .answer: return credit.messageRoom.map { $0 > 0 } ?? true
+        case .answer: return credit.hasAnswerRoom
+        case .part(_, let bytes, _): return bytes.isEmpty || credit.partRoom > 0 || !credit.hasUnsent
         case .message(let bytes):
-            return credit.messageRoom.map { bytes.count <= $0 && credit.waitingCount < ProgramRunner.mostWaiting }
-                ?? true
+            // One that can never go is carried out, and thrown away.
+            return switch credit.messageRoom.verdict(of: bytes.count) {
+            case .goes: credit.waitingCount < ProgramRunner.mostWaiting
+            case .waits: false
+            case .never: true
+            }
         default: return true
         }
     }

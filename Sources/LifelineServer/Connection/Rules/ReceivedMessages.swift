@@ -12,6 +12,8 @@ struct ReceivedMessages {
         var limit: UInt64
         /// What the messages cost that have begun to come.
         var begun: UInt64 = 0
+        /// Whether the last of them is not whole.
+        var isComing = false
         /// What those cost that take no room any more.
         var released: UInt64 = 0
         /// The count of handled messages that the client was told.
@@ -33,6 +35,9 @@ struct ReceivedMessages {
     /// How many of those that came are not handled.
     var unhandled: UInt64 { count - handled }
 
+    /// Whether a message comes in chunks and is not whole.
+    var isComing: Bool { offer?.isComing ?? false }
+
     /// Puts credit in force. The client was told the first `limit`, which is what may wait here at most.
     mutating func offer(_ limit: UInt64) { offer = Offer(window: limit, limit: limit) }
 
@@ -45,13 +50,17 @@ struct ReceivedMessages {
                 "a message came without credit: those before it cost \(offer.begun), and the limit is \(offer.limit)")
         }
         self.offer?.begun += UInt64(Credit.cost(of: 0))
+        self.offer?.isComing = true
     }
 
     /// `count` bytes of the message came.
     @inline(__always) mutating func add(_ count: Int) { if offer != nil { offer!.begun += UInt64(count) } }
 
     /// The message is whole.
-    mutating func end() { count += 1 }
+    mutating func end() {
+        count += 1
+        if offer != nil { offer!.isComing = false }
+    }
 
     /// The handler is done with a message of this cost.
     mutating func handle(cost: Int) {
@@ -64,6 +73,9 @@ struct ReceivedMessages {
         discarded += 1
         release(cost)
     }
+
+    /// These many are thrown away, and nothing is to come any more.
+    mutating func discard(count: Int) { discarded += UInt64(count) }
 
     private mutating func release(_ cost: Int) {
         precondition(handled + discarded <= count, "a message was handled twice")

@@ -56,8 +56,8 @@ struct RequestQueue {
 
     var isEmpty: Bool { unanswered.isEmpty }
     var count: Int { unanswered.count }
-    /// The bytes of the unanswered requests and the cost of the messages that wait.
-    @inline(__always) var bytes: Int { unanswered.reduce(waitingMessages) { $0 + $1.bytes } }
+    /// The bytes of the unanswered requests.
+    @inline(__always) var bytes: Int { unanswered.reduce(0) { $0 + $1.bytes } }
     /// When the first frame of the oldest unanswered request came.
     var oldest: Instant? { unanswered.first?.since }
 
@@ -152,6 +152,12 @@ struct RequestQueue {
         withdraw { _ in true }
         defer { unanswered = [] }
         return unanswered.lazy.map(\.id).filter { $0 <= lastID }
+    }
+
+    /// Throws away the messages that wait, and returns how many there were.
+    mutating func dropMessages() -> Int {
+        waitingMessages = 0
+        return waiting.remove { if case .message = $0 { true } else { false } }.count
     }
 
     // MARK: Time

@@ -38,10 +38,16 @@ extension ServerConnection {
     }
 
     mutating func receiveMessage(_ part: MessagePart, of buffer: [UInt8], at now: Instant) throws(Violation) -> Event? {
-        if part.isFirst, part.isLast, part.range.isEmpty { try heartbeat.spendToken(for: .emptyMessage, at: now) }
-        guard queued + part.range.count <= Int(terms.maxQueued) || requests.waitingMessages == 0 else {
-            throw Violation(.busy, "messages of \(requests.waitingMessages) bytes wait for the handler")
+        if received.hasCredit {
+            if part.isFirst { try received.begin() }
+            received.add(part.range.count)
+        } else {
+            let waiting = requests.waitingMessages
+            guard waiting == 0 || waiting + part.range.count <= Int(terms.maxQueued) else {
+                throw Violation(.busy, "messages of \(waiting) bytes wait for the handler")
+            }
         }
+        if part.isFirst, part.isLast, part.range.isEmpty { try heartbeat.spendToken(for: .emptyMessage, at: now) }
         guard let whole = incoming.add(part, of: buffer, at: now) else { return nil }
         received.end()
         counts.messagesIn += 1
@@ -145,24 +151,36 @@ extension ServerConnection {
         messageReleased()
     }
 
+    /// Sends CREDIT where the client does not know of all that is handled: ahead of a PONG, and of CLOSE (3.8-8, 3.8-9).
+    @inline(__always) mutating func tellHandled() { if let credit = received.news() { outbox.grant(credit) } }
+
     @inline(__always) private mutating func messageReleased() {
         guard received.hasCredit, !isClosing else { return }
         if let credit = received.due() { outbox.grant(credit) }
         closeIfAnswered()
     }
 
-    /// How many bytes a message may have now, below 0 where not even an empty one may be sent; nil where none can be sent
-    /// at all, now or later.
-    @inline(__always) var messageRoom: Int? {
-        guard let client, !client.isShort, !isClosing else { return nil }
-        return min(client.maxMessage, max(0, Int(terms.maxQueued) - queued) - heldMessages.cost)
+    /// How far the handler may go with messages. What waits for a client is bounded by max_queued too.
+    @inline(__always) var messageRoom: MessageRoom {
+        guard let client, !client.isShort, !isClosing else {
+            return MessageRoom(longest: nil, cost: 0, confirmed: sentMessages.confirmed)
+        }
+        let free = max(Int(terms.maxQueued), 1) - outbox.messageCost - heldMessages.cost
+        return MessageRoom(
+            longest: client.maxMessage, cost: min(free, sentMessages.room), confirmed: sentMessages.confirmed)
     }
 
-    /// Sends a one-way message of the handler; false where that cannot be. A message that was promised when there was
-    /// room for it is sent whatever has come since. An empty one, and what follows it, may have to wait (5.10-2).
+    /// Sends a one-way message of the handler; false where there is no room now, or none can be sent. A message that was
+    /// promised when there was room for it is sent whatever has come since. An empty one, and what follows it, may have
+    /// to wait (5.10-2).
     @discardableResult
     mutating func send(_ message: ArraySlice<UInt8>, wasPromised: Bool = false, at now: Instant) -> Bool {
-        guard let messageRoom, wasPromised || message.count <= messageRoom else { return false }
+        switch messageRoom.verdict(of: message.count) {
+        case .goes: break
+        case .waits: if !wasPromised { return false }
+        case .never: return false
+        }
+        sentMessages.add(cost: Credit.cost(of: message.count))
         if heldMessages.admits(message, at: now) { queue(message) }
         lifetime.active(at: now)
         return true
@@ -183,8 +201,11 @@ extension ServerConnection {
 
     private mutating func queue(_ message: ArraySlice<UInt8>) {
         counts.messagesOut += 1
-        outbox.send(.message, message, cost: message.count)
+        outbox.send(.message, message, cost: Credit.cost(of: message.count))
     }
+
+    /// Throws away the messages that wait for the handler: its time for them is over.
+    mutating func dropMessages() { received.discard(count: requests.dropMessages()) }
 
     /// Counts the messages that the handler is not done with: called at the end.
     mutating func countUnhandled() { counts.unhandled = received.unhandled }
