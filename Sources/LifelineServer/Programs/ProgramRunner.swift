@@ -26,6 +26,8 @@ final class ProgramRunner: HandlerRunner {
     /// How long the program may work on what came before the end of its connection.
     private let patience: Duration
     private let log: Log
+    /// When that is over, where its end has begun before the connection's.
+    private var handlingUntil: Instant?
     /// The client's name for itself, and the name of its token.
     private var names: (own: String?, token: String?)
     private var session: (any ProgramDialogue)?
@@ -84,7 +86,8 @@ final class ProgramRunner: HandlerRunner {
     }
 
     func closed(_ reason: CloseReason) {
-        session?.closed(at: .now, patience: patience)
+        let now = Instant.now
+        session?.closed(at: now, patience: handlingUntil.map { $0 - now } ?? patience)
         look(at: .now)
         write(at: .now)
     }
@@ -102,8 +105,11 @@ final class ProgramRunner: HandlerRunner {
     }
 
     func deliver(to connection: inout ServerConnection, at now: Instant) {
+        handlingUntil = connection.handlingUntil
+        if handlingUntil != nil { session?.course.hastenLooks(at: now) }
         look(at: now)
         countReadMessages(on: &connection)
+        carryOut(on: &connection, at: now)
         session?.resumed(at: now)
         carryOut(on: &connection, at: now)
         if let running {
@@ -127,20 +133,22 @@ final class ProgramRunner: HandlerRunner {
 
     /// Looks how much of its input the program has read, and what it does, where the session has to know.
     private func look(at now: Instant) {
-        guard let running, let session else { return }
-        if session.isLookDue(at: now) {
+        guard let running else { return }
+        if session?.isLookDue(at: now) ?? false {
+            // Once its input has ended, nothing is known of what the program has not read by then.
             let unread = running.unreadInput
-            let mayWait = unread == 0 && session.unwritten.isEmpty && session.inputIsHeld
-            self.session?.looked(unread: unread, mayWait ? running.lookAtInput() : .busy, at: now)
-        } else if session.hasUnreadMessages {
-            self.session?.course.input.look(unread: running.unreadInput)
+            let mayWait = unread == 0 && session?.mayComeBack ?? false
+            session?.looked(unread: unread, mayWait ? running.lookAtInput() : .busy, at: now)
+        } else if session?.hasUnreadMessages ?? false {
+            session?.looked(unread: running.unreadInput)
         }
-        if session.isInDoubt(at: now) { self.session?.doubted(running.lookAtInput()) }
+        if session?.isInDoubt(at: now) ?? false { session?.doubted(running.lookAtInput()) }
     }
 
-    /// Tells the connection of the messages that the program has read.
+    /// Tells the connection of the messages that the program has read, and of those that it will not read.
     private func countReadMessages(on connection: inout ServerConnection) {
         while let cost = session?.course.input.takeReadMessage() { connection.messageHandled(cost: cost) }
+        while let cost = session?.course.input.takeLostMessage() { connection.messageDiscarded(cost: cost) }
     }
 
     // MARK: The program's streams
@@ -159,10 +167,10 @@ final class ProgramRunner: HandlerRunner {
         of running: RunningProgram, on connection: inout ServerConnection, at now: Instant
     ) -> Transfer? {
         for _ in 0..<ProgramRunner.readsAtOnce {
-            guard let session, session.wantsOutput else { return nil }
+            guard session?.wantsOutput ?? false else { return nil }
             let transfer = running.readOutput(into: &buffer)
             guard case .bytes(let count) = transfer else { return transfer }
-            self.session?.received(buffer[..<count], unread: running.unreadInput, at: now)
+            session?.received(buffer[..<count], unread: running.unreadInput ?? 0, at: now)
             carryOut(on: &connection, at: now)
         }
         return nil
@@ -170,11 +178,11 @@ final class ProgramRunner: HandlerRunner {
 
     private func readStderr(of running: RunningProgram, at now: Instant) {
         for _ in 0..<ProgramRunner.readsAtOnce {
-            guard let session, !session.stderrHasEnded else { return }
+            guard !(session?.stderrHasEnded ?? true) else { return }
             switch running.readStderr(into: &buffer) {
-            case .bytes(let count): self.session?.receivedStderr(buffer[..<count], at: now)
-            case .wouldBlock where !session.isCollected: return
-            case .wouldBlock, .end: self.session?.stderrEnded(at: now)
+            case .bytes(let count): session?.receivedStderr(buffer[..<count], at: now)
+            case .wouldBlock where !(session?.isCollected ?? true): return
+            case .wouldBlock, .end: session?.stderrEnded(at: now)
             }
         }
     }
@@ -184,6 +192,7 @@ final class ProgramRunner: HandlerRunner {
     private func handOver(on connection: inout ServerConnection, at now: Instant) {
         guard let running, session?.mayHandOver ?? false else { return }
         guard running.readsInput else {
+            session?.looked(unread: running.unreadInput)
             session?.inputBroke(at: now)
             return
         }
@@ -208,10 +217,14 @@ final class ProgramRunner: HandlerRunner {
             switch running.write(bytes) {
             case .bytes(let count): session?.wrote(count)
             case .wouldBlock: return
-            case .end: session?.inputBroke(at: now)
+            case .end:
+                session?.looked(unread: running.unreadInput)
+                session?.inputBroke(at: now)
             }
         }
-        if session?.inputIsOver ?? true { running.endInput() }
+        guard session?.inputIsOver ?? true else { return }
+        session?.looked(unread: running.unreadInput)
+        running.endInput()
     }
 
     // MARK: Steps

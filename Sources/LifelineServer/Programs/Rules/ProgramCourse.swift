@@ -76,13 +76,16 @@ struct ProgramCourse {
         life == .running && (patienceEnds != nil || tellsMessagesRead && input.hasUnreadMessages)
     }
 
+    /// The connection ends as soon as the program has read its messages.
+    mutating func hastenLooks(at now: Instant) { looks?.hasten(at: now) }
+
     /// Whether it is time to look how much the program has read.
     func isLookDue(at now: Instant) -> Bool { isWatching && looks.map { $0.next <= now } ?? false }
 
     /// Takes what was seen of the program: `unread` bytes are in the pipe, and `sight` is what it does.
-    mutating func looked(unread: Int, _ sight: ProgramHandOver.Sight, at now: Instant) {
+    mutating func looked(unread: Int?, _ sight: ProgramHandOver.Sight, at now: Instant) {
         let before = input.readTo
-        input.look(unread: unread)
+        if let unread { input.look(unread: unread) }
         let hasRead = input.readTo > before
         looks?.looked(hasRead: hasRead, at: now)
         if sight == .waits, !input.hasUnread { hasComeBack() }
@@ -124,11 +127,11 @@ struct ProgramCourse {
         input.started()
     }
 
-    /// The program is gone; `unread` bytes of its input were never read.
-    mutating func exited(_ exit: ProgramExit, unread: Int, at now: Instant) {
+    /// The program is gone; `unread` bytes of its input were never read, or nobody knows how many.
+    mutating func exited(_ exit: ProgramExit, unread: Int?, at now: Instant) {
         life = .exited(exit)
-        input.look(unread: unread)
-        left = input.left(unread: unread)
+        if let unread { input.look(unread: unread) }
+        left = input.left(unread: unread ?? 0)
         termination.exited(at: now)
         input.broke()
         (looks, patienceEnds) = (nil, nil)
@@ -150,7 +153,7 @@ struct ProgramCourse {
         case .kill?: steps.append(.end(.kill))
         case .giveUp?:
             steps.append(.end(.giveUp))
-            if life == .running { exited(.hung, unread: 0, at: now) }
+            if life == .running { exited(.hung, unread: nil, at: now) }
             collected()
         }
     }
@@ -159,7 +162,8 @@ struct ProgramCourse {
 
     /// The connection is over: the input of the program ends behind what came, and what it says is said to nobody.
     ///
-    /// It may finish: while it reads, or works on a message, its grace does not run, for up to `patience`.
+    /// It may finish: while it reads, or works on a message, its grace does not run, for up to `patience` and no less than
+    /// the grace.
     mutating func close(at now: Instant, patience: Duration) {
         isClosed = true
         departure = nil
@@ -171,11 +175,11 @@ struct ProgramCourse {
         }
         if life == .none { life = .over }
         guard life == .running else { return }
-        if mayWork, patience > grace, termination.deadline == nil {
+        if mayWork, termination.deadline == nil {
             input.isHeld = true
-            patienceEnds = now + (patience - grace)
+            patienceEnds = now + max(patience - grace, grace)
             looks = ReadingLooks(at: now)
-            looks?.longestPause = .milliseconds(50)
+            hastenLooks(at: now)
         }
         endInput(at: now)
     }

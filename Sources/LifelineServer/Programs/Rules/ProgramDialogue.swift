@@ -74,8 +74,8 @@ extension ProgramDialogue {
     var unwritten: ArraySlice<UInt8> { course.input.unwritten }
     /// Whether its standard input ends here.
     var inputIsOver: Bool { course.input.isOver }
-    /// Whether the input ends when the program has come back to it.
-    var inputIsHeld: Bool { course.input.isHeld }
+    /// Whether the input ends when the program has come back to it, and all of it is written.
+    var mayComeBack: Bool { course.input.isHeld && course.input.unwritten.isEmpty }
     var hasUnreadMessages: Bool { course.input.hasUnreadMessages }
     var firstStep: ProgramStep? { course.steps.first }
 
@@ -87,8 +87,11 @@ extension ProgramDialogue {
 
     func isLookDue(at now: Instant) -> Bool { course.isLookDue(at: now) }
 
+    /// Records that `unread` bytes are in the pipe; nil where that is not known any more.
+    mutating func looked(unread: Int?) { if let unread { course.input.look(unread: unread) } }
+
     /// Takes what was seen of the program: `unread` bytes are in the pipe, and `sight` is what it does.
-    mutating func looked(unread: Int, _ sight: ProgramHandOver.Sight, at now: Instant) {
+    mutating func looked(unread: Int?, _ sight: ProgramHandOver.Sight, at now: Instant) {
         course.looked(unread: unread, sight, at: now)
     }
 
@@ -107,8 +110,8 @@ extension ProgramDialogue {
 
     /// The program is gone, and its group with it; `collected` follows when no process that it started is left.
     ///
-    /// `unread` bytes of its input were never read.
-    mutating func exited(_ exit: ProgramExit, unread: Int = 0, at now: Instant) {
+    /// `unread` bytes of its input were never read; nil where that is not known.
+    mutating func exited(_ exit: ProgramExit, unread: Int? = 0, at now: Instant) {
         course.exited(exit, unread: unread, at: now)
     }
 

@@ -86,6 +86,13 @@ struct ProgramInput {
     /// Takes out the next message of which the program has read all bytes; returns its cost.
     @inline(__always) mutating func takeReadMessage() -> Int? { messages.isEmpty ? nil : takeFirstIfRead() }
 
+    /// Takes out the next message that the program will not read any more; returns its cost.
+    mutating func takeLostMessage() -> Int? {
+        guard isBroken, let first = messages.first else { return nil }
+        messages.removeFirst()
+        return Int(first.cost)
+    }
+
     private mutating func takeFirstIfRead() -> Int? {
         guard let first = messages.first, messageEnds.taken + Int(first.distance) <= readTo else { return nil }
         messageEnds.taken += Int(first.distance)

@@ -104,15 +104,16 @@ struct ProgramSession: ProgramDialogue {
     }
 
     func isInDoubt(at now: Instant) -> Bool {
-        exchange.unanswered != nil && course.steps.isEmpty && handOver.doubt.map { $0 <= now } ?? false
+        exchange.unanswered != nil && course.steps.isEmpty && !framing.isPerRequest
+            && (exchange.overrun(at: now) != nil || handOver.doubt.map { $0 <= now } ?? false)
     }
 
     /// A program that waits for more, and has not answered, may keep its answer in a buffer: the log says so once, and
     /// the failure of each request that gets no answer.
     mutating func doubted(_ seen: ProgramHandOver.Sight) {
         let isNews = handOver.endDoubt(seen)
-        guard seen == .waits else { return }
-        seemsToWait = true
+        seemsToWait = seen == .waits
+        guard seemsToWait else { return }
         if isNews { course.steps.append(.log(.waits(request: exchange.unanswered, hint: framing.flushHint))) }
     }
 

@@ -4,16 +4,22 @@ import Basics
 ///
 /// The pauses double while nothing is read, and halve where something is.
 struct ReadingLooks {
-    static let shortestPause = Duration.milliseconds(1)
+    private static let shortestPause = Duration.milliseconds(1)
+    private static let longestInHaste = Duration.milliseconds(50)
 
-    /// The longest pause.
-    var longestPause = Duration.seconds(1)
+    private var longestPause = Duration.seconds(1)
     private var pause = ReadingLooks.shortestPause
     /// When the next look is due.
     private(set) var next: Instant
 
     /// Looks that begin at once.
     init(at now: Instant) { next = now }
+
+    /// Somebody waits for the program to have read all: from now on looks are at most 50 ms apart.
+    mutating func hasten(at now: Instant) {
+        longestPause = ReadingLooks.longestInHaste
+        next = min(next, now + longestPause)
+    }
 
     /// A look was taken.
     mutating func looked(hasRead: Bool, at now: Instant) {

@@ -11,17 +11,17 @@ struct TaggedSession: ProgramDialogue {
     private let mostAccepted: UInt32
     private let timeout: Duration?
     var course: ProgramCourse
-    private var output: ProgramOutput
-    private var requests = TaggedRequests()
+    var output: ProgramOutput
+    var requests = TaggedRequests()
     /// Whether the last request or message fills the input, so that no other is taken.
-    private var awaitsRoom = false
+    private(set) var awaitsRoom = false
     /// Whether the program was seen to wait for more input, and has said nothing since.
     private var seemsToWait = false
     /// The request because of which the program was looked at last, and whether it was ever seen to wait then.
     private var doubtedRequest: UInt32 = 0
     private var hasDoubted = false
     /// Whether what the program says is not believed any more.
-    private var isOutOfStep = false
+    private(set) var isOutOfStep = false
 
     /// A session whose program is not started yet.
     ///
@@ -60,7 +60,7 @@ struct TaggedSession: ProgramDialogue {
     }
 
     /// The next request or message can be taken.
-    private mutating func finish() {
+    mutating func finish() {
         awaitsRoom = false
         course.steps.append(.finished)
     }
@@ -126,13 +126,13 @@ struct TaggedSession: ProgramDialogue {
     }
 
     func isInDoubt(at now: Instant) -> Bool {
-        course.life == .running && course.steps.isEmpty && doubt.map { $0 <= now } ?? false
+        course.life == .running && course.steps.isEmpty && (isLate(at: now) || doubt.map { $0 <= now } ?? false)
     }
 
     mutating func doubted(_ seen: ProgramHandOver.Sight) {
         doubtedRequest = requests.oldest?.id ?? 0
-        guard seen == .waits else { return }
-        seemsToWait = true
+        seemsToWait = seen == .waits
+        guard seemsToWait else { return }
         if !hasDoubted { course.steps.append(.log(.waits(request: doubtedRequest, hint: framing.flushHint))) }
         hasDoubted = true
     }
@@ -173,7 +173,7 @@ struct TaggedSession: ProgramDialogue {
         }
     }
 
-    private mutating func take(_ bytes: ArraySlice<UInt8>, at now: Instant) {
+    mutating func take(_ bytes: ArraySlice<UInt8>, at now: Instant) {
         switch TaggedRecord(bytes) {
         case .message(let text):
             if text.count > mostAccepted {
@@ -242,7 +242,7 @@ struct TaggedSession: ProgramDialogue {
         fail(id, Failure(.handlerFailed, words.isEmpty ? "the program has failed the request" : words))
     }
 
-    private mutating func fail(_ id: UInt32, _ failure: Failure) { course.steps.append(.fail(id, failure)) }
+    mutating func fail(_ id: UInt32, _ failure: Failure) { course.steps.append(.fail(id, failure)) }
 
     mutating func outputEnded(at now: Instant) {
         course.outputHasEnded = true
@@ -271,40 +271,6 @@ struct TaggedSession: ProgramDialogue {
         course.terminate(at: now)
         course.close(text)
         finishIfThereIsRoom()
-    }
-
-    mutating func conclude(at now: Instant) {
-        guard let exit = course.exit else { return }
-        if exit == .status(0), !course.isClosed, !isOutOfStep, let rest = output.takeUnfinishedLine() {
-            take(rest[...], at: now)
-        }
-        let hasAnswered = course.hasAnswered
-        let isHalf = output.isInside
-        let isInOrder = exit == .status(0) && !isHalf
-        let owed = requests.removeAll()
-        // It has answered others, and has nothing to do with a request that it has not touched.
-        func isUntouched(_ request: TaggedRequests.Entry) -> Bool { request.start >= course.input.readTo }
-        let lost = owed.first { !hasAnswered || !isUntouched($0) }
-        course.logEnd(
-            exit, request: (lost ?? owed.first)?.id, isExpected: isInOrder && lost == nil && hasAnswered)
-        var account = "the program \(exit)" + (isHalf ? " in the middle of a \(framing.unit)" : "")
-        if lost != nil || !hasAnswered {
-            if isInOrder { account += " and did not answer" }
-            course.absence = course.failure(account)
-        }
-        for request in owed {
-            fail(
-                request.id,
-                hasAnswered && isUntouched(request) ? Failure(.refused, "the program has ended") : course.absence)
-        }
-        if course.isClosed {
-            course.life = .over
-        } else {
-            course.leave(
-                isInOrder && lost == nil ? nil : account, isBroken: !hasAnswered && owed.allSatisfy(isUntouched),
-                at: now)
-        }
-        if awaitsRoom { finish() }
     }
 }
 
