@@ -30,11 +30,11 @@ import time
 # ---------------------------------------------------------------------------------------------------------- the bytes
 
 PREFACE = b"LIFELINE"
-HELLO, WELCOME, PING, PONG, REQUEST, RESPONSE, MESSAGE, CANCEL, FAILURE, GOAWAY, CLOSE = range(1, 12)
+HELLO, WELCOME, PING, PONG, REQUEST, RESPONSE, MESSAGE, CANCEL, FAILURE, GOAWAY, CLOSE, CREDIT = range(1, 13)
 MINOR = 1  # the version is 1.1; where either side says 1.0, the rules of 1.0 hold (4.2-2)
 MORE, IGNORABLE = 0x01, 0x80
 SHORT = 0x0001
-TOKEN, NAME, AGENT = 1, 2, 3
+TOKEN, NAME, AGENT, FIRST_LIMIT, ANSWERS = range(1, 6)  # options; FIRST_LIMIT is the one called CREDIT
 CHUNK = 16384  # 3.3-10
 EARLY_CHUNK, EARLY_MOST = 256, 16384  # 6-7, 6-8
 LINGER = 1.0  # 7.1-3, 7.5-2
@@ -66,12 +66,15 @@ KINDS = {
     FAILURE: Kind("FAILURE", "server", True, 8, 520, False),
     GOAWAY: Kind("GOAWAY", "both", False, 12, 524, False),
     CLOSE: Kind("CLOSE", "both", False, 12, 524, False),
+    CREDIT: Kind("CREDIT", "both", False, 16, 16, False),  # where it is in force, else a type that is not known (M5)
 }
 MESSAGES = (REQUEST, RESPONSE, MESSAGE)
+OF_REQUESTS = (REQUEST, RESPONSE, CANCEL, FAILURE)  # both sides send them where section 3.7 holds
 
 Header = collections.namedtuple("Header", "length type flags id")
 Limits = collections.namedtuple("Limits", "max_frame max_message max_in_flight max_queued")
 DEFAULTS = Limits(16384, 1048576, 256, 4194304)
+ROOM = 65536  # for MESSAGEs that wait here: what is offered to the peer (3.8)
 
 
 def code_name(code):
@@ -97,6 +100,15 @@ def encode_goaway(code, text="", retry_after=0, spread=0):
 
 def encode_failure(id, code, text="", retry_after=0):
     return encode(FAILURE, struct.pack(">HHI", code, 0, retry_after) + encode_text(text), id)
+
+
+def encode_credit(limit, handled):
+    return encode(CREDIT, struct.pack(">QQ", limit, handled))
+
+
+def cost(body):
+    """What a MESSAGE takes of the credit (3.8)."""
+    return len(body) + 12
 
 
 def encode_option(tag, value):
@@ -238,7 +250,8 @@ class Window:
 
 
 class Outbox:
-    """The order in which frames go: what is begun, the handshake, PONG, other control frames, messages, CLOSE.
+    """The order in which frames go: what is begun, the handshake, CREDIT, PONG, other control frames, messages, the
+    GOAWAY of who leaves, CLOSE.
 
     Nothing is staged. Each write offers the front of the line anew, so a PONG waits for the rest of one frame at most,
     whatever else has been put here (5.4-3). It is true where there is something to write; messages that the window
@@ -246,7 +259,7 @@ class Outbox:
     """
 
     def __init__(self):
-        self.begun = self.pong = self.close = None
+        self.begun = self.credit = self.pong = self.leave = self.close = None
         self.greeting, self.urgent, self.messages = (collections.deque() for _ in range(3))
         self.window, self.chunk = Window(), EARLY_CHUNK
         self.progress = 0.0  # when the kernel last took a byte, or when the line ceased to be empty (5.9-1)
@@ -258,7 +271,7 @@ class Outbox:
         """What may be written, in order; frames of messages are cut as they are asked for."""
         yield from filter(None, (self.begun,))
         yield from self.greeting
-        yield from filter(None, (self.pong,))
+        yield from filter(None, (self.credit, self.pong))  # 3.8-8
         yield from self.urgent
         room, chunk = self.window.room, min(self.chunk, self.window.chunk)
         for message in self.messages:
@@ -270,16 +283,16 @@ class Outbox:
                 yield out
                 room -= len(out.data)
                 at, last = out.end, out.last
-        yield from filter(None, (self.close,))
+        yield from filter(None, (self.leave, self.close))
 
     def __bool__(self):
-        if self.begun or self.greeting or self.pong or self.urgent:
+        if self.begun or self.greeting or self.credit or self.pong or self.urgent:
             return True
-        return self.window.room > 0 if self.messages else self.close is not None
+        return self.window.room > 0 if self.messages else bool(self.leave or self.close)
 
     @property
     def waits(self):
-        return bool(self.begun or self.greeting or self.pong or self.urgent or self.messages or self.close)
+        return bool(self) or bool(self.messages)
 
     @property
     def held(self):
@@ -301,6 +314,14 @@ class Outbox:
     def put_pong(self, data, now):
         self._comes(now)
         self.pong = Out(data, PONG)  # in place of one that is not begun: the latest answers all (5.4-4)
+
+    def put_credit(self, data, now):
+        self._comes(now)
+        self.credit = Out(data, CREDIT)  # in place of one that is not begun: it says all that the other did (3.8)
+
+    def put_leave(self, data, now):
+        self._comes(now)
+        self.leave = Out(data, GOAWAY)
 
     def put_close(self, data, now):
         self._comes(now)
@@ -351,6 +372,10 @@ class Outbox:
                 self.messages.popleft()
         elif self.greeting:
             self.greeting.popleft()
+        elif out is self.credit:
+            self.credit = None
+        elif out is self.leave:
+            self.leave = None
         elif out is self.pong:
             self.pong = None
         elif self.urgent:
@@ -369,7 +394,7 @@ class Outbox:
         """All that waits and is not begun (7.5-1), but for the preface (3.2-2) and HELLO (3.3-6): nothing may go before
         them."""
         self.greeting = collections.deque(out for out in self.greeting if out.type in (0, HELLO))
-        self.pong = None
+        self.credit = self.pong = self.leave = None
         self.urgent.clear()
         self.messages.clear()
 
@@ -424,8 +449,11 @@ class Connection:
     role = None
     first_types = ()
 
-    def __init__(self, now, limits, handshake_timeout, rng, minor):
+    def __init__(self, now, limits, handshake_timeout, rng, minor, room):
         self.limits, self.rng, self.minor = limits, rng, minor  # minor: the one offered, then the one in force
+        self.room = room if minor >= 1 else None  # for MESSAGEs that wait here; None: no credit is offered
+        self.credit = False  # credit is in force (3.8)
+        self.answers = False  # the client answers requests of the server (3.7)
         self.state, self.made = PREFACE_STATE, now
         self.handshake_timeout = handshake_timeout
         self.outbox = Outbox()
@@ -453,6 +481,15 @@ class Connection:
         self.bucket = self.own_bucket = None
         self.held = collections.deque()  # what waits for one's own bucket: functions
         self.bytes_in = self.bytes_out = 0
+        # MESSAGEs that come. `inbox` waits for the handler, which has one of them while `busy`.
+        self.take_message = lambda connection, body, now: True
+        self.inbox, self.busy = collections.deque(), None
+        self.come, self.granted = 0, self.room or 0  # what those that began cost; the highest limit that was told
+        self.handled = self.handled_cost = self.told = 0  # told: of `handled`
+        # MESSAGEs that go. `letters` wait for credit.
+        self.letters = collections.deque()
+        self.taken_over = 0  # by `send_message`
+        self.limit = self.spent = self.posted = self.confirmed = 0  # posted: those that are with the kernel
 
     # -- in
 
@@ -496,7 +533,7 @@ class Connection:
                     return
                 data = data[len(piece) :]
                 self.left -= len(piece)
-                if self.frame.type not in KINDS:
+                if not self._kind(self.frame.type):
                     pass  # 3.4-4
                 elif self.frame.type not in MESSAGES:
                     self.body += piece
@@ -508,9 +545,12 @@ class Connection:
                     self.body.clear()
                     self._whole(frame, body, now)
 
+    def _kind(self, type):
+        return KINDS.get(type) if type != CREDIT or self.credit else None  # M5
+
     def _judge(self, length, type, flags, zero, id, now):
         """A header, in the order of section 9 (9-2, 3.3-4)."""
-        kind = KINDS.get(type)
+        kind = self._kind(type)
         name = kind.name if kind else "type 0x%02x" % type
 
         def violation(what):
@@ -524,7 +564,7 @@ class Connection:
             raise violation("unknown, and not IGNORABLE")
         if flags & MORE and not (kind and kind.more):  # H4, 3.4-2
             raise violation("MORE is not for this type")
-        if kind and kind.senders == self.role:  # H5, 3.3-5
+        if kind and kind.senders == self.role and not (self.answers and type in OF_REQUESTS):  # H5, R20; 3.3-5, 3.7-1
             raise violation("only a %s sends it" % self.role)
         if not self.greeted and type not in self.first_types:  # H6, H7; 3.3-6, 3.3-7, 3.4-5
             raise violation("expected " + " or ".join(KINDS[t].name for t in self.first_types))
@@ -583,11 +623,15 @@ class Connection:
                 self._pay("PING", now)
             self.bulk = 0
             if not self.wants_shutdown:
+                if self.handled > self.told:
+                    self._grant(now)  # 3.8-8
                 self.outbox.put_pong(encode(PONG, body + self._load(now)), now)  # 5.4-1
         elif type == PONG and self._speaks:
             self._take_pong(struct.unpack(">QIII", body), now)
+        elif type == CREDIT and self.credit:
+            self._take_credit(*struct.unpack(">QQ", body), now)
         elif self.state != OPEN and type != FAILURE:
-            pass  # CLOSING: discarded, but the client may take endings (E9)
+            pass  # CLOSING: discarded, but the client may take endings and CREDIT (E9)
         elif type == GOAWAY:
             code, zero, retry, spread = struct.unpack(">HHII", body[:12])
             self._take_goaway(code, retry, spread, self._text("GOAWAY", zero, body[12:]), now)
@@ -612,7 +656,8 @@ class Connection:
             raise Drop(PROTOCOL_ERROR, what + " is not UTF-8") from None
 
     def _options(self, raw, judged):
-        """Options, one after the other as they stand: G12 to G18. `judged` gives the most bytes of each known tag."""
+        """Options, one after the other as they stand: G12 to G18, G22, G23. `judged` gives the most bytes of each known
+        tag."""
         found, at = {}, 0
         while at < len(raw):
             if len(raw) - at < 4:  # 4.12-1
@@ -627,7 +672,16 @@ class Connection:
                     raise Drop(PROTOCOL_ERROR, "option 0x%04x twice" % tag)
                 if length > judged[tag]:  # G14, 4.12-3, 4.12-4
                     raise Drop(PROTOCOL_ERROR, "option 0x%04x of %d bytes, at most %d" % (tag, length, judged[tag]))
-                found[tag] = value if tag == TOKEN else self._utf8("option 0x%04x" % tag, value)
+                if tag in (FIRST_LIMIT, ANSWERS) and length != 8:  # G22, 4.12-9
+                    raise Drop(PROTOCOL_ERROR, "option 0x%04x of %d bytes, and not 8" % (tag, length))
+                if tag == FIRST_LIMIT:
+                    found[tag] = struct.unpack(">Q", value)[0]
+                elif tag == ANSWERS:
+                    found[tag] = struct.unpack(">II", value)
+                    if not found[tag][0]:  # G23, 4.12-10
+                        raise Drop(PROTOCOL_ERROR, "ANSWERS: max_in_flight 0")
+                else:
+                    found[tag] = value if tag == TOKEN else self._utf8("option 0x%04x" % tag, value)
             elif tag & 0x8000:  # G16, 4.12-5
                 raise Drop(UNSUPPORTED_OPTION, "option 0x%04x is not known here" % tag)
         return found  # G17, G18: others are skipped (4.12-6, 4.12-7)
@@ -647,6 +701,58 @@ class Connection:
         self.notes.append(("pong", nonce, trip) + fields[1:])
         self._proof(now)
 
+    # -- messages and their credit (3.8)
+
+    def _take_message(self, body, now):
+        self.inbox.append(body)
+        self._work(now)
+
+    def _work(self, now):
+        """Gives the handler one MESSAGE after another. It returns False where it is done later: see `message_done`."""
+        while self.inbox and self.busy is None:
+            self.busy = self.inbox.popleft()
+            if self.take_message(self, self.busy, now):
+                self._done(now)
+
+    def message_done(self, now):
+        """The handler is done with the MESSAGE that it was given."""
+        self._done(now)
+        self._work(now)
+        self._message_handled(now)
+        self._settle(now)
+
+    def _done(self, now):
+        self.handled += 1  # 3.8-6
+        self.handled_cost += cost(self.busy)
+        self.busy = None
+        if self.credit and (self.come >= self.granted or self.handled_cost + self.room / 2 >= self.granted):
+            self._grant(now)  # 3.8-4, 3.8-5
+
+    def _grant(self, now):
+        if self.credit and (self.state == OPEN or self.outbox.close):
+            self.granted, self.told = max(self.granted, self.handled_cost + self.room), self.handled
+            self.outbox.put_credit(encode_credit(self.granted, self.handled), now)
+
+    def _message_handled(self, now):
+        """Nothing may wait any more (3.8-9)."""
+
+    @property
+    def works(self):
+        """The handler is to have what came before the end (3.8-9)."""
+        return self.credit and (self.busy is not None or bool(self.inbox))
+
+    def _take_credit(self, limit, handled, now):
+        self.limit = max(self.limit, limit)  # M3, 3.8-7
+        self.confirmed = max(self.confirmed, min(handled, self.posted))  # M4
+        self._post(now)
+
+    def _post(self, now):
+        """Puts in line what the credit allows."""
+        while self.letters and self.state == OPEN and self.spent < self.limit:  # 3.8-1
+            body = self.letters.popleft()
+            self.spent += cost(body)
+            self.outbox.put_message(MESSAGE, body, 0, now)
+
     # -- what the sides add
 
     def _judge_first(self, header, violation):
@@ -654,9 +760,18 @@ class Connection:
 
     def _judge_side(self, header, violation, first):
         """H16: what a side forbids by type and id alone."""
+        if header.type == MESSAGE and first and self.credit and self.come >= self.granted:  # M1, 3.8-2
+            raise violation("beyond the limit %d of the credit" % self.granted)
 
     def _chunk(self, header, first, now):
         """A chunk begins; `self.message = None` discards it."""
+        if header.type == MESSAGE:
+            self.come += header.length + 12 * first
+
+    def _complete(self, type, id, body, now):
+        """A message is whole."""
+        if type == MESSAGE:
+            self._take_message(body, now)
 
     def _proof(self, now):
         """The round trip is proved (5.2)."""
@@ -690,7 +805,8 @@ class Connection:
         """The last byte of a PING is with the kernel."""
 
     def _sent(self, out, now):
-        pass
+        if out.type == MESSAGE and out.last:
+            self.posted += 1
 
     @property
     def wants_shutdown(self):
@@ -715,7 +831,11 @@ class Connection:
         if self.state != OPEN or self.short or self.mute or len(body) > self.peer_max_message:
             return False  # 7.3-1, 7.3-2, 3.5-4
         put = lambda at: self.outbox.put_message(MESSAGE, body, 0, at)
-        if body or self.minor >= 1:
+        self.taken_over += 1
+        if self.credit:
+            self.letters.append(body)
+            self._post(now)
+        elif body or self.minor >= 1:
             put(now)
         else:
             self._hold_back(put, now)
@@ -824,9 +944,6 @@ class Connection:
 
     # -- ends
 
-    def _last_id(self):
-        return 0  # 4.11-4
-
     def drop(self, code, text, now):
         """7.5. What comes after a violation is nothing (9-3)."""
         self.deaf = True
@@ -844,6 +961,8 @@ class Connection:
         self._preface(now)  # 3.2-2
         if not self.greeted:
             self.deaf = True
+        if self.handled > self.told and not self.dropped:
+            self._grant(now)  # 3.8-9
         self.state, self.closing_since, self.mute = CLOSING, now, False
         self.end = self.end or (code, by or self.role, text)
         last_id = self._last_id() if last_id is None else last_id
@@ -872,356 +991,74 @@ class Connection:
         self.state = CLOSED
 
 
-# ---------------------------------------------------------------------------------------------------------- the server
-
-
-class Incoming:
-    """A request in flight: from its first frame until the last byte of its ending is with the kernel (3.6-7)."""
-
-    __slots__ = ("size", "whole", "given", "answered")
-
-    def __init__(self):
-        self.size, self.whole, self.given, self.answered = 0, False, None, False
-
-
-class ServerConnection(Connection):
-    """The server's side. `handler(connection, id, bytes, now)` is given each whole request and calls `answer` or `fail`
-    at once or later."""
-
-    role = "server"
-    first_types = (HELLO,)
-
-    def __init__(self, now, number=1, timeout=30000, limits=DEFAULTS, handshake_timeout=10.0, handler=None, token=None,
-                 rng=random, minor=MINOR, heartbeat=60000):
-        super().__init__(now, limits, handshake_timeout, rng, minor)
-        self.number, self.timeout, self.handler, self.token = number, timeout, handler, token
-        self.heartbeat = heartbeat
-        self.name = ""
-        self.preface_put = False
-        self.requests = {}  # id: Incoming, in the order of ids
-        self.queued = 0
-        self.highest = self.given = self.served = 0
-        self.refusals = 0  # that wait unsent
-        self.cut = False  # the stream ended inside a frame or a message (7.2-4)
-        self.stopping = False
-        self.discarded = 0
-
-    def _preface(self, now):
-        if not self.preface_put:
-            self.preface_put = True
-            self.outbox.put(self.outbox.greeting, Out(PREFACE), now)
-
-    def _take_greeting(self, body, now):
-        major, minor, flags, ping, dead, max_frame, max_message = struct.unpack(">BBHIIII", body[:20])
-        if major != 1:  # G1, 4.1-1, 4.1-2
-            raise Drop(UNSUPPORTED_VERSION, "version %d, this is 1" % major)
-        if flags & ~SHORT:  # G4, 4.1-3
-            raise Drop(PROTOCOL_ERROR, "HELLO: flags 0x%04x" % flags)
-        if max_frame < 256:  # G5, 4.1-4
-            raise Drop(PROTOCOL_ERROR, "HELLO: max_frame %d, at least 256" % max_frame)
-        options = self._options(body[20:], {TOKEN: 256, NAME: 64, AGENT: 1024})
-        if self.token is not None:  # G20, 4.12-8
-            if TOKEN not in options:
-                raise Drop(UNAUTHORIZED, "a TOKEN is asked for")
-            if not hmac.compare_digest(options[TOKEN], self.token):  # 11-1
-                raise Drop(UNAUTHORIZED, "this TOKEN is not accepted")
-        self.short, self.name = bool(flags & SHORT), options.get(NAME, "")
-        self.peer_max_frame, self.peer_max_message = max_frame, max_message
-        ping, dead = negotiate(ping, dead, self.timeout, self.heartbeat)  # G7, 6-1
-        self._preface(now)
-        self.minor = min(self.minor, minor)  # G2, 4.2-2
-        welcome = struct.pack(">BBHIIIIIIQ", 1, self.minor, 0, ping, dead, *self.limits, self.number)  # 4.2-1
-        self.outbox.put(self.outbox.greeting, Out(encode(WELCOME, welcome), WELCOME), now)
-        self._agree(ping, dead, now)
-
-    # -- requests
-
-    def _judge_first(self, header, violation):
-        if header.type == REQUEST and header.id <= self.highest:  # 3.6-1, 4.8-4
-            raise violation("id %d is not above %d" % (header.id, self.highest))
-
-    def _judge_side(self, header, violation, first):
-        if header.type == CANCEL and header.id > self.highest:  # R1, 4.8-1
-            raise violation("id %d is above every id sent" % header.id)
-        if header.type == REQUEST and first and self.goaway_got:  # R5, 7.4-4
-            raise violation("a new request after GOAWAY")
-        if self.short:
-            if header.type == REQUEST and first and self.highest:  # S1, 7.3-1
-                raise violation("a second request on a short connection")
-            if header.type in (MESSAGE, GOAWAY):  # S2
-                raise violation("not on a short connection")
-
-    def _chunk(self, header, first, now):
-        if header.type != REQUEST:
-            return
-        if first:
-            self.highest = header.id
-            if self.state == OPEN:
-                if len(self.requests) + 1 > self.limits.max_in_flight:  # R12, 3.6-8
-                    return self._refuse(header.id, "too many requests in flight", now)
-                self.requests[header.id] = Incoming()
-        request = self.requests.get(header.id)
-        if request is None or request.answered or self.state != OPEN:
-            self.message = None  # R11, 3.6-10
-            return
-        if self.queued + header.length > self.limits.max_queued:
-            return self._refuse(header.id, "too many bytes in flight", now)
-        request.size += header.length
-        self.queued += header.length
-
-    def _refuse(self, id, text, now):
-        self._forget(id)  # a refused request counts neither in flight nor as queued
-        self.message = None
-        self.refusals += 1
-        if self.refusals > 4096:  # R13
-            raise Drop(BUSY, "more than 4096 refusals wait unread")
-        self.outbox.put(self.outbox.urgent, Out(encode_failure(id, REFUSED, text), FAILURE), now)
-
-    def _forget(self, id):
-        request = self.requests.pop(id, None)
-        if request:
-            self.queued -= request.size
-
-    def _complete(self, type, id, body, now):
-        if type == MESSAGE:
-            self.discarded += 1  # none of the handlers here asks for it: nothing waits (3.5-7, 3.5-8)
-            return
-        request = self.requests[id]
-        request.whole, request.given = True, now
-        self.given = id
-        self.handler(self, id, body, now)  # in the order of the bytes: 9-3, 7.5-3
-
-    def answer(self, id, body, now):
-        request = self.requests.get(id)
-        if request is None or request.answered or self.state != OPEN:
-            return  # cancelled, or the connection ends (4.8-2, 7.1-7)
-        if len(body) > self.peer_max_message:  # R14, 3.5-6
-            return self.fail(id, MESSAGE_TOO_LARGE, "the response has %d bytes" % len(body), now)
-        self.outbox.put_message(RESPONSE, body, id, now)
-        self._answered(request, id, now)
-
-    def fail(self, id, code, text, now):
-        request = self.requests.get(id)
-        if request is None or request.answered or self.state != OPEN:
-            return
-        self.outbox.put(self.outbox.urgent, Out(encode_failure(id, code, text), FAILURE, id, True), now)
-        self._answered(request, id, now)
-
-    def _answered(self, request, id, now):
-        request.answered = True
-        self.served += 1
-        if self.short:  # 7.3-3
-            self._close(PROTOCOL_ERROR if self.cut else NORMAL, self._cut_text(), now, last_id=id)
-        else:
-            self._may_end(now)
-
-    def _sent(self, out, now):
-        if out.type in (RESPONSE, FAILURE) and out.last:
-            self._forget(out.id)
-        elif out.type == FAILURE:
-            self.refusals -= 1
-
-    def _take_cancel(self, id, now):
-        request = self.requests.get(id)
-        if self.open == (REQUEST, id):  # the request is over as a message (4.8-4)
-            self.open = self.message = None
-        if request and not request.answered:  # R6, 4.8-2; else R7, 4.8-3
-            self.fail(id, CANCELLED, "", now)
-            self.notes.append(("cancelled", id))
-
-    # -- heartbeat
-
-    def _load(self, now):
-        """4.4-1."""
-        waiting = [r.given for r in self.requests.values() if r.given is not None and not r.answered]
-        longest = int((now - min(waiting)) * 1000) if waiting else 0
-        return struct.pack(">III", self.queued, len(self.requests), min(longest, U32))
-
-    def _side_deadlines(self):
-        if not self.pinged and not self.ended:  # 5.5-2
-            yield self.heard + self.dead_after / 2, self._ping
-
-    def _ping(self, now):
-        self.pinged = self.pinged or now >= self.heard + self.dead_after / 2  # 5.3-1: one PING does for 5.3-2 too
-        super()._ping(now)
-
-    # -- ends
-
-    def _last_id(self):
-        return self.given  # 4.11-1, 4.11-2, 4.11-3
-
-    def _cut_text(self):
-        return "the stream ended inside a frame or a message" if self.cut else ""
-
-    def _may_end(self, now):
-        """Sends CLOSE at once where nothing is left to wait for."""
-        if self.state != OPEN:
-            return
-        left = [r for r in self.requests.values() if not r.answered]
-        if self.ended and not left:  # 7.2-3, 7.2-4, E1, E2
-            self._close(PROTOCOL_ERROR if self.cut else NORMAL, self._cut_text(), now)
-        elif self.goaway_got and not left:  # 7.4-5
-            self._close(NORMAL, "", now)
-        elif self.stopping and not self.ended and not any(r.whole for r in left):  # 7.4-7, 7.4-8
-            self._close(SHUTTING_DOWN, "the server is ending", now, retry_after=1000)
-
-    def _take_goaway(self, code, retry, spread, text, now):
-        self.goaway_got = True  # F8: from a client its times mean nothing
-        self._may_end(now)
-
-    def _take_close(self, last_id, code, retry, text, now):
-        self.peer_closed = self.deaf = True  # 7.1-5, E8
-        if self.state == CLOSING:
-            return  # 7.1-8, E7
-        self.end = (code, "client", text)
-        wrong = last_id and "last_id %d from a client" % last_id  # F9, 4.11-4
-        self._close(PROTOCOL_ERROR if wrong else NORMAL, wrong or "", now)  # 7.1-6, 7.1-7, E5
-
-    def end_of_stream(self, now):
-        if self.ended or self.state == CLOSED:
-            return
-        self.ended = True
-        if self.state == PREFACE_STATE and not self.matched:  # P2, 7.2-1
-            self._close(NORMAL, "", now, by="client")
-        elif self.state in (PREFACE_STATE, GREETING):  # P3, 7.2-2
-            self._close(PROTOCOL_ERROR, "the stream ended before HELLO was whole", now)
-        elif self.state == OPEN:
-            self.cut = bool(self.head or self.frame or self.open)
-            if self.open and self.open[0] == REQUEST and not self.requests.get(self.open[1], Incoming()).answered:
-                self._forget(self.open[1])  # 7.2-4: it never becomes whole
-            self.frame_since = None
-            self._may_end(now)  # S4 too
-        self._settle(now)
-
-    def refuse(self, code, text, now):
-        """7.6-1, P6, P7: it cannot be served."""
-        self._close(code, text, now, last_id=0, retry_after=1000)  # 7.6-2
-
-    def stop(self, now):
-        """The server is told to stop: 7.4-7, 7.4-8."""
-        self.stopping = True
-        if self.state in (PREFACE_STATE, GREETING):
-            self.refuse(SHUTTING_DOWN, "the server is ending", now)
-        elif self.state == OPEN and not self.ended:
-            if not self.short:
-                self.goaway_sent = True
-                self._put(encode_goaway(SHUTTING_DOWN, "the server is ending", 1000, 5000), now)
-            self._may_end(now)
-        self._settle(now)
-
-    def stop_waiting(self, now):
-        """The bound of 7.4-7 has passed: what is unanswered is given up."""
-        self._close(SHUTTING_DOWN, "the server is ending", now, retry_after=1000)
-        self._settle(now)
-
-
-# ---------------------------------------------------------------------------------------------------------- the client
+# ------------------------------------------------------------------------------------- requests, in both directions
 
 
 class Request:
-    """A request of the client, and what became of it (7.7-1)."""
+    """A request of this side, and what became of it (7.7-1). `done` is called with it then."""
 
-    def __init__(self, body):
-        self.body, self.id = body, None
+    def __init__(self, body, done=None):
+        self.body, self.id, self.done = body, None, done
         self.begun = self.sent = self.cancelled = False
         self.outcome = self.code = self.response = None
         self.text, self.retry_after, self.too_long = "", 0, False
 
 
-class ClientConnection(Connection):
-    """The client's side. `request` gives a Request whose `outcome` is set once."""
+class Asker(Connection):
+    """The requests of this side: of a client, and of a server where section 3.7 holds."""
 
-    role = "client"
-    first_types = (WELCOME, CLOSE)
-
-    def __init__(self, now, short=False, ping_every=0, dead_after=0, limits=DEFAULTS, handshake_timeout=10.0, name="",
-                 token=None, rng=random, minor=MINOR):
-        super().__init__(now, limits, handshake_timeout, rng, minor)
-        self.short, self.asked_dead_after = short, dead_after
+    def __init__(self, *given):
+        super().__init__(*given)
         self.waiting = collections.deque()  # not given an id yet
         self.sent_requests = {}  # id: Request, that have no ending
-        self.next_id, self.highest = 1, 0  # highest: of those that the kernel has a byte of
-        self.unproved = self.told_late = None
-        self.proofs, self.told_far = 0, False
-        self.hello_left = now
-        self.retry_after = self.spread = 0
+        self.next_id, self.asked = 1, 0  # 3.7-3; asked: the highest that the kernel has a byte of
+        self.peer_limits = None  # max_in_flight and max_queued of the peer
         self.last_id, self.last_id_wrong = None, False
-        options = b"".join(encode_option(tag, value) for tag, value in ((TOKEN, token), (NAME, name.encode())) if value)
-        hello = struct.pack(">BBHIIII", 1, minor, SHORT if short else 0, ping_every, dead_after, *limits[:2]) + options
-        self.outbox.put(self.outbox.greeting, Out(PREFACE), now)  # 3.2-1
-        self.outbox.put(self.outbox.greeting, Out(encode(HELLO, hello), HELLO), now)
 
-    def _take_greeting(self, body, now):
-        fields = struct.unpack(">BBHIIIIIIQ", body[:36])
-        major, minor, flags, ping, dead = fields[:5]
-        limits = Limits(*fields[5:9])
-        if major != 1:  # G1
-            raise Drop(UNSUPPORTED_VERSION, "version %d, this is 1" % major)
-        for wrong, what in (
-            (minor > self.minor, "minor %d, asked for %d" % (minor, self.minor)),  # G3, 4.2-3
-            (flags, "flags 0x%04x" % flags),  # G4, 4.2-4
-            (limits.max_frame < 256, "max_frame %d" % limits.max_frame),  # G5, 4.1-4
-            (dead < 100, "dead_after %d" % dead),  # G8, 6-3
-            (not 20 <= ping <= dead // 2, "ping_every %d, dead_after %d" % (ping, dead)),  # G9, 6-4
-            (limits.max_in_flight < 1, "max_in_flight 0"),  # G10, 4.2-5
-        ):
-            if wrong:
-                raise Drop(PROTOCOL_ERROR, "WELCOME: " + what)
-        self._options(body[36:], {AGENT: 1024})
-        if self.asked_dead_after and dead > max(self.asked_dead_after, 100):  # G19, 6-5
-            raise Drop(PROTOCOL_ERROR, "WELCOME: dead_after %d, asked for %d" % (dead, self.asked_dead_after))
-        self.server_limits, self.minor = limits, minor
-        self.outbox.window.least = now - self.hello_left  # the one round trip with nothing of our own ahead of it
-        self.peer_max_frame, self.peer_max_message = limits.max_frame, limits.max_message
-        self._agree(ping, dead, now)
-        self.ping_at = now + self.rng.random() * self.ping_every  # 5.2-1
-        self.first_ping = True
-        self.notes.append(("welcome", ping, dead, fields[9]))
-        self._pump(now)
-
-    # -- requests
-
-    def request(self, body, now):
-        request = Request(body)
+    def request(self, body, now, done=None):
+        request = Request(body, done)
         self.waiting.append(request)
         self._pump(now)
         return request
 
+    def _may_ask(self):
+        """Whether this side may begin a request at all."""
+
+    def _may_begin(self, body):
+        """Whether the peer's limits allow another request now."""
+        queued = sum(len(r.body) for r in self.sent_requests.values()) + len(body)
+        most = self.peer_limits
+        return len(self.sent_requests) < most.max_in_flight and (not self.sent_requests or queued <= most.max_queued)
+
+    def _too_long(self, body):
+        return self.greeted and len(body) > self.peer_max_message  # 7.7-3
+
     def _pump(self, now):
-        """Sends what the server's limits allow."""
+        """Sends what the peer's limits allow."""
         while self.waiting:
-            body = self.waiting[0].body
-            leaving = self.goaway_got or self.goaway_sent or self.mute or self.state in (CLOSING, CLOSED)
-            if leaving or self.next_id > U32:
-                self._tell(self.waiting.popleft(), "NOT_SENT")  # 7.4-2, 7.4-4, 3.6-2, 7.7-2
+            request = self.waiting[0]
+            if not self._may_ask() or self.next_id > U32:
+                self._tell(self.waiting.popleft(), "NOT_SENT")  # 7.4-2, 7.4-4, 3.6-2, 3.7-6, 7.7-2
                 continue
-            if not self.greeted:
-                if self.sent_requests or len(body) > EARLY_MOST:  # 6-8
-                    return  # and in frames of 256 bytes: the outbox's first chunk (6-7)
-            else:
-                if len(body) > self.peer_max_message:  # 7.7-3
-                    self.waiting[0].too_long = True
-                    self._tell(self.waiting.popleft(), "NOT_SENT")
-                    continue
-                queued = sum(len(r.body) for r in self.sent_requests.values()) + len(body)
-                if len(self.sent_requests) >= self.server_limits.max_in_flight:
-                    return
-                if self.sent_requests and queued > self.server_limits.max_queued:
-                    return
-            request = self.waiting.popleft()
+            if self._too_long(request.body):
+                request.too_long = True
+                self._tell(self.waiting.popleft(), "NOT_SENT")
+                continue
+            if not self._may_begin(request.body):
+                return
+            self.waiting.popleft()
             request.id, self.next_id = self.next_id, self.next_id + 1  # 3.6-1
             self.sent_requests[request.id] = request
-            self.outbox.put_message(REQUEST, body, request.id, now)
+            self.outbox.put_message(REQUEST, request.body, request.id, now)
 
     def _begun(self, out):
         if out.type == REQUEST and out.id in self.sent_requests:
             self.sent_requests[out.id].begun = True
-            self.highest = max(self.highest, out.id)
+            self.asked = max(self.asked, out.id)
 
     def _sent(self, out, now):
-        if out.type == HELLO:
-            self.hello_left = now
-        elif out.type == REQUEST and out.last and out.id in self.sent_requests:
+        super()._sent(out, now)
+        if out.type == REQUEST and out.last and out.id in self.sent_requests:
             self.sent_requests[out.id].sent = True
 
     def cancel(self, request, now):
@@ -1248,29 +1085,30 @@ class ClientConnection(Connection):
             self.outbox.withdraw(REQUEST, request.id)
             self.sent_requests.pop(request.id, None)
 
+    def _take_back_unbegun(self):
+        for request in [r for r in self.sent_requests.values() if not r.begun]:
+            self._take_back(request)  # 7.4-2, 3.7-6
+            self._tell(request, "NOT_SENT")
+
     def _tell(self, request, outcome, code=None, text="", retry_after=0):
         request.outcome, request.code, request.text, request.retry_after = outcome, code, text, retry_after
         self.notes.append(("outcome", request))
+        if request.done:
+            request.done(request)
 
     def _judge_side(self, header, violation, first):
+        super()._judge_side(header, violation, first)
         if header.type in (RESPONSE, FAILURE):
             request = self.sent_requests.get(header.id)
             if request is None or not request.begun:  # R2, R3; 3.6-5, 3.6-3
-                ended = header.id <= self.highest
+                ended = header.id <= self.asked
                 raise violation("id %d %s" % (header.id, "has its ending" if ended else "was never sent"))
             if header.type == RESPONSE and not request.sent:  # R4, 3.6-4
                 raise violation("id %d is not sent to its end" % header.id)
-        if self.short and header.type == MESSAGE:  # S3, 7.3-2
-            raise violation("not on a short connection")
-
-    def _chunk(self, header, first, now):
-        if header.type == RESPONSE and first:
-            self._proof(now)  # 5.2: its header is enough
 
     def _complete(self, type, id, body, now):
-        if type == MESSAGE:
-            self.notes.append(("message", body))
-            return
+        if type != RESPONSE:
+            return super()._complete(type, id, body, now)
         request = self.sent_requests.pop(id)
         request.response = body
         self._tell(request, "DONE")
@@ -1286,9 +1124,405 @@ class ClientConnection(Connection):
         self._after_ending(now)
 
     def _after_ending(self, now):
+        """A request of this side, or of the peer, has its ending."""
+
+    def _give_up_all(self):
+        """No ending comes any more."""
+        for request in list(self.waiting) + list(self.sent_requests.values()):
+            if not request.begun:
+                self._tell(request, "NOT_SENT")  # 7.7-2
+            elif self.last_id is not None and not self.last_id_wrong and request.id > self.last_id:
+                self._tell(request, "REFUSED", retry_after=self.retry_after)  # 7.7-4
+            else:
+                self._tell(request, "UNKNOWN")  # 7.7-5
+        self.waiting.clear()
+        self.sent_requests.clear()
+
+    retry_after = 0  # of the peer
+
+    def _closed(self):
+        super()._closed()
+        self.outbox.discard()
+        self._give_up_all()
+
+
+class Incoming:
+    """A request in flight: from its first frame until the last byte of its ending is with the kernel (3.6-7)."""
+
+    __slots__ = ("size", "whole", "given", "answered")
+
+    def __init__(self):
+        self.size, self.whole, self.given, self.answered = 0, False, None, False
+
+
+class Side(Asker):
+    """The requests of the peer, beside those of this side. `handler(connection, id, bytes, now)` is given each whole
+    request and calls `answer` or `fail` at once or later."""
+
+    def __init__(self, *given):
+        super().__init__(*given)
+        self.handler = None
+        self.own_limits = self.limits  # max_in_flight and max_queued
+        self.requests = {}  # id: Incoming, in the order of ids
+        self.queued = 0
+        self.highest = self.given = self.served = 0
+        self.refusals = 0  # that wait unsent
+
+    def _judge_first(self, header, violation):
+        if header.type == REQUEST and header.id <= self.highest:  # 3.6-1, 4.8-4
+            raise violation("id %d is not above %d" % (header.id, self.highest))
+
+    def _judge_side(self, header, violation, first):
+        super()._judge_side(header, violation, first)
+        if header.type == CANCEL and header.id > self.highest:  # R1, 4.8-1
+            raise violation("id %d is above every id sent" % header.id)
+
+    def _chunk(self, header, first, now):
+        super()._chunk(header, first, now)
+        if header.type != REQUEST:
+            return
+        if first:
+            self.highest = header.id
+            if self.state == OPEN:
+                if len(self.requests) + 1 > self.own_limits.max_in_flight:  # R12, 3.6-8
+                    return self._refuse(header.id, "too many requests in flight", now)
+                self.requests[header.id] = Incoming()
+        request = self.requests.get(header.id)
+        if request is None or request.answered or self.state != OPEN:
+            self.message = None  # R11, 3.6-10
+            return
+        if self.queued + header.length > self.own_limits.max_queued:
+            return self._refuse(header.id, "too many bytes in flight", now)
+        request.size += header.length
+        self.queued += header.length
+
+    def _refuse(self, id, text, now):
+        self._forget(id)  # a refused request counts neither in flight nor as queued
+        self.message = None
+        self.refusals += 1
+        if self.refusals > 4096:  # R13
+            raise Drop(BUSY, "more than 4096 refusals wait unread")
+        self.outbox.put(self.outbox.urgent, Out(encode_failure(id, REFUSED, text), FAILURE), now)
+
+    def _forget(self, id):
+        request = self.requests.pop(id, None)
+        if request:
+            self.queued -= request.size
+
+    def _complete(self, type, id, body, now):
+        if type != REQUEST:
+            return super()._complete(type, id, body, now)
+        request = self.requests[id]
+        request.whole, request.given = True, now
+        self.given = id
+        self.handler(self, id, body, now)  # in the order of the bytes: 9-3, 7.5-3
+
+    def answer(self, id, body, now):
+        request = self.requests.get(id)
+        if request is None or request.answered or self.state != OPEN:
+            return  # cancelled, or the connection ends (4.8-2, 7.1-7)
+        if len(body) > self.peer_max_message:  # R14, 3.5-6
+            return self.fail(id, MESSAGE_TOO_LARGE, "the response has %d bytes" % len(body), now)
+        self.outbox.put_message(RESPONSE, body, id, now)
+        self._answered(request, id, now)
+
+    def fail(self, id, code, text, now):
+        request = self.requests.get(id)
+        if request is None or request.answered or self.state != OPEN:
+            return
+        self.outbox.put(self.outbox.urgent, Out(encode_failure(id, code, text), FAILURE, id, True), now)
+        self._answered(request, id, now)
+
+    def _answered(self, request, id, now):
+        request.answered = True
+        self.served += 1
+        self._after_ending(now)
+
+    def _sent(self, out, now):
+        super()._sent(out, now)
+        if out.type in (RESPONSE, FAILURE) and out.last:
+            self._forget(out.id)
+        elif out.type == FAILURE:
+            self.refusals -= 1
+
+    def _take_cancel(self, id, now):
+        request = self.requests.get(id)
+        if self.open == (REQUEST, id):  # the request is over as a message (4.8-4)
+            self.open = self.message = None
+        if request and not request.answered:  # R6, 4.8-2; else R7, 4.8-3
+            self.fail(id, CANCELLED, "", now)
+            self.notes.append(("cancelled", id))
+
+    @property
+    def unanswered(self):
+        return [r for r in self.requests.values() if not r.answered]
+
+    def _message_handled(self, now):
+        self._after_ending(now)
+
+    def _last_id(self):
+        return self.given  # 4.11-1, 4.11-2, 4.11-3, 4.11-4
+
+
+# ---------------------------------------------------------------------------------------------------------- the server
+
+
+class ServerConnection(Side):
+    """The server's side."""
+
+    role = "server"
+    first_types = (HELLO,)
+
+    def __init__(self, now, number=1, timeout=30000, limits=DEFAULTS, handshake_timeout=10.0, handler=None, token=None,
+                 rng=random, minor=MINOR, heartbeat=60000, room=ROOM):
+        super().__init__(now, limits, handshake_timeout, rng, minor, room)
+        self.number, self.timeout, self.handler, self.token = number, timeout, handler, token
+        self.heartbeat = heartbeat
+        self.name = ""
+        self.preface_put = False
+        self.cut = False  # the stream ended inside a frame or a message (7.2-4)
+        self.stopping = False
+
+    def _preface(self, now):
+        if not self.preface_put:
+            self.preface_put = True
+            self.outbox.put(self.outbox.greeting, Out(PREFACE), now)
+
+    def _take_greeting(self, body, now):
+        major, minor, flags, ping, dead, max_frame, max_message = struct.unpack(">BBHIIII", body[:20])
+        if major != 1:  # G1, 4.1-1, 4.1-2
+            raise Drop(UNSUPPORTED_VERSION, "version %d, this is 1" % major)
+        if flags & ~SHORT:  # G4, 4.1-3
+            raise Drop(PROTOCOL_ERROR, "HELLO: flags 0x%04x" % flags)
+        if max_frame < 256:  # G5, 4.1-4
+            raise Drop(PROTOCOL_ERROR, "HELLO: max_frame %d, at least 256" % max_frame)
+        options = self._options(body[20:], {TOKEN: 256, NAME: 64, AGENT: 1024, FIRST_LIMIT: 8, ANSWERS: 8})
+        if self.token is not None:  # G20, 4.12-8
+            if TOKEN not in options:
+                raise Drop(UNAUTHORIZED, "a TOKEN is asked for")
+            if not hmac.compare_digest(options[TOKEN], self.token):  # 11-1
+                raise Drop(UNAUTHORIZED, "this TOKEN is not accepted")
+        self.short, self.name = bool(flags & SHORT), options.get(NAME, "")
+        self.peer_max_frame, self.peer_max_message = max_frame, max_message
+        ping, dead = negotiate(ping, dead, self.timeout, self.heartbeat)  # G7, 6-1
+        self._preface(now)
+        self.minor = min(self.minor, minor)  # G2, 4.2-2
+        welcome = struct.pack(">BBHIIIIIIQ", 1, self.minor, 0, ping, dead, *self.limits, self.number)  # 4.2-1
+        if self.minor >= 1 and not self.short:
+            if FIRST_LIMIT in options and self.room is not None:  # 3.8-3
+                self.credit, self.limit = True, options[FIRST_LIMIT]
+                welcome += encode_option(FIRST_LIMIT, struct.pack(">Q", self.room))
+            if ANSWERS in options:  # 3.7-1
+                self.answers, self.peer_limits = True, Limits(None, None, *options[ANSWERS])
+        self.outbox.put(self.outbox.greeting, Out(encode(WELCOME, welcome), WELCOME), now)
+        self._agree(ping, dead, now)
+
+    # -- requests
+
+    def _judge_side(self, header, violation, first):
+        super()._judge_side(header, violation, first)
+        if header.type == REQUEST and first and self.goaway_got:  # R5, 7.4-4
+            raise violation("a new request after GOAWAY")
+        if self.short:
+            if header.type == REQUEST and first and self.highest:  # S1, 7.3-1
+                raise violation("a second request on a short connection")
+            if header.type in (MESSAGE, GOAWAY):  # S2
+                raise violation("not on a short connection")
+
+    def _may_ask(self):
+        return self.answers and self.state == OPEN and not (self.goaway_got or self.ended)  # 3.7-1, 3.7-6
+
+    def _too_long(self, body):
+        return super()._too_long(body) or len(body) > self.peer_limits.max_queued  # 3.7-4
+
+    def _after_ending(self, now):
         self._pump(now)
-        if self.goaway_got and not self.sent_requests:  # 7.4-3
+        self._may_end(now)
+
+    def _answered(self, request, id, now):
+        if self.short:  # 7.3-3
+            request.answered = True
+            self.served += 1
+            self._close(PROTOCOL_ERROR if self.cut else NORMAL, self._cut_text(), now, last_id=id)
+        else:
+            super()._answered(request, id, now)
+
+    # -- heartbeat
+
+    def _load(self, now):
+        """4.4-1."""
+        waiting = [r.given for r in self.requests.values() if r.given is not None and not r.answered]
+        longest = int((now - min(waiting)) * 1000) if waiting else 0
+        return struct.pack(">III", self.queued, len(self.requests), min(longest, U32))
+
+    def _side_deadlines(self):
+        if not self.pinged and not self.ended:  # 5.5-2
+            yield self.heard + self.dead_after / 2, self._ping
+
+    def _ping(self, now):
+        self.pinged = self.pinged or now >= self.heard + self.dead_after / 2  # 5.3-1: one PING does for 5.3-2 too
+        super()._ping(now)
+
+    # -- ends
+
+    def _cut_text(self):
+        return "the stream ended inside a frame or a message" if self.cut else ""
+
+    def _may_end(self, now):
+        """Sends CLOSE at once where nothing is left to wait for."""
+        if self.state != OPEN or self.works:  # 3.8-9
+            return
+        left = self.unanswered
+        if self.ended and not left:  # 7.2-3, 7.2-4, E1, E2
+            self._close(PROTOCOL_ERROR if self.cut else NORMAL, self._cut_text(), now)
+        elif self.goaway_got and not left and not self.sent_requests:  # 7.4-5
             self._close(NORMAL, "", now)
+        elif self.stopping and not self.ended and not any(r.whole for r in left):  # 7.4-7, 7.4-8
+            self._close(SHUTTING_DOWN, "the server is ending", now, retry_after=1000)
+
+    def _take_goaway(self, code, retry, spread, text, now):
+        self.goaway_got = True  # F8: from a client its times mean nothing
+        self._take_back_unbegun()
+        self._after_ending(now)
+
+    def _take_close(self, last_id, code, retry, text, now):
+        self.peer_closed = self.deaf = True  # 7.1-5, E8
+        self.last_id, self.last_id_wrong = last_id, last_id > self.asked  # F9, 4.11-4
+        if self.state == CLOSING:
+            return  # 7.1-8, E7
+        self.end = (code, "client", text)
+        wrong = self.last_id_wrong and "last_id %d is above every id sent" % last_id
+        self._close(PROTOCOL_ERROR if wrong else NORMAL, wrong or "", now)  # 7.1-6, 7.1-7, E5
+
+    def end_of_stream(self, now):
+        if self.ended or self.state == CLOSED:
+            return
+        self.ended = True
+        if self.state == PREFACE_STATE and not self.matched:  # P2, 7.2-1
+            self._close(NORMAL, "", now, by="client")
+        elif self.state in (PREFACE_STATE, GREETING):  # P3, 7.2-2
+            self._close(PROTOCOL_ERROR, "the stream ended before HELLO was whole", now)
+        elif self.state == OPEN:
+            self.cut = bool(self.head or self.frame or self.open)
+            if self.open and self.open[0] == REQUEST and not self.requests.get(self.open[1], Incoming()).answered:
+                self._forget(self.open[1])  # 7.2-4: it never becomes whole
+            self.frame_since = None
+            self._give_up_all()
+            self._may_end(now)  # S4 too
+        self._settle(now)
+
+    def refuse(self, code, text, now):
+        """7.6-1, P6, P7: it cannot be served."""
+        self._close(code, text, now, last_id=0, retry_after=1000)  # 7.6-2
+
+    def stop(self, now):
+        """The server is told to stop: 7.4-7, 7.4-8."""
+        self.stopping = True
+        if self.state in (PREFACE_STATE, GREETING):
+            self.refuse(SHUTTING_DOWN, "the server is ending", now)
+        elif self.state == OPEN and not self.ended:
+            if not self.short:
+                self.goaway_sent = True
+                self._put(encode_goaway(SHUTTING_DOWN, "the server is ending", 1000, 5000), now)
+            self._may_end(now)
+        self._settle(now)
+
+    def stop_waiting(self, now):
+        """The bound of 7.4-7 and 3.8-9 has passed: what is unanswered, or waits, is given up."""
+        self._close(SHUTTING_DOWN, "the server is ending", now, retry_after=1000)
+        self._settle(now)
+
+
+# ---------------------------------------------------------------------------------------------------------- the client
+
+
+class ClientConnection(Side):
+    """The client's side. `request` gives a Request whose `outcome` is set once. With a `handler` it answers requests of
+    the server."""
+
+    role = "client"
+    first_types = (WELCOME, CLOSE)
+
+    def __init__(self, now, short=False, ping_every=0, dead_after=0, limits=DEFAULTS, handshake_timeout=10.0, name="",
+                 token=None, rng=random, minor=MINOR, room=ROOM, handler=None):
+        super().__init__(now, limits, handshake_timeout, rng, minor, None if short else room)
+        self.short, self.asked_dead_after = short, dead_after
+        self.handler = handler
+        self.unproved = self.told_late = None
+        self.proofs, self.told_far = 0, False
+        self.hello_left = now
+        self.spread = 0
+        self.leaving = False
+        self.take_message = lambda connection, body, now: self.notes.append(("message", body)) or True
+        self.offers_answers = handler is not None and minor >= 1 and not short
+        options = b"".join(encode_option(tag, value) for tag, value in (
+            (TOKEN, token), (NAME, name.encode()), (FIRST_LIMIT, self.room is not None and struct.pack(">Q", self.room)),
+            (ANSWERS, self.offers_answers and struct.pack(">II", *limits[2:]))) if value)
+        hello = struct.pack(">BBHIIII", 1, minor, SHORT if short else 0, ping_every, dead_after, *limits[:2]) + options
+        self.outbox.put(self.outbox.greeting, Out(PREFACE), now)  # 3.2-1
+        self.outbox.put(self.outbox.greeting, Out(encode(HELLO, hello), HELLO), now)
+
+    def _take_greeting(self, body, now):
+        fields = struct.unpack(">BBHIIIIIIQ", body[:36])
+        major, minor, flags, ping, dead = fields[:5]
+        limits = Limits(*fields[5:9])
+        if major != 1:  # G1
+            raise Drop(UNSUPPORTED_VERSION, "version %d, this is 1" % major)
+        for wrong, what in (
+            (minor > self.minor, "minor %d, asked for %d" % (minor, self.minor)),  # G3, 4.2-3
+            (flags, "flags 0x%04x" % flags),  # G4, 4.2-4
+            (limits.max_frame < 256, "max_frame %d" % limits.max_frame),  # G5, 4.1-4
+            (dead < 100, "dead_after %d" % dead),  # G8, 6-3
+            (not 20 <= ping <= dead // 2, "ping_every %d, dead_after %d" % (ping, dead)),  # G9, 6-4
+            (limits.max_in_flight < 1, "max_in_flight 0"),  # G10, 4.2-5
+        ):
+            if wrong:
+                raise Drop(PROTOCOL_ERROR, "WELCOME: " + what)
+        options = self._options(body[36:], {AGENT: 1024, FIRST_LIMIT: 8})
+        if self.asked_dead_after and dead > max(self.asked_dead_after, 100):  # G19, 6-5
+            raise Drop(PROTOCOL_ERROR, "WELCOME: dead_after %d, asked for %d" % (dead, self.asked_dead_after))
+        if FIRST_LIMIT in options and (self.room is None or minor < 1):  # G24, 3.8-3
+            raise Drop(PROTOCOL_ERROR, "WELCOME: CREDIT, which cannot be in force")
+        self.peer_limits, self.minor = limits, minor
+        self.credit, self.limit = FIRST_LIMIT in options, options.get(FIRST_LIMIT, 0)
+        self.answers = self.offers_answers and minor >= 1
+        self.outbox.window.least = now - self.hello_left  # the one round trip with nothing of our own ahead of it
+        self.peer_max_frame, self.peer_max_message = limits.max_frame, limits.max_message
+        self._agree(ping, dead, now)
+        self.ping_at = now + self.rng.random() * self.ping_every  # 5.2-1
+        self.first_ping = True
+        self.notes.append(("welcome", ping, dead, fields[9]))
+        self._pump(now)
+
+    # -- requests
+
+    def _may_ask(self):
+        return not (self.goaway_got or self.goaway_sent or self.leaving or self.mute or self.state in (CLOSING, CLOSED))
+
+    def _may_begin(self, body):
+        if self.greeted:
+            return super()._may_begin(body)
+        return not self.sent_requests and len(body) <= EARLY_MOST  # 6-8; in frames of 256 bytes: the first chunk (6-7)
+
+    def _sent(self, out, now):
+        super()._sent(out, now)
+        if out.type == HELLO:
+            self.hello_left = now
+
+    def _judge_side(self, header, violation, first):
+        super()._judge_side(header, violation, first)
+        if self.short and header.type == MESSAGE:  # S3, 7.3-2
+            raise violation("not on a short connection")
+
+    def _chunk(self, header, first, now):
+        super()._chunk(header, first, now)
+        if header.type == RESPONSE and first:
+            self._proof(now)  # 5.2: its header is enough
+
+    def _after_ending(self, now):
+        self._pump(now)
+        if self.goaway_got and not self.sent_requests and not self.unanswered and not self.works:
+            self.leave(now)  # 7.4-3, 3.7-7, 3.8-9
 
     # -- heartbeat
 
@@ -1341,14 +1575,12 @@ class ClientConnection(Connection):
         self.goaway_got = True
         self.retry_after, self.spread = retry, spread  # 7.4-6
         self.notes.append(("goaway", code, text))
-        for request in [r for r in self.sent_requests.values() if not r.begun]:
-            self._take_back(request)  # 7.4-2
-            self._tell(request, "NOT_SENT")
+        self._take_back_unbegun()  # 7.4-2
         self._after_ending(now)
 
     def _take_close(self, last_id, code, retry, text, now):
         self.peer_closed = self.deaf = True
-        self.last_id, self.last_id_wrong = last_id, last_id > self.highest  # F10, 4.11-3
+        self.last_id, self.last_id_wrong = last_id, last_id > self.asked  # F10, 4.11-3
         self.retry_after = max(self.retry_after, retry)
         if self.state == CLOSING:
             return
@@ -1368,9 +1600,30 @@ class ClientConnection(Connection):
         self.lose("the stream ended without CLOSE")  # 7.2-5, E3, P4
 
     def close(self, now):
-        """The program leaves."""
+        """The program leaves at once."""
         self._close(NORMAL, "", now)
         self._settle(now)
+
+    @property
+    def unhandled(self):
+        """Messages that nobody has said to be handled."""
+        return self.taken_over - self.confirmed
+
+    def leave(self, now):
+        """The program has no more to send: GOAWAY goes behind its messages, and the server's CLOSE says that they are
+        handled (3.8-10)."""
+        if not self.credit or not self.unhandled:
+            if not self.leaving:
+                self.close(now)
+        elif not self.leaving:
+            self.leaving = True
+            self._settle(now)
+
+    def _settle(self, now):
+        if self.leaving and not self.letters and not self.goaway_sent and self.state == OPEN:
+            self.goaway_sent = True
+            self.outbox.put_leave(encode_goaway(NORMAL), now)
+        super()._settle(now)
 
     def end_writing(self, now):
         """Shuts down writing without CLOSE; the answers still come (7.2, 5.5-3)."""
@@ -1379,19 +1632,6 @@ class ClientConnection(Connection):
     def say_goaway(self, now):
         self.goaway_sent = True
         self._put(encode_goaway(NORMAL), now)
-
-    def _closed(self):
-        super()._closed()
-        self.outbox.discard()
-        for request in list(self.waiting) + list(self.sent_requests.values()):
-            if not request.begun:
-                self._tell(request, "NOT_SENT")  # 7.7-2
-            elif self.last_id is not None and not self.last_id_wrong and request.id > self.last_id:
-                self._tell(request, "REFUSED", retry_after=self.retry_after)  # 7.7-4
-            else:
-                self._tell(request, "UNKNOWN")  # 7.7-5
-        self.waiting.clear()
-        self.sent_requests.clear()
 
 
 # ----------------------------------------------------------------------------------------------------------- the loops
@@ -1625,7 +1865,9 @@ class ServerLoop(Loop):
             self.number += 1
             args = self.args
             connection = ServerConnection(now, self.number, args.timeout, args.limits, args.handshake_timeout / 1000,
-                                          self._handler(), args.token, minor=args.minor, heartbeat=args.heartbeat)
+                                          self._handler(), args.token, minor=args.minor, heartbeat=args.heartbeat,
+                                          room=args.credit)
+            connection.take_message = self._message
             link = self.add(sock, connection, "%s:%d" % peer[:2] if isinstance(peer, tuple) and peer else "unix")
             if self.stopping:
                 connection.refuse(SHUTTING_DOWN, "the server is ending", now)  # P7
@@ -1643,6 +1885,11 @@ class ServerLoop(Loop):
 
         def answer(connection, id, body, now):
             nonlocal count
+            if self.args.handler == "talk" and body.startswith(b"ask "):
+                return self._ask(connection, id, body[4:], now)
+            if self.args.handler == "talk" and body.startswith(b"tell "):
+                body = body[5:]
+                connection.send_message(body, now)
             if self.args.handler == "ack":
                 body = b"ok"
             elif self.args.handler == "count":
@@ -1655,10 +1902,38 @@ class ServerLoop(Loop):
 
         return answer
 
-    def _answer_late(self, connection, id, body, now):
-        connection.answer(id, body, now)
+    def _settle_all(self, connection):
         for link in [each for each in self.links if each.connection is connection]:
             self.settle(link)
+
+    def _answer_late(self, connection, id, body, now):
+        connection.answer(id, body, now)
+        self._settle_all(connection)
+
+    def _ask(self, connection, id, body, now):
+        """The client has asked to be asked: it gets what it said itself, or what became of the request."""
+
+        def done(request):
+            if request.outcome == "DONE":
+                connection.answer(id, request.response, clock())
+            else:
+                code = "" if request.code is None else "(%s)" % code_name(request.code)
+                connection.fail(id, HANDLER_FAILED, "asked, and got " + request.outcome + code, clock())
+
+        connection.request(body, now, done)
+
+    def _message(self, connection, body, now):
+        """A MESSAGE `hold N` keeps its handler busy for N ms."""
+        match = self.args.handler == "talk" and re.fullmatch(rb"hold (\d{1,6})", body)
+        if not match:
+            return True
+
+        def wake(at):
+            connection.message_done(at)
+            self._settle_all(connection)
+
+        self.at(now + int(match[1]) / 1000, wake)
+        return False
 
     def _stop(self, now):
         self.stopping = True
@@ -1685,9 +1960,11 @@ class ServerLoop(Loop):
     def ended(self, link):
         c = link.connection
         code, by, text = c.end or (None, None, c.lost or "")
-        say("closed connection=%d peer=%s name=\"%s\" reason=%s by=%s age=%.3fs requests=%d bytes_in=%d bytes_out=%d "
-            "text=\"%s\"" % (c.number, link.peer, escape(c.name), "LOST" if by is None else code_name(code), by or "-",
-                             clock() - link.born, c.served, c.bytes_in, c.bytes_out, escape(text)))
+        waiting = len(c.inbox) + (c.busy is not None)
+        say("closed connection=%d peer=%s name=\"%s\" reason=%s by=%s age=%.3fs requests=%d messages=%d unhandled=%d "
+            "bytes_in=%d bytes_out=%d text=\"%s\""
+            % (c.number, link.peer, escape(c.name), "LOST" if by is None else code_name(code), by or "-",
+               clock() - link.born, c.served, c.handled + waiting, waiting, c.bytes_in, c.bytes_out, escape(text)))
 
 
 class Item:
@@ -1791,16 +2068,36 @@ class ClientLoop(Loop):
                 self.failed(69, "cannot connect: %s" % error)
             return None
         c = ClientConnection(clock(), args.mode == "short", args.ping_every, args.dead_after, args.limits,
-                             args.handshake_timeout / 1000, args.name, args.token, minor=args.minor)
+                             args.handshake_timeout / 1000, args.name, args.token, minor=args.minor, room=args.credit,
+                             handler={"echo": self._echo, "fail": self._fail}.get(args.answer))
         return self.add(sock, c, "")
+
+    @staticmethod
+    def _echo(connection, id, body, now):
+        connection.answer(id, body, now)
+
+    @staticmethod
+    def _fail(connection, id, body, now):
+        connection.fail(id, HANDLER_FAILED, "this client fails as it was told", now)
+
+    def _send(self, c, now):
+        """Every line is a message, one way. What was sent is not sent again, whatever becomes of the connection."""
+        while c.greeted and c.state == OPEN and self.printed < len(self.items):
+            item = self.items[self.printed]
+            self.printed += 1
+            item.done = True
+            if not c.send_message(item.body, now):
+                self.failed(65, "not sent: a message of %d bytes is too long" % len(item.body))
 
     def _session(self, link):
         """One connection, from its first byte to its last."""
         c, mine, free_since = link.connection, [], None
         while c.state != CLOSED:
             now = clock()
+            if self.args.send:
+                self._send(c, now)
             for item in self.items:
-                if item.done or item in mine or (self.args.mode == "short" and mine):
+                if self.args.send or item.done or item in mine or (self.args.mode == "short" and mine):
                     continue
                 item.request, item.since = c.request(item.body, now), now
                 mine.append(item)
@@ -1821,12 +2118,14 @@ class ClientLoop(Loop):
                     free_since = now
                     self.at(now + self.args.hold / 1000, lambda at: None)
                 if now - free_since >= self.args.hold / 1000:
-                    c.close(now)
+                    c.leave(now)
             self.settle(link)
             self._notes(c, now)
             if c.state != CLOSED:
                 self.turn()
         self._notes(c, clock())
+        if self.args.send and c.credit and c.unhandled:
+            self.failed(75, "nothing is known of %d messages of %d" % (c.unhandled, c.taken_over))
 
     def _notes(self, c, now):
         for what, *rest in c.notes:
@@ -1846,7 +2145,7 @@ class ClientLoop(Loop):
             elif self.args.verbose and what == "late":
                 say("this side was late itself")
         c.notes.clear()
-        while self.printed < len(self.items):
+        while not self.args.send and self.printed < len(self.items):
             item = self.items[self.printed]
             request = item.request
             if item.done:
@@ -1916,8 +2215,13 @@ def arguments(argv):
         side.add_argument("--max-frame", type=size, default=DEFAULTS.max_frame, metavar="BYTES")
         side.add_argument("--minor", type=int, choices=(0, 1), default=MINOR, help="the minor version that it speaks")
         side.add_argument("--max-message", type=size, default=DEFAULTS.max_message, metavar="BYTES")
+        side.add_argument("--credit", type=size, default=ROOM, metavar="BYTES", help="room for messages that wait here")
+        side.add_argument("--no-credit", dest="credit", action="store_const", const=None, help="offer no credit")
     server.add_argument("--heartbeat", type=duration, default=60000, metavar="DURATION", help="the longest ping_every")
-    server.add_argument("--handler", choices=("echo", "ack", "count"), default="echo")
+    server.add_argument(
+        "--handler", choices=("echo", "ack", "count", "talk"), default="echo",
+        help="talk: an echo, but a request `ask X` is answered with what the client says to X, `tell X` sends X as a "
+             "message too, and a message `hold N` keeps the handler of messages busy for N ms")
     server.add_argument("--delay", type=duration, default=0, metavar="DURATION", help="before each answer")
     server.add_argument("--max-in-flight", type=int, default=DEFAULTS.max_in_flight, metavar="N")
     server.add_argument("--max-queued", type=size, default=DEFAULTS.max_queued, metavar="BYTES")
@@ -1929,6 +2233,8 @@ def arguments(argv):
     client.add_argument("--name", default="")
     client.add_argument("--hold", type=duration, default=0, metavar="DURATION", help="stay for so long after the last")
     client.add_argument("--again", type=int, default=0, metavar="N", help="attempts in a row to connect again")
+    client.add_argument("--send", action="store_true", help="send messages, to which there is no answer")
+    client.add_argument("--answer", choices=("echo", "fail"), help="answer requests of the server")
     client.add_argument("--verbose", action="store_true")
     client.add_argument("message", nargs="*", metavar="MESSAGE")
     args = parser.parse_args(argv)
@@ -1947,6 +2253,8 @@ def arguments(argv):
         (args.side == "server" and queued < args.max_message, "--max-queued is --max-message or more"),  # 4.2-6
         (args.side == "client" and len(getattr(args, "name", "").encode("utf-8", "replace")) > 64,
          "--name is 64 bytes at most"),  # 4.12-4
+        (args.credit == 0, "--credit is 1 or more; --no-credit offers none"),
+        (args.side == "client" and args.send and args.mode == "short", "--send goes with --mode long"),  # 7.3-1
     ):
         if wrong:
             parser.error(text)
@@ -1990,6 +2298,9 @@ def server_rows():
     P, L, S = PREFACE, PREFACE + hello(), PREFACE + hello(flags=SHORT)
     L0 = PREFACE + hello(minor=0)
     ping, opt = encode(PING, bytes(8)), encode_option
+    both = opt(FIRST_LIMIT, bytes(8)) + opt(ANSWERS, bytes([0, 0, 0, 1] + [0] * 4))
+    LB, LB0, SB = (PREFACE + hello(options=both), PREFACE + hello(minor=0, options=both),
+                   PREFACE + hello(flags=SHORT, options=both))
     R = lambda id, body=b"x", flags=0: encode(REQUEST, body, id, flags)
     M = lambda body=b"x", flags=0: encode(MESSAGE, body, 0, flags)
     close, goaway = encode_close(NORMAL), encode_goaway(NORMAL)
@@ -2092,6 +2403,30 @@ def server_rows():
         ("G15 before G16", P + hello(options=opt(NAME, bad) + opt(0x8000, b"")), 0, [], E),
         ("G5 before G16", P + hello(max_frame=1, options=opt(0x8000, b"")), 0, [], E),
         ("G17", P + hello(options=opt(9, b"a") * 2 + opt(0x7FFF, bad)) + close, 0, [], N),
+        ("G13 CREDIT", P + hello(options=opt(FIRST_LIMIT, bytes(8)) * 2), 0, [], E),
+        ("G13 ANSWERS", P + hello(options=opt(ANSWERS, b"\0\0\0\1" * 2) * 2), 0, [], E),
+        ("G22 CREDIT, 7", P + hello(options=opt(FIRST_LIMIT, bytes(7))), 0, [], E),
+        ("G22 CREDIT, 9, 1.0", P + hello(minor=0, options=opt(FIRST_LIMIT, bytes(9))), 0, [], E),
+        ("G22 ANSWERS, 4", P + hello(options=opt(ANSWERS, b"\0\0\0\1")), 0, [], E),
+        ("G22 ANSWERS, 12, SHORT", P + hello(flags=SHORT, options=opt(ANSWERS, b"\0\0\0\1" * 3)), 0, [], E),
+        ("G23", P + hello(options=opt(ANSWERS, bytes(7) + b"\1")), 0, [], E),
+        ("G23, 1.0", P + hello(minor=0, options=opt(ANSWERS, bytes(8))), 0, [], E),
+        ("G16 before G23", P + hello(options=opt(0x8000, b"") + opt(ANSWERS, bytes(8))), 0, [], UNSUPPORTED_OPTION),
+        ("M3", LB + encode_credit(9, 0) + encode_credit(3, 0) + close, 0, [], N),
+        ("M4", LB + encode_credit(9, 77) + close, 0, [], N),
+        ("M5", L + encode_credit(9, 0), 0, [], E),
+        ("M5, 1.0", LB0 + encode_credit(9, 0), 0, [], E),
+        ("M5, SHORT", SB + encode_credit(9, 0), 0, [], E),
+        ("M5, first", P + encode_credit(9, 0), 0, [], E),
+        ("M5 IGNORABLE", L + encode(CREDIT, b"x", 7, IGNORABLE) + close, 0, [], N),
+        ("H4 CREDIT", LB + header(16, CREDIT, MORE), 0, [], E),
+        ("H9 CREDIT", LB + header(16, CREDIT, 0, 1), 0, [], E),
+        ("H10 CREDIT", LB + header(17, CREDIT), 0, [], FRAME_TOO_LARGE),
+        ("H11 CREDIT", LB + header(15, CREDIT), 0, [], E),
+        ("R20 RESPONSE, 1.0", LB0 + header(0, RESPONSE, 0, 1), 0, [], E),
+        ("R20 FAILURE, SHORT", SB + header(8, FAILURE, 0, 1), 0, [], E),
+        ("R2 RESPONSE", LB + header(0, RESPONSE, 0, 1), 0, [], E),
+        ("R2 FAILURE", LB + header(8, FAILURE, 0, 1), 0, [], E),
         ("R1", L + header(0, CANCEL, 0, 1), 0, [], E),
         ("R1 after", L + R(5) + header(0, CANCEL, 0, 6), 0, [], E),
         ("R5", L + R(1, b"a", MORE) + goaway + R(1) + R(2), 0, [], None),
@@ -2192,6 +2527,15 @@ def client_rows():
         ("G19", w(dead=1001), E),
         ("G16 before G19", w(dead=1001, options=opt(0x8001, b"")), UNSUPPORTED_OPTION),
         ("G21", encode_close(BUSY), N),
+        ("H5 REQUEST, 1.0", w(minor=0) + header(0, REQUEST, 0, 1), E),
+        ("G13 CREDIT", w(options=opt(FIRST_LIMIT, bytes(8)) * 2), E),
+        ("G18 ANSWERS", w(options=opt(ANSWERS, bytes(3)) * 2) + encode_close(0, "", 1), N),
+        ("G22", w(options=opt(FIRST_LIMIT, bytes(7))), E),
+        ("G24, 1.0", w(minor=0, options=opt(FIRST_LIMIT, bytes(8))), E),
+        ("M5", W + encode_credit(9, 0), E),
+        ("M5 IGNORABLE", W + encode(CREDIT, bytes(3), 4, IGNORABLE) + encode_close(0, "", 1), N),
+        ("M3, M4", w(options=opt(FIRST_LIMIT, bytes(8))) + encode_credit(9, 5) + encode_credit(0, 0)
+         + encode_close(0, "", 1), N),
         ("R2", W + R(2), E),
         ("R2 FAILURE", W + F(id=2), E),
         ("R3", W + R() + R(), E),
@@ -2304,7 +2648,7 @@ def selftest():
     # The short one is what the client says, and what it understands, however it is cut.
     sent = b"".join(data for side, data in dumps["short"] if side == "C")
     for pieces in chops(b"".join(data for side, data in dumps["short"] if side == "S"), rng):
-        client = ClientConnection(0, short=True)
+        client = ClientConnection(0, short=True, room=None)
         request = client.request(b"hello", 0)
         check("short client", drain(client, 0), sent)
         for piece in pieces:
@@ -2313,7 +2657,7 @@ def selftest():
               (CLOSED, "DONE", b"hello", b""))
 
     # The long one, frame by frame.
-    client, now, requests = ClientConnection(0, name="till-7", rng=rng), 0, []
+    client, now, requests = ClientConnection(0, name="till-7", rng=rng, room=None), 0, []
     for side, data in dumps["long"]:
         if side == "S":
             client.receive(data, now)
@@ -2371,6 +2715,8 @@ def selftest():
             check("client " + row, closes, [code])
 
     selftest_requests(check)
+    selftest_both_ways(check)
+    selftest_credit(check)
     selftest_time(check)
     selftest_window(check)
     print("peer.py: %d checks, all is well" % checks)
@@ -2381,7 +2727,8 @@ def handshaken(now=0.0, short=False, handler=None, **wish):
     """A server and a client that have greeted each other."""
     later = []
     limits = wish.pop("limits", DEFAULTS)
-    server = ServerConnection(now, limits=limits, handler=handler or (lambda c, id, body, at: later.append((id, body))))
+    server = ServerConnection(now, limits=limits, handler=handler or (lambda c, id, body, at: later.append((id, body))),
+                              room=wish.get("room", ROOM))
     client = ClientConnection(now, short=short, rng=random.Random(3), **wish)
     exchange(client, server, now)
     exchange(client, server, now)
@@ -2480,6 +2827,182 @@ def selftest_requests(check):
     server.answer(1, b"a", 0)
     exchange(client, server, 1000)
     check("7.2-3", (a.outcome, client.end[:2]), ("DONE", (NORMAL, "server")))
+
+
+def selftest_both_ways(check):
+    # The server asks while the client does: the ids are independent (3.7-3), and neither holds up the other (3.7-8).
+    asked = []
+    client, server, later = handshaken(handler=None, limits=Limits(1024, 4096, 2, 5000))
+    check("3.7-1", (server.answers, server.request(b"x", 0).outcome), (False, "NOT_SENT"))
+    client = ClientConnection(0, handler=lambda c, id, body, at: asked.append((id, body)),
+                              limits=Limits(1024, 4096, 2, 5000), rng=random.Random(3))
+    server = ServerConnection(0, handler=lambda c, id, body, at: later.append((id, body)))
+    for _ in range(2):
+        exchange(client, server, 0)
+    check("3.7", (server.answers, client.answers, server.peer_limits[2:]), (True, True, (2, 5000)))
+    mine, theirs = client.request(b"c", 0), server.request(b"s", 0)
+    exchange(client, server, 0)
+    exchange(client, server, 0)
+    check("R21", (later, asked), ([(1, b"c")], [(1, b"s")]))
+    server.answer(1, b"C", 0)
+    exchange(client, server, 0)
+    check("3.7-8", (mine.response, theirs.outcome), (b"C", None))
+    client.answer(1, b"S", 0)
+    exchange(client, server, 0)
+    check("an answer of the client", (theirs.outcome, theirs.response), ("DONE", b"S"))
+
+    # Limits: the server keeps to them (3.7-4), and the client refuses what is beyond (R12).
+    several = [server.request(body, 0) for body in (b"a" * 3000, b"b", b"c", bytes(4097), bytes(5001))]
+    check("3.7-4", [(r.id, r.outcome) for r in several], [(2, None), (3, None), (None, None)] + [(None, None)] * 2)
+    exchange(client, server, 0)
+    exchange(client, server, 0)
+    for id in (2, 3):
+        client.fail(id, HANDLER_FAILED, "no", 0)
+    exchange(client, server, 0)
+    exchange(client, server, 0)
+    client.answer(4, b"", 0)
+    exchange(client, server, 0)
+    check("outcomes", [(r.outcome, r.code) for r in several],
+          [("FAILED", HANDLER_FAILED)] * 2 + [("DONE", None)] + [("NOT_SENT", None)] * 2)
+    client.receive(b"".join(encode(REQUEST, b"x", id) for id in (5, 6, 7)), 0)
+    check("R12", [(t, i, p[:2]) for t, _, i, p in frames(drain(client, 0))], [(FAILURE, 7, b"\0\x12")])
+
+    # CANCEL by the server; an ending that the server does not wait for is a violation.
+    client.receive(encode(CANCEL, b"", 5), 0)
+    check("R6", [(t, i, p[:2]) for t, _, i, p in frames(drain(client, 0))], [(FAILURE, 5, b"\0\x11")])
+    client.receive(encode(CANCEL, b"", 8), 0)
+    check("R1", client.end[0], PROTOCOL_ERROR)
+    server.receive(encode(RESPONSE, b"", 9), 0)
+    check("R2", server.end[0], PROTOCOL_ERROR)
+
+    # GOAWAY and CLOSE. The client answers what it works on before it goes (3.7-7), and says what it has seen (4.11-4).
+    def pair():
+        asked.clear()
+        client = ClientConnection(0, handler=lambda c, id, body, at: asked.append((id, body)), rng=random.Random(3))
+        server = ServerConnection(0, handler=echo)
+        for _ in range(2):
+            exchange(client, server, 0)
+        return client, server
+
+    client, server = pair()
+    theirs = server.request(b"s", 0)
+    exchange(client, server, 0)
+    exchange(client, server, 0)
+    server.stop(0)
+    check("7.4-7", server.state, CLOSING)  # nothing of the client is unanswered: what the server asked is given up
+    client, server = pair()
+    theirs = server.request(b"s", 0)
+    exchange(client, server, 0)
+    exchange(client, server, 0)
+    client.receive(encode_goaway(SHUTTING_DOWN), 0)
+    check("3.7-7", client.state, OPEN)
+    client.answer(1, b"S", 0)
+    check("3.7-7, then", [(t, i) for t, _, i, _ in frames(drain(client, 0))], [(RESPONSE, 1), (CLOSE, 0)])
+    check("4.11-4", client._last_id(), 1)
+    client, server = pair()
+    theirs = server.request(b"s", 0)
+    exchange(client, server, 0)
+    exchange(client, server, 0)
+    client.say_goaway(0)
+    exchange(client, server, 0)
+    check("7.4-5", (server.state, server.request(b"t", 0).outcome), (OPEN, "NOT_SENT"))
+    client.answer(1, b"S", 0)
+    exchange(client, server, 0)
+    exchange(client, server, 0)
+    check("7.4-5, then", (theirs.outcome, server.state), ("DONE", CLOSED))
+    for last_id, outcome, code in ((0, "REFUSED", NORMAL), (1, "UNKNOWN", NORMAL), (2, "UNKNOWN", PROTOCOL_ERROR)):
+        client, server = pair()
+        theirs = server.request(b"s", 0)
+        drain(server, 0)
+        server.receive(encode_close(NORMAL, "", last_id), 0)
+        closing = frames(drain(server, 0))[-1]
+        server.lose("")
+        check("F9, 7.7", (theirs.outcome, struct.unpack(">H", closing[3][4:6])[0]), (outcome, code))
+
+
+def selftest_credit(check):
+    def waiting(room, **wish):
+        """A server whose handler of messages is busy until it is told."""
+        client, server, _ = handshaken(handler=echo, room=room, **wish)
+        server.take_message = lambda connection, body, now: False
+        return client, server
+
+    posted = lambda data: [p for t, _, _, p in frames(data) if t == MESSAGE]
+    # 30 bytes: the third message begins at 26 and ends beyond the limit, the fourth waits.
+    client, server = waiting(30)
+    check("in force", (client.credit, server.credit, client.limit, server.limit), (True, True, 30, 30))
+    for body in (b"a", b"b", b"cc", b"d"):
+        client.send_message(body, 0)
+    data = drain(client, 0)
+    check("3.8-1", (posted(data), len(client.letters), client.unhandled), ([b"a", b"b", b"cc"], 1, 4))
+    server.receive(data, 0)
+    check("M2", (server.state, server.come, len(server.inbox)), (OPEN, 40, 2))
+    check("nothing is handled", drain(server, 0), b"")
+    server.message_done(0)
+    check("3.8-4", frames(drain(server, 0)), [(CREDIT, 0, 0, struct.pack(">QQ", 43, 1))])
+    client.receive(encode_credit(43, 1) + encode_credit(20, 0), 0)  # M3
+    check("M3", (posted(drain(client, 0)), client.confirmed, client.limit), ([b"d"], 1, 43))
+    client.receive(encode_credit(0, 99), 0)
+    check("M4", client.confirmed, 4)
+    server.receive(encode(MESSAGE, b"d"), 0)
+    check("M1, not before", server.state, OPEN)
+    server.receive(encode(MESSAGE, b"e"), 0)
+    check("M1", (server.end[0], frames(drain(server, 0))[-1][0]), (PROTOCOL_ERROR, CLOSE))
+
+    # CREDIT goes ahead of a PONG, and half of the room is enough for one.
+    client, server = waiting(1000)
+    server.receive(encode(MESSAGE, b"x") * 2 + encode(PING, bytes(8)), 0)
+    server.message_done(0)
+    check("3.8-8, none", [t for t, _, _, _ in frames(drain(server, 0))], [PONG])
+    server.receive(encode(PING, bytes(7) + b"\1"), 0)
+    check("3.8-8", [t for t, _, _, _ in frames(drain(server, 0))], [CREDIT, PONG])
+    server.message_done(0)
+    server.receive(encode(MESSAGE, bytes(600)), 0)
+    server.message_done(0)
+    check("3.8-5", frames(drain(server, 0)), [(CREDIT, 0, 0, struct.pack(">QQ", 1638, 3))])
+
+    # The end in order: the handler has what came, and the client learns of it.
+    client, server = waiting(1000)
+    for body in (b"x", b"y"):
+        client.send_message(body, 0)
+    client.leave(0)
+    exchange(client, server, 0)
+    check("3.8-9", (server.goaway_got, server.state, client.state), (True, OPEN, OPEN))
+    server.message_done(0)
+    check("3.8-9, one waits", server.state, OPEN)
+    server.message_done(0)
+    check("3.8-9, then", [t for t, _, _, _ in frames(server.outbox.offer())], [CREDIT, CLOSE])
+    exchange(client, server, 0)
+    exchange(client, server, 0)
+    check("3.8-10", (client.unhandled, client.state, client.end[:2]), (0, CLOSED, (NORMAL, "server")))
+    client, server = waiting(1000)
+    server.receive(encode(MESSAGE, b"x"), 0)
+    server.stop(0)
+    check("3.8-9, stop", ([t for t, _, _, _ in frames(drain(server, 0))], server.state), ([GOAWAY], OPEN))
+    server.message_done(0)
+    check("3.8-9, stopped", [t for t, _, _, _ in frames(drain(server, 0))], [CREDIT, CLOSE])
+    client, server = waiting(1000)
+    server.receive(encode(MESSAGE, b"x"), 0)
+    server.end_of_stream(0)
+    check("3.8-9, end of stream", server.state, OPEN)
+    server.message_done(0)
+    check("3.8-9, ended", server.state, CLOSING)
+
+    # The other way, with nothing to hold the program up: all arrive, in order.
+    client, server, _ = handshaken(handler=echo, room=100)
+    for number in range(200):
+        server.send_message(b"%d" % number, 0)
+    check("3.8-1 of a server", (server.spent >= 100, server.spent < 114, len(server.letters) > 100), (True, True, True))
+    while client.outbox or server.outbox:
+        exchange(client, server, 0)
+    got = [note[1] for note in client.notes if note[0] == "message"]
+    check("all come", (got, server.confirmed > 190), ([b"%d" % number for number in range(200)], True))
+
+    # Where it is not in force nothing of it is there: a server of 1.0, and one that offers none.
+    for changes in (dict(minor=0), dict(room=None)):
+        client, server, _ = handshaken(handler=echo, **changes)
+        client.send_message(b"x", 0)
+        check("no credit", (client.credit, server.credit, posted(drain(client, 0))), (False, False, [b"x"]))
 
 
 def selftest_time(check):

@@ -43,8 +43,18 @@ public struct MessagePart: Equatable, Sendable {
 }
 
 /// Joins the parts of one message after another. A message that came in one part is not copied.
+///
+/// The length of a message is not known before its last chunk. So a long one is kept in blocks, and joined in memory of
+/// its own length when it is whole: one array that grows would have up to twice as much.
 public struct MessageAssembler: Sendable {
-    private var buffer: [UInt8] = []
+    private static let blockSize = 65536
+    /// A message that is longer than this gets a whole block.
+    private static let mostGrown = 16384
+
+    /// What came, in blocks that are full.
+    private var blocks: [[UInt8]] = []
+    /// What came behind them.
+    private var rest: [UInt8] = []
 
     /// An assembler with no message begun.
     public init() {}
@@ -53,14 +63,45 @@ public struct MessageAssembler: Sendable {
     public mutating func add(_ part: MessagePart, of bytes: [UInt8]) -> ArraySlice<UInt8>? {
         if part.isFirst {
             if part.isLast { return bytes[part.range] }
-            buffer = []
+            abandon()
         }
-        buffer.append(contentsOf: bytes[part.range])
+        append(bytes[part.range])
         guard part.isLast else { return nil }
-        defer { buffer = [] }
-        return buffer[...]
+        defer { abandon() }
+        return blocks.isEmpty ? rest[...] : join()
+    }
+
+    private mutating func append(_ bytes: ArraySlice<UInt8>) {
+        var bytes = bytes
+        while rest.count + bytes.count > MessageAssembler.blockSize {
+            let fitting = bytes.prefix(MessageAssembler.blockSize - rest.count)
+            rest.reserveCapacity(MessageAssembler.blockSize)
+            rest.append(contentsOf: fitting)
+            bytes = bytes.dropFirst(fitting.count)
+            blocks.append(rest)
+            rest = []
+        }
+        if !blocks.isEmpty || rest.count + bytes.count > MessageAssembler.mostGrown {
+            rest.reserveCapacity(MessageAssembler.blockSize)
+        }
+        rest.append(contentsOf: bytes)
+    }
+
+    /// Copies the blocks behind each other, and lets go of each that is copied.
+    private mutating func join() -> ArraySlice<UInt8> {
+        let length = blocks.count * MessageAssembler.blockSize + rest.count
+        return [UInt8](unsafeUninitializedCapacity: length) { memory, count in
+            for index in blocks.indices {
+                count = memory[count...].initialize(fromContentsOf: blocks[index])
+                blocks[index] = []
+            }
+            count = memory[count...].initialize(fromContentsOf: rest)
+        }[...]
     }
 
     /// Forgets a message that will not be ended.
-    public mutating func abandon() { buffer = [] }
+    public mutating func abandon() {
+        if !blocks.isEmpty { blocks = [] }
+        rest = []
+    }
 }

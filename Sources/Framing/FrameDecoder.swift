@@ -192,7 +192,8 @@ public struct FrameDecoder: Sendable {
         if rule.isMessage { try judgeMessage(header, type, more: more) }
         if type == .cancel { try judgeCancel(header.id) }
         if type == .goAway { try judgeShort(type) }
-        if type == .failure, open?.id == header.id { open = nil }
+        // The ids of the two sides are independent: it ends a response, and never a request of its own sender.
+        if type == .failure, open?.type == .response, open?.id == header.id { open = nil }
         stage = .payload(header, type, remaining: Int(header.length), isNew: true)
     }
 

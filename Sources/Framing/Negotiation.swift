@@ -53,12 +53,17 @@ public func negotiate(_ hello: Hello, with terms: Terms, connection: UInt64) -> 
         options: Options(credit: knowsCredit ? terms.credit : nil), minor: minor)
 }
 
+extension Hello {
+    /// Whether the client answers requests of a server that speaks this version (section 3.7).
+    public var answersRequests: Bool { minor >= 1 && !short && options.answers != nil }
+}
+
 extension Welcome {
     /// What this answer to `hello` has agreed on, beside what every connection may carry.
     public func agreement(with hello: Hello) -> FrameDecoder.Agreement {
         guard minor >= 1, !hello.short else { return FrameDecoder.Agreement() }
         return FrameDecoder.Agreement(
-            credit: options.credit != nil && hello.options.credit != nil, answers: hello.options.answers != nil)
+            credit: options.credit != nil && hello.options.credit != nil, answers: hello.answersRequests)
     }
 
     /// Throws where the server's terms are not an answer to `hello`: it may lower the version and

@@ -74,6 +74,8 @@ public struct Outbox: Sendable {
     public private(set) var count = 0
     /// How many of them are requests of this side.
     public private(set) var requests = 0
+    /// How many of them are endings of the other side's requests.
+    public var endings: Int { count - requests }
     /// The sum of the costs of all that the kernel has not accepted whole, as the caller gave them.
     public private(set) var cost = 0
     /// The part of `cost` that is of one-way messages.
@@ -120,6 +122,8 @@ public struct Outbox: Sendable {
 
     /// A message of which some chunks are staged and others are not.
     public struct Unfinished: Equatable, Sendable {
+        /// A request of this side, an answer to one of the other, or a one-way message.
+        public let type: FrameType
         /// The id of its request; 0 for a one-way message.
         public let id: UInt32
         /// Where in the stream its first chunk lies. No other message has it.
@@ -133,7 +137,8 @@ public struct Outbox: Sendable {
     /// The message that has begun and of which more waits; nil where there is none.
     public var unfinished: Unfinished? {
         guard case .message(let message)? = waiting.first, let start = message.start else { return nil }
-        return Unfinished(id: message.id, start: start, cost: message.cost, rest: message.rest.count)
+        return Unfinished(
+            type: message.type, id: message.id, start: start, cost: message.cost, rest: message.rest.count)
     }
 
     // MARK: The handshake

@@ -24,7 +24,7 @@ extension RawFrame {
 
     private typealias PayloadLayout = (fields: [(name: String, size: Int, meaning: Meaning)], tail: Tail)
 
-    /// The pictures of sections 4.1 to 4.11.
+    /// The pictures of sections 4.1 to 4.13.
     private static let layouts: [Kind: PayloadLayout] = {
         let greeting: [(String, Int, Meaning)] = [
             ("major", 1, .number), ("minor", 1, .number), ("flags", 2, .kinds), ("ping_every", 4, .milliseconds),
@@ -45,10 +45,20 @@ extension RawFrame {
             .request: ([], .message), .response: ([], .message), .message: ([], .message), .cancel: ([], .nothing),
             .failure: (reason, .text), .goAway: (reason + [("spread", 4, .milliseconds)], .text),
             .close: ([("last_id", 4, .number)] + reason, .text),
+            .credit: ([("limit", 8, .number), ("handled", 8, .number)], .nothing),
         ]
     }()
 
-    private static let optionNames: [UInt16: String] = [1: "TOKEN", 2: "NAME", 3: "AGENT"]
+    private static let optionNames: [UInt16: String] = [1: "TOKEN", 2: "NAME", 3: "AGENT", 4: "CREDIT", 5: "ANSWERS"]
+
+    /// The value of an option: numbers where it has those, in their whole length, else the bytes.
+    private func shown(_ value: ArraySlice<UInt8>, ofOption tag: UInt16) -> String {
+        switch (tag, value.count) {
+        case (4, 8): "\(UInt64(bigEndian: value))"
+        case (5, 8): "max_in_flight \(UInt32(bigEndian: value)) max_queued \(UInt32(bigEndian: value.dropFirst(4)))"
+        default: readable(value)
+        }
+    }
 
     /// The fields for a person, in the order of the bytes: those of the header where they are not 0, then the payload's.
     ///
@@ -108,7 +118,7 @@ extension RawFrame {
             guard rest.count >= length else {
                 return fields + [RawField(name, "\(readable(rest)), and its length says \(length)")]
             }
-            fields.append(RawField(name, readable(rest.prefix(length))))
+            fields.append(RawField(name, shown(rest.prefix(length), ofOption: tag)))
             rest = rest.dropFirst(length)
         }
         return fields

@@ -46,10 +46,11 @@ package struct RawFrame: Equatable {
         package static let failure = Kind(number: 0x09)
         package static let goAway = Kind(number: 0x0A)
         package static let close = Kind(number: 0x0B)
+        package static let credit = Kind(number: 0x0C)
 
         fileprivate static let names = [
             "type 0", "HELLO", "WELCOME", "PING", "PONG", "REQUEST", "RESPONSE", "MESSAGE", "CANCEL", "FAILURE",
-            "GOAWAY", "CLOSE",
+            "GOAWAY", "CLOSE", "CREDIT",
         ]
     }
 

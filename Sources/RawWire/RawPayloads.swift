@@ -21,6 +21,14 @@ extension RawFrame {
 
     package static func name(_ name: String) -> [UInt8] { option(2, Array(name.utf8)) }
 
+    /// The option CREDIT, of HELLO or of WELCOME: the first limit of what the other side may send.
+    package static func credit(from limit: UInt64) -> [UInt8] { option(4, bigEndian(limit)) }
+
+    /// The option ANSWERS: this client answers requests of the server.
+    package static func answers(maxInFlight: UInt32 = 16, maxQueued: UInt32 = 1 << 20) -> [UInt8] {
+        option(5, bigEndian(maxInFlight) + bigEndian(maxQueued))
+    }
+
     package static func request(_ id: UInt32, _ payload: [UInt8], more: Bool = false) -> RawFrame {
         RawFrame(type: .request, flags: more ? RawFrame.more : 0, id: id, payload: payload)
     }
@@ -47,6 +55,17 @@ extension RawFrame {
 
     package static func message(_ payload: [UInt8], more: Bool = false) -> RawFrame {
         RawFrame(type: .message, flags: more ? RawFrame.more : 0, payload: payload)
+    }
+
+    package static func message(_ text: String, more: Bool = false) -> RawFrame {
+        message(Array(text.utf8), more: more)
+    }
+
+    /// What a message of so many bytes costs where credit is in force (section 3.8).
+    package static func cost(of length: Int) -> UInt64 { UInt64(length + headerLength) }
+
+    package static func credit(limit: UInt64, handled: UInt64) -> RawFrame {
+        RawFrame(type: .credit, payload: bigEndian(limit) + bigEndian(handled))
     }
 
     package static func goAway(
@@ -86,6 +105,10 @@ extension RawFrame {
 
     package static func response(_ id: UInt32, _ payload: [UInt8], more: Bool = false) -> RawFrame {
         RawFrame(type: .response, flags: more ? RawFrame.more : 0, id: id, payload: payload)
+    }
+
+    package static func response(_ id: UInt32, _ text: String, more: Bool = false) -> RawFrame {
+        response(id, Array(text.utf8), more: more)
     }
 
     package static func failure(_ id: UInt32, _ code: RawCode, retryAfter: UInt32 = 0, _ text: String = "") -> RawFrame
@@ -162,6 +185,46 @@ package struct HelloFields: Equatable {
     package let options: [UInt8]
 }
 
+/// The option ANSWERS (section 4.12).
+package struct AnswerFields: Equatable, Sendable {
+    package let maxInFlight: UInt32
+    package let maxQueued: UInt32
+}
+
+extension HelloFields {
+    /// The first limit of the credit; nil where HELLO has none, or none of 8 bytes.
+    package var credit: UInt64? { rawOption(4, in: options).map { UInt64(bigEndian: $0) } }
+    package var answers: AnswerFields? {
+        rawOption(5, in: options).map {
+            AnswerFields(maxInFlight: UInt32(bigEndian: $0), maxQueued: UInt32(bigEndian: $0.dropFirst(4)))
+        }
+    }
+    package var isShort: Bool { flags & 1 != 0 }
+}
+
+extension WelcomeFields {
+    /// The first limit of the credit; nil where WELCOME has none, or none of 8 bytes.
+    package var credit: UInt64? { rawOption(4, in: options).map { UInt64(bigEndian: $0) } }
+}
+
+/// The 8 bytes of the first option with this tag.
+private func rawOption(_ tag: UInt16, in options: [UInt8]) -> ArraySlice<UInt8>? {
+    var rest = options[...]
+    while rest.count >= 4 {
+        let length = Int(UInt16(bigEndian: rest.dropFirst(2)))
+        let value = rest.dropFirst(4).prefix(length)
+        if UInt16(bigEndian: rest) == tag { return value.count == 8 && length == 8 ? value : nil }
+        rest = rest.dropFirst(4 + length)
+    }
+    return nil
+}
+
+/// CREDIT (section 4.13).
+package struct CreditFields: Equatable {
+    package let limit: UInt64
+    package let handled: UInt64
+}
+
 /// PONG (section 4.4).
 package struct PongFields: Equatable {
     package let nonce: UInt64
@@ -208,6 +271,11 @@ extension RawFrame {
     package var pong: PongFields? {
         guard type == .pong, payload.count == 20 else { return nil }
         return PongFields(nonce: field(0), queued: field(8), inFlight: field(12), longest: field(16))
+    }
+
+    package var credit: CreditFields? {
+        guard type == .credit, payload.count == 16 else { return nil }
+        return CreditFields(limit: field(0), handled: field(8))
     }
 
     package var notice: Notice? {

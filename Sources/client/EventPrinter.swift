@@ -87,6 +87,10 @@ final class EventPrinter: Sendable {
                 wait == .zero ? "trying the next server" : "connecting again in \(wait.text), attempt \(attempt)"
             if attempt > 1 { tellHeldNotes() }
             note(away: "\(isShown ? "" : "\(error); ")\(next)")
+        case .messagesUnconfirmed(let numbers):
+            console.note(
+                "nothing is known of \(numbers.count) one-way messages, from number \(numbers.lowerBound) on: "
+                    + "the connection ended before the server had handled them")
         case .messagesDropped(let count):
             console.note("\(count) messages of the server were dropped unread")
         case .closed(let error):

@@ -89,14 +89,29 @@ struct ConformanceSettings {
                 settings, text throws(UsageError) in
                 settings.known.maxConnections = try FlagValue.integer(text, in: 1...10_000)
             },
+            Flag("--ask-with", "TEXT", "server: a request of TEXT and more makes it ask the client the rest") {
+                $0.known.askWith = $1
+            },
+            Flag("--tell-with", "TEXT", "server: a request of TEXT and more makes it send the rest as a message") {
+                $0.known.tellWith = $1
+            },
+            Flag("--hold-with", "TEXT", "server: the message that keeps its handler busy for a second") {
+                $0.known.holdWith = $1
+            },
         ],
         notes: """
             A server is judged as it is: it should echo each request, and its --timeout should be a second or more. The
-            cases ask for the short times that they need in HELLO.
+            cases ask for the short times that they need in HELLO. Some things a server does only where its handler wants
+            it. Name a text for each: --ask-with "ask " says that the request "ask x" makes the handler ask the client "x",
+            and answer with what the client answers, or fail. --tell-with "tell " says that "tell x" makes it send the
+            message "x". --hold-with "hold" says that the message "hold" takes its handler a second. Cases for which the
+            text is missing are skipped.
 
             A client is started anew for each case: COMMAND connects to 127.0.0.1 and the port that stands in it as {port}
             (or to --port), with {mode} replaced by long or short; it sends each line of its standard input as a request,
-            and leaves at its end. Without {mode} the cases for short connections are skipped.
+            and leaves at its end. Without {mode} the cases for short connections are skipped. A word {send:WORD} becomes
+            WORD where lines are to be messages, such as {send:--send}; else it is left out. Without it the cases about
+            messages of the client are skipped. Cases about requests of the server need a client that answers them.
 
             Each case has two verdicts: what was done, and how the connection was closed. Exit status: 0 where every MUST
             is kept (with --strict every SHOULD too), 1 where one is not, 64 for a wrong command line, 66 where FILE cannot

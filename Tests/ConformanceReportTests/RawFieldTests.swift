@@ -29,6 +29,7 @@ import Testing
                 "GOAWAY code SHUTTING_DOWN retry_after 5 ms spread 6 ms"
             ),
             (RawFrame.close(.init(number: 99), lastID: 4), "CLOSE last_id 4 code code 99 retry_after 0 ms"),
+            (RawFrame.credit(limit: 1 << 40, handled: 7), "CREDIT limit 1099511627776 handled 7"),
             (RawFrame.unknown(0x7F, flags: 0x80, [1]), "type 0x7f flags IGNORABLE bytes 01"),
         ])
     func types(_ frame: RawFrame, _ text: String) { #expect(frame.description == text) }
@@ -56,6 +57,11 @@ import Testing
         arguments: [
             (RawFrame.option(1, [0x74]) + RawFrame.name("käse"), "TOKEN 't' NAME 'käse'"),
             (RawFrame.option(0x8001, [0xFF]), "option 0x8001 ff"),
+            (
+                RawFrame.credit(from: 65536) + RawFrame.answers(maxInFlight: 2, maxQueued: 100),
+                "CREDIT 65536 ANSWERS max_in_flight 2 max_queued 100"
+            ),
+            (RawFrame.option(4, [1, 2, 3]), "CREDIT 01 02 03"),
             (RawFrame.option(2, [0x61], length: 9), "NAME 'a', and its length says 9"),
             (RawFrame.name("") + [1, 2, 3], "NAME empty left over 01 02 03"),
         ])

@@ -42,6 +42,8 @@ struct Row: Sendable, CustomTestStringConvertible {
         ),
         Row(
             type: .close, byte: 0x0B, senders: [.client, .server], hasID: false, isMessage: false, least: 12, most: 524),
+        Row(
+            type: .credit, byte: 0x0C, senders: [.client, .server], hasID: false, isMessage: false, least: 16, most: 16),
     ]
 
     static let withSender: [(Row, Side)] = all.flatMap { row in row.senders.map { (row, $0) } }
@@ -49,7 +51,10 @@ struct Row: Sendable, CustomTestStringConvertible {
 
 /// What a decoder says when `header` has come behind what must be before it.
 private func verdict(_ row: Row, _ sender: Side, _ header: [UInt8]) -> Violation? {
-    read(row.before(from: sender) + header, from: sender, maxFrame: 300, maxMessage: 1000).violation
+    read(
+        row.before(from: sender) + header, from: sender, maxFrame: 300, maxMessage: 1000,
+        agreement: FrameDecoder.Agreement(credit: true)
+    ).violation
 }
 
 @Suite("3.3 and 3.4 Frame header and flags")
@@ -111,7 +116,9 @@ struct HeaderTests {
         let isGreeting = row.type == .hello || row.type == .welcome
         let cancelled = row.type == .cancel && sender == .client ? raw(0x05, id: 7) : []
         let first = isGreeting ? rawPreface : opening(of: sender) + cancelled
-        let violation = read(first + header, from: sender, maxFrame: 300).violation
+        let violation = read(
+            first + header, from: sender, maxFrame: 300, agreement: FrameDecoder.Agreement(credit: true)
+        ).violation
         #expect((violation == nil) == row.isAllowed(from: sender))
         #expect(violation == nil || violation?.code == .protocolError)
     }

@@ -93,11 +93,28 @@ struct OptionsTests {
     }
 
     @Test(
-        "4.12-6 Any other unknown tag is skipped, however often it stands there", arguments: [0, 4, 0x7FFF] as [UInt16])
+        "4.12-6 Any other unknown tag is skipped, however often it stands there", arguments: [0, 6, 0x7FFF] as [UInt16])
     func skipped(tag: UInt16) {
         let unknown = option(tag, [0xFF, 0xFE])
         #expect(inHello(unknown + unknown + option(2, text("n")) + unknown).0 == Options(name: "n"))
         #expect(inWelcome(unknown + unknown + option(3, text("n")) + unknown).0 == Options(agent: "n"))
+    }
+
+    @Test("4.12-9, 4.12-10, 4.12-2 CREDIT and ANSWERS have 8 bytes, stand once, and ANSWERS allows a request at least")
+    func creditAndAnswers() {
+        let credit = option(4, u64(1 << 40))
+        let answers = option(5, u32(16) + u32(0))
+        let terms = AnswerTerms(maxInFlight: 16, maxQueued: 0)
+        #expect(inHello(answers + credit).0 == Options(credit: 1 << 40, answers: terms))
+        #expect(inWelcome(credit).0 == Options(credit: 1 << 40))
+        for bytes in [option(4), option(4, u32(1)), option(4, u64(1) + [0]), credit + credit] {
+            #expect(inHello(bytes).1?.code == .protocolError, "\(bytes)")
+            #expect(inWelcome(bytes).1?.code == .protocolError, "\(bytes)")
+        }
+        for bytes in [option(5), option(5, u32(1)), option(5, u64(1) + [0]), answers + answers, option(5, u64(9))] {
+            #expect(inHello(bytes).1?.code == .protocolError, "\(bytes)")
+            #expect(inWelcome(bytes).0 == Options(), "4.12-7 skips it: \(bytes)")
+        }
     }
 
     @Test("9 Options are judged one after the other, as they stand")

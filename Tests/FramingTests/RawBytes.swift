@@ -68,9 +68,11 @@ struct Reading: Equatable {
 }
 
 func read(
-    pieces: [[UInt8]], from sender: Side, maxFrame: UInt32 = 16384, maxMessage: UInt32 = 1 << 20
+    pieces: [[UInt8]], from sender: Side, maxFrame: UInt32 = 16384, maxMessage: UInt32 = 1 << 20,
+    agreement: FrameDecoder.Agreement = FrameDecoder.Agreement()
 ) -> Reading {
     var decoder = FrameDecoder(from: sender, maxFrame: maxFrame, maxMessage: maxMessage)
+    decoder.agreement = agreement
     var assembler = MessageAssembler()
     var reading = Reading()
     do throws(Violation) {
@@ -96,10 +98,14 @@ func read(
 /// Reads `bytes` whole and byte by byte, and expects the same of both.
 func read(
     _ bytes: [UInt8], from sender: Side, maxFrame: UInt32 = 16384, maxMessage: UInt32 = 1 << 20,
-    location: SourceLocation = #_sourceLocation
+    agreement: FrameDecoder.Agreement = FrameDecoder.Agreement(), location: SourceLocation = #_sourceLocation
 ) -> Reading {
-    let whole = read(pieces: [bytes], from: sender, maxFrame: maxFrame, maxMessage: maxMessage)
-    let single = read(pieces: bytes.map { [$0] }, from: sender, maxFrame: maxFrame, maxMessage: maxMessage)
+    func read(_ pieces: [[UInt8]]) -> Reading {
+        FramingTests.read(
+            pieces: pieces, from: sender, maxFrame: maxFrame, maxMessage: maxMessage, agreement: agreement)
+    }
+    let whole = read([bytes])
+    let single = read(bytes.map { [$0] })
     #expect(whole == single, "whole and byte by byte are the same", sourceLocation: location)
     return whole
 }

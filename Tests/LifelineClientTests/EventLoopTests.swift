@@ -126,7 +126,8 @@ private func open(_ server: LoopbackServer, _ options: ClientOptions = ClientOpt
                 case .lost: kinds.append("lost")
                 case .reconnecting(_, _, let attempt): kinds.append("reconnecting \(attempt)")
                 case .reconnected: kinds.append("reconnected")
-                case .connected, .closed, .beatLate, .roundTrip, .pathTooLong, .transfer, .goingAway, .messagesDropped:
+                case .connected, .closed, .beatLate, .roundTrip, .pathTooLong, .transfer, .goingAway,
+                    .messagesDropped, .messagesUnconfirmed:
                     break
                 }
             }

@@ -81,7 +81,7 @@ final class LoopbackServer: Sendable {
                 case .cancel(let id): log.cancels.append(id)
                 case .close(let code): log.closes.append(code)
                 case .request: log.requests += 1
-                case .hello, .message: break
+                case .hello, .message, .response, .failure, .credit, .goAway: break
                 }
             }
             switch frame {
@@ -89,7 +89,7 @@ final class LoopbackServer: Sendable {
             case .request(let id, let message): obey(id, message, connection)
             case .cancel(let id): connection.peer.outbox.fail(id, Failure(.cancelled))
             case .close: connection.peer.outbox.close(Close(.normal))
-            case .ping, .pong, .message: break
+            case .ping, .pong, .message, .response, .failure, .credit, .goAway: break
             }
         }
     }

@@ -22,10 +22,19 @@ struct Peer {
         case request(UInt32, [UInt8])
         case message([UInt8])
         case cancel(UInt32)
+        case response(UInt32, [UInt8])
+        case failure(UInt32, Code)
+        case credit(limit: UInt64, handled: UInt64)
+        case goAway(Code)
         case close(Code)
     }
 
     var outbox = Outbox()
+    private var hello = Hello()
+    /// last_id of the client's CLOSE.
+    private(set) var lastID: UInt32?
+    /// The text of the client's last FAILURE.
+    private(set) var failureText = ""
     private var decoder = FrameDecoder(from: .client, maxFrame: 16384, maxMessage: 1 << 20)
     private var assembler = MessageAssembler()
     /// PINGs are answered, or only seen.
@@ -52,20 +61,46 @@ struct Peer {
         var offset = 0
         while let frame = try decoder.next(in: bytes.span, at: &offset) {
             switch frame {
-            case .hello(let hello): seen.append(.hello(short: hello.short))
+            case .hello(let hello):
+                self.hello = hello
+                seen.append(.hello(short: hello.short))
             case .ping(let nonce):
                 seen.append(.ping(nonce))
                 if answersPings { outbox.answer(with: Pong(nonce: nonce)) }
             case .pong(let pong): seen.append(.pong(pong.nonce))
             case .part(let part):
                 guard let message = assembler.add(part, of: bytes) else { continue }
-                seen.append(part.type == .request ? .request(part.id, Array(message)) : .message(Array(message)))
+                switch part.type {
+                case .request: seen.append(.request(part.id, Array(message)))
+                case .response: seen.append(.response(part.id, Array(message)))
+                default: seen.append(.message(Array(message)))
+                }
             case .cancel(let id): seen.append(.cancel(id))
-            case .close(let close): seen.append(.close(close.code))
-            case .goAway, .welcome, .failure, .credit: break
+            case .failure(let id, let failure):
+                failureText = failure.text
+                seen.append(.failure(id, failure.code))
+            case .credit(let credit): seen.append(.credit(limit: credit.limit, handled: credit.handled))
+            case .goAway(let goAway): seen.append(.goAway(goAway.code))
+            case .close(let close):
+                lastID = close.lastID
+                seen.append(.close(close.code))
+            case .welcome: break
             }
         }
         return seen
+    }
+
+    /// Answers the HELLO that was read, with what both agree on.
+    mutating func greet(_ welcome: Welcome) {
+        outbox.greet(welcome, maxFrame: 16384)
+        decoder.agreement = welcome.agreement(with: hello)
+    }
+
+    /// What the client offered in HELLO.
+    var offered: Options { hello.options }
+
+    mutating func ask(_ id: UInt32, _ text: String) {
+        outbox.send(.request, id: id, bytes(text)[...], cost: 0)
     }
 
     mutating func respond(_ id: UInt32, _ text: String) {

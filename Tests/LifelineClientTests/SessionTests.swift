@@ -51,9 +51,13 @@ private struct World {
             case .dialNext: nextAddresses += 1
             case .stopDialing: break
             case .releaseConnection: _ = session.takeReleased()
+            case .answer, .cancelAnswer: break
             case .finish(let id, let result):
                 #expect(results[id] == nil, "call \(id) ended twice")
                 results[id] = result
+                order.append(id)
+            case .sent(let id, _):
+                results[id] = .success([])
                 order.append(id)
             case .message(let message): messages.append(message)
             case .event(let event): events.append(event)

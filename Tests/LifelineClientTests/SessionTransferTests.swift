@@ -49,6 +49,7 @@ private struct Upload {
             switch output {
             case .event(let event): events.append(event)
             case .releaseConnection: _ = session.takeReleased()
+            case .answer, .cancelAnswer: break
             default: break
             }
         }

@@ -51,7 +51,7 @@ struct ConnectionDriverTests {
     {
         let peer = try #require(SocketAddress(host: "::1", port: 1))
         let runner = InlineHandlerRunner(Echo(), waking: LoopWaker()) { hello, tokenName, mailbox in
-            Connection(id: id, address: peer, options: hello.options, tokenName: tokenName, mailbox: mailbox)
+            Connection(id: id, address: peer, hello: hello, tokenName: tokenName, mailbox: mailbox)
         }
         return ConnectionDriver(
             .plain(socket),

@@ -50,6 +50,7 @@ enum Seen: Equatable {
     case request(UInt32, String)
     case message(String)
     case cancelled(UInt32)
+    case asked(UInt64, ServerRequests.AskOutcome)
 }
 
 /// A client's bytes against one connection of the server, carried out as its loop does it: the handler has one request
@@ -119,6 +120,7 @@ struct Conversation {
             messageCost = Credit.cost(of: bytes.count)
             if returns { handlerReturns() }
         case .cancelled(let id): seen.append(.cancelled(id))
+        case .asked(let token, let outcome): seen.append(.asked(token, outcome))
         case .request(let id, let bytes):
             seen.append(.request(id, String(decoding: bytes, as: UTF8.self)))
             working = id
@@ -247,6 +249,8 @@ struct Conversation {
             let load =
                 "queued \(number(start + 8, 4)) in flight \(number(start + 12, 4)) longest \(number(start + 16, 4))"
             return "PONG \(number(start, 8)) \(load)"
+        case 0x05: return "REQUEST\(more) \(id) \(shown)"
+        case 0x08: return "CANCEL \(id)"
         case 0x06: return "RESPONSE\(more) \(id) \(shown)"
         case 0x07: return "MESSAGE\(more) \(shown)"
         case 0x09: return "FAILURE \(id) \(Code(rawValue: UInt16(number(start, 2))))"

@@ -195,7 +195,7 @@
                 id: 1, terms: ServerOptions().terms, handshakeTimeout: .seconds(10), acceptedAt: at(0))
             let runner = ThreadHandlerRunner(SilentHandler(), waking: LoopWaker()) { hello, tokenName, mailbox in
                 Connection(
-                    id: 1, address: SocketAddress(host: "::1", port: 1)!, options: hello.options, tokenName: tokenName,
+                    id: 1, address: SocketAddress(host: "::1", port: 1)!, hello: hello, tokenName: tokenName,
                     mailbox: mailbox)
             }
             var client = Outbox()

@@ -56,7 +56,7 @@ struct MessageCreditTests {
         #expect(throws: Violation.self) { try messages.begin() }
     }
 
-    @Test("3.8-4 Whoever may not begin another, while none waits, is told at once", arguments: [0, 1, 7, 99, 100, 5000])
+    @Test("3.8-4 A client that may not begin another, while none waits, is told", arguments: [0, 1, 7, 99, 100, 5000])
     func neverStuck(_ length: Int) throws {
         var messages = ReceivedMessages()
         messages.offer(100)

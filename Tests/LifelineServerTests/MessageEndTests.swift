@@ -30,7 +30,7 @@ struct MessageEndTests {
     private func opening(of end: End) -> [String] { end == .terminate ? ["GOAWAY SHUTTING_DOWN"] : [] }
     private func close(of end: End) -> String { "CLOSE \(end == .terminate ? "SHUTTING_DOWN" : "NORMAL") last 0" }
 
-    @Test("CLOSE waits until the handler is done with all, and CREDIT with the count goes ahead", arguments: End.allCases)
+    @Test("CLOSE waits until the handler is done with all; CREDIT with the count goes ahead", arguments: End.allCases)
     func waits(_ end: End) {
         var conversation = working()
         bring(end, to: &conversation)
@@ -40,7 +40,6 @@ struct MessageEndTests {
         #expect(conversation.seen.last == .message("c") && conversation.connection.phase == .finishing)
         conversation.finish()
         #expect(conversation.said() == ["CREDIT 1039 handled 3", close(of: end)])
-        conversation.connection.countUnhandled()
         #expect(conversation.connection.counts.unhandled == 0)
     }
 
@@ -56,7 +55,7 @@ struct MessageEndTests {
         #expect(conversation.said() == ["CREDIT 1052 handled 4", close(of: end)])
     }
 
-    @Test("After the grace what waits is thrown away and counted, and CLOSE tells the last count", arguments: End.allCases)
+    @Test("After the grace what waits is thrown away and counted; CREDIT tells the rest", arguments: End.allCases)
     func grace(_ end: End) {
         var conversation = working()
         bring(end, to: &conversation)
@@ -72,11 +71,10 @@ struct MessageEndTests {
         #expect(conversation.seen.last == .message("b"))
         conversation.finish()
         #expect(conversation.seen.last == .message("b"))
-        conversation.connection.countUnhandled()
         #expect(conversation.connection.counts.unhandled == 1)
     }
 
-    @Test("The grace is the messages' own: it begins when the requests before them are answered", arguments: [false, true])
+    @Test("The grace begins when the requests before the messages are answered", arguments: [false, true])
     func requestsFirst(_ isShutdown: Bool) {
         var conversation = Conversation.opened(
             Terms(timeout: 60_000, credit: 1000), echoes: false, minor: 1, credit: 1000)
@@ -154,8 +152,26 @@ struct MessageEndTests {
         conversation.receive(goAway())
         conversation.wake(at: at(2000))
         #expect(conversation.said() == ["CLOSE NORMAL last 0"])
-        conversation.connection.countUnhandled()
         #expect(conversation.connection.counts.unhandled == 3)
+    }
+
+    @Test("A connection that is over gives its handler the grace, then a second to return, and less in a shutdown")
+    func patience() {
+        var patience = HandlerPatience()
+        #expect(patience.deadline == nil)
+        #expect(patience.verdict(at: at(0), handlingUntil: at(10_000)) == .waits && patience.deadline == at(10_000))
+        #expect(patience.verdict(at: at(9999), handlingUntil: at(19_999)) == .waits)
+        var shortened = patience
+        #expect(patience.verdict(at: at(10_000), handlingUntil: at(20_000)) == .lastCall)
+        #expect(patience.verdict(at: at(10_999), handlingUntil: at(20_999)) == .waits)
+        #expect(patience.verdict(at: at(11_000), handlingUntil: at(21_000)) == .over)
+        shortened.shorten(to: ShutdownGrace(.seconds(5)), at: at(1000))
+        #expect(shortened.deadline == at(5000))
+        #expect(shortened.verdict(at: at(5000), handlingUntil: at(15_000)) == .lastCall)
+        #expect(shortened.deadline! < at(6000))
+        var late = HandlerPatience()
+        #expect(late.verdict(at: at(5500), handlingUntil: at(4000)) == .lastCall)
+        #expect(late.verdict(at: at(5500), handlingUntil: at(4000)) == .over, "it has had its second with CLOSE")
     }
 
     @Test("A shutdown keeps a part of its grace for the end itself, of whatever length it is")

@@ -21,13 +21,15 @@ struct SlotTests {
         let counted = ConnectionCounts(
             failed: 5, cancelled: 6, refused: 7, unanswered: 8, messagesIn: 9, messagesOut: 10, unhandled: 11)
         slot.counts = counted
+        let asked = ServerRequestCounts(answered: 12, failed: 13, notSent: 14, refused: 15, unknown: 16)
+        slot.serverRequests = asked
         slot.name = Array("till 7".utf8)
         slot.closeReason = CloseReasonLabel.numbers(of: .closed(.silent, "", by: .server))
         slot.lateness = .zero
         let figures = ConnectionStatistics(slot)
         #expect(now - figures.heardAt! < .nanoseconds(2) && figures.heardAt! <= now)
         #expect((figures.requests, figures.bytesIn, figures.bytesOut, figures.inFlight) == (1 + 5 + 6, 2, 3, 4))
-        #expect(figures.counts == counted)
+        #expect(figures.counts == counted && figures.serverRequests == asked)
         #expect(figures.state == .working && figures.name == "till 7")
         #expect(figures.cause == CloseReasonLabel(reason: 7, by: 1) && figures.lateness == .zero)
         let counts = try #require(figures.roundTrips).counts
@@ -66,7 +68,7 @@ struct SlotTests {
 
     @Test("A row is whole lines of the cache, and a signal handler's word is where the parent reads it")
     func layout() throws {
-        #expect(MemoryLayout<Scoreboard.Row>.stride == 256 && Histogram.bounds.count == 15)
+        #expect(MemoryLayout<Scoreboard.Row>.stride == 320 && Histogram.bounds.count == 15)
         var slots = try Scoreboard(1)
         let slot = slots[slots.take()]
         slot.crashSizeAddress.pointee = 7

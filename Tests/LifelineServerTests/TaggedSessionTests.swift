@@ -75,6 +75,7 @@ struct TaggedRecordTests {
         ("answer 4294967295 x", .answer(4_294_967_295, text("x")[...])), ("part 1 a", .part(1, text("a")[...])),
         ("part 1", .part(1, [])), ("end 12", .end(12)), ("end 12 ", .end(12)), ("fail 3 no", .fail(3, text("no")[...])),
         ("message", .message([])), ("message ", .message([])), ("message 7 x", .message(text("7 x")[...])),
+        ("ask x y z", .ask(text("x"), text("y z")[...])), ("ask 7", .ask(text("7"), [])),
         ("answer 7 a\r", .answer(7, text("a\r")[...])), ("answer 7 a\u{0}b", .answer(7, text("a\u{0}b")[...])),
     ]
 
@@ -87,6 +88,7 @@ struct TaggedRecordTests {
         ("answer x", "number"), ("answer  7 x", "number"), ("answer 0 x", "number"), ("answer 07 x", "number"),
         ("answer -7 x", "number"), ("answer 7x", "number"), ("answer 1e+09 x", "number"),
         ("answer 4294967296 x", "number"), ("answer 99999999999999999999 x", "number"), ("part a", "number"),
+        ("ask", "a name"), ("ask ", "a name"), ("ask \(String(repeating: "x", count: 65)) y", "a name"),
         ("fail", "number"), ("end", "number"), ("end 7 x", "nothing may follow"),
     ]
 
@@ -190,7 +192,7 @@ struct TaggedSessionTests {
     private static let faults: [(ProgramFraming, String, String)] = [
         (
             .tagged, "hello\n",
-            "the program wrote 'hello', which begins with none of the words answer, part, end, fail, message"
+            "the program wrote 'hello', which begins with none of the words answer, part, end, fail, message, ask"
         ),
         (.tagged, "answer 9 x\n", "the program answered the request 9, which it was not given"),
         (.tagged, "answer x\n", "the program wrote 'answer x', where the number of a request has to follow 'answer'"),
@@ -200,7 +202,7 @@ struct TaggedSessionTests {
         ),
         (
             .taggedLength, "\u{0}\u{0}\u{0}\u{0}",
-            "the program wrote '', which begins with none of the words answer, part, end, fail, message"
+            "the program wrote '', which begins with none of the words answer, part, end, fail, message, ask"
         ),
     ]
 
@@ -407,6 +409,55 @@ struct TaggedEndTests {
         stage.dialogue.submit(2, text("b")[...], at: at(500))
         #expect(stage.steps() == [] && stage.dialogue.deadline == at(1500), "the doubt")
         #expect(stage.exits(at: at(600)).contains(refused(2)))
+    }
+}
+
+@Suite("What a program asks its client")
+struct TaggedAskTests {
+    @Test("It asks by names of its own, and gets answers by them; a name may be used again then")
+    func answered() {
+        var stage = Stage()
+        #expect(stage.says("ask door open?\nask 7\n") == [.ask(1, text("open?")), .ask(2, [])])
+        stage.dialogue.asked(2, .success(text("yes")))
+        stage.dialogue.asked(1, .success(text("one\n\ntwo")))
+        stage.dialogue.asked(1, .success([]))
+        #expect(stage.reads() == "answer 7 yes\npart door one\npart door \npart door two\nend door\n")
+        #expect(stage.says("ask door again\n") == [.ask(3, text("again"))])
+        stage.dialogue.asked(3, .success([]))
+        #expect(stage.reads() == "answer door \n")
+        var lengths = Stage(.taggedLength)
+        #expect(lengths.says("\u{0}\u{0}\u{0}\u{7}ask a \n") == [.ask(1, text("\n"))])
+        lengths.dialogue.asked(1, .success(text("\n")))
+        #expect(lengths.reads() == "\u{0}\u{0}\u{0}\u{A}answer a \n")
+    }
+
+    private static let failures: [(ClientRequestError, String)] = [
+        (.failed(Failure(.handlerFailed, "no\nsuch door")), "FAILED HANDLER_FAILED no such door"),
+        (.refused(.refused(Failure(.refused, ""))), "REFUSED REFUSED REFUSED"),
+        (.notSent(.clientAnswersNone), "NOT_SENT - the client answers no requests"),
+        (.unknown(.timedOut), "UNKNOWN - the answer did not come in time"),
+        (.unknown(.connection(.closed(.silent, "", by: .server))), "UNKNOWN SILENT the connection has ended: SILENT"),
+    ]
+
+    @Test("A failure has an outcome, a code and a text in one line", arguments: failures)
+    func failed(_ error: ClientRequestError, _ words: String) {
+        var stage = Stage()
+        _ = stage.says("ask a b\n")
+        stage.dialogue.asked(1, .failure(error))
+        #expect(stage.reads() == "failure a \(words)\n")
+    }
+
+    @Test("What is too long, and too much, is not sent; a name that waits for its answer is a fault")
+    func bounds() {
+        var stage = Stage(mostAccepted: 4)
+        #expect(stage.says("ask a 12345\nask b \(String(repeating: "x", count: 500))\n") == [])
+        let why = "NOT_SENT MESSAGE_TOO_LARGE the client takes at most 4 bytes"
+        #expect(stage.reads() == "failure a \(why)\nfailure b \(why)\n")
+        for number in 1...TaggedAsks.most { #expect(stage.says("ask \(number)\n").count == 1) }
+        #expect(stage.says("ask more\n") == [])
+        #expect(stage.reads() == "failure more NOT_SENT BUSY too much that the program has asked is unanswered\n")
+        let broken = "the program asks by the name '7', which has no answer yet"
+        #expect(stage.says("ask 7\n") == [.end(.terminate), closed(.handlerFailed, broken)])
     }
 }
 

@@ -25,10 +25,10 @@ struct Record {
     }
 }
 
-struct Obedient: Handler {
+struct Obedient: Handler, Sendable {
     static let mayBeReused = true
     let answersAtOnce: Bool
-    private var connection: Connection?
+    fileprivate var connection: Connection?
     private var count = 0
     private let kept = Kept()
     private let record: Record?
@@ -46,7 +46,13 @@ struct Obedient: Handler {
         if messageTime > .zero { usleep(UInt32(messageTime / .microseconds(1))) }
         switch message {
         case ArraySlice("stuck".utf8): while true { pause() }
-        case ArraySlice("say".utf8): tell("sent \(connection!.send("said"))")
+        case ArraySlice("say".utf8):
+            let isSent = connection!.send("said")
+            tell("sent \(isSent) unconfirmed \(String(describing: connection!.unconfirmedMessages))")
+        case _ where message.starts(with: "hold ".utf8):
+            let milliseconds = UInt32(String(decoding: message.dropFirst("hold ".utf8.count), as: UTF8.self))
+            usleep((milliseconds ?? 0) * 1000)
+        case ArraySlice("try".utf8): tell("tried \(connection!.trySend("tried"))")
         default: break
         }
         guard let record else { return tell("received \(String(decoding: message, as: UTF8.self))") }
@@ -94,6 +100,30 @@ struct Obedient: Handler {
                     ticks += 1
                 }
             }
+        case "ask":
+            let text = String(request.text.dropFirst("ask ".count))
+            do throws(ClientRequestError) {
+                return Response(try connection!.request(text, timeout: .seconds(60), for: request))
+            } catch {
+                throw Failure(.handlerFailed, "\(error)")
+            }
+        case "tell": connection?.send(String(request.text.dropFirst("tell ".count)))
+        case "ask-for": return Response(ask(number, words.dropFirst(2).joined(separator: " "), for: request))
+        case "ask-on": return Response(ask(number, words.dropFirst(2).joined(separator: " ")))
+        case "ask-long": return Response(ask(5000, String(repeating: "q", count: number)))
+        case "ask-beside":
+            let handler = self
+            connection?.inBackground {
+                tell("outcome \(handler.ask(number, words.dropFirst(2).joined(separator: " ")))")
+            }
+        case "ask-many":
+            // So many threads at once, and each says what it has got.
+            for thread in 0..<number {
+                let handler = self
+                connection?.inBackground {
+                    handler.connection?.send("\(thread): \(handler.ask(20_000, "\(thread)"))")
+                }
+            }
         case "count":
             count += 1
             return Response("\(count)")
@@ -114,6 +144,19 @@ struct Obedient: Handler {
         default: break
         }
         return Response(request.bytes)
+    }
+}
+
+extension Obedient {
+    /// The client's answer, or the outcome without one.
+    fileprivate func ask(_ milliseconds: Int, _ question: String, for request: Request? = nil) -> String {
+        guard let connection else { return "no connection" }
+        do throws(ClientRequestError) {
+            let answer = try connection.request(question, timeout: .milliseconds(milliseconds), for: request)
+            return answer.count > 100 ? "\(answer.count) bytes" : String(decoding: answer, as: UTF8.self)
+        } catch {
+            return "\(error)"
+        }
     }
 }
 

@@ -105,7 +105,7 @@ def right_server():
     """nothing is broken: no case may fail"""
 
 
-@mutant("client", "-", "", "3.6 4.1 4.2 4.11 5.3 5.4 5.6 5.9-3 5.10 5.12 7.1 7.3 7.4 6")
+@mutant("client", "-", "", "3.6 3.7 3.8 4.1 4.2 4.11 5.3 5.4 5.6 5.9-3 5.10 5.12 7.1 7.3 7.4 6")
 def right_client():
     """nothing is broken: no case may fail"""
 
@@ -674,6 +674,280 @@ def free_cancels():
         None if name == "CANCEL" and self.minor >= 1 and self.bulk >= peer.LEAST_STEP else original(self, name, now)))
 
 
+@mutant("server", "3.7-1", "3.7/3 3.7/6 3.7/9", "3.7")
+def asks_anyone():
+    """a client that says no ANSWERS is asked too"""
+
+    @instead(peer.ServerConnection, "_take_greeting")
+    def _(original, self, body, now):
+        original(self, body, now)
+        self.peer_limits = self.peer_limits or peer.DEFAULTS
+
+    peer.ServerConnection._may_ask = lambda self: self.state == peer.OPEN
+
+
+@mutant("server", "3.7-2", "3.7/4 3.7/5", "3.7")
+def takes_answers_of_anyone():
+    """RESPONSE and FAILURE of a client that says no ANSWERS are taken, and thrown away"""
+    judge_as(lambda c, length, type, flags, zero, id: (
+        (length, 0x55, flags | peer.IGNORABLE, zero, id) if type in (peer.RESPONSE, peer.FAILURE) and not c.answers
+        else (length, type, flags, zero, id)))
+
+
+@mutant("server", "3.7-3", "3.7/15", "3.7")
+def shares_ids():
+    """the server goes on with the ids of the client"""
+
+    @instead(peer.ServerConnection, "_pump")
+    def _(original, self, now):
+        self.next_id = max(self.next_id, self.highest + 1)
+        original(self, now)
+
+
+@mutant("server", "3.7-3", "3.7/16", "3.7")
+def ends_by_id_alone():
+    """a response of the client ends the client's own request with that id"""
+
+    @instead(peer.ServerConnection, "_complete")
+    def _(original, self, type, id, body, now):
+        if type == peer.RESPONSE and id in self.requests:
+            self.answer(id, b"", now)
+        original(self, type, id, body, now)
+
+
+@mutant("server", "3.7-4", "3.7/23", "3.7")
+def asks_too_many():
+    """max_in_flight of ANSWERS is not kept to"""
+    peer.ServerConnection._may_begin = lambda self, body: True
+
+
+@mutant("server", "3.7-4", "3.7/24", "3.7")
+def asks_too_much():
+    """max_queued of ANSWERS is not kept to"""
+    peer.ServerConnection._too_long = lambda self, body: False
+
+
+@mutant("server", "3.7-6", "3.7/28", "3.7")
+def asks_after_goaway():
+    """the server begins requests after the client's GOAWAY"""
+    peer.ServerConnection._may_ask = lambda self: self.answers and self.state == peer.OPEN
+
+
+@mutant("server", "3.7-8", "3.7/26", "3.7")
+def asks_and_waits():
+    """no PING is answered while the server waits for the ending of a request of its own"""
+
+    @instead(peer.Outbox, "put_pong")
+    def _(original, self, data, now):
+        if not self.asks:
+            original(self, data, now)
+
+    @instead(peer.ServerConnection, "_whole")
+    def _(original, self, *given):
+        self.outbox.asks = bool(self.sent_requests)
+        original(self, *given)
+
+
+@mutant("server", "3.6-5", "3.7/10 3.7/11 3.7/12 3.7/20", "3.7")
+def takes_any_ending():
+    """an ending of the client to no request of the server is skipped"""
+    judge_as(lambda c, length, type, flags, zero, id: (
+        (length, 0x55, flags | peer.IGNORABLE, zero, id)
+        if type in (peer.RESPONSE, peer.FAILURE) and c.answers and id and id not in c.sent_requests
+        else (length, type, flags, zero, id)))
+
+
+@mutant("server", "7.4-5", "3.7/29", "3.7")
+def goaway_forgets_own():
+    """GOAWAY is answered with CLOSE, though the server waits for the ending of its own request"""
+
+    @instead(peer.ServerConnection, "_may_end")
+    def _(original, self, now):
+        if self.state == peer.OPEN and self.goaway_got and self.sent_requests:
+            self._close(peer.NORMAL, "", now)
+        original(self, now)
+
+
+@mutant("server", "4.11-4", "3.7/32", "3.7 4.11")
+def last_id_must_be_0():
+    """every last_id of a client but 0 is a violation, though it was asked"""
+
+    @instead(peer.ServerConnection, "_take_close")
+    def _(original, self, last_id, *given):
+        original(self, last_id and peer.U32, *given)
+
+
+@mutant("server", "4.11-4", "3.7/33", "3.7 4.11")
+def takes_any_last_id():
+    """a last_id of a client is not looked at"""
+
+    @instead(peer.ServerConnection, "_take_close")
+    def _(original, self, last_id, *given):
+        original(self, 0, *given)
+
+
+@mutant("server", "3.8-1", "3.8/30 3.8/31", "3.8")
+def ignores_credit():
+    """the server sends messages whatever the client's limit"""
+
+    @instead(peer.ServerConnection, "_post")
+    def _(original, self, now):
+        self.limit = peer.U32
+        original(self, now)
+
+
+@mutant("server", "3.8-1", "3.8/19", "3.8")
+def judges_end_of_message():
+    """a message that ends beyond the limit is a violation"""
+
+    @instead(peer.ServerConnection, "_chunk")
+    def _(original, self, header, first, now):
+        original(self, header, first, now)
+        if header.type == peer.MESSAGE and self.credit and self.come > self.granted:
+            raise peer.Drop(peer.PROTOCOL_ERROR, "MESSAGE: over the limit")
+
+
+@mutant("server", "3.8-2", "3.8/24 3.8/25", "3.8")
+def judges_no_credit():
+    """a message at the limit is taken"""
+
+    @instead(peer.ServerConnection, "_judge_side")
+    def _(original, self, header, violation, first):
+        granted, self.granted = self.granted, float("inf")
+        try:
+            original(self, header, violation, first)
+        finally:
+            self.granted = granted
+
+
+@mutant("server", "3.8-3", "3.8/1 3.8/4 3.8/7", "3.8")
+def credit_unasked():
+    """every WELCOME has CREDIT"""
+
+    @instead(peer.ServerConnection, "_take_greeting")
+    def _(original, self, body, now):
+        original(self, body, now)
+        for out in self.outbox.greeting:
+            if out.type == peer.WELCOME and not self.credit:
+                option = peer.encode_option(peer.FIRST_LIMIT, bytes(8))
+                out.data = peer.encode(peer.WELCOME, out.data[12:] + option)
+
+
+@mutant("server", "3.8-4", "3.8/17", "3.8")
+def grants_nothing():
+    """no CREDIT is ever sent"""
+    peer.Connection._grant = lambda self, now: None
+
+
+@mutant("server", "3.8-5", "3.8/18", "3.8")
+def grants_at_the_limit():
+    """CREDIT comes when the client may begin no further message, and not before"""
+
+    @instead(peer.Connection, "_grant")
+    def _(original, self, now):
+        if self.come >= self.granted or self.state != peer.OPEN:
+            original(self, now)
+
+
+@mutant("server", "3.8-6", "3.8/26", "3.8")
+def handled_when_come():
+    """a message counts as handled when it has come"""
+
+    @instead(peer.Connection, "_take_message")
+    def _(original, self, body, now):
+        self.handled += 1
+        original(self, body, now)
+
+    @instead(peer.Connection, "_done")
+    def _(original, self, now):
+        self.handled -= 1
+        original(self, now)
+
+
+@mutant("server", "3.8-6", "3.8/21", "3.8")
+def handled_by_chunks():
+    """each chunk counts as a message that is handled"""
+
+    @instead(peer.Connection, "_chunk")
+    def _(original, self, header, first, now):
+        original(self, header, first, now)
+        if header.type == peer.MESSAGE and not first:
+            self.handled += 1
+
+
+@mutant("server", "3.8-7", "3.8/30 3.8/32", "3.8")
+def last_credit_counts():
+    """a CREDIT takes back what the one before has said"""
+
+    @instead(peer.Connection, "_take_credit")
+    def _(original, self, limit, handled, now):
+        self.limit = 0
+        original(self, limit, handled, now)
+
+
+@mutant("server", "3.8-8", "3.8/20 3.8/21", "3.8")
+def pongs_without_credit():
+    """CREDIT does not come ahead of a PONG"""
+
+    @instead(peer.Connection, "_whole")
+    def _(original, self, frame, *given):
+        told = self.told
+        if frame.type == peer.PING:
+            self.told = self.handled
+        original(self, frame, *given)
+        self.told = told if frame.type == peer.PING else self.told
+
+
+@mutant("server", "3.8-9", "3.8/27", "3.8")
+def goaway_ends_at_once():
+    """GOAWAY is answered with CLOSE while messages wait for the handler"""
+    peer.Connection.works = False
+
+
+@mutant("server", "3.8-9", "3.8/22", "3.8")
+def closes_without_count():
+    """no CREDIT comes ahead of CLOSE"""
+
+    @instead(peer.Connection, "_close")
+    def _(original, self, *given, **named):
+        self.told = self.handled
+        original(self, *given, **named)
+
+
+@mutant("server", "4.12-9", "4.12/35 4.12/36 4.12/38 4.12/41", "4.12")
+def options_of_any_length():
+    """CREDIT and ANSWERS may have any length"""
+
+    @instead(peer.Connection, "_options")
+    def _(original, self, raw, judged):
+        try:
+            return original(self, raw, judged)
+        except peer.Drop as drop:
+            if "and not 8" in drop.text:
+                return {}
+            raise
+
+
+@mutant("server", "4.12-10", "4.12/31 4.12/32", "4.12")
+def answers_none():
+    """a max_in_flight of 0 in ANSWERS is taken"""
+
+    @instead(peer.Connection, "_options")
+    def _(original, self, raw, judged):
+        try:
+            return original(self, raw, judged)
+        except peer.Drop as drop:
+            if "max_in_flight 0" in drop.text:
+                return {}
+            raise
+
+
+@mutant("server", "3.4-3", "3.8/2 3.8/5 3.8/8", "3.8")
+def credit_always_in_force():
+    """the frame CREDIT is taken where it is not in force"""
+    peer.Connection._kind = lambda self, type: peer.KINDS.get(type)
+
+
 # ---------------------------------------------------------------------------------------------------- clients
 
 
@@ -757,7 +1031,7 @@ def client_ignores_close():
 @mutant("client", "4.11-4", "4.11/4", "4.11 7.1")
 def client_last_id():
     """last_id in the client's CLOSE is the highest that it has sent, where there were more than two"""
-    peer.ClientConnection._last_id = lambda self: self.highest if self.highest > 2 else 0
+    peer.ClientConnection._last_id = lambda self: self.asked if self.asked > 2 else 0
 
 
 @mutant("client", "7.4-2", "7.4/5", "7.4")
@@ -778,7 +1052,7 @@ def over_max_in_flight():
     @instead(peer.ClientConnection, "_take_greeting")
     def _(original, self, body, now):
         original(self, body, now)
-        self.server_limits = self.server_limits._replace(max_in_flight=peer.U32)
+        self.peer_limits = self.peer_limits._replace(max_in_flight=peer.U32)
         self._pump(now)
 
 
@@ -998,6 +1272,153 @@ def client_all_pings_free():
 def client_free_pings_in_1_0():
     """a PING behind 1024 bytes of messages is free in 1.0 too"""
     free_pings_in_1_0()
+
+
+@mutant("client", "3.7-1", "3.7/1 3.7/4", "3.7")
+def answers_in_1_0():
+    """a server of 1.0 is answered"""
+    answers_always()
+
+
+@mutant("client", "3.7-2", "3.7/7", "3.7")
+def response_in_1_0():
+    """a server of 1.0 gets a RESPONSE, before it is dropped"""
+    answers_always()
+
+    @instead(peer.ClientConnection, "answer")
+    def _(original, self, *given):
+        original(self, *given)
+        if self.minor < 1:
+            self._close(peer.PROTOCOL_ERROR, "REQUEST: only a client sends it", given[-1])
+
+
+def answers_always():
+    @instead(peer.ClientConnection, "_take_greeting")
+    def _(original, self, body, now):
+        original(self, body, now)
+        self.answers = self.offers_answers
+
+
+@mutant("client", "3.7-3", "3.7/10", "3.7")
+def client_shares_ids():
+    """a request of the server with an id that the client has used is a violation"""
+
+    @instead(peer.ClientConnection, "_judge_first")
+    def _(original, self, header, violation):
+        original(self, header, violation)
+        if header.type == peer.REQUEST and header.id <= self.asked:
+            raise violation("id %d is used" % header.id)
+
+
+@mutant("client", "3.7-3", "3.7/11", "3.7")
+def client_goes_on_with_ids():
+    """the client goes on with the ids of the server"""
+
+    @instead(peer.ClientConnection, "_pump")
+    def _(original, self, now):
+        self.next_id = max(self.next_id, self.highest + 1)
+        original(self, now)
+
+
+@mutant("client", "3.6-3", "3.7/9", "3.7")
+def client_never_answers():
+    """a request of the server is taken and has no ending"""
+    peer.ClientConnection.answer = lambda self, id, body, now: None
+
+
+@mutant("client", "3.6-1", "3.7/14 3.7/15", "3.7")
+def client_takes_any_id():
+    """the ids of the server need not rise"""
+    peer.ClientConnection._judge_first = lambda self, header, violation: None
+
+
+@mutant("client", "4.8-2", "3.7/20", "3.7")
+def client_ignores_cancel():
+    """CANCEL of a request of the server is taken and nothing is done"""
+    peer.ClientConnection._take_cancel = lambda self, id, now: None
+
+
+@mutant("client", "3.7-7", "3.7/23", "3.7")
+def goaway_before_answer():
+    """GOAWAY is answered with CLOSE, without the ending of the server's request"""
+
+    @instead(peer.ClientConnection, "answer")
+    def _(original, self, id, body, now):
+        self.put_off = getattr(self, "put_off", []) + [(id, body)]
+
+    @instead(peer.ClientConnection, "_settle")
+    def _(original, self, now):
+        if self.goaway_got:
+            self._close(peer.NORMAL, "", now)
+        original(self, now)
+
+
+@mutant("client", "4.11-4", "3.7/25", "3.7")
+def client_last_id_is_0():
+    """last_id is 0, though the client has answered requests of the server"""
+    peer.ClientConnection._last_id = lambda self: 0
+
+
+@mutant("client", "3.8-1", "3.8/23 3.8/24", "3.8")
+def client_ignores_credit():
+    """the client sends messages whatever the server's limit"""
+
+    @instead(peer.ClientConnection, "_post")
+    def _(original, self, now):
+        self.limit = peer.U32
+        original(self, now)
+
+
+@mutant("client", "3.8-3", "3.8/1", "3.8")
+def client_takes_credit_in_1_0():
+    """CREDIT in a WELCOME of 1.0 is taken"""
+
+    @instead(peer.ClientConnection, "_take_greeting")
+    def _(original, self, body, now):
+        original(self, body[:36] if body[1] == 0 else body, now)
+
+
+@mutant("client", "3.8-4", "3.8/18", "3.8")
+def client_grants_nothing():
+    """no CREDIT is ever sent"""
+    grants_nothing()
+
+
+@mutant("client", "3.8-6", "3.8/20", "3.8")
+def client_counts_chunks():
+    """each chunk counts as a message that is handled"""
+    handled_by_chunks()
+
+
+@mutant("client", "3.8-7", "3.8/23 3.8/25", "3.8")
+def client_last_credit_counts():
+    """a CREDIT takes back what the one before has said"""
+    last_credit_counts()
+
+
+@mutant("client", "3.8-8", "3.8/20 3.8/21", "3.8")
+def client_pongs_without_credit():
+    """CREDIT does not come ahead of a PONG"""
+    pongs_without_credit()
+
+
+@mutant("client", "3.8-9", "3.8/22", "3.8")
+def client_closes_without_count():
+    """no CREDIT comes ahead of CLOSE, nor ahead of a PONG"""
+    pongs_without_credit()
+    closes_without_count()
+
+
+@mutant("client", "3.8-10", "3.8/27 3.8/28", "3.8")
+def client_leaves_at_once():
+    """the client says CLOSE when its messages are sent, whether they are handled or not"""
+    peer.ClientConnection.leave = lambda self, now: self.close(now)
+
+
+@mutant("client", "3.4-3", "3.8/11", "3.8")
+def client_credit_always_in_force():
+    """the frame CREDIT is taken where it is not in force"""
+    credit_always_in_force()
 
 
 def main(argv):

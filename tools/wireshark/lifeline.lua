@@ -15,6 +15,7 @@
 --
 --     lifeline.type == 9                      failures; lifeline.code == 18 those that were REFUSED
 --     lifeline.id == 7                        request 7: its chunks, its response, its CANCEL
+--     lifeline.type == 5 && lifeline.from == "server"                                       what the server asks
 --     lifeline.time > 0.5                     responses that took longer than half a second
 --     lifeline.rtt > 0.1                      heartbeats with a round trip of more than 100 ms
 --     lifeline.requirement                    whatever is worth a look; == "5.4-5" where that requirement is concerned
@@ -40,7 +41,7 @@ local PREFACE = "LIFELINE"
 local HEADER = 12
 local WRAP = 2 ^ 32
 local HELLO, WELCOME, PING, PONG, REQUEST, RESPONSE, MESSAGE = 1, 2, 3, 4, 5, 6, 7
-local CANCEL, FAILURE, GOAWAY, CLOSE = 8, 9, 10, 11
+local CANCEL, FAILURE, GOAWAY, CLOSE, CREDIT = 8, 9, 10, 11, 12
 
 -- Section 4. `most` is absent where it is the receiver's max_frame; `chunks`: MORE is allowed.
 local KINDS = {
@@ -55,7 +56,10 @@ local KINDS = {
     [FAILURE] = { name = "FAILURE", from = "server", has_id = true, least = 8, most = 520 },
     [GOAWAY] = { name = "GOAWAY", least = 12, most = 524 },
     [CLOSE] = { name = "CLOSE", least = 12, most = 524 },
+    [CREDIT] = { name = "CREDIT", least = 16, most = 16 },
 }
+--- Both sides send these where the client answers requests of the server (section 3.7).
+local OF_REQUESTS = { [REQUEST] = true, [RESPONSE] = true, [CANCEL] = true, [FAILURE] = true }
 local TYPE_NAMES = {}
 for number, kind in pairs(KINDS) do TYPE_NAMES[number] = kind.name end
 
@@ -71,8 +75,9 @@ local CODE_NAMES = {}
 for number, code in pairs(CODES) do CODE_NAMES[number] = code[1] end
 local NORMAL, SILENT, BUSY, SHUTTING_DOWN, HANDLER_FAILED, REFUSED = 0, 7, 12, 13, 16, 18
 
-local TOKEN, NAME, AGENT = 1, 2, 3
-local OPTION_NAMES = { [TOKEN] = "TOKEN", [NAME] = "NAME", [AGENT] = "AGENT" }
+local TOKEN, NAME, AGENT, FIRST_LIMIT, ANSWERS = 1, 2, 3, 4, 5
+local OPTION_NAMES = { [TOKEN] = "TOKEN", [NAME] = "NAME", [AGENT] = "AGENT", [FIRST_LIMIT] = "CREDIT",
+    [ANSWERS] = "ANSWERS" }
 
 -- Expert information: name, severity, requirement, text. Its filter is lifeline.expert.<name>.
 local ERROR, WARN, NOTE = expert.severity.ERROR, expert.severity.WARN, expert.severity.NOTE
@@ -106,6 +111,7 @@ local RULES = {
     { "request_after_goaway", ERROR, "7.4-4", "a new request behind the client's own GOAWAY" },
     { "short_client", ERROR, "7.3-1", "not allowed in a short connection" },
     { "short_message", ERROR, "7.3-2", "MESSAGE from the server of a short connection" },
+    { "over_credit", ERROR, "3.8-1", "a MESSAGE begins at the limit that the receiver has told, or beyond it" },
     { "behind_close", ERROR, "7.1-1", "CLOSE was not the last frame" },
     { "close_again", ERROR, "7.1-8", "CLOSE for the second time" },
     -- HELLO and WELCOME.
@@ -121,6 +127,9 @@ local RULES = {
     { "option_twice", ERROR, "4.12-2", "an option for the second time" },
     { "token_long", ERROR, "4.12-3", "TOKEN is longer than 256 bytes" },
     { "name_long", ERROR, "4.12-4", "NAME is longer than 64 bytes" },
+    { "option_length", ERROR, "4.12-9", "CREDIT or ANSWERS has not 8 bytes" },
+    { "answers_none", ERROR, "4.12-10", "max_in_flight of ANSWERS is 0" },
+    { "credit_alone", ERROR, "3.8-3", "CREDIT in WELCOME, and it cannot be in force" },
     { "option_unknown", ERROR, "4.12-5", "an option that must be understood and is not known" },
     { "dead_after_asked", ERROR, "6-5", "dead_after is above what HELLO asked for" },
     { "welcome_alone", WARN, "4.2-1", "WELCOME without a HELLO" },
@@ -134,7 +143,7 @@ local RULES = {
     -- Other payloads.
     { "utf8", ERROR, "3.1-3", "not UTF-8" },
     { "zero", ERROR, "4.9-1", "`zero` is not 0" },
-    { "last_id_of_client", ERROR, "4.11-4", "last_id of a client is not 0" },
+    { "last_id_of_client", ERROR, "4.11-4", "last_id is above every id that the server has sent" },
     { "last_id_above", ERROR, "4.11-3", "last_id is above every id that the client has sent" },
     { "pong_unknown", ERROR, "5.4-5", "PONG with a nonce of no PING" },
     { "pong_again", ERROR, "5.4-5", "PONG for a PING that is answered, or older than one answered" },
@@ -144,6 +153,8 @@ local RULES = {
     { "code_unknown", WARN, "8-1", "a code above 20" },
     { "code_elsewhere", NOTE, "8", "section 8 does not give this code to this type of frame" },
     { "no_text", NOTE, "8-2", "no text that says what came and what was expected" },
+    { "handled_above", WARN, "3.8-6", "more messages are handled than were sent" },
+    { "over_answers", WARN, "3.7-4", "more requests of the server at once than ANSWERS allows" },
     { "no_retry_after", NOTE, "7.6-2", "BUSY without a retry_after" },
     { "refusal_long", NOTE, "11-6", "the text of a refusal is longer than 64 bytes" },
     { "payload_long", NOTE, "3.3-10", "a payload of more than 16384 bytes holds heartbeats up" },
@@ -152,6 +163,8 @@ local RULES = {
     { "short_end", WARN, "7.3-3", "the server's CLOSE does not follow the ending of a short connection as it must" },
     { "no_goaway", WARN, "7.4-8", "CLOSE(SHUTTING_DOWN) on a long connection without GOAWAY" },
     { "request_after_server_goaway", NOTE, "7.4-2", "a new request behind the server's GOAWAY; they may have crossed" },
+    { "asked_after_goaway", NOTE, "3.7-6",
+        "a new request of the server behind the client's GOAWAY; they may have crossed" },
     { "first_ping_late", WARN, "5.2-1", "the client's first PING is late" },
     { "ping_late", WARN, "5.2-2", "the client's PING is late" },
     { "server_ping_late", WARN, "5.3-1", "the server has sent no PING into a silence of half of dead_after" },
@@ -161,6 +174,7 @@ local RULES = {
     { "silence", NOTE, "5.5-1", "silent for longer than dead_after" },
     -- What belongs to no requirement.
     { "unanswered", NOTE, nil, "requests are unanswered" },
+    { "unhandled", NOTE, nil, "messages that no CREDIT has counted" },
     { "no_answer", NOTE, nil, "no ending of this request in this capture" },
     { "no_pong", NOTE, nil, "no PONG for this PING in this capture" },
     { "midstream", NOTE, nil, "the capture does not hold the beginning of this connection" },
@@ -219,6 +233,8 @@ field("uint32", "pong.longest", "longest", UNIT, MS)
 field("framenum", "ping_in", "PING in packet", base.NONE, frametype.REQUEST)
 field("framenum", "pong_in", "PONG in packet", base.NONE, frametype.RESPONSE)
 field("relative_time", "rtt", "Round trip")
+field("uint64", "credit.limit", "limit")
+field("uint64", "credit.handled", "handled")
 for _, frame in ipairs { "hello", "welcome" } do
     field("uint8", frame .. ".major", "major")
     field("uint8", frame .. ".minor", "minor")
@@ -237,6 +253,9 @@ field("uint16", "option.length", "length", UNIT, BYTES)
 field("bytes", "option.token", "TOKEN")
 field("string", "option.name", "NAME")
 field("string", "option.agent", "AGENT")
+field("uint64", "option.credit", "limit")
+field("uint32", "option.answers.max_in_flight", "max_in_flight")
+field("uint32", "option.answers.max_queued", "max_queued", UNIT, BYTES)
 field("bytes", "option.value", "value")
 field("uint32", "last_id", "last_id")
 field("uint16", "code", "code", base.DEC, CODE_NAMES)
@@ -316,7 +335,12 @@ local function fault(record, name, detail)
     record.faults[#record.faults + 1] = { rule = rule, text = text }
 end
 
-local function new_side(key) return { key = key, stage = "preface", pings = 0, answered = 0, bulk = 0, nonces = {} } end
+-- `requests` and `highest` are those of the side that asks: the ids of the two sides are independent (3.7-3). Of its
+-- messages, `spent` is what they cost, `sent` how many are whole; `limit` and `confirmed` are what it was told of them.
+local function new_side(key)
+    return { key = key, stage = "preface", pings = 0, answered = 0, bulk = 0, nonces = {}, requests = {}, highest = 0,
+        spent = 0, sent = 0, limit = 0, confirmed = 0 }
+end
 
 local function side_of(connection, key)
     if not connection.sides[key] then connection.sides[key] = new_side(key) end
@@ -352,6 +376,27 @@ end
 --- The rules of 1.1 hold where WELCOME says so (4.2-2).
 local function speaks_1_1(connection) return connection.welcome ~= nil and connection.welcome.minor >= 1 end
 
+--- Requests of the server are allowed (3.7-1).
+local function has_answers(connection)
+    return speaks_1_1(connection) and connection.hello ~= nil and connection.hello.answers ~= nil
+        and not connection.short
+end
+
+--- Credit is in force (section 3.8).
+local function has_credit(connection)
+    return speaks_1_1(connection) and connection.hello ~= nil and connection.hello.credit ~= nil
+        and connection.welcome.credit ~= nil and not connection.short
+end
+
+--- What a type is on this connection. Where the greeting was not seen, nobody knows whether CREDIT is in force.
+local function kind_of(connection, type)
+    local unknown = connection.partial and not connection.hello
+    return (type ~= CREDIT or unknown or has_credit(connection)) and KINDS[type] or nil
+end
+
+--- The side that asks: REQUEST and CANCEL are its own, RESPONSE and FAILURE come from the other one.
+local function asker_of(side, type) return (type == REQUEST or type == CANCEL) and side or side.peer end
+
 local function read_header(tvb, offset)
     local header = { length = tvb(offset, 4):uint(), type = tvb(offset + 4, 1):uint(),
         flags = tvb(offset + 5, 1):uint(), zero = tvb(offset + 6, 2):uint(), id = tvb(offset + 8, 4):uint() }
@@ -364,13 +409,18 @@ end
 
 --- The first check of a header that fails, in the order of section 9, H1 to H16; nil where all pass.
 local function judge_header(connection, side, header)
+    header.kind = kind_of(connection, header.type)
     local kind, client, whole_history = header.kind, is_client(connection, side), not connection.partial
+    local asker = asker_of(side, header.type)
     local limits = receiver_limits(connection, side)
     if header.zero ~= 0 then return "reserved" end
     if header.unknown_flags then return "unknown_flag" end
     if not kind and not header.ignorable then return "unknown_type" end
     if header.more and not (kind and kind.chunks) then return "more" end
-    if kind and kind.from and kind.from ~= (client and "client" or "server") then return "direction", kind.name end
+    if kind and kind.from and kind.from ~= (client and "client" or "server")
+        and not (OF_REQUESTS[header.type] and has_answers(connection)) then
+        return "direction", kind.name
+    end
     if not side.greeted and whole_history then
         if not kind then return "unknown_first" end
         if client and header.type ~= HELLO then return "first_of_client", "but " .. kind.name end
@@ -397,28 +447,31 @@ local function judge_header(connection, side, header)
     local open = kind and kind.chunks and side.open
     if open and open.type ~= header.type then return "other_message", KINDS[open.type].name .. " is open" end
     if open and open.id ~= header.id then return "other_chunk", string.format("%d is open", open.id) end
-    local request = kind and kind.has_id and connection.requests[header.id]
+    local request = kind and kind.has_id and asker.requests[header.id]
     local begins = header.type == REQUEST and not open
-    if begins and header.id <= connection.highest then
+    if begins and header.id <= asker.highest then
         if request and request.cancelled and not request.whole then return "chunk_after_cancel" end
-        return "request_id", string.format("the highest is %d", connection.highest)
+        return "request_id", string.format("the highest is %d", asker.highest)
     end
     if kind and kind.chunks and limits and (open and open.length or 0) + header.length > limits.max_message then
         return "over_max_message", string.format("%d and at most %d", (open and open.length or 0) + header.length,
             limits.max_message)
     end
-    if header.type == CANCEL and header.id > connection.highest and whole_history then return "cancel_id" end
+    if header.type == CANCEL and header.id > asker.highest and whole_history then return "cancel_id" end
     if header.type == RESPONSE or header.type == FAILURE then
         if not request and whole_history then return "ending_unknown" end
         if request and request.ended then return "ending_again" end
         if request and not request.whole and header.type == RESPONSE and whole_history then return "response_early" end
     end
-    if begins and side.goaway then return "request_after_goaway" end
+    if begins and side.goaway and client then return "request_after_goaway" end
     if connection.short and client and (header.type == MESSAGE or header.type == GOAWAY) then
         return "short_client", kind.name
     end
-    if connection.short and begins and connection.highest > 0 then return "short_client", "a second request" end
+    if connection.short and begins and asker.highest > 0 then return "short_client", "a second request" end
     if connection.short and not client and header.type == MESSAGE then return "short_message" end
+    if header.type == MESSAGE and not open and has_credit(connection) and side.spent >= side.limit and whole_history then
+        return "over_credit", string.format("the messages before it cost %d, and the limit is %d", side.spent, side.limit)
+    end
 end
 
 --- The options from `offset` to `stop`, and whether they fill that place exactly.
@@ -434,18 +487,34 @@ local function read_options(tvb, offset, stop)
     return options, offset == stop, offset
 end
 
---- The first fault of the options of HELLO or WELCOME, one after the other (G12 to G18).
-local function judge_options(record, tvb, offset, stop, in_hello)
+--- The value of CREDIT; a limit beyond 2^53 is as good as its neighbour.
+local function read_limit(tvb, offset) return tonumber(tostring(tvb(offset, 8):uint64())) end
+
+--- The first fault of the options of HELLO or WELCOME, one after the other (G12 to G18, G22, G23).
+local function judge_options(record, greeting, tvb, offset, stop, in_hello)
     local options, complete = read_options(tvb, offset, stop)
     local seen = {}
     for _, option in ipairs(options) do
         local tag, name = option.tag, OPTION_NAMES[option.tag]
-        if name and (in_hello or tag == AGENT) then
+        if name and (in_hello or tag == AGENT or tag == FIRST_LIMIT) then
             if seen[tag] then return "option_twice", name end
             seen[tag] = true
             if tag == TOKEN and option.length > 256 then return "token_long" end
             if tag == NAME and option.length > 64 then return "name_long" end
-            if tag ~= TOKEN and not is_utf8(option.value) then return "utf8", name end
+            if (tag == FIRST_LIMIT or tag == ANSWERS) and option.length ~= 8 then
+                return "option_length", string.format("%s has %d", name, option.length)
+            end
+            if tag == FIRST_LIMIT then
+                greeting.credit = read_limit(tvb, option.offset + 4)
+                record.title = string.format("%s, CREDIT %.0f", record.title, greeting.credit)
+            elseif tag == ANSWERS then
+                local most, bytes = tvb(option.offset + 4, 4):uint(), tvb(option.offset + 8, 4):uint()
+                if most == 0 then return "answers_none" end
+                greeting.answers = { max_in_flight = most, max_queued = bytes }
+                record.title = string.format("%s, ANSWERS %d, %d", record.title, most, bytes)
+            elseif tag ~= TOKEN and not is_utf8(option.value) then
+                return "utf8", name
+            end
             if tag == NAME then record.title = record.title .. ", NAME " .. quote(option.value) end
         elseif tag >= 0x8000 then
             return "option_unknown", string.format("0x%04x", tag)
@@ -466,7 +535,7 @@ local function judge_hello(record, hello, tvb, payload, stop)
     if hello.major ~= 1 then return "major", string.format("%d", hello.major) end
     if hello.flags > 1 then return "hello_flags" end
     if hello.max_frame < 256 then return "max_frame" end
-    return judge_options(record, tvb, payload + 20, stop, true)
+    return judge_options(record, hello, tvb, payload + 20, stop, true)
 end
 
 local function judge_welcome(record, hello, welcome, tvb, payload, stop)
@@ -480,9 +549,10 @@ local function judge_welcome(record, hello, welcome, tvb, payload, stop)
         return "ping_every", string.format("%d", welcome.ping_every)
     end
     if welcome.max_in_flight == 0 then return "max_in_flight" end
-    local name, detail = judge_options(record, tvb, payload + 36, stop, false)
+    local name, detail = judge_options(record, welcome, tvb, payload + 36, stop, false)
     if name then return name, detail end
     if not hello then return end
+    if welcome.credit and (welcome.minor < 1 or hello.flags % 2 == 1 or not hello.credit) then return "credit_alone" end
     if hello.dead_after ~= 0 and welcome.dead_after > math.max(hello.dead_after, 100) then
         return "dead_after_asked", string.format("%d and %d", welcome.dead_after, hello.dead_after)
     end
@@ -565,7 +635,7 @@ apply[HELLO] = function(connection, _, _, record, tvb, payload, stop)
     if name then fault(record, name, detail) end
 end
 
-apply[WELCOME] = function(connection, _, _, record, tvb, payload, stop, time)
+apply[WELCOME] = function(connection, side, peer, record, tvb, payload, stop, time)
     local welcome = read_greeting(tvb, payload)
     welcome.max_in_flight, welcome.max_queued = tvb(payload + 20, 4):uint(), tvb(payload + 24, 4):uint()
     connection.welcome, connection.welcome_time = welcome, time
@@ -573,6 +643,7 @@ apply[WELCOME] = function(connection, _, _, record, tvb, payload, stop, time)
         welcome.ping_every, welcome.dead_after)
     local name, detail = judge_welcome(record, connection.hello, welcome, tvb, payload, stop)
     if name then fault(record, name, detail) end
+    if has_credit(connection) then side.limit, peer.limit = connection.hello.credit, welcome.credit end
     if not connection.hello and not connection.partial then fault(record, "welcome_alone") end
 end
 
@@ -618,13 +689,26 @@ local function end_request(request, record, time)
     record.title = record.title .. ", after " .. duration(request.time)
 end
 
+--- REQUEST 7, or REQUEST 7 of the server.
+local function name_of(connection, side, header)
+    local kind, own = header.kind, is_client(connection, side) and "client" or "server"
+    local name = kind.name .. (kind.has_id and string.format(" %d", header.id) or "")
+    return kind.from and kind.from ~= own and name .. " of the " .. own or name
+end
+
+local function count_unanswered(asker)
+    local count = 0
+    for _, request in pairs(asker.requests) do if not request.ended then count = count + 1 end end
+    return count
+end
+
 local function apply_chunk(connection, side, peer, record, _, _, _, time)
-    local header = record.header
+    local header, client = record.header, is_client(connection, side)
     local message = side.open or { type = header.type, id = header.id, first = record.number, count = 0, length = 0 }
     message.count, message.length = message.count + 1, message.length + header.length
     side.bulk = side.bulk + HEADER + header.length -- since the last PING
     record.message, record.chunk = message, message.count
-    local name = header.kind.name .. (header.kind.has_id and string.format(" %d", header.id) or "")
+    local name = name_of(connection, side, header)
     if header.more then
         record.title = string.format("%s, chunk %d (%s)", name, message.count, bytes_of(header.length))
         side.open = message
@@ -640,23 +724,32 @@ local function apply_chunk(connection, side, peer, record, _, _, _, time)
         local request = message.request
         if not request then
             request = { id = header.id, began = record.number, began_time = time }
-            message.request, connection.requests[header.id] = request, request
-            connection.highest = header.id
-            connection.early = (connection.early or 0) + 1
-            if peer.goaway then fault(record, "request_after_server_goaway") end
+            message.request, side.requests[header.id] = request, request
+            side.highest = header.id
+            if client then connection.early = (connection.early or 0) + 1 end
+            if peer.goaway then fault(record, client and "request_after_server_goaway" or "asked_after_goaway") end
+            local most = not client and has_answers(connection) and connection.hello.answers.max_in_flight
+            local count = most and count_unanswered(side)
+            if most and count > most then
+                fault(record, "over_answers", string.format("%d and at most %d", count, most))
+            end
         end
         if not header.more then request.whole, request.whole_time = record.number, time end
         record.request = request
-        if not connection.welcome and not connection.partial then
+        if client and not connection.welcome and not connection.partial then
             if header.length > 256 then fault(record, "early_long") end
             if connection.early > 1 or message.length > 16384 then fault(record, "early_much") end
         end
     elseif header.type == RESPONSE then
-        record.request = connection.requests[header.id]
-        if message.count == 1 then connection.proof_time = time end
+        record.request = peer.requests[header.id]
+        if message.count == 1 and not client then connection.proof_time = time end
         if record.request then record.request.handled = true end
         if not header.more then end_request(record.request, record, time) end
-    elseif message.count == 1 and not header.more and header.length == 0 and not speaks_1_1(connection) then
+    else
+        side.spent = side.spent + header.length + (message.count == 1 and HEADER or 0)
+        if not header.more then side.sent = side.sent + 1 end
+    end
+    if header.type == MESSAGE and message.count == 1 and not header.more and header.length == 0 and not speaks_1_1(connection) then
         take_from_bucket(connection, side, record, time)
     end
 end
@@ -664,19 +757,29 @@ apply[REQUEST], apply[RESPONSE], apply[MESSAGE] = apply_chunk, apply_chunk, appl
 
 apply[CANCEL] = function(connection, side, _, record, _, _, _, time)
     local id = record.header.id
-    record.request = connection.requests[id]
+    record.request = side.requests[id]
     if record.request then record.request.cancelled = true end
     if side.open and side.open.type == REQUEST and side.open.id == id then side.open = nil end
-    record.title = string.format("CANCEL %d", id)
+    record.title = name_of(connection, side, record.header)
     take_from_bucket(connection, side, record, time)
 end
 
-apply[FAILURE] = function(connection, side, _, record, tvb, payload, stop, time)
+apply[CREDIT] = function(connection, side, peer, record, tvb, payload)
+    local limit, handled = read_limit(tvb, payload), read_limit(tvb, payload + 8)
+    record.title = string.format("CREDIT %.0f, %.0f handled", limit, handled)
+    if handled > peer.sent and not connection.partial then
+        fault(record, "handled_above", string.format("%d were sent", peer.sent))
+    end
+    peer.limit, peer.confirmed = math.max(peer.limit, limit), math.max(peer.confirmed, math.min(handled, peer.sent))
+end
+
+apply[FAILURE] = function(connection, side, peer, record, tvb, payload, stop, time)
     local id, notice = record.header.id, read_notice(FAILURE, tvb, payload, stop)
-    record.request = connection.requests[id]
+    record.request = peer.requests[id]
     if record.request and notice.code == HANDLER_FAILED then record.request.handled = true end
-    if side.open and side.open.id == id then side.open = nil end -- what came of the response is discarded (4.9-2)
-    record.title = string.format("FAILURE %d %s", id, code_name(notice.code))
+    -- What came of the response is discarded (4.9-2).
+    if side.open and side.open.type == RESPONSE and side.open.id == id then side.open = nil end
+    record.title = name_of(connection, side, record.header) .. " " .. code_name(notice.code)
     if notice.text ~= "" then record.title = record.title .. " " .. quote(notice.text) end
     end_request(record.request, record, time)
     judge_notice(record, FAILURE, notice)
@@ -705,24 +808,40 @@ apply[CLOSE] = function(connection, side, peer, record, tvb, payload, stop, time
     if notice.text ~= "" then record.title = record.title .. " " .. quote(notice.text) end
     judge_notice(record, CLOSE, notice)
 
-    local handled, last, last_ended = 0, connection.highest, false
-    record.unanswered = {}
-    for id, request in pairs(connection.requests) do
-        if request.handled then handled = math.max(handled, id) end
-        if not request.ended then record.unanswered[#record.unanswered + 1] = id end
-        if id == last then last_ended = request.ended end
+    local function unanswered_of(asker)
+        local ids = {}
+        for id, request in pairs(asker.requests) do if not request.ended then ids[#ids + 1] = id end end
+        table.sort(ids)
+        return ids
     end
-    table.sort(record.unanswered)
-    if #record.unanswered > 0 then
+    local function tell(asker, ids, whose)
+        if #ids == 0 then return end
         local above = {}
-        for _, id in ipairs(record.unanswered) do if id > notice.last_id then above[#above + 1] = id end end
-        fault(record, "unanswered", table.concat(record.unanswered, " ") .. (not client and #above > 0
+        for _, id in ipairs(ids) do if id > notice.last_id then above[#above + 1] = id end end
+        fault(record, "unanswered", whose .. table.concat(ids, " ") .. (asker == peer and #above > 0
             and "; never processed (above last_id): " .. table.concat(above, " ") or ""))
     end
-    if client and notice.last_id ~= 0 then fault(record, "last_id_of_client") end
-    if not client and known then
-        if notice.last_id > last then fault(record, "last_id_above", string.format("the highest is %d", last)) end
+    local ofClient, ofServer = client and side or peer, client and peer or side
+    record.unanswered = unanswered_of(ofClient)
+    tell(ofClient, record.unanswered, "")
+    tell(ofServer, unanswered_of(ofServer), "of the server: ")
+    if has_credit(connection) and side.sent > side.confirmed then
+        fault(record, "unhandled", string.format("%d of %d of the %s", side.sent - side.confirmed, side.sent,
+            client and "client" or "server"))
+    end
+    -- What the side that says CLOSE was asked: the highest id, whether that is ended, and the highest that it answered.
+    local handled, last, last_ended = 0, peer.highest, false
+    for id, request in pairs(peer.requests) do
+        if request.handled then handled = math.max(handled, id) end
+        if id == last then last_ended = request.ended end
+    end
+    if known then
+        if notice.last_id > last then
+            fault(record, client and "last_id_of_client" or "last_id_above", string.format("the highest is %d", last))
+        end
         if notice.last_id < handled then fault(record, "last_id_below", string.format("%d was answered", handled)) end
+    end
+    if not client and known then
         if connection.short and last_ended and notice.last_id ~= last then fault(record, "short_end", "last_id") end
         if notice.code == SHUTTING_DOWN and welcome and not connection.short and not side.goaway then
             fault(record, "no_goaway")
@@ -745,6 +864,7 @@ end
 local function track_frame(connection, side, peer, record, tvb, time)
     local header, payload = record.header, record.offset + HEADER
     local client = is_client(connection, side)
+    header.kind = kind_of(connection, header.type)
     record.title = header.kind and header.kind.name or string.format("type 0x%02x, skipped", header.type)
     if header.kind and header.kind.has_id then record.title = string.format("%s %d", record.title, header.id) end
     judge_times(connection, side, peer, record, time)
@@ -755,8 +875,8 @@ local function track_frame(connection, side, peer, record, tvb, time)
         and header.type ~= CANCEL and header.type ~= CLOSE then
         fault(record, "early_type", header.kind and header.kind.name or record.title)
     end
-    if connection.short and not client and header.type ~= CLOSE and connection.highest > 0 then
-        local request = connection.requests[connection.highest]
+    if connection.short and not client and header.type ~= CLOSE and peer.highest > 0 then
+        local request = peer.requests[peer.highest]
         if request and request.ended then fault(record, "short_end", record.title) end
     end
     if record.present < header.length then
@@ -959,6 +1079,10 @@ local function show_greeting(tree, tvb, payload, stop, name, rest)
         local value = option.offset + 4
         if option.tag == NAME or option.tag == AGENT then
             add_text(item, option.tag == NAME and "option.name" or "option.agent", tvb, value, option.length)
+        elseif option.tag == FIRST_LIMIT and option.length == 8 then
+            item:add(fields["option.credit"], tvb(value, 8))
+        elseif option.tag == ANSWERS and option.length == 8 then
+            add_all(item, tvb, value, { { "option.answers.max_in_flight", 4 }, { "option.answers.max_queued", 4 } })
         elseif option.length > 0 then
             item:add(fields[option.tag == TOKEN and "option.token" or "option.value"], tvb(value, option.length))
         end
@@ -988,6 +1112,8 @@ local function show_payload(tree, tvb, record)
     elseif fits and type == PONG then
         add_all(tree, tvb, payload, { { "pong.nonce", 8 }, { "pong.queued", 4 }, { "pong.in_flight", 4 },
             { "pong.longest", 4 } })
+    elseif fits and type == CREDIT then
+        add_all(tree, tvb, payload, { { "credit.limit", 8 }, { "credit.handled", 8 } })
     elseif fits and (type == FAILURE or type == GOAWAY or type == CLOSE) then
         show_notice(tree, tvb, payload, stop, type)
     elseif stop > payload then
@@ -1084,11 +1210,12 @@ function lifeline.dissector(tvb, pinfo, tree)
         if not connection then
             -- Whether SYN (1) and its answer (2) were seen, so that the first bytes are the first, in both directions.
             local complete = (innermost(tcp_completeness) or 0) % 4 == 3
-            connection = { sides = {}, requests = {}, highest = 0, complete = complete, partial = not complete }
+            connection = { sides = {}, complete = complete, partial = not complete }
             connections[stream] = connection
         end
-        local side = side_of(connection, here)
-        call = analyse(connection, side, side_of(connection, there), tvb, pinfo)
+        local side, peer = side_of(connection, here), side_of(connection, there)
+        side.peer, peer.peer = peer, side
+        call = analyse(connection, side, peer, tvb, pinfo)
         calls[key] = call
     end
 

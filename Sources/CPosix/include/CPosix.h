@@ -168,6 +168,8 @@ void cposix_arm_crash_notice(int is_armed, size_t offset, unsigned int number);
 
 /// One heap for all threads (mallopt(3), M_ARENA_MAX): a second one would reserve 64 MiB of address space.
 void cposix_use_one_heap(void);
+/// Gives the kernel back the pages that lie in free memory of the heap, wherever they are (malloc_trim(3)).
+void cposix_release_free_memory(void);
 /// 1 where this process has one thread, and has always had one (__libc_single_threaded); 0 where that is not known.
 int cposix_never_had_threads(void);
 

@@ -29,9 +29,27 @@ public struct ClientOptions: Sendable {
     public var maxFrame: UInt32 = Limits.defaultMaxFrame
     /// The longest message that the client accepts, in bytes.
     public var maxMessage: UInt32 = Limits.defaultMaxMessage
-    /// The limit of unread one-way messages, in bytes. Beyond it the oldest are dropped and counted in
-    /// `ConnectionEvent.messagesDropped`: a client that stopped reading the socket would miss heartbeats.
+    /// The limit of unread one-way messages, in bytes, and 12 more for each.
+    ///
+    /// Where the program reads `LongConnection.messages`, the server waits while so many are unread; the last one may go
+    /// beyond the limit. The oldest are dropped and counted in `ConnectionEvent.messagesDropped` where the program has not
+    /// begun to read, or the server knows no credit (section 3.8): a client that stopped reading the socket would miss
+    /// heartbeats.
     public var unreadMessages = 4 << 20
+    /// Answers the requests of the server: it gets the bytes of a request, and returns those of the answer (section 3.7).
+    /// Nil tells the server that the program answers none. A short connection never answers.
+    ///
+    /// The library runs it in a task of its own for each request, never on the I/O thread, so it holds up no heartbeat.
+    /// What it throws becomes FAILURE: a `RequestFailure` with its code and text, any other error with HANDLER_FAILED. The
+    /// task is cancelled where the server takes the request back, and where the connection ends; nothing is sent then.
+    ///
+    /// The library keeps the closure while the session lasts. A closure that holds its `LongConnection` keeps it open until
+    /// `close()`.
+    public var answer: (@Sendable ([UInt8]) async throws -> [UInt8])?
+    /// The most requests of the server that are answered at once; at least 1. The library refuses those beyond it.
+    public var answersAtOnce = 16
+    /// The most bytes of those requests and their answers. Nil is the greater of 1 MiB and `maxMessage`.
+    public var answersBytes: UInt32?
 
     /// Creates the default options: the server chooses the times, and a lost connection is opened again without limit.
     public init() {}
@@ -53,9 +71,16 @@ public struct ClientOptions: Sendable {
         try check(maxFrame >= Limits.leastMaxFrame, "maxFrame is under \(Limits.leastMaxFrame) bytes")
         try check(connectTimeout > .zero, "connectTimeout is not above zero")
         try check(wait >= .zero, "wait is below zero")
+        try check(
+            answersAtOnce >= 1 && answersAtOnce <= UInt32.max,
+            "answersAtOnce is \(answersAtOnce), and not within 1 and \(UInt32.max)")
+        let answers = AnswerTerms(
+            maxInFlight: UInt32(answersAtOnce), maxQueued: answersBytes ?? max(1 << 20, maxMessage))
         return Hello(
             short: short, pingEvery: try milliseconds(pingEvery, "pingEvery"),
             deadAfter: try milliseconds(deadAfter, "deadAfter"), maxFrame: maxFrame, maxMessage: maxMessage,
-            options: Options(token: token, name: name, agent: agent))
+            options: Options(
+                token: token, name: name, agent: agent, credit: short ? nil : UInt64(max(unreadMessages, 1)),
+                answers: short || answer == nil ? nil : answers))
     }
 }

@@ -14,6 +14,8 @@ public struct ConnectionTerms: Hashable, Sendable {
     public let maxMessage: Int
     /// The server's program and version; nil where it does not tell.
     public let agent: String?
+    /// Whether the server gives credit for messages, and tells which it has handled (section 3.8).
+    public let confirmsMessages: Bool
     /// The server of the program's list that this is: `db:7400`, `[::1]:7400` or `unix:/path`.
     public let server: String
 
@@ -24,6 +26,7 @@ public struct ConnectionTerms: Hashable, Sendable {
         deadAfter = .milliseconds(welcome.deadAfter)
         maxMessage = Int(welcome.maxMessage)
         agent = welcome.options.agent
+        confirmsMessages = welcome.options.credit != nil
     }
 }
 
@@ -51,6 +54,13 @@ public enum ConnectionEvent: Hashable, Sendable {
     /// Requests in flight continue to their end. New requests wait for the next connection, which opens after `retryAfter`
     /// at the earliest. `code` and `text` are the server's reason.
     case goingAway(code: Code, text: String, retryAfter: Duration)
+    /// The connection has ended before the server told that these messages are handled: nothing is known of them
+    /// (Protocol.md, section 3.8).
+    ///
+    /// `numbers` are the ones that `LongConnection.send` has returned. All messages before them are handled, or were in an
+    /// earlier event. It comes before `lost` or `closed`, where the server tells what it handles
+    /// (`ConnectionTerms.confirmsMessages`).
+    case messagesUnconfirmed(numbers: ClosedRange<Int>)
     /// The connection is lost. The outcomes of requests in flight are those of Protocol.md, section 7.7.
     case lost(ConnectionError)
     /// Another attempt to connect begins after `wait`.

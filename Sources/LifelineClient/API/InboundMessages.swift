@@ -1,60 +1,134 @@
+import Framing
 import Synchronization
 
 /// The one-way messages of the server, in the order of their arrival (Protocol.md, section 4.7).
 ///
-/// Unread messages are queued, up to `ClientOptions.unreadMessages` bytes. Beyond that the oldest ones are dropped and
-/// counted in `dropped`. Each message goes to one reader. The sequence ends after the last message, when the connection is
-/// closed for good.
+/// Unread messages are queued, up to `ClientOptions.unreadMessages` bytes. Beyond that the server waits or, where the program
+/// has not begun to read or the server knows no credit (section 3.8), the oldest ones are dropped and counted in `dropped`.
+/// Each message goes to one reader. The sequence ends after the last message, when the connection is closed for good.
 public final class InboundMessages: AsyncSequence, Sendable {
     /// The bytes of a message.
     public typealias Element = [UInt8]
 
     private struct State {
-        var waiting: [[UInt8]?] = []
+        var waiting: [Unread?] = []
         var head = 0
         var bytes = 0
+        /// The number of the connection that brings messages now, and the cost of what has come on it.
+        var connection = 0
+        var cost = 0
+        var inbox = Inbox()
+        /// The cost of what the program has taken since `collect`.
+        var taken = 0
+        var isWaking = false
         var dropped = 0
         var isFinished = false
         var readers: [(id: UInt64, continuation: CheckedContinuation<[UInt8]?, Never>)] = []
         var nextReader: UInt64 = 0
 
-        mutating func takeFirst() -> [UInt8]? {
-            guard head < waiting.count, let message = waiting[head].take() else { return nil }
-            bytes -= message.count
+        mutating func takeFirst(dropping: Bool = false) -> [UInt8]? {
+            guard head < waiting.count, let first = waiting[head].take() else { return nil }
+            bytes -= first.message.count
             head += 1
             if head > 64, head > waiting.count / 2 {
                 waiting.removeFirst(head)
                 head = 0
             }
-            return message
+            let cost = Credit.cost(of: first.message.count)
+            if first.connection == connection { gone(cost, dropping: dropping) } else { inbox.older -= cost }
+            if !dropping { taken += cost }
+            return first.message
+        }
+
+        /// Counts a message of this connection that the program has taken, or that is dropped.
+        mutating func gone(_ cost: Int, dropping: Bool = false) {
+            inbox.gone += 1
+            inbox.freed += cost
+            if !dropping { inbox.handled += 1 }
+        }
+
+        /// Whether the I/O thread has to learn of what the program has taken: once for each half of what may wait.
+        mutating func wakes(at half: Int) -> Bool {
+            guard !isWaking, taken >= half else { return false }
+            isWaking = true
+            return true
         }
     }
 
-    private let most: Int
-    private let state = Mutex(State())
+    /// A message, and the number of the connection that has brought it.
+    private struct Unread {
+        let message: [UInt8]
+        let connection: Int
+    }
 
-    init(most: Int) { self.most = most }
+    private let most: Int
+    private let half: Int
+    private let wake: @Sendable () -> Void
+    private let state = Mutex(State())
+    /// Whether `collect` has something to say.
+    private let changed = Atomic(false)
+
+    /// Creates a queue for up to `most` bytes. It calls `wake` when the program has taken half of them.
+    init(most: Int, wake: @escaping @Sendable () -> Void = {}) {
+        self.most = most
+        half = Swift.max(1, most / 2)
+        self.wake = wake
+    }
+
+    /// Whether something has changed since `collect`.
+    var hasNews: Bool { changed.load(ordering: .acquiring) }
+
+    /// What the program has taken of the messages of this connection.
+    func collect() -> Inbox {
+        changed.store(false, ordering: .relaxed)
+        return state.withLock { state in
+            state.taken = 0
+            state.isWaking = false
+            var inbox = state.inbox
+            // What nobody reads makes room.
+            if !inbox.isRead { (inbox.freed, inbox.older) = (state.cost, 0) }
+            return inbox
+        }
+    }
+
+    /// Begins to count the messages of a new connection. Returns the cost of the earlier ones that the program has still to
+    /// read.
+    func beginConnection() -> Int {
+        state.withLock { state in
+            state.connection += 1
+            state.cost = 0
+            let count = state.waiting.count - state.head
+            state.inbox = Inbox(isRead: state.inbox.isRead, older: state.bytes + Credit.cost(of: 0) * count)
+            return state.inbox.isRead ? state.inbox.older : 0
+        }
+    }
 
     /// The number of messages that were dropped because the program did not read them in time.
     public var dropped: Int { state.withLock { $0.dropped } }
 
-    /// Passes `message` to a waiting reader, or queues it. Returns whether it displaced older messages.
-    func add(_ message: [UInt8]) -> Bool {
+    /// Passes `message` to a waiting reader, or queues it. Returns whether it displaced older messages: where credit is in
+    /// force, those of a program that does not read alone.
+    func add(_ message: [UInt8], isCredited: Bool = false) -> Bool {
         var isOver = false
         let reader: CheckedContinuation<[UInt8]?, Never>? = state.withLock { state in
-            if !state.readers.isEmpty { return state.readers.removeFirst().continuation }
-            state.waiting.append(message)
+            state.cost += Credit.cost(of: message.count)
+            if !state.readers.isEmpty {
+                state.gone(Credit.cost(of: message.count))
+                return state.readers.removeFirst().continuation
+            }
+            state.waiting.append(Unread(message: message, connection: state.connection))
             state.bytes += message.count
             // The newest message always stays; max_message bounds it. The overhead of a message counts as 64 bytes.
-            while state.bytes + (state.waiting.count - state.head) * 64 > most,
+            while !(isCredited && state.inbox.isRead), state.bytes + (state.waiting.count - state.head) * 64 > most,
                 state.waiting.count - state.head > 1
             {
-                _ = state.takeFirst()
+                _ = state.takeFirst(dropping: true)
                 state.dropped += 1
                 isOver = true
             }
             return nil
         }
+        if isCredited { changed.store(true, ordering: .releasing) }
         reader?.resume(returning: message)
         return isOver
     }
@@ -75,12 +149,19 @@ public final class InboundMessages: AsyncSequence, Sendable {
         }
         return await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
+                var wakes = false
                 let outcome: [UInt8]?? = state.withLock { state in
-                    if let message = state.takeFirst() { return .some(message) }
+                    state.inbox.isRead = true
+                    if let message = state.takeFirst() {
+                        wakes = state.wakes(at: half)
+                        return .some(message)
+                    }
                     if state.isFinished || Task.isCancelled { return .some(nil) }
                     state.readers.append((id, continuation))
                     return nil
                 }
+                changed.store(true, ordering: .releasing)
+                if wakes { wake() }
                 if let outcome { continuation.resume(returning: outcome) }
             }
         } onCancel: {

@@ -74,7 +74,7 @@ public final class LongConnection: Sendable {
             try options.hello(short: false), policy: options.reconnect,
             connectTimeout: within(options.connectTimeout), wait: within(options.wait),
             servers: servers.map(\.description), at: .now)
-        return LongConnection(try IOThread.shared(), servers, session, unreadMessages: options.unreadMessages)
+        return LongConnection(try IOThread.shared(), servers, session, options)
     }
 
     /// Waits until a connection is open: the first one, or the next one after a loss. Throws the reason where none will be.
@@ -83,20 +83,23 @@ public final class LongConnection: Sendable {
         let failure = await withTaskCancellationHandler {
             await sinks.status.waitUntilOpen()
         } onCancel: {
-            thread.submit(.close(id, nil))
+            thread.submit(.close(id, within: .zero, nil))
         }
         if Task.isCancelled { throw ConnectionError(.cancelled, "opening was cancelled") }
         if let failure { throw failure }
     }
 
-    private init(_ thread: IOThread, _ servers: [Endpoint], _ session: Session, unreadMessages: Int) {
+    private init(_ thread: IOThread, _ servers: [Endpoint], _ session: Session, _ options: ClientOptions) {
         self.thread = thread
         id = IOThread.newID()
-        sinks = SessionSinks(status: ConnectionStatus(), messages: InboundMessages(most: unreadMessages))
+        sinks = SessionSinks(
+            status: ConnectionStatus(),
+            messages: InboundMessages(most: options.unreadMessages) { [thread, id] in thread.submit(.taken(id)) },
+            answer: options.answer)
         thread.submit(.open(id, servers, session, sinks))
     }
 
-    deinit { thread.submit(.close(id, nil)) }
+    deinit { thread.submit(.close(id, within: .zero, nil)) }
 
     /// Sends `message` as a request and returns the server's answer, the outcome DONE. The other four outcomes are thrown
     /// (Protocol.md, section 7.7).
@@ -115,18 +118,25 @@ public final class LongConnection: Sendable {
         _ message: [UInt8], timeout: Duration = .seconds(30), mayRunTwice: Bool = false
     ) async throws(RequestError) -> [UInt8] {
         let call = Call(.request(mayRunTwice: mayRunTwice), message, deadline: .now + within(timeout))
-        return try await thread.call(call, on: id, sinks.status).get()
+        return try await thread.call(call, on: id, sinks.status, Reply.answer).get()
     }
 
     /// Sends `message` one way, without an answer (Protocol.md, section 4.7).
     ///
-    /// It returns when the message is queued and at most the server's max_queued bytes wait before it. That does not
-    /// promise its arrival. Without a connection it waits for the next one. Cancelling the task throws NOT_SENT.
-    public func send(_ message: [UInt8]) async throws(RequestError) {
-        _ = try await thread.call(
-            Call(.message, message, deadline: nil), on: id, sinks.status
-        ).get()
+    /// It returns when the message is on its way: it follows those before it on the connection. That does not promise its
+    /// arrival. It waits while the server has no room: for credit (section 3.8), and while more than the server's max_queued
+    /// bytes wait before it. Without a connection it waits for the next one. Cancelling the task throws NOT_SENT.
+    ///
+    /// Returns the number of the message, from 1 on over all connections. `messageCounts` and `close()` tell how many are
+    /// handled, and `ConnectionEvent.messagesUnconfirmed` the numbers of those that nothing is known of.
+    @discardableResult
+    public func send(_ message: [UInt8]) async throws(RequestError) -> Int {
+        let call = Call(.message, message, deadline: nil)
+        return try await thread.call(call, on: id, sinks.status, Reply.number).get()
     }
+
+    /// What became of the messages that were sent, as far as the server has told.
+    public var messageCounts: MessageCounts { sinks.status.messageCounts }
 
     /// The one-way messages of the server. Each message goes to one reader.
     public var messages: InboundMessages { sinks.messages }
@@ -140,9 +150,26 @@ public final class LongConnection: Sendable {
 
     /// Closes the connection in order (Protocol.md, section 7.1), and returns when the socket is closed.
     ///
-    /// Waiting and new requests end as NOT_SENT. Requests in flight continue until their answer or timeout.
-    public func close() async {
-        await withCheckedContinuation { thread.submit(.close(id, $0)) }
+    /// Waiting and new calls end as NOT_SENT. Requests in flight continue until their answer or timeout. Answers that the
+    /// program works on, and messages that it reads, have up to two seconds.
+    ///
+    /// Where the server has not told that all messages are handled, it is asked to (GOAWAY), and the connection waits for
+    /// that while its heart goes on beating. The server sets a bound, its grace period. When `limit` has passed, or the task
+    /// is cancelled, the connection waits no longer.
+    ///
+    /// Returns what became of all messages. Where `MessageCounts.areAllHandled`, the server has handled each of them.
+    @discardableResult
+    public func close(within limit: Duration = .seconds(60)) async -> MessageCounts {
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                thread.submit(.close(id, within: within(limit), continuation))
+                // A cancellation before `submit` found no wait to shorten.
+                if Task.isCancelled { thread.submit(.close(id, within: .zero, nil)) }
+            }
+        } onCancel: {
+            thread.submit(.close(id, within: .zero, nil))
+        }
+        return messageCounts
     }
 }
 
@@ -213,7 +240,7 @@ public enum ShortConnection {
         let id = IOThread.newID()
         let sinks = SessionSinks(status: ConnectionStatus(events), messages: InboundMessages(most: 0))
         let opening = SessionCommand.open(id, servers, session, sinks)
-        return try await thread.call(call, on: id, sinks.status, opening: opening).get()
+        return try await thread.call(call, on: id, sinks.status, opening: opening, Reply.answer).get()
     }
 }
 
@@ -225,14 +252,16 @@ extension IOThread {
     ///   - session: The number of the session.
     ///   - status: Holds the reason where the session is over.
     ///   - opening: The command that opens the session; its first write carries the call.
-    fileprivate func call(
-        _ call: Call, on session: SessionID, _ status: ConnectionStatus, opening: SessionCommand? = nil
-    ) async -> Result<[UInt8], RequestError> {
+    ///   - reply: The kind of the result.
+    fileprivate func call<Value: Sendable>(
+        _ call: Call, on session: SessionID, _ status: ConnectionStatus, opening: SessionCommand? = nil,
+        _ reply: @Sendable (CheckedContinuation<Result<Value, RequestError>, Never>) -> Reply
+    ) async -> Result<Value, RequestError> {
         guard !Task.isCancelled else { return .failure(.notSent(.cancelled)) }
         let id = IOThread.newID()
         return await withTaskCancellationHandler {
-            await withCheckedContinuation { reply in
-                let start = SessionCommand.call(session, id, call, reply, status)
+            await withCheckedContinuation { continuation in
+                let start = SessionCommand.call(session, id, call, reply(continuation), status)
                 if let opening { submit(opening, start) } else { submit(start) }
                 // A cancellation before `submit` found no call to abandon.
                 if Task.isCancelled { submit(.abandon(session, id)) }

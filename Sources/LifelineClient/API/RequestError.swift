@@ -31,14 +31,23 @@ public enum RequestError: Error, Hashable, Sendable {
     }
 }
 
-/// A FAILURE of the server (Protocol.md, section 4.9).
+/// A FAILURE in place of an answer (Protocol.md, section 4.9): the server's, or the one that `ClientOptions.answer` throws.
 public struct RequestFailure: Error, Hashable, Sendable {
-    /// The server's code. Treat a code that you do not know as `Code.internal`.
+    /// Why there is no answer. Treat a code that you do not know as `Code.internal`.
     public let code: Code
-    /// The server's text for people. Escape it before you print it to a terminal.
+    /// A text for people. Escape the server's before you print it to a terminal.
     public let text: String
-    /// The wait after which the server suggests a repetition; zero where it suggests none.
+    /// The wait after which another try has a chance; zero where nothing is known.
     public let retryAfter: Duration
+
+    /// Creates the failure that the server gets in place of an answer. It gets the first 512 bytes of the text.
+    ///
+    /// `Code.refused` promises that the program has not processed the request. `Code.normal` becomes `Code.handlerFailed`.
+    public init(_ code: Code = .handlerFailed, _ text: String, retryAfter: Duration = .zero) {
+        self.code = code
+        self.text = text
+        self.retryAfter = retryAfter
+    }
 
     init(_ failure: Failure) {
         code = failure.code

@@ -26,4 +26,6 @@ public struct TransferProgress: Hashable, Sendable {
     /// Whether this is the last event of this message. The message is incomplete then where `bytes` is not `total`: the request was
     /// cancelled, the server gave the response up, or the connection ended.
     public let isOver: Bool
+    /// Whether `request` is a request of the server: its ids are independent of those of this side.
+    public internal(set) var isServerRequest = false
 }

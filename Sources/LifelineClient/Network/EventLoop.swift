@@ -13,7 +13,7 @@ final class EventLoop {
         static func < (left: Timer, right: Timer) -> Bool { left.at < right.at }
     }
 
-    private let thread: IOThread
+    let thread: IOThread
     private var events: EventPoll
     private let resumeTimer = ResumeTimer()
     private var suspendMeter = SuspendMeter(.now)
@@ -129,7 +129,7 @@ final class EventLoop {
             return driver
         case .call(let id, let call, let request, let reply, let status):
             guard let driver = drivers[id] else {
-                reply.resume(returning: .failure(.notSent(.connection(status.end ?? .closedByProgram))))
+                reply.fail(.notSent(.connection(status.end ?? .closedByProgram)))
                 return nil
             }
             driver.start(call, request, reply)
@@ -137,12 +137,16 @@ final class EventLoop {
         case .abandon(let id, let call):
             drivers[id]?.abandon(call)
             return drivers[id]
-        case .close(let id, let continuation):
+        case .answered(let id, let key, let result):
+            drivers[id]?.answerEnded(key, result)
+            return drivers[id]
+        case .taken(let id): return drivers[id]
+        case .close(let id, let limit, let continuation):
             guard let driver = drivers[id] else {
                 continuation?.resume()
                 return nil
             }
-            driver.close(continuation)
+            driver.close(within: limit, continuation)
             return driver
         case .resolved(let endpoint, let result):
             for id in lookups.removeValue(forKey: endpoint) ?? [] {

@@ -6,6 +6,7 @@ import Synchronization
 final class ConnectionStatus: Sendable {
     private struct State {
         var state = ConnectionState.connecting
+        var messageCounts = MessageCounts()
         var waiters: [CheckedContinuation<ConnectionError?, Never>] = []
     }
 
@@ -37,6 +38,8 @@ final class ConnectionStatus: Sendable {
 
     var state: ConnectionState { shared.withLock { $0.state } }
 
+    var messageCounts: MessageCounts { shared.withLock { $0.messageCounts } }
+
     /// The error that closed the connection for good, where it is closed.
     var end: ConnectionError? {
         if case .closed(let error) = state { error } else { nil }
@@ -62,6 +65,8 @@ final class ConnectionStatus: Sendable {
         continuation.yield(event)
         if case .closed = event { continuation.finish() }
     }
+
+    func publish(_ counts: MessageCounts) { shared.withLock { $0.messageCounts = counts } }
 
     func publish(_ state: ConnectionState) {
         let waiters = shared.withLock { shared in

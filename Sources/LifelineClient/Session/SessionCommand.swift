@@ -1,3 +1,4 @@
+import Framing
 import Posix
 
 /// A command from another thread to the I/O thread. It is Sendable, and none runs the program's code there: resuming a
@@ -7,17 +8,36 @@ enum SessionCommand: Sendable {
     /// The status holds the reason where the session is over already.
     case call(SessionID, Call.ID, Call, Reply, ConnectionStatus)
     case abandon(SessionID, Call.ID)
-    case close(SessionID, CheckedContinuation<Void, Never>?)
+    case answered(SessionID, AnswerKey, Result<[UInt8], Failure>)
+    /// Close the session, and wait for messages that are not handled for the time.
+    case close(SessionID, within: Duration, CheckedContinuation<Void, Never>?)
+    /// The program has read messages.
+    case taken(SessionID)
     case resolved(Endpoint, Result<[SocketAddress], ConnectionError>)
 }
 
 /// The number of a session, unique in the process.
 typealias SessionID = UInt64
+
 /// The caller that waits for the result of a call.
-typealias Reply = CheckedContinuation<Result<[UInt8], RequestError>, Never>
+enum Reply: Sendable {
+    /// Of a request: the answer.
+    case answer(CheckedContinuation<Result<[UInt8], RequestError>, Never>)
+    /// Of a message: its number.
+    case number(CheckedContinuation<Result<Int, RequestError>, Never>)
+
+    func fail(_ error: RequestError) {
+        switch self {
+        case .answer(let continuation): continuation.resume(returning: .failure(error))
+        case .number(let continuation): continuation.resume(returning: .failure(error))
+        }
+    }
+}
 
 /// Where a driver publishes what happens to its session.
 struct SessionSinks: Sendable {
     let status: ConnectionStatus
     let messages: InboundMessages
+    /// What answers the requests of the server; nil where nothing does.
+    var answer: Answering?
 }

@@ -21,6 +21,9 @@ final class SessionDriver {
     /// Results of this turn. The driver resumes their callers when all is written: a program that ends with its last
     /// answer would otherwise lose its CLOSE.
     private var results: [(Reply, Result<[UInt8], RequestError>)] = []
+    private var numbers: [(Reply, Int)] = []
+    /// The tasks that answer requests of the server, until they have ended.
+    private var answerTasks: [AnswerKey: Task<Void, Never>] = [:]
     /// Callers of `close`, which wait until the last socket is closed.
     private var closers: [CheckedContinuation<Void, Never>] = []
     private var publishedState = ConnectionState.connecting
@@ -64,11 +67,19 @@ final class SessionDriver {
         session.abandon(call, .cancelled, at: now)
     }
 
-    func close(_ continuation: CheckedContinuation<Void, Never>?) {
+    func close(within limit: Duration, _ continuation: CheckedContinuation<Void, Never>?) {
         if let continuation { closers.append(continuation) }
         let now = Instant.now
         resumed(at: now)
-        session.close(at: now)
+        session.close(within: limit, at: now)
+    }
+
+    /// The program's task for a request of the server has ended.
+    func answerEnded(_ key: AnswerKey, _ result: Result<[UInt8], Failure>) {
+        answerTasks[key] = nil
+        let now = Instant.now
+        resumed(at: now)
+        session.answerEnded(key, result, at: now)
     }
 
     /// The name server has answered for `endpoint`.
@@ -134,15 +145,35 @@ final class SessionDriver {
         }
         session.enforceDeadlines(at: now)
         performOutputs(at: now)
+        settleMessages(at: now)
         write(at: now)
         performOutputs(at: now)
         for connection in closing { advance(connection, at: now) }
         closing.removeAll { $0.isOver }
-        for (reply, result) in results.take() { reply.resume(returning: result) }
+        resumeCallers()
         if isOver { for closer in closers.take() { closer.resume() } }
     }
 
+    private func resumeCallers() {
+        for (reply, result) in results.take() {
+            switch (reply, result) {
+            case (.answer(let continuation), _): continuation.resume(returning: result)
+            case (.number, .failure(let error)): reply.fail(error)
+            case (.number, .success): preconditionFailure("a message has no answer")
+            }
+        }
+        for case (.number(let continuation), let number) in numbers.take() {
+            continuation.resume(returning: .success(number))
+        }
+    }
+
+    /// Tells the session what the program has read, which may let the server go on.
+    private func settleMessages(at now: Instant) {
+        if sinks.messages.hasNews { session.taken(sinks.messages.collect(), at: now) }
+    }
+
     private func read(at now: Instant) {
+        settleMessages(at: now)
         for _ in 0..<SessionDriver.readsPerTurn {
             guard let socket, session.connection != nil else { return }
             do throws(TransportError) {
@@ -194,9 +225,14 @@ final class SessionDriver {
 
     // MARK: Outputs
 
-    /// Performs the session's outputs. The state is published before the events and results that follow from it.
+    /// Performs the session's outputs. The state and the counts are published before the events and results that follow from
+    /// them.
     private func performOutputs(at now: Instant) {
         publishState()
+        if session.hasNewCounts {
+            session.hasNewCounts = false
+            sinks.status.publish(session.messageCounts)
+        }
         while let output = session.nextOutput() {
             switch output {
             case .dial(let server):
@@ -211,14 +247,23 @@ final class SessionDriver {
             case .releaseConnection:
                 guard let socket, let connection = session.takeReleased() else { continue }
                 self.socket = nil
+                for task in answerTasks.values { task.cancel() }
                 let released = ClosingConnection(socket, connection)
                 closing.append(released)
                 // The kernel has CLOSE before any caller is resumed, so a program may end at once.
                 advance(released, at: now)
             case .finish(let call, let result):
                 if let reply = replies.removeValue(forKey: call) { results.append((reply, result)) }
+            case .sent(let call, let number):
+                if let reply = replies.removeValue(forKey: call) { numbers.append((reply, number)) }
             case .message(let message):
-                if sinks.messages.add(message) { sinks.status.publish(.messagesDropped(sinks.messages.dropped)) }
+                if sinks.messages.add(message, isCredited: session.isCredited) {
+                    sinks.status.publish(.messagesDropped(sinks.messages.dropped))
+                }
+            case .answer(let key, let request):
+                guard let answer = sinks.answer else { continue }
+                answerTasks[key] = startAnswer(key, request, of: id, by: answer, on: loop.thread)
+            case .cancelAnswer(let key): answerTasks[key]?.cancel()
             case .event(let event):
                 if case .closed = event { sinks.messages.finish() }
                 sinks.status.publish(event)
@@ -232,7 +277,7 @@ final class SessionDriver {
         case .connected(let socket, let address, let others):
             self.socket = socket
             if others == 0 { dialer = nil }
-            session.dialed("\(address)", others: others, at: now)
+            session.dialed("\(address)", others: others, unread: sinks.messages.beginConnection(), at: now)
         case .failed(let error):
             dialer = nil
             session.dialFailed(error, at: now)

@@ -6,7 +6,7 @@ import Synchronization
 /// Makes the connection of a handler: of the client's HELLO, the name of its token, and the mailbox for what is sent.
 typealias ConnectionMaker = (Hello, String?, HandlerMailbox) -> Connection
 
-/// The connection that a handler serves: it names the client, and sends one-way messages.
+/// The connection that a handler serves: it names the client, sends one-way messages, and asks.
 ///
 /// Every thread of the process may use it. A handler may keep it after the connection has ended.
 public final class Connection: Sendable {
@@ -22,14 +22,17 @@ public final class Connection: Sendable {
     /// The name of the client's token in `ServerOptions.tokenFile`. It is as certain as the token is secret. It is nil where
     /// the file has no name for the token, or there is no file.
     public let tokenName: String?
+    /// Whether the client answers requests: it has said so in HELLO (ANSWERS), speaks 1.1, and the connection is no SHORT one.
+    public let answersRequests: Bool
     private let mailbox: HandlerMailbox
 
-    init(id: UInt64, address: SocketAddress, options: Options, tokenName: String?, mailbox: HandlerMailbox) {
+    init(id: UInt64, address: SocketAddress, hello: Hello, tokenName: String?, mailbox: HandlerMailbox) {
         self.id = id
         self.address = address
-        name = options.name
-        token = options.token
+        name = hello.options.name
+        token = hello.options.token
         self.tokenName = tokenName
+        answersRequests = hello.answersRequests
         self.mailbox = mailbox
     }
 
@@ -42,8 +45,8 @@ public final class Connection: Sendable {
     /// max_queued bytes wait for it. A handler that `answersAtOnce` runs on the loop's thread, which alone makes room: there
     /// this does not wait, and is `trySend(_:)`.
     ///
-    /// A client that sends without reading waits for the handler, so a handler that sends must not wait for such a client
-    /// for ever. The request's timeout (`ServerOptions.handlerTimeout`) goes on meanwhile.
+    /// A handler that waits here takes no message either, so a client that sends without reading makes both wait. The
+    /// request's timeout (`ServerOptions.handlerTimeout`) goes on meanwhile.
     ///
     /// Twelve empty messages go at once, the next one each ping_every / 2 (5.10-2). Messages behind one that waits wait too.
     @discardableResult
@@ -64,6 +67,33 @@ public final class Connection: Sendable {
     /// The client says it with its heartbeat at the latest. What was not handled when the connection ends, the client may
     /// have had or not.
     public var unconfirmedMessages: Int? { mailbox.unconfirmedMessages }
+
+    /// Sends a request to the client, and waits for its answer (Protocol.md, section 3.7).
+    ///
+    /// Many threads may ask at the same time. The client says how many requests it takes at once; further ones wait for
+    /// those, in their order. Requests and messages that one thread sends arrive in their order. A handler that answers at
+    /// once may ask from threads of `inBackground` alone.
+    ///
+    /// The time runs from the call on. A handler whose `ServerOptions.handlerTimeout` is over while it waits is treated as
+    /// any other that does not return.
+    ///
+    /// - Parameters:
+    ///   - bytes: The request.
+    ///   - timeout: How long the answer may take.
+    ///   - request: The client's request that this one is asked for; nil for none. When it is cancelled, so is this one.
+    public func request(
+        _ bytes: [UInt8], timeout: Duration, for request: Request? = nil
+    ) throws(ClientRequestError) -> [UInt8] {
+        guard answersRequests else { throw .notSent(.clientAnswersNone) }
+        return try mailbox.ask(bytes[...], until: .now + timeout) { request?.isCancelled ?? false }
+    }
+
+    /// Sends the UTF-8 of `text` as a request, and returns the answer, as `request(_:timeout:for:)` of bytes does.
+    public func request(
+        _ text: String, timeout: Duration, for request: Request? = nil
+    ) throws(ClientRequestError) -> [UInt8] {
+        try self.request(Array(text.utf8), timeout: timeout, for: request)
+    }
 
     /// Whether messages and answers can still be sent. False as soon as the server knows that the connection ends.
     public var isOpen: Bool { mailbox.isOpen }

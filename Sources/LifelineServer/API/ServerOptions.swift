@@ -28,7 +28,8 @@ public struct ServerOptions: Sendable {
     /// The most unanswered requests on one connection.
     public var maxInFlight = Limits.defaultMaxInFlight
     /// The most bytes of unanswered requests on one connection; at least `maxMessage`. Unless it is set, it is 4 MiB, or
-    /// `maxMessage` where that is more.
+    /// `maxMessage` where that is more. It also bounds the messages that wait for the handler or for the client: each way so
+    /// many bytes, and where the client knows credit, 1 MiB of those for the handler (Protocol.md, section 3.8).
     public var maxQueued: UInt32 {
         get { ownMaxQueued ?? max(Limits.defaultMaxQueued, ownMaxMessage ?? 0) }
         set { ownMaxQueued = newValue }
@@ -88,8 +89,9 @@ public struct ServerOptions: Sendable {
     /// Over how long a shutdown sends its clients away, one by one in random order; what is left then is closed. Each
     /// client may return after the drain, at an instant of its own. Zero ends all at once (Protocol.md, 7.4).
     public var drain = Duration.zero
-    /// How long a shutdown waits for children after `drain`, before it kills them. A child waits as long for its
-    /// handler when its connection is over.
+    /// How long a shutdown waits for children after `drain`, before it kills them. A child gives up what it has not
+    /// answered and handled a little earlier, and uses the last fifth, 1.5 s at most, for its end. Where a client ends its
+    /// connection, the handler gets the messages that came before for as long, and has a second more to return.
     public var grace = Duration.seconds(10)
     /// The path of the control socket, for `server ctl`: this user and root alone may use it. Nil opens none.
     public var control: String?

@@ -43,11 +43,7 @@ struct ConnectionDriver: ~Copyable {
     private var publishedCounts = ConnectionCounts()
     /// Whether the runner knows of the connection's end.
     private var runnerKnowsEnd = false
-    /// When the runner gets no more messages or, once it `isLastCall`, is given up. Set once the connection is over.
-    private var runnerDeadline: Instant?
-    private var isLastCall = false
-    /// How long the runner may take for its end when it gets no more messages.
-    private var lastCall = RequestQueue.handlerGrace
+    private var patience = HandlerPatience()
     /// When CLOSE was written, or nothing could be written any more.
     private var endedAt: Instant?
     /// When the client that was sent away may return.
@@ -92,13 +88,13 @@ struct ConnectionDriver: ~Copyable {
     mutating func addInterests(to set: inout PollSet) {
         // A client that has ended its stream is still waited for: poll(2) says when it is gone altogether.
         interest =
-            runnerDeadline == nil ? transport.addInterest(to: &set, reading: canRead, writing: isBlocked) : nil
+            patience.deadline == nil ? transport.addInterest(to: &set, reading: canRead, writing: isBlocked) : nil
         if loopWaits { runner.willWait(connection.credit, adding: &set) }
     }
 
     /// When the loop has to wake at the latest; asked behind `addInterests`.
     @inline(__always) var deadline: Instant? {
-        earlier(runnerDeadline ?? connection.deadline, loopWaits ? runner.deadline : nil)
+        earlier(patience.deadline ?? connection.deadline, loopWaits ? runner.deadline : nil)
     }
 
     /// The loop runs again: called first in each turn, before anything is read.
@@ -118,15 +114,17 @@ struct ConnectionDriver: ~Copyable {
     /// Whether something was written since this was true last, and only the client's bytes are waited for: they may come
     /// at once.
     mutating func takeExpectsBytes() -> Bool {
-        guard hasWritten, !isBlocked, canRead, runnerDeadline == nil, !connection.isHandlerBusy,
-            !loopWaits || !runner.isWorking
-        else { return false }
+        guard hasWritten, !isBlocked, canRead, patience.deadline == nil, !isHandlerWorking else { return false }
         hasWritten = false
         return true
     }
+    private var isHandlerWorking: Bool { connection.isHandlerBusy || loopWaits && runner.isWorking }
 
     /// Whether there are bytes to `write`.
     @inline(__always) var hasUnsent: Bool { !connection.outbox.isEmpty }
+
+    /// Whether there is something to do before the loop waits: bytes to `write`, or an event for the handler.
+    @inline(__always) var needsTurn: Bool { hasUnsent || connection.hasEvents }
 
     /// Judges the client and the handler, behind all that was there to be read.
     mutating func enforceDeadlines(at now: Instant) {
@@ -195,6 +193,7 @@ struct ConnectionDriver: ~Copyable {
                 }
             } catch {
                 connection.broke("\(error)", byClient: error.isReset)
+                runHandler(at: now)  // Whoever waits for the client is told before the loop sleeps.
                 return
             }
         }
@@ -240,6 +239,7 @@ struct ConnectionDriver: ~Copyable {
             slot.request = 0
             runner.received(message, on: &connection, at: now)
         case .cancelled(let id): runner.cancel(id, on: &connection, at: now)
+        case .asked(let token, let outcome): runner.asked(token, outcome, on: &connection, at: now)
         }
     }
 
@@ -284,8 +284,7 @@ struct ConnectionDriver: ~Copyable {
             let (goAway, retryAfter) = shutdownNotice(at: now)
             let time = ShutdownGrace(grace)
             connection.terminate(goAway, retryAfter: retryAfter, within: time.handling, at: now)
-            lastCall = time.lastCall
-            if !isLastCall, let runnerDeadline { self.runnerDeadline = min(runnerDeadline, now + time.handling) }
+            patience.shorten(to: time, at: now)
         }
     }
 
@@ -309,14 +308,12 @@ struct ConnectionDriver: ~Copyable {
     mutating func isOver(at now: Instant) -> Bool {
         guard connection.isOver else { return false }
         if isDone || connection.isStuck { return true }
-        let deadline = runnerDeadline ?? connection.handlingUntil ?? now + grace
-        runnerDeadline = deadline
-        if deadline <= now {
-            if isLastCall || deadline + lastCall <= now { return true }
-            isLastCall = true
-            runnerDeadline = deadline + lastCall
+        switch patience.verdict(at: now, handlingUntil: connection.handlingUntil ?? now + grace) {
+        case .waits: break
+        case .lastCall:
             connection.dropMessages()
             finishSending()
+        case .over: return true
         }
         transport.shutDown()
         return false
@@ -348,6 +345,7 @@ struct ConnectionDriver: ~Copyable {
             answered: connection.requestsAnswered, bytesIn: connection.bytesIn, bytesOut: connection.outbox.sent,
             inFlight: UInt32(clamping: connection.inFlight), activity: connection.activity)
         for time in connection.fetchRoundTrips() { slot.add(roundTrip: time) }
+        if connection.isAskable, let counts = connection.asks?.counts { slot.serverRequests = counts }
         guard connection.counts != publishedCounts else { return }
         publishedCounts = connection.counts
         slot.counts = publishedCounts
@@ -357,7 +355,6 @@ struct ConnectionDriver: ~Copyable {
     mutating func reportEnd() {
         guard !hasReported else { return }
         hasReported = true
-        connection.countUnhandled()
         slot.lateness = connection.lateness
         let isProbe = connection.isProbe
         slot.closeReason =

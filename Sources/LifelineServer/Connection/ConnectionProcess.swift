@@ -90,7 +90,7 @@ struct ConnectionProcess: ~Copyable {
                 let hasRead = busyPoll(from: &now)
                 driver.enforceDeadlines(at: now)
                 // What became due meanwhile is sent before the wait.
-                if hasRead || !driver.canRead || driver.hasUnsent { continue }
+                if hasRead || !driver.canRead || driver.needsTurn { continue }
             }
             let signalToken = wait()
             let begun = now

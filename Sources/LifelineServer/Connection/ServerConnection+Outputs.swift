@@ -18,6 +18,8 @@ extension ServerConnection {
         case .failure(let id, let failure): fail(id, failure)
         case .message(let bytes): send(bytes, wasPromised: true, at: now)
         case .handled(let cost): messageHandled(cost: cost)
+        case .ask(let token, let bytes, let deadline): ask(token, bytes, until: deadline, at: now)
+        case .giveUp(let token): giveUp(token, at: now)
         case .finished: handlerReturned()
         case .over: break
         }

@@ -121,6 +121,7 @@ extension ConnectionStatistics {
         bytesIn = slot.bytesIn
         bytesOut = slot.bytesOut
         counts = slot.counts
+        serverRequests = slot.serverRequests
         if roundTrip != nil { roundTrips = Histogram(counts: slot.roundTrips, sum: slot.roundTripsSum) }
         let name = slot.name
         self.name = name.isEmpty ? nil : String(decoding: name, as: UTF8.self)

@@ -87,6 +87,7 @@ struct ControlCommands {
             status.add("cancelled", traffic.counts.cancelled)
             status.add("refused_requests", traffic.counts.refused)
             status.add("unanswered", traffic.counts.unanswered)
+            for (outcome, count) in traffic.serverRequests.byOutcome { status.add("server_requests_\(outcome)", count) }
             status.add("messages_in", traffic.counts.messagesIn)
             status.add("messages_out", traffic.counts.messagesOut)
             status.add("messages_unhandled", traffic.counts.unhandled)

@@ -18,7 +18,7 @@ struct HandlerFactory {
                 let handler: any Handler = makeHandler()
                 let makeConnection: ConnectionMaker = { hello, tokenName, mailbox in
                     Connection(
-                        id: id, address: peer, options: hello.options, tokenName: tokenName, mailbox: mailbox)
+                        id: id, address: peer, hello: hello, tokenName: tokenName, mailbox: mailbox)
                 }
                 let waker = LoopWaker()
                 return handler.answersAtOnce

@@ -11,6 +11,10 @@ enum HandlerOutput: Sendable {
     case message(ArraySlice<UInt8>)
     /// The handler is done with a message of this cost.
     case handled(cost: Int)
+    /// A request of the server, by its token, and when its outcome has to be known.
+    case ask(UInt64, ArraySlice<UInt8>, until: Instant)
+    /// The request of the server with this token is not wanted any more.
+    case giveUp(UInt64)
     /// The handler has returned from what it was given last.
     case finished
     /// The handler has ended.
@@ -20,7 +24,7 @@ enum HandlerOutput: Sendable {
         switch self {
         case .response(_, let bytes), .part(_, let bytes, _): bytes.count
         case .message(let bytes): Credit.cost(of: bytes.count)
-        case .failure, .handled, .finished, .over: 0
+        case .failure, .handled, .ask, .giveUp, .finished, .over: 0
         }
     }
 }
@@ -46,6 +50,12 @@ final class HandlerMailbox: Sendable {
         /// How many bytes of a response in parts are taken.
         var partRoom = 0
         var isOpen = true
+        /// The token of the last request of the server.
+        var lastToken: UInt64 = 0
+        /// The outcomes that were not fetched.
+        var outcomes: [UInt64: ServerRequests.AskOutcome] = [:]
+        /// How the connection has ended: the loop takes no requests any more.
+        var end: CloseReason?
     }
 
     private let state: ConditionLock<State>
@@ -96,6 +106,26 @@ final class HandlerMailbox: Sendable {
                 || room.cost > 0 && state.messageRoom.cost <= 0
         }
         if changed { state.notify() }
+    }
+
+    /// Brings the outcome of a request of the server to the thread that waits for it.
+    func settle(_ token: UInt64, _ outcome: ServerRequests.AskOutcome) {
+        state.withLock { $0.outcomes[token] = outcome }
+        state.notify()
+    }
+
+    /// The connection has ended, and the loop may not look here again: what it has not seen was not asked.
+    func end(_ reason: CloseReason) {
+        let hasOutcomes = state.withLock { state in
+            state.end = reason
+            state.outputs.removeAll {
+                guard case .ask(let token, _, _) = $0 else { return false }
+                state.outcomes[token] = .failure(.notSent(.connection(reason)))
+                return true
+            }
+            return !state.outcomes.isEmpty
+        }
+        if hasOutcomes { state.notify() }
     }
 
     // MARK: The handler's side
@@ -153,13 +183,43 @@ final class HandlerMailbox: Sendable {
         return true
     }
 
+    /// Asks the client, and waits for the outcome. The request is given up as soon as `isCancelled` is true.
+    func ask(
+        _ bytes: ArraySlice<UInt8>, until deadline: Instant, unless isCancelled: () -> Bool
+    ) throws(ClientRequestError) -> [UInt8] {
+        guard !loop.isThisThread else { throw .notSent(.handlerAnswersAtOnce) }
+        let (token, isFirst, end) = state.withLock { state in
+            state.lastToken += 1
+            let isFirst = state.end == nil && add([.ask(state.lastToken, bytes, until: deadline)], to: &state)
+            return (state.lastToken, isFirst, state.end)
+        }
+        if let end { throw .notSent(.connection(end)) }
+        wake(if: isFirst)
+        var hasGivenUp = false
+        while true {
+            // Nil where the request was just given up; the outcome says then whether it had left.
+            let outcome: ServerRequests.AskOutcome?? = state.wait { state in
+                if let outcome = state.outcomes.removeValue(forKey: token) { return outcome }
+                guard !hasGivenUp, isCancelled() else { return nil }
+                return .some(nil)
+            }
+            if let outcome = outcome ?? nil { return try outcome.get() }
+            hasGivenUp = true
+            post(.giveUp(token))
+        }
+    }
+
     /// Waits until `deadline`; false, at once, when the connection ends.
     func waitWhileOpen(until deadline: Instant) -> Bool {
         state.wait(until: deadline) { $0.isOpen ? nil : true } == nil
     }
 
-    /// Wakes a thread that waits for credit, to see that its request was cancelled.
-    func notify() { state.notify() }
+    /// Wakes a thread that waits for credit or for a client's answer, to see that its request was cancelled.
+    func notify() {
+        // A thread that has just looked, and does not wait yet, holds the lock: without it the thread would miss this.
+        state.withLock { _ in }
+        state.notify()
+    }
 
     /// Whether the loop has to be woken for them.
     private func add(_ outputs: [HandlerOutput], to state: inout State) -> Bool {

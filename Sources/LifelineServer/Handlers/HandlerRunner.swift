@@ -20,6 +20,9 @@ protocol HandlerRunner: AnyObject {
     func received(_ message: ArraySlice<UInt8>, on connection: inout ServerConnection, at now: Instant)
     /// The request's answer is not wanted any more: the runner need not finish it.
     func cancel(_ id: UInt32, on connection: inout ServerConnection, at now: Instant)
+    /// A request of the server has its outcome (`ServerConnection.ask`), which was given this token.
+    func asked(
+        _ token: UInt64, _ outcome: ServerRequests.AskOutcome, on connection: inout ServerConnection, at now: Instant)
     /// Applies the answers and messages made since, and says when the handler has returned.
     func deliver(to connection: inout ServerConnection, at now: Instant)
     /// The connection has ended. Called once, behind everything else, and only where `opened` was called.
@@ -47,6 +50,9 @@ extension HandlerRunner {
     var enforcesTimeout: Bool { false }
     var loopWaits: Bool { true }
     func cancel(_ id: UInt32, on connection: inout ServerConnection, at now: Instant) {}
+    func asked(
+        _ token: UInt64, _ outcome: ServerRequests.AskOutcome, on connection: inout ServerConnection, at now: Instant
+    ) {}
     func willWait(_ credit: HandlerCredit, adding set: inout PollSet) {}
     var deadline: Instant? { nil }
     func hasWaited(_ set: PollSet) {}

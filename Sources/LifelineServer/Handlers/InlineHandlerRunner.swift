@@ -41,9 +41,16 @@ final class InlineHandlerRunner: HandlerRunner {
         handlerReturned(on: &connection, at: now)
     }
 
+    func asked(
+        _ token: UInt64, _ outcome: ServerRequests.AskOutcome, on connection: inout ServerConnection, at now: Instant
+    ) {
+        mailbox.settle(token, outcome)
+    }
+
     func closed(_ reason: CloseReason) {
         credit.messageRoom.longest = nil
         updateCredit(credit.messageRoom, isOpen: false)
+        mailbox.end(reason)
         handler.closed(reason)
     }
 

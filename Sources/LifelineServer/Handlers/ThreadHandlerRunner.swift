@@ -56,7 +56,14 @@ final class ThreadHandlerRunner: HandlerRunner {
         if request == id { cancellation?.cancel() }
     }
 
+    func asked(
+        _ token: UInt64, _ outcome: ServerRequests.AskOutcome, on connection: inout ServerConnection, at now: Instant
+    ) {
+        mailbox.settle(token, outcome)
+    }
+
     func closed(_ reason: CloseReason) {
+        mailbox.end(reason)
         // A handler whose thread never started has nothing to end.
         if startError != nil { isOver = true } else { mailbox.enqueue(.closed(reason)) }
     }

@@ -49,7 +49,7 @@ struct WarmUp {
         _ = try pair.other.send(conversation(part)[...])
         pair.other.shutdownWriting()
         let runner = InlineHandlerRunner(WarmUpHandler(), waking: LoopWaker()) { hello, tokenName, mailbox in
-            Connection(id: 0, address: peer, options: hello.options, tokenName: tokenName, mailbox: mailbox)
+            Connection(id: 0, address: peer, hello: hello, tokenName: tokenName, mailbox: mailbox)
         }
         let assignment = ConnectionAssignment(
             connection: 0, peer: peer, acceptedAt: .now, handshakeTimeout: .seconds(1))

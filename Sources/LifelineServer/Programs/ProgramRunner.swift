@@ -17,6 +17,8 @@ final class ProgramRunner: HandlerRunner {
     /// How many messages wait for the client before the program waits in its own write: each takes memory beside its bytes,
     /// and a program may write a line of one byte a million times.
     private static let mostWaiting = 4096
+    /// How long a client may take for what a program asks, where no handler timeout is set.
+    private static let longestWait = Duration.seconds(365 * 24 * 3600)
     /// How long `cancelAll` waits for what it has killed.
     private static let lastPatience = Duration.seconds(1)
 
@@ -83,6 +85,12 @@ final class ProgramRunner: HandlerRunner {
     func cancel(_ id: UInt32, on connection: inout ServerConnection, at now: Instant) {
         session?.cancel(id, at: .now)
         deliver(to: &connection, at: now)
+    }
+
+    func asked(
+        _ token: UInt64, _ outcome: ServerRequests.AskOutcome, on connection: inout ServerConnection, at now: Instant
+    ) {
+        session?.asked(token, outcome)
     }
 
     func closed(_ reason: CloseReason) {
@@ -244,6 +252,8 @@ final class ProgramRunner: HandlerRunner {
             case .fail(let id, let failure): connection.fail(id, failure)
             case .message(let bytes):
                 if !connection.send(bytes[...], at: now) { session?.messageWasRefused() }
+            case .ask(let token, let bytes):
+                connection.ask(token, bytes[...], until: now + (timeout ?? ProgramRunner.longestWait), at: now)
             case .finished: connection.handlerReturned()
             case .close(let cause): connection.stop(cause)
             case .log(let note): write(note)

@@ -6,7 +6,7 @@ import Synchronization
 /// show the connection, to count handshakes under way, and to add up what a dead child has done. The parent trusts none
 /// of it.
 struct Scoreboard {
-    /// One connection's row: four lines of the cache, of which its process writes the first at each turn of its loop and
+    /// One connection's row: five lines of the cache, of which its process writes the first at each turn of its loop and
     /// the others seldom. Each field has a whole value at any moment, and no order among the fields is promised.
     struct Row: ~Copyable {
         /// The bytes of the address space of a process that crashed, or 0. It stands first, so that the row's address is
@@ -40,8 +40,10 @@ struct Scoreboard {
         fileprivate let failed: Atomic<UInt32>
         fileprivate let cancelled: Atomic<UInt32>
         fileprivate let refused: Atomic<UInt32>
-        /// The last of the last line: no two processes write the same one.
         fileprivate let unanswered: Atomic<UInt32>
+        /// The server's own requests, by their outcome. It is the rest of the last line, so that no two processes write the
+        /// same one; not all of it is used.
+        fileprivate let serverRequests: InlineArray<16, Atomic<UInt32>>
     }
 
     /// One connection's row, as both processes reach it.
@@ -170,6 +172,21 @@ extension Scoreboard.Slot {
             row.pointee.messagesIn.store(newValue.messagesIn, ordering: .relaxed)
             row.pointee.messagesOut.store(newValue.messagesOut, ordering: .relaxed)
             row.pointee.unhandled.store(UInt32(truncatingIfNeeded: newValue.unhandled), ordering: .relaxed)
+        }
+    }
+
+    /// How many requests of the server had which outcome.
+    var serverRequests: ServerRequestCounts {
+        get {
+            func count(_ index: Int) -> UInt64 { UInt64(row.pointee.serverRequests[index].load(ordering: .relaxed)) }
+            return ServerRequestCounts(
+                answered: count(0), failed: count(1), notSent: count(2), refused: count(3), unknown: count(4))
+        }
+        nonmutating set {
+            let counts = [newValue.answered, newValue.failed, newValue.notSent, newValue.refused, newValue.unknown]
+            for (index, count) in counts.enumerated() {
+                row.pointee.serverRequests[index].store(UInt32(truncatingIfNeeded: count), ordering: .relaxed)
+            }
         }
     }
 

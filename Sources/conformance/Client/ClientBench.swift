@@ -23,9 +23,10 @@ final class ClientBench: TestBench {
     /// `port` is that of another listener than the bench's own.
     @discardableResult
     func start(
-        _ mode: Mode = .long, _ lines: String..., closing: Bool = false, port: UInt16? = nil,
+        _ mode: Mode = .long, _ lines: String..., closing: Bool = false, sending: Bool = false, port: UInt16? = nil,
         errors: Spawned.Stream = .null
     ) throws -> Spawned {
+        let command = try words(sending: sending)
         let hasMode = command.contains { $0.contains("{mode}") }
         if mode == .short, !hasMode { throw Skip("the command has no {mode}") }
         if port != nil, !command.contains(where: { $0.contains("{port}") }) { throw Skip("the command has no {port}") }
@@ -39,6 +40,16 @@ final class ClientBench: TestBench {
         for line in lines { try ask(line) }
         if closing { closeInput() }
         return client
+    }
+
+    /// The command, whose lines are messages where it is `sending`, and else requests.
+    private func words(sending: Bool) throws -> [String] {
+        let prefix = "{send:"
+        if sending, !command.contains(where: { $0.hasPrefix(prefix) }) { throw Skip("the command has no {send:WORD}") }
+        return command.compactMap { word in
+            guard word.hasPrefix(prefix), word.hasSuffix("}") else { return word }
+            return sending ? String(word.dropFirst(prefix.count).dropLast()) : nil
+        }
     }
 
     /// Sends the client one more request.

@@ -2,7 +2,8 @@ extension Case<ClientBench> {
     /// All cases against clients, section by section; within each they are numbered as they stand here.
     static let all: [Case] = numbered(
         section3Preface + section3Headers + section3Frames + section3Messages + section4 + section5Pings
-            + section5Pongs + section5Deadlines + section6 + section7Close + section7Short + section8 + section5Windows)
+            + section5Pongs + section5Deadlines + section6 + section7Close + section7Short + section8 + section5Windows
+            + section3Requests + section3Credit)
 
     /// The cases say their section alone: this makes it `5.2/1`, `5.2/2`.
     private static func numbered(_ cases: [Case]) -> [Case] {

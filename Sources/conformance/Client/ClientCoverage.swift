@@ -11,12 +11,13 @@ enum ClientCoverage {
         "2.3-2", "3.1-2", "3.2-2", "3.3-6", "3.5-6", "3.6-3", "3.6-7", "3.6-9", "3.6-10", "4.1-1", "4.2-1", "4.2-2",
         "4.4-1", "4.8-2", "4.8-3", "4.11-1", "4.11-2", "4.12-8", "5.3-1", "5.5-2", "5.8-1", "6-1", "6-2", "7.1-7",
         "7.2-1", "7.2-2", "7.2-3", "7.2-4", "7.3-3", "7.3-4", "7.4-1", "7.4-5", "7.4-7", "7.4-8", "7.5-3", "7.6-1",
-        "7.6-2", "11-1", "11-5", "11-6",
+        "7.6-2", "11-1", "11-5", "11-6", "3.7-4", "3.7-8",
     ]
 
     private static let ofClients = [
         "3.2-6": "delays of small segments can't be told from those of the machine",
         "3.6-2": "it takes 4294967295 requests",
+        "3.8-2": "the program that reads messages would have to be slow",
         "3.6-6": "no line of standard input makes a client cancel",
         "5.5-3": "no line of standard input makes a client shut down its writing without CLOSE",
         "5.6-2": "how a program is told is its own affair",

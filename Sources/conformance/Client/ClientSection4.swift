@@ -104,7 +104,7 @@ extension Case<ClientBench> {
             .welcome(options: RawFrame.option(0xFFFF, [1, 2, 3])), .unsupportedOption),
         Greeting(
             "4.12-6", "Unknown options without bit 15 are skipped, also twice",
-            .welcome(options: RawFrame.option(0x7FFF, [1]) + RawFrame.option(0x7FFF, []) + RawFrame.option(4, [2])), nil
+            .welcome(options: RawFrame.option(0x7FFF, [1]) + RawFrame.option(0x7FFF, []) + RawFrame.option(6, [2])), nil
         ),
         Greeting(
             "4.12-6", "An option with the tag 0 is skipped, also twice",

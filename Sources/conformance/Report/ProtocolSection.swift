@@ -14,9 +14,11 @@ struct ProtocolSection: Hashable, Comparable {
     static let titles: [String: String] = [
         "2.3": "States",
         "3.1": "Integers and times", "3.2": "Preface", "3.3": "Frame header", "3.4": "Flags",
-        "3.5": "Messages in chunks", "3.6": "Request ids",
+        "3.5": "Messages in chunks", "3.6": "Request ids", "3.7": "Requests from the server",
+        "3.8": "Credit for messages",
         "4.1": "HELLO", "4.2": "WELCOME", "4.3": "PING", "4.4": "PONG", "4.5": "REQUEST", "4.6": "RESPONSE",
         "4.7": "MESSAGE", "4.8": "CANCEL", "4.9": "FAILURE", "4.10": "GOAWAY", "4.11": "CLOSE", "4.12": "Options",
+        "4.13": "CREDIT",
         "5.1": "What alive means", "5.2": "The client's PINGs", "5.3": "The server's PINGs", "5.4": "PONG",
         "5.5": "Silence", "5.6": "Round trip", "5.7": "Frame timeout", "5.8": "Handshake timeout",
         "5.9": "Slow reader", "5.10": "Ping bucket", "5.11": "Clocks and own lateness", "5.12": "Send window",

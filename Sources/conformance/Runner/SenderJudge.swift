@@ -24,6 +24,8 @@ struct SenderJudge {
     private var nonces: Set<UInt64> = []
     private var ended: Set<UInt32> = []
     private var lastID: UInt32 = 0
+    /// The highest id of a request that it has answered with a response.
+    private var answered: UInt32 = 0
     /// The message of which the last chunk has not come.
     private var open: (type: RawFrame.Kind, id: UInt32)?
     private var openLength = 0
@@ -34,14 +36,20 @@ struct SenderJudge {
     private var window: WindowJudge?
     /// Whether the window holds: a client keeps to it once it has got WELCOME.
     private var hasWindow = false
+    /// What both sides have agreed on.
+    private var agreement: AgreementJudge
 
     /// A judge of a connection on which nothing was sent, by an implementation of this side.
-    init(_ side: JudgedSide) { self.side = side }
+    init(_ side: JudgedSide) {
+        self.side = side
+        agreement = AgreementJudge(side)
+    }
 
     /// Takes note of what the case sends.
     mutating func note(_ bytes: ArraySlice<UInt8>, at now: Moment) {
         for frame in scanner.frames(in: bytes) {
             if frame.type == .close { hasSaidClose = true }
+            agreement.note(frame)
             if let nonce = frame.nonce {
                 if frame.type == .ping { unanswered.append(nonce) } else { window?.note(pong: nonce) }
             }
@@ -65,7 +73,8 @@ struct SenderJudge {
     mutating func complaint(about frame: RawFrame, at now: Moment, isReleased: Bool = false) -> String? {
         let isCostly = isCostly(frame)
         let expected =
-            breach(by: frame) ?? breachOfOrder(by: frame) ?? breachOfMeaning(by: frame, at: now)
+            breach(by: frame) ?? agreement.breach(by: frame, isFirst: open == nil) ?? breachOfOrder(by: frame)
+            ?? breachOfMeaning(by: frame, at: now)
             ?? (isCostly ? breachOfBucket(at: now) : nil) ?? breachOfWindow(by: frame, isReleased: isReleased)
         return expected.map { "expected \($0), got \(frame)" }
     }
@@ -84,8 +93,8 @@ struct SenderJudge {
     private func breach(by frame: RawFrame) -> String? {
         if frame.reserved != 0 { return "bytes 6 and 7 to be 0 (3.3-1)" }
         if frame.flags & 0x7E != 0 { return "no flag but 0x01 and 0x80 (3.4-1)" }
-        guard let lengths = Self.lengths(of: frame.type, from: side) else {
-            if frame.isKnown { return "a type that a \(side) may send (3.3-5)" }
+        guard let lengths = lengths(of: frame.type) else {
+            if frame.isKnown { return "a type that a \(side) may send (3.3-5, 3.7-1, 3.7-2)" }
             return frame.flags == RawFrame.ignorable ? nil : "IGNORABLE alone on an unknown type (3.4-3)"
         }
         if !lengths.contains(frame.payload.count) { return "a length of \(lengths) (3.3-3)" }
@@ -105,8 +114,8 @@ struct SenderJudge {
     }
 
     /// The lengths of section 4; nil for a type that is not this side's to send.
-    private static func lengths(of type: RawFrame.Kind, from side: JudgedSide) -> ClosedRange<Int>? {
-        switch (type, side) {
+    private func lengths(of type: RawFrame.Kind) -> ClosedRange<Int>? {
+        switch (type, agreement.hasAnswers && type.isOfRequests ? type.sender : side) {
         case (.hello, .client): 20...1024
         case (.welcome, .server): 36...1024
         case (.ping, _): 8...8
@@ -115,6 +124,7 @@ struct SenderJudge {
         case (.cancel, .client): 0...0
         case (.failure, .server): 8...520
         case (.goAway, _), (.close, _): 12...524
+        case (.credit, _): agreement.hasCredit ? 16...16 : nil
         default: nil
         }
     }
@@ -170,7 +180,10 @@ struct SenderJudge {
             }
         }
         open = frame.hasMore ? (frame.type, frame.id) : nil
-        if frame.type == .response, !frame.hasMore { ended.insert(frame.id) }
+        if frame.type == .response {
+            if !frame.hasMore { ended.insert(frame.id) }
+            answered = max(answered, frame.id)
+        }
         openLength += frame.payload.count
         // A client may have begun before it knew the limit.
         if side == .server, let maxMessage, openLength > Int(maxMessage) {
@@ -195,8 +208,9 @@ struct SenderJudge {
         case .close:
             isClosed = true
             let lastID = frame.notice?.lastID ?? 0
-            if side == .client, lastID != 0 { return "last_id 0 (4.11-4)" }
-            if side == .server, lastID > asked.max() ?? 0 { return "a last_id that was sent (4.11-3)" }
+            let number = side == .client ? "4.11-4" : "4.11-3"
+            if lastID > asked.max() ?? 0 { return "a last_id that was sent (\(number))" }
+            if side == .client, lastID < answered { return "a last_id of at least \(answered) (4.11-4)" }
         default: break
         }
         return nil
@@ -255,6 +269,14 @@ struct SenderJudge {
 }
 
 extension RawFrame {
-    /// Whether section 4 gives the type; others are skipped.
+    /// Whether section 4 gives the type; others are skipped. CREDIT is none of them where it is not in force.
     var isKnown: Bool { (1...11).contains(type.number) }
+}
+
+extension RawFrame.Kind {
+    /// Whether both sides send it where the client answers requests of the server (section 3.7).
+    fileprivate var isOfRequests: Bool { [.request, .response, .cancel, .failure].contains(self) }
+
+    /// The side that sends it in any case.
+    fileprivate var sender: SenderJudge.JudgedSide { self == .request || self == .cancel ? .client : .server }
 }

@@ -9,6 +9,10 @@ final class ServerBench: TestBench {
         var heartbeat: UInt32 = 60_000
         /// The server's limit on connections; nil where it is not known, and the cases about it are skipped.
         var maxConnections: Int?
+        /// Texts that make the server's handler do something; without them the cases about it are skipped.
+        var askWith: String?
+        var tellWith: String?
+        var holdWith: String?
     }
 
     let address: Address

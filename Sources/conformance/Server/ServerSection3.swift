@@ -2,7 +2,7 @@ import RawWire
 
 /// Section 3.1 to 3.4: integers, preface, header, flags.
 extension Case<ServerBench> {
-    static let section3: [Case] = integers + prefaces + headers + flags + messages + ids
+    static let section3: [Case] = integers + prefaces + headers + flags + messages + ids + serverRequests + credits
 
     /// Byte strings that are not UTF-8, and why.
     static let malformed: [(String, [UInt8])] = [

@@ -46,7 +46,7 @@ extension Case<ServerBench> {
                 },
             ]
         },
-        ([0, 4, 0x7FFF] as [UInt16]).map {
+        ([0, 6, 0x7FFF] as [UInt16]).map {
             greets("4.12-6", "the unknown option \($0), twice", .hello(options: option($0, [1, 2]) + option($0, [])))
         },
         [
@@ -57,5 +57,31 @@ extension Case<ServerBench> {
                 "9-1", "Of a NAME that is too long and an unknown option the first decides: it",
                 greeting(RawFrame.name(name64 + "n") + option(0x8001, []))),
             greets("4.12-8", "a TOKEN, though the server asks for none,", .hello(options: token(32))),
-        ])
+            .refuse("4.12-2", "CREDIT twice", greeting(RawFrame.credit(from: 9) + RawFrame.credit(from: 9))),
+            .refuse("4.12-2", "ANSWERS twice", greeting(RawFrame.answers() + RawFrame.answers())),
+            .refuse(
+                "4.12-10", "ANSWERS with max_in_flight 0",
+                RawFrame.preface + RawFrame.hello(minor: 1, options: RawFrame.answers(maxInFlight: 0)).bytes),
+            .refuse(
+                "4.12-10", "ANSWERS with max_in_flight 0 in a HELLO of 1.0",
+                greeting(RawFrame.answers(maxInFlight: 0))),
+            greets(
+                "4.12-10", "ANSWERS with the least numbers, and CREDIT with the limit 0,",
+                .hello(minor: 1, options: RawFrame.answers(maxInFlight: 1, maxQueued: 0) + RawFrame.credit(from: 0))),
+            greets(
+                "4.12-9", "CREDIT and ANSWERS with the greatest numbers",
+                .hello(
+                    minor: 1,
+                    options: RawFrame.answers(maxInFlight: .max, maxQueued: .max) + RawFrame.credit(from: .max))),
+        ],
+        [(4, "CREDIT"), (5, "ANSWERS")].flatMap { (tag: UInt16, name: String) in
+            [(0, 1, 0), (7, 1, 0), (9, 1, 0), (4, 0, 0), (12, 1, 1)].map {
+                (count: Int, minor: UInt8, flags: UInt16) in
+                let value = [UInt8](repeating: 1, count: count)
+                return .refuse(
+                    "4.12-9", "\(name) of \(count) bytes in a HELLO of 1.\(minor)\(flags == 0 ? "" : " with SHORT")",
+                    RawFrame.preface
+                        + RawFrame.hello(minor: minor, flags: flags, options: option(tag, value)).bytes)
+            }
+        })
 }

@@ -80,10 +80,13 @@ extension RawPeer {
         }
     }
 
-    /// The client leaves: CLOSE(NORMAL, last_id 0), which is answered.
-    func seeOff(lastID: UInt32 = 0) throws {
+    /// The client leaves: CLOSE(NORMAL), which is answered. `answered` is the highest request of this server that the
+    /// client's program was given.
+    func seeOff(lastID: UInt32 = 0, answered: UInt32 = 0) throws {
         let close = try takeClose()
-        guard close.code == .normal, close.lastID == 0 else { throw Unexpected("expected CLOSE(NORMAL), got \(close)") }
+        guard close.code == .normal, close.lastID == answered else {
+            throw Unexpected("expected CLOSE(NORMAL, last_id \(answered)), got \(close)")
+        }
         try send(.close(lastID: lastID))
         self.close()
     }
@@ -114,7 +117,9 @@ extension RawFrame {
             case .hello: 20...1024
             case .ping: 8...8
             case .pong: 20...20
-            case .request, .message: 0...16384
+            case .request, .message, .response: 0...16384
+            case .failure: 8...520
+            case .grant: 16...16
             case .cancel: 0...0
             case .goAway, .close: 12...524
             default: nil
@@ -123,15 +128,15 @@ extension RawFrame {
         try demand(lengths != nil, "3.3-5")
         try demand(lengths?.contains(payload.count) == true, "3.3-3")
         try demand(flags & ~(RawFrame.more | RawFrame.ignorable) == 0, "3.4-1")
-        let isChunk = type == .request || type == .message
+        let isChunk = type == .request || type == .message || type == .response
         try demand(!hasMore || isChunk, "3.4-2")
         try demand(!hasMore || !payload.isEmpty, "3.5-1")
-        try demand((id != 0) == (type == .request || type == .cancel), "3.3-2")
+        let hasID = type == .request || type == .cancel || type == .response || type == .failure
+        try demand((id != 0) == hasID, "3.3-2")
         if let notice {
             try demand(notice.code.number <= 20, "8-1")
             try demand(String(validating: notice.text, as: UTF8.self) != nil, "3.1-3")
             try demand(notice.zero == 0, "4.9-1")
         }
-        if type == .close { try demand(notice?.lastID == 0, "4.11-4") }
     }
 }

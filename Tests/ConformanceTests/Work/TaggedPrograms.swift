@@ -165,6 +165,54 @@ extension Live.Work.TaggedPrograms {
     }
 }
 
+// MARK: What they ask
+
+extension Live.Work.TaggedPrograms {
+    private static let asker = Script(
+        """
+        while IFS=' ' read -r word id text; do
+            case $word in
+                request) echo "ask door-$id $text" ;;
+                answer | failure) echo "answer ${id#door-} $word: $text" ;;
+                part) echo "part ${id#door-} $text" ;;
+                end) echo "end ${id#door-}" ;;
+            esac
+        done
+        """)
+
+    @Test("A program asks its client while it has requests of the client, and gets each outcome by its own name")
+    func asks() throws {
+        try withServer("--exec-framing", "tagged", exec: Self.asker) { server in
+            let answers = RawFrame.option(5, [0, 0, 0, 2, 0, 1, 0, 0])
+            let peer = try server.open(.hello(minor: 1, options: answers))
+            try peer.send((UInt32(1)...3).flatMap { RawFrame.request($0, "open \($0)?").bytes })
+            var asked: [RawFrame] = []
+            for _ in 1...2 { asked.append(try peer.take(.request)) }
+            #expect(asked.map(\.id) == [1, 2] && asked.map(\.text) == ["open 1?", "open 2?"])
+            try peer.send(.failure(2, .handlerFailed, "it is stuck"), .response(1, Array("yes".utf8)))
+            // The client takes two at once, so the third waits.
+            let frames = try (1...3).map { _ in try peer.takeFrame() }
+            let third = try #require(frames.first { $0.type == .request })
+            #expect(third.text == "open 3?")
+            #expect(frames.first { $0.id == 1 && $0.type == .response }?.text == "answer: yes")
+            #expect(
+                frames.first { $0.id == 2 && $0.type == .response }?.text
+                    == "failure: FAILED HANDLER_FAILED it is stuck")
+            try peer.send(.response(third.id, Array("one\ntwo".utf8)))
+            #expect(try peer.take(.response).text == "one\ntwo")
+        }
+    }
+
+    @Test("A client that answers no requests is not asked")
+    func asksNobody() throws {
+        try withServer("--exec-framing", "tagged", exec: Self.asker) { server in
+            let peer = try server.open()
+            try peer.send(.request(1, "open?"))
+            #expect(try peer.take(.response).text == "failure: NOT_SENT - the client answers no requests")
+        }
+    }
+}
+
 // MARK: How they fail
 
 extension Live.Work.TaggedPrograms {

@@ -155,7 +155,10 @@ struct Peer {
         do throws(Violation) {
             while let frame = try decoder.next(in: bytes.span, at: &offset) {
                 switch frame {
-                case .hello, .welcome: hasGreeted = true
+                case .hello(let hello):
+                    decoder.agreement.answers = hello.answersRequests
+                    hasGreeted = true
+                case .welcome: hasGreeted = true
                 case .pong(let pong): nonces.append(pong.nonce)
                 case .close: isBroken = true
                 default: break
@@ -254,9 +257,10 @@ struct Judge {
     private(set) var endings: Set<UInt32> = []
     var window = SeenWindow()
 
-    init(from side: Side, maxMessage: UInt32 = .max, isShort: Bool) {
+    init(from side: Side, maxMessage: UInt32 = .max, isShort: Bool, _ agreement: FrameDecoder.Agreement = .init()) {
         decoder = FrameDecoder(
             from: side, maxFrame: Limits.defaultMaxFrame, maxMessage: maxMessage, isShort: isShort)
+        decoder.agreement = agreement
     }
 
     mutating func read(_ bytes: [UInt8]) {

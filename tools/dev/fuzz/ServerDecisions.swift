@@ -13,6 +13,9 @@ private struct ServerRun: Run {
     var peer = Peer(.client, maxMessage: 200, isShort: false)
     var pending: [UInt32] = []
     var given: Set<UInt32> = []
+    /// The requests of the server that have no outcome.
+    var asked: Set<UInt64> = []
+    var lastAsked: UInt64 = 0
     var fed = 0
     var spoken = 0
     var hasEnded = false
@@ -22,6 +25,8 @@ private struct ServerRun: Run {
     var begun: Set<UInt32> = []
     /// Whether the handler has something and has not returned from it; it gets the next only then.
     var isBusy = false
+    /// The cost of the message that it has.
+    var messageCost: Int?
     let answersAtOnce: Bool
     /// How many bytes an answer has for each that the script says: enough for the send window where there is one.
     let scale: Int
@@ -41,7 +46,9 @@ private struct ServerRun: Run {
             var hello = Preface.bytes
             Hello(
                 short: setting & 4 != 0, deadAfter: 1000, maxFrame: isBounded ? 4096 : 256,
-                maxMessage: setting & 8 == 0 ? isBounded ? 8000 : 1000 : 10, minor: isBounded ? 1 : 0
+                maxMessage: setting & 8 == 0 ? isBounded ? 8000 : 1000 : 10,
+                options: Options(answers: setting & 64 == 0 ? nil : AnswerTerms(maxInFlight: 3, maxQueued: 300)),
+                minor: isBounded ? 1 : 0
             ).append(to: &hello)
             receive(hello)
         }
@@ -95,6 +102,13 @@ private struct ServerRun: Run {
         case ..<160:
             guard let id = pending.last else { break }
             send(Int(script.byte()) / 2, of: id, isLast: false)
+        case ..<184:
+            lastAsked += 1
+            asked.insert(lastAsked)
+            let (length, time) = (Int(script.byte()), Duration.milliseconds(Int(script.byte()) * 8))
+            spoken += length + 64
+            connection.ask(lastAsked, Array(repeating: 0x64, count: length)[...], until: now + time, at: now)
+        case ..<192: connection.giveUp(UInt64(script.byte()), at: now)
         default: answer(UInt32(script.byte()), 1)
         }
     }
@@ -123,17 +137,24 @@ private struct ServerRun: Run {
             require(given.contains(id), "the handler does not know \(id), which was cancelled")
             return
         }
+        if case .asked(let token, _) = event {
+            require(asked.remove(token) != nil, "request \(token) of the server has a second outcome, or was never made")
+            return
+        }
         require(!isBusy, "the handler has not returned")
         isBusy = true
         switch event {
-        case .opened(let hello): judge = Judge(from: .server, isShort: hello.short)
+        case .opened(let hello):
+            let agreement = FrameDecoder.Agreement(answers: hello.answersRequests)
+            judge = Judge(from: .server, isShort: hello.short, agreement)
         case .request(let id, let bytes):
             require(given.insert(id).inserted, "request \(id) came twice")
             require(!connection.isClosing, "request \(id) comes behind CLOSE")
             pending.append(id)
             if answersAtOnce { answer(id, bytes.count) }
             return
-        case .message, .cancelled: break
+        case .message(let message): messageCost = Credit.cost(of: message.count)
+        case .cancelled, .asked: break
         }
         if answersAtOnce { handlerReturns() }
     }
@@ -141,6 +162,7 @@ private struct ServerRun: Run {
     private mutating func handlerReturns() {
         guard isBusy else { return }
         isBusy = false
+        if let cost = messageCost.take() { connection.messageHandled(cost: cost) }
         connection.handlerReturned()
     }
 
@@ -177,6 +199,7 @@ private struct ServerRun: Run {
 
     func checkEnd(isRead: Bool) {
         require(connection.isStuck || connection.hasDispatchedAll, "the handler does not get all that has come")
+        require(asked.isEmpty, "a request of the server has no outcome")
         require((given.max() ?? 0) <= judge.lastID ?? .max, "CLOSE takes a request back that the handler has seen")
         require(!isRead || mayForget || given.isSubset(of: judge.endings), "a request has no ending")
     }

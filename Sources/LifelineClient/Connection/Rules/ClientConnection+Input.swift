@@ -70,6 +70,8 @@ extension ClientConnection {
             try welcome.check(against: hello)
             let terms = Heartbeat(welcome)
             self.welcome = welcome
+            decoder.agreement = welcome.agreement(with: hello)
+            beginCredit(welcome)
             outbox.setMaxFrame(welcome.maxFrame)
             heartbeat.welcomed(terms, at: now)
             let roundTrip = path.welcomed(deadAfter: terms.deadAfter, at: now)
@@ -78,6 +80,7 @@ extension ClientConnection {
             return .welcomed(welcome)
         case .ping(let nonce):
             try heartbeat.spendToken(for: .ping(behind: messageBytesIn), at: now)
+            grantNews()
             outbox.answer(with: Pong(nonce: nonce))
             return nil
         case .pong(let pong):
@@ -87,6 +90,7 @@ extension ClientConnection {
             return time.map { .roundTrip($0) }
         case .part(let part):
             messageBytesIn += part.frameLength
+            if part.type == .request { return try handleRequest(part, of: bytes, at: now) }
             transfers.received(part, at: now)
             return try handle(part, of: bytes, at: now)
         case .failure(let id, let failure):
@@ -108,13 +112,18 @@ extension ClientConnection {
             return .goingAway(goAway)
         case .close(let close):
             return try closed(close, at: now)
-        case .hello, .cancel, .credit:
+        case .cancel(let id): return try handleCancel(id, at: now)
+        case .credit(let credit):
+            toServer.take(credit)
+            return .credited
+        case .hello:
             preconditionFailure("the decoder refuses what only a client sends")
         }
     }
 
     private mutating func handle(_ part: MessagePart, of bytes: [UInt8], at now: Instant) throws(Violation) -> Event? {
         if part.type == .message {
+            if fromServer != nil { try fromServer?.add(part) }
             if part.isFirst, part.isLast, part.range.isEmpty { try heartbeat.spendToken(for: .emptyMessage, at: now) }
             return assembler.add(part, of: bytes).map { .message(Array($0)) }
         }

@@ -9,7 +9,9 @@ import Liveness
 /// `enforceDeadlines` until nil; a write of `outbox.unsent` and `wrote`. Then it sleeps until `deadline`. The event that
 /// ends the connection is `ended`, once. After it only CLOSE is sent, and input is discarded.
 ///
-/// What arrives is handled in ClientConnection+Input.swift. The properties that both files share are internal for that alone.
+/// What arrives is handled in ClientConnection+Input.swift, the requests of the server in ClientConnection+Answers.swift, and
+/// credit in ClientConnection+Credit.swift.
+/// The properties that these files share are internal for that alone.
 struct ClientConnection: Sendable {
     enum Event: Equatable, Sendable {
         case welcomed(Welcome)
@@ -19,6 +21,12 @@ struct ClientConnection: Sendable {
         case response(id: UInt32, [UInt8])
         case failure(id: UInt32, Failure)
         case message([UInt8])
+        /// The server has told how far it has come, and how far this side may go.
+        case credited
+        /// A request of the server is whole: it waits in `answers`.
+        case requested
+        /// The server has taken its request back.
+        case cancelled(id: UInt32)
         case goingAway(GoAway)
         case ended(ConnectionError)
     }
@@ -31,8 +39,12 @@ struct ClientConnection: Sendable {
     static let cancelsAtOnce = 12
 
     let hello: Hello
+    /// The cost of the messages that may wait for the program; nil where HELLO says it.
+    let window: Int?
     var welcome: Welcome?
     var goAway: GoAway?
+    /// Whether this side has sent GOAWAY.
+    var hasLeft = false
     var outbox = Outbox()
     var decoder: FrameDecoder
     var assembler = MessageAssembler()
@@ -42,6 +54,13 @@ struct ClientConnection: Sendable {
     var requests = InFlightRequests()
     /// The response that has begun and not ended.
     var openResponse: UInt32?
+    var toServer = MessagesToServer()
+    /// Nil where no credit is in force.
+    var fromServer: MessagesFromServer?
+    /// The requests of the server; nil where the program answers none.
+    var answers: RequestsToAnswer?
+    /// The request of the server that has begun and not ended.
+    var openRequest: UInt32?
     var cancels: TokenBucket?
     /// CANCELs that wait for a token.
     private var heldCancels: [UInt32] = []
@@ -52,13 +71,15 @@ struct ClientConnection: Sendable {
     var transfers = TransferMeter()
 
     init(
-        _ hello: Hello, connectedAt now: Instant, handshakeTimeout: Duration,
+        _ hello: Hello, window: Int? = nil, connectedAt now: Instant, handshakeTimeout: Duration,
         random: @escaping @Sendable () -> Double = { .random(in: 0..<1) }
     ) {
         self.hello = hello
+        self.window = window
         decoder = FrameDecoder(
             from: .server, maxFrame: hello.maxFrame, maxMessage: hello.maxMessage, isShort: hello.short)
         heartbeat = ClientHeartbeat(connectedAt: now, handshakeTimeout: handshakeTimeout, random: random)
+        answers = hello.options.answers.map { RequestsToAnswer($0) }
         outbox.greet(hello)
     }
 
@@ -70,7 +91,16 @@ struct ClientConnection: Sendable {
     var unansweredBytes: Int { requests.bytes }
 
     /// Whether new requests may begin on this connection.
-    var takesRequests: Bool { lingeringClose == nil && goAway == nil && requests.lastID < (hello.short ? 1 : .max) }
+    var takesRequests: Bool {
+        lingeringClose == nil && goAway == nil && !hasLeft && requests.lastID < (hello.short ? 1 : .max)
+    }
+
+    /// Whether a message may begin. Where credit is in force, none begins on a connection that ends, for it would be the last
+    /// to be handled.
+    var takesMessages: Bool { toServer.isCredited ? toServer.mayBegin && takesRequests : true }
+
+    /// Whether messages wait for a token alone: empty ones do, in 1.0.
+    var waitsForToken: Bool { welcome?.minor == 0 && outbox.isDone }
 
     /// Whether the server has room for one more request of `length` bytes (section 4.2). There is always room for a single
     /// request: a max_queued below max_message would otherwise block it for ever.
@@ -90,6 +120,7 @@ struct ClientConnection: Sendable {
     mutating func send(_ message: [UInt8], at now: Instant) -> Bool {
         if message.isEmpty, welcome?.minor == 0, cancels?.spend(at: now) == false { return false }
         outbox.send(.message, message[...], cost: message.count)
+        toServer.send(message.count)
         return true
     }
 
@@ -128,8 +159,9 @@ struct ClientConnection: Sendable {
     /// Closes the connection in order: CLOSE(NORMAL) follows what is queued (section 7.1).
     mutating func close(at now: Instant) {
         guard lingeringClose == nil else { return }
+        grantNews()
         startClosing(.orderly(peerIsDone: false, deadAfter: heartbeat.deadAfter))
-        outbox.close(Close(.normal))
+        outbox.close(closeFrame())
     }
 
     // MARK: Time
@@ -235,7 +267,7 @@ struct ClientConnection: Sendable {
             if !outbox.isDone { lingeringClose?.giveUp() }
         } else {
             startClosing(.drop(at: now, peerIsDone: true), lastID: close.lastID)
-            outbox.cutOff(Close(.normal))
+            outbox.cutOff(closeFrame())
         }
         path.ended(by: close.code)
         return .ended(ConnectionError(close))
@@ -273,7 +305,7 @@ struct ClientConnection: Sendable {
 
     mutating func drop(_ violation: Violation, at now: Instant) -> Event {
         startClosing(.drop(at: now, peerIsDone: false))
-        outbox.cutOff(Close(violation.code, violation.text))
+        outbox.cutOff(closeFrame(violation.code, violation.text))
         path.ended(by: violation.code)
         return .ended(ConnectionError(violation))
     }

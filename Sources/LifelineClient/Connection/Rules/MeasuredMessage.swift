@@ -8,6 +8,7 @@ struct MeasuredMessage: Sendable {
     private static let reportsKept = 5
 
     let direction: TransferDirection
+    let type: FrameType
     let request: UInt32?
     /// Where in the stream it begins, if it is sent.
     private var start: UInt64 = 0
@@ -22,8 +23,9 @@ struct MeasuredMessage: Sendable {
     /// The beginning and the last reports. It is empty until the first, so that a quick message allocates nothing.
     private var reports: [(at: Instant, bytes: Int)] = []
 
-    private init(_ direction: TransferDirection, id: UInt32, at now: Instant) {
+    private init(_ direction: TransferDirection, _ type: FrameType, id: UInt32, at now: Instant) {
         self.direction = direction
+        self.type = type
         request = id == 0 ? nil : id
         startedAt = now
         nextAt = now + MeasuredMessage.interval
@@ -31,13 +33,13 @@ struct MeasuredMessage: Sendable {
 
     /// A message whose first frames are staged.
     init(_ message: Outbox.Unfinished, _ distance: (staged: UInt64, gone: UInt64), at now: Instant) {
-        self.init(.sending, id: message.id, at: now)
+        self.init(.sending, message.type, id: message.id, at: now)
         total = message.cost
         advance(message, distance)
     }
 
     /// A message whose first stretch has come.
-    init(_ part: MessagePart, at now: Instant) { self.init(.receiving, id: part.id, at: now) }
+    init(_ part: MessagePart, at now: Instant) { self.init(.receiving, part.type, id: part.id, at: now) }
 
     /// Whether it has ended, and its last report is due.
     var isOver: Bool { endedAt != nil }
@@ -45,7 +47,12 @@ struct MeasuredMessage: Sendable {
     var isTold: Bool { !reports.isEmpty }
 
     /// Whether it is the message that the outbox has begun. A request that is withdrawn moves up what is behind it.
-    func isSame(as message: Outbox.Unfinished) -> Bool { start == message.start || request == message.id }
+    func isSame(as message: Outbox.Unfinished) -> Bool {
+        type == message.type && (start == message.start || request == message.id)
+    }
+
+    /// Whether it is a request of the server, or this side's answer to one.
+    private var isServerRequest: Bool { type == (direction == .sending ? .response : .request) }
 
     /// Records how far it is.
     mutating func advance(_ message: Outbox.Unfinished, _ distance: (staged: UInt64, gone: UInt64)) {
@@ -87,6 +94,7 @@ struct MeasuredMessage: Sendable {
         nextAt = now + MeasuredMessage.interval
         return TransferProgress(
             direction: direction, request: request, bytes: bytes, total: total,
-            rate: seconds > 0 ? Double(bytes - since.bytes) / seconds : 0, elapsed: now - startedAt, isOver: isOver)
+            rate: seconds > 0 ? Double(bytes - since.bytes) / seconds : 0, elapsed: now - startedAt, isOver: isOver,
+            isServerRequest: isServerRequest)
     }
 }

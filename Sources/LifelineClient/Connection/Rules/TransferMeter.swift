@@ -41,14 +41,19 @@ struct TransferMeter: Sendable {
 
     /// Records that the request `id` is answered, so that all of it has arrived if all was sent.
     mutating func answered(_ id: UInt32, at now: Instant) {
-        guard !messages.isEmpty, let index = current(.sending), messages[index].request == id else { return }
+        guard !messages.isEmpty, let index = current(.sending), isRequest(id, at: index) else { return }
         messages[index].answered()
         end(.sending, at: now)
     }
 
     /// Records that the rest of the request `id` is not sent.
     mutating func cancelled(_ id: UInt32, at now: Instant) {
-        if let index = current(.sending), messages[index].request == id { end(.sending, at: now) }
+        if let index = current(.sending), isRequest(id, at: index) { end(.sending, at: now) }
+    }
+
+    /// Whether the message at `index` is this side's request `id`.
+    private func isRequest(_ id: UInt32, at index: Int) -> Bool {
+        messages[index].request == id && messages[index].type == .request
     }
 
     // MARK: Bytes in
@@ -67,7 +72,7 @@ struct TransferMeter: Sendable {
         end(.receiving, at: now)
     }
 
-    /// Records that the server will not end the response that it has begun.
+    /// Records that the server will not end the response or the request that it has begun, or that this side refuses it.
     mutating func abandoned(at now: Instant) { end(.receiving, at: now) }
 
     // MARK: Reports

@@ -65,9 +65,10 @@ extension Session {
                 finish(id, .failure(.notSent(.tooLarge(most: Int(welcome.maxMessage)))))
                 continue
             }
-            guard (connection?.outbox.cost ?? 0) <= welcome.maxQueued else { return }
+            guard connection?.takesMessages == true, (connection?.outbox.cost ?? 0) <= welcome.maxQueued else { return }
             guard connection?.send(call.bytes, at: now) == true else { return }
-            finish(id, .success([]))
+            hasNewCounts = true
+            if calls.remove(id) { outputs.append(.sent(id, endedCounts.sent + (connection?.toServer.sent ?? 0))) }
         }
     }
 

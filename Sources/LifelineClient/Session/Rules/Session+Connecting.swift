@@ -12,17 +12,22 @@ extension Session {
     /// - Parameters:
     ///   - address: The address that is connected.
     ///   - others: The number of addresses of the same server that are left.
+    ///   - unread: The cost of the messages of earlier connections that wait for the program.
     ///   - now: The present.
-    mutating func dialed(_ address: String = "", others: Int = 0, at now: Instant) {
+    mutating func dialed(_ address: String = "", others: Int = 0, unread: Int = 0, at now: Instant) {
         guard case .dialing(let until) = phase else { return }
         phase = .greeting
         self.address = address
         otherAddresses = others
         if others > 0 { hasAddresses = true }
+        connectionNumber += 1
         // It ends with the attempt: the handshake's own limit counts from the beginning of the attempt.
         let isLast = others == 0
+        let window = hello.options.credit.map { Int(clamping: $0) }
+        var hello = hello
+        if let window { hello.options.credit = UInt64(max(window - unread, 0)) }
         connection = ClientConnection(
-            hello, connectedAt: isLast ? dialedAt : now,
+            hello, window: window, connectedAt: isLast ? dialedAt : now,
             handshakeTimeout: isLast ? patience : share(of: until - now, among: others), random: random)
         if isWatched { connection?.watchTransfers() }
     }

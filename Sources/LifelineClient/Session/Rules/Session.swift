@@ -11,8 +11,9 @@ import Liveness
 /// The driver performs each `nextOutput`, reports the result, and sleeps until `nextDeadline`. Calls wait in the order of
 /// their numbers while there is no connection, or no room on it.
 ///
-/// How it connects is in Session+Connecting.swift, and its calls are in Session+Calls.swift. The properties that these files
-/// share are internal for that alone.
+/// How it connects is in Session+Connecting.swift, its calls are in Session+Calls.swift, the requests of the server in
+/// Session+Answers.swift, and the orderly end in Session+Leaving.swift. The properties that these files share are internal for
+/// that alone.
 struct Session: Sendable {
     enum Phase: Equatable, Sendable {
         /// Looking up the host and connecting, until the instant at most.
@@ -30,10 +31,16 @@ struct Session: Sendable {
         /// Go on with the next address of the same server.
         case dialNext
         case stopDialing
-        /// Close the connection that `takeReleased` returns.
+        /// Close the connection that `takeReleased` returns, and cancel the tasks that answer its requests.
         case releaseConnection
         case finish(Call.ID, Result<[UInt8], RequestError>)
+        /// A message was sent. The number counts those of all connections, from 1 on.
+        case sent(Call.ID, Int)
         case message([UInt8])
+        /// Let the program answer a request of the server.
+        case answer(AnswerKey, [UInt8])
+        /// Cancel the task that does.
+        case cancelAnswer(AnswerKey)
         case event(ConnectionEvent)
     }
 
@@ -73,12 +80,26 @@ struct Session: Sendable {
     private(set) var isWatched = false
     /// Whether the program has closed the session.
     var isClosing = false
+    /// The instant until which the program waits for the server to handle messages, while it closes the session.
+    var closeBy = Instant(sinceStart: .zero)
     var calls = PendingCalls()
+    /// What became of the messages of connections that have ended.
+    var endedCounts = MessageCounts()
+    /// Whether credit is in force on the connection, or was on the last one.
+    private(set) var isCredited = false
+    /// Whether `messageCounts` has changed since the driver published it.
+    var hasNewCounts = false
+    /// The number of connections so far.
+    var connectionNumber = 0
+    /// The number of the program's tasks that answer requests of the server.
+    var runningAnswers = 0
     /// The instant before which no request is sent, because the server refused one.
     var heldUntil: Instant?
     /// The instant until which a short connection with its answer waits for the server's CLOSE, so that the server closes
     /// first.
     var answeredUntil: Instant?
+    /// What the connection waits for before its CLOSE, while it is to end.
+    var leaving: Leave?
     var outputs: [Output] = []
     private var outputsTaken = 0
 
@@ -136,48 +157,21 @@ struct Session: Sendable {
         outputs.append(.event(.closed(error)))
     }
 
-    /// Closes the session for the program. Waiting calls end as NOT_SENT; requests in flight continue until they end.
-    mutating func close(at now: Instant) {
-        if isClosing { return }
-        if case .closed = phase { return }
-        isClosing = true
-        for (id, call) in calls.waiting { endWaiting(id, call, .connection(.closedByProgram)) }
-        switch phase {
-        case .dialing:
-            outputs.append(.stopDialing)
-            end(.closedByProgram)
-        case .waiting: end(.closedByProgram)
-        case .greeting, .open: closeConnectionIfDone(at: now)
-        case .closed: break
-        }
-    }
-
     // MARK: The connection
 
     /// Releases the connection, so that the driver closes it.
-    private mutating func releaseConnection(at now: Instant) {
+    mutating func releaseConnection(at now: Instant) {
         for progress in connection?.endTransfers(at: now) ?? [] { outputs.append(.event(.transfer(progress))) }
+        endMessages()
         released = connection
         connection = nil
         answeredUntil = nil
+        leaving = nil
         outputs.append(.releaseConnection)
     }
 
     /// The released connection, which becomes the caller's.
     mutating func takeReleased() -> ClientConnection? { released.take() }
-
-    /// Closes a connection without requests in flight where the program or the server wants it, or no ids are left.
-    mutating func closeConnectionIfDone(at now: Instant) {
-        guard connection != nil, isClosing || !hello.short else { return }
-        guard isClosing ? !calls.areInFlight : connection?.takesRequests == false && connection?.unansweredCount == 0
-        else { return }
-        let goAway = connection?.goAway
-        connection?.close(at: now)
-        releaseConnection(at: now)
-        if isClosing { return end(.closedByProgram) }
-        let error = goAway.map { ConnectionError($0) } ?? ConnectionError(.broken, "the request ids are used up")
-        scheduleReconnect(after: error, goAway: goAway, hadConnection: true, wasOpen: true, at: now)
-    }
 
     /// Reads the first `count` of `bytes`.
     mutating func received(_ bytes: [UInt8], upTo count: Int, at now: Instant) {
@@ -208,6 +202,7 @@ struct Session: Sendable {
         switch event {
         case .welcomed(let welcome):
             let terms = ConnectionTerms(welcome, server: server)
+            isCredited = terms.confirmsMessages
             phase = .open
             rotation.opened()
             stableAt = now + Backoff.stable(terms.deadAfter)
@@ -224,6 +219,11 @@ struct Session: Sendable {
             tellPathTooLong()
         case .transfer(let progress): outputs.append(.event(.transfer(progress)))
         case .message(let message): outputs.append(.message(message))
+        case .credited:
+            hasNewCounts = true
+            if leaving != nil { closeConnectionIfDone(at: now) }
+        case .requested: startAnswers()
+        case .cancelled(let id): outputs.append(.cancelAnswer(AnswerKey(connection: connectionNumber, id: id)))
         case .response(let wireID, let answer):
             isProved = true
             if let id = calls.ended(wireID) { finish(id, .success(answer)) }
@@ -248,6 +248,7 @@ struct Session: Sendable {
     private mutating func lost(_ error: ConnectionError, at now: Instant) {
         tellPathTooLong()
         guard let connection else { return }
+        if isAwaited(error) { return left(at: now) }
         let error = named(error)
         releaseConnection(at: now)
         let wasOpen = phase == .open
@@ -290,6 +291,7 @@ struct Session: Sendable {
         if let answeredUntil, answeredUntil <= now {
             streamBroke("the server did not close a short connection", at: now)
         }
+        if leaving != nil { leaveInTime(at: now) }
         while let id = calls.nextExpired(at: now) { abandon(id, .timedOut, at: now) }
         sendWaitingCalls(at: now)
     }
@@ -297,11 +299,12 @@ struct Session: Sendable {
     /// The instant of the next call of `enforceDeadlines`.
     func nextDeadline(at now: Instant) -> Instant? {
         var deadline = earlier(earlier(connection?.deadline, answeredUntil), calls.nextTimeout)
+        if let leaving { deadline = earlier(deadline, earlier(leaving.confirmUntil, leaving.programUntil)) }
         switch phase {
         case .dialing(let until), .waiting(let until): deadline = earlier(deadline, until)
         case .open:
             if calls.haveRequests, let heldUntil, heldUntil > now { deadline = earlier(deadline, heldUntil) }
-            if calls.haveMessages, connection?.outbox.isDone == true {
+            if calls.haveMessages, connection?.waitsForToken == true {
                 deadline = earlier(deadline, connection?.nextToken(at: now))
             }
         case .greeting, .closed: break

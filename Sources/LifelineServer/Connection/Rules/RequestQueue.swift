@@ -8,12 +8,24 @@ import Framing
 struct RequestQueue {
     /// A request that came whole and has no ending.
     struct Unanswered {
-        let id: UInt32
-        let bytes: Int
         /// When its first frame came.
         let since: Instant
+        let id: UInt32
+        // No message is longer than 32 bits say, and thousands of requests may be unanswered.
+        private let length: UInt32
+        private var sentLength: UInt32 = 0
+
+        init(id: UInt32, bytes: Int, since: Instant) {
+            (self.id, self.since) = (id, since)
+            length = UInt32(bytes)
+        }
+
+        var bytes: Int { Int(length) }
         /// How many bytes of its response were sent in parts.
-        var sent = 0
+        var sent: Int {
+            get { Int(sentLength) }
+            set { sentLength = UInt32(newValue) }
+        }
     }
 
     /// What the time says about the handler.
@@ -35,11 +47,9 @@ struct RequestQueue {
 
     /// How long a handler may take to return once its request has had its time.
     static let handlerGrace = Duration.seconds(1)
-    /// What a waiting message costs beside its bytes.
-    private static let messageCost = 64
 
     private let timeout: Duration?
-    private var waiting = Queue<ServerConnection.Event>()
+    private var waiting = WaitingEvents()
     /// The cost of the messages that wait, in bytes.
     private(set) var waitingMessages = 0
     /// Whether the handler has an event and has not returned from it.
@@ -48,6 +58,8 @@ struct RequestQueue {
     /// Whether the handler overran its grace: nothing is expected of it any more.
     private(set) var isStuck = false
     private(set) var unanswered: [Unanswered] = []
+    /// Their bytes.
+    private var unansweredBytes = 0
     /// The highest request that was processed: dispatched to the handler, as a rule.
     private(set) var lastID: UInt32 = 0
 
@@ -57,7 +69,7 @@ struct RequestQueue {
     var isEmpty: Bool { unanswered.isEmpty }
     var count: Int { unanswered.count }
     /// The bytes of the unanswered requests.
-    @inline(__always) var bytes: Int { unanswered.reduce(0) { $0 + $1.bytes } }
+    @inline(__always) var bytes: Int { unansweredBytes }
     /// When the first frame of the oldest unanswered request came.
     var oldest: Instant? { unanswered.first?.since }
 
@@ -66,6 +78,7 @@ struct RequestQueue {
     /// Adds a request that came whole.
     mutating func add(_ id: UInt32, bytes: Int, since: Instant) {
         unanswered.append(Unanswered(id: id, bytes: bytes, since: since))
+        unansweredBytes += bytes
     }
 
     /// Returns `event` if the handler can have it now; queues it otherwise.
@@ -81,8 +94,7 @@ struct RequestQueue {
 
     /// The next event for the handler, once it has returned from the last one.
     mutating func next(at now: Instant) -> ServerConnection.Event? {
-        guard !isHandlerBusy, let event = waiting.first else { return nil }
-        waiting.removeFirst()
+        guard !isHandlerBusy, let event = waiting.removeFirst() else { return nil }
         count(event, -1)
         dispatched(event, at: now)
         return event
@@ -98,7 +110,7 @@ struct RequestQueue {
     /// Counts an event that begins to wait, or with -1 one that does not wait any more.
     private mutating func count(_ event: ServerConnection.Event, _ sign: Int) {
         guard case .message(let message) = event else { return }
-        waitingMessages += sign * (message.count + RequestQueue.messageCost)
+        waitingMessages += sign * Credit.cost(of: message.count)
     }
 
     /// Whether no event waits for the handler.
@@ -124,14 +136,10 @@ struct RequestQueue {
     @discardableResult
     mutating func end(_ id: UInt32) -> Unanswered? {
         guard let index = unanswered.firstIndex(where: { $0.id == id }) else { return nil }
-        if id > lastID { withdraw { $0 == id } }
+        if id > lastID { waiting.remove { $0 == id } }
+        unansweredBytes -= unanswered[index].bytes
         // As a rule it is alone, and the last is taken out with less.
         return index == unanswered.count - 1 ? unanswered.removeLast() : unanswered.remove(at: index)
-    }
-
-    /// Takes waiting requests back.
-    private mutating func withdraw(_ condition: (UInt32) -> Bool) {
-        _ = waiting.remove { if case .request(let id, _) = $0 { condition(id) } else { false } }
     }
 
     /// `count` more bytes of the response `id` were sent.
@@ -149,15 +157,15 @@ struct RequestQueue {
 
     /// Ends all requests and returns those that the handler works on. Messages stay: the handler still gets them.
     mutating func cancelAll() -> [UInt32] {
-        withdraw { _ in true }
-        defer { unanswered = [] }
+        waiting.remove { $0 != 0 }
+        defer { (unanswered, unansweredBytes) = ([], 0) }
         return unanswered.lazy.map(\.id).filter { $0 <= lastID }
     }
 
     /// Throws away the messages that wait, and returns how many there were.
     mutating func dropMessages() -> Int {
         waitingMessages = 0
-        return waiting.remove { if case .message = $0 { true } else { false } }.count
+        return waiting.remove { $0 == 0 }
     }
 
     // MARK: Time
@@ -170,7 +178,7 @@ struct RequestQueue {
     mutating func verdict(at now: Instant) -> Verdict {
         guard let current, let deadline, deadline <= now else { return .fine }
         guard !current.isLate else {
-            waiting.removeAll()
+            waiting = WaitingEvents()
             waitingMessages = 0
             isStuck = true
             self.current = nil

@@ -9,10 +9,10 @@ extension ServerConnection {
         if takes(.finish, for: .shortAnswered) { finish(.shortAnswered, CloseCause(.normal)) }
     }
 
-    /// The client's CLOSE came. Its last_id is 0 (4.11-4).
+    /// The client's CLOSE came (4.11-4).
     mutating func clientClosed(_ close: Close, at now: Instant) {
-        guard close.lastID == 0 else {
-            let text = "a client's CLOSE has the last_id \(close.lastID)"
+        guard endAsks(.closed(close.code, close.text, by: .client), closeLastID: close.lastID) else {
+            let text = "a client's CLOSE has the last_id \(close.lastID), which the server has not sent"
             return end(for: .clientClose, CloseCause(.protocolError, text), at: now)
         }
         end(for: .clientClose, CloseCause(.normal), at: now)
@@ -24,6 +24,7 @@ extension ServerConnection {
         guard !isClosing else { return end(for: .streamEnd, CloseCause(.normal), at: now) }
         closing.clientLeft = true
         heartbeat.ended()
+        endAsks(.lost("the client ended its stream"))
         if decoder.isUntouched || decoder.isBetweenMessages {
             end(for: .streamEnd, CloseCause(.normal, "the client ended its stream"), at: now)
         } else {
@@ -48,6 +49,7 @@ extension ServerConnection {
             closing.reason = .lost(text)
             if byClient { closing.clientLeft = true }
         }
+        endAsks(closing.reason)
         cancelAll()
         endNow()
     }
@@ -139,12 +141,16 @@ extension ServerConnection {
         }
         switch cause {
         case .clientGoAway: (closing.awaitsIncoming, closing.awaitsMessages) = (true, received.hasCredit)
-        case .terminate: (closing.awaitsIncoming, closing.awaitsMessages) = (false, received.hasCredit)
+        case .terminate:
+            (closing.awaitsIncoming, closing.awaitsMessages) = (false, received.hasCredit)
+            asks?.letGo()
         case .clientClose, .streamEnd, .streamCutOff:
             closing.awaitsMessages = cause == .streamEnd && received.hasCredit
             closing.clientIsDone = true
             outbox.stopWindow()  // No PONG will come.
-        case .handlerStop: closing.awaitsMessages = false
+        case .handlerStop:
+            closing.awaitsMessages = false
+            asks?.letGo()
         default: break
         }
         phase = .finishing
@@ -160,10 +166,11 @@ extension ServerConnection {
 
     /// Queues CLOSE where the connection is finishing, nothing is unanswered, and the messages need not be waited for.
     mutating func closeIfAnswered() {
-        guard phase == .finishing, isAnswered, !mustHandle else { return }
+        guard phase == .finishing, isAnswered, !mustHandle, !(asks?.delaysClose ?? false) else { return }
         guard case .closed(let code, let text, _) = closing.reason else { return }
         flushHeldMessages()
         tellHandled()
+        endAsks(closing.reason)
         // A sentence is owed to the client only where something is wrong.
         outbox.close(closeFrame(code, code == .normal ? "" : text))
         closing.ignoresInput = closing.clientIsDone
@@ -188,6 +195,7 @@ extension ServerConnection {
     /// Ends the connection at once (section 7.5).
     private mutating func drop(_ reason: CloseCause, behind goAway: GoAway?, at now: Instant) {
         closing.reason = .closed(reason.code, reason.text, by: .server)
+        endAsks(closing.reason)
         outbox.cutOff(closeFrame(reason.code, reason.text), behind: goAway)
         closing.ignoresInput = true
         beginClosing(.drop(at: now, peerIsDone: closing.clientIsDone))

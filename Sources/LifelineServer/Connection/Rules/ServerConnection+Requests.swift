@@ -51,6 +51,7 @@ extension ServerConnection {
         guard let whole = incoming.add(part, of: buffer, at: now) else { return nil }
         received.end()
         counts.messagesIn += 1
+        counts.unhandled = received.unhandled
         return .message(whole.bytes)
     }
 
@@ -142,6 +143,7 @@ extension ServerConnection {
     /// learn that. Called once for each, in their order, at the latest before `closed` of the runner.
     mutating func messageHandled(cost: Int) {
         received.handle(cost: cost)
+        counts.unhandled = received.unhandled
         messageReleased()
     }
 
@@ -207,6 +209,4 @@ extension ServerConnection {
     /// Throws away the messages that wait for the handler: its time for them is over.
     mutating func dropMessages() { received.discard(count: requests.dropMessages()) }
 
-    /// Counts the messages that the handler is not done with: called at the end.
-    mutating func countUnhandled() { counts.unhandled = received.unhandled }
 }

@@ -8,8 +8,9 @@ import Liveness
 /// `wrote`), takes events one by one (`next`), reports what the handler answers (`answer`, `fail`, `handlerReturned`),
 /// sends `outbox`, and sleeps until `deadline`. The connection ends when it `isOver`.
 ///
-/// Requests and answers are in ServerConnection+Requests.swift, the causes of an end in ServerConnection+Ending.swift,
-/// and the table of what each cause does in each phase in EndCause.swift.
+/// Requests and answers are in ServerConnection+Requests.swift, the server's own requests in ServerConnection+Asks.swift,
+/// the causes of an end in ServerConnection+Ending.swift, and the table of what each cause does in each phase in
+/// EndCause.swift.
 /// The properties that these files share are internal for that alone.
 struct ServerConnection {
     /// What the loop has to bring to the handler.
@@ -19,6 +20,8 @@ struct ServerConnection {
         case message(ArraySlice<UInt8>)
         /// No answer to this request is awaited any more: it has its ending, or the connection has.
         case cancelled(UInt32)
+        /// What became of a request of the server, by the token that `ask` was given.
+        indirect case asked(UInt64, ServerRequests.AskOutcome)
     }
 
     /// How far the connection has come. It only ever goes forward.
@@ -82,6 +85,8 @@ struct ServerConnection {
     var sentMessages = SentMessages()
     var outbox = Outbox()
     var heldMessages = HeldMessages()
+    /// Nil where the client answers no requests.
+    var asks: ServerRequests?
     /// How many empty messages were lost at the end, because the client's bucket did not pay for them.
     var unpaidMessages = 0
     var phase = Phase.greeting
@@ -143,7 +148,9 @@ struct ServerConnection {
     /// The longest message that the client accepts.
     @inline(__always) var longestAnswer: Int { client?.maxMessage ?? 0 }
     /// How many requests have no ending with the kernel yet.
-    @inline(__always) var inFlight: Int { requests.count + (incoming.request == nil ? 0 : 1) + outbox.count }
+    @inline(__always) var inFlight: Int {
+        requests.count + (incoming.request == nil ? 0 : 1) + outbox.endings
+    }
     /// Their bytes (3.6-7).
     @inline(__always) var queued: Int {
         requests.bytes + (incoming.request?.bytes ?? 0) + outbox.cost - outbox.messageCost
@@ -159,6 +166,8 @@ struct ServerConnection {
 
     /// Whether a message that came is neither handled nor thrown away.
     @inline(__always) var hasPendingMessages: Bool { received.pending > 0 }
+    /// Whether `next(at:)` has an event that need not wait for the handler.
+    @inline(__always) var hasEvents: Bool { !pendingEvents.isEmpty }
 
     /// What an operator sees of it.
     @inline(__always) var activity: ConnectionActivity {
@@ -202,6 +211,7 @@ struct ServerConnection {
         case .stuck: stop(CloseCause(.handlerFailed, "the handler does not come back"))
         }
         sendHeldMessages(at: now)
+        if asks != nil { enforceAskDeadlines(at: now) }
         switch heartbeat.verdict(at: now) {
         case .fine: break
         case .ping(let nonce): if !isClosing { outbox.ping(nonce) }
@@ -217,7 +227,7 @@ struct ServerConnection {
     }
 
     private mutating func enforceLifetime(at now: Instant) {
-        switch lifetime.verdict(isBusy: inFlight > 0, at: now) {
+        switch lifetime.verdict(isBusy: inFlight > 0 || asks?.isBusy ?? false, at: now) {
         case .fine: break
         case .sendAway(let limit):
             sentAwayFor = limit
@@ -237,6 +247,7 @@ struct ServerConnection {
             var deadline = earlier(heartbeat.deadline, requests.deadline)
             if isLimited { deadline = earlier(deadline, lifetime.deadline) }
             if phase == .finishing { deadline = earlier(deadline, closing.handlingUntil) }
+            if let asks { deadline = earlier(deadline, asks.deadline) }
             return heldMessages.isEmpty ? deadline : earlier(deadline, heldMessages.deadline)
         }
         guard phase == .closing, let linger = closing.linger else { return nil }
@@ -303,18 +314,24 @@ struct ServerConnection {
         case .part(let part):
             messageBytesIn += part.frameLength
             lifetime.active(at: now)
-            return part.type == .request
-                ? try receiveRequest(part, of: buffer, at: now) : try receiveMessage(part, of: buffer, at: now)
+            switch part.type {
+            case .request: return try receiveRequest(part, of: buffer, at: now)
+            case .response: try receiveAnswer(part, of: buffer)
+            default: return try receiveMessage(part, of: buffer, at: now)
+            }
         case .cancel(let id):
             try heartbeat.spendToken(for: .cancel, at: now)
             cancel(id)
+        case .failure(let id, let failure):
+            try receiveFailure(failure, of: id, at: now)
         case .goAway:
+            stopAsking(at: now)
             end(for: .clientGoAway, CloseCause(.normal, "the client went away"), at: now)
         case .close(let close):
             clientClosed(close, at: now)
         case .credit(let credit):
             sentMessages.grant(credit)
-        case .welcome, .failure:
+        case .welcome:
             preconditionFailure("the decoder refuses what a client may not send")
         }
         return nil
@@ -349,6 +366,7 @@ struct ServerConnection {
         if let goAway = closing.goAway, !hello.short { outbox.goAway(goAway) }
         let times = Heartbeat(welcome)
         heartbeat.welcomed(times, at: now)
+        if decoder.agreement.answers { startAsking(hello, times) }
         if times.isBounded {
             outbox.startWindow(deadAfter: welcome.deadAfter)
         } else {

@@ -157,7 +157,7 @@ package enum LogEvent: String, CaseIterable, Sendable {
         case .penaltiesLifted: Specification([.range, .count], "The operator has forgiven the sources of a range.")
         case .childDied:
             Specification(
-                [.connection, .pid, .peer, .signal, .status, .request, .limit, .age],
+                [.connection, .pid, .peer, .signal, .status, .request, .unhandled, .limit, .age],
                 "A connection's process has ended before its connection: a crash, a kill or a limit.")
         case .childFailed:
             Specification([.pid, .text], "A process of the pool could not wait for connections, and has ended.")

@@ -74,6 +74,7 @@ struct ConnectionStatistics {
     var bytesIn: UInt64 = 0
     var bytesOut: UInt64 = 0
     var counts = ConnectionCounts()
+    var serverRequests = ServerRequestCounts()
     /// Requests that got their ending, but for those that were refused.
     var requests: UInt64 { counts.requests(answered: answered) }
     /// Nil before the first.

@@ -16,6 +16,7 @@ package enum Metric: String, CaseIterable, Sendable {
     case acceptsFailed = "accepts_failed_total"
     case requests = "requests_total"
     case requestsInFlight = "requests_in_flight"
+    case serverRequests = "server_requests_total"
     case messagesReceived = "messages_received_total"
     case messagesSent = "messages_sent_total"
     case messagesUnhandled = "messages_unhandled_total"
@@ -41,7 +42,8 @@ package enum Metric: String, CaseIterable, Sendable {
             .processVirtual, .processDescriptors, .processMostDescriptors:
             .gauge
         case .connectionsAccepted, .listenerAccepted, .connectionsRefused, .connectionsClosed, .poolServed,
-            .forksFailed, .acceptsFailed, .requests, .messagesReceived, .messagesSent, .messagesUnhandled,
+            .forksFailed, .acceptsFailed, .requests, .serverRequests, .messagesReceived, .messagesSent,
+            .messagesUnhandled,
             .receivedBytes, .sentBytes, .logLinesLost,
             .processCPU:
             .counter
@@ -57,7 +59,7 @@ package enum Metric: String, CaseIterable, Sendable {
         case .connectionsRefused: ["reason", "limit"]
         case .connectionsClosed: ["reason", "by"]
         case .forksFailed, .acceptsFailed: ["errno"]
-        case .requests: ["outcome"]
+        case .requests, .serverRequests: ["outcome"]
         default: []
         }
     }
@@ -83,9 +85,13 @@ package enum Metric: String, CaseIterable, Sendable {
             "Requests by outcome: answered, failed (FAILURE), cancelled by the client, refused before any handler had them, "
                 + "or unanswered when their connection ended."
         case .requestsInFlight: "Requests that have no ending yet."
+        case .serverRequests:
+            "Requests of handlers to their clients by outcome: answered, failed (FAILURE), refused, not_sent, or unknown: the "
+                + "client may have processed it."
         case .messagesReceived: "One-way messages that came from clients."
         case .messagesSent: "One-way messages that handlers sent to clients."
-        case .messagesUnhandled: "One-way messages that came, and that no handler had before the end of its time."
+        case .messagesUnhandled:
+            "One-way messages that came, and that no handler was done with when their connection ended."
         case .receivedBytes: "Bytes that came from clients."
         case .sentBytes: "Bytes that were sent to clients."
         case .roundTrip: "Round trips that clients proved with PONG."

@@ -8,6 +8,7 @@ struct ServerStatistics {
         /// Requests that have a response.
         var answered: UInt64 = 0
         var counts = ConnectionCounts()
+        var serverRequests = ServerRequestCounts()
         var inFlight: UInt64 = 0
         var bytesIn: UInt64 = 0
         var bytesOut: UInt64 = 0
@@ -19,6 +20,7 @@ struct ServerStatistics {
         mutating func add(_ connection: ConnectionStatistics) {
             answered.add(connection.answered)
             counts.add(connection.counts)
+            serverRequests.add(connection.serverRequests)
             inFlight.add(UInt64(connection.inFlight))
             bytesIn.add(connection.bytesIn)
             bytesOut.add(connection.bytesOut)
@@ -55,7 +57,11 @@ struct ServerStatistics {
     /// The traffic of all connections that ever were, with what the living show now.
     func traffic(with living: some Sequence<ConnectionStatistics>) -> Traffic {
         var sum = traffic
-        for connection in living { sum.add(connection) }
+        for var connection in living {
+            // They may be handled yet: what never falls counts them when it is known.
+            if connection.cause == nil { connection.counts.unhandled = 0 }
+            sum.add(connection)
+        }
         return sum
     }
 
@@ -104,6 +110,7 @@ struct ServerStatistics {
                 (["unanswered"], traffic.counts.unanswered),
             ])
         text.put(.requestsInFlight, traffic.inFlight)
+        text.put(.serverRequests, traffic.serverRequests.byOutcome.map { ([$0.outcome], $0.count) })
         text.put(.messagesReceived, traffic.counts.messagesIn)
         text.put(.messagesSent, traffic.counts.messagesOut)
         text.put(.messagesUnhandled, traffic.counts.unhandled)

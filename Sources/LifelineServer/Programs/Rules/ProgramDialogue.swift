@@ -21,6 +21,9 @@ protocol ProgramDialogue {
     /// `patience`.
     mutating func closed(at now: Instant, patience: Duration)
 
+    /// What the program has asked has its outcome.
+    mutating func asked(_ token: UInt64, _ outcome: ServerRequests.AskOutcome)
+
     // MARK: Its standard input
 
     mutating func wrote(_ count: Int)
@@ -65,6 +68,8 @@ protocol ProgramDialogue {
 
 // What all dialogues have in common.
 extension ProgramDialogue {
+    mutating func asked(_ token: UInt64, _ outcome: ServerRequests.AskOutcome) {}
+
     /// Whether no program runs and none will be started.
     var isOver: Bool { course.life == .over && course.steps.isEmpty }
     var isCollected: Bool { course.isCollected }

@@ -9,6 +9,8 @@ enum ProgramStep: Equatable {
     case part(UInt32, [UInt8], isLast: Bool)
     case fail(UInt32, Failure)
     case message([UInt8])
+    /// A request to the client, with the token by which its outcome comes.
+    case ask(UInt64, [UInt8])
     /// The program can have the next request or message.
     case finished
     /// There is no program any more: what is unanswered stays so, and the connection is closed.

@@ -11,10 +11,14 @@ enum TaggedRecord: Equatable {
     case fail(UInt32, ArraySlice<UInt8>)
     /// A one-way message to the client.
     case message(ArraySlice<UInt8>)
+    /// A request to the client, by a name that the program chose.
+    case ask([UInt8], ArraySlice<UInt8>)
     /// It is none of these, and why.
     case wrong(String)
 
-    static let words = ["answer", "part", "end", "fail", "message"]
+    static let words = ["answer", "part", "end", "fail", "message", "ask"]
+    /// How many bytes a name may have.
+    static let longestName = 64
     /// How much of what is wrong is told.
     private static let longestQuote = 40
 
@@ -29,6 +33,11 @@ enum TaggedRecord: Equatable {
             return
         }
         let (field, text) = TaggedRecord.field(of: word.rest)
+        if name == "ask" {
+            let isName = (1...TaggedRecord.longestName).contains(field.count)
+            self = isName ? .ask(Array(field), text) : .wrong("where a name of 1 to 64 bytes has to follow 'ask'")
+            return
+        }
         guard let id = TaggedRecord.number(field) else {
             self = .wrong("where the number of a request has to follow '\(name)'")
             return

@@ -8,11 +8,12 @@ import Framing
 struct TaggedSession: ProgramDialogue {
     let framing: ProgramFraming
     /// The longest message that the client accepts.
-    private let mostAccepted: UInt32
+    let mostAccepted: UInt32
     private let timeout: Duration?
     var course: ProgramCourse
     var output: ProgramOutput
     var requests = TaggedRequests()
+    var asks = TaggedAsks()
     /// Whether the last request or message fills the input, so that no other is taken.
     private(set) var awaitsRoom = false
     /// Whether the program was seen to wait for more input, and has said nothing since.
@@ -198,6 +199,7 @@ struct TaggedSession: ProgramDialogue {
             if let request = takeOut(id, at: now) { course.steps.append(.answer(id, request.parts ?? [])) }
         case .fail(let id, let text):
             if takeOut(id, at: now) != nil { fail(id, text) }
+        case .ask(let name, let text): ask(name, text, at: now)
         case .wrong(let why): breakOff("the program wrote \(TaggedRecord.quote(bytes)), \(why)", at: now)
         }
     }
@@ -213,6 +215,7 @@ struct TaggedSession: ProgramDialogue {
                 tellCancelled(id)
             }
         case .fail(let id, let text): if takeOut(id, at: now) != nil { fail(id, text) }
+        case .ask(let name, _): askIsTooLong(name)
         case .end: breakOff("the program wrote a long text behind 'end' and a number", at: now)
         case .wrong(let why): breakOff("the program wrote \(TaggedRecord.quote(beginning)), \(why)", at: now)
         }
@@ -261,7 +264,7 @@ struct TaggedSession: ProgramDialogue {
     }
 
     /// Ends the program and the connection, which are out of step. What was not written yet reaches no program.
-    private mutating func breakOff(_ text: String, at now: Instant) {
+    mutating func breakOff(_ text: String, at now: Instant) {
         isOutOfStep = true
         let written = course.input.end - course.input.unwritten.count
         for request in requests.removeAll() {
