@@ -114,10 +114,11 @@ struct ConnectionDriver: ~Copyable {
     /// Whether something was written since this was true last, and only the client's bytes are waited for: they may come
     /// at once.
     mutating func takeExpectsBytes() -> Bool {
-        guard hasWritten, !isBlocked, canRead, patience.deadline == nil, !connection.isHandlerBusy else { return false }
+        guard hasWritten, !isBlocked, canRead, patience.deadline == nil, !isHandlerWorking else { return false }
         hasWritten = false
         return true
     }
+    private var isHandlerWorking: Bool { connection.isHandlerBusy || loopWaits && runner.isWorking }
 
     /// Whether there are bytes to `write`.
     @inline(__always) var hasUnsent: Bool { !connection.outbox.isEmpty }

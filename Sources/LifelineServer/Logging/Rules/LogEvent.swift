@@ -169,8 +169,9 @@ package enum LogEvent: String, CaseIterable, Sendable {
         case .programFailed: Specification([.connection, .pid, .text], "A program could not be started.")
         case .programWaits:
             Specification(
-                [.connection, .pid, .request],
-                "A program waits for more input, and has not answered for 1 s: it may keep its output in a buffer.")
+                [.connection, .pid, .request, .text],
+                "A program waits for more input, and has not answered for 1 s, or for half of --handler-timeout: it may "
+                    + "keep its output in a buffer.")
         case .programEnded:
             Specification(
                 [.connection, .pid, .request, .status, .signal, .skipped],
