@@ -42,6 +42,8 @@ public struct Request: Sendable {
 final class Cancellation: Sendable {
     private struct State {
         var isCancelled = false
+        /// Whether the handler has returned from its request.
+        var isOver = false
         var actions: [@Sendable () -> Void] = []
     }
 
@@ -65,10 +67,19 @@ final class Cancellation: Sendable {
 
     func add(_ action: @escaping @Sendable () -> Void) {
         let isLate = state.withLock { state in
-            if !state.isCancelled { state.actions.append(action) }
+            if !state.isCancelled, !state.isOver { state.actions.append(action) }
             return state.isCancelled
         }
         if isLate { action() }
+    }
+
+    /// The handler has returned from its request. An action may hold the request, which holds this, so the actions are let
+    /// go of.
+    func end() {
+        state.withLock { state in
+            state.isOver = true
+            state.actions = []
+        }
     }
 
     func wait(until deadline: Instant) -> Bool {

@@ -86,6 +86,7 @@ private func serve(_ handler: inout some Handler, _ mailbox: HandlerMailbox) {
             mailbox.finish()
         case .request(let request):
             mailbox.finish(with: handler.output(for: request) { Parts(to: mailbox, for: request) })
+            request.cancellation?.end()
         case .message(let message):
             handler.received(message)
             mailbox.finish()
