@@ -40,6 +40,12 @@ struct ConnectionDriver: ~Copyable {
     private var hasReported = false
     /// The counts that the slot has.
     private var publishedCounts = ConnectionCounts()
+    /// What the connection holds, as the slot has it.
+    private var publishedHeld = 0
+    /// Whether the server has a memory budget, and how much the slot has been charged.
+    private var hasBudget = false
+    private var charged = 0
+    private var release = MemoryRelease()
     /// Whether the runner knows of the connection's end.
     private var runnerKnowsEnd = false
     /// When the runner is given up. Set once the connection is over.
@@ -77,6 +83,7 @@ struct ConnectionDriver: ~Copyable {
             lifetime: ConnectionLifetime(
                 maxAge: settings.maxAge, maxIdle: settings.maxIdle, grace: settings.grace, acceptedAt: acceptedAt,
                 random: { .random(in: 0..<1) }))
+        if let budget = slot.budget.limit { takeShare(of: budget) }
     }
 
     // MARK: Waiting
@@ -91,7 +98,8 @@ struct ConnectionDriver: ~Copyable {
 
     /// When the loop has to wake at the latest; asked behind `addInterests`.
     @inline(__always) var deadline: Instant? {
-        earlier(runnerDeadline ?? connection.deadline, loopWaits ? runner.deadline : nil)
+        let deadline = earlier(runnerDeadline ?? connection.deadline, loopWaits ? runner.deadline : nil)
+        return release.isArmed ? earlier(deadline, release.deadline) : deadline
     }
 
     /// The loop runs again: called first in each turn, before anything is read.
@@ -100,6 +108,24 @@ struct ConnectionDriver: ~Copyable {
             connection.extendLinger(unacknowledged: transport.unacknowledged, at: now)
         }
         connection.resumed(at: now)
+        let budget = slot.budget.limit
+        if budget != nil || hasBudget { takeShare(of: budget) }
+    }
+
+    /// Takes note of what is free in the memory budget.
+    private mutating func takeShare(of budget: Int?) {
+        hasBudget = budget != nil
+        guard let budget else {
+            connection.share = .unlimited
+            return
+        }
+        charge(connection.held)
+        connection.share = MemoryShare(of: budget, total: slot.budget.total, own: charged)
+    }
+
+    private mutating func charge(_ held: Int) {
+        slot.charge(held)
+        charged = held
     }
 
     /// The machine was suspended: the client has to prove that it is there.
@@ -123,6 +149,7 @@ struct ConnectionDriver: ~Copyable {
     mutating func enforceDeadlines(at now: Instant) {
         connection.enforceDeadlines(at: now)
         if let limit = connection.takeSentAwayFor() { report(.sentAway, for: limit) }
+        if release.isArmed, release.isDue(at: now) { releaseFreeMemory() }
     }
 
     // MARK: The client's bytes
@@ -309,7 +336,8 @@ struct ConnectionDriver: ~Copyable {
     mutating func close() {
         runner.cancelAll()
         connection.countUnhandled()
-        publishStatistics()
+        publishStatistics(at: .now)
+        charge(0)
         let unhandled = connection.counts.unhandled
         if unhandled > 0 {
             reportDiscarded(
@@ -326,14 +354,28 @@ struct ConnectionDriver: ~Copyable {
     @inline(__always) var activity: ConnectionActivity { connection.activity }
 
     /// Publishes the connection's figures: a few stores, once a turn.
-    mutating func publishStatistics() {
+    mutating func publishStatistics(at now: Instant) {
         slot.publish(
             answered: connection.requestsAnswered, bytesIn: connection.bytesIn, bytesOut: connection.outbox.sent,
             inFlight: UInt32(clamping: connection.inFlight), activity: connection.activity)
         for time in connection.fetchRoundTrips() { slot.add(roundTrip: time) }
+        if connection.requests.handlerTimes.hasChanged { slot.publish(&connection.requests.handlerTimes) }
+        let held = connection.held
+        if held != publishedHeld || charged != (hasBudget ? held : 0) { publish(held: held, at: now) }
         guard connection.counts != publishedCounts else { return }
+        let wasRefused = connection.counts.overBudget > publishedCounts.overBudget
         publishedCounts = connection.counts
         slot.counts = publishedCounts
+        if wasRefused, slot.budget.markExhausted() { log.write(slot.budget, .budgetExhausted) }
+    }
+
+    private mutating func publish(held: Int, at now: Instant) {
+        let isLess = held < publishedHeld
+        publishedHeld = held
+        slot.held = held
+        release.holds(held, at: now)
+        charge(hasBudget ? held : 0)
+        if isLess, slot.budget.markFree() { log.write(slot.budget, .budgetFree) }
     }
 
     /// Reports the end once, in the log and for the statistics.

@@ -121,7 +121,12 @@ extension ConnectionStatistics {
         bytesIn = slot.bytesIn
         bytesOut = slot.bytesOut
         counts = slot.counts
-        if roundTrip != nil { roundTrips = Histogram(counts: slot.roundTrips, sum: slot.roundTripsSum) }
+        held = slot.held
+        if roundTrip != nil { roundTrips = Histogram(.roundTrips, counts: slot.roundTrips, sum: slot.roundTripsSum) }
+        let times = slot.handlerTimes
+        if times.contains(where: { $0 > 0 }) {
+            handlerTimes = Histogram(.handlerTimes, counts: times, sum: slot.handlerTimesSum)
+        }
         let name = slot.name
         self.name = name.isEmpty ? nil : String(decoding: name, as: UTF8.self)
         cause = slot.closeReason.map { CloseReasonLabel(reason: $0.reason, by: $0.by) }

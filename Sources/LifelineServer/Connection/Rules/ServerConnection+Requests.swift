@@ -19,20 +19,31 @@ extension ServerConnection {
                 incoming.begin(part.id, at: now)
             }
         }
-        if incoming.request?.id == part.id, queued + part.range.count > Int(terms.maxQueued) {
-            try refuse(part.id, "\(terms.maxQueued) bytes of requests are unanswered")
+        if incoming.request?.id == part.id {
+            if queued + part.range.count > Int(terms.maxQueued) {
+                try refuse(part.id, "\(terms.maxQueued) bytes of requests are unanswered")
+            } else if !share.allows(part.range.count + RequestQueue.requestCost, holding: held) {
+                try refuse(part.id, "what waits at this server fills its memory budget", after: retryAfter(part.id))
+                counts.overBudget += 1
+            }
         }
         guard !incoming.discards(part), let whole = incoming.add(part, of: buffer, at: now) else { return nil }
         requests.add(part.id, bytes: whole.bytes.count, since: whole.since)
         return .request(part.id, whole.bytes)
     }
 
-    private mutating func refuse(_ id: UInt32, _ text: String) throws(Violation) {
+    /// In how many milliseconds there may be room in the budget: a second or two, so that not all come back at once.
+    private func retryAfter(_ request: UInt32) -> UInt32 {
+        // Fibonacci hashing: the first bits are spread evenly.
+        1000 + UInt32(((id &+ UInt64(request)) &* 0x9E37_79B9_7F4A_7C15) >> 54)
+    }
+
+    private mutating func refuse(_ id: UInt32, _ text: String, after retryAfter: UInt32 = 0) throws(Violation) {
         guard outbox.refusals < ServerConnection.mostRefusals else {
             throw Violation(.busy, "\(ServerConnection.mostRefusals) refusals wait unread")
         }
         incoming.refuse(id)
-        outbox.refuse(id, Failure(.refused, text))
+        outbox.refuse(id, Failure(.refused, text, retryAfter: retryAfter))
         counts.refused += 1
         ended(id)
     }
@@ -135,7 +146,8 @@ extension ServerConnection {
     /// at all, now or later.
     @inline(__always) var messageRoom: Int? {
         guard let client, !client.isShort, !isClosing else { return nil }
-        return min(client.maxMessage, max(0, Int(terms.maxQueued) - queued) - heldMessages.cost)
+        let room = min(max(0, Int(terms.maxQueued) - queued) - heldMessages.cost, share.room(holding: held))
+        return min(client.maxMessage, room)
     }
 
     /// Sends a one-way message of the handler; false where that cannot be. A message that was promised when there was

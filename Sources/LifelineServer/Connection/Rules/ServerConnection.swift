@@ -64,7 +64,7 @@ struct ServerConnection {
         let maxMessage: Int
     }
 
-    private let id: UInt64
+    let id: UInt64
     let terms: Terms
     /// The tokens of the clients that may connect; nil for all clients.
     private let tokens: Tokens?
@@ -96,6 +96,8 @@ struct ServerConnection {
     /// The round trips that were proved and not fetched yet.
     private var roundTrips: [Duration] = []
     var lifetime: ConnectionLifetime
+    /// How much it may hold of what all connections share.
+    var share = MemoryShare.unlimited
     /// Why the client was sent away, until the loop has taken it.
     private var sentAwayFor: ConnectionLifetime.Limit?
     /// How long after dead_after a client was dropped for its silence.
@@ -119,8 +121,9 @@ struct ServerConnection {
         self.terms = terms
         self.tokens = tokens
         heartbeat = ServerHeartbeat(acceptedAt: acceptedAt, handshakeTimeout: handshakeTimeout)
-        decoder = FrameDecoder(from: .client, maxFrame: terms.maxFrame, maxMessage: terms.maxMessage)
         requests = RequestQueue(timeout: handlerTimeout)
+        requests.now = acceptedAt
+        decoder = FrameDecoder(from: .client, maxFrame: terms.maxFrame, maxMessage: terms.maxMessage)
     }
 
     // MARK: State
@@ -135,6 +138,9 @@ struct ServerConnection {
     @inline(__always) var inFlight: Int { requests.count + (incoming.request == nil ? 0 : 1) + outbox.count }
     /// Their bytes, and those of the messages that wait.
     @inline(__always) var queued: Int { requests.bytes + (incoming.request?.bytes ?? 0) + outbox.cost }
+    /// What it holds for its client, in bytes: requests and messages that wait, are worked on or come in chunks, and the
+    /// responses and messages that the client has not taken. What is not ended of a response in parts is not in it.
+    @inline(__always) var held: Int { requests.held + incoming.held + outbox.cost + heldMessages.cost }
     /// Whether the handler has not returned from what it was given last.
     @inline(__always) var isHandlerBusy: Bool { requests.isHandlerBusy }
     /// Requests that have their ending, but for those that were refused.
@@ -173,6 +179,7 @@ struct ServerConnection {
     @inline(__always) mutating func resumed(at now: Instant) {
         linger { $0.resumed(at: now) }
         heartbeat.resumed(at: now)
+        requests.now = now
     }
 
     /// The machine was suspended, and no clock of the loop shows it (5.11-4).
@@ -232,6 +239,7 @@ struct ServerConnection {
     /// `count` bytes were read into the buffer that `next` gets.
     mutating func received(_ count: Int, at now: Instant) {
         bytesIn += UInt64(count)
+        requests.now = now
         undecoded = 0..<count
         if !isClosing { heartbeat.heard(at: now) }
     }

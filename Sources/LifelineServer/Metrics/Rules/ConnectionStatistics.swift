@@ -76,8 +76,12 @@ struct ConnectionStatistics {
     var counts = ConnectionCounts()
     /// Requests that got their ending, but for those that were refused.
     var requests: UInt64 { counts.requests(answered: answered) }
+    /// What it holds, in bytes.
+    var held = 0
     /// Nil before the first.
     var roundTrips: Histogram?
+    /// Nil before the first.
+    var handlerTimes: Histogram?
     var name: String?
     var cause: CloseReasonLabel?
     var lateness: Duration?

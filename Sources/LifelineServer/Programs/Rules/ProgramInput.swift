@@ -18,7 +18,10 @@ struct ProgramInput {
     var hasRoom: Bool { unwritten.count < ProgramInput.most }
 
     /// Adds a request or a message in its framing.
-    mutating func append(_ framed: [UInt8]) { bytes += framed }
+    mutating func append(_ framed: [UInt8]) {
+        // A long one is not copied where none waits before it.
+        if bytes.isEmpty, framed.count > bytes.capacity { bytes = framed } else { bytes += framed }
+    }
 
     /// Begins the input of a program for one request, which ends behind that.
     mutating func begin(_ request: [UInt8]) {
