@@ -74,8 +74,10 @@ public struct Outbox: Sendable {
     public private(set) var count = 0
     /// How many of them are requests of this side.
     public private(set) var requests = 0
-    /// The sum of their costs, as the caller gave them.
+    /// The sum of the costs of all that the kernel has not accepted whole, as the caller gave them.
     public private(set) var cost = 0
+    /// The part of `cost` that is of one-way messages.
+    public private(set) var messageCost = 0
     /// How many refusals the kernel has not accepted whole; they count in nothing else (section 3.6).
     public internal(set) var refusals = 0
     /// Bytes that the kernel has accepted since the start.
@@ -166,13 +168,13 @@ public struct Outbox: Sendable {
     // MARK: Counts
 
     mutating func count(_ key: MessageKey, _ cost: Int) {
-        if key.id != 0 { count += 1 }
+        if key.id != 0 { count += 1 } else { messageCost += cost }
         if key.isRequest { requests += 1 }
         self.cost += cost
     }
 
     mutating func uncount(_ key: MessageKey, _ cost: Int) {
-        if key.id != 0 { count -= 1 }
+        if key.id != 0 { count -= 1 } else { messageCost -= cost }
         if key.isRequest { requests -= 1 }
         self.cost -= cost
     }
@@ -200,7 +202,7 @@ public struct Outbox: Sendable {
         staged.cutOff()
         window.stop()
         pings.removeAll()
-        (count, requests, cost, refusals) = (0, 0, 0, 0)
+        (count, requests, cost, messageCost, refusals) = (0, 0, 0, 0, 0)
         owedPong = nil
         greetForClose()
         goAway?.append(to: &staged.bytes)

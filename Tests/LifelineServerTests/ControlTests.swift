@@ -64,7 +64,7 @@ struct ControlTests {
         #expect(
             bare.line == "{\"id\":1,\"pid\":2,\"peer\":\"unix\",\"name\":null,\"state\":\"greeting\",\"age\":1.500,"
                 + "\"heard\":null,\"round_trip\":null,\"in_flight\":0,\"requests\":0,\"failed\":0,"
-                + "\"messages_in\":0,\"messages_out\":0,\"bytes_in\":0,\"bytes_out\":0}")
+                + "\"messages_in\":0,\"messages_out\":0,\"messages_unhandled\":0,\"bytes_in\":0,\"bytes_out\":0}")
         figures.name = "a\n\",\"id\":9,\u{1B}[31mä😀"
         figures.state = .working
         figures.heardAt = at(1499)

@@ -27,6 +27,8 @@ func request(_ id: UInt32, _ string: String, more: Bool = false) -> [UInt8] {
 }
 func ping(_ nonce: UInt64) -> [UInt8] { raw(0x03, u64(nonce)) }
 func pong(_ nonce: UInt64) -> [UInt8] { raw(0x04, u64(nonce) + zeros(12)) }
+func message(_ string: String, more: Bool = false) -> [UInt8] { raw(0x07, flags: more ? 1 : 0, text(string)) }
+func credit(_ limit: UInt64, handled: UInt64) -> [UInt8] { raw(0x0C, u64(limit) + u64(handled)) }
 func cancel(_ id: UInt32) -> [UInt8] { raw(0x08, id: id) }
 func goAway() -> [UInt8] { raw(0x0A, zeros(12)) }
 func close(lastID: UInt32 = 0, code: UInt16 = 0) -> [UInt8] { raw(0x0B, u32(lastID) + u16(code) + zeros(6)) }
@@ -34,9 +36,10 @@ func close(lastID: UInt32 = 0, code: UInt16 = 0) -> [UInt8] { raw(0x0B, u32(last
 let preface = text("LIFELINE")
 func hello(
     short: Bool = false, deadAfter: UInt32 = 0, maxFrame: UInt32 = 16384, maxMessage: UInt32 = 1 << 20,
-    token: [UInt8]? = nil, minor: UInt8 = 0
+    token: [UInt8]? = nil, minor: UInt8 = 0, credit: UInt64? = nil
 ) -> [UInt8] {
-    let options = token.map { u16(1) + u16(UInt16($0.count)) + $0 } ?? []
+    let options =
+        (token.map { u16(1) + u16(UInt16($0.count)) + $0 } ?? []) + (credit.map { u16(4) + u16(8) + u64($0) } ?? [])
     return preface
         + raw(0x01, [1, minor, 0, short ? 1 : 0] + u32(0) + u32(deadAfter) + u32(maxFrame) + u32(maxMessage) + options)
 }
@@ -61,6 +64,8 @@ struct Conversation {
     var returns = true
     /// The request that the handler works on.
     private var working: UInt32?
+    /// The cost of the message that the handler works on.
+    private var messageCost: Int?
     /// Whether the kernel takes what there is to send.
     var takes = true
     private(set) var now = at(0)
@@ -69,22 +74,25 @@ struct Conversation {
 
     init(
         _ terms: Terms = Terms(), handshakeTimeout: Duration = .seconds(10), tokens: Tokens? = nil,
-        handlerTimeout: Duration? = nil, lifetime: ConnectionLifetime = ConnectionLifetime()
+        handlerTimeout: Duration? = nil, lifetime: ConnectionLifetime = ConnectionLifetime(),
+        grace: Duration = .seconds(10)
     ) {
         connection = ServerConnection(
             id: 7, terms: terms, handshakeTimeout: handshakeTimeout, acceptedAt: at(0), tokens: tokens,
-            handlerTimeout: handlerTimeout, lifetime: lifetime)
+            handlerTimeout: handlerTimeout, lifetime: lifetime, grace: grace)
     }
 
     /// One that is past its handshake.
     static func opened(
         _ terms: Terms = Terms(), short: Bool = false, echoes: Bool = true, returns: Bool = true,
-        handlerTimeout: Duration? = nil, minor: UInt8 = 0, lifetime: ConnectionLifetime = ConnectionLifetime()
+        handlerTimeout: Duration? = nil, minor: UInt8 = 0, credit: UInt64? = nil,
+        lifetime: ConnectionLifetime = ConnectionLifetime(), grace: Duration = .seconds(10)
     ) -> Conversation {
-        var conversation = Conversation(terms, handlerTimeout: handlerTimeout, lifetime: lifetime)
+        var conversation = Conversation(
+            terms, handlerTimeout: handlerTimeout, lifetime: lifetime, grace: grace)
         conversation.echoes = echoes
         conversation.returns = returns
-        conversation.receive(hello(short: short, minor: minor))
+        conversation.receive(hello(short: short, minor: minor, credit: credit))
         #expect(conversation.said() == ["LIFELINE", "WELCOME"])
         return conversation
     }
@@ -108,6 +116,7 @@ struct Conversation {
             if returns { handlerReturns() }
         case .message(let bytes):
             seen.append(.message(String(decoding: bytes, as: UTF8.self)))
+            messageCost = Credit.cost(of: bytes.count)
             if returns { handlerReturns() }
         case .cancelled(let id): seen.append(.cancelled(id))
         case .request(let id, let bytes):
@@ -122,6 +131,7 @@ struct Conversation {
 
     private mutating func handlerReturns() {
         working = nil
+        if let cost = messageCost.take() { connection.messageHandled(cost: cost) }
         connection.handlerReturned()
     }
 
@@ -160,8 +170,8 @@ struct Conversation {
 
     private static let farewell = GoAway(.shuttingDown, "bye", retryAfter: 1, spread: 2000)
 
-    mutating func terminate() {
-        connection.terminate(Conversation.farewell, retryAfter: 700, at: now)
+    mutating func terminate(within time: Duration? = nil) {
+        connection.terminate(Conversation.farewell, retryAfter: 700, within: time, at: now)
         settle()
     }
 
@@ -241,6 +251,7 @@ struct Conversation {
         case 0x07: return "MESSAGE\(more) \(shown)"
         case 0x09: return "FAILURE \(id) \(Code(rawValue: UInt16(number(start, 2))))"
         case 0x0A: return "GOAWAY \(Code(rawValue: UInt16(number(start, 2))))"
+        case 0x0C: return "CREDIT \(number(start, 8)) handled \(number(start + 8, 8))"
         case 0x0B: return "CLOSE \(Code(rawValue: UInt16(number(start + 4, 2)))) last \(number(start, 4))"
         default: return "type \(type)"
         }

@@ -84,11 +84,16 @@ struct HeldMessagesTests {
     @Test("Those that wait are bounded by max_queued, and the handler learns that there is no room")
     func bound() {
         var conversation = Conversation.opened(Terms(maxMessage: 20, maxQueued: 30))
+        for _ in 0..<12 {
+            let isTaken = conversation.connection.send([], at: at(0))
+            #expect(isTaken)
+            conversation.settle()
+        }
         var taken = 0
         while conversation.connection.send([], at: at(0)) { taken += 1 }
-        #expect(taken == 12 + 3)
+        #expect(taken == 3, "30 bytes of room, and 12 for each")
         #expect(conversation.connection.credit.hasUnsent)
-        #expect(conversation.connection.credit.messageRoom == -6)
+        #expect(conversation.connection.credit.messageRoom.cost == -6)
         conversation.settle()
         conversation.wake(at: at(5000))
         let isTaken = conversation.connection.send([], at: at(5000))

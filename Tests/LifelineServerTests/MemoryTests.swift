@@ -144,13 +144,46 @@ struct HeldMemoryTests {
         #expect(times.count > 50 && times.allSatisfy { (1000..<2100).contains($0) })
     }
 
+    @Test("Credit for messages is what is free, and half of that is worth a frame; what was told stays")
+    func credit() {
+        var messages = ReceivedMessages()
+        messages.offer(1000)
+        for _ in 0..<10 {
+            do { try messages.begin() } catch { Issue.record("\(error)") }
+            messages.add(88)
+            messages.end()
+        }
+        for _ in 0..<5 { messages.handle(cost: 100) }
+        #expect(messages.due(room: 0) == nil, "500 of 1000 are handled, and nothing is free")
+        #expect(messages.due(room: 40) == Credit(limit: 1040, handled: 5))
+        #expect(messages.due(room: 40) == nil)
+        #expect(messages.due(room: 1000) == nil, "less than half of the window")
+        for _ in 0..<5 { messages.handle(cost: 100) }
+        #expect(messages.news(room: 0) == Credit(limit: 1040, handled: 10), "it never falls")
+        #expect(messages.due(room: 1) == nil && messages.due(room: .max) == Credit(limit: 2000, handled: 10))
+    }
+
+    @Test("A client that connects is offered what is free, and one byte where nothing is; its window stays what it was")
+    func welcome() {
+        for (total, limit) in [(0, 1000), (700, 300), (2000, 1)] {
+            var conversation = Conversation(Terms(credit: 1000))
+            conversation.connection.share = MemoryShare(of: 1000, total: total, own: 0)
+            let hello =
+                preface
+                + raw(0x01, [1, 1, 0, 0] + u32(0) + u32(0) + u32(16384) + u32(1 << 20) + u16(4) + u16(8) + u64(5))
+            conversation.receive(hello)
+            #expect(conversation.connection.decoder.agreement.credit)
+            #expect(conversation.connection.received.due(room: .max)?.limit == (limit > 500 ? nil : 1000))
+        }
+    }
+
     @Test("The handler's messages feel the budget: there is room for what is free")
     func messages() {
         var conversation = Conversation.working()
         conversation.connection.share = MemoryShare(of: 1000, total: 600, own: 0)
-        #expect(conversation.connection.messageRoom == 400)
+        #expect(conversation.connection.messageRoom.cost == 400)
         conversation.connection.share = MemoryShare(of: 1000, total: 2000, own: 0)
-        #expect(conversation.connection.messageRoom == 0)
+        #expect(conversation.connection.messageRoom.cost == 0)
     }
 }
 
@@ -221,14 +254,15 @@ struct HandlerTimeTests {
         for bound in bounds { #expect(Double(bound.text) == bound.duration / .seconds(1)) }
         var slots = try Scoreboard(1)
         let slot = slots[slots.take()]
-        #expect(ConnectionStatistics(slot).handlerTimes == nil)
+        #expect(ConnectionStatistics(slot).handlerTimes.sum == .zero)
         var times = HandlerTimes()
         for time in [Duration.zero, .microseconds(100), .milliseconds(3), .seconds(61)] { times.add(time) }
         slot.publish(&times)
         #expect(!times.hasChanged)
         times.add(.milliseconds(3))
         slot.publish(&times)
-        let shown = try #require(ConnectionStatistics(slot).handlerTimes)
+        var shown = Histogram(.handlerTimes)
+        shown += ConnectionStatistics(slot).handlerTimes
         #expect(shown.counts[0] == 2 && shown.counts[5] == 2 && shown.counts[18] == 1 && shown.counts.reduce(0, +) == 5)
         #expect(abs(shown.sum / .milliseconds(1) - 61_006.1) < 0.01)
     }

@@ -47,6 +47,18 @@ struct MetricsTests {
         #expect(after["connections_accepted_total"] == "3" && after["connections_live"] == "2")
     }
 
+    @Test("Messages are unhandled once their connection is over: a child that died cannot say that they were handled")
+    func unhandled() {
+        var totals = ServerStatistics()
+        var waiting = figures(1)
+        waiting.counts.unhandled = 3
+        #expect(samples(totals, living: [waiting])["messages_unhandled_total"] == "0")
+        totals.reap(waiting)
+        #expect(samples(totals)["messages_unhandled_total"] == "3")
+        waiting.cause = CloseReasonLabel(reason: 0, by: 0)
+        #expect(samples(totals, living: [waiting])["messages_unhandled_total"] == "6")
+    }
+
     @Test("A child that says nothing of its end has DIED, and no child can make up a reason of its own")
     func causes() {
         var totals = ServerStatistics()

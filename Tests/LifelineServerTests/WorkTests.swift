@@ -171,7 +171,7 @@ struct WorkTests {
         conversation.receive(request(2, "b"), ping(5))
         #expect(
             conversation.said() == [
-                "RESPONSE+ 1 he", "FAILURE 2 REFUSED", "PONG 5 queued 2 in flight 1 longest 0",
+                "RESPONSE+ 1 he", "FAILURE 2 REFUSED", "PONG 5 queued 1 in flight 1 longest 0",
             ])
         conversation.part(1, "y", isLast: true)
         #expect(conversation.said() == ["RESPONSE 1 y", "MESSAGE m"])

@@ -13,19 +13,47 @@ final class Kept: @unchecked Sendable {
     var blocks: [[UInt8]] = []
 }
 
+/// Appends each message, and a newline, to a file.
+struct Record {
+    private let file: Int32
+
+    init(_ path: String) { file = open(path, O_WRONLY | O_APPEND | O_CREAT, 0o600) }
+
+    func append(_ message: ArraySlice<UInt8>) {
+        let line = message + [10]
+        _ = line.withUnsafeBytes { write(file, $0.baseAddress, $0.count) }
+    }
+}
+
 struct Obedient: Handler {
     static let mayBeReused = true
     let answersAtOnce: Bool
     private var connection: Connection?
     private var count = 0
     private let kept = Kept()
+    private let record: Record?
+    private let messageTime: Duration
 
-    init(answersAtOnce: Bool) { self.answersAtOnce = answersAtOnce }
+    init(answersAtOnce: Bool, record: Record?, messageTime: Duration) {
+        self.answersAtOnce = answersAtOnce
+        self.record = record
+        self.messageTime = messageTime
+    }
 
     mutating func opened(_ connection: Connection) { self.connection = connection }
 
     mutating func received(_ message: ArraySlice<UInt8>) {
-        tell("received \(String(decoding: message, as: UTF8.self))")
+        if messageTime > .zero { usleep(UInt32(messageTime / .microseconds(1))) }
+        switch message {
+        case ArraySlice("stuck".utf8): while true { pause() }
+        case ArraySlice("say".utf8):
+            let isSent = connection!.send("said")
+            tell("sent \(isSent) unconfirmed \(String(describing: connection!.unconfirmedMessages))")
+        case ArraySlice("try".utf8): tell("tried \(connection!.trySend("tried"))")
+        default: break
+        }
+        guard let record else { return tell("received \(String(decoding: message, as: UTF8.self))") }
+        record.append(message)
     }
 
     mutating func closed(_ ending: CloseReason) { tell("closed \(ending)") }
@@ -104,6 +132,8 @@ struct Settings {
     var options = ServerOptions()
     var answersAtOnce = false
     var isLonely = false
+    var record: String?
+    var messageTime = Duration.zero
     /// When a second thread is started: never, before the server is made, or before it runs.
     var thread = ""
 
@@ -136,6 +166,10 @@ struct Settings {
             Flag("--metrics", "ADDRESS:PORT", "as of server") { $0.options.metrics = $1 },
             Flag("--thread", "WHEN", "start a thread before the server: init or run") { $0.thread = $1 },
             Flag("--at-once", "answers in the loop") { $0.answersAtOnce = true },
+            Flag("--record", "PATH", "each message becomes a line of this file") { $0.record = $1 },
+            Flag("--message-time", "DURATION", "how long a message takes") { settings, text throws(UsageError) in
+                settings.messageTime = try FlagValue.duration(text, in: .zero ... .seconds(3600))
+            },
         ])
 
     private static func duration(
@@ -150,7 +184,7 @@ struct Settings {
 var settings = Settings()
 do {
     _ = try Settings.command.parse(Array(CommandLine.arguments.dropFirst()), into: &settings)
-    let answersAtOnce = settings.answersAtOnce
+    let (answersAtOnce, record, messageTime) = (settings.answersAtOnce, settings.record, settings.messageTime)
     func startIdleThread() throws { try startThread(named: "idle") { while true { pause() } } }
     if settings.thread == "init" { try startIdleThread() }
     let server = try Server(settings.options)
@@ -159,7 +193,9 @@ do {
     if settings.isLonely {
         try server.run { Lonely() }
     } else {
-        try server.run { Obedient(answersAtOnce: answersAtOnce) }
+        try server.run {
+            Obedient(answersAtOnce: answersAtOnce, record: record.map { Record($0) }, messageTime: messageTime)
+        }
     }
 } catch {
     tell("\(error)")

@@ -33,18 +33,37 @@ public final class Connection: Sendable {
         self.mailbox = mailbox
     }
 
-    /// Sends a one-way message (Protocol.md, section 4.7). Returns false where it cannot be sent.
+    /// Sends a one-way message (Protocol.md, section 4.7). Where the client has no room for it, waits until it has.
     ///
-    /// That is so where the message is longer than the client accepts, where max_queued bytes wait for a client that does
-    /// not read, on a SHORT connection, and on one that is ending.
+    /// Returns false where the message can never be sent: it is longer than the client accepts, the connection is SHORT, or
+    /// it is ending. A thread that waits returns as soon as the connection ends.
+    ///
+    /// The client has room as far as its credit goes (section 3.8). A client without credit has room while less than
+    /// max_queued bytes wait for it. A handler that `answersAtOnce` runs on the loop's thread, which alone makes room: there
+    /// this does not wait, and is `trySend(_:)`.
+    ///
+    /// A handler that waits here takes no message either, so a client that sends without reading makes both wait. The
+    /// request's timeout (`ServerOptions.handlerTimeout`) goes on meanwhile.
     ///
     /// Twelve empty messages go at once, the next one each ping_every / 2 (5.10-2). Messages behind one that waits wait too.
     @discardableResult
-    public func send(_ message: [UInt8]) -> Bool { mailbox.send(message[...]) }
+    public func send(_ message: [UInt8]) -> Bool { mailbox.send(message[...], waits: true) }
 
     /// Sends the UTF-8 of `text` as a one-way message, and returns what `send(_:)` of bytes returns.
     @discardableResult
     public func send(_ text: String) -> Bool { send(Array(text.utf8)) }
+
+    /// Sends a one-way message as `send(_:)` does, but never waits: returns false where the client has no room now, too.
+    public func trySend(_ message: [UInt8]) -> Bool { mailbox.send(message[...], waits: false) }
+
+    /// Sends the UTF-8 of `text` as a one-way message, and returns what `trySend(_:)` of bytes returns.
+    public func trySend(_ text: String) -> Bool { trySend(Array(text.utf8)) }
+
+    /// How many of the messages sent the client has not said to be handled; nil where it does not say (section 3.8).
+    ///
+    /// The client says it with its heartbeat at the latest. What was not handled when the connection ends, the client may
+    /// have had or not.
+    public var unconfirmedMessages: Int? { mailbox.unconfirmedMessages }
 
     /// Whether messages and answers can still be sent. False as soon as the server knows that the connection ends.
     public var isOpen: Bool { mailbox.isOpen }

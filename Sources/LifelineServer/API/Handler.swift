@@ -37,7 +37,8 @@ public protocol Handler: SendableMetatype {
 
     /// The connection has ended, and nothing can be sent any more. Called last, and only where `opened` was called.
     ///
-    /// The process ends when this method returns, or after `ServerOptions.grace`. Clean up here: as a rule the process ends
+    /// The handler gets the messages that came before the end first, for up to `ServerOptions.grace`. The process ends when
+    /// this method returns, or a second after that. Clean up here: as a rule the process ends
     /// without calling `deinit`.
     mutating func closed(_ reason: CloseReason)
 }

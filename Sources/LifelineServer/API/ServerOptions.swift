@@ -28,7 +28,8 @@ public struct ServerOptions: Sendable {
     /// The most unanswered requests on one connection.
     public var maxInFlight = Limits.defaultMaxInFlight
     /// The most bytes of unanswered requests on one connection; at least `maxMessage`. Unless it is set, it is 4 MiB, or
-    /// `maxMessage` where that is more.
+    /// `maxMessage` where that is more. It also bounds the messages that wait for the handler or for the client: each way so
+    /// many bytes, and where the client knows credit, 1 MiB of those for the handler (Protocol.md, section 3.8).
     public var maxQueued: UInt32 {
         get { ownMaxQueued ?? max(Limits.defaultMaxQueued, ownMaxMessage ?? 0) }
         set { ownMaxQueued = newValue }
@@ -91,8 +92,9 @@ public struct ServerOptions: Sendable {
     /// Over how long a shutdown sends its clients away, one by one in random order; what is left then is closed. Each
     /// client may return after the drain, at an instant of its own. Zero ends all at once (Protocol.md, 7.4).
     public var drain = Duration.zero
-    /// How long a shutdown waits for children after `drain`, before it kills them. A child waits as long for its
-    /// handler when its connection is over.
+    /// How long a shutdown waits for children after `drain`, before it kills them. A child gives up what it has not
+    /// answered and handled a little earlier, and uses the last fifth, 1.5 s at most, for its end. Where a client ends its
+    /// connection, the handler gets the messages that came before for as long, and has a second more to return.
     public var grace = Duration.seconds(10)
     /// The path of the control socket, for `server ctl`: this user and root alone may use it. Nil opens none.
     public var control: String?
@@ -123,11 +125,16 @@ public struct ServerOptions: Sendable {
             terms: terms, grace: grace, handlerTimeout: handlerTimeout, maxAge: maxAge, maxIdle: maxIdle)
     }
 
+    /// The most that messages of one connection may cost that wait for the handler, where the client knows credit. More
+    /// would fill faster paths; this is 1 MiB in each round trip, and each connection may take that much memory.
+    private static let mostCredit: UInt32 = 1 << 20
+
     var terms: Terms {
         Terms(
             timeout: UInt32(clamping: Int(timeout / .milliseconds(1))),
             heartbeat: UInt32(clamping: Int(heartbeat / .milliseconds(1))), maxFrame: maxFrame, maxMessage: maxMessage,
-            maxInFlight: maxInFlight, maxQueued: maxQueued)
+            maxInFlight: maxInFlight, maxQueued: maxQueued,
+            credit: UInt64(min(max(maxQueued, 1), ServerOptions.mostCredit)))
     }
 }
 

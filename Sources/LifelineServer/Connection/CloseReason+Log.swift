@@ -34,7 +34,7 @@ extension ConnectionCounts {
     var shown: [(LogField, UInt64)] {
         [
             (.failed, failed), (.cancelled, cancelled), (.refused, refused), (.unanswered, unanswered),
-            (.messagesIn, messagesIn), (.messagesOut, messagesOut),
+            (.messagesIn, messagesIn), (.messagesOut, messagesOut), (.unhandled, unhandled),
         ]
     }
 }

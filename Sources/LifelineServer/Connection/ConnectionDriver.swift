@@ -11,7 +11,8 @@ import Posix
 /// `addInterests` until `deadline`. Behind the wait come `resumed`, `read`, `runHandler`, `write` and `enforceDeadlines`.
 /// What is asked at each turn is inlined: for a call the driver's two kilobytes would be copied.
 ///
-/// When the connection has ended, the driver waits for the runner: until that is over too, up to the grace.
+/// When the connection has ended, the driver waits for the runner: until that is over too. Up to the grace the handler gets
+/// the messages that came before the end. The rest is thrown away, and the handler has a second more to hear of the end.
 struct ConnectionDriver: ~Copyable {
     /// How many writes follow each other before the loop reads again.
     private static var writesAtOnce: Int { 8 }
@@ -48,8 +49,13 @@ struct ConnectionDriver: ~Copyable {
     private var release = MemoryRelease()
     /// Whether the runner knows of the connection's end.
     private var runnerKnowsEnd = false
-    /// When the runner is given up. Set once the connection is over.
+    /// When the runner gets no more messages or, once it `isLastCall`, is given up. Set once the connection is over.
     private var runnerDeadline: Instant?
+    private var isLastCall = false
+    /// How long the runner may take for its end when it gets no more messages.
+    private var lastCall = RequestQueue.handlerGrace
+    /// When CLOSE was written, or nothing could be written any more.
+    private var endedAt: Instant?
     /// When the client that was sent away may return.
     private var clientReturnsAt: Instant?
 
@@ -82,7 +88,8 @@ struct ConnectionDriver: ~Copyable {
             tokens: tokens, handlerTimeout: runner.enforcesTimeout ? nil : settings.handlerTimeout,
             lifetime: ConnectionLifetime(
                 maxAge: settings.maxAge, maxIdle: settings.maxIdle, grace: settings.grace, acceptedAt: acceptedAt,
-                random: { .random(in: 0..<1) }))
+                random: { .random(in: 0..<1) }),
+            grace: settings.grace)
         if let budget = slot.budget.limit { takeShare(of: budget) }
     }
 
@@ -116,11 +123,11 @@ struct ConnectionDriver: ~Copyable {
     private mutating func takeShare(of budget: Int?) {
         hasBudget = budget != nil
         guard let budget else {
-            connection.share = .unlimited
+            connection.take(.unlimited)
             return
         }
         charge(connection.held)
-        connection.share = MemoryShare(of: budget, total: slot.budget.total, own: charged)
+        connection.take(MemoryShare(of: budget, total: slot.budget.total, own: charged))
     }
 
     private mutating func charge(_ held: Int) {
@@ -274,12 +281,14 @@ struct ConnectionDriver: ~Copyable {
     /// Whether the client has failed the handshake.
     var hasFailedHandshake: Bool { connection.hasFailedHandshake }
 
-    /// The driver `isDoneSending`: ends the stream, reports the end once, and tells the runner when that has been given all.
+    /// The driver `isDoneSending`: ends the stream, reports the end once no message waits any more, and tells the runner when
+    /// that has been given all.
     mutating func finishSending() {
-        if !hasReported {
+        if endedAt == nil {
+            endedAt = .now
             transport.endWriting()
-            reportEnd()
         }
+        if !connection.hasPendingMessages { reportEnd() }
         guard !runnerKnowsEnd, connection.hasDispatchedAll else { return }
         runnerKnowsEnd = true
         if connection.hasGreeted { runner.closed(connection.closeReason) }
@@ -298,7 +307,10 @@ struct ConnectionDriver: ~Copyable {
                 GoAway(.shuttingDown, ConnectionDriver.shutdownText, retryAfter: milliseconds))
         case .sendAway, .end, nil:
             let (goAway, retryAfter) = shutdownNotice(at: now)
-            connection.terminate(goAway, retryAfter: retryAfter, at: now)
+            let time = ShutdownGrace(grace)
+            connection.terminate(goAway, retryAfter: retryAfter, within: time.handling, at: now)
+            lastCall = time.lastCall
+            if !isLastCall, let runnerDeadline { self.runnerDeadline = min(runnerDeadline, now + time.handling) }
         }
     }
 
@@ -321,8 +333,16 @@ struct ConnectionDriver: ~Copyable {
     /// Whether nothing is left to wait for: the connection is over, and the runner is over or given up.
     mutating func isOver(at now: Instant) -> Bool {
         guard connection.isOver else { return false }
-        if runnerDeadline == nil { runnerDeadline = now + grace }
-        if isDone || connection.isStuck || runnerDeadline! <= now { return true }
+        if isDone || connection.isStuck { return true }
+        let deadline = runnerDeadline ?? connection.handlingUntil ?? now + grace
+        runnerDeadline = deadline
+        if deadline <= now {
+            if isLastCall || deadline + lastCall <= now { return true }
+            isLastCall = true
+            runnerDeadline = deadline + lastCall
+            connection.dropMessages()
+            finishSending()
+        }
         transport.shutDown()
         return false
     }
@@ -335,14 +355,9 @@ struct ConnectionDriver: ~Copyable {
     /// Ends the runner and gives the slot back. The driver does nothing any more.
     mutating func close() {
         runner.cancelAll()
-        connection.countUnhandled()
+        reportEnd()
         publishStatistics(at: .now)
         charge(0)
-        let unhandled = connection.counts.unhandled
-        if unhandled > 0 {
-            reportDiscarded(
-                "unhandledMessages", "\(unhandled) messages: the handler had no time for them before the end")
-        }
         // The descriptor's number may soon be another connection's.
         crashNotice?.arm(false, number: 0)
         slot.isFinished = true
@@ -386,20 +401,15 @@ struct ConnectionDriver: ~Copyable {
         let isProbe = connection.isProbe
         slot.closeReason =
             isProbe ? CloseReasonLabel.probeNumbers : CloseReasonLabel.numbers(of: connection.closeReason)
-        if isProbe { report(.probed) } else { report(.closed, at: connection.closeReason.level) }
+        let isWarning = connection.counts.unhandled > 0
+        if isProbe { report(.probed) } else { report(.closed, at: isWarning ? .warning : connection.closeReason.level) }
         let unpaid = connection.unpaidMessages
-        if unpaid > 0 {
-            reportDiscarded(
-                "unpaidMessages",
-                "\(unpaid) empty messages: the client need not have taken them before the end (5.10-2)")
-        }
-    }
-
-    private mutating func reportDiscarded(_ reason: String, _ text: String) {
-        log.write(.discarded, reason: reason, most: 1) { line in
+        guard unpaid > 0 else { return }
+        log.write(.discarded, reason: "unpaidMessages", most: 1) { line in
             line.number(.connection, id)
             line.number(.pid, processID)
-            line.text(.text, text)
+            line.text(
+                .text, "\(unpaid) empty messages: the client need not have taken them before the end (5.10-2)")
         }
     }
 
@@ -425,7 +435,7 @@ struct ConnectionDriver: ~Copyable {
                 line.text(.reason, connection.closeReason.name)
                 if case .closed(_, _, let side) = connection.closeReason { line.text(.by, side.rawValue) }
             }
-            line.seconds(.age, .now - acceptedAt)
+            line.seconds(.age, (endedAt ?? .now) - acceptedAt)
             line.number(.requests, connection.requestsServed)
             for (field, count) in connection.counts.shown where count > 0 { line.number(field, count) }
             line.number(.bytesIn, connection.bytesIn)

@@ -10,6 +10,9 @@ struct LoopWaker: Sendable {
     /// A waker of the loop that the calling thread runs.
     init() { loopThread = currentThread }
 
+    /// Whether the loop runs on the calling thread.
+    var isThisThread: Bool { currentThread == loopThread }
+
     /// Wakes the loop. From the loop's own thread this does nothing: it is awake.
-    func wake() { if currentThread != loopThread { sendSignal(Signal.call, to: processID) } }
+    func wake() { if !isThisThread { sendSignal(Signal.call, to: processID) } }
 }

@@ -16,6 +16,7 @@ extension ServerConnection {
         case .part(let id, let bytes, let isLast): answer(id, part: bytes, isLast: isLast, at: now)
         case .failure(let id, let failure): fail(id, failure)
         case .message(let bytes): send(bytes, wasPromised: true, at: now)
+        case .handled(let cost): messageHandled(cost: cost)
         case .finished: handlerReturned()
         case .over: break
         }

@@ -123,10 +123,7 @@ extension ConnectionStatistics {
         counts = slot.counts
         held = slot.held
         if roundTrip != nil { roundTrips = Histogram(.roundTrips, counts: slot.roundTrips, sum: slot.roundTripsSum) }
-        let times = slot.handlerTimes
-        if times.contains(where: { $0 > 0 }) {
-            handlerTimes = Histogram(.handlerTimes, counts: times, sum: slot.handlerTimesSum)
-        }
+        handlerTimes = slot.handlerTimes
         let name = slot.name
         self.name = name.isEmpty ? nil : String(decoding: name, as: UTF8.self)
         cause = slot.closeReason.map { CloseReasonLabel(reason: $0.reason, by: $0.by) }

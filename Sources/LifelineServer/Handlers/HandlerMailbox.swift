@@ -9,6 +9,8 @@ enum HandlerOutput: Sendable {
     case part(UInt32, ArraySlice<UInt8>, isLast: Bool)
     case failure(UInt32, Failure)
     case message(ArraySlice<UInt8>)
+    /// The handler is done with a message of this cost.
+    case handled(cost: Int)
     /// The handler has returned from what it was given last.
     case finished
     /// The handler has ended.
@@ -17,8 +19,8 @@ enum HandlerOutput: Sendable {
     fileprivate var size: Int {
         switch self {
         case .response(_, let bytes), .part(_, let bytes, _): bytes.count
-        case .message(let bytes): HeldMessages.room(for: bytes)
-        case .failure, .finished, .over: 0
+        case .message(let bytes): Credit.cost(of: bytes.count)
+        case .failure, .handled, .finished, .over: 0
         }
     }
 }
@@ -38,8 +40,9 @@ final class HandlerMailbox: Sendable {
         var jobs: [Job] = []
         /// In the order in which the handler made them.
         var outputs: [HandlerOutput] = []
-        /// How long a message may be, below 0 where not even an empty one may be sent; nil where none can be.
-        var messageRoom: Int?
+        var messageRoom = MessageRoom.none
+        /// How many messages were posted.
+        var messages: UInt64 = 0
         /// How many bytes of a response in parts are taken.
         var partRoom = 0
         var isOpen = true
@@ -82,13 +85,15 @@ final class HandlerMailbox: Sendable {
     }
 
     /// Tells the threads what the connection takes now; outputs that wait here use it up.
-    func updateCredit(messageRoom: Int?, partRoom: Int, isOpen: Bool) {
+    func updateCredit(_ messageRoom: MessageRoom, partRoom: Int, isOpen: Bool) {
         let changed = state.withLock { state in
             let waiting = state.outputs.reduce(0) { $0 + $1.size }
-            let room = messageRoom.map { $0 - waiting }
+            var room = messageRoom
+            room.cost -= waiting
             let parts = max(0, partRoom - waiting)
             defer { (state.messageRoom, state.partRoom, state.isOpen) = (room, parts, isOpen) }
-            return parts > state.partRoom || isOpen != state.isOpen
+            return parts > state.partRoom || isOpen != state.isOpen || room.longest != state.messageRoom.longest
+                || room.cost > 0 && state.messageRoom.cost <= 0
         }
         if changed { state.notify() }
     }
@@ -103,21 +108,34 @@ final class HandlerMailbox: Sendable {
     /// Puts `outputs` here, and wakes the loop if it does not know of any yet.
     func post(_ outputs: HandlerOutput...) { wake(if: state.withLock { add(outputs, to: &$0) }) }
 
-    /// Posts that the handler has returned, behind its answer if there is one: the loop wakes once for both.
+    /// Posts that the handler has returned, behind what it has made if there is something: the loop wakes once for both.
     func finish(with output: HandlerOutput? = nil) {
         if let output { post(output, .finished) } else { post(.finished) }
     }
 
-    /// Posts a message; false where the credit does not allow it.
-    func send(_ message: ArraySlice<UInt8>) -> Bool {
-        let isFirst: Bool? = state.withLock { state in
-            guard let room = state.messageRoom, message.count <= room else { return nil }
-            state.messageRoom = room - HeldMessages.room(for: message)
-            return add([.message(message)], to: &state)
-        }
+    /// Posts a message; false where none of this length can be sent. Where there is no room now it waits for room, or
+    /// returns false: as the caller says, and always on the loop's thread, which alone makes room.
+    func send(_ message: ArraySlice<UInt8>, waits: Bool) -> Bool {
+        let waits = waits && !loop.isThisThread
+        let isFirst: Bool? =
+            state.wait { state -> Bool?? in
+                switch state.isOpen ? state.messageRoom.verdict(of: message.count) : .never {
+                case .waits: return waits ? nil : .some(nil)
+                case .never: return .some(nil)
+                case .goes:
+                    state.messageRoom.use(message.count)
+                    state.messages += 1
+                    return add([.message(message)], to: &state)
+                }
+            } ?? nil
         guard let isFirst else { return false }
         wake(if: isFirst)
         return true
+    }
+
+    /// How many messages were posted that the client has not handled; nil where it does not say.
+    var unconfirmedMessages: Int? {
+        state.withLock { state in state.messageRoom.confirmed.map { Int(clamping: state.messages - $0) } }
     }
 
     /// Posts a part of a response, and waits for credit while the client is slow; false, at once, when `isCancelled` is

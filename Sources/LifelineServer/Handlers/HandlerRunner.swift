@@ -55,9 +55,7 @@ extension HandlerRunner {
 
 /// What the connection takes of its handler now: flow control by credit.
 struct HandlerCredit {
-    /// The longest message that may be sent, below 0 where not even an empty one may be; nil where none can be, now or
-    /// later.
-    var messageRoom: Int?
+    var messageRoom: MessageRoom
     /// How many bytes are taken of a response in parts: that of the request that the handler works on.
     var partRoom: Int
     /// Whether CLOSE is not queued yet.

@@ -10,7 +10,7 @@ final class InlineHandlerRunner: HandlerRunner {
     private let mailbox: HandlerMailbox
     private var longestAnswer = 0
     /// The credit that the mailbox has.
-    @exclusivity(unchecked) private var credit: (messageRoom: Int?, isOpen: Bool) = (nil, true)
+    @exclusivity(unchecked) private var credit = (messageRoom: MessageRoom.none, isOpen: true)
 
     init(_ handler: any Handler, waking loop: LoopWaker, _ makeConnection: @escaping ConnectionMaker) {
         self.handler = handler
@@ -22,7 +22,7 @@ final class InlineHandlerRunner: HandlerRunner {
 
     func opened(_ hello: Hello, tokenName: String?, on connection: inout ServerConnection, at now: Instant) {
         longestAnswer = Int(hello.maxMessage)
-        updateCredit(messageRoom: hello.short ? nil : longestAnswer, isOpen: true)
+        updateCredit(connection.messageRoom, isOpen: true)
         handler.opened(makeConnection(hello, tokenName, mailbox))
         handlerReturned(on: &connection, at: now)
     }
@@ -38,18 +38,20 @@ final class InlineHandlerRunner: HandlerRunner {
 
     func received(_ message: ArraySlice<UInt8>, on connection: inout ServerConnection, at now: Instant) {
         handler.received(message)
+        connection.messageHandled(cost: Credit.cost(of: message.count))
         handlerReturned(on: &connection, at: now)
     }
 
     func closed(_ reason: CloseReason) {
-        updateCredit(messageRoom: nil, isOpen: false)
+        credit.messageRoom.longest = nil
+        updateCredit(credit.messageRoom, isOpen: false)
         handler.closed(reason)
     }
 
     func deliver(to connection: inout ServerConnection, at now: Instant) {
         drain(to: &connection, at: now)
         let (room, isOpen) = (connection.messageRoom, !connection.isClosing)
-        if room != credit.messageRoom || isOpen != credit.isOpen { updateCredit(messageRoom: room, isOpen: isOpen) }
+        if room != credit.messageRoom || isOpen != credit.isOpen { updateCredit(room, isOpen: isOpen) }
     }
 
     private func handlerReturned(on connection: inout ServerConnection, at now: Instant) {
@@ -64,11 +66,11 @@ final class InlineHandlerRunner: HandlerRunner {
 
     private func applyOutputs(to connection: inout ServerConnection, at now: Instant) {
         for output in mailbox.drain() { connection.apply(output, at: now) }
-        updateCredit(messageRoom: connection.messageRoom, isOpen: !connection.isClosing)
+        updateCredit(connection.messageRoom, isOpen: !connection.isClosing)
     }
 
-    private func updateCredit(messageRoom: Int?, isOpen: Bool) {
+    private func updateCredit(_ messageRoom: MessageRoom, isOpen: Bool) {
         credit = (messageRoom, isOpen)
-        mailbox.updateCredit(messageRoom: messageRoom, partRoom: 0, isOpen: isOpen)
+        mailbox.updateCredit(messageRoom, partRoom: 0, isOpen: isOpen)
     }
 }

@@ -25,7 +25,7 @@ final class ThreadHandlerRunner: HandlerRunner {
 
     func opened(_ hello: Hello, tokenName: String?, on connection: inout ServerConnection, at now: Instant) {
         // The first request may be on its way to the handler before the loop waits for the first time.
-        mailbox.updateCredit(messageRoom: connection.messageRoom, partRoom: 0, isOpen: true)
+        mailbox.updateCredit(connection.messageRoom, partRoom: 0, isOpen: true)
         do {
             let moved = handler
             let mailbox = mailbox
@@ -73,7 +73,7 @@ final class ThreadHandlerRunner: HandlerRunner {
 
     func willWait(_ credit: HandlerCredit, adding set: inout PollSet) {
         mailbox.updateCredit(
-            messageRoom: credit.messageRoom, partRoom: request == nil ? 0 : credit.partRoom, isOpen: credit.isOpen)
+            credit.messageRoom, partRoom: request == nil ? 0 : credit.partRoom, isOpen: credit.isOpen)
     }
 }
 
@@ -89,7 +89,7 @@ private func serve(_ handler: inout some Handler, _ mailbox: HandlerMailbox) {
             request.cancellation?.end()
         case .message(let message):
             handler.received(message)
-            mailbox.finish()
+            mailbox.finish(with: .handled(cost: Credit.cost(of: message.count)))
         case .closed(let reason):
             handler.closed(reason)
             return mailbox.post(.over)

@@ -107,6 +107,8 @@ final class ChildReaper {
             $0.address(.peer, record.peer)
             $0.addExit(ended)
             if slot.request > 0 { $0.number(.request, slot.request) }
+            let unhandled = slot.counts.unhandled
+            if unhandled > 0 { $0.number(.unhandled, unhandled) }
             if let limit = launcher.limits.limit(thatEnded: ended, slot) { $0.text(.limit, limit) }
             $0.seconds(.age, now - record.acceptedAt)
         }

@@ -32,6 +32,8 @@ final class ProgramRunner: HandlerRunner {
     private var canGoOn = false
     /// The program's streams in the loop's last wait.
     private var interests: RunningProgram.Interests?
+    /// The cost of the message that the program works on.
+    private var messageCost: Int?
     private var outputIsReady = false
     private var stderrIsReady = false
     private var buffer = [UInt8](repeating: 0, count: 65536)
@@ -61,6 +63,7 @@ final class ProgramRunner: HandlerRunner {
     }
 
     func received(_ message: ArraySlice<UInt8>, on connection: inout ServerConnection, at now: Instant) {
+        messageCost = Credit.cost(of: message.count)
         session?.submit(message: message, at: .now)
         deliver(to: &connection, at: now)
     }
@@ -195,7 +198,9 @@ final class ProgramRunner: HandlerRunner {
             case .fail(let id, let failure): connection.fail(id, failure)
             case .message(let bytes):
                 if !connection.send(bytes[...], at: now) { session?.messageWasRefused() }
-            case .finished: connection.handlerReturned()
+            case .finished:
+                if let cost = messageCost.take() { connection.messageHandled(cost: cost) }
+                connection.handlerReturned()
             case .close(let cause): connection.stop(cause)
             case .log(let note): write(note)
             }
@@ -204,12 +209,16 @@ final class ProgramRunner: HandlerRunner {
 
     /// Whether the connection takes this step now. A slow client makes the program wait.
     private func hasRoom(for step: ProgramSession.Step, _ credit: HandlerCredit) -> Bool {
-        guard credit.isOpen, credit.hasUnsent else { return true }
+        guard credit.isOpen else { return true }
         switch step {
-        case .part(_, let bytes, _): return bytes.isEmpty || credit.partRoom > 0
+        case .part(_, let bytes, _): return bytes.isEmpty || credit.partRoom > 0 || !credit.hasUnsent
         case .message(let bytes):
-            return credit.messageRoom.map { bytes.count <= $0 && credit.waitingCount < ProgramRunner.mostWaiting }
-                ?? true
+            // One that can never go is carried out, and thrown away.
+            return switch credit.messageRoom.verdict(of: bytes.count) {
+            case .goes: credit.waitingCount < ProgramRunner.mostWaiting
+            case .waits: false
+            case .never: true
+            }
         default: return true
         }
     }

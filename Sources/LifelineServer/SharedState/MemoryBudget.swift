@@ -72,10 +72,11 @@ extension Scoreboard.Slot {
         row.pointee.charged.store(held, ordering: .relaxed)
     }
 
-    var handlerTimesSum: Duration { Scoreboard.Slot.duration(row.pointee.handlerTimesSum.load(ordering: .relaxed)) }
-    /// How many requests took the handler as long as each bucket of `HandlerTimes` says.
-    var handlerTimes: [UInt32] {
-        (0..<HandlerTimes.buckets).map { row.pointee.handlerTimes[$0].load(ordering: .relaxed) }
+    /// The handler's times.
+    var handlerTimes: HandlerTimes {
+        HandlerTimes(sum: Scoreboard.Slot.duration(row.pointee.handlerTimesSum.load(ordering: .relaxed))) {
+            row.pointee.handlerTimes[$0].load(ordering: .relaxed)
+        }
     }
 
     /// Shows the handler's times.

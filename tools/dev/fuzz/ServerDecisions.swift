@@ -22,6 +22,8 @@ private struct ServerRun: Run {
     var begun: Set<UInt32> = []
     /// Whether the handler has something and has not returned from it; it gets the next only then.
     var isBusy = false
+    /// The cost of the message that it has.
+    var messageCost: Int?
     let answersAtOnce: Bool
     /// How many bytes an answer has for each that the script says: enough for the send window where there is one.
     let scale: Int
@@ -133,7 +135,8 @@ private struct ServerRun: Run {
             pending.append(id)
             if answersAtOnce { answer(id, bytes.count) }
             return
-        case .message, .cancelled: break
+        case .message(let message): messageCost = Credit.cost(of: message.count)
+        case .cancelled: break
         }
         if answersAtOnce { handlerReturns() }
     }
@@ -141,6 +144,7 @@ private struct ServerRun: Run {
     private mutating func handlerReturns() {
         guard isBusy else { return }
         isBusy = false
+        if let cost = messageCost.take() { connection.messageHandled(cost: cost) }
         connection.handlerReturned()
     }
 

@@ -13,7 +13,7 @@ struct ConnectionCounts: Equatable, Sendable {
     var messagesIn: UInt64 = 0
     /// Messages that the handler sent.
     var messagesOut: UInt64 = 0
-    /// Messages that came, and that no handler has had at the end.
+    /// Messages that came, and that the handler is not done with now or was not at the end.
     var unhandled: UInt64 = 0
     /// Those of `refused` for which the budget of all connections had no room.
     var overBudget: UInt64 = 0

@@ -1,4 +1,5 @@
 import Basics
+import Framing
 import Liveness
 
 /// One-way messages that wait because an empty one has to (Protocol.md, 5.10-2).
@@ -12,16 +13,13 @@ struct HeldMessages: Sendable {
     /// Nil where empty messages are free.
     private var bucket: TokenBucket?
     private var waiting = Queue<ArraySlice<UInt8>>()
-    /// How much room for messages those that wait take.
+    /// What those that wait cost.
     private(set) var cost = 0
 
     /// Charges empty messages from now on; the client's bucket is full.
     mutating func charge(_ heartbeat: Heartbeat) {
         bucket = TokenBucket(heartbeat, capacity: HeldMessages.capacity)
     }
-
-    /// How much room a message takes while it waits, in bytes. Its header counts, else empty messages would have no bound.
-    static func room(for message: ArraySlice<UInt8>) -> Int { 12 + message.count }
 
     /// Whether no message waits.
     @inline(__always) var isEmpty: Bool { waiting.isEmpty }
@@ -35,7 +33,7 @@ struct HeldMessages: Sendable {
     mutating func admits(_ message: ArraySlice<UInt8>, at now: Instant) -> Bool {
         if waiting.isEmpty, isPaid(message, at: now) { return true }
         waiting.append(message)
-        cost += HeldMessages.room(for: message)
+        cost += Credit.cost(of: message.count)
         return false
     }
 
@@ -43,7 +41,7 @@ struct HeldMessages: Sendable {
     mutating func next(at now: Instant) -> ArraySlice<UInt8>? {
         guard let message = waiting.first, isPaid(message, at: now) else { return nil }
         waiting.removeFirst()
-        cost -= HeldMessages.room(for: message)
+        cost -= Credit.cost(of: message.count)
         return message
     }
 

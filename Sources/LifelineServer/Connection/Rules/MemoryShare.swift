@@ -18,6 +18,8 @@ struct MemoryShare: Equatable {
     /// A share of `budget`, of which all together hold `total`, and this connection `own` of that.
     init(of budget: Int, total: Int, own: Int) { left = budget - max(0, total - own) }
 
+    @inline(__always) var isLimited: Bool { left != .max }
+
     /// Whether a connection that holds `own` may hold `size` bytes more.
     @inline(__always) func allows(_ size: Int, holding own: Int) -> Bool { own + size <= left - own }
 

@@ -56,8 +56,6 @@ struct RequestQueue {
     private var waiting = WaitingEvents()
     /// The cost of the messages that wait, in bytes.
     private(set) var waitingMessages = 0
-    /// How many messages wait for the handler, or never come to it because it is stuck.
-    private(set) var unhandledMessages = 0
     /// Whether the handler has an event and has not returned from it.
     private(set) var isHandlerBusy = false
     private var current: DispatchedRequest?
@@ -78,10 +76,10 @@ struct RequestQueue {
 
     var isEmpty: Bool { unanswered.isEmpty }
     var count: Int { unanswered.count }
-    /// The bytes of the unanswered requests and the cost of the messages that wait.
-    @inline(__always) var bytes: Int { unansweredBytes + waitingMessages }
+    /// The bytes of the unanswered requests.
+    @inline(__always) var bytes: Int { unansweredBytes }
     /// What they and the messages that wait take of memory, in bytes.
-    @inline(__always) var held: Int { bytes + RequestQueue.requestCost * unanswered.count }
+    @inline(__always) var held: Int { unansweredBytes + waitingMessages + RequestQueue.requestCost * unanswered.count }
     /// When the first frame of the oldest unanswered request came.
     var oldest: Instant? { unanswered.first?.since }
 
@@ -106,7 +104,7 @@ struct RequestQueue {
 
     /// The next event for the handler, once it has returned from the last one.
     mutating func next(at now: Instant) -> ServerConnection.Event? {
-        guard !isHandlerBusy, let event = waiting.removeFirst() else { return nil }
+        guard !isHandlerBusy, !waiting.isEmpty, let event = waiting.removeFirst() else { return nil }
         count(event, -1)
         dispatched(event, at: now)
         return event
@@ -123,7 +121,6 @@ struct RequestQueue {
     private mutating func count(_ event: ServerConnection.Event, _ sign: Int) {
         guard case .message(let message) = event else { return }
         waitingMessages += sign * Credit.cost(of: message.count)
-        unhandledMessages += sign
     }
 
     /// Whether no event waits for the handler.
@@ -149,7 +146,7 @@ struct RequestQueue {
     @discardableResult
     mutating func end(_ id: UInt32) -> Unanswered? {
         guard let index = unanswered.firstIndex(where: { $0.id == id }) else { return nil }
-        if id > lastID { waiting.removeRequests { $0 == id } }
+        if id > lastID { waiting.removeRequest(id) }
         unansweredBytes -= unanswered[index].bytes
         if let current, current.id == id { handlerTimes.add(now - current.dispatchedAt) }
         // As a rule it is alone, and the last is taken out with less.
@@ -171,9 +168,15 @@ struct RequestQueue {
 
     /// Ends all requests and returns those that the handler works on. Messages stay: the handler still gets them.
     mutating func cancelAll() -> [UInt32] {
-        waiting.removeRequests { _ in true }
+        waiting.removeRequests()
         defer { (unanswered, unansweredBytes) = ([], 0) }
         return unanswered.lazy.map(\.id).filter { $0 <= lastID }
+    }
+
+    /// Throws away the messages that wait, and returns how many there were.
+    mutating func dropMessages() -> Int {
+        waitingMessages = 0
+        return waiting.removeMessages()
     }
 
     // MARK: Time

@@ -61,8 +61,10 @@ extension ServerConnection {
     }
 
     /// The server ends: it answers what has come, then closes the connection (section 7.4). A long client that has not
-    /// been sent away gets `goAway`, one that gets no GOAWAY the same `retryAfter` in CLOSE.
-    mutating func terminate(_ goAway: GoAway, retryAfter: UInt32, at now: Instant) {
+    /// been sent away gets `goAway`, one that gets no GOAWAY the same `retryAfter` in CLOSE. What is not answered and
+    /// handled within `time` is given up (7.4-7); without it that is the grace.
+    mutating func terminate(_ goAway: GoAway, retryAfter: UInt32, within time: Duration? = nil, at now: Instant) {
+        closing.handlingUntil = earlier(closing.handlingUntil, now + (time ?? grace))
         guard !isClosing else { return }
         if isShort || !hasGreeted { closing.retryAfter = retryAfter }
         if isShort, !requests.isEmpty { return }
@@ -132,29 +134,55 @@ extension ServerConnection {
     private mutating func finish(_ cause: EndCause, _ reason: CloseCause, instead: Bool = false) {
         if phase != .finishing || instead {
             closing.awaitsIncoming = false
+            closing.awaitsMessages = false
             closing.reason = .closed(reason.code, reason.text, by: .server)
         }
         switch cause {
-        case .clientGoAway: closing.awaitsIncoming = true
-        case .terminate: closing.awaitsIncoming = false
+        case .clientGoAway: (closing.awaitsIncoming, closing.awaitsMessages) = (true, received.hasCredit)
+        case .terminate: (closing.awaitsIncoming, closing.awaitsMessages) = (false, received.hasCredit)
         case .clientClose, .streamEnd, .streamCutOff:
+            closing.awaitsMessages = cause == .streamEnd && received.hasCredit
             closing.clientIsDone = true
             outbox.stopWindow()  // No PONG will come.
+        case .handlerStop: closing.awaitsMessages = false
         default: break
         }
         phase = .finishing
         closeIfAnswered()
     }
 
-    /// Queues CLOSE where the connection is finishing and nothing is unanswered.
+    /// Whether each request has its ending. One that comes in chunks may have to be whole first.
+    private var isAnswered: Bool { requests.isEmpty && !(closing.awaitsIncoming && incoming.request != nil) }
+    /// Whether the handler has to be done with messages before CLOSE.
+    private var mustHandle: Bool {
+        closing.awaitsMessages && (received.pending > 0 || closing.awaitsIncoming && received.isComing)
+    }
+
+    /// Queues CLOSE where the connection is finishing, nothing is unanswered, and the messages need not be waited for.
     mutating func closeIfAnswered() {
-        guard phase == .finishing, requests.isEmpty, !closing.awaitsIncoming || incoming.request == nil else { return }
+        guard phase == .finishing, isAnswered, !mustHandle else { return }
         guard case .closed(let code, let text, _) = closing.reason else { return }
         flushHeldMessages()
+        tellHandled()
         // A sentence is owed to the client only where something is wrong.
         outbox.close(closeFrame(code, code == .normal ? "" : text))
         closing.ignoresInput = closing.clientIsDone
         beginClosing(.orderly(peerIsDone: closing.clientIsDone, deadAfter: heartbeat.deadAfter))
+    }
+
+    /// Gives the handler its grace for messages, from the moment on at which they alone are waited for.
+    mutating func beginGrace(at now: Instant) {
+        if closing.handlingUntil == nil, isAnswered, mustHandle { closing.handlingUntil = now + grace }
+    }
+
+    /// Gives up what waits where the grace is over.
+    mutating func enforceGrace(at now: Instant) {
+        guard let until = closing.handlingUntil, until <= now else { return }
+        dropMessages()
+        cancelAll()
+        incoming.abandon()
+        (closing.awaitsIncoming, closing.awaitsMessages) = (false, false)
+        closeIfAnswered()
     }
 
     /// Ends the connection at once (section 7.5).
@@ -194,6 +222,8 @@ extension ServerConnection {
 
     /// Why the connection ends: for the log and the handler.
     @inline(__always) var closeReason: CloseReason { closing.reason }
+    /// When the handler gets no more of what came before the end; nil where nothing bounds it yet.
+    @inline(__always) var handlingUntil: Instant? { closing.handlingUntil }
     /// Whether CLOSE is queued, or the connection over.
     @inline(__always) var isClosing: Bool { phase >= .closing }
     /// Whether the socket can be closed.

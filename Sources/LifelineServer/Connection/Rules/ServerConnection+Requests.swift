@@ -22,7 +22,7 @@ extension ServerConnection {
         if incoming.request?.id == part.id {
             if queued + part.range.count > Int(terms.maxQueued) {
                 try refuse(part.id, "\(terms.maxQueued) bytes of requests are unanswered")
-            } else if !share.allows(part.range.count + RequestQueue.requestCost, holding: held) {
+            } else if share.isLimited, !share.allows(part.range.count + RequestQueue.requestCost, holding: held) {
                 try refuse(part.id, "what waits at this server fills its memory budget", after: retryAfter(part.id))
                 counts.overBudget += 1
             }
@@ -49,12 +49,20 @@ extension ServerConnection {
     }
 
     mutating func receiveMessage(_ part: MessagePart, of buffer: [UInt8], at now: Instant) throws(Violation) -> Event? {
-        if part.isFirst, part.isLast, part.range.isEmpty { try heartbeat.spendToken(for: .emptyMessage, at: now) }
-        guard queued + part.range.count <= Int(terms.maxQueued) || requests.waitingMessages == 0 else {
-            throw Violation(.busy, "messages of \(requests.waitingMessages) bytes wait for the handler")
+        if received.hasCredit {
+            if part.isFirst { try received.begin() }
+            received.add(part.range.count)
+        } else {
+            let waiting = requests.waitingMessages
+            guard waiting == 0 || waiting + part.range.count <= Int(terms.maxQueued) else {
+                throw Violation(.busy, "messages of \(waiting) bytes wait for the handler")
+            }
         }
+        if part.isFirst, part.isLast, part.range.isEmpty { try heartbeat.spendToken(for: .emptyMessage, at: now) }
         guard let whole = incoming.add(part, of: buffer, at: now) else { return nil }
+        received.end()
         counts.messagesIn += 1
+        counts.unhandled = received.unhandled
         return .message(whole.bytes)
     }
 
@@ -142,19 +150,66 @@ extension ServerConnection {
 
     // MARK: One-way messages
 
-    /// How many bytes a message may have now, below 0 where not even an empty one may be sent; nil where none can be sent
-    /// at all, now or later.
-    @inline(__always) var messageRoom: Int? {
-        guard let client, !client.isShort, !isClosing else { return nil }
-        let room = min(max(0, Int(terms.maxQueued) - queued) - heldMessages.cost, share.room(holding: held))
-        return min(client.maxMessage, room)
+    /// The handler is done with a message of this cost (`Credit.cost(of:)`), or the program has read it: the client may
+    /// learn that. Called once for each, in their order, at the latest before `closed` of the runner.
+    mutating func messageHandled(cost: Int) {
+        received.handle(cost: cost)
+        counts.unhandled = received.unhandled
+        messageReleased()
     }
 
-    /// Sends a one-way message of the handler; false where that cannot be. A message that was promised when there was
-    /// room for it is sent whatever has come since. An empty one, and what follows it, may have to wait (5.10-2).
+    /// A message of this cost reaches no handler and no program any more. It gives its room back and is not handled.
+    mutating func messageDiscarded(cost: Int) {
+        received.discard(cost: cost)
+        messageReleased()
+    }
+
+    /// Sends CREDIT where the client does not know of all that is handled: ahead of a PONG, and of CLOSE (3.8-8, 3.8-9).
+    @inline(__always) mutating func tellHandled() {
+        if let credit = received.news(room: roomForMessages) { outbox.grant(credit) }
+    }
+
+    /// What may be offered for further messages, by what is free of the budget of all connections.
+    @inline(__always) private var roomForMessages: Int {
+        share.isLimited ? share.window(.max, holding: held) : .max
+    }
+
+    /// Takes note of how much it may hold now: a client that waits for room may get some.
+    mutating func take(_ share: MemoryShare) {
+        self.share = share
+        guard received.hasCredit, !isClosing, let credit = received.due(room: roomForMessages) else { return }
+        outbox.grant(credit)
+    }
+
+    @inline(__always) private mutating func messageReleased() {
+        guard received.hasCredit, !isClosing else { return }
+        if let credit = received.due(room: roomForMessages) { outbox.grant(credit) }
+        closeIfAnswered()
+    }
+
+    /// How far the handler may go with messages. What waits for a client is bounded by max_queued too.
+    @inline(__always) var messageRoom: MessageRoom {
+        guard let client, !client.isShort, !isClosing else {
+            return MessageRoom(longest: nil, cost: 0, confirmed: sentMessages.confirmed)
+        }
+        let free = max(Int(terms.maxQueued), 1) - outbox.messageCost - heldMessages.cost
+        return MessageRoom(
+            longest: client.maxMessage,
+            cost: min(free, sentMessages.room, share.isLimited ? share.room(holding: held) : .max),
+            confirmed: sentMessages.confirmed)
+    }
+
+    /// Sends a one-way message of the handler; false where there is no room now, or none can be sent. A message that was
+    /// promised when there was room for it is sent whatever has come since. An empty one, and what follows it, may have
+    /// to wait (5.10-2).
     @discardableResult
     mutating func send(_ message: ArraySlice<UInt8>, wasPromised: Bool = false, at now: Instant) -> Bool {
-        guard let messageRoom, wasPromised || message.count <= messageRoom else { return false }
+        switch messageRoom.verdict(of: message.count) {
+        case .goes: break
+        case .waits: if !wasPromised { return false }
+        case .never: return false
+        }
+        sentMessages.add(cost: Credit.cost(of: message.count))
         if heldMessages.admits(message, at: now) { queue(message) }
         lifetime.active(at: now)
         return true
@@ -175,9 +230,10 @@ extension ServerConnection {
 
     private mutating func queue(_ message: ArraySlice<UInt8>) {
         counts.messagesOut += 1
-        outbox.send(.message, message, cost: message.count)
+        outbox.send(.message, message, cost: Credit.cost(of: message.count))
     }
 
-    /// Counts the messages that the handler will not have any more: called once, at the very end.
-    mutating func countUnhandled() { counts.unhandled = UInt64(requests.unhandledMessages) }
+    /// Throws away the messages that wait for the handler: its time for them is over.
+    mutating func dropMessages() { received.discard(count: requests.dropMessages()) }
+
 }

@@ -45,8 +45,12 @@ struct ServerConnection {
         var retryAfter: UInt32 = 0
         /// Why the connection ends.
         var reason = CloseReason.closed(.normal, "", by: .server)
-        /// While finishing: whether the request that comes in chunks is finished first (7.4-4).
+        /// While finishing: whether the request or the message that comes in chunks is finished first (7.4-4).
         var awaitsIncoming = false
+        /// While finishing: whether the handler is done with all messages first (3.8-9).
+        var awaitsMessages = false
+        /// When what came before the end, and is not answered and handled, is given up; nil where nothing bounds it yet.
+        var handlingUntil: Instant?
         /// Whether the client itself has ended its stream, or reset the connection.
         var clientLeft = false
         /// Whether the client's CLOSE or the end of its stream has come.
@@ -68,10 +72,14 @@ struct ServerConnection {
     let terms: Terms
     /// The tokens of the clients that may connect; nil for all clients.
     private let tokens: Tokens?
+    /// How long the handler gets what came before an end.
+    let grace: Duration
     var heartbeat: ServerHeartbeat
     var decoder: FrameDecoder
     var incoming = IncomingMessage()
     var requests: RequestQueue
+    var received = ReceivedMessages()
+    var sentMessages = SentMessages()
     var outbox = Outbox()
     var heldMessages = HeldMessages()
     /// How many empty messages were lost at the end, because the client's bucket did not pay for them.
@@ -112,11 +120,14 @@ struct ServerConnection {
     ///   - tokens: Which clients may connect; nil for all.
     ///   - handlerTimeout: How long the handler may take for one request; nil for any time.
     ///   - lifetime: How long the connection may stay.
+    ///   - grace: How long an orderly end waits for the messages that came before it.
     init(
         id: UInt64, terms: Terms, handshakeTimeout: Duration, acceptedAt: Instant, tokens: Tokens? = nil,
-        handlerTimeout: Duration? = nil, lifetime: ConnectionLifetime = ConnectionLifetime()
+        handlerTimeout: Duration? = nil, lifetime: ConnectionLifetime = ConnectionLifetime(),
+        grace: Duration = .seconds(10)
     ) {
         self.id = id
+        self.grace = grace
         self.lifetime = lifetime
         self.terms = terms
         self.tokens = tokens
@@ -136,8 +147,10 @@ struct ServerConnection {
     @inline(__always) var longestAnswer: Int { client?.maxMessage ?? 0 }
     /// How many requests have no ending with the kernel yet.
     @inline(__always) var inFlight: Int { requests.count + (incoming.request == nil ? 0 : 1) + outbox.count }
-    /// Their bytes, and those of the messages that wait.
-    @inline(__always) var queued: Int { requests.bytes + (incoming.request?.bytes ?? 0) + outbox.cost }
+    /// Their bytes (3.6-7).
+    @inline(__always) var queued: Int {
+        requests.bytes + (incoming.request?.bytes ?? 0) + outbox.cost - outbox.messageCost
+    }
     /// What it holds for its client, in bytes: requests and messages that wait, are worked on or come in chunks, and the
     /// responses and messages that the client has not taken. What is not ended of a response in parts is not in it.
     @inline(__always) var held: Int { requests.held + incoming.held + outbox.cost + heldMessages.cost }
@@ -149,6 +162,9 @@ struct ServerConnection {
     var isStuck: Bool { requests.isStuck }
     /// Whether the handler has been given all that came for it: only then can it learn of the end.
     @inline(__always) var hasDispatchedAll: Bool { pendingEvents.isEmpty && requests.hasDispatchedAll }
+
+    /// Whether a message that came is neither handled nor thrown away.
+    @inline(__always) var hasPendingMessages: Bool { received.pending > 0 }
 
     /// What an operator sees of it.
     @inline(__always) var activity: ConnectionActivity {
@@ -199,6 +215,7 @@ struct ServerConnection {
         case .drop(let violation): missedDeadline(violation, at: now)
         }
         if isLimited { enforceLifetime(at: now) }
+        if phase == .finishing { enforceGrace(at: now) }
     }
 
     /// Whether the age and the idleness of the connection count: it is open, and a shutdown has not sent the client away.
@@ -226,6 +243,7 @@ struct ServerConnection {
         guard isClosing else {
             var deadline = earlier(heartbeat.deadline, requests.deadline)
             if isLimited { deadline = earlier(deadline, lifetime.deadline) }
+            if phase == .finishing { deadline = earlier(deadline, closing.handlingUntil) }
             return heldMessages.isEmpty ? deadline : earlier(deadline, heldMessages.deadline)
         }
         guard phase == .closing, let linger = closing.linger else { return nil }
@@ -273,6 +291,7 @@ struct ServerConnection {
     /// returned.
     mutating func next(at now: Instant) -> Event? {
         guard pendingEvents.isEmpty else { return pendingEvents.removeFirst() }
+        if phase == .finishing { beginGrace(at: now) }
         return requests.next(at: now)
     }
 
@@ -283,6 +302,7 @@ struct ServerConnection {
             return .opened(hello)
         case .ping(let nonce):
             try heartbeat.spendToken(for: .ping(behind: messageBytesIn), at: now)
+            tellHandled()
             outbox.answer(with: pong(nonce, at: now))
         case .pong(let pong):
             let time = try heartbeat.ponged(pong.nonce, at: now)
@@ -300,7 +320,9 @@ struct ServerConnection {
             end(for: .clientGoAway, CloseCause(.normal, "the client went away"), at: now)
         case .close(let close):
             clientClosed(close, at: now)
-        case .welcome, .failure, .credit:
+        case .credit(let credit):
+            sentMessages.grant(credit)
+        case .welcome, .failure:
             preconditionFailure("the decoder refuses what a client may not send")
         }
         return nil
@@ -322,10 +344,18 @@ struct ServerConnection {
 
     @inline(__always) private mutating func greet(_ hello: Hello, at now: Instant) throws(Violation) {
         tokenName = try tokens?.name(of: hello.options.token)
+        var terms = terms
+        // The client may send that much without another word, so it is what is free now.
+        terms.credit = terms.credit.map { UInt64(share.window(Int(clamping: $0), holding: held)) }
         let welcome = negotiate(hello, with: terms, connection: id)
         self.hello = hello
         client = ClientTerms(isShort: hello.short, maxMessage: Int(hello.maxMessage))
         phase = .open
+        decoder.agreement = welcome.agreement(with: hello)
+        if decoder.agreement.credit, let own = welcome.options.credit, let theirs = hello.options.credit {
+            received.offer(own, of: self.terms.credit ?? own)
+            sentMessages.start(limit: theirs)
+        }
         outbox.greet(welcome, maxFrame: hello.maxFrame)
         if let goAway = closing.goAway, !hello.short { outbox.goAway(goAway) }
         let times = Heartbeat(welcome)

@@ -32,7 +32,7 @@ struct WaitingEvents {
     private var packed = 0
     private(set) var count = 0
 
-    var isEmpty: Bool { count == 0 }
+    @inline(__always) var isEmpty: Bool { count == 0 }
 
     /// Adds `event`, a request or a message, at the end.
     mutating func append(_ event: ServerConnection.Event) {
@@ -102,12 +102,25 @@ struct WaitingEvents {
         tailIsShared = false
     }
 
-    /// Takes out the requests for which `condition` holds. It copies all that stays.
-    mutating func removeRequests(where condition: (UInt32) -> Bool) {
+    /// Takes out the request `id`.
+    mutating func removeRequest(_ id: UInt32) { remove { $0 == id } }
+
+    /// Takes out all requests.
+    mutating func removeRequests() { remove { $0 != 0 } }
+
+    /// Takes out all messages, and returns how many there were.
+    mutating func removeMessages() -> Int {
+        let before = count
+        remove { $0 == 0 }
+        return before - count
+    }
+
+    /// Takes out the events for the ids of which `condition` holds; that of a message is 0. All that stays is copied.
+    private mutating func remove(where condition: (UInt32) -> Bool) {
         var stays = WaitingEvents()
         while let event = removeFirst() {
-            if case .request(let id, _) = event, condition(id) { continue }
-            stays.append(event)
+            let id = if case .request(let id, _) = event { id } else { 0 as UInt32 }
+            if !condition(id) { stays.append(event) }
         }
         self = stays
     }

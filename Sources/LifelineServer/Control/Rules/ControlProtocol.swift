@@ -176,6 +176,7 @@ enum ControlAnswer {
         row.add("failed", statistics.counts.failed)
         row.add("messages_in", statistics.counts.messagesIn)
         row.add("messages_out", statistics.counts.messagesOut)
+        row.add("messages_unhandled", statistics.counts.unhandled)
         row.add("bytes_in", statistics.bytesIn)
         row.add("bytes_out", statistics.bytesOut)
         return row

@@ -143,7 +143,8 @@ package enum LogEvent: String, CaseIterable, Sendable {
                 LogField.ofConnection + [.reason, .by, .age, .requests] + LogField.counts + [
                     .bytesIn, .bytesOut, .text,
                 ],
-                "A connection is over. It is a warning where the reason is neither NORMAL nor SHUTTING_DOWN.")
+                "A connection is over. It is a warning where the reason is neither NORMAL nor SHUTTING_DOWN, or where "
+                    + "messages came that no handler was done with in the time of --grace.")
         case .sentAway:
             Specification(
                 LogField.ofConnection + [.limit, .age],
@@ -164,7 +165,7 @@ package enum LogEvent: String, CaseIterable, Sendable {
         case .penaltiesLifted: Specification([.range, .count], "The operator has forgiven the sources of a range.")
         case .childDied:
             Specification(
-                [.connection, .pid, .peer, .signal, .status, .request, .limit, .age],
+                [.connection, .pid, .peer, .signal, .status, .request, .unhandled, .limit, .age],
                 "A connection's process has ended before its connection: a crash, a kill or a limit.")
         case .childFailed:
             Specification([.pid, .text], "A process of the pool could not wait for connections, and has ended.")
@@ -204,7 +205,7 @@ package enum LogEvent: String, CaseIterable, Sendable {
 /// What a line of the log says about its event: the raw value is the key.
 package enum LogField: String, CaseIterable, Sendable {
     case connection, pid, peer, name, token, address, user, group, control, metrics
-    case reason, by, limit, age, requests, failed, cancelled, refused, unanswered
+    case reason, by, limit, age, requests, failed, cancelled, refused, unanswered, unhandled
     case messagesIn = "messages_in"
     case messagesOut = "messages_out"
     case bytesIn = "bytes_in"
@@ -223,7 +224,9 @@ package enum LogField: String, CaseIterable, Sendable {
 
     static let ofConnection: [LogField] = [.connection, .pid, .peer, .name, .token]
     /// What a line has only where it is not 0.
-    static let counts: [LogField] = [.failed, .cancelled, .refused, .unanswered, .messagesIn, .messagesOut]
+    static let counts: [LogField] = [
+        .failed, .cancelled, .refused, .unanswered, .messagesIn, .messagesOut, .unhandled,
+    ]
     /// In the order of their limits' names.
     static let refusals = Admission.Reason.allCases.sorted { $0.rawValue < $1.rawValue }.map(LogField.init)
 

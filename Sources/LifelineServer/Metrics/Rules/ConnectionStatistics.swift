@@ -80,8 +80,7 @@ struct ConnectionStatistics {
     var held = 0
     /// Nil before the first.
     var roundTrips: Histogram?
-    /// Nil before the first.
-    var handlerTimes: Histogram?
+    var handlerTimes = HandlerTimes()
     var name: String?
     var cause: CloseReasonLabel?
     var lateness: Duration?

@@ -51,6 +51,12 @@ struct Histogram: Equatable {
         sum += duration
     }
 
+    /// Adds the times of a connection.
+    static func += (left: inout Histogram, right: HandlerTimes) {
+        for bucket in left.counts.indices { left.counts[bucket].add(UInt64(right.counts[bucket])) }
+        left.sum += right.sum
+    }
+
     static func += (left: inout Histogram, right: Histogram) {
         for bucket in left.counts.indices { left.counts[bucket].add(right.counts[bucket]) }
         left.sum += right.sum

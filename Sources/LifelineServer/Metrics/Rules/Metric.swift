@@ -99,7 +99,8 @@ package enum Metric: String, CaseIterable, Sendable {
         case .memoryBudget: "What all connections may hold (--memory-budget)."
         case .messagesReceived: "One-way messages that came from clients."
         case .messagesSent: "One-way messages that handlers sent to clients."
-        case .messagesUnhandled: "One-way messages that came, and that no handler had before the end of its time."
+        case .messagesUnhandled:
+            "One-way messages that came, and that no handler was done with when their connection ended."
         case .receivedBytes: "Bytes that came from clients."
         case .sentBytes: "Bytes that were sent to clients."
         case .roundTrip: "Round trips that clients proved with PONG."

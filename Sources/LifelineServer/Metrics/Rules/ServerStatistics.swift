@@ -27,7 +27,7 @@ struct ServerStatistics {
             bytesOut.add(connection.bytesOut)
             held.add(UInt64(connection.held))
             if let others = connection.roundTrips { roundTrips += others }
-            if let others = connection.handlerTimes { handlerTimes += others }
+            handlerTimes += connection.handlerTimes
         }
     }
 
@@ -61,7 +61,11 @@ struct ServerStatistics {
     /// The traffic of all connections that ever were, with what the living show now.
     func traffic(with living: some Sequence<ConnectionStatistics>) -> Traffic {
         var sum = traffic
-        for connection in living { sum.add(connection) }
+        for var connection in living {
+            // They may be handled yet: what never falls counts them when it is known.
+            if connection.cause == nil { connection.counts.unhandled = 0 }
+            sum.add(connection)
+        }
         return sum
     }
 
