@@ -6,7 +6,8 @@ import Posix
 public struct Request: Sendable {
     /// The client's number for the request; the numbers of a connection rise from 1.
     public let id: UInt32
-    /// The payload. It shares memory with the receive buffer until one of them changes, so the handler may keep it.
+    /// The payload. It may share memory with the receive buffer, or with requests that waited beside it: up to 64 KiB. The
+    /// handler may keep it; a copy keeps no more than itself.
     public let bytes: ArraySlice<UInt8>
     let cancellation: Cancellation?
 

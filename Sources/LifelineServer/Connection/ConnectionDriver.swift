@@ -41,12 +41,7 @@ struct ConnectionDriver: ~Copyable {
     private var hasReported = false
     /// The counts that the slot has.
     private var publishedCounts = ConnectionCounts()
-    /// What the connection holds, as the slot has it.
-    private var publishedHeld = 0
-    /// Whether the server has a memory budget, and how much the slot has been charged.
-    private var hasBudget = false
-    private var charged = 0
-    private var release = MemoryRelease()
+    private var memory: ConnectionMemory
     /// Whether the runner knows of the connection's end.
     private var runnerKnowsEnd = false
     /// When the runner gets no more messages or, once it `isLastCall`, is given up. Set once the connection is over.
@@ -90,7 +85,8 @@ struct ConnectionDriver: ~Copyable {
                 maxAge: settings.maxAge, maxIdle: settings.maxIdle, grace: settings.grace, acceptedAt: acceptedAt,
                 random: { .random(in: 0..<1) }),
             grace: settings.grace)
-        if let budget = slot.budget.limit { takeShare(of: budget) }
+        memory = ConnectionMemory(slot)
+        memory.updateShare(of: &connection)
     }
 
     // MARK: Waiting
@@ -106,7 +102,7 @@ struct ConnectionDriver: ~Copyable {
     /// When the loop has to wake at the latest; asked behind `addInterests`.
     @inline(__always) var deadline: Instant? {
         let deadline = earlier(runnerDeadline ?? connection.deadline, loopWaits ? runner.deadline : nil)
-        return release.isArmed ? earlier(deadline, release.deadline) : deadline
+        return memory.deadline == nil ? deadline : earlier(deadline, memory.deadline)
     }
 
     /// The loop runs again: called first in each turn, before anything is read.
@@ -115,24 +111,7 @@ struct ConnectionDriver: ~Copyable {
             connection.extendLinger(unacknowledged: transport.unacknowledged, at: now)
         }
         connection.resumed(at: now)
-        let budget = slot.budget.limit
-        if budget != nil || hasBudget { takeShare(of: budget) }
-    }
-
-    /// Takes note of what is free in the memory budget.
-    private mutating func takeShare(of budget: Int?) {
-        hasBudget = budget != nil
-        guard let budget else {
-            connection.take(.unlimited)
-            return
-        }
-        charge(connection.held)
-        connection.take(MemoryShare(of: budget, total: slot.budget.total, own: charged))
-    }
-
-    private mutating func charge(_ held: Int) {
-        slot.charge(held)
-        charged = held
+        memory.updateShare(of: &connection)
     }
 
     /// The machine was suspended: the client has to prove that it is there.
@@ -156,7 +135,7 @@ struct ConnectionDriver: ~Copyable {
     mutating func enforceDeadlines(at now: Instant) {
         connection.enforceDeadlines(at: now)
         if let limit = connection.takeSentAwayFor() { report(.sentAway, for: limit) }
-        if release.isArmed, release.isDue(at: now) { releaseFreeMemory() }
+        memory.releaseWhatIsFree(at: now)
     }
 
     // MARK: The client's bytes
@@ -357,7 +336,7 @@ struct ConnectionDriver: ~Copyable {
         runner.cancelAll()
         reportEnd()
         publishStatistics(at: .now)
-        charge(0)
+        memory.close()
         // The descriptor's number may soon be another connection's.
         crashNotice?.arm(false, number: 0)
         slot.isFinished = true
@@ -375,22 +354,12 @@ struct ConnectionDriver: ~Copyable {
             inFlight: UInt32(clamping: connection.inFlight), activity: connection.activity)
         for time in connection.fetchRoundTrips() { slot.add(roundTrip: time) }
         if connection.requests.handlerTimes.hasChanged { slot.publish(&connection.requests.handlerTimes) }
-        let held = connection.held
-        if held != publishedHeld || charged != (hasBudget ? held : 0) { publish(held: held, at: now) }
+        memory.publish(connection.held, at: now, log)
         guard connection.counts != publishedCounts else { return }
         let wasRefused = connection.counts.overBudget > publishedCounts.overBudget
         publishedCounts = connection.counts
         slot.counts = publishedCounts
-        if wasRefused, slot.budget.markExhausted() { log.write(slot.budget, .budgetExhausted) }
-    }
-
-    private mutating func publish(held: Int, at now: Instant) {
-        let isLess = held < publishedHeld
-        publishedHeld = held
-        slot.held = held
-        release.holds(held, at: now)
-        charge(hasBudget ? held : 0)
-        if isLess, slot.budget.markFree() { log.write(slot.budget, .budgetFree) }
+        if wasRefused { memory.wasRefused(log) }
     }
 
     /// Reports the end once, in the log and for the statistics.

@@ -83,7 +83,7 @@ extension Live.Work.MemoryBudgets {
         }
     }
 
-    @Test("A process that has held 4 MB gives the memory back when nothing waits any more")
+    @Test("A process that has held 4 MB gives the memory back when nothing waits any more", .boundsMemory)
     func shrinks() throws {
         try withServer([], command: "handlers") { server in
             let peer = try server.open()

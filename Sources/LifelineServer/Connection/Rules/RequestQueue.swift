@@ -146,7 +146,7 @@ struct RequestQueue {
     @discardableResult
     mutating func end(_ id: UInt32) -> Unanswered? {
         guard let index = unanswered.firstIndex(where: { $0.id == id }) else { return nil }
-        if id > lastID { waiting.removeRequest(id) }
+        if id > lastID { waiting.remove { $0 == id } }
         unansweredBytes -= unanswered[index].bytes
         if let current, current.id == id { handlerTimes.add(now - current.dispatchedAt) }
         // As a rule it is alone, and the last is taken out with less.
@@ -168,7 +168,7 @@ struct RequestQueue {
 
     /// Ends all requests and returns those that the handler works on. Messages stay: the handler still gets them.
     mutating func cancelAll() -> [UInt32] {
-        waiting.removeRequests()
+        waiting.remove { $0 != 0 }
         defer { (unanswered, unansweredBytes) = ([], 0) }
         return unanswered.lazy.map(\.id).filter { $0 <= lastID }
     }
@@ -176,7 +176,7 @@ struct RequestQueue {
     /// Throws away the messages that wait, and returns how many there were.
     mutating func dropMessages() -> Int {
         waitingMessages = 0
-        return waiting.removeMessages()
+        return waiting.remove { $0 == 0 }
     }
 
     // MARK: Time

@@ -22,8 +22,8 @@ extension ServerConnection {
         if incoming.request?.id == part.id {
             if queued + part.range.count > Int(terms.maxQueued) {
                 try refuse(part.id, "\(terms.maxQueued) bytes of requests are unanswered")
-            } else if share.isLimited, !share.allows(part.range.count + RequestQueue.requestCost, holding: held) {
-                try refuse(part.id, "what waits at this server fills its memory budget", after: retryAfter(part.id))
+            } else if isOverBudget(with: part.range.count) {
+                try refuse(part.id, overBudget(part.id))
                 counts.overBudget += 1
             }
         }
@@ -32,18 +32,16 @@ extension ServerConnection {
         return .request(part.id, whole.bytes)
     }
 
-    /// In how many milliseconds there may be room in the budget: a second or two, so that not all come back at once.
-    private func retryAfter(_ request: UInt32) -> UInt32 {
-        // Fibonacci hashing: the first bits are spread evenly.
-        1000 + UInt32(((id &+ UInt64(request)) &* 0x9E37_79B9_7F4A_7C15) >> 54)
+    private mutating func refuse(_ id: UInt32, _ text: String) throws(Violation) {
+        try refuse(id, Failure(.refused, text))
     }
 
-    private mutating func refuse(_ id: UInt32, _ text: String, after retryAfter: UInt32 = 0) throws(Violation) {
+    private mutating func refuse(_ id: UInt32, _ failure: Failure) throws(Violation) {
         guard outbox.refusals < ServerConnection.mostRefusals else {
             throw Violation(.busy, "\(ServerConnection.mostRefusals) refusals wait unread")
         }
         incoming.refuse(id)
-        outbox.refuse(id, Failure(.refused, text, retryAfter: retryAfter))
+        outbox.refuse(id, failure)
         counts.refused += 1
         ended(id)
     }
@@ -169,18 +167,6 @@ extension ServerConnection {
         if let credit = received.news(room: roomForMessages) { outbox.grant(credit) }
     }
 
-    /// What may be offered for further messages, by what is free of the budget of all connections.
-    @inline(__always) private var roomForMessages: Int {
-        share.isLimited ? share.window(.max, holding: held) : .max
-    }
-
-    /// Takes note of how much it may hold now: a client that waits for room may get some.
-    mutating func take(_ share: MemoryShare) {
-        self.share = share
-        guard received.hasCredit, !isClosing, let credit = received.due(room: roomForMessages) else { return }
-        outbox.grant(credit)
-    }
-
     @inline(__always) private mutating func messageReleased() {
         guard received.hasCredit, !isClosing else { return }
         if let credit = received.due(room: roomForMessages) { outbox.grant(credit) }
@@ -194,8 +180,7 @@ extension ServerConnection {
         }
         let free = max(Int(terms.maxQueued), 1) - outbox.messageCost - heldMessages.cost
         return MessageRoom(
-            longest: client.maxMessage,
-            cost: min(free, sentMessages.room, share.isLimited ? share.room(holding: held) : .max),
+            longest: client.maxMessage, cost: min(free, sentMessages.room, roomInBudget),
             confirmed: sentMessages.confirmed)
     }
 

@@ -151,9 +151,6 @@ struct ServerConnection {
     @inline(__always) var queued: Int {
         requests.bytes + (incoming.request?.bytes ?? 0) + outbox.cost - outbox.messageCost
     }
-    /// What it holds for its client, in bytes: requests and messages that wait, are worked on or come in chunks, and the
-    /// responses and messages that the client has not taken. What is not ended of a response in parts is not in it.
-    @inline(__always) var held: Int { requests.held + incoming.held + outbox.cost + heldMessages.cost }
     /// Whether the handler has not returned from what it was given last.
     @inline(__always) var isHandlerBusy: Bool { requests.isHandlerBusy }
     /// Requests that have their ending, but for those that were refused.
@@ -344,16 +341,13 @@ struct ServerConnection {
 
     @inline(__always) private mutating func greet(_ hello: Hello, at now: Instant) throws(Violation) {
         tokenName = try tokens?.name(of: hello.options.token)
-        var terms = terms
-        // The client may send that much without another word, so it is what is free now.
-        terms.credit = terms.credit.map { UInt64(share.window(Int(clamping: $0), holding: held)) }
-        let welcome = negotiate(hello, with: terms, connection: id)
+        let welcome = negotiate(hello, with: termsNow, connection: id)
         self.hello = hello
         client = ClientTerms(isShort: hello.short, maxMessage: Int(hello.maxMessage))
         phase = .open
         decoder.agreement = welcome.agreement(with: hello)
         if decoder.agreement.credit, let own = welcome.options.credit, let theirs = hello.options.credit {
-            received.offer(own, of: self.terms.credit ?? own)
+            received.offer(own, of: terms.credit ?? own)
             sentMessages.start(limit: theirs)
         }
         outbox.greet(welcome, maxFrame: hello.maxFrame)

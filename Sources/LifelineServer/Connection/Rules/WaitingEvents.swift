@@ -102,26 +102,17 @@ struct WaitingEvents {
         tailIsShared = false
     }
 
-    /// Takes out the request `id`.
-    mutating func removeRequest(_ id: UInt32) { remove { $0 == id } }
-
-    /// Takes out all requests.
-    mutating func removeRequests() { remove { $0 != 0 } }
-
-    /// Takes out all messages, and returns how many there were.
-    mutating func removeMessages() -> Int {
-        let before = count
-        remove { $0 == 0 }
-        return before - count
-    }
-
-    /// Takes out the events for the ids of which `condition` holds; that of a message is 0. All that stays is copied.
-    private mutating func remove(where condition: (UInt32) -> Bool) {
+    /// Takes out the requests for whose ids `condition` holds, or the messages where it holds for 0, and returns how many
+    /// there were. It copies all that stays.
+    @discardableResult
+    mutating func remove(where condition: (UInt32) -> Bool) -> Int {
         var stays = WaitingEvents()
+        let before = count
         while let event = removeFirst() {
-            let id = if case .request(let id, _) = event { id } else { 0 as UInt32 }
-            if !condition(id) { stays.append(event) }
+            if case .request(let id, _) = event { if condition(id) { continue } } else if condition(0) { continue }
+            stays.append(event)
         }
         self = stays
+        return before - count
     }
 }

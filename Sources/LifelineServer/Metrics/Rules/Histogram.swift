@@ -53,7 +53,10 @@ struct Histogram: Equatable {
 
     /// Adds the times of a connection.
     static func += (left: inout Histogram, right: HandlerTimes) {
-        for bucket in left.counts.indices { left.counts[bucket].add(UInt64(right.counts[bucket])) }
+        // Most buckets are empty, and each connection that ends pays for those that are not.
+        for bucket in right.counts.indices where right.counts[bucket] > 0 {
+            left.counts[bucket].add(UInt64(right.counts[bucket]))
+        }
         left.sum += right.sum
     }
 
