@@ -57,6 +57,11 @@ struct ServerSettings {
                 "--max-queued \(options.maxQueued) is below --max-message \(options.maxMessage): "
                     + "raise it, or no message of the full length could ever be served")
         }
+        if let budget = options.memoryBudget, budget < 2 * UInt64(options.maxMessage) {
+            throw UsageError(
+                "--memory-budget \(budget) is below twice --max-message \(options.maxMessage): one connection may hold half "
+                    + "of it, so raise it, or no message of the full length could ever be served")
+        }
         try checkProgram()
         do throws(StartError) {
             try options.checkPool(servesProgram: !command.isEmpty)

@@ -44,8 +44,9 @@ struct ProgramInput {
 
     /// Adds a request or a message in its framing.
     mutating func append(_ framed: [UInt8]) {
-        bytes += framed
         end += framed.count
+        // A long one is not copied where none waits before it.
+        if bytes.isEmpty, framed.count > bytes.capacity { bytes = framed } else { bytes += framed }
     }
 
     /// Adds a one-way message of this `cost` in its framing.
