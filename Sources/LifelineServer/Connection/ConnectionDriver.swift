@@ -16,39 +16,39 @@ import Posix
 struct ConnectionDriver: ~Copyable {
     /// How many writes follow each other before the loop reads again.
     private static var writesAtOnce: Int { 8 }
-    private static var shutdownText: String { "the server is shutting down" }
+    static var shutdownText: String { "the server is shutting down" }
 
-    private let transport: ServerTransport
-    private let id: UInt64
-    private let peer: SocketAddress
-    private let acceptedAt: Instant
-    private let grace: Duration
-    private let log: Log
-    private let slot: Scoreboard.Slot
-    private let runner: any HandlerRunner
-    private let loopWaits: Bool
+    let transport: ServerTransport
+    let id: UInt64
+    let peer: SocketAddress
+    let acceptedAt: Instant
+    let grace: Duration
+    let log: Log
+    let slot: Scoreboard.Slot
+    let runner: any HandlerRunner
+    let loopWaits: Bool
     /// The notice of the process's crash, where the process lends it to this connection.
-    private let crashNotice: CrashNotice?
-    private var connection: ServerConnection
+    let crashNotice: CrashNotice?
+    var connection: ServerConnection
     /// The transport in the loop's last wait.
-    private var interest: PollSet.Token?
+    var interest: PollSet.Token?
     /// Whether the client's stream goes on.
     private(set) var canRead = true
     /// Whether the transport takes no more bytes now.
     private(set) var isBlocked = false
     /// Whether something was written since `takeExpectsBytes` was true last.
-    private var hasWritten = false
-    private var hasReported = false
+    var hasWritten = false
+    var hasReported = false
     /// The counts that the slot has.
-    private var publishedCounts = ConnectionCounts()
-    private var memory: ConnectionMemory
+    var publishedCounts = ConnectionCounts()
+    var memory: ConnectionMemory
     /// Whether the runner knows of the connection's end.
-    private var runnerKnowsEnd = false
-    private var patience = HandlerPatience()
+    var runnerKnowsEnd = false
+    var patience = HandlerPatience()
     /// When CLOSE was written, or nothing could be written any more.
-    private var endedAt: Instant?
+    var endedAt: Instant?
     /// When the client that was sent away may return.
-    private var clientReturnsAt: Instant?
+    var clientReturnsAt: Instant?
 
     /// A driver of a connection that was accepted and has not been read from.
     ///
@@ -246,170 +246,6 @@ struct ConnectionDriver: ~Copyable {
             runner.received(message, on: &connection, at: now)
         case .cancelled(let id): runner.cancel(id, on: &connection, at: now)
         case .asked(let token, let outcome): runner.asked(token, outcome, on: &connection, at: now)
-        }
-    }
-
-    // MARK: The end
-
-    /// Whether CLOSE is written, or nothing can be written any more.
-    @inline(__always) var isDoneSending: Bool { connection.hasSaidAll }
-
-    /// Whether the server has dropped the client because it was silent.
-    @inline(__always) var hasDroppedSilent: Bool {
-        if case .closed(.silent, _, by: .server) = connection.closeReason { true } else { false }
-    }
-
-    /// Whether the client has failed the handshake.
-    var hasFailedHandshake: Bool { connection.hasFailedHandshake }
-
-    /// The driver `isDoneSending`: ends the stream, reports the end once no message waits any more, and tells the runner when
-    /// that has been given all.
-    mutating func finishSending() {
-        if endedAt == nil {
-            endedAt = .now
-            transport.endWriting()
-        }
-        if !connection.hasPendingMessages { reportEnd() }
-        guard !runnerKnowsEnd, connection.hasDispatchedAll else { return }
-        runnerKnowsEnd = true
-        if connection.hasGreeted { runner.closed(connection.closeReason) }
-    }
-
-    /// Ends the connection as the parent says; nil is a signal of somebody else, and means the same as `end`.
-    ///
-    /// The requests that have come are answered. A client that is sent away goes by itself; else the connection is closed.
-    mutating func end(_ command: ChildCommands.ChildCommand?, at now: Instant) {
-        switch command {
-        case .kick:
-            connection.kick(at: now)
-        case .sendAway(let milliseconds) where clientReturnsAt == nil:
-            clientReturnsAt = now + .milliseconds(milliseconds)
-            connection.sendAway(
-                GoAway(.shuttingDown, ConnectionDriver.shutdownText, retryAfter: milliseconds))
-        case .sendAway, .end, nil:
-            let (goAway, retryAfter) = shutdownNotice(at: now)
-            let time = ShutdownGrace(grace)
-            connection.terminate(goAway, retryAfter: retryAfter, within: time.handling, at: now)
-            patience.shorten(to: time, at: now)
-        }
-    }
-
-    /// Ends the connection at once. The client receives CLOSE if the transport takes it now.
-    mutating func quit(at now: Instant) {
-        let (goAway, retryAfter) = shutdownNotice(at: now)
-        connection.quit(goAway, retryAfter: retryAfter, at: now)
-    }
-
-    /// The notice for a client that was not sent away before, which lets it return at a random instant. The retry_after is
-    /// for a client that receives CLOSE alone, which has no spread.
-    private func shutdownNotice(at now: Instant) -> (GoAway, retryAfter: UInt32) {
-        let spread = milliseconds(from: now, to: now + DrainSchedule.leastReturn)
-        return (
-            GoAway(.shuttingDown, ConnectionDriver.shutdownText, spread: spread),
-            clientReturnsAt.map { milliseconds(from: now, to: $0) } ?? .random(in: 0...spread)
-        )
-    }
-
-    /// Whether nothing is left to wait for: the connection is over, and the runner is over or given up.
-    mutating func isOver(at now: Instant) -> Bool {
-        guard connection.isOver else { return false }
-        if isDone || connection.isStuck { return true }
-        switch patience.verdict(at: now, handlingUntil: connection.handlingUntil ?? now + grace) {
-        case .waits: break
-        case .lastCall:
-            connection.dropMessages()
-            finishSending()
-        case .over: return true
-        }
-        transport.shutDown()
-        return false
-    }
-
-    private var isDone: Bool { runnerKnowsEnd && (!connection.hasGreeted || runner.isOver) }
-
-    /// Whether nothing of this connection still runs.
-    var hasLeftNothing: Bool { isDone && !connection.isStuck }
-
-    /// Ends the runner and gives the slot back. The driver does nothing any more.
-    mutating func close() {
-        runner.cancelAll()
-        reportEnd()
-        publishStatistics(at: .now)
-        memory.close()
-        // The descriptor's number may soon be another connection's.
-        crashNotice?.arm(false, number: 0)
-        slot.isFinished = true
-    }
-
-    // MARK: What operators see
-
-    /// What the connection does now.
-    @inline(__always) var activity: ConnectionActivity { connection.activity }
-
-    /// Publishes the connection's figures: a few stores, once a turn.
-    mutating func publishStatistics(at now: Instant) {
-        slot.publish(
-            answered: connection.requestsAnswered, bytesIn: connection.bytesIn, bytesOut: connection.outbox.sent,
-            inFlight: UInt32(clamping: connection.inFlight), activity: connection.activity)
-        for time in connection.fetchRoundTrips() { slot.add(roundTrip: time) }
-        if connection.isAskable, let counts = connection.asks?.counts { slot.serverRequests = counts }
-        if connection.requests.handlerTimes.hasChanged { slot.publish(&connection.requests.handlerTimes) }
-        memory.publish(connection.held, at: now, log)
-        guard connection.counts != publishedCounts else { return }
-        let wasRefused = connection.counts.overBudget > publishedCounts.overBudget
-        publishedCounts = connection.counts
-        slot.counts = publishedCounts
-        if wasRefused { memory.wasRefused(log) }
-    }
-
-    /// Reports the end once, in the log and for the statistics.
-    mutating func reportEnd() {
-        guard !hasReported else { return }
-        hasReported = true
-        slot.lateness = connection.lateness
-        let isProbe = connection.isProbe
-        slot.closeReason =
-            isProbe ? CloseReasonLabel.probeNumbers : CloseReasonLabel.numbers(of: connection.closeReason)
-        let isWarning = connection.counts.unhandled > 0
-        if isProbe { report(.probed) } else { report(.closed, at: isWarning ? .warning : connection.closeReason.level) }
-        let unpaid = connection.unpaidMessages
-        guard unpaid > 0 else { return }
-        log.write(.discarded, reason: "unpaidMessages", most: 1) { line in
-            line.number(.connection, id)
-            line.number(.pid, processID)
-            line.text(
-                .text, "\(unpaid) empty messages: the client need not have taken them before the end (5.10-2)")
-        }
-    }
-
-    /// Changes nothing; but where it could not, the whole driver would be copied for the closure.
-    private mutating func report(
-        _ event: LogEvent, at level: LogLevel? = nil, for limit: ConnectionLifetime.Limit? = nil
-    ) {
-        log.write(event, at: level, reason: hasReported ? connection.closeReason.kind : "") { line in
-            line.number(.connection, id)
-            line.number(.pid, processID)
-            line.address(.peer, peer)
-            if let name = connection.hello?.options.name { line.text(.name, name) }
-            if let name = connection.tokenName { line.text(.token, name) }
-            if let limit {
-                line.text(.limit, limit.rawValue)
-                line.seconds(.age, .now - acceptedAt)
-            }
-            guard hasReported else { return }
-            if connection.isProbe {
-                line.text(.reason, CloseReasonLabel.probe.reason)
-                line.text(.by, CloseReasonLabel.probe.by)
-            } else {
-                line.text(.reason, connection.closeReason.name)
-                if case .closed(_, _, let side) = connection.closeReason { line.text(.by, side.rawValue) }
-            }
-            line.seconds(.age, (endedAt ?? .now) - acceptedAt)
-            line.number(.requests, connection.requestsServed)
-            for (field, count) in connection.counts.shown where count > 0 { line.number(field, count) }
-            line.number(.bytesIn, connection.bytesIn)
-            line.number(.bytesOut, connection.outbox.sent)
-            if !connection.closeReason.text.isEmpty { line.text(.text, connection.closeReason.text) }
         }
     }
 }

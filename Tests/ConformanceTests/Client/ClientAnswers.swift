@@ -101,7 +101,7 @@ extension Live.Client {
                         try await connection.send(Array("begun".utf8))
                         await untilCancelled()
                         end.yield()
-                        try await Task { try await connection.send(Array("cancelled".utf8)) }.value
+                        _ = try await Task { try await connection.send(Array("cancelled".utf8)) }.value
                         return []
                     })
                 await holder.hold(opened)

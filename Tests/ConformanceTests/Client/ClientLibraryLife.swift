@@ -191,7 +191,7 @@ extension Live.Client {
                 await isClosing.wait(for: 1)
                 let closing = Task { await connection.close() }
                 #expect(try await answer == [1])
-                await closing.value
+                _ = await closing.value
                 #expect(!TCPTable.entries(with: port).contains { $0.remotePort == port && $0.state == 1 })
                 #expect(await failure { try await connection.request([2]) } is RequestError)
             }
