@@ -84,7 +84,8 @@ let package = Package(
             name: "LifelineClientTests", dependencies: ["LifelineClient", "Basics", "Framing", "Liveness", "Posix"]),
         .testTarget(name: "LoadGeneratorTests", dependencies: ["LoadGenerator", "Basics", "Framing"]),
         .testTarget(name: "ArgumentsTests", dependencies: ["Arguments", "Basics"]),
-        .testTarget(name: "ClientCommandTests", dependencies: ["client", "LifelineClient"]),
+        .testTarget(
+            name: "ClientCommandTests", dependencies: ["client", "LifelineClient", "Basics", "Framing"]),
         .testTarget(name: "ServerCommandTests", dependencies: ["server", "LifelineServer", "Arguments"]),
         // The report, and what it makes of bytes.
         .testTarget(name: "ConformanceReportTests", dependencies: ["conformance", "Posix", "RawWire"]),

@@ -1981,23 +1981,41 @@ class ClientLoop(Loop):
     def __init__(self, args):
         super().__init__(selectors.PollSelector())
         self.args, self.status, self.printed = args, 0, 0
-        self.items = [Item(os.fsencode(text)) for text in args.message]
-        self.input, self.partial = not args.message, b""
-        if self.input:
-            os.set_blocking(0, False)
+        # The first AHEAD that are not printed are items, and what was read beyond them waits as lines: whatever looks at
+        # all items costs the same for every message, and no message's time begins before its turn.
+        self.items, self.lines = [], collections.deque(os.fsencode(text) for text in args.message)
+        self.input, self.watched, self.partial = not args.message, False, bytearray()
+        self._take()
+
+    AHEAD = 256
+
+    def _take(self):
+        """Forgets what is printed, and takes lines, or reads more, where there is room."""
+        del self.items[:self.printed]
+        self.printed = 0
+        if self.lines and len(self.items) < self.AHEAD:
+            self.at(clock(), lambda now: None)  # the next turn does not wait: there is something to send
+        while self.lines and len(self.items) < self.AHEAD:
+            self.items.append(Item(self.lines.popleft()))
+        watch = self.input and not self.lines and len(self.items) < self.AHEAD
+        if watch and not self.watched:
             self.selector.register(0, selectors.EVENT_READ, self._input)
+        elif self.watched and not watch:
+            self.selector.unregister(0)
+        self.watched = watch
 
     def _input(self, mask, now):
-        try:
-            data = os.read(0, 65536)
-        except BlockingIOError:
-            return
-        *lines, self.partial = (self.partial + data).split(b"\n")
-        if not data:
-            lines = [self.partial] if self.partial else []
-            self.input = False
-            self.selector.unregister(0)
-        self.items += [Item(line) for line in lines]
+        # It is ready, so it stays a blocking descriptor: standard output may be the same terminal, and would lose answers.
+        data = os.read(0, 65536)
+        first, newline, rest = data.partition(b"\n")
+        self.partial += first
+        if newline or (not data and self.partial):
+            lines = rest.split(b"\n")
+            self.lines.append(bytes(self.partial))
+            self.lines.extend(lines[:-1])
+            self.partial = bytearray(lines[-1])
+        self.input = bool(data)
+        self._take()
 
     def failed(self, status, text):
         self.status = self.status or status
@@ -2030,6 +2048,8 @@ class ClientLoop(Loop):
                     if not item.done:
                         item.done = True
                         say("not answered: " + (item.request.outcome if item.request else "NOT_SENT"))
+                for _ in self.lines:
+                    say("not answered: NOT_SENT")
                 self.failed(self.NO_POINT.get(code, 75 if c else 69), "no connection: " + why)
                 break
             wait = random.uniform(0, min(30, 0.5 * 2 ** attempts))  # 7.7-8
@@ -2105,6 +2125,8 @@ class ClientLoop(Loop):
             self.settle(link)
             self._notes(c, now)
             left = [item for item in mine if item.request.outcome is None]
+            if self.args.mode == "long":
+                mine = [item for item in mine if not item.done]
             for item in left:
                 if now - item.since > 2 * self.args.timeout / 1000:
                     c.close(now)
@@ -2170,6 +2192,7 @@ class ClientLoop(Loop):
                     status = 75 if request.code == CANCELLED else 70
                 text = escape(request.text) or (c.end and escape(c.end[2])) or c.lost or ""
                 self.failed(status, ("not answered: %s%s %s" % (request.outcome, code, text)).rstrip())
+        self._take()
 
 
 # ---------------------------------------------------------------------------------------------------- the command line

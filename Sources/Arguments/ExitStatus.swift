@@ -1,3 +1,5 @@
+import Basics
+
 /// The exit statuses of the commands (sysexits.h(3head)).
 public enum ExitStatus: Int32, Sendable {
     case ok = 0
@@ -51,6 +53,7 @@ public struct UsageError: Error, Equatable, CustomStringConvertible, Sendable {
     /// What was wrong, what is expected, and what to do.
     public let description: String
 
-    /// An error with this text, which goes behind the name of the command.
-    public init(_ description: String) { self.description = description }
+    /// An error with this text, which goes behind the name of the command. What is not printable is escaped: it may be what
+    /// was typed.
+    public init(_ description: String) { self.description = description.printable }
 }

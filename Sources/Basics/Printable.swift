@@ -33,4 +33,17 @@ extension Unicode.Scalar {
 extension StringProtocol {
     /// How many columns of a terminal it takes.
     package var columns: Int { unicodeScalars.reduce(0) { $0 + $1.columns } }
+
+    /// The text with all that is not printable written out, as `\u{1b}`.
+    package var printable: String {
+        var printable = String.UnicodeScalarView()
+        for scalar in unicodeScalars {
+            if scalar.isPrintable {
+                printable.append(scalar)
+            } else {
+                printable.append(contentsOf: "\\u{\(String(scalar.value, radix: 16))}".unicodeScalars)
+            }
+        }
+        return String(printable)
+    }
 }

@@ -56,6 +56,9 @@ public struct MessageAssembler: Sendable {
     /// What came behind them.
     private var rest: [UInt8] = []
 
+    /// How many bytes have come of a message that is not whole.
+    public var count: Int { blocks.count * MessageAssembler.blockSize + rest.count }
+
     /// An assembler with no message begun.
     public init() {}
 

@@ -21,10 +21,24 @@ struct ClientSettings {
     var hold = Duration.zero
     var isVerbose = false
     var isBinary = false
+    var isJSON = false
+    /// Whether messages go one way, and nothing is awaited.
+    var isOneWay = false
+    /// Whether the server's one-way messages are for standard output.
+    var showsMessages = false
+    /// How many messages may wait for their answers on a long connection.
+    var inFlight = 64
+    /// How many short connections there are at once.
+    var jobs = 1
+    /// The program that answers the server's requests, and its arguments; empty for none.
+    var command: [String] = []
+    var isForShell = false
     var mayRunTwice = false
     var messages: [[UInt8]] = []
     var options = ClientOptions()
 
+    /// The longest message of standard input where no server has told its limit.
+    static let longestInput = 1 << 30
     static let defaultHost = "127.0.0.1"
     /// A machine that starts again is back by then.
     private static let defaultOutage = Duration.seconds(300)
@@ -46,6 +60,17 @@ struct ClientSettings {
         servers = try ClientSettings.servers(hosts, port: port)
         guard mode == .long || hold == .zero else {
             throw UsageError("--hold needs --mode long: a short connection ends with its answer")
+        }
+        let longOnly = [(isOneWay, "--send"), (showsMessages, "--messages"), (!command.isEmpty, "--answer")]
+        for (isGiven, name) in longOnly where isGiven && mode == .short {
+            throw UsageError("\(name) needs --mode long: a short connection carries one request and its answer")
+        }
+        guard !isForShell || command.count == 1 else {
+            throw UsageError(
+                "--shell needs --answer with one word, which /bin/sh -c gets, and there are \(command.count): quote it")
+        }
+        guard !isJSON || !isBinary else {
+            throw UsageError("--json and --binary contradict each other: a line of JSON is no answer's bytes")
         }
     }
 
@@ -96,7 +121,8 @@ struct ClientSettings {
             back-off. Of a name with several addresses, the next one is tried until one says WELCOME.
 
             Without MESSAGE each line of standard input is one; in a terminal "quit" or Ctrl-D ends it. Replies come in
-            the order of the messages. When the server goes away, a message that it certainly did not process is sent
+            the order of the messages. --timeout counts for the first message without an answer, from when it is the first.
+            When the server goes away, a message that it certainly did not process is sent
             again; of any other one, standard error says what became of it. The time without a connection does not count for
             --timeout.
             """,
@@ -111,7 +137,7 @@ struct ClientSettings {
         ]
     ) { settings, argument throws(UsageError) in settings.messages.append(argument.bytes) }
 
-    private static let sections = [connection, heartbeat, messages, output]
+    private static let sections = [connection, heartbeat, messages, answers, output]
 
     private static let connection = FlagSection<ClientSettings>(
         "Connection",
@@ -162,6 +188,20 @@ struct ClientSettings {
     private static let messages = FlagSection<ClientSettings>(
         "Messages",
         [
+            Flag(
+                "--in-flight", "N",
+                "with --mode long, this many messages wait for their answers at once; 1: one after another", \.inFlight,
+                .integer(in: 1...65536)),
+            Flag(
+                "--jobs", "N",
+                "with --mode short, this many connections at once; with 1 the messages run in their order",
+                \.jobs, .integer(in: 1...1024)),
+            Flag("--send", "send messages one way: nothing is answered, and the end waits until the server has them") {
+                $0.isOneWay = true
+            },
+            Flag(
+                "--max-message", "BYTES", "the longest answer or message that is accepted", \.options.maxMessage,
+                .size(in: 1...UInt32.max)),
             Flag("--may-run-twice", "repeat also what the server may have processed already") {
                 $0.mayRunTwice = true
             },
@@ -171,12 +211,37 @@ struct ClientSettings {
             ) { $0.isBinary = true },
         ])
 
+    private static let answers = FlagSection<ClientSettings>(
+        "Requests of the server",
+        [
+            Flag.rest(
+                "--answer", "COMMAND ...",
+                "answer each request of the server with a program, with all that follows as its arguments; last of the "
+                    + "flags. Its standard input is the request, its standard output the answer; an exit status but 0 "
+                    + "is HANDLER_FAILED, with the last line of its standard error"
+            ) { settings, words throws(UsageError) in
+                guard !words[0].isEmpty else { throw UsageError("'' is not the name of a program") }
+                settings.command = words
+            },
+            Flag("--shell", "COMMAND is one word, for /bin/sh -c") { $0.isForShell = true },
+            Flag(
+                "--answers", "N", "this many programs run at once; the server's further requests are refused",
+                \.options.answersAtOnce, .integer(in: 1...1024)),
+        ])
+
     private static let output = FlagSection<ClientSettings>(
         "Output",
         [
             Flag(
+                "--messages",
+                "print the server's one-way messages on standard output, a line each; otherwise they are notices"
+            ) { $0.showsMessages = true },
+            Flag("--json", "on standard output, print a line of JSON for each thing that happens, and no notices") {
+                $0.isJSON = true
+            },
+            Flag(
                 "--verbose",
                 "on standard error, tell of heartbeats, connections, and the progress of messages that take over a second"
-            ) { $0.isVerbose = true }
+            ) { $0.isVerbose = true },
         ])
 }

@@ -3,45 +3,77 @@ import Basics
 import Posix
 import Synchronization
 
-/// Standard output and standard error. Each line is one write(2), from any task.
+/// Standard output and standard error. Each line is written at once, from any thread.
 final class Console: Sendable {
     /// What stands in the last line of the terminal, which the next notice has to print again.
     private enum LastLine {
         case empty
-        case prompt
+        /// With what was typed behind it, as far as it is shown.
+        case prompt(String)
         case bar(String)
     }
 
     private static let clearLine = "\r\u{1B}[K"
+    private static let promptText = "> "
     private let lastLine = Mutex(LastLine.empty)
+    /// Answers and messages come from different threads.
+    private let output = Mutex(())
     /// Whether bars can be drawn.
     let hasBars = StandardStream.error.isTerminal
 
-    /// Prints a reply as a line on standard output. For a terminal its control characters are escaped; elsewhere its bytes
-    /// are the server's.
-    func reply(_ bytes: [UInt8]) {
-        guard StandardStream.output.isTerminal else { return write(bytes + [UInt8(ascii: "\n")]) }
-        write(Array(Console.escaped(String(decoding: bytes, as: UTF8.self)).utf8) + [UInt8(ascii: "\n")])
+    private let outputIsTerminal = StandardStream.output.isTerminal
+
+    /// Adds what the server sent, as a line for standard output. For a terminal its control characters are escaped; elsewhere
+    /// its bytes are the server's.
+    func addLine(_ bytes: [UInt8], to lines: inout [UInt8]) {
+        if outputIsTerminal {
+            lines += String(decoding: bytes, as: UTF8.self).printable.utf8
+        } else {
+            lines += bytes
+        }
+        lines.append(UInt8(ascii: "\n"))
     }
 
     /// Writes bytes to standard output as they are. Exits where that fails.
     func write(_ bytes: [UInt8]) {
-        do throws(SystemError) {
-            try StandardStream.output.write(bytes)
-        } catch {
-            fail(.ioError, "cannot write to standard output: \(error.text)")
+        guard !bytes.isEmpty else { return }
+        let isPrompting = outputIsTerminal && hidePrompt()
+        let failure = output.withLock { _ -> SystemError? in
+            do throws(SystemError) {
+                try StandardStream.output.write(bytes)
+                return nil
+            } catch {
+                return error
+            }
+        }
+        if let failure { fail(.ioError, "cannot write to standard output: \(failure.text)") }
+        if isPrompting { showPrompt() }
+    }
+
+    /// Erases a prompt that is shown. Returns whether there was one.
+    private func hidePrompt() -> Bool {
+        lastLine.withLock { lastLine in
+            guard case .prompt = lastLine else { return false }
+            try? StandardStream.error.write(Console.clearLine.utf8)
+            return true
+        }
+    }
+
+    private func showPrompt() {
+        lastLine.withLock { lastLine in
+            guard case .prompt(let typed) = lastLine else { return }
+            try? StandardStream.error.write((Console.clearLine + Console.promptText + typed).utf8)
         }
     }
 
     /// Prints a line on standard error. Control characters are escaped, because the server may have sent them.
     func note(_ text: String) {
-        let line = "client: \(Console.escaped(text))\n"
+        let line = "client: \(text.printable)\n"
         lastLine.withLock { lastLine in
-            // Where the line is cleared, what was typed so far is still in the terminal's own buffer.
             let text =
                 switch lastLine {
                 case .empty: line
-                case .prompt: Console.clearLine + line + "> "
+                case .prompt(let typed): Console.clearLine + line + Console.promptText + typed
                 case .bar(let bar): Console.clearLine + line + bar
                 }
             // Replies go on where standard error is closed.
@@ -59,13 +91,39 @@ final class Console: Sendable {
         }
     }
 
-    /// Shows the prompt on a terminal, or notes that it is gone.
-    func prompt(_ isShown: Bool) {
+    /// Shows the prompt on a terminal, with what is typed behind it, or notes that the line is over.
+    func prompt(_ typed: String?) {
         guard StandardStream.error.isTerminal else { return }
-        draw(nil)
+        if typed != nil, !isPrompting { draw(nil) }
         lastLine.withLock { lastLine in
-            lastLine = isShown ? .prompt : .empty
-            if isShown { try? StandardStream.error.write("> ".utf8) }
+            guard let typed else {
+                lastLine = .empty
+                return
+            }
+            let text: String
+            if case .prompt(let before) = lastLine, typed.hasPrefix(before) {
+                text = String(typed.dropFirst(before.count))
+            } else if case .prompt = lastLine {
+                text = Console.clearLine + Console.promptText + typed
+            } else {
+                text = Console.promptText + typed
+            }
+            lastLine = .prompt(typed)
+            try? StandardStream.error.write(text.utf8)
+        }
+    }
+
+    /// Draws the prompt anew: another process has used the terminal.
+    func redrawPrompt() { showPrompt() }
+
+    /// The columns that a line behind the prompt has.
+    var columnsOfPrompt: Int {
+        (StandardStream.error.windowSize?.columns ?? TransferText.usualWidth) - Console.promptText.count
+    }
+
+    private var isPrompting: Bool {
+        lastLine.withLock { lastLine in
+            if case .prompt = lastLine { true } else { false }
         }
     }
 
@@ -73,19 +131,12 @@ final class Console: Sendable {
     func fail(_ status: ExitStatus, _ text: String) -> Never {
         draw(nil)
         note(text)
-        exitProcess(status.rawValue)
+        leave(status)
     }
 
-    /// `text` with its control characters, and those that turn the direction of letters, written out (Protocol.md, 11-3).
-    private static func escaped(_ text: String) -> String {
-        var escaped = String.UnicodeScalarView()
-        for scalar in text.unicodeScalars {
-            if scalar.isPrintable {
-                escaped.append(scalar)
-            } else {
-                escaped.append(contentsOf: "\\u{\(String(scalar.value, radix: 16))}".unicodeScalars)
-            }
-        }
-        return String(escaped)
+    /// Exits with `status`, and gives a terminal its own mode again.
+    func leave(_ status: ExitStatus) -> Never {
+        StandardInput.restoreLines()
+        exitProcess(status.rawValue)
     }
 }

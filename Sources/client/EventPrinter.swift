@@ -12,8 +12,11 @@ final class EventPrinter: Sendable {
         var shownFailure: ConnectionError?
         var hasBeenOpen = false
         var whenClosed: (@Sendable () -> Void)?
+        var whenOpened: (@Sendable () -> Void)?
         /// The message that the command waits for an answer to.
         var number: Int?
+        /// The messages of --send that were not sent: they have none of the connection's numbers.
+        var unsent: [Int] = []
         /// Notes that the connection is away: where no message waits for it, they tell nothing.
         var heldNotes: [String] = []
         /// The numbers of the messages whose transfers were shown: their last event may come when the next has begun.
@@ -23,14 +26,16 @@ final class EventPrinter: Sendable {
     private let console: Console
     private static let heldFor = Duration.milliseconds(200)
     private let isVerbose: Bool
+    private let isJSON: Bool
     /// Whether notes are held back while no message waits.
     private let holdsBack: Bool
     private let shared = Mutex(State())
 
     /// A printer; with `holdsBack` it says that the connection is away only where something waits for it, or it stays away.
-    init(_ console: Console, isVerbose: Bool, holdsBack: Bool = false) {
+    init(_ console: Console, isVerbose: Bool, isJSON: Bool = false, holdsBack: Bool = false) {
         self.console = console
         self.isVerbose = isVerbose
+        self.isJSON = isJSON
         self.holdsBack = holdsBack && !isVerbose
     }
 
@@ -46,7 +51,12 @@ final class EventPrinter: Sendable {
         if isClosed { body() }
     }
 
+    /// Calls `body` whenever a connection is open again.
+    func whenOpened(_ body: @escaping @Sendable () -> Void) { shared.withLock { $0.whenOpened = body } }
+
     func show(_ event: ConnectionEvent) {
+        if case .reconnected = event { shared.withLock { $0.whenOpened }?() }
+        if isJSON { return showJSON(event) }
         switch event {
         case .connected(let terms):
             let wasWaitedFor = shared.withLock { shared in
@@ -88,14 +98,30 @@ final class EventPrinter: Sendable {
             if attempt > 1 { tellHeldNotes() }
             note(away: "\(isShown ? "" : "\(error); ")\(next)")
         case .messagesUnconfirmed(let numbers):
+            let first = number(ofSent: numbers.lowerBound)
             console.note(
-                "nothing is known of \(numbers.count) one-way messages, from number \(numbers.lowerBound) on: "
-                    + "the connection ended before the server had handled them")
+                "nothing is known of \(numbers.count) one-way messages, from message \(first) on: the connection ended before "
+                    + "the server told that it has handled them")
         case .messagesDropped(let count):
             console.note("\(count) messages of the server were dropped unread")
         case .closed(let error):
             closed(error)
         }
+    }
+
+    /// Prints a line of JSON on standard output, of heartbeats and transfers with --verbose alone.
+    private func showJSON(_ event: ConnectionEvent) {
+        switch event {
+        case .roundTrip, .transfer: guard isVerbose else { return }
+        case .messagesUnconfirmed(let numbers):
+            let (first, last) = (number(ofSent: numbers.lowerBound), number(ofSent: numbers.upperBound))
+            return console.write(JSONLine.unconfirmed(numbers.count, first, last).line)
+        case .closed(let error):
+            console.write(JSONLine(event).line)
+            return closed(error)
+        default: break
+        }
+        console.write(JSONLine(event).line)
     }
 
     /// Shows the events of a short connection: what happens between its opening and its end.
@@ -130,6 +156,14 @@ final class EventPrinter: Sendable {
         }) { console.note(text) }
     }
 
+    /// Notes that a message of --send was not sent.
+    func isUnsent(_ number: Int) { shared.withLock { $0.unsent.append(number) } }
+
+    /// The command's number of the message that the connection knows by `number`.
+    private func number(ofSent number: Int) -> Int {
+        shared.withLock { shared in shared.unsent.reduce(number) { $1 <= $0 ? $0 + 1 : $0 } }
+    }
+
     /// Notes that the command waits for the answer to a message; nil for none.
     func waits(for number: Int?) {
         shared.withLock { $0.number = number }
@@ -140,9 +174,10 @@ final class EventPrinter: Sendable {
     /// Shows the progress of a message: a bar on a terminal, and lines elsewhere.
     private func show(_ progress: TransferProgress) {
         let (number, isCurrent) = shared.withLock { shared in
-            let number = progress.request.map { shared.shown[progress.direction] ?? shared.number ?? Int($0) }
+            let id = progress.isServerRequest ? nil : progress.request
+            let number = id.map { progress.number ?? shared.shown[progress.direction] ?? Int($0) }
             shared.shown[progress.direction] = progress.isOver ? nil : number
-            return (number, progress.request == nil || number == shared.number)
+            return (number, number == nil || number == shared.number)
         }
         let text = TransferText(progress: progress, number: number)
         guard console.hasBars else { return console.note(text.line) }
@@ -162,7 +197,7 @@ final class EventPrinter: Sendable {
             return shared.whenClosed
         }
         tellHeldNotes()
-        console.note("no connection: \(error)")
+        if !isJSON { console.note("no connection: \(error)") }
         whenClosed?()
     }
 }

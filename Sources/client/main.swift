@@ -34,9 +34,9 @@ do throws(UsageError) {
     case .run:
         try settings.check()
         settings.options.connectTimeout = settings.timeout
-        var run = Run(settings, console)
+        let run = Run(settings: settings, console: console)
         let status = settings.mode == .long ? await run.long() : await run.short()
-        exitProcess(status.rawValue)
+        console.leave(status)
     }
 } catch {
     console.fail(.usage, error.description)

@@ -57,6 +57,11 @@ struct ServerSettings {
                 "--max-queued \(options.maxQueued) is below --max-message \(options.maxMessage): "
                     + "raise it, or no message of the full length could ever be served")
         }
+        if let budget = options.memoryBudget, budget < 2 * UInt64(options.maxMessage) {
+            throw UsageError(
+                "--memory-budget \(budget) is below twice --max-message \(options.maxMessage): one connection may hold half "
+                    + "of it, so raise it, or no message of the full length could ever be served")
+        }
         try checkProgram()
         do throws(StartError) {
             try options.checkPool(servesProgram: !command.isEmpty)
@@ -85,14 +90,14 @@ struct ServerSettings {
             )
         }
         switch (scope, framing) {
-        case (.request?, .line?), (.request?, .length?):
+        case (.request?, .line?), (.request?, .length?), (.request?, .tagged?), (.request?, .taggedLength?):
             throw UsageError(
                 "--exec-per request takes --exec-framing raw, which is its default: a program that has one request "
                     + "needs no line or length to tell it from the next")
         case (.connection?, .raw?), (nil, .raw?):
             throw UsageError(
                 "--exec-framing raw needs --exec-per request: on a connection's standard input no request could be told "
-                    + "from the next; use line or length")
+                    + "from the next; use tagged, tagged-length, line or length")
         default: break
         }
     }

@@ -232,4 +232,41 @@ import Testing
         }
         #expect(error.code == .busy)
     }
+
+    @Test("The progress of a request of the server, and of its answer, is no request of the client")
+    func progress() throws {
+        var world = try TwoWaySession(answers: AnswerTerms(maxInFlight: 1, maxQueued: 1 << 20))
+        world.session.watch()
+        let long = [UInt8](repeating: 1, count: 100_000)
+        world.peer.outbox.send(.request, id: 1, long[...], cost: 0)
+        let all = world.peer.take()
+        for (index, piece) in [all.prefix(20_000), all.dropFirst(20_000)].enumerated() {
+            world.session.received(Array(piece), upTo: piece.count, at: world.now)
+            world.go(to: Double(index) + 1.1)
+        }
+        // 12 bytes of each header are no part of it.
+        #expect(transfers(world).map(\.bytes) == [20_000 - 24, 100_000])
+        #expect(transfers(world).allSatisfy { $0.isServerRequest && $0.request == 1 && $0.direction == .receiving })
+        world.events = []
+        world.answer(1, .success(long))
+        _ = try world.sent()
+        world.session.start(1, Call(.request(mayRunTwice: false), long, deadline: nil))
+        world.go(to: 3.2)
+        #expect(transfers(world).map(\.isServerRequest) == [true])
+        for second in 4...9 {
+            world.receive()
+            for _ in 0..<20 {
+                _ = try world.sent()
+                world.receive()
+            }
+            world.go(to: Double(second))
+        }
+        let sendings = transfers(world)
+        #expect(sendings.allSatisfy { $0.direction == .sending && $0.request == 1 })
+        #expect(sendings.first { $0.isOver }.map { $0.isServerRequest && $0.bytes == 100_000 } == true)
+    }
+
+    private func transfers(_ world: TwoWaySession) -> [TransferProgress] {
+        world.events.compactMap { if case .transfer(let progress) = $0 { progress } else { nil } }
+    }
 }

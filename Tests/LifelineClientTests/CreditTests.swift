@@ -237,9 +237,9 @@ import Testing
         #expect(world.peer.offered.credit == 220)
         push(&world, 10)
         #expect(world.messages.count == 10)
-        world.session.taken(Inbox(isRead: true, handled: 4, gone: 4, freed: 88), at: world.now)
+        world.session.taken(TakenMessages(isRead: true, handled: 4, gone: 4, freed: 88), at: world.now)
         #expect(try world.sent() == [])
-        world.session.taken(Inbox(isRead: true, handled: 5, gone: 5, freed: 110), at: world.now)
+        world.session.taken(TakenMessages(isRead: true, handled: 5, gone: 5, freed: 110), at: world.now)
         #expect(try world.sent() == [.credit(limit: 330, handled: 5)])
         push(&world, 5)
         #expect(world.messages.count == 15)
@@ -256,7 +256,7 @@ import Testing
         world.receive()
         #expect(world.messages.count == 10)
         let cost = 198 + length + 12
-        world.session.taken(Inbox(isRead: true, handled: 10, gone: 10, freed: cost), at: world.now)
+        world.session.taken(TakenMessages(isRead: true, handled: 10, gone: 10, freed: cost), at: world.now)
         #expect(try world.sent() == [.credit(limit: UInt64(cost + 220), handled: 10)])
     }
 
@@ -264,7 +264,7 @@ import Testing
     func pong() throws {
         var world = try TwoWaySession(window: 220, credit: 0)
         push(&world, 2)
-        world.session.taken(Inbox(isRead: true, handled: 1, gone: 1, freed: 22), at: world.now)
+        world.session.taken(TakenMessages(isRead: true, handled: 1, gone: 1, freed: 22), at: world.now)
         world.peer.outbox.ping(7)
         world.receive()
         #expect(try world.sent() == [.credit(limit: 242, handled: 1), .pong(7)])
@@ -277,11 +277,11 @@ import Testing
     func readingAtTheEnd(_ reads: Bool) throws {
         var world = try TwoWaySession(window: 220, credit: 0)
         push(&world, 2)
-        world.session.taken(Inbox(isRead: true, handled: 1, gone: 1, freed: 22), at: world.now)
+        world.session.taken(TakenMessages(isRead: true, handled: 1, gone: 1, freed: 22), at: world.now)
         world.close()
         #expect(try world.sent() == [])
         if reads {
-            world.session.taken(Inbox(isRead: true, handled: 2, gone: 2, freed: 44), at: world.now)
+            world.session.taken(TakenMessages(isRead: true, handled: 2, gone: 2, freed: 44), at: world.now)
         } else {
             world.go(to: 2)
         }
@@ -312,9 +312,9 @@ import Testing
                 pingEvery: 2000, deadAfter: 10_000, maxFrame: 16384, maxMessage: 1000, maxInFlight: 4, maxQueued: 1000,
                 connection: 8, options: Options(credit: 0)))
         world.receive()
-        world.session.taken(Inbox(isRead: true, older: 100), at: world.now)
+        world.session.taken(TakenMessages(isRead: true, older: 100), at: world.now)
         #expect(try world.sent() == [], "half of 220 has to be free")
-        world.session.taken(Inbox(isRead: true, older: 90), at: world.now)
+        world.session.taken(TakenMessages(isRead: true, older: 90), at: world.now)
         #expect(try world.sent() == [.credit(limit: 130, handled: 0)])
     }
 }
@@ -330,7 +330,7 @@ import Testing
         for number: UInt8 in 0..<12 { _ = messages.add(message(number), isCredited: true) }
         #expect(messages.dropped == 2)
         #expect(messages.hasNews)
-        #expect(messages.collect() == Inbox(gone: 2, freed: 12 * 22))
+        #expect(messages.collect() == TakenMessages(gone: 2, freed: 12 * 22))
         #expect(!messages.hasNews)
     }
 
@@ -344,7 +344,7 @@ import Testing
         for number: UInt8 in 1...30 { #expect(!messages.add(message(number), isCredited: true)) }
         #expect(messages.dropped == 0)
         for number: UInt8 in 1...3 { #expect(await reader.next() == message(number)) }
-        #expect(messages.collect() == Inbox(isRead: true, handled: 4, gone: 4, freed: 88))
+        #expect(messages.collect() == TakenMessages(isRead: true, handled: 4, gone: 4, freed: 88))
         // A server without credit does not wait.
         #expect(messages.add(message(31)))
     }
@@ -360,7 +360,7 @@ import Testing
         while !messages.hasNews { await Task.yield() }
         _ = messages.add(message(0), isCredited: true)
         #expect(await first == message(0))
-        #expect(messages.collect() == Inbox(isRead: true, handled: 1, gone: 1, freed: 22))
+        #expect(messages.collect() == TakenMessages(isRead: true, handled: 1, gone: 1, freed: 22))
     }
 
     @Test("The I/O thread is woken for each half, and not for each message")
@@ -395,8 +395,8 @@ import Testing
         #expect(messages.beginConnection() == 44)
         _ = messages.add(message(3), isCredited: true)
         _ = await reader.next()
-        #expect(messages.collect() == Inbox(isRead: true, older: 22))
+        #expect(messages.collect() == TakenMessages(isRead: true, older: 22))
         for _ in 0..<2 { _ = await reader.next() }
-        #expect(messages.collect() == Inbox(isRead: true, handled: 1, gone: 1, freed: 22))
+        #expect(messages.collect() == TakenMessages(isRead: true, handled: 1, gone: 1, freed: 22))
     }
 }

@@ -49,7 +49,6 @@ private struct Upload {
             switch output {
             case .event(let event): events.append(event)
             case .releaseConnection: _ = session.takeReleased()
-            case .answer, .cancelAnswer: break
             default: break
             }
         }

@@ -129,6 +129,23 @@ struct AskEndTests {
         }
     }
 
+    @Test("A client that has ended its stream still gets its answers, but cannot give any: that is known at once")
+    func streamEnd() {
+        for isOpen in [false, true] {
+            var conversation = Conversation.answering(echoes: false)
+            conversation.receive(request(1, "a"))
+            conversation.ask(1, "b")
+            if isOpen { conversation.receive(response(1, "half", more: true)) }
+            conversation.endOfStream()
+            let reason = ClientRequestError.Reason.connection(.lost("the client ended its stream"))
+            #expect(conversation.outcomes() == [1: .failure(.unknown(reason))])
+            conversation.ask(2, "c")
+            #expect(conversation.outcomes() == [2: .failure(.notSent(reason))])
+            conversation.answer(1, "x")
+            #expect(conversation.said().contains("RESPONSE 1 x") && conversation.connection.isClosing)
+        }
+    }
+
     // MARK: GOAWAY
 
     @Test("3.7-6, 7.4-5: after the client's GOAWAY nothing begins, and CLOSE waits for what has")

@@ -27,7 +27,7 @@ struct ConnectionDriverTests {
             driver.runHandler(at: now)
             driver.write(at: now)
             if driver.isDoneSending { driver.finishSending() }
-            driver.publishStatistics()
+            driver.publishStatistics(at: now)
             driver.enforceDeadlines(at: now)
         }
 

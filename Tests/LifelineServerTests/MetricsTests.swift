@@ -95,7 +95,8 @@ struct MetricsTests {
         var wild = ConnectionStatistics()
         (wild.answered, wild.bytesIn, wild.bytesOut, wild.inFlight) = (.max, .max, .max, .max)
         wild.roundTrips = Histogram(
-            counts: [UInt32](repeating: .max, count: 40), sum: Duration(attoseconds: Int128(UInt64.max) << 30))
+            .roundTrips, counts: [UInt32](repeating: .max, count: 40),
+            sum: Duration(attoseconds: Int128(UInt64.max) << 30))
         wild.lateness = Duration(attoseconds: Int128(UInt64.max - 1) << 30)
         wild.cause = CloseReasonLabel(reason: 7, by: 1)
         var totals = ServerStatistics()
@@ -133,12 +134,13 @@ struct MetricsTests {
 
     @Test("A bound belongs to its bucket; buckets rise, and the last has all")
     func buckets() {
-        #expect(Histogram.bucket(of: .zero) == 0 && Histogram.bucket(of: .microseconds(500)) == 0)
-        #expect(Histogram.bucket(of: .nanoseconds(500_001)) == 1 && Histogram.bucket(of: .seconds(30)) == 14)
-        #expect(Histogram.bucket(of: .seconds(31)) == 15 && Histogram.bucket(of: .seconds(-1)) == 0)
-        #expect(Histogram.bounds.map(\.duration) == Histogram.bounds.map(\.duration).sorted())
-        for bound in Histogram.bounds { #expect(Double(bound.text) == bound.duration / .seconds(1)) }
-        #expect(Histogram(counts: [1], sum: .zero).counts.count == Histogram.bounds.count + 1)
+        let scale = Histogram.Scale.roundTrips
+        #expect(scale.bucket(of: .zero) == 0 && scale.bucket(of: .microseconds(500)) == 0)
+        #expect(scale.bucket(of: .nanoseconds(500_001)) == 1 && scale.bucket(of: .seconds(30)) == 14)
+        #expect(scale.bucket(of: .seconds(31)) == 15 && scale.bucket(of: .seconds(-1)) == 0)
+        #expect(scale.bounds.map(\.duration) == scale.bounds.map(\.duration).sorted())
+        for bound in scale.bounds { #expect(Double(bound.text) == bound.duration / .seconds(1)) }
+        #expect(Histogram(.roundTrips, counts: [1], sum: .zero).counts.count == scale.bounds.count + 1)
     }
 
     @Test("Every family has HELP and TYPE before its samples, and counters end in _total; all are in the table")
@@ -150,6 +152,7 @@ struct MetricsTests {
         var helped: Set<String> = []
         for line in totals.metrics(
             living: [ConnectionStatistics()], pool: (1, 2), refused: [.rate: 1], uptime: .zero, version: "1",
+            memoryBudget: 1,
             process: ProcessFigures(residentBytes: 1, virtualBytes: 2, openDescriptors: 3, mostDescriptors: 4)
         ).split(separator: "\n") {
             let words = line.split(separator: " ")

@@ -7,7 +7,7 @@ import Testing
 /// A dialogue of which the steps are carried out as the loop does it: started programs are started, all else is noted.
 private struct Stage {
     var dialogue: ProgramSession
-    private(set) var seen: [ProgramSession.Step] = []
+    private(set) var seen: [ProgramStep] = []
 
     init(_ framing: ProgramFraming, timeout: Duration? = nil, mostAccepted: UInt32 = 1000) {
         dialogue = ProgramSession(framing, grace: .seconds(2), timeout: timeout, mostAccepted: mostAccepted)
@@ -30,7 +30,7 @@ private struct Stage {
     }
 
     /// The steps since the last call.
-    mutating func steps() -> [ProgramSession.Step] {
+    mutating func steps() -> [ProgramStep] {
         settle()
         defer { seen = [] }
         return seen
@@ -79,13 +79,13 @@ private struct Stage {
 
 private func ended(
     _ exit: ProgramExit, request: UInt32? = nil, isExpected: Bool = false
-) -> ProgramSession.Step {
+) -> ProgramStep {
     .log(.ended(exit, request: request, isExpected: isExpected, skipped: 0))
 }
 
-private func closed(_ code: Code, _ words: String) -> ProgramSession.Step { .close(CloseCause(code, words)) }
+private func closed(_ code: Code, _ words: String) -> ProgramStep { .close(CloseCause(code, words)) }
 
-private func failed(_ id: UInt32, _ words: String) -> ProgramSession.Step { .fail(id, Failure(.handlerFailed, words)) }
+private func failed(_ id: UInt32, _ words: String) -> ProgramStep { .fail(id, Failure(.handlerFailed, words)) }
 
 @Suite("A connection and its program: lines")
 struct ProgramLineTests {
@@ -418,7 +418,7 @@ struct ProgramLifeTests {
     func steps() {
         var stage = Stage(.line)
         #expect(!stage.dialogue.inputIsOver)
-        stage.dialogue.closed(at: at(0))
+        stage.dialogue.closed(at: at(0), patience: .seconds(10))
         #expect(stage.dialogue.inputIsOver)
         #expect(stage.dialogue.deadline == at(2000))
         stage.dialogue.resumed(at: at(1999))
@@ -442,16 +442,18 @@ struct ProgramLifeTests {
     func inputFirst() {
         var stage = Stage(.line)
         stage.dialogue.submit(message: text("note")[...], at: at(0))
-        stage.dialogue.closed(at: at(0))
+        stage.dialogue.closed(at: at(0), patience: .seconds(10))
         #expect(!stage.dialogue.inputIsOver)
         #expect(stage.reads() == "note\n")
+        #expect(!stage.dialogue.inputIsOver)
+        stage.dialogue.looked(unread: 0, .waits, at: at(1))
         #expect(stage.dialogue.inputIsOver)
     }
 
     @Test("A program that leaves at the end of input is not signalled; its status is no news then")
     func leaves() {
         var stage = Stage(.line)
-        stage.dialogue.closed(at: at(0))
+        stage.dialogue.closed(at: at(0), patience: .seconds(10))
         stage.exits(.status(1), at: at(100))
         stage.dialogue.resumed(at: at(10_000))
         #expect(stage.steps() == [ended(.status(1), isExpected: true)])
@@ -565,11 +567,14 @@ struct ProgramHandOverTests {
         #expect(stage.dialogue.deadline == at(1000) && !stage.dialogue.isInDoubt(at: at(999)))
         #expect(stage.dialogue.isInDoubt(at: at(1000)))
         stage.dialogue.doubted(.waits)
-        #expect(stage.steps() == [.log(.waits(request: 1))])
+        #expect(stage.steps() == [.log(.waits(request: 1, hint: "does it flush after each line? (stdbuf -oL)"))])
         #expect(stage.dialogue.deadline == nil)
         stage.says("A\n")
         stage.ask(2, "b", at: at(2000))
-        #expect(stage.dialogue.deadline == nil)
+        #expect(stage.dialogue.isInDoubt(at: at(3000)))
+        _ = stage.steps()
+        stage.dialogue.doubted(.waits)
+        #expect(stage.steps() == [])
     }
 
     @Test("No look is due once the program has closed an end, and what could not be written was not read")
@@ -629,6 +634,27 @@ struct ProgramLateTests {
             stage.steps() == [
                 .finished, .end(.terminate), .close(CloseCause(.handlerFailed, "no answer within 5.0 seconds")),
             ])
+    }
+
+    @Test("Where it waits for more input, the failure asks whether it flushes; it is looked at in half of its time")
+    func hint() {
+        for (framing, hint) in [
+            (ProgramFraming.line, "does it flush after each line? (stdbuf -oL)"),
+            (.length, "does it flush after each answer?"),
+        ] {
+            var stage = Stage(framing, timeout: .seconds(1))
+            for (id, looks) in [(UInt32(1), false), (2, true)] {
+                stage = Stage(framing, timeout: .seconds(1))
+                stage.ask(id, "a")
+                #expect(!stage.dialogue.isInDoubt(at: at(499)) && stage.dialogue.isInDoubt(at: at(500)))
+                stage.dialogue.doubted(looks ? .waits : .busy)
+                _ = stage.steps()
+                stage.dialogue.resumed(at: at(1000))
+                let why =
+                    "no answer within 1.0 seconds" + (looks ? ", and the program waits for more input: \(hint)" : "")
+                #expect(stage.steps().first == failed(id, why))
+            }
+        }
     }
 
     @Test("An answer in time is the end of it")
@@ -775,13 +801,13 @@ struct ProgramRequestTests {
     func closed() {
         var stage = Stage(.raw)
         stage.ask(1, "a")
-        stage.dialogue.closed(at: at(0))
+        stage.dialogue.closed(at: at(0), patience: .seconds(10))
         #expect(stage.steps() == [.end(.terminate)] && !stage.dialogue.isOver)
         stage.exits(.signal("SIGTERM"))
         #expect(stage.steps() == [ended(.signal("SIGTERM"), isExpected: true), .finished])
         #expect(stage.dialogue.isOver)
         var idle = Stage(.raw)
-        idle.dialogue.closed(at: at(0))
+        idle.dialogue.closed(at: at(0), patience: .seconds(10))
         #expect(idle.dialogue.isOver)
     }
 }

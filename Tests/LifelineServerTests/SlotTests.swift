@@ -68,7 +68,7 @@ struct SlotTests {
 
     @Test("A row is whole lines of the cache, and a signal handler's word is where the parent reads it")
     func layout() throws {
-        #expect(MemoryLayout<Scoreboard.Row>.stride == 320 && Histogram.bounds.count == 15)
+        #expect(MemoryLayout<Scoreboard.Row>.stride == 384 && Histogram.Scale.roundTrips.bounds.count == 15)
         var slots = try Scoreboard(1)
         let slot = slots[slots.take()]
         slot.crashSizeAddress.pointee = 7

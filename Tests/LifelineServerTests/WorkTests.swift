@@ -282,11 +282,11 @@ struct WorkTests {
 
 extension Conversation {
     /// One whose handler works beside the loop and has come back from its beginning.
-    fileprivate static func working(_ terms: Terms = Terms(), handlerTimeout: Duration? = nil) -> Conversation {
+    static func working(_ terms: Terms = Terms(), handlerTimeout: Duration? = nil) -> Conversation {
         opened(terms, echoes: false, handlerTimeout: handlerTimeout)
     }
 
-    fileprivate mutating func finish(answering id: UInt32) {
+    mutating func finish(answering id: UInt32) {
         connection.answer(id, text("x")[...])
         finish()
     }

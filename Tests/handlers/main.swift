@@ -194,6 +194,9 @@ struct Settings {
             Flag("--max-cpu", "DURATION", "RLIMIT_CPU") { settings, text throws(UsageError) in
                 settings.options.maxCPU = try FlagValue.duration(text, in: .zero ... .seconds(3600))
             },
+            Flag("--memory-budget", "BYTES", "as of server") { settings, text throws(UsageError) in
+                settings.options.memoryBudget = UInt64(try FlagValue.size(text, in: 1...UInt32.max))
+            },
             Flag("--pool-reuse", "K", "one child waits, and serves so many") { settings, text throws(UsageError) in
                 settings.options.pool = PoolSize(least: 1, most: 1)
                 settings.options.poolReuse = try FlagValue.integer(text, in: 1...1000)

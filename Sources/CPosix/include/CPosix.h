@@ -82,6 +82,14 @@ int cposix_unacknowledged(int descriptor);
 /// The rows and columns of the terminal on `descriptor` (TIOCGWINSZ in ioctl_tty(2)); 0, or -1 with errno.
 int cposix_window_size(int descriptor, int *rows, int *columns);
 
+/// Switches the terminal on standard input to single bytes without echo (termios(3)). Its own mode comes back by
+/// `cposix_restore_lines`, and by each signal that ends or stops the process; `wake_up` is an eventfd(2) that is written
+/// to when the process goes on after a stop. For one thread, once. Returns 0, or -1 with errno.
+int cposix_edit_lines(int wake_up);
+
+/// Gives the terminal on standard input its own mode again; nothing where it has that.
+void cposix_restore_lines(void);
+
 /// Frees the memory that `ps` shows for a title: what the environment holds is copied elsewhere. `start` is the first
 /// byte of the arguments (proc(5)). Returns how many bytes there are, or 0 where it is not known.
 size_t cposix_take_title(char *start, size_t arguments);

@@ -34,7 +34,7 @@ public struct ClientOptions: Sendable {
     /// Where the program reads `LongConnection.messages`, the server waits while so many are unread; the last one may go
     /// beyond the limit. The oldest are dropped and counted in `ConnectionEvent.messagesDropped` where the program has not
     /// begun to read, or the server knows no credit (section 3.8): a client that stopped reading the socket would miss
-    /// heartbeats.
+    /// heartbeats. Twice as many may wait once, for a program that begins to read late.
     public var unreadMessages = 4 << 20
     /// Answers the requests of the server: it gets the bytes of a request, and returns those of the answer (section 3.7).
     /// Nil tells the server that the program answers none. A short connection never answers.

@@ -17,7 +17,7 @@ public final class InboundMessages: AsyncSequence, Sendable {
         /// The number of the connection that brings messages now, and the cost of what has come on it.
         var connection = 0
         var cost = 0
-        var inbox = Inbox()
+        var inbox = TakenMessages()
         /// The cost of what the program has taken since `collect`.
         var taken = 0
         var isWaking = false
@@ -79,7 +79,7 @@ public final class InboundMessages: AsyncSequence, Sendable {
     var hasNews: Bool { changed.load(ordering: .acquiring) }
 
     /// What the program has taken of the messages of this connection.
-    func collect() -> Inbox {
+    func collect() -> TakenMessages {
         changed.store(false, ordering: .relaxed)
         return state.withLock { state in
             state.taken = 0
@@ -98,7 +98,7 @@ public final class InboundMessages: AsyncSequence, Sendable {
             state.connection += 1
             state.cost = 0
             let count = state.waiting.count - state.head
-            state.inbox = Inbox(isRead: state.inbox.isRead, older: state.bytes + Credit.cost(of: 0) * count)
+            state.inbox = TakenMessages(isRead: state.inbox.isRead, older: state.bytes + Credit.cost(of: 0) * count)
             return state.inbox.isRead ? state.inbox.older : 0
         }
     }

@@ -9,9 +9,9 @@ import Posix
 ///
 /// Protocol.md describes it in full, above all sections 5 (heartbeats) and 7 (closing).
 public final class LongConnection: Sendable {
-    private let thread: IOThread
-    private let id: SessionID
-    private let sinks: SessionSinks
+    let thread: IOThread
+    let id: SessionID
+    let sinks: SessionSinks
 
     /// Connects to `host` and waits for its WELCOME, up to `options.connectTimeout`.
     ///
@@ -219,28 +219,17 @@ public enum ShortConnection {
         mayRunTwice: Bool = false, options: ClientOptions = ClientOptions(),
         events: AsyncStream<ConnectionEvent>.Continuation? = nil
     ) async throws(RequestError) -> [UInt8] {
-        let thread: IOThread
-        let session: Session
-        let servers: [Endpoint]
-        let timeout = within(timeout)
-        let wait = within(options.wait)
-        let call = Call(
-            .request(mayRunTwice: mayRunTwice), message, deadline: .now + timeout, timeout: wait > .zero ? timeout : nil
-        )
+        let opening: ShortOpening
         do {
-            servers = try Endpoint.list(hosts, port: port)
-            session = Session(
-                try options.hello(short: true), policy: options.reconnect,
-                connectTimeout: min(timeout, within(options.connectTimeout)), wait: wait,
-                servers: servers.map(\.description), at: .now)
-            thread = try IOThread.shared()
+            opening = try ShortOpening(
+                message, hosts: hosts, port: port, timeout: timeout, mayRunTwice: mayRunTwice, options: options,
+                ConnectionStatus(events))
         } catch {
             throw .notSent(.connection(error))
         }
-        let id = IOThread.newID()
-        let sinks = SessionSinks(status: ConnectionStatus(events), messages: InboundMessages(most: 0))
-        let opening = SessionCommand.open(id, servers, session, sinks)
-        return try await thread.call(call, on: id, sinks.status, opening: opening, Reply.answer).get()
+        return try await opening.thread.call(
+            opening.call, on: opening.id, opening.status, opening: opening.command, Reply.answer
+        ).get()
     }
 }
 
@@ -273,4 +262,4 @@ extension IOThread {
 }
 
 /// `duration` limited to a century, so that it can be added to any instant.
-private func within(_ duration: Duration) -> Duration { min(duration, .seconds(3_000_000_000)) }
+func within(_ duration: Duration) -> Duration { min(duration, .seconds(3_000_000_000)) }

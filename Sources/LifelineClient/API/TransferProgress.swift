@@ -28,4 +28,6 @@ public struct TransferProgress: Hashable, Sendable {
     public let isOver: Bool
     /// Whether `request` is a request of the server: its ids are independent of those of this side.
     public internal(set) var isServerRequest = false
+    /// The number that the package's commands have given to the request; nil where it has none.
+    package var number: Int?
 }

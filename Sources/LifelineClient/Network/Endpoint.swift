@@ -19,6 +19,10 @@ extension Endpoint {
             ConnectionError(.invalidOptions, "'\(text)' \(what); write HOST, HOST:PORT, [IPV6]:PORT or unix:PATH")
         }
         if text.hasPrefix("unix:") {
+            guard SocketAddress(host: text, port: port) != nil else {
+                throw ConnectionError(
+                    .invalidOptions, "'\(text)' is no path of a Unix socket, which has from 1 to 107 bytes")
+            }
             self.init(host: text, port: port)
             return
         }

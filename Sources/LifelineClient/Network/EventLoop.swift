@@ -30,6 +30,8 @@ final class EventLoop {
     private var lookups: [Endpoint: [SessionID]] = [:]
     private var commands: [SessionCommand] = []
     private var ready: [ReadyEvent] = []
+    /// Those whose first results have come in this turn.
+    var waiting: [CallResults] = []
     /// The buffer of all reads. A driver reads it to the end within its turn.
     var buffer = [UInt8](repeating: 0, count: 65536)
 
@@ -61,6 +63,7 @@ final class EventLoop {
                 }
             }
             fireTimers()
+            wakeWaiting()
         }
     }
 
@@ -129,7 +132,7 @@ final class EventLoop {
             return driver
         case .call(let id, let call, let request, let reply, let status):
             guard let driver = drivers[id] else {
-                reply.fail(.notSent(.connection(status.end ?? .closedByProgram)))
+                resume(reply, returning: .failure(.notSent(.connection(status.end ?? .closedByProgram))))
                 return nil
             }
             driver.start(call, request, reply)

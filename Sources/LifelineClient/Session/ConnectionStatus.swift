@@ -15,6 +15,8 @@ final class ConnectionStatus: Sendable {
 
     private let stream: AsyncStream<ConnectionEvent>
     private let continuation: AsyncStream<ConnectionEvent>.Continuation
+    /// Gets the events on the I/O thread in place of the stream, from the package's own commands; nil elsewhere.
+    private let tell: (@Sendable (ConnectionEvent) -> Void)?
     private let watched: Atomic<Bool>
     private let shared = Mutex(State())
 
@@ -24,8 +26,19 @@ final class ConnectionStatus: Sendable {
             of: ConnectionEvent.self, bufferingPolicy: .bufferingNewest(ConnectionStatus.eventsKept))
         stream = own.stream
         continuation = programs ?? own.continuation
+        tell = nil
         watched = Atomic(programs != nil)
     }
+
+    /// Passes the events to `tell`, which must be short.
+    init(watched: Bool, tell: @escaping @Sendable (ConnectionEvent) -> Void) {
+        (stream, continuation) = ConnectionStatus.none
+        self.tell = tell
+        self.watched = Atomic(watched)
+    }
+
+    /// A stream has a price, and of many short connections none needs one.
+    private static let none = AsyncStream.makeStream(of: ConnectionEvent.self)
 
     /// The events. Whoever asks for them is told the progress of long messages too.
     var events: AsyncStream<ConnectionEvent> {
@@ -62,6 +75,7 @@ final class ConnectionStatus: Sendable {
     }
 
     func publish(_ event: ConnectionEvent) {
+        if let tell { return tell(event) }
         continuation.yield(event)
         if case .closed = event { continuation.finish() }
     }

@@ -45,7 +45,10 @@ final class IOThread: Sendable {
 
     /// Queues commands for the loop, which runs them in the order of submission. Those of one call of this function run in
     /// the same turn.
-    func submit(_ new: SessionCommand...) {
+    func submit(_ new: SessionCommand...) { submit(all: new) }
+
+    /// The same for commands whose number is not known here.
+    func submit(all new: [SessionCommand]) {
         let wasEmpty = commands.withLock { commands in
             defer { commands += new }
             return commands.isEmpty

@@ -19,21 +19,6 @@ enum SessionCommand: Sendable {
 /// The number of a session, unique in the process.
 typealias SessionID = UInt64
 
-/// The caller that waits for the result of a call.
-enum Reply: Sendable {
-    /// Of a request: the answer.
-    case answer(CheckedContinuation<Result<[UInt8], RequestError>, Never>)
-    /// Of a message: its number.
-    case number(CheckedContinuation<Result<Int, RequestError>, Never>)
-
-    func fail(_ error: RequestError) {
-        switch self {
-        case .answer(let continuation): continuation.resume(returning: .failure(error))
-        case .number(let continuation): continuation.resume(returning: .failure(error))
-        }
-    }
-}
-
 /// Where a driver publishes what happens to its session.
 struct SessionSinks: Sendable {
     let status: ConnectionStatus

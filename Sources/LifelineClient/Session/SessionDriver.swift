@@ -150,21 +150,9 @@ final class SessionDriver {
         performOutputs(at: now)
         for connection in closing { advance(connection, at: now) }
         closing.removeAll { $0.isOver }
-        resumeCallers()
+        for (reply, result) in results.take() { loop.resume(reply, returning: result) }
+        for (reply, number) in numbers.take() { loop.resume(reply, sent: number) }
         if isOver { for closer in closers.take() { closer.resume() } }
-    }
-
-    private func resumeCallers() {
-        for (reply, result) in results.take() {
-            switch (reply, result) {
-            case (.answer(let continuation), _): continuation.resume(returning: result)
-            case (.number, .failure(let error)): reply.fail(error)
-            case (.number, .success): preconditionFailure("a message has no answer")
-            }
-        }
-        for case (.number(let continuation), let number) in numbers.take() {
-            continuation.resume(returning: .success(number))
-        }
     }
 
     /// Tells the session what the program has read, which may let the server go on.

@@ -6,7 +6,8 @@ import Posix
 public struct Request: Sendable {
     /// The client's number for the request; the numbers of a connection rise from 1.
     public let id: UInt32
-    /// The payload. It shares memory with the receive buffer until one of them changes, so the handler may keep it.
+    /// The payload. It may share memory with the receive buffer, or with requests that waited beside it: up to 64 KiB. The
+    /// handler may keep it; a copy keeps no more than itself.
     public let bytes: ArraySlice<UInt8>
     let cancellation: Cancellation?
 
@@ -42,6 +43,8 @@ public struct Request: Sendable {
 final class Cancellation: Sendable {
     private struct State {
         var isCancelled = false
+        /// Whether the handler has returned from its request.
+        var isOver = false
         var actions: [@Sendable () -> Void] = []
     }
 
@@ -65,10 +68,19 @@ final class Cancellation: Sendable {
 
     func add(_ action: @escaping @Sendable () -> Void) {
         let isLate = state.withLock { state in
-            if !state.isCancelled { state.actions.append(action) }
+            if !state.isCancelled, !state.isOver { state.actions.append(action) }
             return state.isCancelled
         }
         if isLate { action() }
+    }
+
+    /// The handler has returned from its request. An action may hold the request, which holds this, so the actions are let
+    /// go of.
+    func end() {
+        state.withLock { state in
+            state.isOver = true
+            state.actions = []
+        }
     }
 
     func wait(until deadline: Instant) -> Bool {

@@ -152,6 +152,11 @@ extension ServerOptions {
             (maxFrame >= Limits.leastMaxFrame, "maxFrame is under \(Limits.leastMaxFrame)"),
             (maxMessage >= 1 && maxInFlight >= 1, "maxMessage and maxInFlight are 1 at least"),
             (maxQueued >= maxMessage, "maxQueued (\(maxQueued)) is under maxMessage (\(maxMessage))"),
+            (
+                memoryBudget ?? .max >= 2 * UInt64(maxMessage),
+                "memoryBudget (\(memoryBudget ?? 0)) is under twice maxMessage (\(maxMessage)): a connection may hold half "
+                    + "of it alone"
+            ),
         ]
         if let (_, text) = limits.first(where: { !$0.0 }) { throw StartError(.badOptions, text) }
     }

@@ -35,6 +35,9 @@ public struct ServerOptions: Sendable {
         set { ownMaxQueued = newValue }
     }
     private var ownMaxQueued: UInt32?
+    /// The most bytes that all connections hold together, at least twice `maxMessage`; nil is no limit. Requests beyond it
+    /// are refused, of those connections first that hold most.
+    public var memoryBudget: UInt64?
     /// How long a handler with a thread of its own may work on one request; nil is no limit. Then the request fails
     /// with HANDLER_FAILED, and the connection is closed if the handler has not returned a second later.
     public var handlerTimeout: Duration?

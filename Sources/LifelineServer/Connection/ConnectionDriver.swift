@@ -41,6 +41,7 @@ struct ConnectionDriver: ~Copyable {
     private var hasReported = false
     /// The counts that the slot has.
     private var publishedCounts = ConnectionCounts()
+    private var memory: ConnectionMemory
     /// Whether the runner knows of the connection's end.
     private var runnerKnowsEnd = false
     private var patience = HandlerPatience()
@@ -80,6 +81,8 @@ struct ConnectionDriver: ~Copyable {
                 maxAge: settings.maxAge, maxIdle: settings.maxIdle, grace: settings.grace, acceptedAt: acceptedAt,
                 random: { .random(in: 0..<1) }),
             grace: settings.grace)
+        memory = ConnectionMemory(slot)
+        memory.updateShare(of: &connection)
     }
 
     // MARK: Waiting
@@ -94,7 +97,8 @@ struct ConnectionDriver: ~Copyable {
 
     /// When the loop has to wake at the latest; asked behind `addInterests`.
     @inline(__always) var deadline: Instant? {
-        earlier(patience.deadline ?? connection.deadline, loopWaits ? runner.deadline : nil)
+        let deadline = earlier(patience.deadline ?? connection.deadline, loopWaits ? runner.deadline : nil)
+        return memory.deadline == nil ? deadline : earlier(deadline, memory.deadline)
     }
 
     /// The loop runs again: called first in each turn, before anything is read.
@@ -103,6 +107,7 @@ struct ConnectionDriver: ~Copyable {
             connection.extendLinger(unacknowledged: transport.unacknowledged, at: now)
         }
         connection.resumed(at: now)
+        memory.updateShare(of: &connection)
     }
 
     /// The machine was suspended: the client has to prove that it is there.
@@ -114,10 +119,11 @@ struct ConnectionDriver: ~Copyable {
     /// Whether something was written since this was true last, and only the client's bytes are waited for: they may come
     /// at once.
     mutating func takeExpectsBytes() -> Bool {
-        guard hasWritten, !isBlocked, canRead, patience.deadline == nil, !connection.isHandlerBusy else { return false }
+        guard hasWritten, !isBlocked, canRead, patience.deadline == nil, !isHandlerWorking else { return false }
         hasWritten = false
         return true
     }
+    private var isHandlerWorking: Bool { connection.isHandlerBusy || loopWaits && runner.isWorking }
 
     /// Whether there are bytes to `write`.
     @inline(__always) var hasUnsent: Bool { !connection.outbox.isEmpty }
@@ -129,6 +135,7 @@ struct ConnectionDriver: ~Copyable {
     mutating func enforceDeadlines(at now: Instant) {
         connection.enforceDeadlines(at: now)
         if let limit = connection.takeSentAwayFor() { report(.sentAway, for: limit) }
+        memory.releaseWhatIsFree(at: now)
     }
 
     // MARK: The client's bytes
@@ -327,7 +334,8 @@ struct ConnectionDriver: ~Copyable {
     mutating func close() {
         runner.cancelAll()
         reportEnd()
-        publishStatistics()
+        publishStatistics(at: .now)
+        memory.close()
         // The descriptor's number may soon be another connection's.
         crashNotice?.arm(false, number: 0)
         slot.isFinished = true
@@ -339,15 +347,19 @@ struct ConnectionDriver: ~Copyable {
     @inline(__always) var activity: ConnectionActivity { connection.activity }
 
     /// Publishes the connection's figures: a few stores, once a turn.
-    mutating func publishStatistics() {
+    mutating func publishStatistics(at now: Instant) {
         slot.publish(
             answered: connection.requestsAnswered, bytesIn: connection.bytesIn, bytesOut: connection.outbox.sent,
             inFlight: UInt32(clamping: connection.inFlight), activity: connection.activity)
         for time in connection.fetchRoundTrips() { slot.add(roundTrip: time) }
         if connection.isAskable, let counts = connection.asks?.counts { slot.serverRequests = counts }
+        if connection.requests.handlerTimes.hasChanged { slot.publish(&connection.requests.handlerTimes) }
+        memory.publish(connection.held, at: now, log)
         guard connection.counts != publishedCounts else { return }
+        let wasRefused = connection.counts.overBudget > publishedCounts.overBudget
         publishedCounts = connection.counts
         slot.counts = publishedCounts
+        if wasRefused { memory.wasRefused(log) }
     }
 
     /// Reports the end once, in the log and for the statistics.

@@ -84,7 +84,7 @@ struct ConnectionProcess: ~Copyable {
         while true {
             driver.runHandler(at: now)
             write(at: now)
-            publishStatistics()
+            publishStatistics(at: now)
             if driver.isOver(at: now) { return leave() }
             if shouldBusyPoll() {
                 let hasRead = busyPoll(from: &now)
@@ -160,8 +160,8 @@ struct ConnectionProcess: ~Copyable {
     }
 
     /// Shows operators the connection: a few stores, once a turn.
-    private mutating func publishStatistics() {
-        driver.publishStatistics()
+    private mutating func publishStatistics(at now: Instant) {
+        driver.publishStatistics(at: now)
         title.update(driver.activity)
     }
 

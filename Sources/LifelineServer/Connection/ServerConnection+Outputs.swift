@@ -5,7 +5,8 @@ extension ServerConnection {
     /// What the connection takes of its handler now.
     @inline(__always) var credit: HandlerCredit {
         HandlerCredit(
-            messageRoom: messageRoom, partRoom: room(for: lastID), isOpen: !isClosing,
+            messageRoom: messageRoom, partRoom: room(for: lastID),
+            hasAnswerRoom: outbox.cost < Int(terms.maxQueued) || outbox.isDone, isOpen: !isClosing,
             hasUnsent: !outbox.isDone || !heldMessages.isEmpty, waitingCount: outbox.waitingCount)
     }
 

@@ -122,7 +122,9 @@ extension ConnectionStatistics {
         bytesOut = slot.bytesOut
         counts = slot.counts
         serverRequests = slot.serverRequests
-        if roundTrip != nil { roundTrips = Histogram(counts: slot.roundTrips, sum: slot.roundTripsSum) }
+        held = slot.held
+        if roundTrip != nil { roundTrips = Histogram(.roundTrips, counts: slot.roundTrips, sum: slot.roundTripsSum) }
+        handlerTimes = slot.handlerTimes
         let name = slot.name
         self.name = name.isEmpty ? nil : String(decoding: name, as: UTF8.self)
         cause = slot.closeReason.map { CloseReasonLabel(reason: $0.reason, by: $0.by) }

@@ -47,7 +47,7 @@ struct ControlCommands {
             living: registry.livingStatistics, pool: registry.pool.map { ($0.waitingCount, $0.assignedCount) },
             refused: acceptor.admission.refused,
             listeners: zip(acceptor.listeners, acceptor.accepted).map { ($0.address.description, $1) },
-            uptime: .now - startedAt, version: lifelineVersion,
+            uptime: .now - startedAt, version: lifelineVersion, memoryBudget: registry.budget.limit,
             logLinesLost: log.linesLost, process: processFigures())
     }
 
@@ -93,6 +93,8 @@ struct ControlCommands {
             status.add("messages_unhandled", traffic.counts.unhandled)
             status.add("log_lines_lost", log.linesLost)
             status.add("in_flight", traffic.inFlight)
+            status.add("queued_bytes", traffic.held)
+            if let budget = registry.budget.limit { status.add("memory_budget", budget) }
             status.add("bytes_in", traffic.bytesIn)
             status.add("bytes_out", traffic.bytesOut)
             if let pool = registry.pool {

@@ -36,7 +36,8 @@ struct HandlerFactory {
             { socket, id, peer in
                 let environment = ProgramEnvironment(
                     server: server, connection: id, peer: peer, local: socket.localAddress)
-                return ProgramRunner(program, environment, timeout: options.handlerTimeout, log: log)
+                return ProgramRunner(
+                    program, environment, timeout: options.handlerTimeout, patience: options.grace, log: log)
             }
         }
     }

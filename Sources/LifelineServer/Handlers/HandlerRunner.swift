@@ -38,6 +38,8 @@ protocol HandlerRunner: AnyObject {
     /// A process that the runner started has ended, or another child of this process.
     func childEnded(at now: Instant)
 
+    /// Whether it has requests, although it can take the next event: then the loop waits for it as for the client.
+    var isWorking: Bool { get }
     /// Whether nothing runs any more, once `closed` was called.
     var isOver: Bool { get }
     /// Ends what still runs, now: the connection is over, and its process ends or serves another.
@@ -55,6 +57,7 @@ extension HandlerRunner {
     var deadline: Instant? { nil }
     func hasWaited(_ set: PollSet) {}
     func childEnded(at now: Instant) {}
+    var isWorking: Bool { false }
     var isOver: Bool { true }
     func cancelAll() {}
 }
@@ -64,6 +67,8 @@ struct HandlerCredit {
     var messageRoom: MessageRoom
     /// How many bytes are taken of a response in parts: that of the request that the handler works on.
     var partRoom: Int
+    /// Whether a whole response need not wait for the client to take others.
+    var hasAnswerRoom: Bool
     /// Whether CLOSE is not queued yet.
     var isOpen: Bool
     /// Whether something waits for the client to take it.

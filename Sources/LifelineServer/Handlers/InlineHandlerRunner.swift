@@ -29,6 +29,7 @@ final class InlineHandlerRunner: HandlerRunner {
 
     func respond(to request: Request, on connection: inout ServerConnection, at now: Instant) {
         let output = handler.output(for: request) { Parts(collecting: longestAnswer) }
+        connection.requests.now = .now
         // What the handler sent unasked goes ahead of the answer.
         drain(to: &connection, at: now)
         connection.apply(output, at: now)

@@ -93,6 +93,7 @@ private func serve(_ handler: inout some Handler, _ mailbox: HandlerMailbox) {
             mailbox.finish()
         case .request(let request):
             mailbox.finish(with: handler.output(for: request) { Parts(to: mailbox, for: request) })
+            request.cancellation?.end()
         case .message(let message):
             handler.received(message)
             mailbox.finish(with: .handled(cost: Credit.cost(of: message.count)))

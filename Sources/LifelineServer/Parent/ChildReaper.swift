@@ -85,6 +85,7 @@ final class ChildReaper {
     ) {
         admission.ended(record.peer.ipNumber, slot: record.slot, failedHandshake: failedHandshake, at: now)
         registry.addStatistics(ofSlot: record.slot)
+        if registry.budget.markFree() { log.write(registry.budget, .budgetFree) }
     }
 
     /// A process of the pool has ended that had no connection.

@@ -99,7 +99,15 @@ final class ChildRegistry {
     func remove(_ pid: ProcessID) -> ChildTable.Record? { table.remove(pid) }
 
     /// Counts what a child has shown of a connection that is over.
-    func addStatistics(ofSlot slot: Int) { statistics.reap(ConnectionStatistics(scoreboard[slot])) }
+    func addStatistics(ofSlot slot: Int) {
+        statistics.reap(ConnectionStatistics(scoreboard[slot]))
+        // A process that came to its proper end has done that itself.
+        scoreboard[slot].charge(0)
+        if table.isEmpty, budget.total != 0 { budget.reset() }
+    }
+
+    /// What all connections together may hold.
+    var budget: MemoryBudget { scoreboard.budget }
 
     /// Calls `body` with each child that has marked its connection as complete since the last call.
     func forEachCompletion(_ body: (ProcessID) -> Void) {

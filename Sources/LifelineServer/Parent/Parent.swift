@@ -46,6 +46,7 @@ final class Parent {
             pool: options.pool.map {
                 ProcessPool($0, connectionsEach: options.poolReuse, in: descriptors, at: .now)
             })
+        registry.budget.limit = options.memoryBudget.map { Int($0) }
         launcher = ChildLauncher(
             registry, descriptors, childSignals: resources.childSignals, options, factory,
             tokenFile: resources.tokenFile, log: log)

@@ -3,7 +3,7 @@ import Framing
 import Inheritance
 import Posix
 
-/// Has a program answer a connection's requests, as `ProgramSession` decides. The program is a child of the connection's
+/// Has a program answer a connection's requests, as `ProgramSession` or `TaggedSession` decides. The program is a child of the connection's
 /// process, which talks with it through three pipes and never blocks on them.
 ///
 /// When a program has ended, the runner kills its process group, and the processes that left the group. Those have become
@@ -17,31 +17,38 @@ final class ProgramRunner: HandlerRunner {
     /// How many messages wait for the client before the program waits in its own write: each takes memory beside its bytes,
     /// and a program may write a line of one byte a million times.
     private static let mostWaiting = 4096
+    /// How long a client may take for what a program asks, where no handler timeout is set.
+    private static let longestWait = Duration.seconds(365 * 24 * 3600)
     /// How long `cancelAll` waits for what it has killed.
     private static let lastPatience = Duration.seconds(1)
 
     private let program: Program
     private let environment: ProgramEnvironment
     private let timeout: Duration?
+    /// How long the program may work on what came before the end of its connection.
+    private let patience: Duration
     private let log: Log
+    /// When that is over, where its end has begun before the connection's.
+    private var handlingUntil: Instant?
     /// The client's name for itself, and the name of its token.
     private var names: (own: String?, token: String?)
-    private var session: ProgramSession?
+    private var session: (any ProgramDialogue)?
     private var running: RunningProgram?
     /// Whether the step that waited for the client has room now, so that the loop has nothing to wait for.
     private var canGoOn = false
     /// The program's streams in the loop's last wait.
     private var interests: RunningProgram.Interests?
-    /// The cost of the message that the program works on.
-    private var messageCost: Int?
     private var outputIsReady = false
     private var stderrIsReady = false
     private var buffer = [UInt8](repeating: 0, count: 65536)
 
-    init(_ program: Program, _ environment: ProgramEnvironment, timeout: Duration?, log: Log) {
+    init(
+        _ program: Program, _ environment: ProgramEnvironment, timeout: Duration?, patience: Duration, log: Log
+    ) {
         self.program = program
         self.environment = environment
         self.timeout = timeout
+        self.patience = patience
         self.log = log
         adoptOrphans()
     }
@@ -49,23 +56,30 @@ final class ProgramRunner: HandlerRunner {
     var enforcesTimeout: Bool { true }
     var deadline: Instant? { canGoOn ? Instant(sinceStart: .zero) : session?.deadline }
     var isOver: Bool { session?.isOver ?? true }
+    var isWorking: Bool { session?.isWorking ?? false }
 
     func opened(_ hello: Hello, tokenName: String?, on connection: inout ServerConnection, at now: Instant) {
         names = (hello.options.name, tokenName)
-        session = ProgramSession(
-            program.framing, grace: program.grace, timeout: timeout, mostAccepted: hello.maxMessage)
+        let (framing, most) = (program.framing, hello.maxMessage)
+        session =
+            framing.isTagged
+            ? TaggedSession(framing, grace: program.grace, timeout: timeout, mostAccepted: most)
+            : ProgramSession(framing, grace: program.grace, timeout: timeout, mostAccepted: most)
+        session?.course.tellsMessagesRead = connection.received.hasCredit
         deliver(to: &connection, at: now)
     }
 
     func respond(to request: Request, on connection: inout ServerConnection, at now: Instant) {
         session?.submit(request.id, request.bytes, at: .now)
-        deliver(to: &connection, at: now)
+        // Those that came together are written together, by the `deliver` that follows in each turn.
+        if program.framing.isTagged { carryOut(on: &connection, at: now) } else { deliver(to: &connection, at: now) }
     }
 
     func received(_ message: ArraySlice<UInt8>, on connection: inout ServerConnection, at now: Instant) {
-        messageCost = Credit.cost(of: message.count)
-        session?.submit(message: message, at: .now)
-        deliver(to: &connection, at: now)
+        if !(session?.submit(message: message, at: .now) ?? false) {
+            connection.messageDiscarded(cost: Credit.cost(of: message.count))
+        }
+        carryOut(on: &connection, at: now)
     }
 
     func cancel(_ id: UInt32, on connection: inout ServerConnection, at now: Instant) {
@@ -73,13 +87,21 @@ final class ProgramRunner: HandlerRunner {
         deliver(to: &connection, at: now)
     }
 
+    func asked(
+        _ token: UInt64, _ outcome: ServerRequests.AskOutcome, on connection: inout ServerConnection, at now: Instant
+    ) {
+        session?.asked(token, outcome)
+    }
+
     func closed(_ reason: CloseReason) {
-        session?.closed(at: .now)
+        let now = Instant.now
+        session?.closed(at: now, patience: handlingUntil.map { $0 - now } ?? patience)
+        look(at: .now)
         write(at: .now)
     }
 
     func willWait(_ credit: HandlerCredit, adding set: inout PollSet) {
-        canGoOn = session?.steps.first.map { hasRoom(for: $0, credit) } ?? false
+        canGoOn = session?.firstStep.map { hasRoom(for: $0, credit) } ?? false
         guard let session, let running else { return interests = nil }
         interests = running.addInterests(
             to: &set, output: session.wantsOutput, stderr: !session.stderrHasEnded, input: !session.unwritten.isEmpty)
@@ -91,6 +113,11 @@ final class ProgramRunner: HandlerRunner {
     }
 
     func deliver(to connection: inout ServerConnection, at now: Instant) {
+        handlingUntil = connection.handlingUntil
+        if handlingUntil != nil { session?.course.hastenLooks(at: now) }
+        look(at: now)
+        countReadMessages(on: &connection)
+        carryOut(on: &connection, at: now)
         session?.resumed(at: now)
         carryOut(on: &connection, at: now)
         if let running {
@@ -104,9 +131,32 @@ final class ProgramRunner: HandlerRunner {
             readOutput(of: running, on: &connection, at: now)
         }
         carryOut(on: &connection, at: now)
+        write(at: now)
         handOver(on: &connection, at: now)
         write(at: now)
         carryOut(on: &connection, at: now)
+    }
+
+    // MARK: What the program reads
+
+    /// Looks how much of its input the program has read, and what it does, where the session has to know.
+    private func look(at now: Instant) {
+        guard let running else { return }
+        if session?.isLookDue(at: now) ?? false {
+            // Once its input has ended, nothing is known of what the program has not read by then.
+            let unread = running.unreadInput
+            let mayWait = unread == 0 && session?.mayComeBack ?? false
+            session?.looked(unread: unread, mayWait ? running.lookAtInput() : .busy, at: now)
+        } else if session?.hasUnreadMessages ?? false {
+            session?.looked(unread: running.unreadInput)
+        }
+        if session?.isInDoubt(at: now) ?? false { session?.doubted(running.lookAtInput()) }
+    }
+
+    /// Tells the connection of the messages that the program has read, and of those that it will not read.
+    private func countReadMessages(on connection: inout ServerConnection) {
+        while let cost = session?.course.input.takeReadMessage() { connection.messageHandled(cost: cost) }
+        while let cost = session?.course.input.takeLostMessage() { connection.messageDiscarded(cost: cost) }
     }
 
     // MARK: The program's streams
@@ -125,10 +175,10 @@ final class ProgramRunner: HandlerRunner {
         of running: RunningProgram, on connection: inout ServerConnection, at now: Instant
     ) -> Transfer? {
         for _ in 0..<ProgramRunner.readsAtOnce {
-            guard let session, session.wantsOutput else { return nil }
+            guard session?.wantsOutput ?? false else { return nil }
             let transfer = running.readOutput(into: &buffer)
             guard case .bytes(let count) = transfer else { return transfer }
-            self.session?.received(buffer[..<count], unread: running.unreadInput, at: now)
+            session?.received(buffer[..<count], unread: running.unreadInput ?? 0, at: now)
             carryOut(on: &connection, at: now)
         }
         return nil
@@ -136,11 +186,11 @@ final class ProgramRunner: HandlerRunner {
 
     private func readStderr(of running: RunningProgram, at now: Instant) {
         for _ in 0..<ProgramRunner.readsAtOnce {
-            guard let session, !session.stderrHasEnded else { return }
+            guard !(session?.stderrHasEnded ?? true) else { return }
             switch running.readStderr(into: &buffer) {
-            case .bytes(let count): self.session?.receivedStderr(buffer[..<count], at: now)
-            case .wouldBlock where !session.isCollected: return
-            case .wouldBlock, .end: self.session?.stderrEnded(at: now)
+            case .bytes(let count): session?.receivedStderr(buffer[..<count], at: now)
+            case .wouldBlock where !(session?.isCollected ?? true): return
+            case .wouldBlock, .end: session?.stderrEnded(at: now)
             }
         }
     }
@@ -148,9 +198,9 @@ final class ProgramRunner: HandlerRunner {
     /// Gives the program the request that waits, where the program waits for its input. All that it wrote before is read
     /// first, for that cannot be the answer.
     private func handOver(on connection: inout ServerConnection, at now: Instant) {
-        if let running, session?.isInDoubt(at: now) ?? false { session?.doubted(running.lookAtInput()) }
         guard let running, session?.mayHandOver ?? false else { return }
         guard running.readsInput else {
+            session?.looked(unread: running.unreadInput)
             session?.inputBroke(at: now)
             return
         }
@@ -175,16 +225,20 @@ final class ProgramRunner: HandlerRunner {
             switch running.write(bytes) {
             case .bytes(let count): session?.wrote(count)
             case .wouldBlock: return
-            case .end: session?.inputBroke(at: now)
+            case .end:
+                session?.looked(unread: running.unreadInput)
+                session?.inputBroke(at: now)
             }
         }
-        if session?.inputIsOver ?? true { running.endInput() }
+        guard session?.inputIsOver ?? true else { return }
+        session?.looked(unread: running.unreadInput)
+        running.endInput()
     }
 
     // MARK: Steps
 
     private func carryOut(on connection: inout ServerConnection, at now: Instant) {
-        while let step = session?.steps.first, hasRoom(for: step, connection.credit) {
+        while let step = session?.firstStep, hasRoom(for: step, connection.credit) {
             _ = session?.removeFirstStep()
             switch step {
             case .start(let request): start(for: request, at: now)
@@ -198,9 +252,9 @@ final class ProgramRunner: HandlerRunner {
             case .fail(let id, let failure): connection.fail(id, failure)
             case .message(let bytes):
                 if !connection.send(bytes[...], at: now) { session?.messageWasRefused() }
-            case .finished:
-                if let cost = messageCost.take() { connection.messageHandled(cost: cost) }
-                connection.handlerReturned()
+            case .ask(let token, let bytes):
+                connection.ask(token, bytes[...], until: now + (timeout ?? ProgramRunner.longestWait), at: now)
+            case .finished: connection.handlerReturned()
             case .close(let cause): connection.stop(cause)
             case .log(let note): write(note)
             }
@@ -208,9 +262,10 @@ final class ProgramRunner: HandlerRunner {
     }
 
     /// Whether the connection takes this step now. A slow client makes the program wait.
-    private func hasRoom(for step: ProgramSession.Step, _ credit: HandlerCredit) -> Bool {
+    private func hasRoom(for step: ProgramStep, _ credit: HandlerCredit) -> Bool {
         guard credit.isOpen else { return true }
         switch step {
+        case .answer: return credit.hasAnswerRoom
         case .part(_, let bytes, _): return bytes.isEmpty || credit.partRoom > 0 || !credit.hasUnsent
         case .message(let bytes):
             // One that can never go is carried out, and thrown away.
@@ -291,7 +346,7 @@ final class ProgramRunner: HandlerRunner {
         if let running { line.number(.pid, running.pid) }
     }
 
-    private func write(_ note: ProgramSession.Note) {
+    private func write(_ note: ProgramStep.Note) {
         switch note {
         case .line(let text):
             log.write(.program) { line in
@@ -311,10 +366,11 @@ final class ProgramRunner: HandlerRunner {
                 if skipped > 0 { line.number(.skipped, skipped) }
             }
             running = nil
-        case .waits(let request):
+        case .waits(let request, let hint):
             log.write(.programWaits, reason: "", most: 1) {
                 putProgram(in: &$0)
                 if let request { $0.number(.request, request) }
+                $0.text(.text, hint)
             }
         case .discarded(let what):
             log.write(.discarded, reason: "\(what)", most: 1) {

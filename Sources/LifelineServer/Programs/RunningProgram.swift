@@ -47,11 +47,11 @@ final class RunningProgram {
     var hasInput: Bool { input != nil }
     func endInput() { input = nil }
 
-    /// How many bytes of its input the program has not read.
-    var unreadInput: Int {
+    /// How many bytes of its input the program has not read; nil once the input has ended, when that cannot be seen.
+    var unreadInput: Int? {
         switch input {
         case .some(let input): input.unreadBytes
-        case nil: 0
+        case nil: nil
         }
     }
 

@@ -80,6 +80,7 @@ final class ServerReload {
         self.options = options
         launcher.reconfigure(options, reloaded?.factory, tokenFile: tokenFile)
         if reloaded?.factory.leavesOrphans ?? false { reaper.expectOrphans() }
+        registry.budget.limit = options.memoryBudget.map { Int($0) }
         registry.pool?.retireAll()
         acceptor.admission.reconfigure(options, children: registry.records.map { ($0.peer.ipNumber, $0.slot) })
         shutdown.reconfigure(options)

@@ -6,7 +6,7 @@ import Synchronization
 /// show the connection, to count handshakes under way, and to add up what a dead child has done. The parent trusts none
 /// of it.
 struct Scoreboard {
-    /// One connection's row: five lines of the cache, of which its process writes the first at each turn of its loop and
+    /// One connection's row: six lines of the cache, of which its process writes the first at each turn of its loop and
     /// the others seldom. Each field has a whole value at any moment, and no order among the fields is promised.
     struct Row: ~Copyable {
         /// The bytes of the address space of a process that crashed, or 0. It stands first, so that the row's address is
@@ -41,16 +41,30 @@ struct Scoreboard {
         fileprivate let cancelled: Atomic<UInt32>
         fileprivate let refused: Atomic<UInt32>
         fileprivate let unanswered: Atomic<UInt32>
-        /// The server's own requests, by their outcome. It is the rest of the last line, so that no two processes write the
-        /// same one; not all of it is used.
-        fileprivate let serverRequests: InlineArray<16, Atomic<UInt32>>
+
+        /// What the connection holds, in bytes.
+        let held: Atomic<Int>
+        /// How much of the shared budget's total is this connection's.
+        let charged: Atomic<Int>
+        /// In ticks.
+        let handlerTimesSum: Atomic<UInt64>
+        let handlerTimes: InlineArray<19, Atomic<UInt32>>
+        fileprivate let overBudget: Atomic<UInt32>
+        /// The server's own requests, by their outcome.
+        fileprivate let serverRequests: InlineArray<5, Atomic<UInt32>>
+        /// Fills the last line: no two processes write the same one.
+        let padding: Atomic<UInt32>
     }
 
     /// One connection's row, as both processes reach it.
     struct Slot {
         let row: UnsafeMutablePointer<Row>
+        /// What all connections share.
+        let budget: MemoryBudget
     }
 
+    /// What all connections together may hold.
+    let budget: MemoryBudget
     private let rows: UnsafeMutablePointer<Row>
     /// The last `freeCount` that were given back, the next one last.
     private let free: UnsafeMutablePointer<Int32>
@@ -59,11 +73,12 @@ struct Scoreboard {
 
     /// Maps `count` slots, which cost no memory until they are used (mmap(2)).
     init(_ count: Int) throws(SystemError) {
+        budget = try MemoryBudget()
         rows = try sharedMemory(of: count, Row.self)
         free = try ownMemory(of: count, Int32.self)
     }
 
-    subscript(index: Int) -> Slot { Slot(row: rows + index) }
+    subscript(index: Int) -> Slot { Slot(row: rows + index, budget: budget) }
 
     /// Takes an empty slot that is free; there must be one.
     mutating func take() -> Int {
@@ -162,7 +177,8 @@ extension Scoreboard.Slot {
                 unanswered: UInt64(row.pointee.unanswered.load(ordering: .relaxed)),
                 messagesIn: row.pointee.messagesIn.load(ordering: .relaxed),
                 messagesOut: row.pointee.messagesOut.load(ordering: .relaxed),
-                unhandled: UInt64(row.pointee.unhandled.load(ordering: .relaxed)))
+                unhandled: UInt64(row.pointee.unhandled.load(ordering: .relaxed)),
+                overBudget: UInt64(row.pointee.overBudget.load(ordering: .relaxed)))
         }
         nonmutating set {
             row.pointee.failed.store(UInt32(truncatingIfNeeded: newValue.failed), ordering: .relaxed)
@@ -172,6 +188,7 @@ extension Scoreboard.Slot {
             row.pointee.messagesIn.store(newValue.messagesIn, ordering: .relaxed)
             row.pointee.messagesOut.store(newValue.messagesOut, ordering: .relaxed)
             row.pointee.unhandled.store(UInt32(truncatingIfNeeded: newValue.unhandled), ordering: .relaxed)
+            row.pointee.overBudget.store(UInt32(truncatingIfNeeded: newValue.overBudget), ordering: .relaxed)
         }
     }
 
@@ -229,7 +246,7 @@ extension Scoreboard.Slot {
     /// Adds a round trip that was proved. One process writes the row, so nothing is lost between load and store.
     func add(roundTrip time: Duration) {
         let ticks = max(1, Scoreboard.Slot.ticks(time))
-        let bucket = Histogram.bucket(of: time)
+        let bucket = Histogram.Scale.roundTrips.bucket(of: time)
         let sum = row.pointee.roundTripsSum.load(ordering: .relaxed)
         let count = row.pointee.roundTrips[bucket].load(ordering: .relaxed)
         row.pointee.roundTrip.store(ticks, ordering: .relaxed)
@@ -252,8 +269,8 @@ extension Scoreboard.Slot {
 
     // A shift costs nothing, where nanoseconds would cost a division of 128 bits. A tick is 2^30 attoseconds, 1.07 ns,
     // and one store.
-    private static func ticks(_ duration: Duration) -> UInt64 {
+    static func ticks(_ duration: Duration) -> UInt64 {
         UInt64(truncatingIfNeeded: duration.attoseconds >> 30)
     }
-    private static func duration(_ ticks: UInt64) -> Duration { Duration(attoseconds: Int128(ticks) << 30) }
+    static func duration(_ ticks: UInt64) -> Duration { Duration(attoseconds: Int128(ticks) << 30) }
 }

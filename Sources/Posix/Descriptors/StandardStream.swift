@@ -43,4 +43,15 @@ public enum StandardInput {
 
     /// Whether it is a terminal (isatty(3)).
     public static var isTerminal: Bool { isatty(0) == 1 }
+
+    /// Makes a terminal deliver single bytes, and not show them, until `restoreLines` or the end of the process: signals that
+    /// end, stop or crash it give the terminal its own mode again, but for SIGKILL (termios(3)).
+    ///
+    /// When the process goes on after a stop, it writes to the eventfd(2) `wakeUps`. Throws where it is no terminal.
+    public static func editLines(wakeUps: Int32) throws(SystemError) {
+        guard cposix_edit_lines(wakeUps) == 0 else { throw SystemError("tcsetattr") }
+    }
+
+    /// Gives the terminal the mode that it had before `editLines`.
+    public static func restoreLines() { cposix_restore_lines() }
 }

@@ -105,8 +105,8 @@ public struct ProgramFile: Sendable {
     /// `adding` (`NAME=value`) (pipe(2), vfork(2), execve(2)).
     ///
     /// The program has no descriptor but its standard streams, default signal handling, and the limits that this process
-    /// had before it changed them, as `limits` say. The kernel kills it when this process dies. The caller has one thread,
-    /// and reaps the program. A text without `#!` runs in /bin/sh, as in execvp(3).
+    /// had before it changed them, as `limits` say. The kernel kills it when this process dies. No other thread of the
+    /// caller changes its environment, and the caller's thread lives longer than the program and reaps it. A text without `#!` runs in /bin/sh, as in execvp(3).
     public func start(
         adding: [String], removing: [String], limits: [ChangedLimit] = []
     ) throws(SystemError) -> StartedProgram {

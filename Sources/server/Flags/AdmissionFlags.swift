@@ -10,6 +10,11 @@ extension ServerSettings {
                 .integer(in: 1...4_000_000)
             ).atRestart(.maxConnections),
             SettingsFlag(
+                "--memory-budget", "BYTES",
+                "refuse requests beyond this many bytes that wait in all connections together; twice --max-message or "
+                    + "more", \.options.memoryBudget, .size(in: UInt64(1 << 16)...(1 << 46)), unset: "no limit"
+            ).live,
+            SettingsFlag(
                 "--max-per-source", "N", "connections of one source; clients of a Unix socket have none",
                 \.options.maxPerSource, .integer(in: 1...4_000_000), unset: "no limit"
             ).removing(.maxPerSource) { $0.maxPerSource = nil }.live,

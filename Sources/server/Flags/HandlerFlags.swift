@@ -32,8 +32,9 @@ extension ServerSettings {
             ).live,
             SettingsFlag(
                 "--exec-framing", "FRAMING",
-                "line: a request is a line, and a line its answer; length: a u32 and that many bytes, both ways; raw: "
-                    + "standard input and output", \.framing, .choice,
+                "line: a request is a line, and a line its answer; length: a u32 and that many bytes, both ways; tagged: "
+                    + "each line says what it is, and answers come in any order; tagged-length: the same with lengths; "
+                    + "raw: standard input and output", \.framing, .choice,
                 unset: "\(defaultFraming(of: .connection)); with --exec-per request \(defaultFraming(of: .request))"
             ).live,
             SettingsFlag(

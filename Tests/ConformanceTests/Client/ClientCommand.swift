@@ -11,6 +11,9 @@ extension Live.Client {
                 ["--moed", "long"], ["--mode", "middle"], ["--port", "0"], ["--port", "65536"], ["--timeout", "never"],
                 ["--timeout", "0"], ["--retries", "-1"], ["--name", String(repeating: "n", count: 65)],
                 ["--mode", "short", "--hold", "1", "x"], ["--binary", "a", "b"], ["--mode"], ["--hold", "1 parsec"],
+                ["--in-flight", "0"],
+                ["--jobs", "0"], ["--mode", "short", "--send", "x"], ["--mode", "short", "--messages", "x"],
+                ["--json", "--binary", "x"], ["--max-message", "0"],
             ])
         func usage(_ arguments: [String]) throws {
             let client = try Spawned("client", arguments)
@@ -37,7 +40,7 @@ extension Live.Client {
             listener.close()
             let cases: [(String, Int32)] = [
                 ("127.0.0.1", 69), ("no-such-host.invalid", 68), ("unix:/nowhere/at/all", 69),
-                ("unix:/" + String(repeating: "x", count: 200), 68),
+                ("unix:/" + String(repeating: "x", count: 200), 64), ("unix:", 64),
             ]
             for (host, status) in cases {
                 let client = try startClient(["--mode", mode, "--timeout", "5", "x"], host: host, port: port)

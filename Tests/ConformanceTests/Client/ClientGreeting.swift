@@ -60,7 +60,8 @@ extension Live.Client {
                 #expect(rest.isEmpty, "4.12-1")
                 #expect(options[1] == nil)
                 #expect(options[2] == Array("till-7".utf8))
-                #expect(options.keys.allSatisfy { $0 <= 3 })
+                #expect(options.keys.allSatisfy { $0 <= 5 })
+                #expect(options[4]?.count == 8, "4.12-9")
                 #expect(options[3].flatMap { String(validating: $0, as: UTF8.self) } != nil, "3.1-3")
             }
         }

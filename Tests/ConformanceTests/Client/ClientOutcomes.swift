@@ -48,7 +48,7 @@ extension Live.Client {
             "7.7-5, 7.7-6 A request that may have been processed is UNKNOWN, and never repeated",
             arguments: Loss.allCases)
         func unknown(_ loss: Loss) throws {
-            try withClient("one", "two") { listener, client in
+            try withClient("--in-flight", "1", "one", "two") { listener, client in
                 let first = try listener.accept()
                 try first.greet()
                 #expect(try first.takeRequest().text == "one")
@@ -104,7 +104,7 @@ extension Live.Client {
                 RawCode.handlerFailed, .internalError, .messageTooLarge, .cancelled, .normal, RawCode(number: 65535),
             ])
         func failed(_ code: RawCode) throws {
-            try withClient("one", "two") { listener, client in
+            try withClient("--in-flight", "1", "one", "two") { listener, client in
                 let peer = try listener.accept()
                 try peer.greet()
                 try peer.send(.failure(try peer.takeRequest().id, code, "why it failed"))
@@ -119,7 +119,7 @@ extension Live.Client {
 
         @Test("4.8, 3.6-6 A request that times out is cancelled on the wire, and told as UNKNOWN")
         func timedOut() throws {
-            try withClient("--timeout", "300ms", "one", "two") { listener, client in
+            try withClient("--in-flight", "1", "--timeout", "300ms", "one", "two") { listener, client in
                 let peer = try listener.accept()
                 try peer.greet()
                 let before = SuspendingClock.now

@@ -28,7 +28,7 @@ extension Live.Operations.CommandLineOfServer {
         ["--host", "300.1.1.1"], ["--host", ""],
         ["--host", "unix:"], ["--daemon"], ["--log", ""], ["--log", "syslog:"], ["--log-flood", "-1"],
         ["--umask", "8"], ["--umask", "1000"], ["--pidfile", ""], ["--ready-fd", "2"], ["--ready-fd", "3"],
-        ["--max-memory", "31m"], ["--max-cpu", "0"], ["--max-files", "15"],
+        ["--max-memory", "31m"], ["--memory-budget", "64k"], ["--max-cpu", "0"], ["--max-files", "15"],
         ["--max-per-source", "0"], ["--max-rate", "0"], ["--source-prefix", "32"], ["--source-prefix", "0,64"],
         ["--source-prefix", "33,64"], ["--source-prefix", "32,129"], ["--source-prefix", "32,64,1"],
         ["--max-handshakes", "0"], ["--max-handshakes", "10:30"], ["--max-handshakes", "10:0:20"],

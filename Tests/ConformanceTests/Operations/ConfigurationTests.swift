@@ -120,7 +120,8 @@ extension Live.Operations.Configuration {
     /// Lines that a running server takes over.
     private static let takenOver = [
         "timeout 9", "heartbeat 9", "handshake-timeout 9", "handler-timeout 9", "exec cat", "exec-per connection",
-        "exec-framing length", "exec-grace 9", "shell", "max-per-source 9", "source-prefix 24,56", "max-rate 9",
+        "exec-framing length", "exec-grace 9", "shell", "memory-budget 64m", "max-per-source 9", "source-prefix 24,56",
+        "max-rate 9",
         "max-handshakes 9", "exempt 10.0.0.0/8", "allow 127.0.0.0/8", "deny 10.0.0.0/8", "max-frame 512",
         "max-message 2m", "max-in-flight 9", "max-queued 9m", "max-memory 9g", "max-cpu 9", "max-files 99", "no-titles",
         "drain 9", "grace 9", "log-level debug", "log-format text", "log-flood 9", "max-age 9h", "max-idle 9h",

@@ -177,7 +177,7 @@ extension Live.Wire {
             "7.4-2, 7.4-3, 7.4-6 After GOAWAY no request begins; CLOSE follows the last answer; the second GOAWAY counts"
         )
         func draining() throws {
-            try withClient("one", "two") { listener, client in
+            try withClient("--in-flight", "1", "one", "two") { listener, client in
                 let first = try listener.accept()
                 try first.greet()
                 #expect(try first.takeRequest().text == "one")

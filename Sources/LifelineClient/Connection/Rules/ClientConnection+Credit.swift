@@ -12,7 +12,7 @@ extension ClientConnection {
     }
 
     /// Takes what the program has read, and grants what that makes room for.
-    mutating func taken(_ inbox: Inbox) {
+    mutating func taken(_ inbox: TakenMessages) {
         guard lingeringClose == nil, let credit = fromServer?.update(inbox) else { return }
         outbox.grant(credit)
     }

@@ -1,7 +1,7 @@
 import Framing
 
 /// What the program has taken of the messages that came.
-struct Inbox: Equatable, Sendable {
+struct TakenMessages: Equatable, Sendable {
     /// Whether the program has begun to read them. Until then the oldest make room for others.
     var isRead = false
     /// The number of messages of this connection that the program has taken.
@@ -26,7 +26,7 @@ struct MessagesFromServer: Sendable {
     private var count = 0
     /// The bytes of the message that is coming.
     private var length = 0
-    private var inbox = Inbox()
+    private var inbox = TakenMessages()
 
     /// Begins with the limit in HELLO.
     init(window: Int, limit: UInt64) {
@@ -51,7 +51,7 @@ struct MessagesFromServer: Sendable {
 
     /// Takes what the program has taken. Returns the CREDIT that is due: half of the window is free again (3.8-5). So the
     /// server never waits while nothing else does (3.8-4).
-    mutating func update(_ inbox: Inbox) -> Credit? {
+    mutating func update(_ inbox: TakenMessages) -> Credit? {
         self.inbox = inbox
         let credit = present
         let growth = credit.limit - told.limit

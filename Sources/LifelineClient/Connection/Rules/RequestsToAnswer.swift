@@ -12,7 +12,7 @@ struct RequestsToAnswer: Sendable {
     }
 
     /// What becomes of a part of a request.
-    enum Fate: Equatable, Sendable {
+    enum Verdict: Equatable, Sendable {
         case taken
         /// The part takes its request over a limit: FAILURE(REFUSED) is due.
         case refused
@@ -41,7 +41,7 @@ struct RequestsToAnswer: Sendable {
     // MARK: Requests
 
     /// Counts a part of a request. `unsent` is the number of endings that are not with the kernel.
-    mutating func add(_ part: MessagePart, unsent: Int) -> Fate {
+    mutating func add(_ part: MessagePart, unsent: Int) -> Verdict {
         while endings.count > unsent, let first = endings.first {
             bytes -= first
             endings.removeFirst()

@@ -15,16 +15,19 @@ struct Call: Sendable {
     fileprivate(set) var deadline: Instant?
     /// The time from the beginning to the deadline, where that begins anew with each attempt to find a server.
     let timeout: Duration?
+    /// The number that the caller knows it by, for the progress of its transfer; nil where it has none.
+    let number: Int?
     /// The id on the connection; nil while the call waits for a connection or for room on it.
     fileprivate(set) var wireID: UInt32?
     /// The last refusal by the server, where the call waits again after one.
     fileprivate(set) var refusal: RequestError.Reason?
 
-    init(_ kind: Kind, _ bytes: [UInt8], deadline: Instant?, timeout: Duration? = nil) {
+    init(_ kind: Kind, _ bytes: [UInt8], deadline: Instant?, timeout: Duration? = nil, number: Int? = nil) {
         self.kind = kind
         self.bytes = bytes
         self.deadline = deadline
         self.timeout = timeout
+        self.number = number
     }
 }
 
@@ -106,6 +109,12 @@ struct PendingCalls: Sendable {
         requests.removeFirst()
         calls[id]?.wireID = wireID
         onWire[wireID] = id
+    }
+
+    /// The number of the request `wireID`, as its caller knows it.
+    func number(of wireID: UInt32?) -> Int? {
+        guard let wireID, let id = onWire[wireID] else { return nil }
+        return calls[id]?.number
     }
 
     /// Notes that the request `wireID` has ended. Returns its call; nil where no caller waits.

@@ -76,9 +76,9 @@ extension Session {
 
     /// Whether nothing is waited for any more.
     private var isReady: Bool {
-        guard let leaving, let connection else { return true }
-        return (leaving.confirmUntil == nil || connection.toServer.unconfirmed == 0)
-            && (leaving.programUntil == nil || connection.hasAnswered && connection.isRead)
+        guard let leaving else { return true }
+        return (leaving.confirmUntil == nil || connection?.toServer.unconfirmed == 0)
+            && (leaving.programUntil == nil || connection?.hasAnswered == true && connection?.isRead == true)
     }
 
     /// Ends the waits whose time is up, and the connection where nothing else waits.
@@ -97,10 +97,13 @@ extension Session {
     // MARK: Messages
 
     /// What became of the messages so far.
-    var messageCounts: MessageCounts { connection.map { endedCounts.adding($0.toServer) } ?? endedCounts }
+    var messageCounts: MessageCounts {
+        guard let messages = connection?.toServer else { return endedCounts }
+        return endedCounts.adding(messages)
+    }
 
     /// The program has read messages.
-    mutating func taken(_ inbox: Inbox, at now: Instant) {
+    mutating func taken(_ inbox: TakenMessages, at now: Instant) {
         connection?.taken(inbox)
         if leaving != nil { closeConnectionIfDone(at: now) }
     }

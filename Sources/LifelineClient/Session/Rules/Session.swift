@@ -161,7 +161,7 @@ struct Session: Sendable {
 
     /// Releases the connection, so that the driver closes it.
     mutating func releaseConnection(at now: Instant) {
-        for progress in connection?.endTransfers(at: now) ?? [] { outputs.append(.event(.transfer(progress))) }
+        for progress in connection?.endTransfers(at: now) ?? [] { tell(progress) }
         endMessages()
         released = connection
         connection = nil
@@ -217,7 +217,7 @@ struct Session: Sendable {
         case .beatLate(let waited, let lastRoundTrip):
             outputs.append(.event(.beatLate(waited: waited, lastRoundTrip: lastRoundTrip)))
             tellPathTooLong()
-        case .transfer(let progress): outputs.append(.event(.transfer(progress)))
+        case .transfer(let progress): tell(progress)
         case .message(let message): outputs.append(.message(message))
         case .credited:
             hasNewCounts = true
@@ -237,6 +237,12 @@ struct Session: Sendable {
         case .ended(let error):
             lost(error, at: now)
         }
+    }
+
+    private mutating func tell(_ progress: TransferProgress) {
+        var progress = progress
+        if !progress.isServerRequest { progress.number = calls.number(of: progress.request) }
+        outputs.append(.event(.transfer(progress)))
     }
 
     private mutating func tellPathTooLong() {

@@ -15,6 +15,8 @@ struct ConnectionCounts: Equatable, Sendable {
     var messagesOut: UInt64 = 0
     /// Messages that came, and that the handler is not done with now or was not at the end.
     var unhandled: UInt64 = 0
+    /// Those of `refused` for which the budget of all connections had no room.
+    var overBudget: UInt64 = 0
 
     /// Requests that got their ending, but for those that were refused: with `answered` of them.
     func requests(answered: UInt64) -> UInt64 {
@@ -33,6 +35,7 @@ struct ConnectionCounts: Equatable, Sendable {
         messagesIn.add(other.messagesIn)
         messagesOut.add(other.messagesOut)
         unhandled.add(other.unhandled)
+        overBudget.add(other.overBudget)
     }
 }
 

@@ -17,6 +17,9 @@ struct IncomingMessage {
     /// The refused request whose chunks are thrown away as they come (3.6-10).
     private var refused: UInt32?
 
+    /// The bytes of the message that comes in chunks.
+    @inline(__always) var held: Int { assembler.count }
+
     /// The first chunk of the request `id` has come.
     mutating func begin(_ id: UInt32, at now: Instant) { request = IncomingRequest(id: id, since: now) }
 

@@ -14,6 +14,7 @@ struct MemoryRelease {
     private var held = 0
     /// When to release what is free; nil where that is little.
     private(set) var deadline: Instant?
+    @inline(__always) var isArmed: Bool { deadline != nil }
 
     /// The connection holds this many bytes now.
     @inline(__always) mutating func holds(_ bytes: Int, at now: Instant) {

@@ -38,8 +38,10 @@ struct ReceivedMessages {
     /// Whether a message comes in chunks and is not whole.
     var isComing: Bool { offer?.isComing ?? false }
 
-    /// Puts credit in force. The client was told the first `limit`, which is what may wait here at most.
-    mutating func offer(_ limit: UInt64) { offer = Offer(window: limit, limit: limit) }
+    /// Puts credit in force. The client was told the first `limit`, of the `window` that may wait here at most.
+    mutating func offer(_ limit: UInt64, of window: UInt64? = nil) {
+        offer = Offer(window: window ?? limit, limit: limit)
+    }
 
     /// The first frame of a message begins; throws where the client was to wait (3.8-1).
     mutating func begin() throws(Violation) {
@@ -82,22 +84,30 @@ struct ReceivedMessages {
         if offer != nil { offer!.released += UInt64(cost) }
     }
 
-    /// The CREDIT that is due because half of what is offered is free again; the client is told it then. The client can
-    /// begin a message, once no other waits, by this alone: what it was told and has used up is more than half.
-    @inline(__always) mutating func due() -> Credit? {
-        guard let offer, offer.released + offer.window >= offer.limit + max(offer.window / 2, 1) else { return nil }
-        return tell()
+    /// The CREDIT that is due because half of what can be offered is free again; the client is told it then. The client
+    /// can begin a message, once no other waits, by this alone: what it was told and has used up is more than half.
+    ///
+    /// No more than `room` is offered beside what waits: it is what the memory of the server has for more messages.
+    @inline(__always) mutating func due(room: Int = .max) -> Credit? {
+        guard let offer else { return nil }
+        let step = min(offer.window, UInt64(room)) / 2
+        guard limit(of: offer, room) >= offer.limit + max(step, 1) else { return nil }
+        return tell(room)
     }
 
     /// The CREDIT that tells how many are handled, where the client does not know that yet; it is told it then.
-    @inline(__always) mutating func news() -> Credit? {
+    @inline(__always) mutating func news(room: Int = .max) -> Credit? {
         guard let offer, offer.told < handled else { return nil }
-        return tell()
+        return tell(room)
     }
 
-    private mutating func tell() -> Credit? {
+    private func limit(of offer: Offer, _ room: Int) -> UInt64 {
+        min(offer.released + offer.window, offer.begun + UInt64(room))
+    }
+
+    private mutating func tell(_ room: Int) -> Credit? {
         guard var offer else { return nil }
-        offer.limit = max(offer.limit, offer.released + offer.window)
+        offer.limit = max(offer.limit, limit(of: offer, room))
         offer.told = handled
         self.offer = offer
         return Credit(limit: offer.limit, handled: handled)

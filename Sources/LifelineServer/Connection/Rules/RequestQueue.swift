@@ -40,6 +40,7 @@ struct RequestQueue {
     /// The request that the handler works on.
     private struct DispatchedRequest {
         let id: UInt32
+        let dispatchedAt: Instant
         /// When its time began, or ended where it is late.
         var since: Instant
         var isLate = false
@@ -47,6 +48,9 @@ struct RequestQueue {
 
     /// How long a handler may take to return once its request has had its time.
     static let handlerGrace = Duration.seconds(1)
+
+    /// What a request takes beside its bytes: where it waits, and here.
+    static let requestCost = 48
 
     private let timeout: Duration?
     private var waiting = WaitingEvents()
@@ -60,6 +64,10 @@ struct RequestQueue {
     private(set) var unanswered: [Unanswered] = []
     /// Their bytes.
     private var unansweredBytes = 0
+    /// The latest instant that the loop knows.
+    var now = Instant(sinceStart: .zero)
+    /// How long the handler took for the requests that it was given.
+    var handlerTimes = HandlerTimes()
     /// The highest request that was processed: dispatched to the handler, as a rule.
     private(set) var lastID: UInt32 = 0
 
@@ -70,6 +78,8 @@ struct RequestQueue {
     var count: Int { unanswered.count }
     /// The bytes of the unanswered requests.
     @inline(__always) var bytes: Int { unansweredBytes }
+    /// What they and the messages that wait take of memory, in bytes.
+    @inline(__always) var held: Int { unansweredBytes + waitingMessages + RequestQueue.requestCost * unanswered.count }
     /// When the first frame of the oldest unanswered request came.
     var oldest: Instant? { unanswered.first?.since }
 
@@ -94,7 +104,7 @@ struct RequestQueue {
 
     /// The next event for the handler, once it has returned from the last one.
     mutating func next(at now: Instant) -> ServerConnection.Event? {
-        guard !isHandlerBusy, let event = waiting.removeFirst() else { return nil }
+        guard !isHandlerBusy, !waiting.isEmpty, let event = waiting.removeFirst() else { return nil }
         count(event, -1)
         dispatched(event, at: now)
         return event
@@ -104,7 +114,7 @@ struct RequestQueue {
         isHandlerBusy = true
         guard case .request(let id, _) = event else { return }
         lastID = id
-        current = DispatchedRequest(id: id, since: now)
+        current = DispatchedRequest(id: id, dispatchedAt: self.now, since: now)
     }
 
     /// Counts an event that begins to wait, or with -1 one that does not wait any more.
@@ -138,6 +148,7 @@ struct RequestQueue {
         guard let index = unanswered.firstIndex(where: { $0.id == id }) else { return nil }
         if id > lastID { waiting.remove { $0 == id } }
         unansweredBytes -= unanswered[index].bytes
+        if let current, current.id == id { handlerTimes.add(now - current.dispatchedAt) }
         // As a rule it is alone, and the last is taken out with less.
         return index == unanswered.count - 1 ? unanswered.removeLast() : unanswered.remove(at: index)
     }
@@ -184,7 +195,8 @@ struct RequestQueue {
             self.current = nil
             return .stuck
         }
-        self.current = DispatchedRequest(id: current.id, since: now, isLate: true)
+        self.current?.since = now
+        self.current?.isLate = true
         return .late(current.id)
     }
 }

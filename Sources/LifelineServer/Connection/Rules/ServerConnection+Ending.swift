@@ -189,6 +189,7 @@ extension ServerConnection {
         cancelAll()
         incoming.abandon()
         (closing.awaitsIncoming, closing.awaitsMessages) = (false, false)
+        asks?.letGo()
         closeIfAnswered()
     }
 

@@ -19,8 +19,13 @@ extension ServerConnection {
                 incoming.begin(part.id, at: now)
             }
         }
-        if incoming.request?.id == part.id, queued + part.range.count > Int(terms.maxQueued) {
-            try refuse(part.id, "\(terms.maxQueued) bytes of requests are unanswered")
+        if incoming.request?.id == part.id {
+            if queued + part.range.count > Int(terms.maxQueued) {
+                try refuse(part.id, "\(terms.maxQueued) bytes of requests are unanswered")
+            } else if isOverBudget(with: part.range.count) {
+                try refuse(part.id, overBudget(part.id))
+                counts.overBudget += 1
+            }
         }
         guard !incoming.discards(part), let whole = incoming.add(part, of: buffer, at: now) else { return nil }
         requests.add(part.id, bytes: whole.bytes.count, since: whole.since)
@@ -28,11 +33,15 @@ extension ServerConnection {
     }
 
     private mutating func refuse(_ id: UInt32, _ text: String) throws(Violation) {
+        try refuse(id, Failure(.refused, text))
+    }
+
+    private mutating func refuse(_ id: UInt32, _ failure: Failure) throws(Violation) {
         guard outbox.refusals < ServerConnection.mostRefusals else {
             throw Violation(.busy, "\(ServerConnection.mostRefusals) refusals wait unread")
         }
         incoming.refuse(id)
-        outbox.refuse(id, Failure(.refused, text))
+        outbox.refuse(id, failure)
         counts.refused += 1
         ended(id)
     }
@@ -154,11 +163,13 @@ extension ServerConnection {
     }
 
     /// Sends CREDIT where the client does not know of all that is handled: ahead of a PONG, and of CLOSE (3.8-8, 3.8-9).
-    @inline(__always) mutating func tellHandled() { if let credit = received.news() { outbox.grant(credit) } }
+    @inline(__always) mutating func tellHandled() {
+        if let credit = received.news(room: roomForMessages) { outbox.grant(credit) }
+    }
 
     @inline(__always) private mutating func messageReleased() {
         guard received.hasCredit, !isClosing else { return }
-        if let credit = received.due() { outbox.grant(credit) }
+        if let credit = received.due(room: roomForMessages) { outbox.grant(credit) }
         closeIfAnswered()
     }
 
@@ -169,7 +180,8 @@ extension ServerConnection {
         }
         let free = max(Int(terms.maxQueued), 1) - outbox.messageCost - heldMessages.cost
         return MessageRoom(
-            longest: client.maxMessage, cost: min(free, sentMessages.room), confirmed: sentMessages.confirmed)
+            longest: client.maxMessage, cost: min(free, sentMessages.room, roomInBudget),
+            confirmed: sentMessages.confirmed)
     }
 
     /// Sends a one-way message of the handler; false where there is no room now, or none can be sent. A message that was
@@ -208,5 +220,4 @@ extension ServerConnection {
 
     /// Throws away the messages that wait for the handler: its time for them is over.
     mutating func dropMessages() { received.discard(count: requests.dropMessages()) }
-
 }

@@ -71,7 +71,7 @@ struct ServerConnection {
         let maxMessage: Int
     }
 
-    private let id: UInt64
+    let id: UInt64
     let terms: Terms
     /// The tokens of the clients that may connect; nil for all clients.
     private let tokens: Tokens?
@@ -109,6 +109,8 @@ struct ServerConnection {
     /// The round trips that were proved and not fetched yet.
     private var roundTrips: [Duration] = []
     var lifetime: ConnectionLifetime
+    /// How much it may hold of what all connections share.
+    var share = MemoryShare.unlimited
     /// Why the client was sent away, until the loop has taken it.
     private var sentAwayFor: ConnectionLifetime.Limit?
     /// How long after dead_after a client was dropped for its silence.
@@ -135,8 +137,9 @@ struct ServerConnection {
         self.terms = terms
         self.tokens = tokens
         heartbeat = ServerHeartbeat(acceptedAt: acceptedAt, handshakeTimeout: handshakeTimeout)
-        decoder = FrameDecoder(from: .client, maxFrame: terms.maxFrame, maxMessage: terms.maxMessage)
         requests = RequestQueue(timeout: handlerTimeout)
+        requests.now = acceptedAt
+        decoder = FrameDecoder(from: .client, maxFrame: terms.maxFrame, maxMessage: terms.maxMessage)
     }
 
     // MARK: State
@@ -198,6 +201,7 @@ struct ServerConnection {
     @inline(__always) mutating func resumed(at now: Instant) {
         linger { $0.resumed(at: now) }
         heartbeat.resumed(at: now)
+        requests.now = now
     }
 
     /// The machine was suspended, and no clock of the loop shows it (5.11-4).
@@ -261,6 +265,7 @@ struct ServerConnection {
     /// `count` bytes were read into the buffer that `next` gets.
     mutating func received(_ count: Int, at now: Instant) {
         bytesIn += UInt64(count)
+        requests.now = now
         undecoded = 0..<count
         if !isClosing { heartbeat.heard(at: now) }
     }
@@ -353,13 +358,13 @@ struct ServerConnection {
 
     @inline(__always) private mutating func greet(_ hello: Hello, at now: Instant) throws(Violation) {
         tokenName = try tokens?.name(of: hello.options.token)
-        let welcome = negotiate(hello, with: terms, connection: id)
+        let welcome = negotiate(hello, with: termsNow, connection: id)
         self.hello = hello
         client = ClientTerms(isShort: hello.short, maxMessage: Int(hello.maxMessage))
         phase = .open
         decoder.agreement = welcome.agreement(with: hello)
         if decoder.agreement.credit, let own = welcome.options.credit, let theirs = hello.options.credit {
-            received.offer(own)
+            received.offer(own, of: terms.credit ?? own)
             sentMessages.start(limit: theirs)
         }
         outbox.greet(welcome, maxFrame: hello.maxFrame)

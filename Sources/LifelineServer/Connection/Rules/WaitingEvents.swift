@@ -32,7 +32,7 @@ struct WaitingEvents {
     private var packed = 0
     private(set) var count = 0
 
-    var isEmpty: Bool { count == 0 }
+    @inline(__always) var isEmpty: Bool { count == 0 }
 
     /// Adds `event`, a request or a message, at the end.
     mutating func append(_ event: ServerConnection.Event) {

@@ -27,6 +27,8 @@ package enum LogEvent: String, CaseIterable, Sendable {
     case refused
     case kicked
     case penaltiesLifted = "penalties lifted"
+    case budgetExhausted = "memory budget exhausted"
+    case budgetFree = "memory budget free"
     case childDied = "child died"
     case childFailed = "child failed"
     case waitingChildDied = "waiting child died"
@@ -68,10 +70,10 @@ package enum LogEvent: String, CaseIterable, Sendable {
             .forkFailed, .pollFailed, .logNotReopened:
             .error
         case .programWaits, .noIPv6, .notAnnounced, .killing, .processorTimeOver, .tokenFileOpenToOthers, .refused,
-            .childDied, .waitingChildDied, .discarded, .suppressed, .linesLost:
+            .childDied, .waitingChildDied, .discarded, .suppressed, .linesLost, .budgetExhausted:
             .warning
         case .inherited, .listening, .draining, .drained, .quitting, .stopped, .machineResumed, .reloaded,
-            .tokenFileRead, .closed, .sentAway, .kicked, .penaltiesLifted, .program, .logLevel:
+            .tokenFileRead, .closed, .sentAway, .kicked, .penaltiesLifted, .program, .logLevel, .budgetFree:
             .info
         case .opened, .probed, .programStarted, .programEnded: .debug
         }
@@ -154,6 +156,12 @@ package enum LogEvent: String, CaseIterable, Sendable {
         case .refused:
             Specification([.reason, .limit, .peer, .text], "A client was refused before a process was made for it.")
         case .kicked: Specification([.connection, .pid, .peer], "The operator has dropped a connection.")
+        case .budgetExhausted:
+            Specification(
+                [.held, .budget],
+                "A request was refused because of --memory-budget. There is no second line before much is free again.")
+        case .budgetFree:
+            Specification([.held, .budget], "Three quarters of --memory-budget are free again, after a refusal.")
         case .penaltiesLifted: Specification([.range, .count], "The operator has forgiven the sources of a range.")
         case .childDied:
             Specification(
@@ -169,8 +177,9 @@ package enum LogEvent: String, CaseIterable, Sendable {
         case .programFailed: Specification([.connection, .pid, .text], "A program could not be started.")
         case .programWaits:
             Specification(
-                [.connection, .pid, .request],
-                "A program waits for more input, and has not answered for 1 s: it may keep its output in a buffer.")
+                [.connection, .pid, .request, .text],
+                "A program waits for more input, and has not answered for 1 s, or for half of --handler-timeout: it may "
+                    + "keep its output in a buffer.")
         case .programEnded:
             Specification(
                 [.connection, .pid, .request, .status, .signal, .skipped],
@@ -202,7 +211,7 @@ package enum LogField: String, CaseIterable, Sendable {
     case messagesOut = "messages_out"
     case bytesIn = "bytes_in"
     case bytesOut = "bytes_out"
-    case signal, status, request, skipped
+    case signal, status, request, skipped, held, budget
     case children, connections, over, suspended, tokens, dropped, kept, path, range, count, level, before, of, text
     case refusedAddress = "refused_address"
     case refusedPenalty = "refused_penalty"

@@ -77,8 +77,11 @@ struct ConnectionStatistics {
     var serverRequests = ServerRequestCounts()
     /// Requests that got their ending, but for those that were refused.
     var requests: UInt64 { counts.requests(answered: answered) }
+    /// What it holds, in bytes.
+    var held = 0
     /// Nil before the first.
     var roundTrips: Histogram?
+    var handlerTimes = HandlerTimes()
     var name: String?
     var cause: CloseReasonLabel?
     var lateness: Duration?

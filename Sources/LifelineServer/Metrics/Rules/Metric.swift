@@ -17,6 +17,10 @@ package enum Metric: String, CaseIterable, Sendable {
     case requests = "requests_total"
     case requestsInFlight = "requests_in_flight"
     case serverRequests = "server_requests_total"
+    case requestsOverBudget = "requests_over_budget_total"
+    case handlerTime = "handler_duration_seconds"
+    case queuedBytes = "queued_bytes"
+    case memoryBudget = "memory_budget_bytes"
     case messagesReceived = "messages_received_total"
     case messagesSent = "messages_sent_total"
     case messagesUnhandled = "messages_unhandled_total"
@@ -38,16 +42,18 @@ package enum Metric: String, CaseIterable, Sendable {
     /// How Prometheus treats it.
     package var kind: MetricKind {
         switch self {
-        case .info, .uptime, .connectionsLive, .poolWaiting, .requestsInFlight, .processStart, .processResident,
+        case .info, .uptime, .connectionsLive, .poolWaiting, .requestsInFlight, .queuedBytes, .memoryBudget,
+            .processStart, .processResident,
             .processVirtual, .processDescriptors, .processMostDescriptors:
             .gauge
         case .connectionsAccepted, .listenerAccepted, .connectionsRefused, .connectionsClosed, .poolServed,
-            .forksFailed, .acceptsFailed, .requests, .serverRequests, .messagesReceived, .messagesSent,
+            .forksFailed, .acceptsFailed, .requests, .serverRequests, .requestsOverBudget, .messagesReceived,
+            .messagesSent,
             .messagesUnhandled,
             .receivedBytes, .sentBytes, .logLinesLost,
             .processCPU:
             .counter
-        case .roundTrip, .silentDropLateness: .histogram
+        case .roundTrip, .silentDropLateness, .handlerTime: .histogram
         }
     }
 
@@ -88,6 +94,14 @@ package enum Metric: String, CaseIterable, Sendable {
         case .serverRequests:
             "Requests of handlers to their clients by outcome: answered, failed (FAILURE), refused, not_sent, or unknown: the "
                 + "client may have processed it."
+        case .requestsOverBudget: "Those of the refused requests that --memory-budget had no room for."
+        case .handlerTime:
+            "How long handlers and programs took, from the hand-over of a request to its ending, for whatever reason it "
+                + "ended."
+        case .queuedBytes:
+            "What all connections hold: requests and messages that wait or are worked on, and what waits for slow "
+                + "clients."
+        case .memoryBudget: "What all connections may hold (--memory-budget)."
         case .messagesReceived: "One-way messages that came from clients."
         case .messagesSent: "One-way messages that handlers sent to clients."
         case .messagesUnhandled:

@@ -31,7 +31,7 @@ struct PrometheusText {
     mutating func put(_ metric: Metric, _ histogram: Histogram) {
         begin(metric)
         var sum: UInt64 = 0
-        for (bound, count) in zip(Histogram.bounds.map(\.text) + ["+Inf"], histogram.counts) {
+        for (bound, count) in zip(histogram.scale.bounds.map(\.text) + ["+Inf"], histogram.counts) {
             sum.add(count)
             sample("\(metric.name)_bucket", [("le", bound)], "\(sum)")
         }

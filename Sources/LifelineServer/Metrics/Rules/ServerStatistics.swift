@@ -13,6 +13,9 @@ struct ServerStatistics {
         var bytesIn: UInt64 = 0
         var bytesOut: UInt64 = 0
         var roundTrips = Histogram()
+        var handlerTimes = Histogram(.handlerTimes)
+        /// What the living hold, in bytes.
+        var held: UInt64 = 0
 
         /// Requests that got their ending, but for those that were refused.
         var requests: UInt64 { counts.requests(answered: answered) }
@@ -24,7 +27,9 @@ struct ServerStatistics {
             inFlight.add(UInt64(connection.inFlight))
             bytesIn.add(connection.bytesIn)
             bytesOut.add(connection.bytesOut)
+            held.add(UInt64(connection.held))
             if let others = connection.roundTrips { roundTrips += others }
+            handlerTimes += connection.handlerTimes
         }
     }
 
@@ -51,6 +56,7 @@ struct ServerStatistics {
         // A process that died told nobody of them.
         if cause == .died { traffic.counts.unanswered.add(UInt64(connection.inFlight)) }
         traffic.inFlight = 0
+        traffic.held = 0
         if cause.reason == Code.silent.description, let lateness = connection.lateness { self.lateness.add(lateness) }
     }
 
@@ -74,12 +80,13 @@ struct ServerStatistics {
     ///   - listeners: Where the server listens, and how many connections came there.
     ///   - uptime: How long the server has run.
     ///   - version: The server's version.
+    ///   - memoryBudget: What all connections may hold, in bytes; nil for any amount.
     ///   - logLinesLost: How many lines the log did not take.
     ///   - process: The parent's own figures.
     func metrics(
         living: some Collection<ConnectionStatistics>, pool: (waiting: Int, served: UInt64)? = nil,
         refused: [Admission.Reason: UInt64], listeners: [(address: String, accepted: UInt64)] = [], uptime: Duration,
-        version: String, logLinesLost: UInt64 = 0, process: ProcessFigures? = nil
+        version: String, memoryBudget: Int? = nil, logLinesLost: UInt64 = 0, process: ProcessFigures? = nil
     ) -> String {
         var text = PrometheusText()
         let traffic = traffic(with: living)
@@ -111,6 +118,10 @@ struct ServerStatistics {
             ])
         text.put(.requestsInFlight, traffic.inFlight)
         text.put(.serverRequests, traffic.serverRequests.byOutcome.map { ([$0.outcome], $0.count) })
+        text.put(.requestsOverBudget, traffic.counts.overBudget)
+        text.put(.handlerTime, traffic.handlerTimes)
+        text.put(.queuedBytes, traffic.held)
+        if let memoryBudget { text.put(.memoryBudget, memoryBudget) }
         text.put(.messagesReceived, traffic.counts.messagesIn)
         text.put(.messagesSent, traffic.counts.messagesOut)
         text.put(.messagesUnhandled, traffic.counts.unhandled)

@@ -30,14 +30,21 @@ struct ProgramHandOver {
     /// When to look next, unless something happens before.
     private(set) var nextLook: Instant?
     /// A program that has not answered by then is looked at.
-    private static let doubtTime = Duration.seconds(1)
+    private let doubtTime: Duration
     /// When to look why there is no answer; nil where that is not due.
     private(set) var doubt: Instant?
+    /// Whether a program was seen to wait although it owed an answer.
     private var hasDoubted = false
     /// Whether the program was ever seen to wait.
     private var hasWaited = false
     /// Whether a request was handed over although the program was never seen to wait: then it never is.
     private var isBlind = false
+
+    /// A hand-over to a program that may take `timeout` for an answer; nil for any time.
+    init(timeout: Duration?) { doubtTime = ProgramHandOver.doubtTime(timeout) }
+
+    /// How long a program may be silent before it is looked at.
+    static func doubtTime(_ timeout: Duration?) -> Duration { min(.seconds(1), timeout.map { $0 / 2 } ?? .seconds(1)) }
 
     mutating func hold(_ framed: [UInt8], at now: Instant) {
         request = framed
@@ -54,14 +61,15 @@ struct ProgramHandOver {
         let taken = request
         drop()
         size = taken?.count ?? size
-        if !hasDoubted { doubt = now + ProgramHandOver.doubtTime }
+        doubt = now + doubtTime
         return taken
     }
 
-    /// The program was looked at, because of its silence: once is enough.
-    mutating func endDoubt() {
-        hasDoubted = true
+    /// The program was looked at, because of its silence. Returns whether what was seen is news.
+    mutating func endDoubt(_ seen: Sight) -> Bool {
         doubt = nil
+        defer { if seen == .waits { hasDoubted = true } }
+        return !hasDoubted
     }
 
     /// Whether the program cannot have read any of its request, where it has one: `unread` bytes of its input are left.

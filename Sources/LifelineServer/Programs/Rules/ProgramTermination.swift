@@ -36,6 +36,11 @@ struct ProgramTermination {
         return .endInput
     }
 
+    /// Gives a program whose input ends more time: it still reads, or works on what it has read.
+    mutating func extend(until instant: Instant) {
+        if stage == .inputEnded { deadline = instant }
+    }
+
     /// Goes on to SIGTERM: what the program does is no longer wanted.
     mutating func terminate(at now: Instant) -> Step? {
         guard stage.rawValue < Stage.terminated.rawValue else { return nil }
