@@ -37,10 +37,18 @@ extension Live.Conformance {
         @Test("Our client passes every case for clients", arguments: [[], ["--chop", "1"]])
         func client(_ chop: [String]) throws {
             let client = "\(Spawned.products)/client"
-            let command = [client, "--mode", "{mode}", "--port", "{port}", "--retries", "0"]
+            let command = [client, "--mode", "{mode}", "--port", "{port}", "--retries", "0", "{send:--send}"]
             let suite = try Spawned(
                 "conformance", ["client"] + ConformanceSuite.arguments + chop + ["--"] + command)
             try expectAllPassed(suite, atLeast: 405)
+        }
+
+        @Test("Our client passes the cases about requests of the server, with a program that answers them")
+        func answeringClient() throws {
+            let command = ["\(Spawned.products)/client", "--port", "{port}", "--retries", "0", "--answer", "cat"]
+            let suite = try Spawned(
+                "conformance", ["client", "--only", "3.7"] + ConformanceSuite.arguments + ["--"] + command)
+            try expectAllPassed(suite, atLeast: 20)
         }
 
         @Test("Every requirement has a case, or a reason for having none", arguments: ["server", "client"])
