@@ -1,5 +1,10 @@
 import RawWire
 
+extension HelloFields {
+    /// The longest message in one frame that the client takes.
+    var longestFrame: Int { Int(min(maxFrame, maxMessage, 16384)) }
+}
+
 /// Steps of cases about credit (Protocol.md, section 3.8).
 extension ClientBench {
     /// A connection on which credit is in force. The request "hello" is answered.

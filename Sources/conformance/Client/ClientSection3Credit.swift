@@ -90,7 +90,7 @@ extension Case<ClientBench> {
     private static let granting: [Case] = [
         Case("3.8", "3.8-4", "A server that may begin no further message gets CREDIT when all are handled") { bench in
             let (peer, hello) = try bench.openCredit()
-            var sender = MessageSender(limit: hello.credit ?? 0, longest: 1000)
+            var sender = MessageSender(limit: hello.credit ?? 0, longest: hello.longestFrame)
             for _ in 0..<3 {
                 try bench.send(try sender.fill(), on: peer)
                 while !sender.mayBegin { sender.take(try bench.takeCredit(on: peer)) }
@@ -100,7 +100,7 @@ extension Case<ClientBench> {
         Case("3.8", "3.8-5", "CREDIT comes when half of what was offered is handled", level: .should) { bench in
             let (peer, hello) = try bench.openCredit()
             let limit = hello.credit ?? 0
-            var sender = MessageSender(limit: limit, longest: 1000)
+            var sender = MessageSender(limit: limit, longest: hello.longestFrame)
             try bench.send(try sender.fill(upTo: limit / 2 + limit / 4), on: peer)
             let credit = try bench.takeCredit(on: peer)
             bench.expect(credit.limit > limit, "a limit above \(limit)", got: "\(credit)")

@@ -22,11 +22,14 @@ extension Live.Conformance {
         private func expectPassed(_ command: String, _ pool: [String] = [], _ chop: [String] = []) throws {
             // Nobody reads what the handler says meanwhile, and it would wait for that.
             let errors = command == "handlers" ? Spawned.Stream.null : .pipe
+            // What its handler does where it is asked to: ask, tell, and be busy.
+            let does = ["--ask-with", "ask ", "--tell-with", "tell ", "--hold-with", "hold 1000"]
             try withServer(["--handshake-timeout", "2"] + pool, command: command, errors: errors) { server in
                 let suite = try Spawned(
                     "conformance",
-                    ["server", "\(server.address)", "--handshake-timeout", "2"] + ConformanceSuite.arguments + chop)
-                try expectAllPassed(suite, atLeast: 590)
+                    ["server", "\(server.address)", "--handshake-timeout", "2"] + ConformanceSuite.arguments + chop
+                        + (command == "handlers" ? does : []))
+                try expectAllPassed(suite, atLeast: command == "handlers" ? 690 : 660)
                 #expect(!server.log.textSoFar.contains("child died"), "no bytes end a process")
             }
         }
@@ -34,10 +37,18 @@ extension Live.Conformance {
         @Test("Our client passes every case for clients", arguments: [[], ["--chop", "1"]])
         func client(_ chop: [String]) throws {
             let client = "\(Spawned.products)/client"
-            let command = [client, "--mode", "{mode}", "--port", "{port}", "--retries", "0"]
+            let command = [client, "--mode", "{mode}", "--port", "{port}", "--retries", "0", "{send:--send}"]
             let suite = try Spawned(
                 "conformance", ["client"] + ConformanceSuite.arguments + chop + ["--"] + command)
             try expectAllPassed(suite, atLeast: 405)
+        }
+
+        @Test("Our client passes the cases about requests of the server, with a program that answers them")
+        func answeringClient() throws {
+            let command = ["\(Spawned.products)/client", "--port", "{port}", "--retries", "0", "--answer", "cat"]
+            let suite = try Spawned(
+                "conformance", ["client", "--only", "3.7"] + ConformanceSuite.arguments + ["--"] + command)
+            try expectAllPassed(suite, atLeast: 20)
         }
 
         @Test("Every requirement has a case, or a reason for having none", arguments: ["server", "client"])
@@ -52,7 +63,7 @@ extension Live.Conformance {
         @Test(
             "What only prints needs no address, and what cannot be judged is tried once",
             arguments: [
-                (["--list"], 0, 1096), (["--list", "server"], 0, 652), (["--list", "client"], 0, 444),
+                (["--list"], 0, 1232), (["--list", "server"], 0, 733), (["--list", "client"], 0, 499),
                 (["--coverage", ProtocolDocument.path], 0, 4), (["--coverage", "/nowhere"], 66, 0),
                 (["--coverage", "/dev/null", "server"], 64, 0), (["server"], 64, 0),
                 (["server", "example.org:1"], 64, 0),
