@@ -60,8 +60,8 @@ struct MailboxTests {
         let loop = try Loop()
         defer { withExtendedLifetime(loop) {} }
         let mailbox = loop.mailbox
-        mailbox.updateCredit(messageRoom: 100, partRoom: 0, isOpen: true)
-        #expect(mailbox.send([1][...]))
+        mailbox.updateCredit(MessageRoom(longest: 100, cost: 1000, confirmed: nil), partRoom: 0, isOpen: true)
+        #expect(mailbox.send([1][...], waits: false))
         let asker = try Asker { () throws(ClientRequestError) in
             try mailbox.ask([2][...], until: .now + .seconds(60), unless: { false })
         }
