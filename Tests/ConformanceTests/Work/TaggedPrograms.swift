@@ -256,8 +256,9 @@ extension Live.Work.TaggedPrograms {
         let program = """
             import sys
             for line in sys.stdin:
-                word, id, text = line.split(" ", 2)
-                print("answer", id, text, end="", flush="now" in text)
+                if line.startswith("request "):
+                    word, id, text = line.split(" ", 2)
+                    print("answer", id, text, end="", flush="now" in text)
             """
         let lines = "import sys\nfor line in sys.stdin: print(line, end='', flush='now' in line)"
         let hint = "does it flush after each line? (stdbuf -oL)"
