@@ -155,6 +155,25 @@ struct MessageEndTests {
         #expect(conversation.connection.counts.unhandled == 3)
     }
 
+    @Test("A connection that is over gives its handler the grace, then a second to return, and less in a shutdown")
+    func patience() {
+        var patience = HandlerPatience()
+        #expect(patience.deadline == nil)
+        #expect(patience.verdict(at: at(0), handlingUntil: at(10_000)) == .waits && patience.deadline == at(10_000))
+        #expect(patience.verdict(at: at(9999), handlingUntil: at(19_999)) == .waits)
+        var shortened = patience
+        #expect(patience.verdict(at: at(10_000), handlingUntil: at(20_000)) == .lastCall)
+        #expect(patience.verdict(at: at(10_999), handlingUntil: at(20_999)) == .waits)
+        #expect(patience.verdict(at: at(11_000), handlingUntil: at(21_000)) == .over)
+        shortened.shorten(to: ShutdownGrace(.seconds(5)), at: at(1000))
+        #expect(shortened.deadline == at(5000))
+        #expect(shortened.verdict(at: at(5000), handlingUntil: at(15_000)) == .lastCall)
+        #expect(shortened.deadline! < at(6000))
+        var late = HandlerPatience()
+        #expect(late.verdict(at: at(5500), handlingUntil: at(4000)) == .lastCall)
+        #expect(late.verdict(at: at(5500), handlingUntil: at(4000)) == .over, "it has had its second with CLOSE")
+    }
+
     @Test("A shutdown keeps a part of its grace for the end itself, of whatever length it is")
     func divided() {
         for grace: Duration in [.zero, .milliseconds(10), .seconds(1), .seconds(10), .seconds(3600)] {

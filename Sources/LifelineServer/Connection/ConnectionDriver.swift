@@ -44,11 +44,7 @@ struct ConnectionDriver: ~Copyable {
     private var memory: ConnectionMemory
     /// Whether the runner knows of the connection's end.
     private var runnerKnowsEnd = false
-    /// When the runner gets no more messages or, once it `isLastCall`, is given up. Set once the connection is over.
-    private var runnerDeadline: Instant?
-    private var isLastCall = false
-    /// How long the runner may take for its end when it gets no more messages.
-    private var lastCall = RequestQueue.handlerGrace
+    private var patience = HandlerPatience()
     /// When CLOSE was written, or nothing could be written any more.
     private var endedAt: Instant?
     /// When the client that was sent away may return.
@@ -85,8 +81,7 @@ struct ConnectionDriver: ~Copyable {
                 maxAge: settings.maxAge, maxIdle: settings.maxIdle, grace: settings.grace, acceptedAt: acceptedAt,
                 random: { .random(in: 0..<1) }),
             grace: settings.grace)
-        memory = ConnectionMemory(slot)
-        memory.updateShare(of: &connection)
+        memory = ConnectionMemory(slot, of: &connection)
     }
 
     // MARK: Waiting
@@ -95,14 +90,13 @@ struct ConnectionDriver: ~Copyable {
     mutating func addInterests(to set: inout PollSet) {
         // A client that has ended its stream is still waited for: poll(2) says when it is gone altogether.
         interest =
-            runnerDeadline == nil ? transport.addInterest(to: &set, reading: canRead, writing: isBlocked) : nil
+            patience.deadline == nil ? transport.addInterest(to: &set, reading: canRead, writing: isBlocked) : nil
         if loopWaits { runner.willWait(connection.credit, adding: &set) }
     }
 
     /// When the loop has to wake at the latest; asked behind `addInterests`.
     @inline(__always) var deadline: Instant? {
-        let deadline = earlier(runnerDeadline ?? connection.deadline, loopWaits ? runner.deadline : nil)
-        return memory.deadline == nil ? deadline : earlier(deadline, memory.deadline)
+        earlier(memory.deadline, earlier(patience.deadline ?? connection.deadline, loopWaits ? runner.deadline : nil))
     }
 
     /// The loop runs again: called first in each turn, before anything is read.
@@ -123,7 +117,7 @@ struct ConnectionDriver: ~Copyable {
     /// Whether something was written since this was true last, and only the client's bytes are waited for: they may come
     /// at once.
     mutating func takeExpectsBytes() -> Bool {
-        guard hasWritten, !isBlocked, canRead, runnerDeadline == nil, !connection.isHandlerBusy else { return false }
+        guard hasWritten, !isBlocked, canRead, patience.deadline == nil, !connection.isHandlerBusy else { return false }
         hasWritten = false
         return true
     }
@@ -288,8 +282,7 @@ struct ConnectionDriver: ~Copyable {
             let (goAway, retryAfter) = shutdownNotice(at: now)
             let time = ShutdownGrace(grace)
             connection.terminate(goAway, retryAfter: retryAfter, within: time.handling, at: now)
-            lastCall = time.lastCall
-            if !isLastCall, let runnerDeadline { self.runnerDeadline = min(runnerDeadline, now + time.handling) }
+            patience.shorten(to: time, at: now)
         }
     }
 
@@ -313,14 +306,12 @@ struct ConnectionDriver: ~Copyable {
     mutating func isOver(at now: Instant) -> Bool {
         guard connection.isOver else { return false }
         if isDone || connection.isStuck { return true }
-        let deadline = runnerDeadline ?? connection.handlingUntil ?? now + grace
-        runnerDeadline = deadline
-        if deadline <= now {
-            if isLastCall || deadline + lastCall <= now { return true }
-            isLastCall = true
-            runnerDeadline = deadline + lastCall
+        switch patience.verdict(at: now, handlingUntil: connection.handlingUntil ?? now + grace) {
+        case .waits: break
+        case .lastCall:
             connection.dropMessages()
             finishSending()
+        case .over: return true
         }
         transport.shutDown()
         return false
@@ -354,12 +345,10 @@ struct ConnectionDriver: ~Copyable {
             inFlight: UInt32(clamping: connection.inFlight), activity: connection.activity)
         for time in connection.fetchRoundTrips() { slot.add(roundTrip: time) }
         if connection.requests.handlerTimes.hasChanged { slot.publish(&connection.requests.handlerTimes) }
-        memory.publish(connection.held, at: now, log)
+        memory.publish(connection, at: now, log)
         guard connection.counts != publishedCounts else { return }
-        let wasRefused = connection.counts.overBudget > publishedCounts.overBudget
         publishedCounts = connection.counts
         slot.counts = publishedCounts
-        if wasRefused { memory.wasRefused(log) }
     }
 
     /// Reports the end once, in the log and for the statistics.
@@ -397,13 +386,7 @@ struct ConnectionDriver: ~Copyable {
                 line.seconds(.age, .now - acceptedAt)
             }
             guard hasReported else { return }
-            if connection.isProbe {
-                line.text(.reason, CloseReasonLabel.probe.reason)
-                line.text(.by, CloseReasonLabel.probe.by)
-            } else {
-                line.text(.reason, connection.closeReason.name)
-                if case .closed(_, _, let side) = connection.closeReason { line.text(.by, side.rawValue) }
-            }
+            line.put(connection.closeReason, isProbe: connection.isProbe)
             line.seconds(.age, (endedAt ?? .now) - acceptedAt)
             line.number(.requests, connection.requestsServed)
             for (field, count) in connection.counts.shown where count > 0 { line.number(field, count) }

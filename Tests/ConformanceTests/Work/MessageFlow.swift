@@ -172,6 +172,24 @@ extension Live.Work.MessageFlow {
         }
     }
 
+    @Test("SIGTERM while messages of a client without credit wait: CLOSE comes at once, and the handler goes on")
+    func terminatedWithoutCredit() throws {
+        try withRecorder("--message-time", "10ms", "--grace", "2") { server, lines in
+            let client = try CreditClient(server, window: nil)
+            try client.send(2000)
+            #expect(eventually { lines() > 0 })
+            server.process.kill(SIGTERM)
+            #expect(code(try client.takeClose()) == 13)
+            client.peer.close()
+            let atClose = lines()
+            #expect(try server.process.wait() == .status(0))
+            #expect(server.log.waitForEnd())
+            let closed = try server.log.line(with: " closed connection")
+            #expect(lines() + number("unhandled", in: closed) == number("messages_in", in: closed), "\(closed)")
+            #expect(lines() > atClose && server.log.textSoFar.contains("handler: closed"))
+        }
+    }
+
     @Test("SIGTERM in the middle of a flood: all that was told as handled is, and the rest is counted")
     func terminated() throws {
         try withRecorder("--grace", "2") { server, lines in

@@ -220,5 +220,4 @@ extension ServerConnection {
 
     /// Throws away the messages that wait for the handler: its time for them is over.
     mutating func dropMessages() { received.discard(count: requests.dropMessages()) }
-
 }
