@@ -38,3 +38,16 @@ extension ConnectionCounts {
         ]
     }
 }
+
+extension LogLine {
+    /// Puts why a connection is over; the client of a probe has left without a byte.
+    mutating func put(_ reason: CloseReason, isProbe: Bool) {
+        if isProbe {
+            text(.reason, CloseReasonLabel.probe.reason)
+            text(.by, CloseReasonLabel.probe.by)
+        } else {
+            text(.reason, reason.name)
+            if case .closed(_, _, let side) = reason { text(.by, side.rawValue) }
+        }
+    }
+}

@@ -15,12 +15,10 @@ extension ConnectionDriver {
         for time in connection.fetchRoundTrips() { slot.add(roundTrip: time) }
         if connection.isAskable, let counts = connection.asks?.counts { slot.serverRequests = counts }
         if connection.requests.handlerTimes.hasChanged { slot.publish(&connection.requests.handlerTimes) }
-        memory.publish(connection.held, at: now, log)
+        memory.publish(connection, at: now, log)
         guard connection.counts != publishedCounts else { return }
-        let wasRefused = connection.counts.overBudget > publishedCounts.overBudget
         publishedCounts = connection.counts
         slot.counts = publishedCounts
-        if wasRefused { memory.wasRefused(log) }
     }
 
     /// Reports the end once, in the log and for the statistics.
@@ -58,13 +56,7 @@ extension ConnectionDriver {
                 line.seconds(.age, .now - acceptedAt)
             }
             guard hasReported else { return }
-            if connection.isProbe {
-                line.text(.reason, CloseReasonLabel.probe.reason)
-                line.text(.by, CloseReasonLabel.probe.by)
-            } else {
-                line.text(.reason, connection.closeReason.name)
-                if case .closed(_, _, let side) = connection.closeReason { line.text(.by, side.rawValue) }
-            }
+            line.put(connection.closeReason, isProbe: connection.isProbe)
             line.seconds(.age, (endedAt ?? .now) - acceptedAt)
             line.number(.requests, connection.requestsServed)
             for (field, count) in connection.counts.shown where count > 0 { line.number(field, count) }

@@ -81,8 +81,7 @@ struct ConnectionDriver: ~Copyable {
                 maxAge: settings.maxAge, maxIdle: settings.maxIdle, grace: settings.grace, acceptedAt: acceptedAt,
                 random: { .random(in: 0..<1) }),
             grace: settings.grace)
-        memory = ConnectionMemory(slot)
-        memory.updateShare(of: &connection)
+        memory = ConnectionMemory(slot, of: &connection)
     }
 
     // MARK: Waiting
@@ -97,8 +96,7 @@ struct ConnectionDriver: ~Copyable {
 
     /// When the loop has to wake at the latest; asked behind `addInterests`.
     @inline(__always) var deadline: Instant? {
-        let deadline = earlier(patience.deadline ?? connection.deadline, loopWaits ? runner.deadline : nil)
-        return memory.deadline == nil ? deadline : earlier(deadline, memory.deadline)
+        earlier(memory.deadline, earlier(patience.deadline ?? connection.deadline, loopWaits ? runner.deadline : nil))
     }
 
     /// The loop runs again: called first in each turn, before anything is read.

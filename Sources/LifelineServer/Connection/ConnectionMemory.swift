@@ -9,9 +9,14 @@ struct ConnectionMemory {
     /// Whether there is a budget, and how much of its total is this connection's.
     private var hasBudget = false
     private var charged = 0
+    /// How many requests it had no room for.
+    private var refused: UInt64 = 0
     private var release = MemoryRelease()
 
-    init(_ slot: Scoreboard.Slot) { self.slot = slot }
+    init(_ slot: Scoreboard.Slot, of connection: inout ServerConnection) {
+        self.slot = slot
+        updateShare(of: &connection)
+    }
 
     /// When to wake, to give memory back; nil for never.
     @inline(__always) var deadline: Instant? { release.deadline }
@@ -30,8 +35,10 @@ struct ConnectionMemory {
     }
 
     /// Shows what the connection holds now: without a change it stores nothing.
-    @inline(__always) mutating func publish(_ held: Int, at now: Instant, _ log: Log) {
+    @inline(__always) mutating func publish(_ connection: borrowing ServerConnection, at now: Instant, _ log: Log) {
+        let held = connection.held
         if held != published || charged != (hasBudget ? held : 0) { show(held, at: now, log) }
+        if hasBudget, connection.counts.overBudget > refused { showRefusals(connection.counts.overBudget, log) }
     }
 
     private mutating func show(_ held: Int, at now: Instant, _ log: Log) {
@@ -43,8 +50,9 @@ struct ConnectionMemory {
         if isLess, slot.budget.markFree() { log.write(slot.budget, .budgetFree) }
     }
 
-    /// The budget had no room for a request.
-    func wasRefused(_ log: Log) {
+    /// The budget had no room for requests: so many until now.
+    private mutating func showRefusals(_ count: UInt64, _ log: Log) {
+        refused = count
         if slot.budget.markExhausted() { log.write(slot.budget, .budgetExhausted) }
     }
 

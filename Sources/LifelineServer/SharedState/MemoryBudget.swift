@@ -8,7 +8,7 @@ import Synchronization
 /// in its slot what it has added, and the parent takes that back if the process dies. A process that has gone wild could
 /// write anything here, and kill the others too.
 struct MemoryBudget {
-    struct Account: ~Copyable {
+    struct BudgetAccount: ~Copyable {
         /// In bytes; 0 where there is no budget.
         fileprivate let limit: Atomic<Int>
         fileprivate let total: Atomic<Int>
@@ -16,10 +16,10 @@ struct MemoryBudget {
         fileprivate let isExhausted: Atomic<Int>
     }
 
-    private let account: UnsafeMutablePointer<Account>
+    private let account: UnsafeMutablePointer<BudgetAccount>
 
     /// An account with nothing in it (mmap(2)).
-    init() throws(SystemError) { account = try sharedMemory(of: 1, Account.self) }
+    init() throws(SystemError) { account = try sharedMemory(of: 1, BudgetAccount.self) }
 
     /// The budget in bytes; nil where there is none. Set by the parent alone.
     var limit: Int? {
