@@ -5,7 +5,7 @@ import Basics
 /// The time of a request begins when it is given, and anew with each answer to one that was given before it: a program
 /// that takes one at a time has the whole time for each.
 struct TaggedRequests {
-    struct Entry {
+    struct Given {
         let id: UInt32
         /// Where it lies in the program's standard input.
         let start: Int
@@ -16,18 +16,18 @@ struct TaggedRequests {
         var parts: [UInt8]?
     }
 
-    private var entries: [Entry] = []
+    private var entries: [Given] = []
     /// The highest id that was ever given.
     private(set) var highest: UInt32 = 0
 
     var isEmpty: Bool { entries.isEmpty }
     /// The one whose time is over first.
-    var oldest: Entry? { entries.first }
-    var all: [Entry] { entries }
+    var oldest: Given? { entries.first }
+    var all: [Given] { entries }
 
     /// Adds a request, whose id is above all others.
     mutating func add(_ id: UInt32, from start: Int, to end: Int, at now: Instant) {
-        entries.append(Entry(id: id, start: start, end: end, since: now))
+        entries.append(Given(id: id, start: start, end: end, since: now))
         highest = id
     }
 
@@ -45,7 +45,7 @@ struct TaggedRequests {
     func contains(_ id: UInt32) -> Bool { index(of: id) != nil }
 
     /// Takes out a request, which has its ending. Where that `isProgress` of the program, the time of the next begins.
-    mutating func remove(_ id: UInt32, isProgress: Bool, at now: Instant) -> Entry? {
+    mutating func remove(_ id: UInt32, isProgress: Bool, at now: Instant) -> Given? {
         guard let index = index(of: id) else { return nil }
         let removed = entries.remove(at: index)
         // Times rise with the ids. So it is enough to change the next: who comes behind it has it from there.
@@ -55,7 +55,7 @@ struct TaggedRequests {
         return removed
     }
 
-    mutating func removeAll() -> [Entry] {
+    mutating func removeAll() -> [Given] {
         defer { entries = [] }
         return entries
     }

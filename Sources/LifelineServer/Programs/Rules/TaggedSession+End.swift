@@ -14,7 +14,7 @@ extension TaggedSession {
         let owed = requests.removeAll()
         // It has answered others, and has nothing to do with a request that it has not touched.
         let readTo = course.input.end - course.left
-        func isUntouched(_ request: TaggedRequests.Entry) -> Bool { request.start >= readTo }
+        func isUntouched(_ request: TaggedRequests.Given) -> Bool { request.start >= readTo }
         let lost = owed.first { !hasAnswered || !isUntouched($0) }
         course.logEnd(
             exit, request: (lost ?? owed.first)?.id, isExpected: isInOrder && lost == nil && hasAnswered)

@@ -234,7 +234,7 @@ struct TaggedSession: ProgramDialogue {
     }
 
     /// Takes out the request `id`, whose ending the program has said.
-    private mutating func takeOut(_ id: UInt32, at now: Instant) -> TaggedRequests.Entry? {
+    private mutating func takeOut(_ id: UInt32, at now: Instant) -> TaggedRequests.Given? {
         guard owes(id, at: now) else { return nil }
         course.hasAnswered = true
         return requests.remove(id, isProgress: true, at: now)
