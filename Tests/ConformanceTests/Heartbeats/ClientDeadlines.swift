@@ -178,7 +178,9 @@ extension Live.Heartbeats {
         private func slow(_ deadAfter: Duration, _ body: (RawPeer, Spawned, Moment) throws -> Void) throws {
             // The first line is for proof of the round trip, so that the deadline of the second one's bytes is the first.
             let lines = try TemporaryFile([0x61, 0x0A] + [UInt8](repeating: 0x62, count: 1_000_000) + [0x0A])
-            try withClient("--retries", "0", input: .file(lines.path), isNarrow: true) { listener, client in
+            // One at a time, else bytes of the second line go before the proof.
+            try withClient("--retries", "0", "--in-flight", "1", input: .file(lines.path), isNarrow: true) {
+                listener, client in
                 let peer = try listener.accept()
                 try peer.greet(.welcome(pingEvery: 2000, deadAfter: 4000, maxMessage: .max, maxQueued: .max))
                 let request = try peer.takeFrame()
