@@ -21,6 +21,8 @@ public final class InboundMessages: AsyncSequence, Sendable {
         /// The cost of what the program has taken since `collect`.
         var taken = 0
         var isWaking = false
+        /// Whether the I/O thread waits for the program to take all, so that it has to learn of each.
+        var isWatched = false
         var dropped = 0
         var isFinished = false
         var readers: [(id: UInt64, continuation: CheckedContinuation<[UInt8]?, Never>)] = []
@@ -47,9 +49,10 @@ public final class InboundMessages: AsyncSequence, Sendable {
             if !dropping { inbox.handled += 1 }
         }
 
-        /// Whether the I/O thread has to learn of what the program has taken: once for each half of what may wait.
+        /// Whether the I/O thread has to learn of what the program has taken: once for each half of what may wait, unless it
+        /// watches.
         mutating func wakes(at half: Int) -> Bool {
-            guard !isWaking, taken >= half else { return false }
+            guard !isWaking, isWatched || taken >= half else { return false }
             isWaking = true
             return true
         }
@@ -78,6 +81,9 @@ public final class InboundMessages: AsyncSequence, Sendable {
     /// Whether something has changed since `collect`.
     var hasNews: Bool { changed.load(ordering: .acquiring) }
 
+    /// Wakes the I/O thread from now on whenever the program takes a message: the connection ends once it has taken all.
+    func watch() { state.withLock { $0.isWatched = true } }
+
     /// What the program has taken of the messages of this connection.
     func collect() -> TakenMessages {
         changed.store(false, ordering: .relaxed)
@@ -97,6 +103,7 @@ public final class InboundMessages: AsyncSequence, Sendable {
         state.withLock { state in
             state.connection += 1
             state.cost = 0
+            state.isWatched = false
             let count = state.waiting.count - state.head
             state.inbox = TakenMessages(isRead: state.inbox.isRead, older: state.bytes + Credit.cost(of: 0) * count)
             return state.inbox.isRead ? state.inbox.older : 0

@@ -71,6 +71,9 @@ final class SessionDriver {
         if let continuation { closers.append(continuation) }
         let now = Instant.now
         resumed(at: now)
+        // Else what the program has not read yet would seem to be read.
+        sinks.messages.watch()
+        settleMessages(at: now)
         session.close(within: limit, at: now)
     }
 
@@ -157,6 +160,7 @@ final class SessionDriver {
 
     /// Tells the session what the program has read, which may let the server go on.
     private func settleMessages(at now: Instant) {
+        if session.leaving != nil { sinks.messages.watch() }
         if sinks.messages.hasNews { session.taken(sinks.messages.collect(), at: now) }
     }
 
