@@ -18,7 +18,7 @@ public final class InboundMessages: AsyncSequence, Sendable {
         var connection = 0
         var cost = 0
         var inbox = TakenMessages()
-        /// The cost of what the program has taken since `collect`.
+        /// The cost of what the program has taken, since that was half of what may wait.
         var taken = 0
         var isWaking = false
         /// Whether the I/O thread waits for the program to take all, so that it has to learn of each.
@@ -88,7 +88,8 @@ public final class InboundMessages: AsyncSequence, Sendable {
     func collect() -> TakenMessages {
         changed.store(false, ordering: .relaxed)
         return state.withLock { state in
-            state.taken = 0
+            // Less than half makes no CREDIT, and counts on: what follows may make it half.
+            if state.taken >= half { state.taken = 0 }
             state.isWaking = false
             var inbox = state.inbox
             // What nobody reads makes room.
@@ -121,6 +122,7 @@ public final class InboundMessages: AsyncSequence, Sendable {
             state.cost += Credit.cost(of: message.count)
             if !state.readers.isEmpty {
                 state.gone(Credit.cost(of: message.count))
+                state.taken += Credit.cost(of: message.count)
                 return state.readers.removeFirst().continuation
             }
             state.waiting.append(Unread(message: message, connection: state.connection))

@@ -158,7 +158,7 @@ final class ClientBench: TestBench {
         of peer: RawPeer, _ code: RawCode, within limit: Duration = RawPeer.patience,
         before complaint: (RawFrame) -> String? = { _ in nil }
     ) throws -> Notice? {
-        try super.expectClose(of: peer, code, within: limit) { $0.isKnown ? complaint($0) : nil }
+        try super.expectClose(of: peer, code, within: limit) { $0.isKnown || $0.credit != nil ? complaint($0) : nil }
     }
 
     /// Ends the clients. One that hangs is killed; one that crashed is a failure.
