@@ -493,6 +493,35 @@ struct ProgramReadingTests {
         #expect(taken == [16] && lost == [16, nil])
     }
 
+    @Test("A message is handled when the program has come back for more, or ended in order, and lost when it was killed")
+    func handled() {
+        func handled(_ input: inout ProgramInput, unread: Int?) -> Int {
+            if let unread { _ = read(&input, unread: unread) }
+            var count = 0
+            while input.takeHandledMessage() { count += 1 }
+            return count
+        }
+        var input = ProgramInput()
+        for _ in 0..<6 { input.append(message: text("x\n"), cost: 13) }
+        input.wrote(12)
+        // It reads four at once, and may keep them in its memory; then it reads one more.
+        let early = [handled(&input, unread: 4), handled(&input, unread: 4), handled(&input, unread: 2)]
+        #expect(early == [0, 0, 4] && input.awaitsProgram)
+        input.cameBack()
+        let waiting = handled(&input, unread: nil)
+        #expect(waiting == 1 && input.hasUnreadMessages)
+        var killed = input
+        _ = handled(&killed, unread: 0)
+        killed.broke(isGone: true)
+        let lost = [killed.takeLostMessage(), killed.takeLostMessage()]
+        #expect(lost == [0, nil], "it was read, so it takes no room any more")
+        _ = handled(&input, unread: 0)
+        input.cameBack()
+        input.broke(isGone: true)
+        let last = handled(&input, unread: nil)
+        #expect(last == 1 && input.takeLostMessage() == nil && !input.awaitsProgram)
+    }
+
     /// A program that works on a message when its connection ends.
     private func ending() -> ProgramSession {
         var session = ProgramSession(.line, grace: .seconds(2), mostAccepted: 1000)

@@ -153,9 +153,11 @@ final class ProgramRunner: HandlerRunner {
         if session?.isInDoubt(at: now) ?? false { session?.doubted(running.lookAtInput()) }
     }
 
-    /// Tells the connection of the messages that the program has read, and of those that it will not read.
+    /// Tells the connection of the messages that the program has read, which take no room any more, of those that it is done
+    /// with, and of those that it will not be done with.
     private func countReadMessages(on connection: inout ServerConnection) {
-        while let cost = session?.course.input.takeReadMessage() { connection.messageHandled(cost: cost) }
+        while let cost = session?.course.input.takeReadMessage() { connection.messageTaken(cost: cost) }
+        while session?.course.input.takeHandledMessage() ?? false { connection.messageHandled(cost: 0) }
         while let cost = session?.course.input.takeLostMessage() { connection.messageDiscarded(cost: cost) }
     }
 

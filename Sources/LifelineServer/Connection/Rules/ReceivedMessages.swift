@@ -70,6 +70,9 @@ struct ReceivedMessages {
         release(cost)
     }
 
+    /// A message of this cost takes no room any more, before it is handled or thrown away.
+    mutating func free(cost: Int) { release(cost) }
+
     /// A message of this cost is thrown away: it gives its room back.
     mutating func discard(cost: Int) {
         discarded += 1

@@ -156,6 +156,13 @@ extension ServerConnection {
         messageReleased()
     }
 
+    /// The program has taken a message of this cost, which gives its room back. `messageHandled` or `messageDiscarded` follows,
+    /// with the cost 0.
+    mutating func messageTaken(cost: Int) {
+        received.free(cost: cost)
+        messageReleased()
+    }
+
     /// A message of this cost reaches no handler and no program any more. It gives its room back and is not handled.
     mutating func messageDiscarded(cost: Int) {
         received.discard(cost: cost)

@@ -73,7 +73,7 @@ struct ProgramCourse {
     }
 
     private var isWatching: Bool {
-        life == .running && (patienceEnds != nil || tellsMessagesRead && input.hasUnreadMessages)
+        life == .running && (patienceEnds != nil || tellsMessagesRead && input.awaitsProgram)
     }
 
     /// The connection ends as soon as the program has read its messages.
@@ -88,9 +88,9 @@ struct ProgramCourse {
         if let unread { input.look(unread: unread) }
         let hasRead = input.readTo > before
         looks?.looked(hasRead: hasRead, at: now)
-        if sight == .waits, !input.hasUnread { hasComeBack() }
+        if sight != .busy, !input.hasUnread { hasComeBack() }
         guard let patienceEnds else {
-            if !input.hasUnreadMessages { looks = nil }
+            if !input.awaitsProgram { looks = nil }
             return
         }
         if !input.hasUnread, sight != .busy {
@@ -102,8 +102,11 @@ struct ProgramCourse {
         }
     }
 
-    /// The program was seen to wait for its input, of which it has read all.
-    mutating func hasComeBack() { mayWork = false }
+    /// The program was seen to wait for its input, of which it has read all, or the kernel does not tell.
+    mutating func hasComeBack() {
+        mayWork = false
+        input.cameBack()
+    }
 
     // MARK: What it says
 
@@ -133,7 +136,8 @@ struct ProgramCourse {
         if let unread { input.look(unread: unread) }
         left = input.left(unread: unread ?? 0)
         termination.exited(at: now)
-        input.broke()
+        if exit == .status(0) { input.cameBack() }
+        input.broke(isGone: true)
         (looks, patienceEnds) = (nil, nil)
     }
 

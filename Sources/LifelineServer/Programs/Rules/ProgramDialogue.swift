@@ -80,7 +80,7 @@ extension ProgramDialogue {
     /// Whether its standard input ends here.
     var inputIsOver: Bool { course.input.isOver }
     /// Whether the input ends when the program has come back to it, and all of it is written.
-    var mayComeBack: Bool { course.input.isHeld && course.input.unwritten.isEmpty }
+    var mayComeBack: Bool { (course.input.isHeld || course.input.awaitsProgram) && course.input.unwritten.isEmpty }
     var hasUnreadMessages: Bool { course.input.hasUnreadMessages }
     var firstStep: ProgramStep? { course.steps.first }
 

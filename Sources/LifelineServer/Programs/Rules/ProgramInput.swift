@@ -23,6 +23,10 @@ struct ProgramInput {
     private var lost = 0
     /// How far the program had read when it was looked at last.
     private(set) var readTo = 0
+    /// How far it had read when it came back for more: with that it is done. What it has read since may lie in its memory.
+    private(set) var handledTo = 0
+    /// Whether the program is gone, and comes back to nothing.
+    private var isGone = false
     private struct Message {
         /// From the end of the message before it to its own.
         let distance: UInt32
@@ -31,6 +35,8 @@ struct ProgramInput {
 
     /// The one-way messages that are not known to be read, and those that are read and were not taken out.
     private var messages = Queue<Message>()
+    /// Where those end that were taken out as read, and not as handled.
+    private var unhandled = Queue<Int>()
     /// Where the last message ended that was taken out, and the last that was added.
     private var messageEnds = (taken: 0, added: 0)
 
@@ -41,6 +47,9 @@ struct ProgramInput {
     var hasRoom: Bool { unwritten.count < ProgramInput.most }
     /// Whether a message is not known to be read.
     @inline(__always) var hasUnreadMessages: Bool { !messages.isEmpty && messageEnds.added > readTo }
+
+    /// Whether the program has to read messages, or to come back from those that it has read.
+    var awaitsProgram: Bool { hasUnreadMessages || handledTo < readTo && !(messages.isEmpty && unhandled.isEmpty) }
 
     /// Adds a request or a message in its framing.
     mutating func append(_ framed: [UInt8]) {
@@ -60,7 +69,7 @@ struct ProgramInput {
 
     /// Begins the input of a program for one request, which ends behind that.
     mutating func begin(_ request: [UInt8]) {
-        (lost, end, readTo) = (0, 0, 0)
+        (lost, end, readTo, handledTo) = (0, 0, 0, 0)
         bytes = []
         append(request)
         ends = true
@@ -81,22 +90,42 @@ struct ProgramInput {
 
     /// Records how far the program has read: `unread` bytes of what was written are still in the pipe.
     mutating func look(unread: Int) {
-        readTo = max(readTo, end - lost - unwritten.count - unread)
+        let position = end - lost - unwritten.count - unread
+        guard position > readTo else { return }
+        (handledTo, readTo) = (readTo, position)
     }
 
-    /// Takes out the next message of which the program has read all bytes; returns its cost.
+    /// The program waits for its input, or has ended in order: it is done with what it has read.
+    mutating func cameBack() { handledTo = readTo }
+
+    /// Takes out the next message of which the program has read all bytes; returns its cost. `takeHandledMessage` follows.
     @inline(__always) mutating func takeReadMessage() -> Int? { messages.isEmpty ? nil : takeFirstIfRead() }
-
-    /// Takes out the next message that the program will not read any more; returns its cost.
-    mutating func takeLostMessage() -> Int? {
-        guard isBroken, let first = messages.first else { return nil }
-        messages.removeFirst()
-        return Int(first.cost)
-    }
 
     private mutating func takeFirstIfRead() -> Int? {
         guard let first = messages.first, messageEnds.taken + Int(first.distance) <= readTo else { return nil }
         messageEnds.taken += Int(first.distance)
+        messages.removeFirst()
+        unhandled.append(messageEnds.taken)
+        return Int(first.cost)
+    }
+
+    /// Takes out the next message that the program is done with; false where there is none.
+    @inline(__always) mutating func takeHandledMessage() -> Bool { unhandled.isEmpty ? false : takeFirstIfHandled() }
+
+    private mutating func takeFirstIfHandled() -> Bool {
+        guard let end = unhandled.first, end <= handledTo else { return false }
+        unhandled.removeFirst()
+        return true
+    }
+
+    /// Takes out the next message that the program will not be done with any more; returns what it still costs, which is
+    /// nothing where it was read.
+    mutating func takeLostMessage() -> Int? {
+        if isGone, !unhandled.isEmpty {
+            unhandled.removeFirst()
+            return 0
+        }
+        guard isBroken, let first = messages.first else { return nil }
         messages.removeFirst()
         return Int(first.cost)
     }
@@ -111,9 +140,10 @@ struct ProgramInput {
         written = 0
     }
 
-    /// The program has closed its standard input, or is gone.
-    mutating func broke() {
+    /// The program has closed its standard input, or is gone: `isGone`.
+    mutating func broke(isGone: Bool = false) {
         isBroken = true
+        self.isGone = isGone
         drop()
     }
 
@@ -121,5 +151,5 @@ struct ProgramInput {
     func left(unread: Int) -> Int { unread + unwritten.count + lost }
 
     /// The next program reads.
-    mutating func started() { isBroken = false }
+    mutating func started() { (isBroken, isGone) = (false, false) }
 }
