@@ -52,8 +52,8 @@ struct ClientSettings {
 
     init() { options.reconnect.giveUpAfter = ClientSettings.defaultOutage }
 
-    /// Throws where two flags contradict each other, or a server's name is wrong.
-    mutating func check() throws(UsageError) {
+    /// Throws where two flags contradict each other, one that is `given` means nothing, or a server's name is wrong.
+    mutating func check(_ given: Set<String> = []) throws(UsageError) {
         guard !isBinary || messages.count <= 1 else {
             throw UsageError("--binary sends one message, and \(messages.count) are given")
         }
@@ -64,6 +64,13 @@ struct ClientSettings {
         let longOnly = [(isOneWay, "--send"), (showsMessages, "--messages"), (!command.isEmpty, "--answer")]
         for (isGiven, name) in longOnly where isGiven && mode == .short {
             throw UsageError("\(name) needs --mode long: a short connection carries one request and its answer")
+        }
+        for (name, needed) in [("--jobs", Mode.short), ("--in-flight", .long)]
+        where given.contains(name) && mode != needed {
+            throw UsageError("\(name) needs --mode \(needed.rawValue)")
+        }
+        guard !given.contains("--answers") || !command.isEmpty else {
+            throw UsageError("--answers needs --answer and a program")
         }
         guard !isForShell || command.count == 1 else {
             throw UsageError(
@@ -225,7 +232,7 @@ struct ClientSettings {
             },
             Flag("--shell", "COMMAND is one word, for /bin/sh -c") { $0.isForShell = true },
             Flag(
-                "--answers", "N", "this many programs run at once; the server's further requests are refused",
+                "--answers", "N", "this many programs run at once; the server holds back its further requests",
                 \.options.answersAtOnce, .integer(in: 1...1024)),
         ])
 

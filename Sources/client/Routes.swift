@@ -1,19 +1,23 @@
+import Basics
 import LifelineClient
+import Posix
 import Synchronization
 
 /// All messages on one connection.
-struct LongRoute: MessageRoute {
+final class LongRoute: MessageRoute {
     private let settings: ClientSettings
     private let connection: LongConnection
+    private let known = Atomic(ClientSettings.longestInput)
 
     init(_ settings: ClientSettings, _ connection: LongConnection) {
         self.settings = settings
         self.connection = connection
     }
 
-    /// The limit of the connection that is there; between two, that of the library.
+    /// The limit of the connection that is there, or was last.
     var longest: Int {
-        if case .open(let terms) = connection.state { terms.maxMessage } else { ClientSettings.longestInput }
+        if case .open(let terms) = connection.state { known.store(terms.maxMessage, ordering: .relaxed) }
+        return known.load(ordering: .relaxed)
     }
 
     /// A one-way message waits for room for as long as that takes.
@@ -40,6 +44,8 @@ final class ShortRoute: MessageRoute {
         /// In the order in which they are tried: the one that has answered last is the first.
         var servers: [String]
         var wait: Duration
+        /// Since when no server is there; nil where one is.
+        var awaySince: Instant?
         var longest = ClientSettings.longestInput
     }
 
@@ -64,7 +70,12 @@ final class ShortRoute: MessageRoute {
 
     func send(_ calls: [NumberedCall], to results: CallResults) -> [LongConnection.CallID] {
         for call in calls {
-            let (servers, wait) = shared.withLock { ($0.servers, $0.wait) }
+            let now = Instant.now
+            // The messages of one outage wait for its end together, and not one after another.
+            let (servers, wait) = shared.withLock { shared in
+                let away = shared.awaySince.map { now - $0 } ?? .zero
+                return (shared.servers, max(.zero, shared.wait - away))
+            }
             var options = settings.options
             options.wait = wait
             ShortConnection.submit(
@@ -82,6 +93,7 @@ final class ShortRoute: MessageRoute {
     private func happened(_ event: ConnectionEvent, _ number: Int) {
         switch event {
         case .connected(let terms): remember(terms)
+        case .reconnecting: shared.withLock { $0.awaySince = $0.awaySince ?? .now }
         case .transfer(var progress):
             progress.number = number
             printed.yield(.transfer(progress))
@@ -102,6 +114,7 @@ final class ShortRoute: MessageRoute {
             if let index = shared.servers.firstIndex(of: terms.server), index > 0 {
                 shared.servers = Array(shared.servers[index...] + shared.servers[..<index])
             }
+            shared.awaySince = nil
             shared.wait = max(shared.wait, settings.outageLimit)
             shared.longest = terms.maxMessage
         }

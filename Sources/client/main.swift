@@ -32,7 +32,7 @@ do throws(UsageError) {
     case .generate(let what):
         console.write(Array("\(ClientSettings.command.generated(what, for: "lifeline-client"))\n".utf8))
     case .run:
-        try settings.check()
+        try settings.check(given)
         settings.options.connectTimeout = settings.timeout
         let run = Run(settings: settings, console: console)
         let status = settings.mode == .long ? await run.long() : await run.short()

@@ -418,16 +418,16 @@ struct TaggedAskTests {
     func answered() {
         var stage = Stage()
         #expect(stage.says("ask door open?\nask 7\n") == [.ask(1, text("open?")), .ask(2, [])])
-        stage.dialogue.asked(2, .success(text("yes")))
-        stage.dialogue.asked(1, .success(text("one\n\ntwo")))
-        stage.dialogue.asked(1, .success([]))
+        stage.dialogue.asked(2, .success(text("yes")), at: at(0))
+        stage.dialogue.asked(1, .success(text("one\n\ntwo")), at: at(0))
+        stage.dialogue.asked(1, .success([]), at: at(0))
         #expect(stage.reads() == "answer 7 yes\npart door one\npart door \npart door two\nend door\n")
         #expect(stage.says("ask door again\n") == [.ask(3, text("again"))])
-        stage.dialogue.asked(3, .success([]))
+        stage.dialogue.asked(3, .success([]), at: at(0))
         #expect(stage.reads() == "answer door \n")
         var lengths = Stage(.taggedLength)
         #expect(lengths.says("\u{0}\u{0}\u{0}\u{7}ask a \n") == [.ask(1, text("\n"))])
-        lengths.dialogue.asked(1, .success(text("\n")))
+        lengths.dialogue.asked(1, .success(text("\n")), at: at(0))
         #expect(lengths.reads() == "\u{0}\u{0}\u{0}\u{A}answer a \n")
     }
 
@@ -443,7 +443,7 @@ struct TaggedAskTests {
     func failed(_ error: ClientRequestError, _ words: String) {
         var stage = Stage()
         _ = stage.says("ask a b\n")
-        stage.dialogue.asked(1, .failure(error))
+        stage.dialogue.asked(1, .failure(error), at: at(0))
         #expect(stage.reads() == "failure a \(words)\n")
     }
 
@@ -458,6 +458,36 @@ struct TaggedAskTests {
         #expect(stage.reads() == "failure more NOT_SENT BUSY too much that the program has asked is unanswered\n")
         let broken = "the program asks by the name '7', which has no answer yet"
         #expect(stage.says("ask 7\n") == [.end(.terminate), closed(.handlerFailed, broken)])
+        var long = Stage(mostAccepted: 4)
+        #expect(long.says("ask a\n").count == 1)
+        let again = "the program asks by the name 'a', which has no answer yet"
+        #expect(long.says("ask a \(String(repeating: "x", count: 500))\n").last == closed(.handlerFailed, again))
+    }
+
+    @Test("A program that asks on and on and does not read the outcomes is ended, before they fill the memory")
+    func flood() {
+        var stage = Stage()
+        var steps: [ProgramStep] = []
+        var number = 0
+        while !steps.contains(.end(.terminate)), number < 200_000 {
+            number += 1
+            steps = stage.says("ask n\(number) x\n")
+        }
+        #expect(number > 1000 && number < 200_000)
+        #expect(stage.dialogue.unwritten.isEmpty, "what it does not read is let go of")
+    }
+
+    @Test("One that waits for the client's answer is not asked whether it flushes")
+    func noHint() {
+        var stage = Stage()
+        stage.ask("a")
+        _ = stage.reads()
+        #expect(stage.says("ask b x\n").count == 1)
+        stage.dialogue.doubted(.waits)
+        #expect(stage.steps() == [])
+        stage.dialogue.asked(1, .success([]), at: at(0))
+        stage.dialogue.doubted(.waits)
+        #expect(stage.steps().count == 1)
     }
 }
 
@@ -493,7 +523,8 @@ struct ProgramReadingTests {
         #expect(taken == [16] && lost == [16, nil])
     }
 
-    @Test("A message is handled when the program has come back for more, or ended in order, and lost when it was killed")
+    @Test(
+        "A message is handled when the program has come back for more, or ended in order, and lost when it was killed")
     func handled() {
         func handled(_ input: inout ProgramInput, unread: Int?) -> Int {
             if let unread { _ = read(&input, unread: unread) }

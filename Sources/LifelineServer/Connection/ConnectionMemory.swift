@@ -47,7 +47,12 @@ struct ConnectionMemory {
         slot.held = held
         release.holds(held, at: now)
         charge(hasBudget ? held : 0)
-        if isLess, slot.budget.markFree() { log.write(slot.budget, .budgetFree) }
+        guard hasBudget else { return }
+        if isLess {
+            if slot.budget.markFree() { log.write(slot.budget, .budgetFree) }
+        } else if slot.budget.isExceeded, slot.budget.markExhausted() {
+            log.write(slot.budget, .budgetExhausted)
+        }
     }
 
     /// The budget had no room for requests: so many until now.

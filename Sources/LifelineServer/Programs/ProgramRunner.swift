@@ -38,6 +38,8 @@ final class ProgramRunner: HandlerRunner {
     private var canGoOn = false
     /// The program's streams in the loop's last wait.
     private var interests: RunningProgram.Interests?
+    /// How far a program that does not read had read at the end of its connection, and since when.
+    private var idle: (readTo: Int, since: Instant)?
     private var outputIsReady = false
     private var stderrIsReady = false
     private var buffer = [UInt8](repeating: 0, count: 65536)
@@ -90,7 +92,7 @@ final class ProgramRunner: HandlerRunner {
     func asked(
         _ token: UInt64, _ outcome: ServerRequests.AskOutcome, on connection: inout ServerConnection, at now: Instant
     ) {
-        session?.asked(token, outcome)
+        session?.asked(token, outcome, at: now)
     }
 
     func closed(_ reason: CloseReason) {
@@ -117,6 +119,7 @@ final class ProgramRunner: HandlerRunner {
         if handlingUntil != nil { session?.course.hastenLooks(at: now) }
         look(at: now)
         countReadMessages(on: &connection)
+        giveUpUnread(on: &connection, at: now)
         carryOut(on: &connection, at: now)
         session?.resumed(at: now)
         carryOut(on: &connection, at: now)
@@ -159,6 +162,16 @@ final class ProgramRunner: HandlerRunner {
         while let cost = session?.course.input.takeReadMessage() { connection.messageTaken(cost: cost) }
         while session?.course.input.takeHandledMessage() ?? false { connection.messageHandled(cost: 0) }
         while let cost = session?.course.input.takeLostMessage() { connection.messageDiscarded(cost: cost) }
+    }
+
+    /// Gives up the messages at the end of the connection where the program has nothing in hand, and has not read for its
+    /// grace.
+    private func giveUpUnread(on connection: inout ServerConnection, at now: Instant) {
+        guard connection.handlingUntil != nil || connection.isClosing, let input = session?.course.input,
+            input.hasUnreadMessages, input.handledTo == input.readTo
+        else { return idle = nil }
+        if idle?.readTo != input.readTo { idle = (input.readTo, now) }
+        if let idle, idle.since + program.grace <= now { connection.giveUpMessages(at: now) }
     }
 
     // MARK: The program's streams

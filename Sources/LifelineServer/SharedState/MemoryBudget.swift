@@ -42,7 +42,10 @@ struct MemoryBudget {
     /// No connection is left, so the total is 0. It was another where a process was killed between two instructions.
     func reset() { account.pointee.total.store(0, ordering: .relaxed) }
 
-    /// A request was refused. Returns whether it is the first since much was free: one process alone is told so.
+    /// Whether more is held than the budget: messages that clients were told to send, and answers that were made.
+    var isExceeded: Bool { limit.map { total > $0 } ?? false }
+
+    /// A request was refused, or the budget is exceeded. Returns whether it is the first since much was free: one process alone is told so.
     func markExhausted() -> Bool { account.pointee.isExhausted.exchange(1, ordering: .relaxed) == 0 }
 
     /// Returns whether much is free again, after a refusal: one process alone is told so.

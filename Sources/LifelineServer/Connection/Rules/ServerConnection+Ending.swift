@@ -177,9 +177,12 @@ extension ServerConnection {
         beginClosing(.orderly(peerIsDone: closing.clientIsDone, deadAfter: heartbeat.deadAfter))
     }
 
-    /// Gives the handler its grace for messages, from the moment on at which they alone are waited for.
+    /// Gives the handler its grace for messages, and the client its own for what it is asked, from the moment on at which
+    /// nothing else is waited for.
     mutating func beginGrace(at now: Instant) {
-        if closing.handlingUntil == nil, isAnswered, mustHandle { closing.handlingUntil = now + grace }
+        if closing.handlingUntil == nil, isAnswered, mustHandle || asks?.delaysClose ?? false {
+            closing.handlingUntil = now + grace
+        }
     }
 
     /// Gives up what waits where the grace is over.
@@ -191,6 +194,14 @@ extension ServerConnection {
         (closing.awaitsIncoming, closing.awaitsMessages) = (false, false)
         asks?.letGo()
         closeIfAnswered()
+    }
+
+    /// The program reads no more: the messages that wait for it are given up before the grace is over.
+    mutating func giveUpMessages(at now: Instant) {
+        if isClosing { return dropMessages() }
+        guard closing.handlingUntil != nil else { return }
+        closing.handlingUntil = now
+        enforceGrace(at: now)
     }
 
     /// Ends the connection at once (section 7.5).

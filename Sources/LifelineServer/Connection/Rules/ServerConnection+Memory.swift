@@ -28,7 +28,8 @@ extension ServerConnection {
     var termsNow: Terms {
         var terms = terms
         if let credit = terms.credit, share.isLimited {
-            terms.credit = UInt64(share.window(Int(clamping: credit), holding: held))
+            let first = min(Int(clamping: credit), MemoryShare.firstCredit)
+            terms.credit = UInt64(share.window(first, holding: held))
         }
         return terms
     }

@@ -9,7 +9,8 @@ struct ShutdownGrace {
     let lastCall: Duration
 
     init(_ grace: Duration) {
-        let rest = min(grace / 5, .milliseconds(1500))
+        // After CLOSE the client has a second to end its side.
+        let rest = min(grace / 2, .milliseconds(1500))
         handling = grace - rest
         lastCall = min(rest * 2 / 3, RequestQueue.handlerGrace)
     }

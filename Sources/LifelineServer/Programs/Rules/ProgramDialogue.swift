@@ -22,7 +22,7 @@ protocol ProgramDialogue {
     mutating func closed(at now: Instant, patience: Duration)
 
     /// What the program has asked has its outcome.
-    mutating func asked(_ token: UInt64, _ outcome: ServerRequests.AskOutcome)
+    mutating func asked(_ token: UInt64, _ outcome: ServerRequests.AskOutcome, at now: Instant)
 
     // MARK: Its standard input
 
@@ -68,7 +68,7 @@ protocol ProgramDialogue {
 
 // What all dialogues have in common.
 extension ProgramDialogue {
-    mutating func asked(_ token: UInt64, _ outcome: ServerRequests.AskOutcome) {}
+    mutating func asked(_ token: UInt64, _ outcome: ServerRequests.AskOutcome, at now: Instant) {}
 
     /// Whether no program runs and none will be started.
     var isOver: Bool { course.life == .over && course.steps.isEmpty }

@@ -12,6 +12,8 @@ struct TaggedAsks {
     private var bytes = 0
     private var lastToken: UInt64 = 0
 
+    var isEmpty: Bool { names.isEmpty }
+
     /// Whether the name has no outcome yet.
     func contains(_ name: [UInt8]) -> Bool { taken.contains(name) }
 

@@ -132,7 +132,8 @@ struct TaggedSession: ProgramDialogue {
 
     mutating func doubted(_ seen: ProgramHandOver.Sight) {
         doubtedRequest = requests.oldest?.id ?? 0
-        seemsToWait = seen == .waits
+        // One that waits for the client's answer has a reason to wait.
+        seemsToWait = seen == .waits && asks.isEmpty
         guard seemsToWait else { return }
         if !hasDoubted { course.steps.append(.log(.waits(request: doubtedRequest, hint: framing.flushHint))) }
         hasDoubted = true
@@ -215,7 +216,7 @@ struct TaggedSession: ProgramDialogue {
                 tellCancelled(id)
             }
         case .fail(let id, let text): if takeOut(id, at: now) != nil { fail(id, text) }
-        case .ask(let name, _): askIsTooLong(name)
+        case .ask(let name, let text): ask(name, text, at: now)
         case .end: breakOff("the program wrote a long text behind 'end' and a number", at: now)
         case .wrong(let why): breakOff("the program wrote \(TaggedRecord.quote(beginning)), \(why)", at: now)
         }
