@@ -12,6 +12,9 @@ final class InlineHandlerRunner: HandlerRunner {
     /// The credit that the mailbox has.
     @exclusivity(unchecked) private var credit = (messageRoom: MessageRoom.none, isOpen: true)
 
+    /// The version of the room for messages that the credit is of.
+    private var version: Int?
+
     init(_ handler: any Handler, waking loop: LoopWaker, _ makeConnection: @escaping ConnectionMaker) {
         self.handler = handler
         self.makeConnection = makeConnection
@@ -57,7 +60,11 @@ final class InlineHandlerRunner: HandlerRunner {
 
     func deliver(to connection: inout ServerConnection, at now: Instant) {
         drain(to: &connection, at: now)
-        let (room, isOpen) = (connection.messageRoom, !connection.isClosing)
+        // As a rule nothing was sent since, and to look at that is less than to work it out.
+        let (version, isOpen) = (connection.messageRoomVersion, !connection.isClosing)
+        if let version, version == self.version, isOpen == credit.isOpen { return }
+        self.version = version
+        let room = connection.messageRoom
         if room != credit.messageRoom || isOpen != credit.isOpen { updateCredit(room, isOpen: isOpen) }
     }
 

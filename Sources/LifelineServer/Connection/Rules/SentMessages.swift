@@ -12,9 +12,14 @@ struct SentMessages {
     /// How many were taken.
     private var count: UInt64 = 0
     private var handled: UInt64 = 0
+    /// How often something here has changed.
+    private(set) var changes = 0
 
     /// Puts credit in force: HELLO has this limit.
-    mutating func start(limit: UInt64) { self.limit = limit }
+    mutating func start(limit: UInt64) {
+        self.limit = limit
+        changes += 1
+    }
 
     /// What messages may still cost together: one may be taken while this is above 0, whatever its length (3.8-1).
     @inline(__always) var room: Int {
@@ -27,12 +32,14 @@ struct SentMessages {
 
     /// A message of this cost is taken.
     mutating func add(cost: Int) {
+        changes += 1
         count += 1
         begun += UInt64(cost)
     }
 
     /// The client's CREDIT. Neither number ever falls (3.8-7), and no more are handled than there are.
     mutating func grant(_ credit: Credit) {
+        changes += 1
         limit = max(limit ?? 0, credit.limit)
         handled = max(handled, min(credit.handled, count))
     }

@@ -191,6 +191,12 @@ extension ServerConnection {
             confirmed: sentMessages.confirmed)
     }
 
+    /// A number that is another one where `messageRoom` may be another one, as long as the connection is not closing; nil where
+    /// that cannot be told from the connection alone.
+    @inline(__always) var messageRoomVersion: Int? {
+        share.isLimited ? nil : sentMessages.changes &+ outbox.messageCost &<< 20 &+ heldMessages.cost &<< 42
+    }
+
     /// Sends a one-way message of the handler; false where there is no room now, or none can be sent. A message that was
     /// promised when there was room for it is sent whatever has come since. An empty one, and what follows it, may have
     /// to wait (5.10-2).
