@@ -82,7 +82,8 @@ extension Live.Work.MessageFlow {
             try client.peer.send(RawFrame(type: .init(number: 0x0C), payload: bigEndian(UInt64(1)) + zeros(8)))
             try server.log.line(with: "handler: sent true unconfirmed Optional(1)")
             try client.takeFrames(within: RawPeer.patience)
-            #expect(client.frames.map(\.type) == [.message])
+            // The answer to the request may have come with it.
+            #expect(client.frames.first?.type == .message)
             client.peer.close()
         }
         try withServer("--at-once", command: "handlers") { server in
