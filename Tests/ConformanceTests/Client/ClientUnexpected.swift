@@ -148,7 +148,8 @@ extension Live.Client {
             let messages = fault.mode == "long" ? ["one", "two"] : ["one"]
             let listener = try RawListener()
             let client = try startClient(
-                ["--mode", fault.mode, "--dead-after", "60", "--retries", "0", "--in-flight", "1"] + messages,
+                ["--mode", fault.mode, "--dead-after", "60", "--retries", "0"]
+                    + (fault.mode == "long" ? ["--in-flight", "1"] : []) + messages,
                 port: listener.address.port ?? 0)
             try tellingErrors(of: client) {
                 let peer = try listener.accept()
