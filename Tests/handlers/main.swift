@@ -3,11 +3,15 @@ import Framing
 import Glibc
 import LifelineServer
 import Posix
+import Synchronization
 
 // A server for the tests, whose handler does what a request asks for: blocks, streams, speaks unasked, or breaks.
 
 /// Says on standard error what the tests wait for.
 func tell(_ text: String) { try? StandardStream.error.write("handler: \(text)\n".utf8) }
+
+/// How many threads beside the handler have asked and not told the outcome.
+private let asking = Atomic<Int>(0)
 
 final class Kept: @unchecked Sendable {
     var blocks: [[UInt8]] = []
@@ -59,7 +63,11 @@ struct Obedient: Handler, Sendable {
         record.append(message)
     }
 
-    mutating func closed(_ ending: CloseReason) { tell("closed \(ending)") }
+    mutating func closed(_ ending: CloseReason) {
+        // The process ends with this, and the threads beside it with the process: they have been woken, and tell first.
+        for _ in 0..<5000 where asking.load(ordering: .acquiring) > 0 { usleep(1000) }
+        tell("closed \(ending)")
+    }
 
     mutating func respond(to request: Request) throws(Failure) -> Response {
         let words = request.text.split(separator: " ").map(String.init)
@@ -113,8 +121,10 @@ struct Obedient: Handler, Sendable {
         case "ask-long": return Response(ask(5000, String(repeating: "q", count: number)))
         case "ask-beside":
             let handler = self
+            asking.add(1, ordering: .relaxed)
             connection?.inBackground {
                 tell("outcome \(handler.ask(number, words.dropFirst(2).joined(separator: " ")))")
+                asking.subtract(1, ordering: .releasing)
             }
         case "ask-many":
             // So many threads at once, and each says what it has got.
