@@ -63,6 +63,9 @@ extension Code: CustomStringConvertible {
     public var description: String {
         rawValue < Code.names.count ? Code.names[Int(rawValue)] : "CODE_\(rawValue)"
     }
+
+    /// The code and what was said with it, for people: `HANDLER_FAILED, no such table`.
+    package func with(_ text: String) -> String { text.isEmpty ? description : "\(self), \(text)" }
 }
 
 /// A breach of the protocol by the peer: the code to close with, and a sentence for a person.

@@ -109,8 +109,5 @@ extension ConnectionError: CustomStringConvertible {
         }
     }
 
-    private var named: String {
-        guard let code else { return text }
-        return text.isEmpty ? "\(code)" : "\(code), \(text)"
-    }
+    private var named: String { code?.with(text) ?? text }
 }

@@ -83,5 +83,5 @@ extension RequestError.Reason: CustomStringConvertible {
 
 extension RequestFailure: CustomStringConvertible {
     /// The failure for people: `HANDLER_FAILED, no such table`.
-    public var description: String { text.isEmpty ? "\(code)" : "\(code), \(text)" }
+    public var description: String { code.with(text) }
 }

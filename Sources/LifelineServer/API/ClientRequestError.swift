@@ -41,7 +41,7 @@ extension ClientRequestError: CustomStringConvertible {
     /// The error for people, with the name of the outcome first: `UNKNOWN: the answer did not come in time`.
     public var description: String {
         switch self {
-        case .failed(let failure): "FAILED: \(failure.sentence)"
+        case .failed(let failure): "FAILED: \(failure.code.with(failure.text))"
         case .notSent(let reason): "NOT_SENT: \(reason)"
         case .refused(let reason): "REFUSED: \(reason)"
         case .unknown(let reason): "UNKNOWN: \(reason)"
@@ -59,15 +59,9 @@ extension ClientRequestError.Reason: CustomStringConvertible {
         case .clientAnswersNone: "the client answers no requests"
         case .handlerAnswersAtOnce: "a handler that answers at once cannot wait for the client's answer"
         case .idsUsedUp: "the connection has no id left for another request"
-        case .refused(let failure): failure.sentence
-        case .connection(.closed(let code, let text, _)):
-            "the connection has ended: \(text.isEmpty ? "\(code)" : "\(code), \(text)")"
+        case .refused(let failure): failure.code.with(failure.text)
+        case .connection(.closed(let code, let text, _)): "the connection has ended: \(code.with(text))"
         case .connection(.lost(let text)): "the connection is lost: \(text)"
         }
     }
-}
-
-extension Failure {
-    /// For people: `HANDLER_FAILED, no such device`.
-    fileprivate var sentence: String { text.isEmpty ? "\(code)" : "\(code), \(text)" }
 }
