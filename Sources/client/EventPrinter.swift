@@ -115,7 +115,7 @@ final class EventPrinter: Sendable {
         case .roundTrip, .transfer: guard isVerbose else { return }
         case .messagesUnconfirmed(let numbers):
             let (first, last) = (number(ofSent: numbers.lowerBound), number(ofSent: numbers.upperBound))
-            return console.write(JSONLine.unconfirmed(numbers.count, first, last).line)
+            return console.write(JSONLine(.messagesUnconfirmed(numbers: first...last)).line)
         case .closed(let error):
             console.write(JSONLine(event).line)
             return closed(error)

@@ -41,6 +41,7 @@ extension JSONLine {
             add(error)
         case .messagesUnconfirmed(let numbers):
             self.init("messages_unconfirmed")
+            add("count", numbers.count)
             add("first", numbers.lowerBound)
             add("last", numbers.upperBound)
         case .messagesDropped(let count):

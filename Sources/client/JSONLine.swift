@@ -1,3 +1,4 @@
+import Basics
 import Framing
 import LifelineClient
 
@@ -29,14 +30,14 @@ struct JSONLine {
     mutating func add(_ name: String, _ text: String?) {
         guard let text else { return }
         begin(name)
-        JSONLine.append(Array(text.utf8), to: &bytes)
+        bytes.append(json: text.utf8)
     }
 
     /// Adds bytes: as `text` where they are UTF-8, else as `base64`.
     mutating func add(payload: [UInt8]) {
         if String(validating: payload, as: UTF8.self) != nil {
             begin("text")
-            JSONLine.append(payload, to: &bytes)
+            bytes.append(json: payload)
         } else {
             add("base64", raw: "\"\(JSONLine.base64(payload))\"")
         }
@@ -61,24 +62,6 @@ struct JSONLine {
 
     private mutating func begin(_ name: String) { bytes += ",\"\(name)\":".utf8 }
 
-    /// Adds UTF-8 in quotes. Control characters are escaped, and DEL, so that a line is safe to print.
-    private static func append(_ text: [UInt8], to bytes: inout [UInt8]) {
-        bytes.append(UInt8(ascii: "\""))
-        for byte in text {
-            switch byte {
-            case UInt8(ascii: "\""), UInt8(ascii: "\\"): bytes += [UInt8(ascii: "\\"), byte]
-            case 0x0A: bytes += "\\n".utf8
-            case 0x09: bytes += "\\t".utf8
-            case 0x0D: bytes += "\\r".utf8
-            case ..<0x20, 0x7F:
-                let digits = String(byte, radix: 16)
-                bytes += "\\u00\(digits.count < 2 ? "0" : "")\(digits)".utf8
-            default: bytes.append(byte)
-            }
-        }
-        bytes.append(UInt8(ascii: "\""))
-    }
-
     /// RFC 4648, section 4.
     static func base64(_ bytes: [UInt8]) -> String {
         let letters = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
@@ -100,7 +83,12 @@ struct JSONLine {
 extension JSONLine {
     /// The answer to a message.
     static func answer(_ number: Int, _ answer: [UInt8], after elapsed: Duration) -> JSONLine {
-        var line = JSONLine("answer")
+        answered("answer", number, answer, after: elapsed)
+    }
+
+    private static func answered(_ event: String, _ number: Int, _ answer: [UInt8], after elapsed: Duration) -> JSONLine
+    {
+        var line = JSONLine(event)
         line.add("number", number)
         line.add("after", elapsed)
         line.add(payload: answer)
@@ -155,11 +143,7 @@ extension JSONLine {
 
     /// What a program has answered to a request of the server.
     static func reply(_ number: Int, _ answer: [UInt8], after elapsed: Duration) -> JSONLine {
-        var line = JSONLine("reply")
-        line.add("number", number)
-        line.add("after", elapsed)
-        line.add(payload: answer)
-        return line
+        answered("reply", number, answer, after: elapsed)
     }
 
     /// Why a request of the server has no answer.
@@ -167,15 +151,6 @@ extension JSONLine {
         var line = JSONLine("reply_failure")
         line.add("number", number)
         line.add(failure)
-        return line
-    }
-
-    /// One-way messages of this side, from one number to another, of which nothing is known.
-    static func unconfirmed(_ count: Int, _ first: Int, _ last: Int) -> JSONLine {
-        var line = JSONLine("messages_unconfirmed")
-        line.add("count", count)
-        line.add("first", first)
-        line.add("last", last)
         return line
     }
 

@@ -1,3 +1,4 @@
+import Basics
 import Testing
 
 @testable import LoadGenerator
@@ -93,6 +94,6 @@ import Testing
 
     @Test("Text in JSON is quoted")
     func quoting() {
-        #expect(JSONText.quoted("a\"\\\n\u{1}é") == "\"a\\\"\\\\\\u000a\\u0001é\"")
+        #expect("a\"\\\n\u{1}é".quotedAsJSON == "\"a\\\"\\\\\\u000a\\u0001é\"")
     }
 }

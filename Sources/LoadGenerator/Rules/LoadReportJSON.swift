@@ -1,8 +1,10 @@
+import Basics
+
 extension LoadReport {
     /// The report as one JSON object, with times in seconds.
     public var json: String {
         func number(_ value: Double) -> String { NumberFormat.fixed(value, 9) }
-        func string(_ text: String) -> String { JSONText.quoted(text) }
+        func string(_ text: String) -> String { text.quotedAsJSON }
         func object(_ members: [(String, String)]) -> String {
             "{" + members.map { "\(string($0.0)): \($0.1)" }.joined(separator: ", ") + "}"
         }
@@ -44,22 +46,5 @@ extension LoadReport {
             ("generator_cores", number(processorShare)),
         ]
         return object(members)
-    }
-}
-
-enum JSONText {
-    /// A string of JSON (RFC 8259, section 7).
-    static func quoted(_ text: String) -> String {
-        var result = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"", "\\": result += "\\\(scalar)"
-            case _ where scalar.value < 0x20:
-                let digits = String(scalar.value, radix: 16)
-                result += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result + "\""
     }
 }

@@ -1,3 +1,4 @@
+import Basics
 import RawWire
 
 /// The report of a run: a summary for people, JSON, and JUnit.
@@ -88,17 +89,17 @@ extension Report {
     var json: String {
         let cases = outcomes.map { outcome in
             let times = outcome.verdict.measurements.map { measurement in
-                "{\"what\":\(quoted(measurement.what)),\"earliest_ms\":\(number(measurement.earliest)),"
+                "{\"what\":\(measurement.what.quotedAsJSON),\"earliest_ms\":\(number(measurement.earliest)),"
                     + "\"latest_ms\":\(number(measurement.latest)),"
                     + "\"samples_ms\":[\(measurement.samples.map(number).joined(separator: ","))]}"
             }
-            return "    {\"id\":\(quoted(outcome.id)),\"requirement\":\(quoted(outcome.requirement)),"
-                + "\"level\":\"\(outcome.level.rawValue)\",\"sentence\":\(quoted(outcome.sentence)),"
+            return "    {\"id\":\(outcome.id.quotedAsJSON),\"requirement\":\(outcome.requirement.quotedAsJSON),"
+                + "\"level\":\"\(outcome.level.rawValue)\",\"sentence\":\(outcome.sentence.quotedAsJSON),"
                 + "\"behaviour\":\"\(outcome.behaviourWord)\",\"closing\":\"\(outcome.closingWord)\","
-                + "\"passed\":\(outcome.verdict.isPassed),\"complaint\":\(quoted(outcome.verdict.complaint)),"
+                + "\"passed\":\(outcome.verdict.isPassed),\"complaint\":\(outcome.verdict.complaint.quotedAsJSON),"
                 + "\"ms\":\(number(outcome.verdict.took)),\"times\":[\(times.joined(separator: ","))]}"
         }
-        return "{\n  \"subject\":\(quoted(subject)),\"ms\":\(number(took)),\"passed\":\(passed.count),"
+        return "{\n  \"subject\":\(subject.quotedAsJSON),\"ms\":\(number(took)),\"passed\":\(passed.count),"
             + "\"failed\":\(failed.count),\"skipped\":\(skipped.count),\n  \"cases\":[\n"
             + cases.joined(separator: ",\n") + "\n  ]\n}\n"
     }
@@ -121,19 +122,6 @@ extension Report {
     }
 
     private func number(_ duration: Duration) -> String { "\(((duration / .milliseconds(1)) * 1000).rounded() / 1000)" }
-
-    private func quoted(_ text: String) -> String {
-        var quoted = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"", "\\": quoted += "\\\(scalar)"
-            case let scalar where scalar.value < 0x20:
-                quoted += "\\u" + String(0x10000 + scalar.value, radix: 16).dropFirst()
-            default: quoted.unicodeScalars.append(scalar)
-            }
-        }
-        return quoted + "\""
-    }
 }
 
 /// For XML and HTML. What neither may contain, and what turns the direction of the text around it, is U+FFFD.
