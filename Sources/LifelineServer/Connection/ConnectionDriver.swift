@@ -26,18 +26,18 @@ struct ConnectionDriver: ~Copyable {
     let log: Log
     let slot: Scoreboard.Slot
     let runner: any HandlerRunner
-    let loopWaits: Bool
+    private let loopWaits: Bool
     /// The notice of the process's crash, where the process lends it to this connection.
     let crashNotice: CrashNotice?
     var connection: ServerConnection
     /// The transport in the loop's last wait.
-    var interest: PollSet.Token?
+    private var interest: PollSet.Token?
     /// Whether the client's stream goes on.
     private(set) var canRead = true
     /// Whether the transport takes no more bytes now.
     private(set) var isBlocked = false
     /// Whether something was written since `takeExpectsBytes` was true last.
-    var hasWritten = false
+    private var hasWritten = false
     var hasReported = false
     /// The counts that the slot has.
     var publishedCounts = ConnectionCounts()

@@ -12,8 +12,8 @@ final class InlineHandlerRunner: HandlerRunner {
     /// The credit that the mailbox has.
     @exclusivity(unchecked) private var credit = (messageRoom: MessageRoom.none, isOpen: true)
 
-    /// The version of the room for messages that the credit is of.
-    private var version: Int?
+    /// What the credit's room for messages follows from.
+    @exclusivity(unchecked) private var basis: (changes: Int, waiting: Int)?
 
     init(_ handler: any Handler, waking loop: LoopWaker, _ makeConnection: @escaping ConnectionMaker) {
         self.handler = handler
@@ -61,9 +61,9 @@ final class InlineHandlerRunner: HandlerRunner {
     func deliver(to connection: inout ServerConnection, at now: Instant) {
         drain(to: &connection, at: now)
         // As a rule nothing was sent since, and to look at that is less than to work it out.
-        let (version, isOpen) = (connection.messageRoomVersion, !connection.isClosing)
-        if let version, version == self.version, isOpen == credit.isOpen { return }
-        self.version = version
+        let (basis, isOpen) = (connection.messageRoomBasis, !connection.isClosing)
+        if let basis, let last = self.basis, basis == last, isOpen == credit.isOpen { return }
+        self.basis = basis
         let room = connection.messageRoom
         if room != credit.messageRoom || isOpen != credit.isOpen { updateCredit(room, isOpen: isOpen) }
     }

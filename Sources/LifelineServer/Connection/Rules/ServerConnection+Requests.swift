@@ -191,10 +191,9 @@ extension ServerConnection {
             confirmed: sentMessages.confirmed)
     }
 
-    /// A number that is another one where `messageRoom` may be another one, as long as the connection is not closing; nil where
-    /// that cannot be told from the connection alone.
-    @inline(__always) var messageRoomVersion: Int? {
-        share.isLimited ? nil : sentMessages.changes &+ outbox.messageCost &<< 20 &+ heldMessages.cost &<< 42
+    /// What `messageRoom` follows from, as long as the connection is not closing; nil where a budget has a say too.
+    @inline(__always) var messageRoomBasis: (changes: Int, waiting: Int)? {
+        share.isLimited ? nil : (sentMessages.changes, outbox.messageCost + heldMessages.cost)
     }
 
     /// Sends a one-way message of the handler; false where there is no room now, or none can be sent. A message that was
