@@ -5,7 +5,7 @@ import Testing
 @testable import LifelineClient
 
 /// A session of a test, with the server, the network and the callers that it has to do with.
-private struct World {
+private struct World: SessionWorld {
     var session: Session
     var peer = Peer()
     var now: Instant
@@ -65,13 +65,6 @@ private struct World {
         }
     }
 
-    mutating func go(to seconds: Double) {
-        now = at(seconds)
-        session.resumed(at: now)
-        session.enforceDeadlines(at: now)
-        drain()
-    }
-
     /// The machine is suspended: the clock of the session stands still.
     mutating func suspend(for seconds: Double) {
         session.machineResumed(after: at(seconds) - at(0), at: now)
@@ -90,13 +83,6 @@ private struct World {
         }
         drain()
         return try peer.read(all).filter { if case .ping = $0 { false } else { true } }
-    }
-
-    mutating func receive() {
-        let bytes = peer.take()
-        session.received(bytes, upTo: bytes.count, at: now)
-        session.enforceDeadlines(at: now)
-        drain()
     }
 
     mutating func request(

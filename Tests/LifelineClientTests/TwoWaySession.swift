@@ -4,8 +4,33 @@ import Testing
 
 @testable import LifelineClient
 
+/// A session and its server in a test: time goes, and bytes come.
+protocol SessionWorld {
+    var session: Session { get set }
+    var peer: Peer { get set }
+    var now: Instant { get set }
+    /// Takes what the session puts out.
+    mutating func drain()
+}
+
+extension SessionWorld {
+    mutating func go(to seconds: Double) {
+        now = at(seconds)
+        session.resumed(at: now)
+        session.enforceDeadlines(at: now)
+        drain()
+    }
+
+    mutating func receive() {
+        let bytes = peer.take()
+        session.received(bytes, upTo: bytes.count, at: now)
+        session.enforceDeadlines(at: now)
+        drain()
+    }
+}
+
 /// A session of a test whose server speaks 1.1: it may ask, and bounds messages by credit.
-struct TwoWaySession {
+struct TwoWaySession: SessionWorld {
     var session: Session
     var peer = Peer()
     var now = at(0)
@@ -61,13 +86,6 @@ struct TwoWaySession {
         }
     }
 
-    mutating func go(to seconds: Double) {
-        now = at(seconds)
-        session.resumed(at: now)
-        session.enforceDeadlines(at: now)
-        drain()
-    }
-
     /// What the client sends now, without heartbeats; that of a connection which it ends too.
     mutating func sent() throws -> [Peer.Seen] {
         session.enforceDeadlines(at: now)
@@ -87,13 +105,6 @@ struct TwoWaySession {
         }
         drain()
         return try peer.read(all).filter { if case .ping = $0 { false } else { true } }
-    }
-
-    mutating func receive() {
-        let bytes = peer.take()
-        session.received(bytes, upTo: bytes.count, at: now)
-        session.enforceDeadlines(at: now)
-        drain()
     }
 
     /// The server asks, and the program gets it.

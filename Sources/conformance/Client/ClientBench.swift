@@ -119,17 +119,7 @@ final class ClientBench: TestBench {
     /// A whole request, in however many chunks it comes.
     @discardableResult
     func takeRequest(on peer: RawPeer) throws -> RawFrame {
-        var request = try next(on: peer)
-        guard request.type == .request else { throw Unexpected("expected REQUEST, got \(request)") }
-        while request.hasMore {
-            let chunk = try next(on: peer)
-            guard chunk.type == .request, chunk.id == request.id else {
-                throw Unexpected("expected the next chunk of request \(request.id), got \(chunk)")
-            }
-            request.payload += chunk.payload
-            request.flags = chunk.flags
-        }
-        return request
+        try whole(request: next(on: peer)) { try next(on: peer) }
     }
 
     /// Sends what breaks a rule on an open connection with a request in flight, and expects to be dropped with `code`.

@@ -83,6 +83,23 @@ class TestBench {
         }
     }
 
+    // MARK: Taking
+
+    /// The request that `first` begins, with the chunks that `next` brings.
+    func whole(request first: RawFrame, next: () throws -> RawFrame) throws -> RawFrame {
+        guard first.type == .request else { throw Unexpected("expected REQUEST, got \(first)") }
+        var request = first
+        while request.hasMore {
+            let chunk = try next()
+            guard chunk.type == .request, chunk.id == request.id else {
+                throw Unexpected("expected the next chunk of request \(request.id), got \(chunk)")
+            }
+            request.payload += chunk.payload
+            request.flags = chunk.flags
+        }
+        return request
+    }
+
     // MARK: Judging
 
     /// Notes a failure where `holds` is false; the first one is the verdict.

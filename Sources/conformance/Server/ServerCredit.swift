@@ -38,6 +38,15 @@ extension ServerBench {
         return sender
     }
 
+    /// Sends messages until none may begin. A server may raise its limit before anything is handled.
+    func useUp(_ sender: inout MessageSender, on peer: RawPeer) throws {
+        try send(try sender.fill(), on: peer)
+        while let frame = try peer.nextFrame(within: .milliseconds(100)) {
+            if let credit = frame.credit { sender.take(credit) }
+            try send(try sender.fill(), on: peer)
+        }
+    }
+
     /// Sends PINGs until a CREDIT ahead of a PONG says that `count` messages are handled.
     func expectHandled(_ count: UInt64, on peer: RawPeer) throws {
         let start = SuspendingClock.now

@@ -236,16 +236,7 @@ extension ServerBench {
     func takeRequest(on peer: RawPeer, past: Set<RawFrame.Kind> = []) throws -> RawFrame {
         var request = try next(on: peer)
         while past.contains(request.type) { request = try next(on: peer) }
-        guard request.type == .request else { throw Unexpected("expected REQUEST of the server, got \(request)") }
-        while request.hasMore {
-            let chunk = try next(on: peer)
-            guard chunk.type == .request, chunk.id == request.id else {
-                throw Unexpected("expected the next chunk of request \(request.id), got \(chunk)")
-            }
-            request.payload += chunk.payload
-            request.flags = chunk.flags
-        }
-        return request
+        return try whole(request: request) { try next(on: peer) }
     }
 
     /// Answers a request of the server, and takes the response to the request `id` that made the handler ask.

@@ -122,23 +122,14 @@ extension Case<ServerBench> {
         .of("3.8-2", "A message at the limit is answered with CLOSE(PROTOCOL_ERROR)") { bench in
             let (peer, _, offer) = try bench.openCredit()
             var sender = try bench.hold(peer, offer)
-            try bench.send(try sender.fill(), on: peer)
-            // A server may raise its limit before anything is handled.
-            while let frame = try peer.nextFrame(within: .milliseconds(100)) {
-                if let credit = frame.credit { sender.take(credit) }
-                try bench.send(try sender.fill(), on: peer)
-            }
+            try bench.useUp(&sender, on: peer)
             try bench.send(.message("one more"), on: peer)
             try bench.expectClose(of: peer, .protocolError)
         },
         .of("3.8-2", "The header of a message at the limit is enough") { bench in
             let (peer, _, offer) = try bench.openCredit()
             var sender = try bench.hold(peer, offer)
-            try bench.send(try sender.fill(), on: peer)
-            while let frame = try peer.nextFrame(within: .milliseconds(100)) {
-                if let credit = frame.credit { sender.take(credit) }
-                try bench.send(try sender.fill(), on: peer)
-            }
+            try bench.useUp(&sender, on: peer)
             try bench.send(RawFrame.header(.message, length: 1), on: peer)
             try bench.expectClose(of: peer, .protocolError)
         },
