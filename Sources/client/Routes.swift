@@ -44,6 +44,7 @@ final class ShortRoute: MessageRoute {
         /// In the order in which they are tried: the one that has answered last is the first.
         var servers: [String]
         var wait: Duration
+        var hasAnswered = false
         /// Since when no server is there; nil where one is.
         var awaySince: Instant?
         var longest = ClientSettings.longestInput
@@ -72,15 +73,15 @@ final class ShortRoute: MessageRoute {
         for call in calls {
             let now = Instant.now
             // The messages of one outage wait for its end together, and not one after another.
-            let (servers, wait) = shared.withLock { shared in
+            let (servers, wait, isExpected) = shared.withLock { shared in
                 let away = shared.awaySince.map { now - $0 } ?? .zero
-                return (shared.servers, max(.zero, shared.wait - away))
+                return (shared.servers, max(.zero, shared.wait - away), shared.hasAnswered && shared.awaySince == nil)
             }
             var options = settings.options
             options.wait = wait
             ShortConnection.submit(
                 call, hosts: servers, timeout: settings.timeout, mayRunTwice: settings.mayRunTwice, options: options,
-                tellsTransfers: settings.isVerbose, to: results
+                isExpected: isExpected, tellsTransfers: settings.isVerbose, to: results
             ) { self.happened($0, call.number) }
         }
         return calls.map { _ in 0 }
@@ -114,6 +115,7 @@ final class ShortRoute: MessageRoute {
             if let index = shared.servers.firstIndex(of: terms.server), index > 0 {
                 shared.servers = Array(shared.servers[index...] + shared.servers[..<index])
             }
+            shared.hasAnswered = true
             shared.awaySince = nil
             shared.wait = max(shared.wait, settings.outageLimit)
             shared.longest = terms.maxMessage

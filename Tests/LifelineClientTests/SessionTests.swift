@@ -19,12 +19,12 @@ private struct World: SessionWorld {
 
     init(
         short: Bool = false, policy: ReconnectPolicy = ReconnectPolicy(), timeout: Duration = .seconds(30),
-        wait: Duration = .zero, servers: [String] = [""], random: Double = 0.5
+        wait: Duration = .zero, isExpected: Bool = false, servers: [String] = [""], random: Double = 0.5
     ) {
         now = at(0)
         session = Session(
-            Hello(short: short), policy: policy, connectTimeout: timeout, wait: wait, servers: servers, at: at(0),
-            random: { random })
+            Hello(short: short), policy: policy, connectTimeout: timeout, wait: wait, isExpected: isExpected,
+            servers: servers, at: at(0), random: { random })
         drain()
     }
 
@@ -795,6 +795,29 @@ private let broken = RequestError.Reason.connection(
         try world.connect()
         #expect(world.events.last == .connected(ConnectionTerms(Peer.welcome)))
         #expect(try !short || world.sent() == [.request(1, [1])] || world.session.calls.areInFlight)
+    }
+
+    @Test func aServerThatHasJustAnsweredGetsTheRequestAtOnce() throws {
+        var world = World(short: true, wait: .seconds(60), isExpected: true)
+        world.request(1, "one")
+        world.session.dialed(at: world.now)
+        #expect(try world.sent() == [.hello(short: true), .request(1, bytes("one"))])
+        world.breakOff()
+        guard case .failure(.unknown) = world.results[1] else { return #expect(Bool(false), "\(world.results)") }
+    }
+
+    @Test func aServerThatWasThereAndIsAwayIsWaitedForWithTheRequestHeldBack() throws {
+        var world = World(short: true, wait: .seconds(60), isExpected: true)
+        world.request(1, "one")
+        world.fail()
+        world.go(to: 1)
+        world.session.dialed(at: world.now)
+        #expect(try world.sent() == [.hello(short: true)])
+        world.breakOff()
+        #expect(world.results.isEmpty)
+        world.go(to: 2)
+        try world.connect()
+        #expect(try world.sent() == [.request(1, bytes("one"))] || world.session.calls.areInFlight)
     }
 
     @Test func theWaitEnds() {

@@ -100,17 +100,21 @@ extension ShortConnection {
     ///   - timeout: As in `request`.
     ///   - mayRunTwice: As in `request`.
     ///   - options: The limits, times and policy of the connection.
+    ///   - isExpected: Whether the server has answered a moment ago: the request does not wait for WELCOME then, although
+    ///     `options.wait` allows further attempts.
     ///   - tellsTransfers: Whether the events include the progress of long messages.
     ///   - results: Where the result goes.
     ///   - tell: Gets the events, on the I/O thread: it must be short. Those before the result come before it.
     package static func submit(
         _ call: NumberedCall, hosts: [String], timeout: Duration, mayRunTwice: Bool, options: ClientOptions,
-        tellsTransfers: Bool, to results: CallResults, tell: @escaping @Sendable (ConnectionEvent) -> Void
+        isExpected: Bool, tellsTransfers: Bool, to results: CallResults,
+        tell: @escaping @Sendable (ConnectionEvent) -> Void
     ) {
         do {
             let opening = try ShortOpening(
                 call.bytes, hosts: hosts, port: 7400, timeout: timeout, mayRunTwice: mayRunTwice, options: options,
-                ConnectionStatus(watched: tellsTransfers, tell: tell), number: call.number)
+                ConnectionStatus(watched: tellsTransfers, tell: tell), number: call.number,
+                isExpected: isExpected)
             opening.thread.submit(
                 opening.command,
                 .call(

@@ -10,10 +10,11 @@ struct ShortOpening {
     /// The command that opens the session; its first write carries the call.
     let command: SessionCommand
 
-    /// The parameters are those of `ShortConnection.request`; `number` is what the caller knows the call by.
+    /// The parameters are those of `ShortConnection.request`; `number` is what the caller knows the call by, and
+    /// `isExpected` says that the server has answered a moment ago.
     init(
         _ message: [UInt8], hosts: [String], port: UInt16, timeout: Duration, mayRunTwice: Bool, options: ClientOptions,
-        _ status: ConnectionStatus, number: Int? = nil
+        _ status: ConnectionStatus, number: Int? = nil, isExpected: Bool = false
     ) throws(ConnectionError) {
         let timeout = within(timeout)
         let wait = within(options.wait)
@@ -24,7 +25,7 @@ struct ShortOpening {
         let servers = try Endpoint.list(hosts, port: port)
         let session = Session(
             try options.hello(short: true), policy: options.reconnect,
-            connectTimeout: min(timeout, within(options.connectTimeout)), wait: wait,
+            connectTimeout: min(timeout, within(options.connectTimeout)), wait: wait, isExpected: isExpected,
             servers: servers.map(\.description), at: .now)
         thread = try IOThread.shared()
         id = IOThread.newID()

@@ -32,10 +32,11 @@ extension Session {
         if isWatched { connection?.watchTransfers() }
     }
 
-    /// Whether a request may leave before WELCOME: not while another attempt may follow a handshake that fails, for the
-    /// request would be UNKNOWN then.
+    /// Whether a request may leave before WELCOME: not while another attempt is likely to follow a handshake that fails, for
+    /// the request would be UNKNOWN then. During an outage it waits; a server that has just answered is taken at its word.
     var maySendEarly: Bool {
-        hello.short && otherAddresses == 0 && dialedAt >= waitUntil && rotation.others(mayRepeat: false) == 0
+        guard hello.short, otherAddresses == 0, rotation.others(mayRepeat: false) == 0 else { return false }
+        return dialedAt >= waitUntil || (isExpected && rotation.attempt == 0)
     }
 
     /// No address could be connected to.

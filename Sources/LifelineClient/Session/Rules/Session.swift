@@ -64,6 +64,8 @@ struct Session: Sendable {
     var firstDeadline: Instant?
     /// The instant until which a server is waited for that is not there yet.
     let waitUntil: Instant
+    /// Whether a server has answered the program a moment ago, so that the first attempt need not expect an outage.
+    let isExpected: Bool
     /// The beginning of this attempt, and the time that the server has for it.
     var dialedAt: Instant
     var patience: Duration
@@ -108,12 +110,14 @@ struct Session: Sendable {
     ///   - policy: When and how often it connects again.
     ///   - connectTimeout: The limit of an attempt.
     ///   - wait: How long a server is waited for that is not there at first.
+    ///   - isExpected: Whether the server has answered the program a moment ago.
     ///   - servers: The names of the servers that take turns.
     ///   - now: The present.
     ///   - random: Returns 0..<1, anew each time.
     init(
         _ hello: Hello, policy: ReconnectPolicy, connectTimeout: Duration, wait: Duration = .zero,
-        servers: [String] = [""], at now: Instant, random: @escaping @Sendable () -> Double = { .random(in: 0..<1) }
+        isExpected: Bool = false, servers: [String] = [""], at now: Instant,
+        random: @escaping @Sendable () -> Double = { .random(in: 0..<1) }
     ) {
         self.hello = hello
         self.connectTimeout = connectTimeout
@@ -121,6 +125,7 @@ struct Session: Sendable {
         self.random = random
         rotation = ServerRotation(count: servers.count, policy)
         waitUntil = now + wait
+        self.isExpected = isExpected
         firstDeadline = now + max(wait, connectTimeout)
         dialedAt = now
         patience = connectTimeout
