@@ -30,6 +30,8 @@ let package = Package(
         // Pure: bytes and instants in, frames and deadlines out.
         .target(name: "Framing", dependencies: ["Basics"]),
         .target(name: "Liveness", dependencies: ["Basics", "Framing"]),
+        // What a proxy writes before a client's first byte. It imports nothing.
+        .target(name: "ProxyProtocol"),
         // The only door to the kernel.
         .target(name: "CPosix"),
         .target(name: "Posix", dependencies: ["Basics", "CPosix"]),
@@ -38,11 +40,15 @@ let package = Package(
         // What a static program has in place of the dynamic loader. The client must not have it: it loads what it needs.
         .target(
             name: "CStatic", cSettings: [.define("FULLY_STATIC", .when(platforms: [.linux], configuration: .release))]),
+        // The system's OpenSSL, found at run time.
+        .target(name: "SystemTLS", dependencies: ["Posix"]),
         // The two sides.
-        .target(name: "LifelineServer", dependencies: ["Basics", "Framing", "Liveness", "Posix", "Inheritance"]),
-        .target(name: "LifelineClient", dependencies: ["Basics", "Framing", "Liveness", "Posix"]),
+        .target(
+            name: "LifelineServer",
+            dependencies: ["Basics", "Framing", "Liveness", "ProxyProtocol", "Posix", "Inheritance"]),
+        .target(name: "LifelineClient", dependencies: ["Basics", "Framing", "Liveness", "Posix", "SystemTLS"]),
         // Many connections for a measurement, from one thread.
-        .target(name: "LoadGenerator", dependencies: ["Basics", "Framing", "Posix"]),
+        .target(name: "LoadGenerator", dependencies: ["Basics", "Framing", "Posix", "SystemTLS"]),
         // The commands.
         .target(name: "Arguments", dependencies: ["Basics"]),
         .executableTarget(
@@ -73,6 +79,8 @@ let package = Package(
             linkerSettings: staticRuntime),
         // The pure modules are tested with bytes and instants alone: no socket, no clock, no sleep.
         .testTarget(name: "FramingTests", dependencies: ["Basics", "Framing", "RawWire"]),
+        .testTarget(name: "ProxyProtocolTests", dependencies: ["ProxyProtocol"]),
+        .testTarget(name: "SystemTLSTests", dependencies: ["SystemTLS", "Posix"]),
         .testTarget(name: "LivenessTests", dependencies: ["Basics", "Liveness", "Framing", "RawWire"]),
         // The doors to the kernel, where it refuses: each test says what a call returns.
         .testTarget(name: "PosixTests", dependencies: ["Posix", "Basics"]),

@@ -1,0 +1,7 @@
+import Testing
+
+@testable import SystemTLS
+
+@Suite struct TLSErrorTests {
+    @Test func anErrorSaysWhatItIs() { #expect(TLSError("x").text == "x") }
+}
