@@ -63,6 +63,30 @@ package struct RawProxyHeader: Sendable {
         Array("PROXY \(rest)\(end)".utf8)
     }
 
+    /// A header that is right, for a client of this number: an address of 192.0.2.0/24, or of a network of
+    /// its own in 2001:db8::/32, and a port. So no client pays for another's failed handshakes.
+    package static func client(_ number: UInt16, isText: Bool) -> [UInt8] {
+        let last = UInt8(number % 254 + 1)
+        // Every other pair: the kernel gives some callers even ports alone.
+        let isIPv6 = number & 2 != 0
+        guard !isText else {
+            return text(
+                isIPv6
+                    ? "TCP6 2001:db8:0:\(String(last, radix: 16))::1 2001:db8::1 \(number) 7400"
+                    : "TCP4 192.0.2.\(last) 192.0.2.1 \(number) 7400")
+        }
+        let host: [UInt8] = [0, 0, 0, 0, 0, 0, 0, 1]
+        let ends: [UInt8] =
+            isIPv6
+            ? [0x20, 0x01, 0x0D, 0xB8, 0, 0, 0, last] + host + [0x20, 0x01, 0x0D, 0xB8, 0, 0, 0, 0] + host
+            : [192, 0, 2, last, 192, 0, 2, 1]
+        let header = RawProxyHeader(
+            family: isIPv6 ? 0x21 : 0x11, addresses: ends + [UInt8(number >> 8), UInt8(number & 255), 0x1C, 0xE8],
+            fields: field(2, Array("conformance.example".utf8)) + field(5, Array("connection-\(number)".utf8))
+                + tls(client: 1))
+        return header.checked()
+    }
+
     /// CRC-32C, from the reflected polynomial by long division of the bits, the lowest first.
     private static func checksum(_ bytes: [UInt8]) -> UInt32 {
         var rest: UInt32 = 0xFFFF_FFFF
