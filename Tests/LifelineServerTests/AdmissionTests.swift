@@ -143,12 +143,12 @@ struct AdmissionTests {
             (Duration.zero, UInt32(1000)...2000), (.milliseconds(300), 1000...2000), (.seconds(3), 3000...4000),
             (.seconds(20), 20_000...25_000), (.seconds(240), 60_000...75_000),
         ] {
-            for reason in Admission.Reason.allCases where reason != .address {
+            for reason in Admission.Reason.allCases where ![.address, .proxyFrom].contains(reason) {
                 let all = waits(reason, wait)
                 #expect(all.allSatisfy { range.contains($0) } && Set(all).count > 100)
             }
         }
-        #expect(Set(waits(.address, .zero)) == [0])
+        #expect(Set(waits(.address, .zero)) == [0] && Set(waits(.proxyFrom, .zero)) == [0])
         var gate = Gate()
         gate.fail("192.0.2.1", 10)
         let left = try #require(gate.come("192.0.2.1").refusal)

@@ -54,7 +54,7 @@ struct WarmUp {
         let assignment = ConnectionAssignment(
             connection: 0, peer: peer, acceptedAt: .now, handshakeTimeout: .seconds(1))
         var process = ConnectionProcess(
-            pair.one, assignment, settings, tokens: nil, log: log, slot: slot, commands: commands, title: nil,
+            pair.one, assignment, nil, settings, tokens: nil, log: log, slot: slot, commands: commands, title: nil,
             runner: runner, signals: OwnedResource(try SignalDescriptor([])), buffer: ConnectionProcess.firstBuffer)
         _ = process.run()
     }
