@@ -79,7 +79,7 @@ let package = Package(
             linkerSettings: staticRuntime),
         // The pure modules are tested with bytes and instants alone: no socket, no clock, no sleep.
         .testTarget(name: "FramingTests", dependencies: ["Basics", "Framing", "RawWire"]),
-        .testTarget(name: "ProxyProtocolTests", dependencies: ["ProxyProtocol"]),
+        .testTarget(name: "ProxyProtocolTests", dependencies: ["ProxyProtocol", "RawWire"]),
         .testTarget(name: "SystemTLSTests", dependencies: ["SystemTLS", "Posix"]),
         .testTarget(name: "LivenessTests", dependencies: ["Basics", "Liveness", "Framing", "RawWire"]),
         // The doors to the kernel, where it refuses: each test says what a call returns.
@@ -87,7 +87,7 @@ let package = Package(
         .testTarget(name: "InheritanceTests", dependencies: ["Inheritance"]),
         .testTarget(
             name: "LifelineServerTests",
-            dependencies: ["LifelineServer", "Basics", "Framing", "Liveness", "Posix", "RawWire"]),
+            dependencies: ["LifelineServer", "Basics", "Framing", "Liveness", "ProxyProtocol", "Posix", "RawWire"]),
         .testTarget(
             name: "LifelineClientTests", dependencies: ["LifelineClient", "Basics", "Framing", "Liveness", "Posix"]),
         .testTarget(name: "LoadGeneratorTests", dependencies: ["LoadGenerator", "Basics", "Framing"]),
