@@ -197,6 +197,11 @@ struct Session: Sendable {
         if let event = connection?.streamBroke(text) { handle(event, at: now) }
     }
 
+    /// TLS has failed.
+    mutating func tlsFailed(_ error: ConnectionError, at now: Instant) {
+        if let event = connection?.tlsFailed(error) { handle(event, at: now) }
+    }
+
     /// Adds what has to leave before `connection.outbox.unsent` is looked at.
     mutating func prepareWrite(at now: Instant) { connection?.prepareWrite(at: now) }
 
@@ -269,8 +274,9 @@ struct Session: Sendable {
         if !wasOpen, otherAddresses > 0, error.isOfOneAddress, !isClosing, now < until, !hello.short || !calls.isEmpty {
             return tryNextAddress(until: until)
         }
+        // TLS that fails is like an address that refuses: a wrong certificate is told at once.
         scheduleReconnect(
-            after: error, goAway: connection.goAway, hadConnection: true, wasOpen: wasOpen, at: now)
+            after: error, goAway: connection.goAway, hadConnection: error.kind != .tls, wasOpen: wasOpen, at: now)
     }
 
     // MARK: Time
