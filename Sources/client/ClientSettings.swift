@@ -36,6 +36,7 @@ struct ClientSettings {
     var mayRunTwice = false
     var messages: [[UInt8]] = []
     var options = ClientOptions()
+    var tls = TLSFlags()
 
     /// The longest message of standard input where no server has told its limit.
     static let longestInput = 1 << 30
@@ -58,6 +59,7 @@ struct ClientSettings {
             throw UsageError("--binary sends one message, and \(messages.count) are given")
         }
         servers = try ClientSettings.servers(hosts, port: port)
+        options.tls = try tls.checked(given)
         guard mode == .long || hold == .zero else {
             throw UsageError("--hold needs --mode long: a short connection ends with its answer")
         }
@@ -144,7 +146,7 @@ struct ClientSettings {
         ]
     ) { settings, argument throws(UsageError) in settings.messages.append(argument.bytes) }
 
-    private static let sections = [connection, heartbeat, messages, answers, output]
+    private static let sections = [connection, Flag.tlsSection(\.tls), heartbeat, messages, answers, output]
 
     private static let connection = FlagSection<ClientSettings>(
         "Connection",

@@ -182,6 +182,7 @@ extension ConnectionError.Kind {
         case .cancelled: "cancelled"
         case .closedByServer: "closed_by_server"
         case .dropped: "dropped"
+        case .tls: "tls"
         case .broken: "broken"
         case .closedByProgram: "closed_by_program"
         }

@@ -19,6 +19,45 @@ extension Flag {
         }.defaulting { _ in ClientSettings.defaultHost }
     }
 
+    /// The section of `--tls` and its files.
+    static func tlsSection(_ path: WritableKeyPath<Settings, TLSFlags> & Sendable) -> FlagSection<Settings> {
+        func text(
+            _ name: String, _ value: String, _ help: String, unset: String?,
+            _ option: WritableKeyPath<TLSOptions, String?> & Sendable
+        ) -> Flag {
+            let flag = Flag(name, value, help) { settings, text throws(UsageError) in
+                guard !text.isEmpty else { throw UsageError("'' is no \(value.lowercased())") }
+                settings[keyPath: path].options[keyPath: option] = text
+            }
+            return unset.map { unset in flag.defaulting { _ in unset } } ?? flag
+        }
+        return FlagSection(
+            "TLS",
+            [
+                Flag("--tls", "speak TLS, with the system's OpenSSL 3 or 1.1.1; the flags below need it") {
+                    $0[keyPath: path].isOn = true
+                },
+                text(
+                    "--ca", "FILE", "trust the authorities in this file (PEM)", unset: "those of the system", \.caFile),
+                text(
+                    "--cert", "FILE", "show the server this certificate, with its chain behind it (PEM)", unset: "none",
+                    \.certificateFile),
+                text(
+                    "--key", "FILE", "the key of the certificate (PEM, not encrypted)", unset: "in the file of --cert",
+                    \.keyFile),
+                text(
+                    "--server-name", "NAME", "the name that the server's certificate has to be for, and SNI",
+                    unset: "the host", \.serverName),
+                text(
+                    "--tls-alpn", "NAME", "ask for this protocol (ALPN); a server that knows no ALPN is accepted",
+                    unset: "none", \.alpn),
+                Flag(
+                    "--insecure",
+                    "believe any certificate: whoever is on the path can read and change everything, the token too"
+                ) { $0[keyPath: path].options.verifies = false },
+            ])
+    }
+
     /// `--wait`, for a server that is not there yet.
     static func wait(_ path: WritableKeyPath<Settings, Duration> & Sendable) -> Flag {
         Flag(

@@ -9,6 +9,7 @@ extension ConnectionError {
         case .invalidOptions: .usage
         case .unknownHost: .noHost
         case .unreachable, .timedOut: .unavailable
+        case .tls: .protocolError
         case .cancelled, .closedByProgram, .broken: .tryLater
         case .closedByServer, .dropped:
             switch code {

@@ -33,6 +33,7 @@ do throws(UsageError) {
         console.write(Array("\(ClientSettings.command.generated(what, for: "lifeline-client"))\n".utf8))
     case .run:
         try settings.check(given)
+        TLSFlags.prepare(settings.options.tls, for: settings.servers, port: settings.port)
         settings.options.connectTimeout = settings.timeout
         let run = Run(settings: settings, console: console)
         let status = settings.mode == .long ? await run.long() : await run.short()

@@ -3,5 +3,5 @@ import Testing
 @testable import SystemTLS
 
 @Suite struct TLSErrorTests {
-    @Test func anErrorSaysWhatItIs() { #expect(TLSError("x").text == "x") }
+    @Test func anErrorSaysWhatItIs() { #expect(TLSError(.failed, "x").text == "x") }
 }

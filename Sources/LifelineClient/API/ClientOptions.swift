@@ -11,6 +11,8 @@ public struct ClientOptions: Sendable {
     public var token: [UInt8]?
     /// The program and its version for the server's log: up to 256 bytes of UTF-8.
     public var agent: String? = "lifeline-client/\(lifelineVersion)"
+    /// How to speak TLS. Nil speaks plain TCP, on which anybody on the path can read the token.
+    public var tls: TLSOptions?
     /// The interval of heartbeats, in whole milliseconds from 1 ms to 49 days. The server may change it to the nearest
     /// value that it allows. Nil lets the server choose.
     public var pingEvery: Duration?

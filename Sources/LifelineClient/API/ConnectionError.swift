@@ -1,4 +1,5 @@
 import Framing
+import SystemTLS
 // Users of this module see the codes of the protocol and their members, as users of LifelineServer do (Handler.swift).
 @_exported import struct Framing.Code
 
@@ -20,6 +21,10 @@ public struct ConnectionError: Error, Hashable, Sendable {
         case closedByServer
         /// This side dropped the server with CLOSE (Protocol.md, section 7.5). `code` is this side's.
         case dropped
+        /// TLS failed before the server's WELCOME, or the system has no OpenSSL: an expired certificate, a name or an issuer
+        /// that is not the expected one, a server without TLS. `text` says what. A session that was open before tries again,
+        /// for a certificate can be renewed.
+        case tls
         /// The stream ended without CLOSE, or recv(2) or send(2) failed.
         case broken
         /// The program closed it with `LongConnection.close`.
@@ -42,6 +47,10 @@ public struct ConnectionError: Error, Hashable, Sendable {
         self.code = code
         self.text = text
         self.retryAfter = retryAfter
+    }
+
+    init(_ error: TLSError) {
+        self.init(error.kind == .options ? .invalidOptions : .tls, error.text)
     }
 
     init(_ close: Close) {
@@ -78,7 +87,7 @@ public struct ConnectionError: Error, Hashable, Sendable {
     public var isFinal: Bool {
         switch kind {
         case .invalidOptions, .cancelled, .closedByProgram: true
-        case .unknownHost, .unreachable, .timedOut, .broken: false
+        case .unknownHost, .unreachable, .timedOut, .tls, .broken: false
         case .closedByServer, .dropped:
             switch code {
             // The two do not speak the same protocol, or not with the same limits.
@@ -105,7 +114,9 @@ extension ConnectionError: CustomStringConvertible {
         switch kind {
         case .closedByServer: "the server closed the connection: " + named
         case .dropped: "the connection was dropped: " + named
-        case .invalidOptions, .unknownHost, .unreachable, .timedOut, .cancelled, .broken, .closedByProgram: text
+        case .invalidOptions, .unknownHost, .unreachable, .timedOut, .cancelled, .tls, .broken,
+            .closedByProgram:
+            text
         }
     }
 

@@ -46,7 +46,8 @@ public final class LongConnection: Sendable {
 
     /// Starts to connect as `open` does, and returns at once, so that the program can follow the events.
     ///
-    /// Throws `invalidOptions`, or `unreachable` where the system has no thread or descriptor left.
+    /// Throws `invalidOptions`, `unreachable` where the system has no thread or descriptor left, or `tls` where it has no
+    /// OpenSSL.
     ///
     /// - Parameters:
     ///   - host: A server, as in `open(host:port:options:)`.
@@ -60,7 +61,8 @@ public final class LongConnection: Sendable {
 
     /// Starts to connect to the first of several servers, as `open(hosts:port:options:)` does, and returns at once.
     ///
-    /// Throws `invalidOptions`, or `unreachable` where the system has no thread or descriptor left.
+    /// Throws `invalidOptions`, `unreachable` where the system has no thread or descriptor left, or `tls` where it has no
+    /// OpenSSL.
     ///
     /// - Parameters:
     ///   - hosts: The servers, as in `open(hosts:port:options:)`.
@@ -70,11 +72,12 @@ public final class LongConnection: Sendable {
         hosts: [String], port: UInt16 = 7400, options: ClientOptions = ClientOptions()
     ) throws(ConnectionError) -> LongConnection {
         let servers = try Endpoint.list(hosts, port: port)
+        let tls = try options.tls?.client(for: servers)
         let session = Session(
             try options.hello(short: false), policy: options.reconnect,
             connectTimeout: within(options.connectTimeout), wait: within(options.wait),
             servers: servers.map(\.description), at: .now)
-        return LongConnection(try IOThread.shared(), servers, session, options)
+        return LongConnection(try IOThread.shared(), servers, tls, session, options)
     }
 
     /// Waits until a connection is open: the first one, or the next one after a loss. Throws the reason where none will be.
@@ -89,14 +92,16 @@ public final class LongConnection: Sendable {
         if let failure { throw failure }
     }
 
-    private init(_ thread: IOThread, _ servers: [Endpoint], _ session: Session, _ options: ClientOptions) {
+    private init(
+        _ thread: IOThread, _ servers: [Endpoint], _ tls: TLSClient?, _ session: Session, _ options: ClientOptions
+    ) {
         self.thread = thread
         id = IOThread.newID()
         sinks = SessionSinks(
             status: ConnectionStatus(),
             messages: InboundMessages(most: options.unreadMessages) { [thread, id] in thread.submit(.taken(id)) },
             answer: options.answer)
-        thread.submit(.open(id, servers, session, sinks))
+        thread.submit(.open(id, servers, tls, session, sinks))
     }
 
     deinit { thread.submit(.close(id, within: .zero, nil)) }

@@ -1,34 +1,41 @@
 import Glibc
 import Posix
+import SystemTLS
 
 /// The bytes of one connection on the client's side: connect, read, write, shut down.
 ///
-/// A plain socket is the only case today. Another transport, such as TLS, is another case here; the rest of the library
-/// keeps to the methods below. An enumeration costs no allocation and no dynamic dispatch on each read.
+/// The rest of the library keeps to the methods below, whatever the case is. An enumeration costs no allocation and no
+/// dynamic dispatch on each read.
 enum ClientTransport: ~Copyable {
     /// A TCP or Unix stream socket.
     case plain(Descriptor)
+    /// A stream socket with TLS, whose handshake goes with the first writes and reads.
+    case tls(TLSSocket)
 
     /// The descriptor's number, borrowed, for epoll(7).
     var number: Int32 {
         switch self {
         case .plain(let socket): socket.number
+        case .tls(let socket): socket.number
         }
     }
 
     /// Throws the reason where the attempt to connect to `address` has failed (SO_ERROR in socket(7)).
     func checkConnected(to address: SocketAddress) throws(TransportError) {
-        switch self {
-        case .plain(let socket):
-            do throws(SystemError) {
+        do throws(SystemError) {
+            let own: SocketAddress
+            switch self {
+            case .plain(let socket):
                 try socket.checkConnected()
-            } catch {
-                throw .system(error)
+                own = socket.localAddress
+            case .tls(let socket):
+                try socket.checkConnected()
+                own = socket.localAddress
             }
             // On loopback, connect(2) may choose the port that it dials as its own, and the socket meets itself.
-            if !address.isUnix, socket.localAddress.description == address.description {
-                throw .system(SystemError("connect", ECONNREFUSED))
-            }
+            if !address.isUnix, own.description == address.description { throw SystemError("connect", ECONNREFUSED) }
+        } catch {
+            throw .system(error)
         }
     }
 
@@ -37,6 +44,10 @@ enum ClientTransport: ~Copyable {
         switch self {
         case .plain(let socket):
             try TransportResult(waitingFor: .read) { () throws(SystemError) in try socket.receive(into: &buffer) }
+        case .tls(let socket):
+            try TransportResult { () throws(TLSSocket.Failure) in
+                try socket.read(into: &buffer)
+            }
         }
     }
 
@@ -45,6 +56,27 @@ enum ClientTransport: ~Copyable {
         switch self {
         case .plain(let socket):
             try TransportResult(waitingFor: .write) { () throws(SystemError) in try socket.send(bytes) }
+        case .tls(let socket):
+            try TransportResult { () throws(TLSSocket.Failure) in
+                try socket.write(bytes)
+            }
+        }
+    }
+
+    /// Hands the kernel what was written and is still here. A plain socket keeps nothing.
+    mutating func flush() throws(TransportError) {
+        switch self {
+        case .plain: return
+        case .tls(let socket):
+            do throws(TLSSocket.Failure) { try socket.flush() } catch { throw TransportError(error) }
+        }
+    }
+
+    /// Whether something that was written waits for room in the kernel.
+    var hasUnsent: Bool {
+        switch self {
+        case .plain: false
+        case .tls(let socket): socket.hasUnsent
         }
     }
 
@@ -52,6 +84,7 @@ enum ClientTransport: ~Copyable {
     var unacknowledged: Int {
         switch self {
         case .plain(let socket): socket.unacknowledged
+        case .tls(let socket): socket.unacknowledged
         }
     }
 
@@ -59,13 +92,18 @@ enum ClientTransport: ~Copyable {
     func mayHoldMore(afterReading count: Int, of capacity: Int) -> Bool {
         switch self {
         case .plain: count == capacity
+        // The end, or a failure, may lie behind what was read.
+        case .tls: true
         }
     }
 
-    /// Ends this side's stream (SHUT_WR in shutdown(2)).
-    mutating func shutdownWriting() {
+    /// Ends this side's stream (SHUT_WR in shutdown(2)). Returns false where the end has to wait for room to write.
+    mutating func shutdownWriting() -> Bool {
         switch self {
-        case .plain(let socket): socket.shutdownWriting()
+        case .plain(let socket):
+            socket.shutdownWriting()
+            return true
+        case .tls(let socket): return socket.shutdownWriting()
         }
     }
 }
@@ -101,16 +139,41 @@ extension TransportResult {
             throw .system(error)
         }
     }
+
+    /// The result of a call on a socket with TLS.
+    fileprivate init(_ call: () throws(TLSSocket.Failure) -> TLSSocket.Moved) throws(TransportError) {
+        do throws(TLSSocket.Failure) {
+            self =
+                switch try call() {
+                case .bytes(let count): .bytes(count)
+                case .needsBytes: .wouldBlock(.read)
+                case .needsRoom: .wouldBlock(.write)
+                case .end: .end
+                }
+        } catch {
+            throw TransportError(error)
+        }
+    }
 }
 
 /// Why a transport can move no more bytes.
 enum TransportError: Error, CustomStringConvertible {
     case system(SystemError)
+    case tls(TLSError)
+
+    init(_ failure: TLSSocket.Failure) {
+        self =
+            switch failure {
+            case .system(let error): .system(error)
+            case .tls(let error): .tls(error)
+            }
+    }
 
     /// The failed call and its error: `recv: Connection reset by peer`.
     var description: String {
         switch self {
         case .system(let error): "\(error)"
+        case .tls(let error): error.text
         }
     }
 
@@ -118,6 +181,7 @@ enum TransportError: Error, CustomStringConvertible {
     var text: String {
         switch self {
         case .system(let error): error.text
+        case .tls(let error): error.text
         }
     }
 }

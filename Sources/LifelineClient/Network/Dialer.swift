@@ -1,5 +1,6 @@
 import Basics
 import Posix
+import SystemTLS
 
 /// Connects to the first address of an endpoint that answers ("happy eyeballs", RFC 8305).
 ///
@@ -14,6 +15,7 @@ final class Dialer {
     private unowned let driver: SessionDriver
     private let loop: EventLoop
     private let endpoint: Endpoint
+    private let tls: TLSClient?
     private var untried: ArraySlice<SocketAddress> = []
     private var attempts: [(socket: Socket, address: SocketAddress)] = []
     /// The address whose handshake goes on.
@@ -23,8 +25,9 @@ final class Dialer {
     /// The instant at which the next attempt begins although the last one has not failed.
     private(set) var deadline: Instant?
 
-    init(to endpoint: Endpoint, for driver: SessionDriver, loop: EventLoop) {
+    init(to endpoint: Endpoint, with tls: TLSClient?, for driver: SessionDriver, loop: EventLoop) {
         self.endpoint = endpoint
+        self.tls = tls
         self.driver = driver
         self.loop = loop
     }
@@ -107,8 +110,8 @@ final class Dialer {
     private func tryNext(at now: Instant) -> Outcome {
         deadline = nil
         while let address = untried.popFirst() {
-            do throws(SystemError) {
-                let socket = try loop.watch(.plain(.connecting(to: address)), for: driver, writing: true)
+            do throws(TransportError) {
+                let socket = try begin(address)
                 attempts.append((socket, address))
                 deadline = untried.isEmpty ? nil : now + Dialer.headStart
                 return .pending
@@ -118,6 +121,18 @@ final class Dialer {
         }
         guard attempts.isEmpty, let lastError else { return .pending }
         return .failed(lastError)
+    }
+
+    private func begin(_ address: SocketAddress) throws(TransportError) -> Socket {
+        let engine: TLSEngine?
+        do throws(TLSError) { engine = try tls?.engine(for: endpoint) } catch { throw .tls(error) }
+        do throws(SystemError) {
+            let socket = try Descriptor.connecting(to: address)
+            guard let engine else { return try loop.watch(.plain(socket), for: driver, writing: true) }
+            return try loop.watch(.tls(TLSSocket(socket, engine)), for: driver, writing: true)
+        } catch {
+            throw .system(error)
+        }
     }
 
     private func note(_ text: String, at address: SocketAddress) {

@@ -126,8 +126,8 @@ final class EventLoop {
     /// Carries out `command`; returns the driver that needs a turn.
     private func run(_ command: SessionCommand) -> SessionDriver? {
         switch command {
-        case .open(let id, let servers, let session, let sinks):
-            let driver = SessionDriver(id, to: servers, session, sinks, loop: self)
+        case .open(let id, let servers, let tls, let session, let sinks):
+            let driver = SessionDriver(id, to: servers, tls, session, sinks, loop: self)
             drivers[id] = driver
             return driver
         case .call(let id, let call, let request, let reply, let status):

@@ -43,7 +43,11 @@ final class Socket {
     /// How many bytes are written and not acknowledged by the server's kernel.
     var unacknowledged: Int { transport.unacknowledged }
 
-    func shutdownWriting() { transport.shutdownWriting() }
+    /// Hands the kernel what was written and is still here.
+    func flush() throws(TransportError) { try transport.flush() }
+
+    /// Ends this side's stream. Returns false where that has to be tried again when there is room to write.
+    func shutdownWriting() -> Bool { transport.shutdownWriting() }
 
     /// Whether `event` lets a read go on.
     func canRead(after event: ReadyEvent) -> Bool {
@@ -51,5 +55,7 @@ final class Socket {
     }
 
     /// Whether the loop has to watch for room to write. `hasUnsent` says whether bytes wait to be written.
-    func needsWriting(hasUnsent: Bool) -> Bool { interest.needsWriting(hasUnsent: hasUnsent) }
+    func needsWriting(hasUnsent: Bool) -> Bool {
+        transport.hasUnsent || interest.needsWriting(hasUnsent: hasUnsent)
+    }
 }

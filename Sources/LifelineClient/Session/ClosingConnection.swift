@@ -18,7 +18,9 @@ final class ClosingConnection {
     var isOver: Bool { connection.isOver }
     var deadline: Instant? { connection.deadline }
     /// Whether the loop has to watch for room to write.
-    var needsWriting: Bool { socket.needsWriting(hasUnsent: !connection.outbox.isEmpty) }
+    var needsWriting: Bool {
+        socket.needsWriting(hasUnsent: !connection.outbox.isEmpty || connection.hasSentClose && !isShutDown)
+    }
 
     func resumed(at now: Instant) {
         if connection.mayExtendLinger(at: now) {
@@ -49,6 +51,7 @@ final class ClosingConnection {
     /// Writes what is unsent, does what is due, and ends the stream behind CLOSE.
     func advance(at now: Instant) {
         connection.prepareWrite(at: now)
+        if !connection.isOver, (try? socket.flush()) == nil { _ = connection.streamBroke("") }
         while !connection.isOver, !connection.outbox.isEmpty {
             guard let written = try? socket.write(connection.outbox.unsent) else {
                 _ = connection.streamBroke("")
@@ -63,8 +66,7 @@ final class ClosingConnection {
         if connection.outbox.isEmpty { connection.wrote(0, at: now) }
         _ = connection.enforceDeadlines(at: now)
         if connection.hasSentClose, !isShutDown {
-            isShutDown = true
-            socket.shutdownWriting()
+            isShutDown = socket.shutdownWriting()
         }
     }
 }

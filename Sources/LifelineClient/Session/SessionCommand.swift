@@ -4,7 +4,7 @@ import Posix
 /// A command from another thread to the I/O thread. It is Sendable, and none runs the program's code there: resuming a
 /// continuation only makes a task ready.
 enum SessionCommand: Sendable {
-    case open(SessionID, [Endpoint], Session, SessionSinks)
+    case open(SessionID, [Endpoint], TLSClient?, Session, SessionSinks)
     /// The status holds the reason where the session is over already.
     case call(SessionID, Call.ID, Call, Reply, ConnectionStatus)
     case abandon(SessionID, Call.ID)

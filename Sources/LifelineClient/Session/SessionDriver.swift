@@ -9,6 +9,7 @@ import Posix
 final class SessionDriver {
     let id: SessionID
     private let servers: [Endpoint]
+    private let tls: TLSClient?
     private let sinks: SessionSinks
     private unowned let loop: EventLoop
     private var session: Session
@@ -36,9 +37,13 @@ final class SessionDriver {
     private static let readsPerTurn = 4
     private static let writesPerTurn = 32
 
-    init(_ id: SessionID, to servers: [Endpoint], _ session: Session, _ sinks: SessionSinks, loop: EventLoop) {
+    init(
+        _ id: SessionID, to servers: [Endpoint], _ tls: TLSClient?, _ session: Session, _ sinks: SessionSinks,
+        loop: EventLoop
+    ) {
         self.id = id
         self.servers = servers
+        self.tls = tls
         self.session = session
         self.sinks = sinks
         self.loop = loop
@@ -177,14 +182,24 @@ final class SessionDriver {
                 case .end: return session.streamEnded(at: now)
                 }
             } catch {
-                return session.streamBroke("\(error)", at: now)
+                return broke(error, at: now)
             }
+        }
+    }
+
+    /// The transport can move no more bytes.
+    private func broke(_ error: TransportError, at now: Instant) {
+        if case .tls(let error) = error {
+            session.tlsFailed(ConnectionError(error), at: now)
+        } else {
+            session.streamBroke("\(error)", at: now)
         }
     }
 
     private func write(at now: Instant) {
         guard let socket else { return }
         session.prepareWrite(at: now)
+        do throws(TransportError) { try socket.flush() } catch { return broke(error, at: now) }
         for _ in 0..<SessionDriver.writesPerTurn {
             guard let unsent = session.connection?.outbox.unsent, !unsent.isEmpty else { break }
             do throws(TransportError) {
@@ -197,7 +212,7 @@ final class SessionDriver {
             } catch {
                 // The server's reason may lie unread behind the reset.
                 read(at: now)
-                session.streamBroke("\(error)", at: now)
+                broke(error, at: now)
             }
         }
         if let connection = session.connection {
@@ -228,7 +243,7 @@ final class SessionDriver {
         while let output = session.nextOutput() {
             switch output {
             case .dial(let server):
-                let dialer = Dialer(to: servers[server], for: self, loop: loop)
+                let dialer = Dialer(to: servers[server], with: tls, for: self, loop: loop)
                 self.dialer = dialer
                 dialed(dialer.start(at: now), at: now)
             case .dialNext:

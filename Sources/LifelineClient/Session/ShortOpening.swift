@@ -23,6 +23,7 @@ struct ShortOpening {
             timeout: wait > .zero ? timeout : nil,
             number: number)
         let servers = try Endpoint.list(hosts, port: port)
+        let tls = try options.tls?.client(for: servers)
         let session = Session(
             try options.hello(short: true), policy: options.reconnect,
             connectTimeout: min(timeout, within(options.connectTimeout)), wait: wait, isExpected: isExpected,
@@ -30,6 +31,6 @@ struct ShortOpening {
         thread = try IOThread.shared()
         id = IOThread.newID()
         self.status = status
-        command = .open(id, servers, session, SessionSinks(status: status, messages: InboundMessages(most: 0)))
+        command = .open(id, servers, tls, session, SessionSinks(status: status, messages: InboundMessages(most: 0)))
     }
 }

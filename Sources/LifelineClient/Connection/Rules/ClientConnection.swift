@@ -286,12 +286,19 @@ struct ClientConnection: Sendable {
                 : "the server closed the connection without saying why")
     }
 
+    /// TLS has failed. An open connection is lost by it like any other.
+    mutating func tlsFailed(_ error: ConnectionError) -> Event? {
+        broke(welcome == nil ? error : ConnectionError(.broken, error.text))
+    }
+
     /// The transport has failed with `text`.
-    mutating func streamBroke(_ text: String) -> Event? {
+    mutating func streamBroke(_ text: String) -> Event? { broke(ConnectionError(.broken, text)) }
+
+    private mutating func broke(_ error: ConnectionError) -> Event? {
         let wasClosing = lingeringClose != nil
         if !wasClosing { startClosing(.orderly(peerIsDone: true)) }
         lingeringClose?.giveUp()
-        return wasClosing ? nil : .ended(ConnectionError(.broken, text))
+        return wasClosing ? nil : .ended(error)
     }
 
     /// Ends the use of the connection. The caller changes the outbox only afterwards: fates depend on what is unsent.

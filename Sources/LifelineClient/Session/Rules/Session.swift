@@ -197,6 +197,11 @@ struct Session: Sendable {
         if let event = connection?.streamBroke(text) { handle(event, at: now) }
     }
 
+    /// TLS has failed.
+    mutating func tlsFailed(_ error: ConnectionError, at now: Instant) {
+        if let event = connection?.tlsFailed(error) { handle(event, at: now) }
+    }
+
     /// Adds what has to leave before `connection.outbox.unsent` is looked at.
     mutating func prepareWrite(at now: Instant) { connection?.prepareWrite(at: now) }
 
