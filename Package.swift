@@ -79,7 +79,7 @@ let package = Package(
             linkerSettings: staticRuntime),
         // The pure modules are tested with bytes and instants alone: no socket, no clock, no sleep.
         .testTarget(name: "FramingTests", dependencies: ["Basics", "Framing", "RawWire"]),
-        .testTarget(name: "ProxyProtocolTests", dependencies: ["ProxyProtocol"]),
+        .testTarget(name: "ProxyProtocolTests", dependencies: ["ProxyProtocol", "RawWire"]),
         .testTarget(name: "SystemTLSTests", dependencies: ["SystemTLS", "Posix"]),
         .testTarget(name: "LivenessTests", dependencies: ["Basics", "Liveness", "Framing", "RawWire"]),
         // The doors to the kernel, where it refuses: each test says what a call returns.

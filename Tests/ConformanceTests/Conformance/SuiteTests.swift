@@ -63,7 +63,7 @@ extension Live.Conformance {
         @Test(
             "What only prints needs no address, and what cannot be judged is tried once",
             arguments: [
-                (["--list"], 0, 1232), (["--list", "server"], 0, 733), (["--list", "client"], 0, 499),
+                (["--list"], 0, 1348), (["--list", "server"], 0, 849), (["--list", "client"], 0, 499),
                 (["--coverage", ProtocolDocument.path], 0, 4), (["--coverage", "/nowhere"], 66, 0),
                 (["--coverage", "/dev/null", "server"], 64, 0), (["server"], 64, 0),
                 (["server", "example.org:1"], 64, 0),
