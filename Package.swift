@@ -65,8 +65,8 @@ let package = Package(
         // constant with Framing.
         .target(name: "RawWire"),
         .executableTarget(
-            name: "conformance", dependencies: ["Basics", "RawWire", "Posix", "Inheritance", "Arguments", "CStatic"],
-            linkerSettings: fullyStatic
+            name: "conformance", dependencies: ["Basics", "RawWire", "Posix", "SystemTLS", "Inheritance", "Arguments"],
+            linkerSettings: staticRuntime
         ),
         // A server for the tests, with a handler that does what it is asked: block, stream, break.
         .executableTarget(
@@ -77,10 +77,12 @@ let package = Package(
         .executableTarget(
             name: "traffic", dependencies: ["LifelineClient", "Posix", "Arguments"], path: "Tests/traffic",
             linkerSettings: staticRuntime),
+        // Certificates for the tests of TLS.
+        .target(name: "TestCertificates", dependencies: ["RawWire"], path: "Tests/certificates"),
         // The pure modules are tested with bytes and instants alone: no socket, no clock, no sleep.
         .testTarget(name: "FramingTests", dependencies: ["Basics", "Framing", "RawWire"]),
         .testTarget(name: "ProxyProtocolTests", dependencies: ["ProxyProtocol", "RawWire"]),
-        .testTarget(name: "SystemTLSTests", dependencies: ["SystemTLS", "Posix"]),
+        .testTarget(name: "SystemTLSTests", dependencies: ["SystemTLS", "TestCertificates"]),
         .testTarget(name: "LivenessTests", dependencies: ["Basics", "Liveness", "Framing", "RawWire"]),
         // The doors to the kernel, where it refuses: each test says what a call returns.
         .testTarget(name: "PosixTests", dependencies: ["Posix", "Basics"]),
@@ -101,7 +103,9 @@ let package = Package(
         // decoder or constant with them.
         .testTarget(
             name: "ConformanceTests",
-            dependencies: ["server", "client", "conformance", "handlers", "LifelineClient", "Posix", "RawWire"]),
+            dependencies: [
+                "server", "client", "conformance", "handlers", "LifelineClient", "Posix", "RawWire", "TestCertificates",
+            ]),
     ]
 )
 

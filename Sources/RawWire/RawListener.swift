@@ -4,6 +4,8 @@ import Glibc
 package final class RawListener {
     package let address: Address
     package let descriptor: Int32
+    /// Makes what lies between the bytes and the socket of each connection; nil where nothing does.
+    package var securing: ((Int32) throws -> any RawStream)?
     private var isClosed = false
 
     /// Listens on 127.0.0.1 and `port`; 0 lets the system choose. Where it is narrow, its connections hold little on their
@@ -47,6 +49,12 @@ package final class RawListener {
     /// The next connection, nil where none comes in time.
     package func acceptIfAny(within limit: Duration) throws -> RawPeer? {
         guard waitUntilReady(descriptor, POLLIN, until: SuspendingClock.now + limit) else { return nil }
-        return RawPeer(try OpenDescriptors.accept(descriptor))
+        let accepted = try OpenDescriptors.accept(descriptor)
+        do {
+            return RawPeer(accepted, through: try securing?(accepted))
+        } catch {
+            OpenDescriptors.close(accepted)
+            throw error
+        }
     }
 }

@@ -57,6 +57,8 @@ package final class RawPeer {
     }
 
     package let descriptor: Int32
+    /// What lies between the bytes and the socket; nil where nothing does.
+    let stream: (any RawStream)?
     private var isClosed = false
     /// Whether this side has ended its stream.
     package private(set) var hasEnded = false
@@ -76,9 +78,10 @@ package final class RawPeer {
     /// Called with each frame that is taken.
     package var didTake: ((RawFrame) -> Void)?
 
-    /// Takes over a connected socket.
-    package init(_ descriptor: Int32) {
+    /// Takes over a connected socket, and speaks through `stream` where there is one.
+    package init(_ descriptor: Int32, through stream: (any RawStream)? = nil) {
         self.descriptor = descriptor
+        self.stream = stream
         var on: Int32 = 1
         setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &on, 4)
     }
@@ -139,8 +142,7 @@ package final class RawPeer {
 
     /// Sends what the kernel takes now, and says how much that is.
     package func push(_ bytes: ArraySlice<UInt8>) throws -> Int {
-        let flags = Int32(MSG_NOSIGNAL | MSG_DONTWAIT)
-        let sent = bytes.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, flags) }
+        let sent = bytes.withUnsafeBytes { send($0) }
         if sent >= 0 {
             trace?.note(.sent, bytes.prefix(sent))
             didSend?(bytes.prefix(sent))
@@ -152,7 +154,7 @@ package final class RawPeer {
 
     /// Ends the stream of this side; the other may go on.
     package func shutdownWriting() {
-        shutdown(descriptor, Int32(SHUT_WR))
+        if let stream { stream.shutdownWriting() } else { shutdown(descriptor, Int32(SHUT_WR)) }
         hasEnded = true
         trace?.note(.sent, [], ending: .end)
     }
@@ -180,15 +182,17 @@ package final class RawPeer {
         guard waitUntilReady(descriptor, POLLIN, until: deadline) else { return false }
         let now = SuspendingClock.now
         let bytes = try [UInt8](unsafeUninitializedCapacity: 65536) { buffer, count in
-            let got = recv(descriptor, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT))
+            let got = receive(into: UnsafeMutableRawBufferPointer(buffer))
             if got == 0 { ending = .end }
-            if got < 0 {
+            if got < 0, !(errno == EAGAIN && stream != nil) {
                 guard errno == ECONNRESET else { throw systemError("recv") }
                 ending = .reset
             }
             count = max(0, got)
         }
         if ending != nil { trace?.note(.received, [], ending: ending) }
+        // The rest of a record of TLS is still on its way.
+        guard !bytes.isEmpty || ending != nil else { return try read(until: deadline) }
         guard !bytes.isEmpty else { return true }
         trace?.note(.received, bytes[...])
         heardAt = now

@@ -3,12 +3,7 @@ import Synchronization
 
 /// What a side of TLS presents and believes.
 package struct TLSSettings: Hashable, Sendable {
-    /// Whether this side connects, or accepts.
-    package enum Side: Hashable, Sendable {
-        case client, server
-    }
-
-    package var side = Side.client
+    package var side = TLSSide.client
     /// The authorities that are believed, in a file of PEM; nil for those of the system.
     package var caFile: String?
     /// The certificate of this side with the chain behind it, in a file of PEM.
@@ -20,7 +15,7 @@ package struct TLSSettings: Hashable, Sendable {
     /// Whether the other side's certificate is checked. A server without `caFile` asks for none.
     package var verifies = true
 
-    package init(_ side: Side = .client) { self.side = side }
+    package init(_ side: TLSSide = .client) { self.side = side }
 }
 
 /// The settings, read from their files, and the sessions that servers have given for resumption (SSL_CTX_new(3ssl)).
@@ -186,4 +181,9 @@ package final class TLSContext: Sendable {
     }
 
     private var reason: String { openSSL.takeError()?.text ?? "no reason is known" }
+}
+
+/// Whether this side connects, or accepts.
+package enum TLSSide: Hashable, Sendable {
+    case client, server
 }

@@ -20,16 +20,6 @@ package final class TLSEngine {
     private var failure: TLSError?
     private var hasSentClose = false
 
-    /// The result of reading.
-    package enum Reading: Equatable {
-        /// This many bytes, at least one.
-        case bytes(Int)
-        /// It needs more bytes of the network.
-        case needsMore
-        /// The other side has ended its stream in order (close_notify).
-        case end
-    }
-
     /// Begins a connection.
     ///
     /// - Parameters:
@@ -108,7 +98,7 @@ package final class TLSEngine {
 
     /// Reads into `buffer` what has arrived whole. Throws the reason where TLS has failed; an alert for the other side is
     /// among the bytes for the network then.
-    package func read(into buffer: UnsafeMutableRawBufferPointer) throws(TLSError) -> Reading {
+    package func read(into buffer: UnsafeMutableRawBufferPointer) throws(TLSError) -> TLSReading {
         if let failure { throw failure }
         openSSL.clearErrors()
         let count = openSSL.read(connection, buffer.baseAddress, Int32(buffer.count))
@@ -127,7 +117,7 @@ package final class TLSEngine {
         guard isEstablished else {
             // SSL_write would want the same bytes again, and until the handshake is over they may change.
             let result = openSSL.handshake(connection)
-            if result == 1 { return try write(bytes) }
+            if result == 1 { return bytes.isEmpty ? true : try write(bytes) }
             guard openSSL.error(connection, result) == OpenSSL.wantRead else { throw fail() }
             return false
         }
@@ -204,4 +194,14 @@ package final class TLSEngine {
 
     /// Keeps a session that the server has given for the next connection.
     func keep(_ session: OpaquePointer) { context.keep(session, for: sessionKey) }
+}
+
+/// The result of reading.
+package enum TLSReading: Equatable {
+    /// This many bytes, at least one.
+    case bytes(Int)
+    /// It needs more bytes of the network.
+    case needsMore
+    /// The other side has ended its stream in order (close_notify).
+    case end
 }

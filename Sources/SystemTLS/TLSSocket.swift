@@ -13,21 +13,6 @@ package final class TLSSocket {
     /// kernel where that has no room.
     private static let batch = 3 * TLSContext.longestRecord
 
-    /// Why no more bytes can be moved.
-    package enum Failure: Error {
-        case system(SystemError)
-        case tls(TLSError)
-    }
-
-    /// The result of a read or write.
-    package enum Moved: Equatable {
-        /// This many bytes of the program, at least one.
-        case bytes(Int)
-        /// Nothing goes on before the socket is readable, or has room.
-        case needsBytes, needsRoom
-        case end
-    }
-
     package init(_ descriptor: consuming Descriptor, _ engine: TLSEngine) {
         self.descriptor = descriptor
         self.engine = engine
@@ -46,7 +31,7 @@ package final class TLSSocket {
     package func resetWhenClosed() { descriptor.resetWhenClosed() }
 
     /// Reads into `buffer`, of at least 40,000 bytes: all that has arrived is taken out of OpenSSL then.
-    package func read(into buffer: UnsafeMutableRawBufferPointer) throws(Failure) -> Moved {
+    package func read(into buffer: UnsafeMutableRawBufferPointer) throws(TLSSocketError) -> TLSTransfer {
         // Whole records are at most 16,640 bytes, and less than one is left from before.
         let received: Transfer
         let part = UnsafeMutableRawBufferPointer(rebasing: buffer.prefix(16384))
@@ -75,7 +60,7 @@ package final class TLSSocket {
     }
 
     /// Writes as many of `bytes` as the kernel has room for, and a few records more.
-    package func write(_ bytes: UnsafeRawBufferPointer) throws(Failure) -> Moved {
+    package func write(_ bytes: UnsafeRawBufferPointer) throws(TLSSocketError) -> TLSTransfer {
         var written = 0
         while try flush(), written < bytes.count {
             let part = bytes[written...].prefix(TLSSocket.batch)
@@ -93,22 +78,22 @@ package final class TLSSocket {
     }
 
     /// Reads into memory of the caller, as above.
-    package func read(into buffer: inout [UInt8]) throws(Failure) -> Moved {
+    package func read(into buffer: inout [UInt8]) throws(TLSSocketError) -> TLSTransfer {
         try buffer.withUnsafeMutableBytes { memory in
-            Result { () throws(Failure) in try read(into: memory) }
+            Result { () throws(TLSSocketError) in try read(into: memory) }
         }.get()
     }
 
     /// Writes memory of the caller, as above.
-    package func write(_ bytes: ArraySlice<UInt8>) throws(Failure) -> Moved {
+    package func write(_ bytes: ArraySlice<UInt8>) throws(TLSSocketError) -> TLSTransfer {
         try bytes.withUnsafeBytes { memory in
-            Result { () throws(Failure) in try write(memory) }
+            Result { () throws(TLSSocketError) in try write(memory) }
         }.get()
     }
 
     /// Sends records that wait. Returns whether none is left.
     @discardableResult
-    package func flush() throws(Failure) -> Bool {
+    package func flush() throws(TLSSocketError) -> Bool {
         while true {
             while head < records.count {
                 do throws(SystemError) {
@@ -142,4 +127,19 @@ package final class TLSSocket {
         descriptor.shutdownWriting()
         return true
     }
+}
+
+/// Why no more bytes can be moved.
+package enum TLSSocketError: Error {
+    case system(SystemError)
+    case tls(TLSError)
+}
+
+/// The result of a read or write.
+package enum TLSTransfer: Equatable {
+    /// This many bytes of the program, at least one.
+    case bytes(Int)
+    /// Nothing goes on before the socket is readable, or has room.
+    case needsBytes, needsRoom
+    case end
 }

@@ -1,5 +1,6 @@
 import Arguments
 import RawWire
+import SystemTLS
 
 /// What the command line of `conformance` says.
 struct ConformanceSettings {
@@ -18,6 +19,8 @@ struct ConformanceSettings {
     var json: String?
     var html: String?
     var port: UInt16 = 0
+    /// The files of the certificate and the key.
+    var tls: TLSSettings?
     var known = ServerBench.Known()
 
     /// What is to be judged, and where or how to start it.
@@ -73,6 +76,16 @@ struct ConformanceSettings {
             Flag("--port", "PORT", "client: where to listen (0: the system chooses; see {port})") {
                 settings, text throws(UsageError) in
                 settings.port = try FlagValue.integer(text, in: 0...UInt16.max)
+            },
+            Flag("--tls", "CERT,KEY", "client: speak TLS with the certificate and the key of these files (PEM)") {
+                settings, text throws(UsageError) in
+                let files = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
+                guard files.count == 2, !files.contains("") else {
+                    throw UsageError("'\(text)' is not two files, as in cert.pem,key.pem")
+                }
+                var tls = TLSSettings(.server)
+                (tls.certificateFile, tls.keyFile) = (files[0], files[1])
+                settings.tls = tls
             },
             Flag("--handshake-timeout", "DURATION", "server: the one that it was started with (10)") {
                 settings, text throws(UsageError) in

@@ -4,6 +4,7 @@ import Inheritance
 import Posix
 import RawWire
 import Synchronization
+import SystemTLS
 
 /// Prints an error on standard error and exits with `status`.
 func fail(_ status: ExitStatus, _ text: String) -> Never {
@@ -100,9 +101,15 @@ func judgeClient(_ command: [String], _ settings: ConformanceSettings) throws ->
     let times = Times(scale: settings.scale)
     let port = settings.port
     let chop = settings.chop
+    let tls: TLSContext?
+    do {
+        tls = try settings.tls.map { try TLSContext($0) }
+    } catch {
+        throw UsageError("--tls: \(error)")
+    }
     let subject = "client " + command.joined(separator: " ")
     let bench: @Sendable () throws -> ClientBench = {
-        try ClientBench(command, port: port, times: times, chop: chop)
+        try ClientBench(command, port: port, times: times, chop: chop, tls: tls)
     }
     do {
         try FirstConnection.check(try bench())

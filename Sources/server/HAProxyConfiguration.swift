@@ -93,8 +93,8 @@ struct HAProxyConfiguration {
                 "option dontlognull",
                 "timeout connect 5s",
                 "# Both hold until the client's TLS handshake is done and the server is reached.",
-                "timeout client \(text(options.handshakeTimeout))",
-                "timeout server \(text(options.handshakeTimeout))",
+                "timeout client \(text(handshakeTimeout))",
+                "timeout server \(text(handshakeTimeout))",
                 "# From then on this one does. The server drops a silent client after \(text(options.timeout)), and says why;",
                 "# HAProxy could not.",
                 "timeout tunnel \(text(tunnelTimeout))",
@@ -150,6 +150,9 @@ struct HAProxyConfiguration {
 
     /// Lateness of a machine puts a drop off, so this is well above dead_after, which is never above `timeout`.
     private var tunnelTimeout: Duration { max(options.timeout * 4, options.timeout + .seconds(60)) }
+
+    /// As long as the server gives a header and the HELLO: at least 3 s, in which TCP repeats what was lost.
+    private var handshakeTimeout: Duration { max(options.handshakeTimeout, .seconds(3)) }
 
     /// Whole seconds, rounded up.
     private func text(_ duration: Duration) -> String {

@@ -45,7 +45,7 @@ enum ClientTransport: ~Copyable {
         case .plain(let socket):
             try TransportResult(waitingFor: .read) { () throws(SystemError) in try socket.receive(into: &buffer) }
         case .tls(let socket):
-            try TransportResult { () throws(TLSSocket.Failure) in
+            try TransportResult { () throws(TLSSocketError) in
                 try socket.read(into: &buffer)
             }
         }
@@ -57,7 +57,7 @@ enum ClientTransport: ~Copyable {
         case .plain(let socket):
             try TransportResult(waitingFor: .write) { () throws(SystemError) in try socket.send(bytes) }
         case .tls(let socket):
-            try TransportResult { () throws(TLSSocket.Failure) in
+            try TransportResult { () throws(TLSSocketError) in
                 try socket.write(bytes)
             }
         }
@@ -68,7 +68,7 @@ enum ClientTransport: ~Copyable {
         switch self {
         case .plain: return
         case .tls(let socket):
-            do throws(TLSSocket.Failure) { try socket.flush() } catch { throw TransportError(error) }
+            do throws(TLSSocketError) { try socket.flush() } catch { throw TransportError(error) }
         }
     }
 
@@ -141,8 +141,8 @@ extension TransportResult {
     }
 
     /// The result of a call on a socket with TLS.
-    fileprivate init(_ call: () throws(TLSSocket.Failure) -> TLSSocket.Moved) throws(TransportError) {
-        do throws(TLSSocket.Failure) {
+    fileprivate init(_ call: () throws(TLSSocketError) -> TLSTransfer) throws(TransportError) {
+        do throws(TLSSocketError) {
             self =
                 switch try call() {
                 case .bytes(let count): .bytes(count)
@@ -161,7 +161,7 @@ enum TransportError: Error, CustomStringConvertible {
     case system(SystemError)
     case tls(TLSError)
 
-    init(_ failure: TLSSocket.Failure) {
+    init(_ failure: TLSSocketError) {
         self =
             switch failure {
             case .system(let error): .system(error)

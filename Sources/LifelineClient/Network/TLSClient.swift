@@ -22,12 +22,12 @@ struct TLSClient: Sendable {
 /// The contexts of this process. All connections with the same settings share one, and the sessions in it, so that a short
 /// connection resumes what the one before has begun.
 enum TLSContexts {
-    private struct Entry: Sendable {
+    private struct TLSContextEntry: Sendable {
         var context: TLSContext
         var files: [FileState?]
     }
 
-    private static let entries = Mutex<[TLSSettings: Entry]>([:])
+    private static let entries = Mutex<[TLSSettings: TLSContextEntry]>([:])
     /// A program that takes ever new settings begins again, and does not grow.
     private static let most = 16
 
@@ -42,7 +42,7 @@ enum TLSContexts {
             let context = try TLSContext(settings)
             entries.withLock { entries in
                 if entries.count >= most, entries[settings] == nil { entries = [:] }
-                entries[settings] = Entry(context: context, files: files)
+                entries[settings] = TLSContextEntry(context: context, files: files)
             }
             return context
         } catch {

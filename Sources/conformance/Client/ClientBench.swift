@@ -1,4 +1,5 @@
 import RawWire
+import SystemTLS
 
 /// The bench of a case against a client: it starts the client, and acts as its server.
 final class ClientBench: TestBench {
@@ -7,14 +8,18 @@ final class ClientBench: TestBench {
 
     private let command: [String]
     private let listener: RawListener
+    /// What its connections speak TLS with; nil where they speak plain TCP.
+    let tls: TLSContext?
     /// All clients of the case; requests go to the last one.
     private var clients: [(process: Spawned, input: ClientInput)] = []
     private var mayClose = false
 
     /// A bench with a listener of its own; `command` is what --help says of it.
-    init(_ command: [String], port: UInt16, times: Times, chop: Int?) throws {
+    init(_ command: [String], port: UInt16, times: Times, chop: Int?, tls: TLSContext? = nil) throws {
         self.command = command
+        self.tls = tls
         listener = try RawListener(port: port)
+        if let tls { listener.securing = { try JudgesTLS($0, tls, within: RawPeer.patience) } }
         super.init(.client, times: times, chop: chop)
     }
 

@@ -97,7 +97,7 @@ extension ClientBench {
     }
 
     private func stuckOnce(until share: Double, deadAfter: UInt32) throws -> RawPeer? {
-        let listener = try NarrowListener()
+        let listener = try NarrowListener(tls)
         try start(.long, "hello", port: listener.port)
         let peer = trace(try listener.accept())
         _ = try greet(peer, welcome(pingEvery: deadAfter / 2, deadAfter: deadAfter))

@@ -233,7 +233,7 @@ extension ClientBench {
     /// Ends `count` long requests with FAILURE when their first chunk is there: how many of them the client cancels, and of
     /// how many it sends the rest. A token comes each 30 s.
     fileprivate func endings(ofFailed count: Int) throws -> (cancels: Int, rest: Int) {
-        let listener = try NarrowListener()
+        let listener = try NarrowListener(tls)
         try start(.long, port: listener.port)
         let peer = trace(try listener.accept())
         let welcome = RawFrame.welcome(pingEvery: 60_000, deadAfter: 120_000, maxMessage: 4 << 20)

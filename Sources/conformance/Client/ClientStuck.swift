@@ -6,7 +6,7 @@ extension ClientBench {
     ///
     /// The round trip has been proved just before; `taken` is how many bytes of frames have come to this side.
     func openStuck(welcome: RawFrame = .welcome(pingEvery: 300)) throws -> (peer: RawPeer, id: UInt32) {
-        let listener = try NarrowListener()
+        let listener = try NarrowListener(tls)
         try start(.long, "hello", port: listener.port)
         let peer = trace(try listener.accept())
         _ = try greet(peer, welcome)

@@ -1,5 +1,6 @@
 import Glibc
 import RawWire
+import SystemTLS
 
 /// A listener whose connections hold little on their way: the client soon has bytes that its kernel does not take.
 ///
@@ -7,8 +8,11 @@ import RawWire
 final class NarrowListener {
     let port: UInt16
     private let descriptor: Int32
+    private let tls: TLSContext?
 
-    init() throws {
+    /// Listens; with `tls` its connections speak TLS.
+    init(_ tls: TLSContext?) throws {
+        self.tls = tls
         let descriptor = OpenDescriptors.add(socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0))
         guard descriptor >= 0 else { throw systemError("socket") }
         self.descriptor = descriptor
@@ -35,7 +39,9 @@ final class NarrowListener {
         let accepted = Glibc.accept(descriptor, nil, nil)
         guard accepted >= 0 else { throw systemError("accept") }
         _ = fcntl(accepted, F_SETFD, FD_CLOEXEC)
-        return RawPeer(OpenDescriptors.add(accepted))
+        return RawPeer(
+            OpenDescriptors.add(accepted),
+            through: try tls.map { try JudgesTLS(accepted, $0, within: RawPeer.patience) })
     }
 }
 

@@ -1,4 +1,5 @@
 import RawWire
+import TestCertificates
 import Testing
 
 extension Live.Conformance {
@@ -34,18 +35,30 @@ extension Live.Conformance {
             }
         }
 
-        @Test("Our client passes every case for clients", arguments: [[], ["--chop", "1"]])
-        func client(_ chop: [String]) throws {
-            let client = "\(Spawned.products)/client"
-            let command = [client, "--mode", "{mode}", "--port", "{port}", "--retries", "0", "{send:--send}"]
+        // No case needs the client's usual half minute, and one that waits for the end of a request waits for all of it.
+        static let client = ["\(Spawned.products)/client", "--timeout", "8", "--port", "{port}", "--retries", "0"]
+
+        @Test("Our client passes every case for clients, and with each byte alone")
+        func client() throws { try expectClientPassed(["--chop", "1"]) }
+
+        @Test(
+            "Our client passes the same cases over TLS", .enabled(if: TestCertificates.canBeMade, "it needs openssl(1)")
+        )
+        func clientOverTLS() throws {
+            let certificates = try TestCertificates()
+            try expectClientPassed(["--tls", certificates.server.pair], ["--tls", "--ca", certificates.authority])
+        }
+
+        private func expectClientPassed(_ arguments: [String], _ flags: [String] = []) throws {
+            let command = ConformanceSuite.client + ["--mode", "{mode}"] + flags + ["{send:--send}"]
             let suite = try Spawned(
-                "conformance", ["client"] + ConformanceSuite.arguments + chop + ["--"] + command)
+                "conformance", ["client"] + ConformanceSuite.arguments + arguments + ["--"] + command)
             try expectAllPassed(suite, atLeast: 405)
         }
 
         @Test("Our client passes the cases about requests of the server, with a program that answers them")
         func answeringClient() throws {
-            let command = ["\(Spawned.products)/client", "--port", "{port}", "--retries", "0", "--answer", "cat"]
+            let command = ConformanceSuite.client + ["--answer", "cat"]
             let suite = try Spawned(
                 "conformance", ["client", "--only", "3.7"] + ConformanceSuite.arguments + ["--"] + command)
             try expectAllPassed(suite, atLeast: 20)
