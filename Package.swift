@@ -89,7 +89,7 @@ let package = Package(
         .testTarget(name: "InheritanceTests", dependencies: ["Inheritance"]),
         .testTarget(
             name: "LifelineServerTests",
-            dependencies: ["LifelineServer", "Basics", "Framing", "Liveness", "Posix", "RawWire"]),
+            dependencies: ["LifelineServer", "Basics", "Framing", "Liveness", "ProxyProtocol", "Posix", "RawWire"]),
         .testTarget(
             name: "LifelineClientTests", dependencies: ["LifelineClient", "Basics", "Framing", "Liveness", "Posix"]),
         .testTarget(name: "LoadGeneratorTests", dependencies: ["LoadGenerator", "Basics", "Framing"]),

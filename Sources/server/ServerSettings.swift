@@ -62,7 +62,7 @@ struct ServerSettings {
                 "--memory-budget \(budget) is below twice --max-message \(options.maxMessage): one connection may hold half "
                     + "of it, so raise it, or no message of the full length could ever be served")
         }
-        if options.tokenFromCN, !options.listenAddresses.contains(where: { $0.mayHaveProxies(options.proxyFrom) }) {
+        if options.tokenFromCN, !options.listenAddresses.contains(where: { $0.proxies(options.proxyFrom) != nil }) {
             throw UsageError(
                 "--token-from-cn takes the certificate's name from the header of a proxy: say with --proxy-from where "
                     + "proxies connect from")

@@ -114,7 +114,7 @@ final class ChildLauncher {
 
     private func stage(
         _ connection: borrowing Descriptor, _ assignment: ConnectionAssignment, slot: Int
-    ) -> ProxyStage.Outcome {
+    ) -> ProxyStage.StageEnd {
         var stage = ProxyStage(assignment, registry, slot: slot, signals: childSignals, log: log, title: title)
         return stage.run(connection)
     }

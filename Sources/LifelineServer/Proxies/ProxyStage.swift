@@ -8,7 +8,7 @@ import Posix
 /// It looks at the bytes that have come, and takes those of the header alone out of the socket (MSG_PEEK in recv(2)). So what
 /// serves the connection afterwards reads the client's bytes as if there had been no header.
 struct ProxyStage: ~Copyable {
-    enum Outcome {
+    enum StageEnd {
         /// The connection is to be served.
         case client(ProxiedClient)
         /// The connection is over. A process that was told to end serves no other.
@@ -56,7 +56,7 @@ struct ProxyStage: ~Copyable {
     }
 
     /// Reads the header, and returns once the client is let in or the connection is over.
-    mutating func run(_ socket: borrowing Descriptor) -> Outcome {
+    mutating func run(_ socket: borrowing Descriptor) -> StageEnd {
         title.update(.greeting)
         var step = read(socket)
         while true {
@@ -141,7 +141,7 @@ struct ProxyStage: ~Copyable {
 
     // MARK: The end
 
-    private mutating func leave(_ departure: ProxyHandshake.Departure, _ socket: borrowing Descriptor) {
+    private mutating func leave(_ departure: ProxyHandshake.Dismissal, _ socket: borrowing Descriptor) {
         switch departure {
         case .probe:
             slot.closeReason = CloseReasonLabel.probeNumbers

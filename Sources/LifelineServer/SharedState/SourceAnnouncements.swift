@@ -6,18 +6,18 @@ import Synchronization
 ///
 /// The parent takes a source once. What a child that has gone wild writes later changes nothing.
 struct SourceAnnouncements {
-    private struct Row: ~Copyable {
+    private struct SourceRow: ~Copyable {
         let high: Atomic<UInt64>
         let low: Atomic<UInt64>
         let port: Atomic<UInt64>
     }
 
-    private let rows: UnsafeMutablePointer<Row>
+    private let rows: UnsafeMutablePointer<SourceRow>
     private var marks: SlotBitmap
 
     /// Maps memory for `slots` children, which costs none until it is used (mmap(2)).
     init(_ slots: Int) throws(SystemError) {
-        rows = try sharedMemory(of: slots, Row.self)
+        rows = try sharedMemory(of: slots, SourceRow.self)
         marks = try SlotBitmap(slots)
     }
 

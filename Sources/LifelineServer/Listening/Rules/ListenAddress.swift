@@ -101,8 +101,10 @@ public struct ListenAddress: Hashable, Sendable {
         return ([addressText(host: host, port: port)] + (words ?? [])).joined(separator: ",")
     }
 
-    /// Whether proxies may connect to it, where these are those of all listeners.
-    package func mayHaveProxies(_ sources: [ProxySource]) -> Bool {
-        ListenerProxies(proxies ?? sources, isUnix: host.hasPrefix(ListenAddress.unixPrefix)) != nil
+    /// The proxies that connect to it, where these are those of all listeners; nil where none can.
+    package func proxies(_ sources: [ProxySource]) -> [ProxySource]? {
+        let isUnix = host.hasPrefix(ListenAddress.unixPrefix)
+        let own = (proxies ?? sources).filter { ($0 == .unix) == isUnix }
+        return own.isEmpty ? nil : own
     }
 }

@@ -16,11 +16,11 @@ struct ProxyHandshake {
         /// It serves the connection. The bytes behind the header are the client's.
         case serve
         /// It ends the connection. No client has failed a handshake.
-        case leave(Departure)
+        case leave(Dismissal)
     }
 
     /// How a connection ends that was not served.
-    enum Departure: Equatable {
+    enum Dismissal: Equatable {
         /// The proxy has looked whether a server is there: not a byte is sent.
         case probe
         /// The parent has refused the client, and has logged it.
