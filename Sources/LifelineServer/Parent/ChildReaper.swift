@@ -83,6 +83,7 @@ final class ChildReaper {
     private func account(
         for record: ChildTable.Record, failedHandshake: Bool, in admission: inout Admission, at now: Instant
     ) {
+        if record.standing == .unidentified { registry.forgetAnnounced(record.slot) }
         admission.ended(record.countedAddress, slot: record.slot, failedHandshake: failedHandshake, at: now)
         registry.addStatistics(ofSlot: record.slot)
         if registry.budget.markFree() { log.write(registry.budget, .budgetFree) }

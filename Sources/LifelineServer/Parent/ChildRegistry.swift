@@ -102,12 +102,7 @@ final class ChildRegistry {
     }
 
     /// The process has no connection any more: it was reaped, or it waits. Nil where it had none.
-    func remove(_ pid: ProcessID) -> ChildTable.Record? {
-        guard let record = table.remove(pid) else { return nil }
-        // One that was not judged may have announced itself meanwhile, and the slot will be another's.
-        if record.standing == .unidentified { announcements.forget(record.slot) }
-        return record
-    }
+    func remove(_ pid: ProcessID) -> ChildTable.Record? { table.remove(pid) }
 
     /// Counts what a child has shown of a connection that is over.
     func addStatistics(ofSlot slot: Int) {
@@ -149,6 +144,10 @@ final class ChildRegistry {
             sendSignal(Signal.call, to: record.pid)
         }
     }
+
+    /// The connection in a slot is over, and its client was not judged: it may have been announced meanwhile, and the slot
+    /// will be another's.
+    func forgetAnnounced(_ slot: Int) { announcements.forget(slot) }
 
     // MARK: Commands
 

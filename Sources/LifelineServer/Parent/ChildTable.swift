@@ -45,11 +45,11 @@ struct ChildTable {
         }
 
         /// The client, or the proxy where that has named none.
-        var peer: SocketAddress { source.map(SocketAddress.init) ?? socketPeer }
+        @inline(__always) var peer: SocketAddress { source.map(SocketAddress.init) ?? socketPeer }
         /// The proxy; nil where the client has connected itself.
-        var via: SocketAddress? { standing == .direct ? nil : socketPeer }
+        @inline(__always) var via: SocketAddress? { standing == .direct ? nil : socketPeer }
         /// The address that the connection is counted by; nil where it has none, or was not let in.
-        var countedAddress: UInt128? {
+        @inline(__always) var countedAddress: UInt128? {
             switch standing {
             case .direct: socketPeer.ipNumber
             case .admitted: source?.address
