@@ -23,7 +23,7 @@ struct HAProxyConfiguration {
     init(_ settings: ServerSettings) throws(UsageError) {
         options = settings.options
         let options = options
-        listeners = options.listenAddresses.filter { $0.mayHaveProxies(options.proxyFrom) }
+        listeners = options.listenAddresses.filter { $0.proxies(options.proxyFrom) != nil }
         guard let first = options.listenAddresses.first, !listeners.isEmpty else {
             let isUnix = options.listenAddresses.first?.path != nil
             throw UsageError(
@@ -183,7 +183,7 @@ struct HAProxyConfiguration {
         guard listener.path == nil, reachable(listener.host) == "127.0.0.1", listener.host != "127.0.0.1" else {
             return false
         }
-        return !(listener.proxies ?? options.proxyFrom).contains { source in
+        return !(listener.proxies(options.proxyFrom) ?? []).contains { source in
             if case .range(let range) = source { range.contains(0xFFFF_7F00_0001) } else { false }
         }
     }

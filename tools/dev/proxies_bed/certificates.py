@@ -23,8 +23,7 @@ class Certificates:
         self.make("expired", end="20200201000000Z")
         for name in ("till-7", "till-8"):
             self.make(name)
-        self.openssl("ca", "-config", "ca.cnf", "-cert", "ca.pem", "-keyfile", "ca.key", "-revoke", "till-8.crt")
-        self.openssl("ca", "-config", "ca.cnf", "-cert", "ca.pem", "-keyfile", "ca.key", "-gencrl", "-out", "ca.crl")
+        self.revoke("till-8")
 
     def openssl(self, *words):
         done = subprocess.run(["openssl", *words], cwd=self.bed.folder, capture_output=True, text=True, timeout=20)
@@ -36,6 +35,12 @@ class Certificates:
     def new_key(name):
         return ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", f"{name}.key")
 
+    def revoke(self, name):
+        """Puts NAME into ca.crl."""
+        authority = ("ca", "-config", "ca.cnf", "-cert", "ca.pem", "-keyfile", "ca.key")
+        self.openssl(*authority, "-revoke", f"{name}.crt")
+        self.openssl(*authority, "-gencrl", "-out", "ca.crl")
+
     def make(self, name, end="20400101000000Z"):
         """NAME.crt, NAME.key, and both in NAME.pem."""
         self.openssl("req", "-new", *self.new_key(name), "-subj", f"/CN={name}", "-addext",
@@ -46,6 +51,3 @@ class Certificates:
             for part in ("crt", "key"):
                 with open(self.bed.path(f"{name}.{part}")) as file:
                     whole.write(file.read())
-
-    def serial(self, name):
-        return self.openssl("x509", "-in", f"{name}.crt", "-noout", "-serial").strip().partition("=")[2]
