@@ -91,7 +91,7 @@ struct ProxyBinaryHeader {
         }
     }
 
-    private var endpoints: (source: ProxyHeader.Endpoint, destination: ProxyHeader.Endpoint) {
+    private var endpoints: (source: ProxyHeader.ConnectionEnd, destination: ProxyHeader.ConnectionEnd) {
         func number(_ offset: Int, _ count: Int) -> UInt128 {
             received[(Self.fixedLength + offset)...].prefix(count).reduce(0) { $0 << 8 | UInt128($1) }
         }

@@ -6,7 +6,7 @@
 /// only claims.
 package struct ProxyHeaderDecoder: Sendable {
     /// What is known after some bytes.
-    package enum Progress: Equatable, Sendable {
+    package enum HeaderProgress: Equatable, Sendable {
         /// All bytes so far belong to the header, and more have to come.
         case needsMore
         /// The header is whole. It took this many of the bytes that were passed last; those behind are the client's.
@@ -27,7 +27,7 @@ package struct ProxyHeaderDecoder: Sendable {
     package private(set) var received = 0
 
     /// Takes the next bytes. Throws where they are no header; nothing may be passed afterwards.
-    package mutating func take(_ bytes: ArraySlice<UInt8>) throws(ProxyHeaderError) -> Progress {
+    package mutating func take(_ bytes: ArraySlice<UInt8>) throws(ProxyHeaderError) -> HeaderProgress {
         for index in bytes.indices {
             guard let header = try take(bytes[index], rest: bytes[index...]) else {
                 received += 1

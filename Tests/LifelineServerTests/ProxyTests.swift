@@ -95,8 +95,8 @@ struct ProxiedClientTests {
     private let via = SocketAddress(host: "10.0.0.1", port: 9)!
 
     private func client(_ tls: ProxyHeader.TLS?, authority: String? = "server.test") -> ProxiedClient {
-        let source = ProxyHeader.Endpoint.ip(0xFFFF_CB00_7107, port: 5)
-        let server = ProxyHeader.Endpoint.ip(0x2001_0DB8 << 96 | 1, port: 443)
+        let source = ProxyHeader.ConnectionEnd.ip(0xFFFF_CB00_7107, port: 5)
+        let server = ProxyHeader.ConnectionEnd.ip(0x2001_0DB8 << 96 | 1, port: 443)
         return ProxiedClient(
             ProxyHeader(
                 version: 2, command: .proxy, source: source, destination: server, tls: tls, authority: authority,
@@ -108,7 +108,7 @@ struct ProxiedClientTests {
         let named = client(nil)
         #expect(named.peer.description == "203.0.113.7:5" && named.server?.description == "[2001:db8::1]:443")
         #expect(named.tls == nil && named.uniqueID == [1, 0xFF])
-        for source in [nil, ProxyHeader.Endpoint.unix(Array("/x".utf8))] {
+        for source in [nil, ProxyHeader.ConnectionEnd.unix(Array("/x".utf8))] {
             let unnamed = ProxiedClient(
                 ProxyHeader(version: 2, command: .proxy, source: source, destination: source), via: via)
             #expect(unnamed.peer.description == "10.0.0.1:9" && unnamed.source == nil && unnamed.server == nil)

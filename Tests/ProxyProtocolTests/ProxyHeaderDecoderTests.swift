@@ -4,7 +4,7 @@ import Testing
 @testable import ProxyProtocol
 
 /// What the decoder makes of bytes: `whole` where they end a header, with how many bytes that took.
-func decode(_ bytes: [UInt8]) throws(ProxyHeaderError) -> ProxyHeaderDecoder.Progress {
+func decode(_ bytes: [UInt8]) throws(ProxyHeaderError) -> ProxyHeaderDecoder.HeaderProgress {
     var decoder = ProxyHeaderDecoder()
     return try decoder.take(bytes[...])
 }
@@ -26,7 +26,7 @@ func complaint(_ bytes: [UInt8]) -> String {
 }
 
 /// An address of IPv4, as a header has it.
-func ip(_ a: UInt8, _ b: UInt8, _ c: UInt8, _ d: UInt8, port: UInt16) -> ProxyHeader.Endpoint {
+func ip(_ a: UInt8, _ b: UInt8, _ c: UInt8, _ d: UInt8, port: UInt16) -> ProxyHeader.ConnectionEnd {
     .ip([0xFF, 0xFF, a, b, c, d].reduce(0) { $0 << 8 | UInt128($1) }, port: port)
 }
 

@@ -9,7 +9,7 @@ extension Case<ServerBench> {
     static func served(
         _ requirement: String, _ sentence: String, _ header: [UInt8], _ way: HeaderDelivery = .together
     ) -> Case {
-        .of(requirement, "\(sentence) is taken, and the client is served") { bench in
+        .of(requirement, "\(sentence): the client is served") { bench in
             try bench.needProxy()
             let peer = try bench.connectWithoutHeader(header.count)
             let greeting = RawFrame.preface + RawFrame.hello().bytes
@@ -27,7 +27,7 @@ extension Case<ServerBench> {
     }
 
     static func wrong(_ requirement: String, _ sentence: String, _ bytes: [UInt8]) -> Case {
-        .of(requirement, "\(sentence) ends the connection, without WELCOME") { bench in
+        .of(requirement, "\(sentence): the connection ends at once, without WELCOME") { bench in
             try bench.needProxy()
             let peer = try bench.connectWithoutHeader()
             let start = SuspendingClock.now
@@ -38,7 +38,7 @@ extension Case<ServerBench> {
     }
 
     static func cut(_ name: String, _ bytes: [UInt8]) -> Case {
-        .of("12-4", "The end of the stream within a header of \(name) ends the connection, without WELCOME") { bench in
+        .of("12-4", "The end of the stream within a header of \(name): the connection ends, without WELCOME") { bench in
             try bench.needProxy()
             let peer = try bench.connectWithoutHeader()
             try peer.send(bytes)
@@ -56,7 +56,7 @@ extension Case<ServerBench> {
     }
 
     static func quiet(_ name: String, _ bytes: [UInt8]) -> Case {
-        .of("12-8", "\(name), is answered with the end of the stream and no byte") { bench in
+        .of("12-8", "\(name): the server ends the stream, and sends no byte") { bench in
             try bench.needProxy()
             let peer = try bench.connectWithoutHeader()
             try peer.send(bytes)

@@ -29,10 +29,10 @@ extension Case<ServerBench> {
                 served("12-2", "A header \(name) in a segment of its own", bytes, .apart),
             ]
         } + [
-            served("12-2", "A header of version 1, each byte in a segment of its own,", text, .trickled),
-            served("12-2", "A header of version 2, each byte in a segment of its own,", binary, .trickled),
+            served("12-2", "A header of version 1, each byte in a segment of its own", text, .trickled),
+            served("12-2", "A header of version 2, each byte in a segment of its own", binary, .trickled),
             served(
-                "12-2", "A header with fields that nobody knows, some of them twice,",
+                "12-2", "A header with fields that nobody knows, some of them twice",
                 RawProxyHeader(fields: strange + strange).bytes),
             served("12-2", "A header with what TLS has proved", RawProxyHeader(fields: proved).bytes),
             served(
@@ -86,8 +86,8 @@ extension Case<ServerBench> {
             wrong(
                 "12-1", "A TLS hello in place of a header", [0x16, 3, 1, 2, 0, 1, 0, 1, 0xFC, 3, 3] + Seeded.some(40)),
             wrong("12-4", "1000 bytes of garbage", [0xFF] + Seeded.some(999)),
-            wrong("12-6", "A byte that no header begins with, and no more,", [0x4C]),
-            wrong("12-6", "The first byte that differs from PROXY, and no more,", Array("PROXI".utf8)),
+            wrong("12-6", "A byte that no header begins with, and no more", [0x4C]),
+            wrong("12-6", "The first byte that differs from PROXY, and no more", Array("PROXI".utf8)),
             wrong(
                 "12-4", "A line of 108 bytes",
                 RawProxyHeader.text("UNKNOWN" + String(repeating: "x", count: 108 - 15)) + greeting),
@@ -213,8 +213,8 @@ extension Case<ServerBench> {
     private static let silent: [Case] =
         local.flatMap { name, bytes in
             [
-                quiet("\(name), and the end of the stream", bytes),
-                served("12-8", "\(name), and then a client's bytes:", bytes, .apart),
+                quiet("\(name) and the end of the stream", bytes),
+                served("12-8", "\(name) and a client's bytes behind it", bytes, .apart),
             ]
         } + [quiet("The end of the stream before the first byte", [])]
 

@@ -14,7 +14,7 @@ extension ProxyHeader {
     /// What the client has connected to; nil where `client` is.
     var server: ClientSource? { client == nil ? nil : destination.flatMap(ProxyHeader.ip) }
 
-    private static func ip(_ endpoint: Endpoint) -> ClientSource? {
+    private static func ip(_ endpoint: ConnectionEnd) -> ClientSource? {
         if case .ip(let address, let port) = endpoint { ClientSource(address: address, port: port) } else { nil }
     }
 }
