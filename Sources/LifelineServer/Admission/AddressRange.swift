@@ -57,7 +57,7 @@ public struct AddressRange: Hashable, Sendable, CustomStringConvertible {
     }
 
     /// Whether the address is in the range.
-    func contains(_ address: UInt128) -> Bool {
+    package func contains(_ address: UInt128) -> Bool {
         (address ^ first) >> UInt128(128 - shared) == 0 && AddressRange.isV4(address) == AddressRange.isV4(first)
     }
 
