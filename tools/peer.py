@@ -134,6 +134,8 @@ def looks_like(first):
         return "this looks like TLS"
     if first.startswith(b"SSH-"):
         return "this looks like SSH"
+    if first.startswith((b"PROXY ", ProxyHeader.signature[:7])):
+        return "this looks like a header of the PROXY protocol, which is not taken here"
     return "got " + first.hex(" ")
 
 
@@ -1267,6 +1269,126 @@ class Side(Asker):
 # ---------------------------------------------------------------------------------------------------------- the server
 
 
+class ProxyHeader:
+    """What a proxy writes before the client's first byte: the PROXY protocol, versions 1 and 2 (section 12)."""
+
+    signature = b"\r\n\r\n\0\r\nQUIT\n"
+    most = 4096  # bytes behind the first 16 of version 2
+    once = (1, 2, 3, 5, 0x20), (0x21, 0x22, 0x23)  # fields that are read: of the header, and within SSL
+
+    def __init__(self):
+        self.data, self.whole, self.local = bytearray(), False, False
+
+    def take(self, data):
+        """Returns the client's bytes; none before the header is whole."""
+        self.data += data
+        try:
+            length = self._length(bytes(self.data))
+        except ValueError as error:
+            self.whole = True  # no byte is looked at any more
+            raise Drop(PROTOCOL_ERROR, "a header of the PROXY protocol was expected: %s" % error)  # 12-6, 12-7
+        if not length:
+            return b""
+        self.whole = True
+        return bytes(self.data[length:])
+
+    def _length(self, data):
+        """How long the header is; 0 where more has to come."""
+        if not data:
+            return 0
+        return self._line(data) if data[:1] == b"P" else self._binary(data)
+
+    def _line(self, data):
+        line, end, rest = data[:107].partition(b"\r")
+        if rest[:1] not in (b"", b"\n") or not rest and len(data) >= 107:
+            raise ValueError("a line with CR and LF within 107 bytes")
+        text = line.decode("latin-1")
+        unknown = "PROXY UNKNOWN"
+        if not text.startswith(unknown):
+            parts = text.split(" ")
+            if end and len(parts) != 6:
+                raise ValueError("six parts with one space between two, not %s" % escape(text))
+            for index, part in enumerate(parts):
+                last = index == len(parts) - 1 and not end
+                if index > 5 or not self._part(parts, index, part, last):
+                    raise ValueError("%s" % escape(part))
+        return len(line) + 2 if rest else 0
+
+    @staticmethod
+    def _part(parts, index, part, partly):
+        if index < 2:
+            words = ("PROXY",) if not index else ("TCP4", "TCP6", "UNKNOWN") if partly else ("TCP4", "TCP6")
+            return any(word.startswith(part) if partly else word == part for word in words)
+        if index > 3:
+            return bool(re.fullmatch("0|[1-9][0-9]{0,4}" + "|" * partly, part)) and int(part or 0) < 65536
+        four = parts[1] == "TCP4"
+        if partly:
+            return bool(re.fullmatch("[0-9.]{0,15}" if four else "[0-9a-fA-F:.]{0,45}", part))
+        try:
+            return bool(socket.inet_pton(socket.AF_INET if four else socket.AF_INET6, part))
+        except (OSError, ValueError):
+            return False
+
+    def _binary(self, data):
+        if data[:12] != self.signature[: len(data)]:
+            raise ValueError(looks_like(data[:16]))
+        self.local = data[12:13] == b"\x20"
+        if data[12:13] not in (b"", b"\x20", b"\x21"):
+            raise ValueError("version and command 0x%02x" % data[12])
+        addresses = {0: 0, 0x11: 12, 0x21: 36, 0x31: 216}
+        if len(data) > 13 and not self.local and data[13] not in addresses:
+            raise ValueError("family 0x%02x" % data[13])
+        if len(data) < 16:
+            return 0
+        length, skipped = struct.unpack(">H", data[14:16])[0], self.local or not data[13]  # 12-8, 12-9
+        if length > self.most or not skipped and length < addresses[data[13]]:
+            raise ValueError("%d bytes behind the first 16" % length)
+        if len(data) < 16 + length:
+            return 0
+        if not skipped:
+            self._fields(data[: 16 + length], 16 + addresses[data[13]])
+        return 16 + length
+
+    def _fields(self, header, at):
+        for type, value, start in self._each(header, at, len(header), self.once[0]):
+            if type == 3:
+                if len(value) != 4:
+                    raise ValueError("a checksum of %d bytes" % len(value))
+                self._check(header[:start] + bytes(4) + header[start + 4 :], struct.unpack(">I", value)[0])
+            elif type == 5 and len(value) > 128:
+                raise ValueError("a unique id of %d bytes" % len(value))
+            elif type == 0x20:
+                if len(value) < 5:
+                    raise ValueError("a field SSL of %d bytes" % len(value))
+                collections.deque(self._each(header, start + 5, start + len(value), self.once[1]), 0)
+
+    @staticmethod
+    def _each(header, at, end, once):
+        seen = set()
+        while at < end:
+            if end - at < 3:
+                raise ValueError("%d bytes for a field" % (end - at))
+            type, length = struct.unpack(">BH", header[at : at + 3])
+            at += 3
+            if at + length > end:
+                raise ValueError("field 0x%02x has %d bytes, and %d are left" % (type, length, end - at))
+            if type in seen:
+                raise ValueError("field 0x%02x stands twice" % type)
+            if type in once:
+                seen.add(type)
+            yield type, header[at : at + length], at
+            at += length
+
+    def _check(self, header, said):  # 12-5
+        rest = U32
+        for byte in header:
+            rest ^= byte
+            for _ in range(8):
+                rest = rest >> 1 ^ (0x82F63B78 if rest & 1 else 0)
+        if rest ^ U32 != said:
+            raise ValueError("the checksum 0x%08x" % said)
+
+
 class ServerConnection(Side):
     """The server's side."""
 
@@ -1274,14 +1396,28 @@ class ServerConnection(Side):
     first_types = (HELLO,)
 
     def __init__(self, now, number=1, timeout=30000, limits=DEFAULTS, handshake_timeout=10.0, handler=None, token=None,
-                 rng=random, minor=MINOR, heartbeat=60000, room=ROOM):
+                 rng=random, minor=MINOR, heartbeat=60000, room=ROOM, proxied=False):
+        if proxied:
+            handshake_timeout = max(handshake_timeout, 3.0)  # 12-3
         super().__init__(now, limits, handshake_timeout, rng, minor, room)
+        self.proxy = ProxyHeader() if proxied else None
         self.number, self.timeout, self.handler, self.token = number, timeout, handler, token
         self.heartbeat = heartbeat
         self.name = ""
         self.preface_put = False
         self.cut = False  # the stream ended inside a frame or a message (7.2-4)
         self.stopping = False
+
+    def receive(self, data, now):
+        if self.proxy and not self.proxy.whole:
+            try:
+                data = self.proxy.take(data)
+            except Drop as drop:
+                self.drop(drop.code, drop.text, now)
+                return self._settle(now)
+            if not data:
+                return
+        super().receive(data, now)
 
     def _preface(self, now):
         if not self.preface_put:
@@ -1398,7 +1534,12 @@ class ServerConnection(Side):
         if self.ended or self.state == CLOSED:
             return
         self.ended = True
-        if self.state == PREFACE_STATE and not self.matched:  # P2, 7.2-1
+        proxy = self.proxy
+        if proxy and self.state == PREFACE_STATE and not self.matched and (not proxy.data or proxy.local and proxy.whole):
+            return self.lose("a proxy has looked whether this server is there")  # 12-8
+        if proxy and not proxy.whole:  # 12-4
+            self._close(PROTOCOL_ERROR, "the stream ended within a header of the PROXY protocol", now)
+        elif self.state == PREFACE_STATE and not self.matched:  # P2, 7.2-1
             self._close(NORMAL, "", now, by="client")
         elif self.state in (PREFACE_STATE, GREETING):  # P3, 7.2-2
             self._close(PROTOCOL_ERROR, "the stream ended before HELLO was whole", now)
@@ -1866,7 +2007,7 @@ class ServerLoop(Loop):
             args = self.args
             connection = ServerConnection(now, self.number, args.timeout, args.limits, args.handshake_timeout / 1000,
                                           self._handler(), args.token, minor=args.minor, heartbeat=args.heartbeat,
-                                          room=args.credit)
+                                          room=args.credit, proxied=args.proxy)
             connection.take_message = self._message
             link = self.add(sock, connection, "%s:%d" % peer[:2] if isinstance(peer, tuple) and peer else "unix")
             if self.stopping:
@@ -2240,6 +2381,7 @@ def arguments(argv):
         side.add_argument("--max-message", type=size, default=DEFAULTS.max_message, metavar="BYTES")
         side.add_argument("--credit", type=size, default=ROOM, metavar="BYTES", help="room for messages that wait here")
         side.add_argument("--no-credit", dest="credit", action="store_const", const=None, help="offer no credit")
+    server.add_argument("--proxy", action="store_true", help="connections begin with a header of the PROXY protocol")
     server.add_argument("--heartbeat", type=duration, default=60000, metavar="DURATION", help="the longest ping_every")
     server.add_argument(
         "--handler", choices=("echo", "ack", "count", "talk"), default="echo",
@@ -2740,6 +2882,7 @@ def selftest():
     selftest_requests(check)
     selftest_both_ways(check)
     selftest_credit(check)
+    selftest_proxy(check, rng)
     selftest_time(check)
     selftest_window(check)
     print("peer.py: %d checks, all is well" % checks)
@@ -2941,6 +3084,33 @@ def selftest_both_ways(check):
         closing = frames(drain(server, 0))[-1]
         server.lose("")
         check("F9, 7.7", (theirs.outcome, struct.unpack(">H", closing[3][4:6])[0]), (outcome, code))
+
+
+def selftest_proxy(check, rng):
+    """Headers of a proxy: however they are cut, the client's bytes are those behind them (section 12)."""
+    fields = b"\x20\0\x0f\1\0\0\0\0\x21\0\7TLSv1.3\4\0\0"
+    binary = ProxyHeader.signature + b"\x21\x11" + struct.pack(">H", 12 + len(fields)) + bytes(12) + fields
+    right = [b"PROXY TCP4 192.0.2.7 192.0.2.1 50000 0\r\n", b"PROXY TCP6 ::1 2001:db8::ffff:1.2.3.4 1 65535\r\n",
+             b"PROXY UNKNOWN what\never\r\n", binary, ProxyHeader.signature + b"\x20\xee\0\3\x20\xff\xff"]
+    for header in right:
+        for pieces in chops(header + PREFACE, rng):
+            reader = ProxyHeader()
+            rest = b"".join(piece if reader.whole else reader.take(piece) for piece in pieces)
+            check("what is behind %r" % header, rest, PREFACE)
+    # The last byte is the one that makes it wrong.
+    for wrong in (b"L", b"PROXI", b"PROXY TCP5", b"PROXY  ", b"PROXY TCP4 1.2.3.4 1.2.3.4 00", b"PROXY TCP4 1.2.3.256 ",
+                  b"PROXY TCP4 1.2.3.4 1.2.3.4 65536", b"PROXY TCP4 1.2.3.4 1.2.3.4 1\r", b"PROXY UNKNOWN\rx",
+                  binary[:11] + b"\0", binary[:12] + b"\x22", binary[:13] + b"\x12", binary[:14] + b"\0\x0b",
+                  binary[:14] + b"\x10\1", binary[:-1] + b"\1"):
+        try:
+            check("all but the last byte of %r" % wrong, ProxyHeader().take(wrong[:-1]), b"")
+        except Drop as drop:
+            raise SystemExit("selftest: all but the last byte of %r: %s" % (wrong, drop.text))
+        try:
+            ProxyHeader().take(wrong)
+            check("%r" % wrong, "taken", "refused")
+        except Drop as drop:
+            check("%r" % wrong, drop.code, PROTOCOL_ERROR)
 
 
 def selftest_credit(check):

@@ -29,11 +29,12 @@ public struct Command<Settings>: Sendable {
     ///   - notes: paragraphs for the end of `--help`; a line that begins with a blank stays a line of its own.
     ///   - exits: the exit statuses, in the order of their numbers.
     ///   - tables: what `--generate` makes of other tables of the program.
+    ///   - madeOfFlags: what `--generate` makes of the flags beside it, wherever they stand. The program makes it.
     ///   - addOperand: takes an operand.
     public init(
         _ name: String, operands: String = "", summary: String, defaults: Settings, sections: [FlagSection<Settings>],
         verbs: [Verb] = [], subcommands: [CommandShape] = [], notes: String = "", exits: [ExitMeaning] = [],
-        tables: [Generated: @Sendable () -> [ManualEntry]] = [:],
+        tables: [Generated: @Sendable () -> [ManualEntry]] = [:], madeOfFlags: Set<Generated> = [],
         addOperand: (@Sendable (inout Settings, Argument) throws(UsageError) -> Void)? = nil
     ) {
         flags = sections.flatMap(\.flags)
@@ -41,7 +42,8 @@ public struct Command<Settings>: Sendable {
             name: name, operands: operands, summary: summary,
             flags: sections.flatMap { section in
                 section.flags.map { $0.shape(in: section.title, defaults: defaults) }
-            }, verbs: verbs, subcommands: subcommands, notes: notes, exits: exits, tables: tables)
+            }, verbs: verbs, subcommands: subcommands, notes: notes, exits: exits, tables: tables,
+            madeOfFlags: madeOfFlags)
         self.addOperand = addOperand
     }
 
@@ -75,6 +77,7 @@ public struct Command<Settings>: Sendable {
     ) throws(UsageError) -> CommandAction {
         var rest = arguments[...]
         var onlyOperands = false
+        var generated: Generated?
         while let argument = rest.popFirst() {
             if onlyOperands || argument.bytes.first != UInt8(ascii: "-") || argument.bytes.count == 1 {
                 try take(operand: argument, isQuoted: onlyOperands, into: &settings)
@@ -87,11 +90,13 @@ public struct Command<Settings>: Sendable {
             case "--generate":
                 guard let text = try rest.popFirst()?.text() else { throw UsageError("--generate needs a value") }
                 let choice = try FlagValue.choice(text, of: shape.generatable.map(\.rawValue))
-                return .generate(Generated(rawValue: choice)!)
+                let what = Generated(rawValue: choice)!
+                guard shape.madeOfFlags.contains(what) else { return .generate(what) }
+                generated = what
             case let flag: given.insert(try parse(flag: flag, &rest, into: &settings))
             }
         }
-        return .run
+        return generated.map(CommandAction.generate) ?? .run
     }
 
     private func take(

@@ -57,6 +57,7 @@ public struct CommandShape: Sendable {
     let notes: String
     let exits: [ExitMeaning]
     let tables: [Generated: @Sendable () -> [ManualEntry]]
+    let madeOfFlags: Set<Generated>
 
     /// The flags of every command.
     static let own = [

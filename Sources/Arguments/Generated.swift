@@ -10,6 +10,8 @@ public enum Generated: String, CaseIterable, Sendable {
     case configuration
     /// Completions for a shell, of the command under the name that it is installed as.
     case bash, zsh, fish
+    /// A configuration of HAProxy that fits the flags typed beside it. The program makes it.
+    case haproxy
 }
 
 /// A term in a man page, and what is to be said of it.
@@ -35,6 +37,7 @@ extension CommandShape {
         Generated.allCases.filter { what in
             switch what {
             case .events, .metrics: tables[what] != nil
+            case .haproxy: madeOfFlags.contains(what)
             case .exitStatus: !exits.isEmpty
             case .options, .configuration, .bash, .zsh, .fish: true
             }
@@ -47,6 +50,7 @@ extension CommandShape {
         case .options: manual(command).joined(separator: "\n")
         case .exitStatus: exitStatuses.joined(separator: "\n")
         case .events, .metrics: (tables[what]?() ?? []).flatMap(tableEntry).joined(separator: "\n")
+        case .haproxy: preconditionFailure("the program makes it of its flags")
         case .configuration: configuration
         case .bash: bash(command)
         case .zsh: zsh(command)

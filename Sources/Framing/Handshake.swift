@@ -2,7 +2,7 @@
 ///
 ///     | major u8 | minor u8 | flags u16 | ping_every u32 | dead_after u32 | max_frame u32 | max_message u32 | options
 public struct Hello: Equatable, Sendable {
-    /// The minor version that the client speaks (section 12).
+    /// The minor version that the client speaks (section 13).
     public var minor: UInt8
     /// Milliseconds between proofs of the round trip that the client asks for; 0 lets the server choose.
     public var pingEvery: UInt32
@@ -65,7 +65,7 @@ public struct Hello: Equatable, Sendable {
 ///     | major u8 | minor u8 | flags u16 | ping_every u32 | dead_after u32 | max_frame u32 | max_message u32
 ///     | max_in_flight u32 | max_queued u32 | connection u64 | options
 public struct Welcome: Equatable, Sendable {
-    /// The minor version in force (section 12).
+    /// The minor version in force (section 13).
     public var minor: UInt8
     /// Milliseconds between proofs of the round trip.
     public var pingEvery: UInt32

@@ -1,6 +1,6 @@
 /// Bounds and defaults of the protocol (Protocol.md, section 10). Lengths are in bytes.
 public enum Limits {
-    /// The minor version that this implementation speaks; the major one is 1 (section 12).
+    /// The minor version that this implementation speaks; the major one is 1 (section 13).
     public static let minorVersion: UInt8 = 1
     /// The longest HELLO and WELCOME.
     public static let handshakeLength: UInt32 = 1024

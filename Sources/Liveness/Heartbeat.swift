@@ -7,7 +7,7 @@ public struct Heartbeat: Equatable, Sendable {
     public let pingEvery: Duration
     /// A side that has heard nothing for this long drops the other.
     public let deadAfter: Duration
-    /// Whether both sides speak 1.1 (section 12): they ask when they have sent nothing, and have a send window.
+    /// Whether both sides speak 1.1 (section 13): they ask when they have sent nothing, and have a send window.
     public let isBounded: Bool
     /// Half of `deadAfter`: a side that has heard or sent nothing for this long sends a PING (section 5.3), and a client
     /// reports that an answer is late. It is stored, because the division of a Duration divides 128 bits.

@@ -102,6 +102,13 @@ struct ConformanceSettings {
                 settings, text throws(UsageError) in
                 settings.known.maxConnections = try FlagValue.integer(text, in: 1...10_000)
             },
+            Flag("--proxy", "VERSION", "server: begin connections with a header of the PROXY protocol, v1 or v2") {
+                settings, text throws(UsageError) in
+                guard let version = ServerBench.ProxyVersion(rawValue: text) else {
+                    throw UsageError("'\(text)' is no version of the PROXY protocol's header: it is v1 or v2")
+                }
+                settings.known.proxy = version
+            },
             Flag("--ask-with", "TEXT", "server: a request of TEXT and more makes it ask the client the rest") {
                 $0.known.askWith = $1
             },
@@ -119,6 +126,10 @@ struct ConformanceSettings {
             and answer with what the client answers, or fail. --tell-with "tell " says that "tell x" makes it send the
             message "x". --hold-with "hold" says that the message "hold" takes its handler a second. Cases for which the
             text is missing are skipped.
+
+            With --proxy the suite takes the place of a proxy, before a server that demands a header of the PROXY protocol
+            (server --proxy-from). Every connection begins with a header, which names a source of 192.0.2.0/24 or
+            2001:db8::/32. Cases about the header itself use both versions, and are skipped without --proxy.
 
             A client is started anew for each case: COMMAND connects to 127.0.0.1 and the port that stands in it as {port}
             (or to --port), with {mode} replaced by long or short; it sends each line of its standard input as a request,

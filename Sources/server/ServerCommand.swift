@@ -23,8 +23,11 @@ extension ServerSettings {
 
             No program that it starts gets privileges that it does not have itself (no_new_privs). The file of a Unix
             socket stays behind where --user may not remove it; the next start replaces it.
+
+            --generate haproxy serves nothing: it prints a configuration of HAProxy, for TLS, that fits the flags beside it.
             """,
-        exits: ExitMeanings.all, tables: [.events: { LogEvent.manual }, .metrics: { Metric.manual }])
+        exits: ExitMeanings.all, tables: [.events: { LogEvent.manual }, .metrics: { Metric.manual }],
+        madeOfFlags: [.haproxy])
 }
 
 extension LogEvent {

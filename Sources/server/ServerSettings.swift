@@ -62,6 +62,11 @@ struct ServerSettings {
                 "--memory-budget \(budget) is below twice --max-message \(options.maxMessage): one connection may hold half "
                     + "of it, so raise it, or no message of the full length could ever be served")
         }
+        if options.tokenFromCN, !options.listenAddresses.contains(where: { $0.proxies(options.proxyFrom) != nil }) {
+            throw UsageError(
+                "--token-from-cn takes the certificate's name from the header of a proxy: say with --proxy-from where "
+                    + "proxies connect from")
+        }
         try checkProgram()
         do throws(StartError) {
             try options.checkPool(servesProgram: !command.isEmpty)

@@ -157,6 +157,7 @@ do {
     switch try ServerSettings.command.parse(arguments, into: &settings) {
     case .help: try say(ServerSettings.command.help)
     case .version: try say("server (Lifeline) \(lifelineVersion)")
+    case .generate(.haproxy): try say(HAProxyConfiguration(ServerSettings.read(arguments)).text)
     case .generate(let what): try say(ServerSettings.command.generated(what, for: "lifeline-server"))
     case .run:
         settings = try ServerSettings.read(arguments)

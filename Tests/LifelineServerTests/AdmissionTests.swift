@@ -43,6 +43,18 @@ private struct Gate {
         come(host, at: now).refusal?.reason
     }
 
+    /// A proxy comes: why its connection has no slot.
+    mutating func proxy(_ slot: Int) -> Admission.Reason? {
+        let refusal = admission.judgeProxy(at: at(0), using: &random) { _ in false }
+        if refusal == nil { admission.began(nil, slot: slot) }
+        return refusal?.reason
+    }
+
+    /// Its header names this client.
+    mutating func client(_ host: String) -> Admission.Reason? {
+        admission.judgeClient(number(host)!, at: at(0), using: &random)?.reason
+    }
+
     mutating func leave(_ host: String, _ slot: Int, failed: Bool = false, at now: Double = 0) {
         admission.ended(number(host), slot: slot, failedHandshake: failed, at: at(now))
     }
@@ -131,6 +143,43 @@ struct AdmissionTests {
         #expect(gate.refusal("192.0.2.3", at: 500) == nil && gate.refusal("192.0.2.4", at: 500) == .rate)
     }
 
+    @Test("A proxy's connection is judged by what holds for all, and its client by its source when it is known")
+    func halves() throws {
+        var gate = Gate {
+            $0.deny = [try! AddressRange("198.51.100.0/24"), try! AddressRange("10.0.0.1")]
+            $0.maxPerSource = 1
+            $0.maxConnections = 4
+        }
+        for slot in 1...4 { #expect(gate.proxy(slot) == nil, "one proxy has many connections") }
+        #expect(gate.proxy(5) == .connections)
+        #expect(
+            gate.client("192.0.2.1") == nil && gate.client("192.0.2.1") == .perSource && gate.client("192.0.2.2") == nil
+        )
+        #expect(gate.client("198.51.100.7") == .address)
+        #expect(gate.admission.connections == 4, "those that are refused are there until they have gone")
+        gate.leave("192.0.2.1", 1)
+        #expect(gate.client("192.0.2.1") == nil)
+        // One that was refused, or never judged, gives back its place alone.
+        gate.admission.ended(nil, slot: 3, failedHandshake: false, at: at(0))
+        #expect(gate.client("192.0.2.2") == .perSource)
+        for _ in 0..<7 { gate.admission.ended(number("192.0.2.2"), slot: 9, failedHandshake: true, at: at(0)) }
+        #expect(gate.client("192.0.2.2") == .penalty)
+        #expect(gate.admission.refused == [.connections: 1, .perSource: 2, .address: 1, .penalty: 1])
+    }
+
+    @Test("A proxy's connection has 3 s for its handshake at least, whatever --handshake-timeout and the pressure say")
+    func proxyTime() {
+        var gate = Gate {
+            $0.handshakeTimeout = .seconds(1)
+            $0.maxConnections = 1
+        }
+        #expect(gate.admission.proxyHandshakeTimeout == .seconds(3) && gate.admission.handshakeTimeout == .seconds(1))
+        gate = Gate { $0.maxConnections = 1 }
+        #expect(gate.admission.proxyHandshakeTimeout == .seconds(10))
+        gate.admission.began(nil, slot: 1)
+        #expect(gate.admission.proxyHandshakeTimeout == .seconds(3) && gate.admission.handshakeTimeout == .seconds(1))
+    }
+
     @Test("Who is told to wait is told a second at least, a minute and a quarter at most, and each something else")
     func retryAfter() throws {
         func waits(_ reason: Admission.Reason, _ wait: Duration) -> [UInt32] {
@@ -143,12 +192,12 @@ struct AdmissionTests {
             (Duration.zero, UInt32(1000)...2000), (.milliseconds(300), 1000...2000), (.seconds(3), 3000...4000),
             (.seconds(20), 20_000...25_000), (.seconds(240), 60_000...75_000),
         ] {
-            for reason in Admission.Reason.allCases where reason != .address {
+            for reason in Admission.Reason.allCases where ![.address, .proxyFrom].contains(reason) {
                 let all = waits(reason, wait)
                 #expect(all.allSatisfy { range.contains($0) } && Set(all).count > 100)
             }
         }
-        #expect(Set(waits(.address, .zero)) == [0])
+        #expect(Set(waits(.address, .zero)) == [0] && Set(waits(.proxyFrom, .zero)) == [0])
         var gate = Gate()
         gate.fail("192.0.2.1", 10)
         let left = try #require(gate.come("192.0.2.1").refusal)

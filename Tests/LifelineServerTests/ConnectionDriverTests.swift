@@ -56,7 +56,8 @@ struct ConnectionDriverTests {
         return ConnectionDriver(
             .plain(socket),
             ConnectionAssignment(connection: id, peer: peer, acceptedAt: .now, handshakeTimeout: .seconds(10)),
-            ServerOptions().connectionSettings, tokens: nil, log: try Log(muting: Log(level: .error, format: .text)),
+            nil, ServerOptions().connectionSettings, tokens: nil,
+            log: try Log(muting: Log(level: .error, format: .text)),
             slot: slot,
             runner: runner, crashNotice: nil)
     }

@@ -62,7 +62,8 @@ struct ControlTests {
         var figures = ConnectionStatistics()
         let bare = ControlAnswer.row(id: 1, pid: 2, peer: "unix", acceptedAt: at(0), figures, at: at(1500))
         #expect(
-            bare.line == "{\"id\":1,\"pid\":2,\"peer\":\"unix\",\"name\":null,\"state\":\"greeting\",\"age\":1.500,"
+            bare.line
+                == "{\"id\":1,\"pid\":2,\"peer\":\"unix\",\"via\":null,\"name\":null,\"state\":\"greeting\",\"age\":1.500,"
                 + "\"heard\":null,\"round_trip\":null,\"in_flight\":0,\"requests\":0,\"failed\":0,"
                 + "\"messages_in\":0,\"messages_out\":0,\"messages_unhandled\":0,\"bytes_in\":0,\"bytes_out\":0}")
         figures.name = "a\n\",\"id\":9,\u{1B}[31mä😀"

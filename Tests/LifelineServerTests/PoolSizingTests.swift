@@ -137,7 +137,7 @@ struct PoolTests {
 
     @Test("A mark is removed once, by slot or with all")
     func marks() throws {
-        var bitmap = try CompletionBitmap(200)
+        var bitmap = try SlotBitmap(200)
         func all() -> [Int] {
             var slots: [Int] = []
             bitmap.removeAll(below: 200) { slots.append($0) }
@@ -155,7 +155,7 @@ struct PoolTests {
 
     @Test("A mark beyond the last slot is passed over: a child that has gone wild may set any bit")
     func wildMarks() throws {
-        var bitmap = try CompletionBitmap(3)
+        var bitmap = try SlotBitmap(3)
         for slot in [1, 3, 60] { bitmap.mark(slot) }
         var slots: [Int] = []
         bitmap.removeAll(below: 3) { slots.append($0) }

@@ -17,7 +17,8 @@ private struct Sample {
 
 private let samples: [String: Sample] = [
     "--config": Sample("/dev/null"), "--check": Sample(), "--host": Sample("unix:socket"), "--port": Sample("1"),
-    "--listen": Sample("unix:other"),
+    "--listen": Sample("unix:other"), "--proxy-from": Sample("10.0.0.0/8"),
+    "--token-from-cn": Sample(beside: ["--proxy-from", "10.0.0.0/8"]),
     "--backlog": Sample("9"), "--handler": Sample("ack"), "--handler-timeout": Sample("1"),
     "--exec": Sample("cat"), "--exec-per": Sample("request", beside: ["--exec", "cat"]),
     "--exec-framing": Sample("length", beside: ["--exec", "cat"]),

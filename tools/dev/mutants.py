@@ -11,6 +11,7 @@ stays clean: what is wrong is put over its methods here, in the process of the o
 
 import collections
 import os
+import re
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -946,6 +947,157 @@ def answers_none():
 def credit_always_in_force():
     """the frame CREDIT is taken where it is not in force"""
     peer.Connection._kind = lambda self, type: peer.KINDS.get(type)
+
+
+# ------------------------------------------------------------------------------------ servers behind a proxy
+
+
+def wrong_is_right(*words):
+    """Takes for right, and skips, a part of a header that would be wrong for one of these reasons."""
+
+    @instead(peer.ProxyHeader, "_length")
+    def _(original, self, data):
+        try:
+            return original(self, data)
+        except ValueError as error:
+            if not any(word in str(error) for word in words):
+                raise
+            return data.index(b"\r\n") + 2 if data[:1] == b"P" else 16 + int.from_bytes(data[14:16], "big")
+
+
+@mutant("server", "-", "", "12")
+def right_server_behind_proxy():
+    """nothing is broken: no case may fail"""
+
+
+@mutant("server", "12-1", "12/24", "12")
+def header_optional():
+    """a connection without a header is served"""
+
+    @instead(peer.ProxyHeader, "take")
+    def _(original, self, data):
+        if data[:1] == b"L":
+            self.whole = True
+            return data
+        return original(self, data)
+
+
+@mutant("server", "12-3", "12/18 12/19 12/20", "12")
+def header_in_a_second():
+    """the handshake timeout is not raised to 3 s"""
+
+    @instead(peer.ServerConnection, "__init__")
+    def _(original, self, *given, **named):
+        original(self, *given, **named)
+        self.handshake_timeout = 1.0
+
+
+@mutant("server", "12-3", "12/23", "12")
+def header_timeout_refreshed():
+    """each byte of a header starts the handshake timeout anew"""
+
+    @instead(peer.ServerConnection, "receive")
+    def _(original, self, data, now):
+        self.made = now
+        original(self, data, now)
+
+
+@mutant("server", "12-2", "12/1 12/5", "12")
+def reads_line_alone():
+    """what comes in the segment of a line is taken for the line's"""
+
+    @instead(peer.ProxyHeader, "take")
+    def _(original, self, data):
+        rest = original(self, data)
+        return b"" if self.data[:1] == b"P" else rest
+
+
+@mutant("server", "12-4", "12/45 12/51", "12")
+def zeros_in_front():
+    """ports and octets may have leading zeros"""
+
+    @instead(peer.ProxyHeader, "_line")
+    def _(original, self, data):
+        line = data.split(b"\r\n")[0]
+        short = re.sub(rb"([ .])0+(?=[0-9])", rb"\1", line)
+        length = original(self, data.replace(line, short, 1))
+        return length and length + len(line) - len(short)
+
+
+@mutant("server", "12-4", "12/30", "12")
+def line_of_any_length():
+    """a line may be as long as it wants"""
+    wrong_is_right("within 107 bytes")
+
+
+@mutant("server", "12-4", "12/83 12/85", "12")
+def header_of_any_length():
+    """version 2 may announce 65,535 bytes"""
+    peer.ProxyHeader.most = 65535
+
+
+@mutant("server", "12-4", "12/86 12/90", "12")
+def fields_beyond_the_end():
+    """a field may go beyond the end of what it stands in"""
+    wrong_is_right("are left")
+
+
+@mutant("server", "12-4", "12/93", "12")
+def last_field_counts():
+    """of two fields of TLS the last one is believed"""
+    peer.ProxyHeader.once = (), ()
+
+
+@mutant("server", "12-5", "12/94 12/96", "12")
+def no_checksum():
+    """the checksum is not looked at"""
+    peer.ProxyHeader._check = lambda self, header, said: None
+
+
+@mutant("server", "12-6", "12/28 12/29", "12")
+def waits_for_a_line():
+    """nothing is judged before 16 bytes have come"""
+    instead(peer.ProxyHeader, "_length")(
+        lambda original, self, data: 0 if len(data) < 15 else original(self, data))
+
+
+@mutant("server", "12-8", "12/105 12/107", "12")
+def refuses_local():
+    """a proxy that speaks for itself is turned away"""
+
+    @instead(peer.ProxyHeader, "_length")
+    def _(original, self, data):
+        length = original(self, data)
+        if length and self.local:
+            raise ValueError("LOCAL")
+        return length
+
+
+@mutant("server", "12-8", "12/106 12/107", "12")
+def skips_nothing():
+    """LOCAL is taken for a header of 16 bytes"""
+
+    @instead(peer.ProxyHeader, "_length")
+    def _(original, self, data):
+        length = original(self, data)
+        return 16 if length and self.local else length
+
+
+@mutant("server", "12-8", "12/104 12/112", "12")
+def answers_probes():
+    """a proxy that only looks gets the preface and CLOSE"""
+    peer.ServerConnection.lose = lambda self, why: self._close(peer.NORMAL, why, self.made)
+
+
+@mutant("server", "12-9", "12/115 12/116", "12")
+def needs_an_address():
+    """a header without an address is wrong"""
+
+    @instead(peer.ProxyHeader, "_binary")
+    def _(original, self, data):
+        if data[13:14] == b"\0" and data[12:13] == b"\x21":
+            raise ValueError("no address")
+        return original(self, data)
 
 
 # ---------------------------------------------------------------------------------------------------- clients

@@ -11,7 +11,8 @@
 -- -2 and a filter, as in -2 -Y lifeline (without a filter its first pass dissects nothing).
 --
 -- Connections are recognised by their port (preference lifeline.port, 7400), on any port by the preface, and else by
--- "Decode As" (tshark -d tcp.port==9000,lifeline). Some filters:
+-- "Decode As" (tshark -d tcp.port==9000,lifeline). A header of the PROXY protocol before the preface (section 12) is skipped.
+-- Wireshark's own dissector shows it (proxy) where it has a segment of its own, and the port is not known. Some filters:
 --
 --     lifeline.type == 9                      failures; lifeline.code == 18 those that were REFUSED
 --     lifeline.id == 7                        request 7: its chunks, its response, its CANCEL
@@ -316,6 +317,20 @@ local function protocol_of(text)
     if text:find("^SSH%-") then return "SSH" end
     local hexadecimal = text:sub(1, 8):gsub(".", function(byte) return string.format(" %02x", byte:byte()) end)
     return "bytes" .. hexadecimal
+end
+
+--- The length of the header of the PROXY protocol (section 12) that `bytes` begin with; nil where they are none. Where they
+--- may become one: 0, and how many bytes that needs.
+local function proxy_header(bytes)
+    local line, signature = "PROXY ", "\13\10\13\10\0\13\10QUIT\10"
+    if bytes:sub(1, #line) == line:sub(1, #bytes) then
+        local _, stop = bytes:sub(1, 107):find("\13\10", 1, true)
+        return stop or #bytes < 107 and 0 or nil, DESEGMENT_ONE_MORE_SEGMENT
+    end
+    if bytes:sub(1, #signature) ~= signature:sub(1, #bytes) then return nil end
+    if #bytes < 16 then return 0, 16 - #bytes end
+    local length = 16 + bytes:byte(15) * 256 + bytes:byte(16)
+    return #bytes < length and 0 or length, length - #bytes
 end
 
 -- ---------------------------------------------------------------------------------------------------------------------
@@ -971,12 +986,22 @@ local function analyse(connection, side, peer, tvb, pinfo)
         if left <= 0 then break end
         if side.stage == "preface" then
             local bytes = tvb:raw(offset, math.min(#PREFACE, left))
-            if bytes == PREFACE then
+            local is_first = connection.complete and (start + offset) % WRAP == (side.begins or 1)
+            local header, missing
+            if is_first and not side.begins and is_client(connection, side) then
+                header, missing = proxy_header(tvb:raw(offset, left))
+            end
+            if header and header > 0 then
+                add("other", header, "a header of the PROXY protocol")
+                side.begins = (start + offset) % WRAP
+            elseif header and can_wait then
+                wait(missing)
+            elseif bytes == PREFACE then
                 add("preface", #PREFACE, "preface")
                 side.stage = "frames"
             elseif bytes == PREFACE:sub(1, #bytes) and can_wait then
                 wait(#PREFACE - #bytes)
-            elseif connection.complete and (start + offset) % WRAP == 1 then
+            elseif is_first then
                 local protocol = protocol_of(tvb:raw(offset, left))
                 local record = add("other", reported - offset, "no preface, but " .. protocol)
                 fault(record, "preface_of_" .. (record.client and "client" or "server"), "but " .. protocol)
@@ -1240,7 +1265,10 @@ end
 -- ---------------------------------------------------------------------------------------------------------------------
 
 local function begins_with_preface(tvb, pinfo, tree)
-    if tvb:captured_len() < #PREFACE or tvb:raw(0, #PREFACE) ~= PREFACE then return false end
+    local size = tvb:captured_len()
+    -- A header of a proxy in the same segment. One in a segment of its own says nothing of what follows it.
+    local at = proxy_header(tvb:raw(0, math.min(size, 16 + 4096))) or 0
+    if size < at + #PREFACE or tvb:raw(at, #PREFACE) ~= PREFACE then return false end
     pinfo.conversation = lifeline
     lifeline.dissector(tvb, pinfo, tree)
     return true

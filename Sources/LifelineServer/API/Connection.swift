@@ -15,20 +15,33 @@ public final class Connection: Sendable {
     /// The client's address and port, such as `192.0.2.7:51234`.
     public var peer: String { address.description }
     private let address: SocketAddress
+    private let client: ProxiedClient?
+    /// The address and port of the proxy that the client has come through; nil where the client has connected itself. Where
+    /// the proxy does not name the client, `peer` is the proxy too.
+    public var via: String? { client?.via.description }
+    /// What the proxy says of the client's TLS; nil where it tells of none, or the client has connected itself.
+    public var tls: ProxiedTLS? { client?.tls }
+    /// The proxy's name for the connection, up to 128 bytes of any value; nil where it has given none.
+    public var uniqueID: [UInt8]? { client?.uniqueID }
     /// The client's name for itself, up to 64 bytes. Any client can claim any name.
     public let name: String?
     /// The client's token, up to 256 bytes. Compare it in constant time.
     public let token: [UInt8]?
     /// The name of the client's token in `ServerOptions.tokenFile`. It is as certain as the token is secret. It is nil where
-    /// the file has no name for the token, or there is no file.
+    /// the file has no name for the token, or there is no file. With `ServerOptions.tokenFromCN` it is the name of the
+    /// certificate of a client without a token.
     public let tokenName: String?
     /// Whether the client answers requests: it has said so in HELLO (ANSWERS), speaks 1.1, and the connection is no SHORT one.
     public let answersRequests: Bool
     private let mailbox: HandlerMailbox
 
-    init(id: UInt64, address: SocketAddress, hello: Hello, tokenName: String?, mailbox: HandlerMailbox) {
+    init(
+        id: UInt64, address: SocketAddress, client: ProxiedClient? = nil, hello: Hello, tokenName: String?,
+        mailbox: HandlerMailbox
+    ) {
         self.id = id
         self.address = address
+        self.client = client
         name = hello.options.name
         token = hello.options.token
         self.tokenName = tokenName

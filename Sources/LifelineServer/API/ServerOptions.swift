@@ -10,6 +10,13 @@ public struct ServerOptions: Sendable {
     public var listen: [ListenAddress] = []
     /// Whether the server listens at `host` and `port` where `listen` has addresses. It does so where it has none.
     public var listensAtHost = true
+    /// Proxies that connect for clients. Where there is a range, every connection to a TCP socket comes from these ranges and
+    /// begins with a header of the PROXY protocol, which names the client; where there is `unix`, so does every connection to
+    /// a Unix socket. An address of `listen` may have proxies of its own. Never give addresses that clients have.
+    public var proxyFrom: [ProxySource] = []
+    /// Whether the name of a client certificate stands for a token, where a proxy has verified it. With `tokenFile` a client
+    /// brings either; without it every client needs such a name.
+    public var tokenFromCN = false
     /// T: a client that is silent for this time is dropped; at least 100 ms (Protocol.md, section 6).
     public var timeout = Duration.seconds(30)
     /// H: the longest ping_every that a client gets; at least 20 ms (section 6). Routers and load balancers forget a
@@ -122,7 +129,8 @@ public struct ServerOptions: Sendable {
     /// The part of the options that a child goes by.
     var connectionSettings: ConnectionSettings {
         ConnectionSettings(
-            terms: terms, grace: grace, handlerTimeout: handlerTimeout, maxAge: maxAge, maxIdle: maxIdle)
+            terms: terms, grace: grace, handlerTimeout: handlerTimeout, maxAge: maxAge, maxIdle: maxIdle,
+            takesProvedNames: tokenFromCN)
     }
 
     /// The most that messages of one connection may cost that wait for the handler, where the client knows credit. More

@@ -113,6 +113,7 @@ struct ServerResources: ~Copyable {
             try SignalDescriptor(
                 [
                     Signal.terminate, Signal.interrupt, Signal.quit, Signal.reload, Signal.reopen, Signal.childEnded,
+                    Signal.call,
                 ].filter { !start.ignoredSignals.contains($0) }
                     + (start.hasProcessorTimeLimit ? [Signal.processorTimeOver] : []))
         }

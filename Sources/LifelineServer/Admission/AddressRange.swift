@@ -9,7 +9,7 @@ public struct AddressRangeError: Error, Equatable, Sendable, CustomStringConvert
 /// A range of IP addresses in CIDR form, or one address: `10.0.0.0/8`, `2001:db8::/32`, `192.0.2.7` (RFC 4632).
 ///
 /// A client of IPv4 is one of IPv4 on every listener: one that came to `::` is in 10.0.0.0/8, never in ::/0.
-public struct AddressRange: Equatable, Sendable, CustomStringConvertible {
+public struct AddressRange: Hashable, Sendable, CustomStringConvertible {
     /// The first address, that of IPv4 in the form of IPv6, as `SocketAddress.ipNumber` has it.
     private let first: UInt128
     /// How many bits of it all addresses of the range share.
@@ -57,7 +57,7 @@ public struct AddressRange: Equatable, Sendable, CustomStringConvertible {
     }
 
     /// Whether the address is in the range.
-    func contains(_ address: UInt128) -> Bool {
+    package func contains(_ address: UInt128) -> Bool {
         (address ^ first) >> UInt128(128 - shared) == 0 && AddressRange.isV4(address) == AddressRange.isV4(first)
     }
 

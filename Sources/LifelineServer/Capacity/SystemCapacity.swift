@@ -119,8 +119,11 @@ extension Capacity {
 
     private static func remarks(_ options: ServerOptions) -> [String] {
         var remarks = [
-            "It would listen on \(options.listenAddresses.map(\.text).joined(separator: ", ")).",
-            "The memory is that of an idle connection; what a handler keeps, or a program takes, comes on top.",
+            "It would listen on \(options.listenAddresses.map(\.text).joined(separator: ", "))."
+        ]
+        remarks += proxyRemarks(options)
+        remarks += [
+            "The memory is that of an idle connection; what a handler keeps, or a program takes, comes on top."
         ]
         if let most = SystemFigures.number("/proc/sys/net/core/somaxconn"), most < UInt64(options.backlog) {
             remarks.append(
@@ -135,6 +138,20 @@ extension Capacity {
         remarks += ProcessStart.current.remarks.filter(\.isWarning).map { "\($0.subject): \($0.text)." }
         if let remark = oomGroup() { remarks.append(remark) }
         return remarks
+    }
+
+    /// Which listeners take headers of proxies.
+    private static func proxyRemarks(_ options: ServerOptions) -> [String] {
+        let listeners = options.listenAddresses.compactMap { address in
+            address.proxies(options.proxyFrom).map {
+                "A connection to \(ListenAddress(host: address.host, port: address.port).text) comes from a proxy "
+                    + "(\($0.map(\.description).joined(separator: ", "))), and begins with its header."
+            }
+        }
+        let misfits = options.proxyFrom.filter { source in
+            !options.listenAddresses.contains { $0.proxies == nil && $0.proxies([source]) != nil }
+        }
+        return listeners + misfits.map { "Unless a supervisor hands over such a socket: \($0.fitsNoListener)." }
     }
 
     /// What to say where one leak would end all connections; nil where it would not.

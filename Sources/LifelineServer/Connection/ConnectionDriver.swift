@@ -21,6 +21,8 @@ struct ConnectionDriver: ~Copyable {
     let transport: ServerTransport
     let id: UInt64
     let peer: SocketAddress
+    /// What a proxy says of the client; nil where the client has connected itself.
+    let client: ProxiedClient?
     let acceptedAt: Instant
     let grace: Duration
     let log: Log
@@ -54,19 +56,22 @@ struct ConnectionDriver: ~Copyable {
     ///
     /// - Parameters:
     ///   - assignment: Which connection it is.
+    ///   - client: What a proxy says of the client.
     ///   - tokens: The tokens that HELLO is compared with; nil where everybody may connect.
     ///   - slot: The connection's own.
     ///   - runner: The connection's own.
     ///   - crashNotice: The process's notice, if a crash is to tell this client.
     @inline(__always)
     init(
-        _ transport: consuming ServerTransport, _ assignment: ConnectionAssignment, _ settings: ConnectionSettings,
+        _ transport: consuming ServerTransport, _ assignment: ConnectionAssignment, _ client: ProxiedClient?,
+        _ settings: ConnectionSettings,
         tokens: Tokens?,
         log: Log, slot: Scoreboard.Slot, runner: any HandlerRunner, crashNotice: CrashNotice?
     ) {
         self.transport = transport
         id = assignment.connection
         peer = assignment.peer
+        self.client = client
         acceptedAt = assignment.acceptedAt
         grace = settings.grace
         self.log = log
@@ -76,7 +81,8 @@ struct ConnectionDriver: ~Copyable {
         self.crashNotice = crashNotice
         connection = ServerConnection(
             id: id, terms: settings.terms, handshakeTimeout: assignment.handshakeTimeout, acceptedAt: acceptedAt,
-            tokens: tokens, handlerTimeout: runner.enforcesTimeout ? nil : settings.handlerTimeout,
+            tokens: tokens, provedName: settings.takesProvedNames ? .some(client?.tls?.clientName) : nil,
+            handlerTimeout: runner.enforcesTimeout ? nil : settings.handlerTimeout,
             lifetime: ConnectionLifetime(
                 maxAge: settings.maxAge, maxIdle: settings.maxIdle, grace: settings.grace, acceptedAt: acceptedAt,
                 random: { .random(in: 0..<1) }),

@@ -39,6 +39,7 @@ struct ConnectionProcess: ~Copyable {
     ///
     /// - Parameters:
     ///   - assignment: Which connection `socket` is.
+    ///   - client: What a proxy says of the client; nil where the client has connected itself.
     ///   - tokens: The tokens that HELLO is compared with; nil where everybody may connect.
     ///   - slot: The connection's own, and so are the commands and the runner.
     ///   - title: The text that `ps` shows for the process; nil to leave it as it is.
@@ -47,7 +48,8 @@ struct ConnectionProcess: ~Copyable {
     // Inlined, so that the value is built in its place: a call copies it twice, which costs 400 instructions.
     @inline(__always)
     init(
-        _ socket: consuming Descriptor, _ assignment: ConnectionAssignment, _ settings: ConnectionSettings,
+        _ socket: consuming Descriptor, _ assignment: ConnectionAssignment, _ client: ProxiedClient?,
+        _ settings: ConnectionSettings,
         tokens: Tokens?, log: Log, slot: Scoreboard.Slot, commands: ChildCommands.Inbox, title: ProcessTitle?,
         runner: any HandlerRunner, signals: OwnedResource<SignalDescriptor>, buffer: consuming [UInt8]
     ) {
@@ -59,7 +61,7 @@ struct ConnectionProcess: ~Copyable {
         let transport = ServerTransport.plain(socket)
         let crashNotice = transport.crashNotice(sizeAt: slot.crashSizeAddress)
         driver = ConnectionDriver(
-            transport, assignment, settings, tokens: tokens, log: log, slot: slot, runner: runner,
+            transport, assignment, client, settings, tokens: tokens, log: log, slot: slot, runner: runner,
             crashNotice: crashNotice)
         self.buffer = buffer
     }

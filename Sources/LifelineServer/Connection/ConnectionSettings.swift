@@ -8,4 +8,6 @@ struct ConnectionSettings {
     let handlerTimeout: Duration?
     let maxAge: Duration?
     let maxIdle: Duration?
+    /// Whether a certificate's name stands for a token.
+    let takesProvedNames: Bool
 }

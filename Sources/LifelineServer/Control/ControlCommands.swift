@@ -121,7 +121,8 @@ struct ControlCommands {
                 guard let record = registry[pid], record.connection == id else { continue }
                 rows += ControlAnswer.line(
                     ControlAnswer.row(
-                        id: id, pid: pid, peer: record.peer.description, acceptedAt: record.acceptedAt,
+                        id: id, pid: pid, peer: record.peer.description, via: record.via?.description,
+                        acceptedAt: record.acceptedAt,
                         ConnectionStatistics(registry.slot(record.slot)), at: now))
                 count? += 1
             }
@@ -139,11 +140,13 @@ struct ControlCommands {
             $0.number(.connection, id)
             $0.number(.pid, record.pid)
             $0.address(.peer, record.peer)
+            if let via = record.via { $0.address(.via, via) }
         }
         return ControlAnswer.done {
             $0.add("id", id)
             $0.add("pid", record.pid)
             $0.add("peer", record.peer.description)
+            $0.add("via", record.via?.description)
         }
     }
 

@@ -13,12 +13,12 @@ struct HandlerFactory {
         leavesOrphans = false
         againstReuse = ConnectionHandler.mayBeReused ? nil : .handler
         make = { _, _ in
-            { _, id, peer in
+            { _, id, peer, client in
                 // The runners are not generic: the runtime would have to make their types in each child anew.
                 let handler: any Handler = makeHandler()
                 let makeConnection: ConnectionMaker = { hello, tokenName, mailbox in
                     Connection(
-                        id: id, address: peer, hello: hello, tokenName: tokenName, mailbox: mailbox)
+                        id: id, address: peer, client: client, hello: hello, tokenName: tokenName, mailbox: mailbox)
                 }
                 let waker = LoopWaker()
                 return handler.answersAtOnce
@@ -33,9 +33,9 @@ struct HandlerFactory {
         againstReuse = .program
         let server = processID
         make = { log, options in
-            { socket, id, peer in
+            { socket, id, peer, client in
                 let environment = ProgramEnvironment(
-                    server: server, connection: id, peer: peer, local: socket.localAddress)
+                    server: server, connection: id, peer: peer, local: socket.localAddress, client: client)
                 return ProgramRunner(
                     program, environment, timeout: options.handlerTimeout, patience: options.grace, log: log)
             }

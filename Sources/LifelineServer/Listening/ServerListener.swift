@@ -11,11 +11,17 @@ final class ServerListener {
     private(set) var lacksIPv6: Bool
     /// Nil once it is closed.
     @exclusivity(unchecked) private(set) var socket: ParentOwned<Descriptor>?
+    /// Its own proxies, where it was given any; empty where it takes no header.
+    private let ownProxies: [ProxySource]?
+    /// The proxies that connect to it; nil where it takes no header.
+    @exclusivity(unchecked) private(set) var proxies: ListenerProxies?
 
     private init(
-        _ socket: consuming Descriptor, isHandedOver: Bool, lacksIPv6: Bool = false, in descriptors: ParentDescriptors
+        _ socket: consuming Descriptor, isHandedOver: Bool, lacksIPv6: Bool = false, proxies: [ProxySource]? = nil,
+        in descriptors: ParentDescriptors
     ) {
         address = socket.localAddress
+        ownProxies = proxies
         self.isHandedOver = isHandedOver
         self.lacksIPv6 = lacksIPv6
         socketFile = isHandedOver ? nil : address.unixPath.flatMap { SocketFile(at: $0) }
@@ -41,6 +47,20 @@ final class ServerListener {
     ///   - descriptors: Where the parent's descriptors are listed.
     static func all(_ options: ServerOptions, in descriptors: ParentDescriptors) throws(StartError) -> [ServerListener]
     {
+        let listeners = try open(options, in: descriptors)
+        do throws(StartError) {
+            try listeners.check(options.proxyFrom)
+        } catch {
+            for listener in listeners { listener.removeFile() }
+            throw error
+        }
+        for listener in listeners { listener.takeHeaders(from: options.proxyFrom) }
+        return listeners
+    }
+
+    private static func open(
+        _ options: ServerOptions, in descriptors: ParentDescriptors
+    ) throws(StartError) -> [ServerListener] {
         let count = ServiceEnvironment.listeners(
             count: takeEnvironmentVariable("LISTEN_FDS"), pid: takeEnvironmentVariable("LISTEN_PID"), own: processID)
         let names = takeEnvironmentVariable("LISTEN_FDNAMES")?.split(separator: ":", omittingEmptySubsequences: false)
@@ -69,7 +89,8 @@ final class ServerListener {
                 let socket = try listen(on: withoutIPv6 ?? wished, backlog: options.backlog, isIPv6Only: isIPv6Only)
                 listeners.append(
                     ServerListener(
-                        socket, isHandedOver: false, lacksIPv6: withoutIPv6 != nil, in: descriptors))
+                        socket, isHandedOver: false, lacksIPv6: withoutIPv6 != nil, proxies: each.proxies,
+                        in: descriptors))
             }
         } catch {
             for listener in listeners { listener.removeFile() }
@@ -81,6 +102,16 @@ final class ServerListener {
 
     private static func isIPv4(_ wanted: ListenAddress) -> Bool {
         SocketAddress(listenHost: wanted.host, port: wanted.port).map { !$0.isUnix && !$0.isIPv6 } ?? false
+    }
+
+    /// From now on it takes headers of these proxies, unless it has proxies of its own.
+    func takeHeaders(from sources: [ProxySource]) {
+        proxies = ListenerProxies(ownProxies ?? sources, isUnix: address.isUnix)
+    }
+
+    /// Whether a proxy that is meant for all listeners can be one of this.
+    fileprivate func takesHeaders(from source: ProxySource) -> Bool {
+        ownProxies == nil && ListenerProxies([source], isUnix: address.isUnix) != nil
     }
 
     // MARK: Sockets of a supervisor
@@ -163,6 +194,14 @@ final class ServerListener {
 }
 
 extension [ServerListener] {
+    /// Throws where one of these proxies, meant for all listeners, can connect to none.
+    func check(_ sources: [ProxySource]) throws(StartError) {
+        for source in sources {
+            let fits = contains { $0.takesHeaders(from: source) }
+            if !fits { throw StartError(.badOptions, source.fitsNoListener) }
+        }
+    }
+
     /// Where they listen, for people: `127.0.0.1:7400, unix:/run/lifeline.socket`.
     var text: String { map(\.address.description).joined(separator: ", ") }
 }

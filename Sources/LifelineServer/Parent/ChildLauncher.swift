@@ -3,8 +3,9 @@ import Posix
 
 /// Forks children, and holds what they inherit. Nothing else in this module forks.
 final class ChildLauncher {
-    /// Makes what answers a connection's requests, in its child: of the socket, the connection's number and its peer.
-    typealias RunnerMaker = (borrowing Descriptor, UInt64, SocketAddress) -> any HandlerRunner
+    /// Makes what answers a connection's requests, in its child: of the socket, the connection's number, its client's address,
+    /// and what a proxy says of the client.
+    typealias RunnerMaker = (borrowing Descriptor, UInt64, SocketAddress, ProxiedClient?) -> any HandlerRunner
 
     private let registry: ChildRegistry
     private let descriptors: ParentDescriptors
@@ -62,6 +63,8 @@ final class ChildLauncher {
     func launch(_ kind: ChildKind, slot: Int, _ descriptor: borrowing Descriptor) throws(SystemError) -> ProcessID {
         guard let pid = try fork() else {
             switch kind {
+            case .connection(let assignment) where assignment.beginsWithHeader:
+                identify(assignment, slot: slot, number: descriptor.number)
             case .connection(let assignment): serve(assignment, slot: slot, number: descriptor.number)
             case .pooled: waitForConnections(slot: slot, number: descriptor.number)
             }
@@ -85,15 +88,52 @@ final class ChildLauncher {
     ///
     /// The caller, which owns the descriptor of this number, never runs again in this process.
     @inline(never)
-    private func serve(_ assignment: ConnectionAssignment, slot: Int, number: Int32) -> Never {
+    private func serve(
+        _ assignment: ConnectionAssignment, _ client: ProxiedClient? = nil, slot: Int, number: Int32
+    ) -> Never {
         // Nothing of it is let go of: the system takes all back at once. To let go of it takes 13 % more instructions of a
         // child (tools/dev/instructions).
         let process = UnsafeMutablePointer<ConnectionProcess>.allocate(capacity: 1)
-        process.initialize(to: makeProcess(Descriptor(owning: number), assignment, slot: slot))
+        process.initialize(to: makeProcess(Descriptor(owning: number), assignment, client, slot: slot))
         let status = process.pointee.run()
         writeUnfinishedOutput()
         registry.markCompleted(slot)
         exitProcess(status)
+    }
+
+    /// Reads the header of a proxy's connection, and serves its client if it is let in.
+    @inline(never)
+    private func identify(_ assignment: ConnectionAssignment, slot: Int, number: Int32) -> Never {
+        let connection = Descriptor(owning: number)
+        guard case .client(let client) = stage(connection, assignment, slot: slot) else {
+            registry.markCompleted(slot)
+            exitProcess(0)
+        }
+        serve(assignment.identified(as: client.peer), client, slot: slot, number: connection.number)
+    }
+
+    private func stage(
+        _ connection: borrowing Descriptor, _ assignment: ConnectionAssignment, slot: Int
+    ) -> ProxyStage.StageEnd {
+        var stage = ProxyStage(assignment, registry, slot: slot, signals: childSignals, log: log, title: title)
+        return stage.run(connection)
+    }
+
+    /// Serves one of several connections of this process: returns its exit status, and whether it may serve more.
+    private func serveNext(
+        _ connection: consuming Descriptor, _ assignment: ConnectionAssignment, slot: Int
+    ) -> (Int32, mayServeMore: Bool) {
+        defer { writeUnfinishedOutput() }
+        var assignment = assignment
+        var client: ProxiedClient?
+        if assignment.beginsWithHeader {
+            switch stage(connection, assignment, slot: slot) {
+            case .client(let named): (client, assignment) = (named, assignment.identified(as: named.peer))
+            case .over(let mayServeMore): return (0, mayServeMore)
+            }
+        }
+        var process = makeProcess(connection, assignment, client, slot: slot)
+        return (process.run(), process.hasLeftNothing)
     }
 
     /// Waits for connections, and serves one after another.
@@ -104,9 +144,7 @@ final class ChildLauncher {
                 Descriptor(owning: number), signals: childSignals, connections: connectionsPerProcess, log: log,
                 title: title
             ).run { connection, assignment in
-                var process = makeProcess(connection, assignment, slot: slot)
-                defer { writeUnfinishedOutput() }
-                return (process.run(), process.hasLeftNothing)
+                serveNext(connection, assignment, slot: slot)
             } markCompleted: {
                 registry.markCompleted(slot)
             }
@@ -120,14 +158,14 @@ final class ChildLauncher {
     }
 
     private func makeProcess(
-        _ connection: consuming Descriptor, _ assignment: ConnectionAssignment, slot: Int
+        _ connection: consuming Descriptor, _ assignment: ConnectionAssignment, _ client: ProxiedClient?, slot: Int
     ) -> ConnectionProcess {
-        let runner = makeRunner(connection, assignment.connection, assignment.peer)
+        let runner = makeRunner(connection, assignment.connection, assignment.peer, client)
         // The parent's own stays as it is, for the next child; a process with a second connection makes another.
         let buffer = firstBuffer.isEmpty ? ConnectionProcess.firstBuffer : firstBuffer
         firstBuffer = []
         return ConnectionProcess(
-            connection, assignment, settings, tokens: tokenFile?.tokens, log: log, slot: registry.slot(slot),
+            connection, assignment, client, settings, tokens: tokenFile?.tokens, log: log, slot: registry.slot(slot),
             commands: registry.commands[slot], title: title, runner: runner, signals: childSignals, buffer: buffer)
     }
 }

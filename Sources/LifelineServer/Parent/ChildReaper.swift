@@ -83,7 +83,8 @@ final class ChildReaper {
     private func account(
         for record: ChildTable.Record, failedHandshake: Bool, in admission: inout Admission, at now: Instant
     ) {
-        admission.ended(record.peer.ipNumber, slot: record.slot, failedHandshake: failedHandshake, at: now)
+        if record.standing == .unidentified { registry.forgetAnnounced(record.slot) }
+        admission.ended(record.countedAddress, slot: record.slot, failedHandshake: failedHandshake, at: now)
         registry.addStatistics(ofSlot: record.slot)
         if registry.budget.markFree() { log.write(registry.budget, .budgetFree) }
     }
@@ -105,6 +106,7 @@ final class ChildReaper {
             $0.number(.connection, record.connection)
             $0.number(.pid, ended.pid)
             $0.address(.peer, record.peer)
+            if let via = record.via { $0.address(.via, via) }
             $0.addExit(ended)
             if slot.request > 0 { $0.number(.request, slot.request) }
             let unhandled = slot.counts.unhandled

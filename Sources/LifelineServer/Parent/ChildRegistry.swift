@@ -10,13 +10,15 @@ final class ChildRegistry {
     struct Memory {
         fileprivate(set) var scoreboard: Scoreboard
         fileprivate let table: ChildTable
-        fileprivate let completions: CompletionBitmap
+        fileprivate let completions: SlotBitmap
+        fileprivate let announcements: SourceAnnouncements
 
         /// Maps memory for `slots` children (mmap(2)).
         init(slots: Int) throws(SystemError) {
             scoreboard = try Scoreboard(slots)
             table = try ChildTable(slots)
-            completions = try CompletionBitmap(slots)
+            completions = try SlotBitmap(slots)
+            announcements = try SourceAnnouncements(slots)
         }
 
         /// A connection without a client, before the first fork, to warm the program up.
@@ -25,7 +27,10 @@ final class ChildRegistry {
 
     @exclusivity(unchecked) private var table: ChildTable
     @exclusivity(unchecked) private var scoreboard: Scoreboard
-    @exclusivity(unchecked) private var completions: CompletionBitmap
+    @exclusivity(unchecked) private var completions: SlotBitmap
+    @exclusivity(unchecked) private var announcements: SourceAnnouncements
+    /// The process that all of it is the parent's of.
+    private let parent = processID
     /// How many connections have been given a process: the number of the last one.
     @exclusivity(unchecked) private(set) var connectionCount: UInt64 = 0
     /// What the server has counted since it began; of each child, once its connection is over.
@@ -38,6 +43,7 @@ final class ChildRegistry {
         scoreboard = memory.scoreboard
         table = memory.table
         completions = memory.completions
+        announcements = memory.announcements
         self.commands = commands
         self.pool = pool
     }
@@ -92,7 +98,7 @@ final class ChildRegistry {
         table.insert(
             ChildTable.Record(
                 pid: pid, slot: slot, connection: assignment.connection, peer: assignment.peer,
-                acceptedAt: assignment.acceptedAt))
+                acceptedAt: assignment.acceptedAt, standing: assignment.beginsWithHeader ? .unidentified : .direct))
     }
 
     /// The process has no connection any more: it was reaped, or it waits. Nil where it had none.
@@ -118,6 +124,30 @@ final class ChildRegistry {
 
     /// Takes the mark of one slot away; whether there was one.
     func removeCompletion(_ slot: Int) -> Bool { completions.remove(slot) }
+
+    // MARK: Clients of proxies
+
+    /// In a child: tells the parent which client its proxy has named, and wakes it.
+    func announce(_ source: ClientSource, of slot: Int) {
+        announcements.announce(source, of: slot)
+        sendSignal(Signal.call, to: parent)
+    }
+
+    /// Judges each client that children have announced since the last call: `judge` says why it is refused, or nil. The
+    /// child is told.
+    func judgeAnnounced(_ judge: (ChildTable.Record) -> Admission.Refusal?) {
+        announcements.takeAll(below: table.end) { slot, source in
+            guard let record = table.identify(source, in: slot) else { return }
+            let refusal = judge(record)
+            table.judged(slot, isAdmitted: refusal == nil)
+            commands.answer(refusal.map { .refused($0.reason, retryAfter: $0.retryAfter) } ?? .admitted, to: slot)
+            sendSignal(Signal.call, to: record.pid)
+        }
+    }
+
+    /// The connection in a slot is over, and its client was not judged: it may have been announced meanwhile, and the slot
+    /// will be another's.
+    func forgetAnnounced(_ slot: Int) { announcements.forget(slot) }
 
     // MARK: Commands
 

@@ -6,15 +6,56 @@ import Posix
 /// The table lies in memory that is the parent's alone (MADV_DONTFORK in madvise(2)). A fork copies nothing of it,
 /// however many children there are, and what the parent writes there costs neither process a page.
 struct ChildTable {
+    /// What is known of a connection's client.
+    enum Standing: BitwiseCopyable {
+        /// The client has connected itself.
+        case direct
+        /// A proxy has connected, and no client's source is known, or none was judged yet.
+        case unidentified
+        /// A proxy's client, which was let in.
+        case admitted
+        /// A proxy's client, which was refused and is being told.
+        case refused
+    }
+
     struct Record: BitwiseCopyable {
         /// 0 where the slot is free.
         fileprivate(set) var pid: ProcessID
         let slot: Int
         let connection: UInt64
-        let peer: SocketAddress
+        /// The peer of the socket: the client, or a proxy.
+        fileprivate let socketPeer: SocketAddress
         let acceptedAt: Instant
+        fileprivate(set) var standing: Standing
+        /// The client of a proxy; nil where it is not known.
+        fileprivate(set) var source: ClientSource?
         /// Whether it has said that the connection is complete.
         fileprivate(set) var isCompleted = false
+
+        init(
+            pid: ProcessID, slot: Int, connection: UInt64, peer: SocketAddress, acceptedAt: Instant,
+            standing: Standing = .direct
+        ) {
+            self.pid = pid
+            self.slot = slot
+            self.connection = connection
+            socketPeer = peer
+            self.acceptedAt = acceptedAt
+            self.standing = standing
+        }
+
+        /// The client, or the proxy where that has named none.
+        @inline(__always) var peer: SocketAddress { source.map(SocketAddress.init) ?? socketPeer }
+        /// The proxy; nil where the client has connected itself.
+        @inline(__always) var via: SocketAddress? { standing == .direct ? nil : socketPeer }
+        /// The address that the connection is counted by; nil where it has none, or was not let in.
+        @inline(__always) var countedAddress: UInt128? {
+            switch standing {
+            case .direct: socketPeer.ipNumber
+            case .admitted: source?.address
+            case .unidentified, .refused: nil
+            }
+        }
     }
 
     private let bySlot: UnsafeMutablePointer<Record>
@@ -63,6 +104,19 @@ struct ChildTable {
         bySlot[slot].isCompleted = true
         return bySlot[slot].pid
     }
+
+    /// The child in a slot has announced its client. Returns its record, which knows the source from now on; nil where a
+    /// source is not waited for.
+    mutating func identify(_ source: ClientSource, in slot: Int) -> Record? {
+        guard bySlot[slot].pid != 0, bySlot[slot].standing == .unidentified, bySlot[slot].source == nil else {
+            return nil
+        }
+        bySlot[slot].source = source
+        return bySlot[slot]
+    }
+
+    /// The client of the child in a slot was judged.
+    mutating func judged(_ slot: Int, isAdmitted: Bool) { bySlot[slot].standing = isAdmitted ? .admitted : .refused }
 
     /// Neither the record's slot nor its process may be in the table yet.
     mutating func insert(_ record: Record) {

@@ -127,7 +127,7 @@ final class ConnectionAcceptor {
                 notifier.accepted()
                 guard let client else { return }
                 accepted[index] &+= 1
-                serve(client, at: now)
+                serve(client, of: listeners[index], at: now)
             } catch {
                 if error.isConnectionGone { continue }
                 acceptFailed(error, on: listeners[index], at: now)
@@ -136,21 +136,23 @@ final class ConnectionAcceptor {
         }
     }
 
-    private func serve(_ accepted: consuming Accepted, at now: Instant) {
+    private func serve(_ accepted: consuming Accepted, of listener: ServerListener, at now: Instant) {
         let peer = accepted.peer
         reaper.collectCompleted(for: &admission, at: now)
-        let refusal = admission.judge(peer.ipNumber, at: now, using: &random) { registry.slot($0).hasGreeted }
-        if let refusal {
-            report(refusal, of: peer)
+        let beginsWithHeader = listener.proxies != nil
+        if let refusal = judge(peer.ipNumber, of: listener, at: now) {
+            report(refusal, of: peer, via: nil)
             refused.add(accepted.connection, refusal.close, at: now)
             return
         }
         if launcher.refreshTokens() { registry.pool?.retireAll() }
         let assignment = ConnectionAssignment(
             connection: registry.connectionCount + 1, peer: peer, acceptedAt: now,
-            handshakeTimeout: admission.handshakeTimeout)
+            handshakeTimeout: beginsWithHeader ? admission.proxyHandshakeTimeout : admission.handshakeTimeout,
+            beginsWithHeader: beginsWithHeader)
         if let pool = registry.pool, assign(accepted.connection, assignment, to: pool, at: now) { return }
         let slot = registry.acquireSlot()
+        if beginsWithHeader { registry.commands.clearVerdict(slot) }
         do throws(SystemError) {
             let pid = try launcher.launch(.connection(assignment), slot: slot, accepted.connection)
             enter(pid, slot: slot, assignment)
@@ -171,6 +173,7 @@ final class ConnectionAcceptor {
     ) -> Bool {
         while let member = pool.next() {
             registry.resetSlot(member.slot)
+            if assignment.beginsWithHeader { registry.commands.clearVerdict(member.slot) }
             guard pool.assign(connection, assignment, to: member, at: now) else { continue }
             enter(member.pid, slot: member.slot, assignment)
             return true
@@ -181,14 +184,37 @@ final class ConnectionAcceptor {
     /// A process has the connection.
     private func enter(_ pid: ProcessID, slot: Int, _ assignment: ConnectionAssignment) {
         registry.insert(pid, slot: slot, assignment)
-        admission.began(assignment.peer.ipNumber, slot: slot)
+        admission.began(assignment.beginsWithHeader ? nil : assignment.peer.ipNumber, slot: slot)
     }
 
-    private func report(_ refusal: Admission.Refusal, of peer: SocketAddress) {
+    /// Why a connection does not get a process; nil where it does.
+    @inline(__always)
+    private func judge(_ address: UInt128?, of listener: ServerListener, at now: Instant) -> Admission.Refusal? {
+        guard let proxies = listener.proxies else {
+            return admission.judge(address, at: now, using: &random) { registry.slot($0).hasGreeted }
+        }
+        guard proxies.contains(address) else {
+            return admission.refuse(.proxyFrom, "it is in no range of --proxy-from", using: &random)
+        }
+        return admission.judgeProxy(at: now, using: &random) { registry.slot($0).hasGreeted }
+    }
+
+    /// Judges the clients that proxies have named since the last turn, and tells their processes.
+    func judgeAnnounced(at now: Instant) {
+        registry.judgeAnnounced { record in
+            guard let source = record.source else { return nil }
+            let refusal = admission.judgeClient(source.address, at: now, using: &random)
+            if let refusal { report(refusal, of: record.peer, via: record.via) }
+            return refusal
+        }
+    }
+
+    private func report(_ refusal: Admission.Refusal, of peer: SocketAddress, via proxy: SocketAddress?) {
         log.write(.refused, reason: refusal.reason.rawValue, most: 1) {
             $0.text(.reason, "\(refusal.reason.code)")
             $0.text(.limit, refusal.reason.rawValue)
             $0.address(.peer, peer)
+            if let proxy { $0.address(.via, proxy) }
             $0.text(.text, refusal.detail)
         }
     }

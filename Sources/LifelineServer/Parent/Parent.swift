@@ -95,6 +95,7 @@ final class Parent {
         if set.isReadable(resumed) { machineResumed() }
         // After the signals: a child that has ended by then has marked its connection before.
         reaper.collectCompleted(for: &acceptor.admission, at: now)
+        acceptor.judgeAnnounced(at: now)
         acceptor.readRefused(set, at: now)
         shutdown.resumed(at: now)
         if shutdown.isOver { return }
@@ -145,7 +146,7 @@ final class Parent {
                 log.write(.processorTimeOver) { $0.number(.children, registry.liveConnections) }
                 shutdown.terminate(at: now)
             case Signal.childEnded: reaper.childSignalled(sender, for: &acceptor.admission, at: now)
-            default: break
+            default: break  // A child has announced the client of a proxy.
             }
         }
     }

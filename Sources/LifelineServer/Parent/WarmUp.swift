@@ -23,6 +23,7 @@ struct WarmUp {
     private let settings: ConnectionSettings
     private let log: Log
     private let commands: ChildCommands.Inbox
+    private let hasProxies: Bool
 
     init(_ options: ServerOptions, log: Log, commands: ChildCommands.Inbox) {
         var options = options
@@ -30,6 +31,7 @@ struct WarmUp {
         options.timeout = .milliseconds(100)
         options.grace = .zero
         settings = options.connectionSettings
+        hasProxies = options.listenAddresses.contains { $0.proxies(options.proxyFrom) != nil }
         self.log = Log(muting: log)
         self.commands = commands
     }
@@ -38,6 +40,7 @@ struct WarmUp {
     func run(in scoreboard: inout Scoreboard) {
         let slot = scoreboard.take()
         for part in Part.allCases { try? serve(part, scoreboard[slot]) }
+        if hasProxies { readHeader() }
         CrashNotice.forget()
         scoreboard.giveBack(slot)
         waitForSilence()
@@ -54,10 +57,29 @@ struct WarmUp {
         let assignment = ConnectionAssignment(
             connection: 0, peer: peer, acceptedAt: .now, handshakeTimeout: .seconds(1))
         var process = ConnectionProcess(
-            pair.one, assignment, settings, tokens: nil, log: log, slot: slot, commands: commands, title: nil,
+            pair.one, assignment, nil, settings, tokens: nil, log: log, slot: slot, commands: commands, title: nil,
             runner: runner, signals: OwnedResource(try SignalDescriptor([])), buffer: ConnectionProcess.firstBuffer)
         _ = process.run()
     }
+
+    /// A proxy's header.
+    private func readHeader() {
+        guard let peer = SocketAddress(host: "127.0.0.1", port: 1) else { return }
+        var handshake = ProxyHandshake(deadline: .now)
+        _ = handshake.received(WarmUp.header[...])
+        guard let header = handshake.header else { return }
+        let client = ProxiedClient(header, via: peer)
+        log.write(.closed) {
+            $0.address(.peer, client.peer)
+            $0.put(client)
+        }
+    }
+
+    /// Version 2 of the PROXY protocol: a client of 192.0.2.7, and its TLS.
+    private static let header: [UInt8] =
+        [0x0D, 0x0A, 0x0D, 0x0A, 0, 0x0D, 0x0A, 0x51, 0x55, 0x49, 0x54, 0x0A, 0x21, 0x11, 0, 37]
+        + [192, 0, 2, 7, 192, 0, 2, 1, 0, 9, 0, 9]
+        + [0x20, 0, 22, 7, 0, 0, 0, 0, 0x21, 0, 7] + Array("TLSv1.3".utf8) + [0x22, 0, 4] + Array("name".utf8)
 
     /// All that a client says, in one piece.
     private func conversation(_ part: Part) -> [UInt8] {

@@ -5,9 +5,19 @@ import Posix
 struct ConnectionAssignment: BitwiseCopyable {
     /// The connection's number.
     let connection: UInt64
-    let peer: SocketAddress
+    /// Whose socket it is: the client's, or that of a proxy until the header is read.
+    private(set) var peer: SocketAddress
     let acceptedAt: Instant
     let handshakeTimeout: Duration
+    /// Whether it begins with a header of the PROXY protocol.
+    var beginsWithHeader = false
+
+    /// The same connection, with the client's address in place of the proxy's.
+    func identified(as client: SocketAddress) -> ConnectionAssignment {
+        var identified = self
+        identified.peer = client
+        return identified
+    }
 
     /// Overwritten when a connection comes.
     static let none = ConnectionAssignment(

@@ -71,6 +71,7 @@ final class ServerReload {
         let tokenFile: TokenFile?
         do throws(StartError) {
             try options.checkPool(against: reloaded?.factory.againstReuse)
+            try acceptor.listeners.check(options.proxyFrom)
             tokenFile = try options.tokenFile.map { path throws(StartError) in
                 try TokenFile(path, ownGroup: ownGroup, running: launcher.tokenFile)
             }
@@ -82,7 +83,8 @@ final class ServerReload {
         if reloaded?.factory.leavesOrphans ?? false { reaper.expectOrphans() }
         registry.budget.limit = options.memoryBudget.map { Int($0) }
         registry.pool?.retireAll()
-        acceptor.admission.reconfigure(options, children: registry.records.map { ($0.peer.ipNumber, $0.slot) })
+        acceptor.admission.reconfigure(options, children: registry.records.map { ($0.countedAddress, $0.slot) })
+        for listener in acceptor.listeners { listener.takeHeaders(from: options.proxyFrom) }
         shutdown.reconfigure(options)
         log.set(options)
         return (kept + (reloaded?.alsoKept ?? []), lost)

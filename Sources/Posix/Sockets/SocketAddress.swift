@@ -106,6 +106,23 @@ public struct SocketAddress: BitwiseCopyable, Sendable {
         }
     }
 
+    /// The address with this `ipNumber`, and a port.
+    public init(ipNumber number: UInt128, port: UInt16) {
+        if number >> 32 == 0xFFFF {
+            var v4 = sockaddr_in()
+            v4.sin_family = sa_family_t(AF_INET)
+            v4.sin_addr.s_addr = UInt32(truncatingIfNeeded: number).bigEndian
+            v4.sin_port = port.bigEndian
+            set(v4)
+        } else {
+            var v6 = sockaddr_in6()
+            v6.sin6_family = sa_family_t(AF_INET6)
+            withUnsafeMutableBytes(of: &v6.sin6_addr) { $0.storeBytes(of: number.bigEndian, as: UInt128.self) }
+            v6.sin6_port = port.bigEndian
+            set(v6)
+        }
+    }
+
     /// The text of an IP address in the form of `ipNumber`: `10.0.0.0` or `2001:db8::`.
     public static func text(ofIPNumber number: UInt128) -> String {
         var address = sockaddr_in6()

@@ -81,6 +81,25 @@ extension Descriptor {
         try received(receive(memory))
     }
 
+    /// Copies what has come into `buffer` and leaves it to be received, without blocking (MSG_PEEK in recv(2)). Throws as
+    /// `receive` does.
+    public func peek(into buffer: inout [UInt8]) throws(SystemError) -> Transfer {
+        try received(
+            buffer.withUnsafeMutableBytes { bytes in
+                transferring(.recv, bytes.count) {
+                    recv(number, bytes.baseAddress, $0, Int32(MSG_DONTWAIT) | Int32(MSG_PEEK))
+                }
+            })
+    }
+
+    /// Receives `count` bytes that `peek` has shown, and drops them.
+    public func skip(_ count: Int) throws(SystemError) {
+        guard count > 0 else { return }
+        try withUnsafeTemporaryAllocation(byteCount: count, alignment: 1) { bytes throws(SystemError) in
+            _ = try received(receive(bytes))
+        }
+    }
+
     private func receive(_ bytes: UnsafeMutableRawBufferPointer) -> Int {
         transferring(.recv, bytes.count) { recv(number, bytes.baseAddress, $0, Int32(MSG_DONTWAIT)) }
     }

@@ -5,7 +5,8 @@ import Glibc
 public enum Signal {
     /// Ctrl-C in a terminal.
     public static let interrupt = SIGINT
-    /// Wakes the event loop of the same process. SIGURG does nothing in a process that does not wait for it.
+    /// Wakes the event loop of the same process, of a child or of the parent. SIGURG does nothing in a process that does not wait
+    /// for it.
     public static let call = SIGURG
     /// Tells a process that the machine was suspended and has resumed.
     public static let resumed = SIGPWR

@@ -27,6 +27,7 @@ struct ProtocolSection: Hashable, Comparable {
         "7.1": "The CLOSE exchange", "7.2": "End of stream", "7.3": "SHORT", "7.4": "GOAWAY and drain", "7.5": "Drops",
         "7.6": "Refusals", "7.7": "Outcomes, and coming back",
         "8": "Error codes", "9": "Handling the unexpected", "11": "Security considerations",
+        "12": "Behind a proxy",
     ]
 }
 

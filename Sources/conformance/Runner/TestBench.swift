@@ -42,17 +42,25 @@ class TestBench {
     }
 
     /// Traces the bytes of `peer` for the report, and judges each frame that comes.
-    func trace(_ peer: RawPeer) -> RawPeer {
+    func trace(_ peer: RawPeer) -> RawPeer { trace(peer, behind: 0) }
+
+    /// The same, where the first `headerLength` bytes that are sent are no part of the client's stream.
+    func trace(_ peer: RawPeer, behind headerLength: Int) -> RawPeer {
         let trace = Trace()
         peer.trace = trace
         traces.append(trace)
-        return judged(peer)
+        return judged(peer, behind: headerLength)
     }
 
     /// Judges each frame that comes from `peer`, whoever takes it.
-    func judged(_ peer: RawPeer) -> RawPeer {
+    func judged(_ peer: RawPeer, behind headerLength: Int = 0) -> RawPeer {
         var judge = SenderJudge(side)
-        peer.didSend = { judge.note($0, at: .now) }
+        var left = headerLength
+        peer.didSend = { bytes in
+            let client = bytes.dropFirst(left)
+            left -= bytes.count - client.count
+            judge.note(client, at: .now)
+        }
         peer.didTake = { [unowned self, unowned peer] frame in
             let isReleased = isReleased(peer)
             if let complaint = judge.complaint(about: frame, at: peer.heardAt, isReleased: isReleased) {

@@ -13,7 +13,17 @@ final class ServerBench: TestBench {
         var askWith: String?
         var tellWith: String?
         var holdWith: String?
+        /// The header of the PROXY protocol that each connection begins with; nil where it begins with the preface.
+        var proxy: ProxyVersion?
+
+        /// From accept to a whole HELLO. A header lengthens it to 3 s at least (12-3).
+        var wholeHandshakeTimeout: Duration {
+            proxy == nil ? handshakeTimeout : max(handshakeTimeout, .seconds(3))
+        }
     }
+
+    /// A version of the PROXY protocol's header.
+    enum ProxyVersion: String, Sendable { case v1, v2 }
 
     let address: Address
     let known: Known
@@ -25,7 +35,14 @@ final class ServerBench: TestBench {
     }
 
     func connect(receiveBuffer: Int32? = nil) throws -> RawPeer {
-        trace(try RawPeer.connect(to: address, receiveBuffer: receiveBuffer))
+        trace(try connectBare(receiveBuffer: receiveBuffer))
+    }
+
+    /// A connection that nobody traces or judges yet, behind its header where one is to come.
+    func connectBare(receiveBuffer: Int32? = nil) throws -> RawPeer {
+        let peer = try RawPeer.connect(to: address, receiveBuffer: receiveBuffer)
+        if let proxy = known.proxy { try send(RawProxyHeader.client(peer.localPort, isText: proxy == .v1), on: peer) }
+        return peer
     }
 
     /// A HELLO with the short times of this run.
@@ -115,7 +132,7 @@ final class ServerBench: TestBench {
 
     /// Whether the server still serves: a short connection, from its first byte to its last.
     func probe() throws {
-        let peer = judged(try RawPeer.connect(to: address))
+        let peer = judged(try connectBare())
         try peer.send(RawFrame.preface + RawFrame.short.bytes + RawFrame.request(1).bytes)
         _ = try takeWelcome(on: peer)
         let frame = try ending(of: 1, on: peer)

@@ -24,5 +24,8 @@ enum ServerCoverage {
         "11-3": "it is about the server's log",
         "11-4": "what the peer is not to know, no case can know",
         "11-5": "it is about the server's memory",
+        "12-10": "what a server judges by addresses is not said on the wire",
+        "12-11": "whom the server believes is its configuration",
+        "12-12": "what a name is good for is not said on the wire",
     ]
 }

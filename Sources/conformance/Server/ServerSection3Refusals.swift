@@ -150,7 +150,7 @@ extension ServerBench {
     }
 
     private func greedy(_ hello: RawFrame = .hello()) throws -> Stuck {
-        let peer = judged(try RawPeer.connect(to: address, receiveBuffer: 4096))
+        let peer = judged(try connectBare(receiveBuffer: 4096))
         try send(RawFrame.preface + hello.bytes, on: peer)
         let welcome = try takeWelcome(on: peer)
         guard welcome.maxMessage >= 8192 else { throw Skip("the server's max_message is only \(welcome.maxMessage)") }

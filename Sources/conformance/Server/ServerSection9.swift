@@ -52,7 +52,7 @@ extension Case<ServerBench> {
             told(.handshakeTimeout) { bench in
                 try bench.needHandshakeTimeout()
                 let peer = try bench.connect()
-                try peer.takePreface(within: bench.known.handshakeTimeout * 1.2 + .seconds(1))
+                try peer.takePreface(within: bench.known.wholeHandshakeTimeout * 1.2 + .seconds(1))
                 return peer
             },
         ])

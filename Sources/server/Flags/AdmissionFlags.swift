@@ -47,6 +47,11 @@ extension ServerSettings {
                     + "again when it changes", \.options.tokenFile, .file
             ).path(\.options.tokenFile).removing(.tokenFile) { $0.tokenFile = nil }.live,
             SettingsFlag(
+                "--token-from-cn",
+                "let in a client without a TOKEN whose certificate a proxy of --proxy-from has verified: the certificate's "
+                    + "common name is the token's name. Without --token-file every client needs such a certificate"
+            ) { $0.options.tokenFromCN = true }.atRestart(.tokenFromCN),
+            SettingsFlag(
                 "--allow", "RANGE",
                 "let in clients of these addresses alone: 10.0.0.0/8, 2001:db8::/32 or one address; may be given "
                     + "several times"
@@ -92,7 +97,7 @@ extension ServerSettings {
 
 extension SettingsFlag {
     /// The same flag, which can also say that there is no such rule: a reload drops a rule only then.
-    fileprivate func removing(
+    func removing(
         _ rule: AdmissionRule, _ remove: @escaping @Sendable (inout ServerOptions) -> Void
     ) -> SettingsFlag {
         taking(rule.noRule) { settings in

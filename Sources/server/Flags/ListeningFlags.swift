@@ -29,7 +29,8 @@ extension ServerSettings {
             SettingsFlag(
                 "--listen", "ADDRESS:PORT",
                 "listen here, or at unix:/path, in place of --host and --port; give it again for each address. Where "
-                    + "--host or --port is given too, that is one address more"
+                    + "--host or --port is given too, that is one address more. With ,proxy-from=RANGE behind it, once or "
+                    + "several times, it has proxies of its own; with ,direct it takes no header of a proxy"
             ) { settings, text throws(UsageError) in
                 do throws(StartError) {
                     settings.options.listen.append(try ListenAddress(text))
@@ -41,9 +42,21 @@ extension ServerSettings {
                 settings.options.listen = settings.options.listen.map { address in
                     guard address.host.hasPrefix(unixPrefix) else { return address }
                     return ListenAddress(
-                        host: unixPrefix + resolve(String(address.host.dropFirst(unixPrefix.count))), port: 0)
+                        host: unixPrefix + resolve(String(address.host.dropFirst(unixPrefix.count))), port: 0,
+                        proxies: address.proxies)
                 }
             }.atRestart(.listen),
+            SettingsFlag(
+                "--proxy-from", "RANGE|unix",
+                "take connections of proxies of these addresses alone, each with a header of the PROXY protocol, version 1 or "
+                    + "2, that names the client; unix for those that come to Unix sockets. May be given several times"
+            ) { settings, text throws(UsageError) in
+                do throws(AddressRangeError) {
+                    settings.options.proxyFrom.append(try ProxySource(text))
+                } catch {
+                    throw UsageError("\(error.description), and not unix")
+                }
+            }.repeated.removing(.proxyFrom) { $0.proxyFrom = [] }.live,
             SettingsFlag(
                 "--backlog", "N", "connections that may wait to be accepted", \.options.backlog,
                 .integer(in: 1...Int32.max)

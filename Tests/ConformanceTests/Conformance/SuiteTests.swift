@@ -9,28 +9,40 @@ extension Live.Conformance {
         /// tried alone, where only a real fault fails again. What we should do we do: it is judged as what we must.
         static let arguments = ["--scale", "0.2", "--jobs", "16", "--again", "2", "--strict"]
 
+        // The pool's processes read the proxy's header for one connection behind the other.
         @Test(
-            "Our server passes every case for servers",
-            arguments: [([], []), (["--chop", "1"], []), ([], ["--pool", "4", "--pool-reuse", "1000"])])
-        func server(_ chop: [String], _ pool: [String]) throws {
-            try expectPassed("server", pool, chop)
+            "Our server passes every case for servers, behind a proxy too",
+            arguments: [
+                ([], []), (["--chop", "1"], []),
+                (["--proxy", "v2"], ["--pool", "4", "--pool-reuse", "1000", "--proxy-from", "127.0.0.1"]),
+            ])
+        func server(_ flags: [String], _ server: [String]) throws {
+            try expectPassed("server", server, flags)
+        }
+
+        @Test("Our server passes the cases about frames where each connection begins with a header of version 1")
+        func textHeaders() throws {
+            try expectPassed("server", ["--proxy-from", "127.0.0.1"], ["--proxy", "v1", "--only", "4"], atLeast: 100)
         }
 
         // It answers when its handler has: what comes meanwhile waits, or is refused (3.6-8).
         @Test("A server whose handler has a thread of its own passes every case for servers")
         func handlerWithThread() throws { try expectPassed("handlers") }
 
-        private func expectPassed(_ command: String, _ pool: [String] = [], _ chop: [String] = []) throws {
+        private func expectPassed(
+            _ command: String, _ flags: [String] = [], _ suiteFlags: [String] = [], atLeast most: Int? = nil
+        ) throws {
             // Nobody reads what the handler says meanwhile, and it would wait for that.
             let errors = command == "handlers" ? Spawned.Stream.null : .pipe
             // What its handler does where it is asked to: ask, tell, and be busy.
             let does = ["--ask-with", "ask ", "--tell-with", "tell ", "--hold-with", "hold 1000"]
-            try withServer(["--handshake-timeout", "2"] + pool, command: command, errors: errors) { server in
+            try withServer(["--handshake-timeout", "2"] + flags, command: command, errors: errors) { server in
                 let suite = try Spawned(
                     "conformance",
-                    ["server", "\(server.address)", "--handshake-timeout", "2"] + ConformanceSuite.arguments + chop
-                        + (command == "handlers" ? does : []))
-                try expectAllPassed(suite, atLeast: command == "handlers" ? 690 : 660)
+                    ["server", "\(server.address)", "--handshake-timeout", "2"] + ConformanceSuite.arguments
+                        + suiteFlags + (command == "handlers" ? does : []))
+                try expectAllPassed(
+                    suite, atLeast: most ?? (suiteFlags.contains("--proxy") ? 776 : command == "handlers" ? 690 : 660))
                 #expect(!server.log.textSoFar.contains("child died"), "no bytes end a process")
             }
         }
@@ -76,7 +88,7 @@ extension Live.Conformance {
         @Test(
             "What only prints needs no address, and what cannot be judged is tried once",
             arguments: [
-                (["--list"], 0, 1232), (["--list", "server"], 0, 733), (["--list", "client"], 0, 499),
+                (["--list"], 0, 1348), (["--list", "server"], 0, 849), (["--list", "client"], 0, 499),
                 (["--coverage", ProtocolDocument.path], 0, 4), (["--coverage", "/nowhere"], 66, 0),
                 (["--coverage", "/dev/null", "server"], 64, 0), (["server"], 64, 0),
                 (["server", "example.org:1"], 64, 0),

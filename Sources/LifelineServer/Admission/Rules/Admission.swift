@@ -7,6 +7,7 @@ struct Admission {
     /// Why a client is refused, by the name that the log has for it.
     enum Reason: String, CaseIterable {
         case address
+        case proxyFrom = "proxy-from"
         case penalty
         case connections = "max-connections"
         case perSource = "max-per-source"
@@ -90,7 +91,7 @@ struct Admission {
     /// Why a client does not get a process; nil where it does.
     ///
     /// - Parameters:
-    ///   - address: The client's; nil where it came through a Unix socket.
+    ///   - address: The client's own; nil where it came through a Unix socket.
     ///   - now: When it came.
     ///   - random: Decides between the soft and the hard limit of handshakes.
     ///   - hasGreeted: Whether the child in a slot has had its HELLO. It is called only where the handshakes begun since
@@ -99,18 +100,59 @@ struct Admission {
         _ address: UInt128?, at now: Instant, using random: inout some RandomNumberGenerator,
         hasGreeted: (Int) -> Bool
     ) -> Refusal? {
+        if let refusal = judgeAddress(address, at: now, using: &random) { return refusal }
+        guard connections < limits.connections else { return refuseForConnections(using: &random) }
+        if let refusal = judgePerSource(address, using: &random) { return refusal }
+        return judgePace(at: now, using: &random, hasGreeted: hasGreeted)
+    }
+
+    /// Why a connection of a proxy does not get a process; nil where it does. What holds for clients is judged when the
+    /// proxy has named its client.
+    mutating func judgeProxy(
+        at now: Instant, using random: inout some RandomNumberGenerator, hasGreeted: (Int) -> Bool
+    ) -> Refusal? {
+        guard connections < limits.connections else { return refuseForConnections(using: &random) }
+        return judgePace(at: now, using: &random, hasGreeted: hasGreeted)
+    }
+
+    /// Why a client that a proxy has named is not let in; nil where it is, and is counted. Its connection has begun
+    /// before (`began`), without an address.
+    mutating func judgeClient(
+        _ address: UInt128, at now: Instant, using random: inout some RandomNumberGenerator
+    ) -> Refusal? {
+        if let refusal = judgeAddress(address, at: now, using: &random) { return refusal }
+        if let refusal = judgePerSource(address, using: &random) { return refusal }
+        countSource(address)
+        return nil
+    }
+
+    @inline(__always) private mutating func judgeAddress(
+        _ address: UInt128?, at now: Instant, using random: inout some RandomNumberGenerator
+    ) -> Refusal? {
         if let detail = limits.addresses.refusal(of: address) { return refuse(.address, detail, using: &random) }
-        let source = address.map(limits.sourcePrefix.source)
-        if let address, let source, let left = penalties.refused(source, at: now), !isExempt(address) {
-            let detail = "too many handshakes of \(source) have failed"
-            return refuse(.penalty, detail, wait: left, using: &random)
-        }
-        guard connections < limits.connections else {
-            return refuse(.connections, "--max-connections \(limits.connections) is reached", using: &random)
-        }
-        if let most = limits.perSource, let source, perSource[source, default: 0] >= most {
-            return refuse(.perSource, "--max-per-source \(most) is reached by \(source)", using: &random)
-        }
+        guard let address else { return nil }
+        let source = limits.sourcePrefix.source(of: address)
+        guard let left = penalties.refused(source, at: now), !isExempt(address) else { return nil }
+        return refuse(.penalty, "too many handshakes of \(source) have failed", wait: left, using: &random)
+    }
+
+    @inline(__always) private mutating func judgePerSource(
+        _ address: UInt128?, using random: inout some RandomNumberGenerator
+    ) -> Refusal? {
+        guard let most = limits.perSource, let address else { return nil }
+        let source = limits.sourcePrefix.source(of: address)
+        guard perSource[source, default: 0] >= most else { return nil }
+        return refuse(.perSource, "--max-per-source \(most) is reached by \(source)", using: &random)
+    }
+
+    private mutating func refuseForConnections(using random: inout some RandomNumberGenerator) -> Refusal {
+        refuse(.connections, "--max-connections \(limits.connections) is reached", using: &random)
+    }
+
+    /// The limits of how fast connections come.
+    @inline(__always) private mutating func judgePace(
+        at now: Instant, using random: inout some RandomNumberGenerator, hasGreeted: (Int) -> Bool
+    ) -> Refusal? {
         if let limit = limits.handshakes {
             let percentage = limit.refusedPercentage(at: handshakes(from: limit.start, hasGreeted))
             if percentage > 0, Int.random(in: 0..<100, using: &random) < percentage {
@@ -132,7 +174,7 @@ struct Admission {
     ) -> Refusal {
         refused[reason, default: 0] += 1
         // A client of this address need not try again at all.
-        guard reason != .address else { return Refusal(reason: reason, detail: detail, retryAfter: 0) }
+        guard reason.code != .unauthorized else { return Refusal(reason: reason, detail: detail, retryAfter: 0) }
         let wait = min(max(wait, Admission.shortestWait), Admission.longestWait)
         // Clients that were refused together shall not return together.
         let spread = max(Admission.shortestWait, wait / 4)
@@ -153,10 +195,13 @@ struct Admission {
     /// A client of this address has got a process.
     mutating func began(_ address: UInt128?, slot: Int) {
         connections += 1
-        if limits.perSource != nil, let address {
-            perSource[limits.sourcePrefix.source(of: address), default: 0] += 1
-        }
+        if let address { countSource(address) }
         if limits.handshakes != nil { greeting.insert(slot) }
+    }
+
+    @inline(__always) private mutating func countSource(_ address: UInt128) {
+        guard limits.perSource != nil else { return }
+        perSource[limits.sourcePrefix.source(of: address), default: 0] += 1
     }
 
     /// The connection is over.
@@ -183,13 +228,17 @@ struct Admission {
         let least = min(whole, max(whole / 10, .seconds(1)))
         return least + (whole - least) * max(0, left)
     }
+
+    /// The same for a proxy's connection: its header may be lost once and be sent again, which TCP does after up to 3 s
+    /// (RFC 6298), and no pressure takes that away.
+    var proxyHandshakeTimeout: Duration { max(handshakeTimeout, .seconds(3)) }
 }
 
 extension Admission.Reason {
     /// What CLOSE says.
     var code: Code {
         switch self {
-        case .address: .unauthorized
+        case .address, .proxyFrom: .unauthorized
         case .shutdown: .shuttingDown
         default: .busy
         }
@@ -199,6 +248,7 @@ extension Admission.Reason {
     var text: String {
         switch self {
         case .address: "clients of this address are not let in"
+        case .proxyFrom: "this listener takes connections of its proxies alone"
         case .penalty: "too many handshakes of this address have failed"
         case .connections: "the server has as many connections as it may"
         case .perSource: "this address has as many connections as it may"

@@ -74,4 +74,22 @@ struct Tokens: Sendable {
         guard found > 0 else { throw Violation(.unauthorized, "this TOKEN is not accepted") }
         return names[found - 1]
     }
+
+    /// The name of a client; nil where it has none. A TOKEN is judged by `tokens`, where there are any. A client without one
+    /// may have a certificate in its place.
+    ///
+    /// - Parameters:
+    ///   - token: The TOKEN of its HELLO.
+    ///   - tokens: Which are accepted; nil where none is asked for.
+    ///   - provedName: The proved name of its certificate, if it has one; nil where none stands for a token.
+    @inline(__always)
+    static func name(
+        of token: [UInt8]?, in tokens: Tokens?, _ provedName: String??
+    ) throws(Violation) -> String? {
+        guard let provedName, token == nil || tokens == nil else { return try tokens?.name(of: token) }
+        if let provedName { return provedName }
+        throw Violation(
+            .unauthorized,
+            (tokens == nil ? "" : "a TOKEN or ") + "a client certificate is asked for, which a proxy has verified")
+    }
 }

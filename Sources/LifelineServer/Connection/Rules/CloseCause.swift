@@ -4,6 +4,9 @@ import Framing
 ///
 /// An orderly end has one too, so it is no `Violation`.
 struct CloseCause: Equatable, Sendable {
+    /// What a client reads that an operator has dropped.
+    static let kickText = "an operator ended this connection"
+
     let code: Code
     /// For a person.
     let text: String

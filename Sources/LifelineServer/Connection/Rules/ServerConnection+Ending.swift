@@ -87,7 +87,7 @@ extension ServerConnection {
 
     /// An operator ends this connection: at once, whatever is unanswered (section 8, KICKED).
     mutating func kick(at now: Instant) {
-        end(for: .kick, CloseCause(.kicked, "an operator ended this connection"), at: now)
+        end(for: .kick, CloseCause(.kicked, CloseCause.kickText), at: now)
     }
 
     /// The handler has no more to give: what it has answered is sent, and the connection closed.

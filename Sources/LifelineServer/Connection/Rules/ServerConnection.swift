@@ -75,6 +75,8 @@ struct ServerConnection {
     let terms: Terms
     /// The tokens of the clients that may connect; nil for all clients.
     private let tokens: Tokens?
+    /// The name of the client's certificate, if it has a proved one; nil where none stands for a token.
+    private let provedName: String??
     /// How long the handler gets what came before an end.
     let grace: Duration
     var heartbeat: ServerHeartbeat
@@ -94,7 +96,7 @@ struct ServerConnection {
 
     private(set) var hello: Hello?
     private(set) var client: ClientTerms?
-    /// The name of the client's TOKEN, where it has one.
+    /// The name of the client's TOKEN, or of the certificate that stands for it, where it has one.
     private(set) var tokenName: String?
     /// What of the bytes received last is not decoded yet.
     private var undecoded = 0..<0
@@ -123,12 +125,15 @@ struct ServerConnection {
     ///   - terms: What the server offers.
     ///   - handshakeTimeout: How long after `acceptedAt` HELLO must be whole.
     ///   - tokens: Which clients may connect; nil for all.
+    ///   - provedName: The proved name of the client's certificate, if it has one, where that stands for a token; nil
+    ///     where it does not.
     ///   - handlerTimeout: How long the handler may take for one request; nil for any time.
     ///   - lifetime: How long the connection may stay.
     ///   - grace: How long an orderly end waits for the messages that came before it.
     init(
         id: UInt64, terms: Terms, handshakeTimeout: Duration, acceptedAt: Instant, tokens: Tokens? = nil,
-        handlerTimeout: Duration? = nil, lifetime: ConnectionLifetime = ConnectionLifetime(),
+        provedName: String?? = nil, handlerTimeout: Duration? = nil,
+        lifetime: ConnectionLifetime = ConnectionLifetime(),
         grace: Duration = .seconds(10)
     ) {
         self.id = id
@@ -136,6 +141,7 @@ struct ServerConnection {
         self.lifetime = lifetime
         self.terms = terms
         self.tokens = tokens
+        self.provedName = provedName
         heartbeat = ServerHeartbeat(acceptedAt: acceptedAt, handshakeTimeout: handshakeTimeout)
         requests = RequestQueue(timeout: handlerTimeout)
         requests.now = acceptedAt
@@ -283,7 +289,7 @@ struct ServerConnection {
     }
 
     @inline(__always) private mutating func greet(_ hello: Hello, at now: Instant) throws(Violation) {
-        tokenName = try tokens?.name(of: hello.options.token)
+        tokenName = try Tokens.name(of: hello.options.token, in: tokens, provedName)
         let welcome = negotiate(hello, with: termsNow, connection: id)
         self.hello = hello
         client = ClientTerms(isShort: hello.short, maxMessage: Int(hello.maxMessage))

@@ -59,11 +59,14 @@ package struct ConnectionTable: Sendable {
 
     /// The columns, the first line their names; of a terminal of `width` columns each line fits in.
     package static func lines(_ rows: [JSONObject], width: Int = .max) -> [String] {
-        let head = [
-            "ID", "PID", "PEER", "NAME", "STATE", "AGE", "HEARD", "RTT", "FLIGHT", "REQUESTS", "IN", "OUT",
-        ]
+        // Without proxies there is nothing to say.
+        let via = rows.contains { $0.text("via") != nil } ? ["VIA"] : []
+        let head =
+            ["ID", "PID", "PEER"] + via + [
+                "NAME", "STATE", "AGE", "HEARD", "RTT", "FLIGHT", "REQUESTS", "IN", "OUT",
+            ]
         let numbers = Set(["ID", "PID", "AGE", "HEARD", "RTT", "FLIGHT", "REQUESTS", "IN", "OUT"])
-        let cells = [head] + rows.map(cells)
+        let cells = [head] + rows.map { row in ConnectionTable.cells(row, withVia: !via.isEmpty) }
         let widths = head.indices.map { column in cells.map { $0[column].columns }.max() ?? 0 }
         return cells.map { row in
             let padded = row.indices.map { column in
@@ -84,7 +87,7 @@ package struct ConnectionTable: Sendable {
         return String(String.UnicodeScalarView(kept))
     }
 
-    private static func cells(_ row: JSONObject) -> [String] {
+    private static func cells(_ row: JSONObject, withVia: Bool) -> [String] {
         func whole(_ key: String) -> String {
             row.number(key).map { size($0, units: ["", "k", "m", "g", "t"], 1000) } ?? "-"
         }
@@ -95,8 +98,8 @@ package struct ConnectionTable: Sendable {
             if case .number(let number)? = row[key] { number } else { "-" }
         }
         func text(_ key: String) -> String { row.text(key).map { Escaping.plain($0, most: 40) } ?? "-" }
-        return [
-            exact("id"), exact("pid"), text("peer"), text("name"), text("state"),
+        return [exact("id"), exact("pid"), text("peer")] + (withVia ? [text("via")] : []) + [
+            text("name"), text("state"),
             row.number("age").map(time) ?? "-", row.number("heard").map(time) ?? "-",
             row.number("round_trip").map(time) ?? "-", exact("in_flight"), whole("requests"), bytes("bytes_in"),
             bytes("bytes_out"),

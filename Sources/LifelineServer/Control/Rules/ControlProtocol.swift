@@ -156,16 +156,19 @@ enum ControlAnswer {
     ///   - id: The connection's number.
     ///   - pid: Its process.
     ///   - peer: The client's address.
+    ///   - via: The address of the proxy; nil where there is none.
     ///   - acceptedAt: When the parent accepted it.
     ///   - statistics: What its child says, which is not trusted; the rest the parent knows itself.
     ///   - now: When the row is made.
     static func row(
-        id: UInt64, pid: Int32, peer: String, acceptedAt: Instant, _ statistics: ConnectionStatistics, at now: Instant
+        id: UInt64, pid: Int32, peer: String, via: String? = nil, acceptedAt: Instant,
+        _ statistics: ConnectionStatistics, at now: Instant
     ) -> JSONObject {
         var row = JSONObject()
         row.add("id", id)
         row.add("pid", pid)
         row.add("peer", peer)
+        row.add("via", via)
         row.add("name", statistics.name)
         row.add("state", statistics.state.name)
         row.add("age", now - acceptedAt)

@@ -154,8 +154,11 @@ package enum LogEvent: String, CaseIterable, Sendable {
                 LogField.ofConnection + [.reason, .by, .age, .requests, .bytesIn, .bytesOut, .text],
                 "A client has connected and left without a byte, as health checks do. It has no line `closed`.")
         case .refused:
-            Specification([.reason, .limit, .peer, .text], "A client was refused before a process was made for it.")
-        case .kicked: Specification([.connection, .pid, .peer], "The operator has dropped a connection.")
+            Specification(
+                [.reason, .limit, .peer, .via, .text],
+                "A client was refused before a process was made for it, or before a process that has read the header of its "
+                    + "proxy let it in.")
+        case .kicked: Specification([.connection, .pid, .peer, .via], "The operator has dropped a connection.")
         case .budgetExhausted:
             Specification(
                 [.held, .budget],
@@ -165,7 +168,7 @@ package enum LogEvent: String, CaseIterable, Sendable {
         case .penaltiesLifted: Specification([.range, .count], "The operator has forgiven the sources of a range.")
         case .childDied:
             Specification(
-                [.connection, .pid, .peer, .signal, .status, .request, .unhandled, .limit, .age],
+                [.connection, .pid, .peer, .via, .signal, .status, .request, .unhandled, .limit, .age],
                 "A connection's process has ended before its connection: a crash, a kill or a limit.")
         case .childFailed:
             Specification([.pid, .text], "A process of the pool could not wait for connections, and has ended.")
@@ -205,7 +208,11 @@ package enum LogEvent: String, CaseIterable, Sendable {
 
 /// What a line of the log says about its event: the raw value is the key.
 package enum LogField: String, CaseIterable, Sendable {
-    case connection, pid, peer, name, token, address, user, group, control, metrics
+    case connection, pid, peer, via
+    case uniqueID = "unique_id"
+    case tls
+    case certificateName = "cn"
+    case name, token, address, user, group, control, metrics
     case reason, by, limit, age, requests, failed, cancelled, refused, unanswered, unhandled
     case messagesIn = "messages_in"
     case messagesOut = "messages_out"
@@ -214,6 +221,7 @@ package enum LogField: String, CaseIterable, Sendable {
     case signal, status, request, skipped, held, budget
     case children, connections, over, suspended, tokens, dropped, kept, path, range, count, level, before, of, text
     case refusedAddress = "refused_address"
+    case refusedProxyFrom = "refused_proxy_from"
     case refusedPenalty = "refused_penalty"
     case refusedConnections = "refused_max_connections"
     case refusedPerSource = "refused_max_per_source"
@@ -223,7 +231,9 @@ package enum LogField: String, CaseIterable, Sendable {
     case refusedDescriptors = "refused_descriptors"
     case refusedShutdown = "refused_shutdown"
 
-    static let ofConnection: [LogField] = [.connection, .pid, .peer, .name, .token]
+    static let ofConnection: [LogField] = [
+        .connection, .pid, .peer, .via, .uniqueID, .tls, .certificateName, .name, .token,
+    ]
     /// What a line has only where it is not 0.
     static let counts: [LogField] = [
         .failed, .cancelled, .refused, .unanswered, .messagesIn, .messagesOut, .unhandled,
@@ -236,6 +246,7 @@ package enum LogField: String, CaseIterable, Sendable {
         self =
             switch reason {
             case .address: .refusedAddress
+            case .proxyFrom: .refusedProxyFrom
             case .penalty: .refusedPenalty
             case .connections: .refusedConnections
             case .perSource: .refusedPerSource

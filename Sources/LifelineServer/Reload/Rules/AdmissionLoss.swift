@@ -1,6 +1,7 @@
 /// An option that decides which clients are let in. The raw value is its name in a configuration file.
 package enum AdmissionRule: String, CaseIterable, Sendable {
     case tokenFile = "token-file"
+    case proxyFrom = "proxy-from"
     case allow, deny
     case maxPerSource = "max-per-source"
     case maxRate = "max-rate"
@@ -35,6 +36,11 @@ extension ServerOptions {
             if let old, !isThere { lost.append(AdmissionLoss(rule: rule, value: old, opens: true)) }
         }
         check(.tokenFile, running.tokenFile, isThere: tokenFile != nil)
+        // Without any, a listener takes connections of everybody.
+        for source in running.proxyFrom where !proxyFrom.contains(where: { $0.covers(source) }) {
+            let isLast = !proxyFrom.contains { ($0 == .unix) == (source == .unix) }
+            lost.append(AdmissionLoss(rule: .proxyFrom, value: source.description, opens: isLast))
+        }
         for range in running.allow where !allow.contains(where: { $0.covers(range) }) {
             lost.append(AdmissionLoss(rule: .allow, value: range.description, opens: allow.isEmpty))
         }

@@ -17,6 +17,7 @@ package enum RestartOption: String, CaseIterable, Sendable {
     case log = "--log"
     case control = "--control"
     case metrics = "--metrics"
+    case tokenFromCN = "--token-from-cn"
 
     /// Puts the value of `running` into `options`. Returns whether it was another one there.
     func keep(in options: inout ServerOptions, from running: ServerOptions) -> Bool {
@@ -40,6 +41,7 @@ package enum RestartOption: String, CaseIterable, Sendable {
         case .log: keep(\.log)
         case .control: keep(\.control)
         case .metrics: keep(\.metrics)
+        case .tokenFromCN: keep(\.tokenFromCN)
         }
     }
 }
