@@ -195,8 +195,8 @@ extension OpenSSL {
     static let verifyAndRequire: Int32 = 3
     static let pem: Int32 = 1
     static let subjectAlternativeName: Int32 = 85
-    /// XN_FLAG_ONELINE without blanks around =.
-    static let nameFormat: UInt = 0x82031F & ~0x80000
+    /// XN_FLAG_ONELINE.
+    static let nameFormat: UInt = 0x82031F
     static let wantRead: Int32 = 2
     static let zeroReturn: Int32 = 6
 }
