@@ -104,7 +104,8 @@ let package = Package(
         .testTarget(
             name: "ConformanceTests",
             dependencies: [
-                "server", "client", "conformance", "handlers", "LifelineClient", "Posix", "RawWire", "TestCertificates",
+                "server", "client", "conformance", "handlers", "LifelineClient", "Posix", "RawWire", "SystemTLS",
+                "TestCertificates",
             ]),
     ]
 )

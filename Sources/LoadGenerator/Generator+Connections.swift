@@ -1,5 +1,6 @@
 import Framing
 import Posix
+import SystemTLS
 
 /// What happens on one connection: connect, read, write, close, and connect again.
 extension Generator {
@@ -10,7 +11,16 @@ extension Generator {
         let source = sources.isEmpty ? nil : sources[nextSource]
         nextSource = nextSource + 1 < sources.count ? nextSource + 1 : 0
         do throws(SystemError) {
-            sockets[index].open(try .connecting(to: address, from: source))
+            let engine: TLSEngine?
+            do throws(TLSError) {
+                engine = try options.tls.map { tls throws(TLSError) in
+                    try TLSEngine(tls.context, name: tls.name, sessionKey: "\(address)")
+                }
+            } catch {
+                self.error = LoadError(kind: .options, text: error.text)
+                return
+            }
+            sockets[index].open(try .connecting(to: address, from: source), engine)
             flush(index, at: now, isNew: true)
             guard let number = sockets[index].number else { return }
             try events.add(
@@ -57,7 +67,7 @@ extension Generator {
             }
             flush(index, at: now)
         } catch {
-            connections[index].end(error.isReset ? .reset : .broken(error: error.name), &counters, profile)
+            connections[index].end(end(of: error, sockets[index].tlsError), &counters, profile)
             closeSocket(index, at: .now)
         }
     }
@@ -93,6 +103,7 @@ extension Generator {
     /// Sends what connection `index` has to send, as far as the kernel accepts it. Closes the socket if it is over.
     mutating func flush(_ index: Int, at now: Nanoseconds, isNew: Bool = false) {
         do throws(SystemError) {
+            try sockets[index].flush()
             while connections[index].phase != .over, connections[index].phase != .away {
                 if sockets[index].hasPending {
                     if connections[index].phase == .connecting, !isNew { break }
@@ -115,8 +126,8 @@ extension Generator {
         } catch {
             let isConnecting = connections[index].phase == .connecting
             connections[index].end(
-                isConnecting ? .unreachable(error: error.name) : error.isReset ? .reset : .broken(error: error.name),
-                &counters, profile)
+                isConnecting ? .unreachable(error: error.name) : end(of: error, sockets[index].tlsError), &counters,
+                profile)
         }
         let phase = connections[index].phase
         if phase == .over { return closeSocket(index, at: now) }
@@ -125,13 +136,18 @@ extension Generator {
             sockets[index].shutdownWriting()
             timers.set(index, connections[index].deadline(profile, at: now))
         }
-        if sockets[index].hasPending != sockets[index].waitsToWrite {
+        if sockets[index].needsRoom != sockets[index].waitsToWrite {
             sockets[index].waitsToWrite.toggle()
             if !isNew, let number = sockets[index].number {
                 events.change(
                     number, key: sockets[index].key(index), reading: true, writing: sockets[index].waitsToWrite)
             }
         }
+    }
+
+    private func end(of error: SystemError, _ tls: TLSError?) -> LoadConnectionEnd {
+        if let tls { return .tls(error: tls.text) }
+        return error.isReset ? .reset : .broken(error: error.name)
     }
 
     /// Closes the socket of connection `index`, and decides whether and when it is opened again.

@@ -97,6 +97,7 @@ extension Generator {
                 LoadError(kind: .busy, text: "the server at \(address) takes nobody now: \(text)")
             case .refused(.unauthorized):
                 LoadError(kind: .unwanted, text: "the server at \(address) does not want this client: \(text)")
+            case .tls: LoadError(kind: .protocolError, text: "no TLS with \(address): \(text)")
             default: LoadError(kind: .protocolError, text: "what answers at \(address) is no Lifeline server: \(text)")
             }
     }

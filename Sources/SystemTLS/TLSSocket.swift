@@ -22,6 +22,8 @@ package final class TLSSocket {
     package var number: Int32 { descriptor.number }
     /// Whether records wait for room in the kernel.
     package var hasUnsent: Bool { head < records.count }
+    /// Whether the handshake is over.
+    package var isEstablished: Bool { engine.isEstablished }
     /// How many bytes of the network are sent and not acknowledged.
     package var unacknowledged: Int { descriptor.unacknowledged + (records.count - head) }
     package var localAddress: SocketAddress { descriptor.localAddress }

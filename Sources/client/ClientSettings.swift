@@ -137,11 +137,12 @@ struct ClientSettings {
             """,
         exits: [
             ExitMeaning(.ok, "every message was answered"), ExitMeaning(.usage, "the command line is wrong"),
-            ExitMeaning(.noHost, "the host is unknown"), ExitMeaning(.unavailable, "no server answers"),
+            ExitMeaning(.noHost, "the host is unknown"),
+            ExitMeaning(.unavailable, "no server answers, or the system has no OpenSSL for --tls"),
             ExitMeaning(.software, "the server failed to do it"),
             ExitMeaning(.ioError, "standard output cannot be written, or standard input cannot be read"),
             ExitMeaning(.tryLater, "trying again later may help"),
-            ExitMeaning(.protocolError, "the peer does not speak the protocol"),
+            ExitMeaning(.protocolError, "the peer does not speak the protocol, or TLS with it fails"),
             ExitMeaning(.noPermission, "the server does not want this client"),
         ]
     ) { settings, argument throws(UsageError) in settings.messages.append(argument.bytes) }

@@ -12,6 +12,7 @@ struct LoadBenchmark {
     var wait = Duration.zero
     private var servers: [String] = []
     var options = LoadOptions()
+    var tls = TLSFlags()
     private var mode: ClientSettings.Mode {
         get { options.isShort ? .short : .long }
         set { options.isShort = newValue == .short }
@@ -23,7 +24,7 @@ struct LoadBenchmark {
 
     static let command = Command<LoadBenchmark>(
         "client bench", summary: "Loads a Lifeline server with many connections, and measures its answers.",
-        defaults: LoadBenchmark(), sections: [connections, load, faults, output],
+        defaults: LoadBenchmark(), sections: [connections, Flag.tlsSection(\.tls), load, faults, output],
         notes: """
             A DURATION reads 30, 2.5, 500ms, 2m or 1h.
 
@@ -36,11 +37,11 @@ struct LoadBenchmark {
         exits: [
             ExitMeaning(.ok, "every request was answered, or orderly refused by a server that leaves"),
             ExitMeaning(.usage, "the command line is wrong"), ExitMeaning(.noHost, "the host is unknown"),
-            ExitMeaning(.unavailable, "no server answers"),
+            ExitMeaning(.unavailable, "no server answers, or the system has no OpenSSL for --tls"),
             ExitMeaning(.software, "requests failed or were lost, or connections broke"),
             ExitMeaning(.osError, "the system has too little for this many connections"),
             ExitMeaning(.tryLater, "the server took no connection"),
-            ExitMeaning(.protocolError, "the peer does not speak the protocol"),
+            ExitMeaning(.protocolError, "the peer does not speak the protocol, or TLS with it fails"),
             ExitMeaning(.noPermission, "the server does not want this client"),
         ])
 
@@ -145,6 +146,7 @@ struct LoadBenchmark {
                 console.write(Array("\(command.generated(what, for: "lifeline-client-bench"))\n".utf8))
             case .run:
                 try bench.check(given)
+                TLSFlags.prepare(bench.tls.isOn ? bench.tls.options : nil, for: bench.servers, port: bench.port)
                 bench.run()
             }
         } catch {
@@ -156,6 +158,7 @@ struct LoadBenchmark {
     /// Throws where two flags contradict each other.
     private mutating func check(_ given: Set<String>) throws(UsageError) {
         servers = try ClientSettings.servers(hosts, port: port)
+        _ = try tls.checked(given)
         for flag in ["--in-flight", "--churn", "--connect-rate", "--silent", "--last-ping", "--stay-away"]
         where options.isShort && given.contains(flag) {
             throw UsageError("\(flag) needs --mode long")
@@ -196,15 +199,21 @@ struct LoadBenchmark {
 
     /// Measures the first address whose server takes connections. Returns the last failure where none does.
     private func tryAddresses() -> (status: ExitStatus, text: String, mayPass: Bool) {
-        var untried: ArraySlice<SocketAddress>
-        do throws(ConnectionError) {
-            untried = try addresses(ofServers: servers, port: port)[...]
-        } catch {
-            return (.noHost, "\(error)", true)
+        var untried: ArraySlice<(address: SocketAddress, options: LoadOptions)> = []
+        var last: ConnectionError?
+        for server in servers {
+            do throws(ConnectionError) {
+                var options = options
+                if tls.isOn { options.tls = try tls.options.settings(for: server, port: port) }
+                for address in try addresses(ofServer: server, port: port) { untried.append((address, options)) }
+            } catch {
+                last = error
+            }
         }
-        while let address = untried.popFirst() {
+        if untried.isEmpty, let last { return (.noHost, "\(last)", true) }
+        while let (address, options) = untried.popFirst() {
             do throws(LoadError) {
-                report(try measure(address))
+                report(try measure(address, options))
             } catch {
                 // Another address, or another server, may take them.
                 if error.kind.isOfOneServer, !untried.isEmpty { continue }
@@ -214,7 +223,7 @@ struct LoadBenchmark {
         return (.noHost, "\(servers.joined(separator: ",")) has no address", true)
     }
 
-    private func measure(_ address: SocketAddress) throws(LoadError) -> LoadReport {
+    private func measure(_ address: SocketAddress, _ options: LoadOptions) throws(LoadError) -> LoadReport {
         var generator = try Generator.prepared(options, to: address)
         let isTerminal = StandardStream.error.isTerminal
         let report = try generator.run { progress in

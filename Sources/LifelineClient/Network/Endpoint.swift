@@ -76,24 +76,11 @@ package func serverNames(_ texts: [String], port: UInt16) throws(ConnectionError
     try Endpoint.list(texts, port: port).map(\.description)
 }
 
-/// The addresses of all `servers` of a list, in their order. It blocks while the name servers are asked. Throws the last
-/// error where none has an address.
-package func addresses(ofServers servers: [String], port: UInt16) throws(ConnectionError) -> [SocketAddress] {
-    var all: [SocketAddress] = []
-    var last: ConnectionError?
-    for endpoint in try Endpoint.list(servers, port: port) {
-        do throws(ConnectionError) {
-            if let address = try endpoint.address {
-                all.append(address)
-            } else {
-                all += try resolve(endpoint).get()
-            }
-        } catch {
-            last = error
-        }
-    }
-    if all.isEmpty, let last { throw last }
-    return all
+/// The addresses of `server`, in their order. It blocks while the name servers are asked.
+package func addresses(ofServer server: String, port: UInt16) throws(ConnectionError) -> [SocketAddress] {
+    let endpoint = try Endpoint(server, port: port)
+    if let address = try endpoint.address { return [address] }
+    return try resolve(endpoint).get()
 }
 
 extension Endpoint {

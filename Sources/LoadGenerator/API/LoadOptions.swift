@@ -1,3 +1,5 @@
+import SystemTLS
+
 /// The load that a `Generator` makes. `client bench` sets each option with a flag (lifeline-client-bench(1)).
 public struct LoadOptions: Sendable {
     /// Whether each request has a connection of its own (Protocol.md, section 7.3).
@@ -43,6 +45,8 @@ public struct LoadOptions: Sendable {
     public var name: String?
     /// The token in HELLO.
     public var token: [UInt8]?
+    /// What connections speak TLS with, and the name of the server; nil for plain TCP.
+    package var tls: (context: TLSContext, name: String)?
     /// The seed of the random numbers.
     public var seed: UInt64 = 1
 

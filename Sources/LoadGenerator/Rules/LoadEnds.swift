@@ -14,6 +14,8 @@ enum LoadConnectionEnd: Hashable, Sendable {
     case reset
     /// Another error of the socket.
     case broken(error: String)
+    /// TLS has failed.
+    case tls(error: String)
     /// This side dropped the server (Protocol.md, section 7.5).
     case dropped(Code)
     /// An answer with other bytes than the request.
@@ -34,6 +36,7 @@ enum LoadConnectionEnd: Hashable, Sendable {
         case .endOfStream: "end of stream without CLOSE"
         case .reset: "reset"
         case .broken(let error): "broken, \(error)"
+        case .tls(let error): error
         case .dropped(let code): "dropped the server, \(code)"
         case .wrongAnswer: "wrong answer"
         case .timeout: "timeout"

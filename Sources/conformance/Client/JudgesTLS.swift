@@ -8,6 +8,10 @@ final class JudgesTLS: RawStream {
     private let engine: TLSEngine
     /// Records that the kernel has not taken.
     private var unsent: ArraySlice<UInt8> = []
+    /// Whether the second half of what is sent is kept for ever.
+    var holdsBackHalf = false
+    /// Whether the client has resumed an earlier session.
+    var isResumed: Bool { engine.isResumed }
     /// As many bytes become records at once, so that the case sees when the kernel is full.
     private static let batch = 16384
 
@@ -80,6 +84,7 @@ final class JudgesTLS: RawStream {
                     Array(buffer.prefix(engine.takeOutgoing(buffer)))[...]
                 }
             }
+            if holdsBackHalf { unsent = unsent.prefix(unsent.count / 2) }
             guard !unsent.isEmpty else { return true }
             let sent = unsent.withUnsafeBytes {
                 Glibc.send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL | MSG_DONTWAIT))

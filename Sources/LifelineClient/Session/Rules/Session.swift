@@ -274,8 +274,9 @@ struct Session: Sendable {
         if !wasOpen, otherAddresses > 0, error.isOfOneAddress, !isClosing, now < until, !hello.short || !calls.isEmpty {
             return tryNextAddress(until: until)
         }
+        // TLS that fails is like an address that refuses: a wrong certificate is told at once.
         scheduleReconnect(
-            after: error, goAway: connection.goAway, hadConnection: true, wasOpen: wasOpen, at: now)
+            after: error, goAway: connection.goAway, hadConnection: error.kind != .tls, wasOpen: wasOpen, at: now)
     }
 
     // MARK: Time
