@@ -87,6 +87,10 @@ class Bed:
     def path(self, name):
         return os.path.join(self.folder, name)
 
+    def copy(self, name, to):
+        """A copy of the file; returns its path."""
+        return shutil.copyfile(self.path(name), self.path(to))
+
     def command(self, name):
         return os.path.join(self.binaries, name)
 

@@ -230,9 +230,7 @@ backend local
     def renewal(self):
         """A certificate is renewed under 500 connections through the stats socket."""
         server = Server(self.bed, "--log-level", "warning")
-        certificate = self.bed.path("live.pem")
-        with open(self.bed.path("server.pem")) as old, open(certificate, "w") as file:
-            file.write(old.read())
+        certificate = self.bed.copy("server.pem", "live.pem")
         front = HAProxy(self.bed, server, certificate)
         before = self.serial(front.port)
         bench = self.bench_tls(front.port, "--connections", "500", "--duration", "5" if self.is_quick else "15",
@@ -336,17 +334,23 @@ listen towards-tls
     def hitch(self):
         """hitch in front, with PROXY version 2: the client's address and TLS, by another program."""
         server = Server(self.bed)
-        port = free_port()
+        port, certificate = free_port(), self.bed.copy("server.pem", "hitch.pem")
         with open(self.bed.path("hitch.conf"), "w") as file:
             file.write(f'frontend = {{ host = "127.0.0.1" port = "{port}" }}\nbackend = "[127.0.0.1]:{server.port}"\n'
-                       f'pem-file = "{self.bed.path("server.pem")}"\nwrite-proxy-v2 = on\nworkers = 1\n'
+                       f'pem-file = "{certificate}"\nwrite-proxy-v2 = on\nworkers = 1\n'
                        'tls-protos = TLSv1.2 TLSv1.3\n' + ('user = "nobody"\n' if os.geteuid() == 0 else ""))
-        self.bed.start("hitch", "hitch", "--config", self.bed.path("hitch.conf"))
+        hitch = self.bed.start("hitch", "hitch", "--config", self.bed.path("hitch.conf"))
         eventually(lambda: accepts(port), "hitch accepts")
         with wire.Client(port, "127.0.0.61", self.tls) as client:
             expect(client.verdict() == "WELCOME" and client.ask("hello") == "hello", "through hitch", server.log())
             peers = [seen["peer"] for seen in server.connections()]
             expect(f"127.0.0.61:{client.port}" in peers, "the client's address", peers)
+            # A reload renews the certificate, and leaves the connections to the old worker.
+            before = self.serial(port)
+            self.bed.copy("renewed.pem", "hitch.pem")
+            hitch.process.send_signal(signal.SIGHUP)
+            eventually(lambda: self.serial(port) != before, "the renewed certificate")
+            expect(client.ask("again") == "again", "the connection outlives the reload")
         line = server.line("peer=127.0.0.61:")
         status, said = self.client(port, "hello")
         expect(status == 0 and said == "hello\n", "client --tls through hitch", status, said)
