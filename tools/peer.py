@@ -134,6 +134,8 @@ def looks_like(first):
         return "this looks like TLS"
     if first.startswith(b"SSH-"):
         return "this looks like SSH"
+    if first.startswith((b"PROXY ", ProxyHeader.signature[:7])):
+        return "this looks like a header of the PROXY protocol, which is not taken here"
     return "got " + first.hex(" ")
 
 

@@ -13,6 +13,10 @@ public enum Preface {
         if bytes.starts(with: "HTTP/".utf8) { return "an HTTP answer" }
         if bytes.starts(with: [0x16, 0x03]) { return "a TLS hello" }
         if bytes.starts(with: "SSH-".utf8) { return "an SSH greeting" }
+        // The beginnings of both versions: a proxy sends one where it is set up to, and a server has to be, too.
+        if bytes.starts(with: "PROXY ".utf8) || bytes.starts(with: [0x0D, 0x0A, 0x0D, 0x0A, 0x00, 0x0D, 0x0A]) {
+            return "a header of the PROXY protocol, which this port does not take"
+        }
         let hex = bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }
         return "the bytes " + hex.joined(separator: " ")
     }

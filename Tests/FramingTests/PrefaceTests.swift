@@ -38,7 +38,9 @@ struct PrefaceTests {
             ("GET / HTTP/1.1\r\n", "HTTP"), ("POST /x HTTP/1.1", "HTTP"), ("HEAD / HTTP/1.0", "HTTP"),
             ("PUT /a HTTP/1.1", "HTTP"), ("DELETE /a HTTP/1.1", "HTTP"), ("OPTIONS * HTTP/1.1", "HTTP"),
             ("PATCH /a HTTP/1.1", "HTTP"), ("CONNECT a:1 HTTP/1.1", "HTTP"), ("TRACE / HTTP/1.1", "HTTP"),
-            ("PRI * HTTP/2.0\r\n\r\n", "HTTP"), ("SSH-2.0-OpenSSH_9.6", "SSH"), ("\u{16}\u{03}\u{01}\u{02}", "TLS"),
+            ("PRI * HTTP/2.0\r\n\r\n", "HTTP"), ("SSH-2.0-OpenSSH_9.6", "SSH"),
+            ("PROXY TCP4 192.0.2.7 192.0.2.1 1 2\r\n", "PROXY protocol"), ("\r\n\r\n\0\r\nQUIT\n!", "PROXY protocol"),
+            ("\u{16}\u{03}\u{01}\u{02}", "TLS"),
             ("\u{16}\u{04}\u{01}", "16 04 01"), ("LIFELINX", "4c 49 46 45 4c 49 4e 58"), ("\u{00}", "the bytes 00"),
         ])
     func recognised(sent: String, name: String) {

@@ -135,8 +135,8 @@ extension Live.Operations.Configuration {
         #expect(try all.wait() == .status(0) && all.output.waitForEnd())
         let names = all.output.linesSoFar.filter { $0.hasPrefix("#") && !$0.hasPrefix("# ") }
             .map { Live.Operations.Configuration.name($0.dropFirst()) }
-        // What these do is tested elsewhere: --port 0 is typed for every server here.
-        let others = ["port", "handler", "token-file"]
+        // What these do is tested elsewhere: --port 0 is typed for every server here, and clients here have no proxy.
+        let others = ["port", "handler", "token-file", "proxy-from", "token-from-cn"]
         let here = Live.Operations.Configuration.kept + Live.Operations.Configuration.takenOver
         #expect(names.sorted() == (here.map(Live.Operations.Configuration.name) + others).sorted())
         let file = try TemporaryFile([])
