@@ -136,6 +136,17 @@ class Trials:
         eventually(lambda: f"unique_id={number}" in front.log(), "HAProxy logs the same number")
         return [line.partition(" ")[2][:240]]
 
+    def unix_socket(self):
+        """HAProxy connects to a Unix socket, whose permissions say who is a proxy."""
+        path = self.bed.path("front")
+        server = Server(self.bed, proxies=("--listen", f"unix:{path}", "--proxy-from", "unix"))
+        front = HAProxy(self.bed, server, self.bed.path("server.pem"))
+        with wire.Client(front.port, "127.0.0.11", self.tls) as client:
+            expect(client.verdict() == "WELCOME", "through a Unix socket", server.log())
+            seen = server.connections()
+            expect(seen[0]["peer"] == f"127.0.0.11:{client.port}", "the client's address", seen)
+        return [server.line("peer=127.0.0.11:", "unique_id=").partition(" ")[2][:160]]
+
     def limits(self):
         """--max-per-source and penalties go by the client's address, and never by the proxy's."""
         with open(self.bed.path("limit-tokens"), "w") as file:
