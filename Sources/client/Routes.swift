@@ -75,7 +75,9 @@ final class ShortRoute: MessageRoute {
             // The messages of one outage wait for its end together, and not one after another.
             let (servers, wait, isExpected) = shared.withLock { shared in
                 let away = shared.awaySince.map { now - $0 } ?? .zero
-                return (shared.servers, max(.zero, shared.wait - away), shared.hasAnswered && shared.awaySince == nil)
+                // One that is too long waits for WELCOME, which says so: sent, it would cost its connection.
+                let isExpected = shared.hasAnswered && shared.awaySince == nil && call.bytes.count <= shared.longest
+                return (shared.servers, max(.zero, shared.wait - away), isExpected)
             }
             var options = settings.options
             options.wait = wait

@@ -16,10 +16,14 @@ enum Live {
     @Suite(.lane, .serialized, .timeLimit(.minutes(3))) enum Wire {}
     /// Protocol.md, section 5, on both sides.
     @Suite(.lane, .serialized, .timeLimit(.minutes(3))) enum Heartbeats {}
-    /// The client, as a command and as a library.
+    /// The client as a command.
     @Suite(.lane, .serialized, .timeLimit(.minutes(3))) enum Client {}
-    /// Handlers and programs.
+    /// What the client is made of: its library, and the load generator.
+    @Suite(.lane, .serialized, .timeLimit(.minutes(3))) enum Library {}
+    /// Handlers.
     @Suite(.lane, .serialized, .timeLimit(.minutes(3))) enum Work {}
+    /// Programs as handlers.
+    @Suite(.lane, .serialized, .timeLimit(.minutes(3))) enum Programs {}
     /// The processes of the server, and what becomes of the others when one fails.
     @Suite(.lane, .serialized, .timeLimit(.minutes(3))) enum Children {}
     /// Clients that the server lets in, and those that it refuses.

@@ -2,7 +2,7 @@ import Glibc
 import RawWire
 import Testing
 
-extension Live.Work {
+extension Live.Programs {
     /// One-way messages to a program: what it has read of them at the end of its connection.
     @Suite("Programs and the messages before an end") struct ProgramMessages {}
 }
@@ -20,7 +20,7 @@ enum OrderlyEnd: String, CaseIterable {
     }
 }
 
-extension Live.Work.ProgramMessages {
+extension Live.Programs.ProgramMessages {
     /// HELLO of a client that offers credit.
     private static let hello = RawFrame.hello(minor: 1, options: RawFrame.option(4, [0, 0, 0, 0, 0, 1, 0, 0]))
 

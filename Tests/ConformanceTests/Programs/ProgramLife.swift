@@ -2,14 +2,14 @@ import Glibc
 import Testing
 import RawWire
 
-extension Live.Work {
+extension Live.Programs {
     /// Any program in place of a handler, `server --exec`: how it fails, how it ends, and that nothing of it is left.
     @Suite("Programs and their end") struct ProgramLife {}
 }
 
 // MARK: How it fails
 
-extension Live.Work.ProgramLife {
+extension Live.Programs.ProgramLife {
     @Test(
         "A program that is not there, or may not be executed, keeps the server from starting",
         arguments: [("/no/such/program", Int32(69)), ("no-such-program", 69), ("/etc/passwd", 77), ("/tmp", 77)])
@@ -131,7 +131,7 @@ extension Live.Work.ProgramLife {
 
 // MARK: How it ends
 
-extension Live.Work.ProgramLife {
+extension Live.Programs.ProgramLife {
     @Test("--handler-timeout fails the request and ends the program; one for a connection takes that with it")
     func late() throws {
         let script = Script("read -r line; sleep 1000$0")
@@ -151,7 +151,7 @@ extension Live.Work.ProgramLife {
     }
 }
 
-extension Live.Work.ProgramLife {
+extension Live.Programs.ProgramLife {
     @Test("At the end of its connection it reads the end of input, and may finish what it does")
     func endOfInput() throws {
         let script = Script("cat; echo \"saved $0\" >&2")

@@ -10,7 +10,7 @@ private func once(unread: Int = 4 << 20) -> ClientOptions {
     return options
 }
 
-extension Live.Client {
+extension Live.Library {
     /// Credit for messages, both ways, judged by a raw server (section 3.8).
     @Suite("Client library: credit") struct ClientCredit {
         @Test("3.8-1 The client goes as far as the limit, waits in `send`, and goes on with the next one")

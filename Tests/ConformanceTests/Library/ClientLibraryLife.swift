@@ -3,7 +3,7 @@ import LifelineClient
 import Testing
 import RawWire
 
-extension Live.Client {
+extension Live.Library {
     /// The life of the library's connections: heartbeats, events, ends.
     @Suite("Client library: the life of a connection") struct ClientLibraryLife {
         @Test("5.2-1, 5.2-2 One thread beats 200 hearts, the first PINGs spread evenly over ping_every")

@@ -2,7 +2,7 @@ import Glibc
 import RawWire
 import Testing
 
-extension Live.Work {
+extension Live.Programs {
     /// Kinds of programs that people write: a new kind is a line of a table.
     @Suite("Programs as people write them") struct ProgramKinds {}
 }
@@ -44,7 +44,7 @@ struct ProgramKind: CustomTestStringConvertible, Sendable {
     ]
 }
 
-extension Live.Work.ProgramKinds {
+extension Live.Programs.ProgramKinds {
     @Test("Answers never shift, and nothing is lost that was promised", arguments: ProgramKind.kinds)
     func kinds(_ kind: ProgramKind) throws {
         try withServer("--shell", "--exec", kind.text) { server in
@@ -99,7 +99,7 @@ extension Live.Work.ProgramKinds {
 
 // MARK: Files that cannot run
 
-extension Live.Work.ProgramKinds {
+extension Live.Programs.ProgramKinds {
     /// The beginning of a file, and what the server says of it; nil where it runs and answers with its request.
     static let files: [(String, String?)] = [
         ("while read -r l; do echo $l; done\n", nil), ("# comment\nexec cat\n", nil), ("#!/bin/sh\nexec cat\n", nil),

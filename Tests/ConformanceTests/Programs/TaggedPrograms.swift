@@ -2,14 +2,14 @@ import Glibc
 import RawWire
 import Testing
 
-extension Live.Work {
+extension Live.Programs {
     /// Programs that say what each line is, `--exec-framing tagged` and `tagged-length`.
     @Suite("Programs that say what they say") struct TaggedPrograms {}
 }
 
 // MARK: What they say
 
-extension Live.Work.TaggedPrograms {
+extension Live.Programs.TaggedPrograms {
     /// Each answers `request ID TEXT` with TEXT in capitals, and speaks unasked all the time.
     static let talkers: [[String]] = [
         [
@@ -167,7 +167,7 @@ extension Live.Work.TaggedPrograms {
 
 // MARK: What they ask
 
-extension Live.Work.TaggedPrograms {
+extension Live.Programs.TaggedPrograms {
     private static let asker = Script(
         """
         while IFS=' ' read -r word id text; do
@@ -215,7 +215,7 @@ extension Live.Work.TaggedPrograms {
 
 // MARK: How they fail
 
-extension Live.Work.TaggedPrograms {
+extension Live.Programs.TaggedPrograms {
     @Test("A program that is out of step fails its requests and the connection with what it wrote")
     func outOfStep() throws {
         for (said, why) in [("Loading model", "'Loading model'"), ("answer 7 x", "the request 7")] {

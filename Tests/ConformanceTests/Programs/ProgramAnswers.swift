@@ -2,14 +2,14 @@ import Glibc
 import Testing
 import RawWire
 
-extension Live.Work {
+extension Live.Programs {
     /// Any program in place of a handler, `server --exec`: what it is told, and what becomes of what it says.
     @Suite("Programs and what they answer") struct ProgramAnswers {}
 }
 
 // MARK: Framing
 
-extension Live.Work.ProgramAnswers {
+extension Live.Programs.ProgramAnswers {
     static let upper: [[String]] = [
         ["python3", "-u", "-c", "import sys\nfor line in sys.stdin: print(line.rstrip('\\n').upper())"],
         ["sh", "-c", #"while IFS= read -r line; do printf '%s\n' "$line" | tr a-z A-Z; done"#],
@@ -130,7 +130,7 @@ extension Live.Work.ProgramAnswers {
 
 // MARK: What it is told
 
-extension Live.Work.ProgramAnswers {
+extension Live.Programs.ProgramAnswers {
     private static let tell = """
         echo "$PROTO|$TCPREMOTEIP|$TCPREMOTEPORT|$TCPLOCALIP|$TCPLOCALPORT|$LIFELINE_CONNECTION|$LIFELINE_REQUEST|\
         ${LIFELINE_NAME-none}|$OWN"
@@ -212,7 +212,7 @@ extension Live.Work.ProgramAnswers {
 
 // MARK: Back-pressure
 
-extension Live.Work.ProgramAnswers {
+extension Live.Programs.ProgramAnswers {
     @Test("A program that floods is written to the client as fast as it reads, and heartbeats are answered meanwhile")
     func flood() throws {
         let line = String(repeating: "y", count: 1000)

@@ -3,7 +3,7 @@ import LifelineClient
 import Testing
 import RawWire
 
-extension Live.Client {
+extension Live.Library {
     /// The client library, judged by a raw server: what it promises to a program. The library is the thing under test;
     /// none of its constants is used to judge it.
     @Suite("Client library: requests and messages") struct ClientLibrary {

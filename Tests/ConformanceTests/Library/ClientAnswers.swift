@@ -10,7 +10,7 @@ private func answering(_ answer: @escaping @Sendable ([UInt8]) async throws -> [
     return options
 }
 
-extension Live.Client {
+extension Live.Library {
     /// The client library as the side that answers, judged by a raw server (section 3.7).
     @Suite("Client library: requests of the server") struct ClientAnswers {
         @Test("3.7-4, 3.7-5 Sixteen are answered at once, the seventeenth is refused, and hearts go on beating")

@@ -2,7 +2,7 @@ import Foundation
 import RawWire
 import Testing
 
-extension Live.Client {
+extension Live.Library {
     /// `client bench` against the built server.
     @Suite("Client: the load generator") struct ClientBenchmark {
         @Test(
