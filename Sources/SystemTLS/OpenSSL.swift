@@ -96,7 +96,7 @@ struct OpenSSL: @unchecked Sendable {
             throw TLSError(
                 .noLibrary,
                 "TLS needs the system's OpenSSL 3 or 1.1.1, and \(OpenSSL.names.joined(separator: " and ")) cannot be "
-                    + "loaded; install it (Debian: libssl3, Fedora: openssl-libs, Alpine: libssl3). "
+                    + "loaded; install it (Debian: libssl3, Fedora: openssl-libs). "
                     + complaints.joined(separator: "; "))
         }
         func load<Function>(_ name: String) throws(TLSError) -> Function {
