@@ -1,4 +1,4 @@
-"""A client of one connection, which comes from the address that it is told to, with the bytes that it is told to send."""
+"""A client of one connection, from the address and with the first bytes that it is told."""
 
 import importlib.util
 import os
