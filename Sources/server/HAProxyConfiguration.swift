@@ -120,8 +120,8 @@ struct HAProxyConfiguration {
             ]
         }
         lines += [
-            "# The server logs the same number as unique_id.",
-            "unique-id-format %[uuid()]",
+            "# The server logs the same text as unique_id. HAProxy 2.6 writes %[uuid()] over the header of a Unix socket.",
+            "unique-id-format %{+X}o\\ %ci:%cp_%fi:%fp_%Ts_%rt:%pid",
             "log-format \"%ci:%cp %ft %b/%s %Tw/%Tc/%Tt %B %ts unique_id=%ID tls=%sslv\"",
         ]
         var server =

@@ -77,7 +77,8 @@ struct ProxyStage: ~Copyable {
     private mutating func wait(_ socket: borrowing Descriptor) -> ProxyHandshake.Step {
         set.removeAll(reserving: 2)
         let signalled = set.add(signals.number ?? -1)
-        let ready = set.add(socket.number, reading: !handshake.isAsking)
+        // Nothing is looked at while the parent is asked: a peer that has gone meanwhile may have left messages.
+        let ready = handshake.isAsking ? nil : set.add(socket.number)
         do throws(SystemError) {
             try set.wait(until: handshake.deadline)
         } catch {
@@ -88,19 +89,10 @@ struct ProxyStage: ~Copyable {
             if step != .wait { return step }
         }
         if set.isReadable(ready) {
-            // Nothing is read while the parent is asked: poll(2) tells of a connection that has broken.
-            if handshake.isAsking { return .leave(isNamedByItself ? .probe : .lost("the client is gone")) }
             let step = read(socket)
             if step != .wait { return step }
         }
         return handshake.resumed(at: .now)
-    }
-
-    /// Whether the header names the proxy as its own client: a health check of HAProxy does so with version 1
-    /// (`check-send-proxy` in its manual), and resets the connection behind the header.
-    private var isNamedByItself: Bool {
-        guard let source = handshake.header?.client else { return false }
-        return source.address == assignment.peer.ipNumber && source.port == assignment.peer.port
     }
 
     private mutating func read(_ socket: borrowing Descriptor) -> ProxyHandshake.Step {

@@ -150,9 +150,13 @@ extension Live.Access.BehindProxy {
                 }
                 let reset = try server.connect()
                 reset.reset()
+                var probes: [String] = []
+                let areTold = eventually {
+                    probes = server.log.linesSoFar.filter { $0.contains(" debug probed ") }
+                    return probes.count == 4
+                }
                 try server.waitForChildren(0)
-                let probes = server.log.linesSoFar.filter { $0.contains(" debug probed ") }
-                #expect(probes.count == 4 && !server.log.textSoFar.contains(" warning "), "\(server.log.textSoFar)")
+                #expect(areTold && !server.log.textSoFar.contains(" warning "), "\(server.log.textSoFar)")
                 #expect(probes.allSatisfy { $0.contains("peer=127.0.0.1:") && $0.contains("via=127.0.0.1:") })
                 let status = try #require(Operator(control: control).json("status").last)
                 #expect(status["probes"] as? Int == 4)

@@ -87,6 +87,10 @@ class Bed:
     def path(self, name):
         return os.path.join(self.folder, name)
 
+    def copy(self, name, to):
+        """A copy of the file; returns its path."""
+        return shutil.copyfile(self.path(name), self.path(to))
+
     def command(self, name):
         return os.path.join(self.binaries, name)
 
@@ -148,8 +152,9 @@ class Server:
 
 
 class HAProxy:
-    """HAProxy with a configuration that the server generated. Files, ports and users are this run's own, and so is what `change`
-    makes of the text."""
+    """HAProxy with the configuration that the server generates.
+
+    Files, ports and users are this run's own, and so is what `change` makes of the text."""
 
     def __init__(self, bed, server, certificate, change=lambda text: text, flags=(), name="haproxy"):
         self.bed, self.name, self.port, self.socket = bed, name, free_port(), bed.path(f"{name}.sock")
@@ -159,7 +164,8 @@ class HAProxy:
         for pattern, value in (
                 (r"^ +(user|group) .*\n", ""), (r"/dev/log local0", "stdout format raw local0"),
                 (r"/run/haproxy/admin\.sock", self.socket), (r"/etc/haproxy/lifeline\.pem", certificate),
-                (r"/etc/haproxy/clients-ca\.pem", bed.path("ca.pem")), (r"/etc/haproxy/clients\.crl", bed.path("ca.crl")),
+                (r"/etc/haproxy/clients-ca\.pem", bed.path("ca.pem")),
+                (r"/etc/haproxy/clients\.crl", bed.path("ca.crl")),
                 (r"bind :7443", f"bind 127.0.0.1:{self.port}"), ("inter 5s", "inter 500ms")):
             text, count = re.subn(pattern, value, text, flags=re.M)
             expect(count or "clients" in pattern or "inter" in pattern, "the generated file has no", pattern)

@@ -45,8 +45,8 @@ class Certificates:
         """NAME.crt, NAME.key, and both in NAME.pem."""
         self.openssl("req", "-new", *self.new_key(name), "-subj", f"/CN={name}", "-addext",
                      "subjectAltName=DNS:server.test,IP:127.0.0.1", "-out", f"{name}.csr")
-        self.openssl("ca", "-batch", "-notext", "-config", "ca.cnf", "-cert", "ca.pem", "-keyfile", "ca.key", "-startdate",
-                     "20200101000000Z", "-enddate", end, "-in", f"{name}.csr", "-out", f"{name}.crt")
+        self.openssl("ca", "-batch", "-notext", "-config", "ca.cnf", "-cert", "ca.pem", "-keyfile", "ca.key",
+                     "-startdate", "20200101000000Z", "-enddate", end, "-in", f"{name}.csr", "-out", f"{name}.crt")
         with open(self.bed.path(f"{name}.pem"), "w") as whole:
             for part in ("crt", "key"):
                 with open(self.bed.path(f"{name}.{part}")) as file:

@@ -1,4 +1,4 @@
-"""A client of one connection, which comes from the address that it is told to, with the bytes that it is told to send."""
+"""A client of one connection, from the address and with the first bytes that it is told."""
 
 import importlib.util
 import os
@@ -34,7 +34,7 @@ class Client:
         if tls:
             self.socket = tls.wrap_socket(self.socket, server_hostname="server.test")
         options = peer.encode_option(peer.TOKEN, token.encode()) if token else b""
-        self.bytes, self.has_begun = b"", False
+        self.bytes, self.has_begun, self.requests = b"", False, 0
         self.socket.sendall(header + peer.PREFACE + peer.hello(options=options))
 
     def frame(self):
@@ -73,7 +73,8 @@ class Client:
 
     def ask(self, text):
         """What the server answers to a request."""
-        self.socket.sendall(peer.encode(peer.REQUEST, text.encode(), 1))
+        self.requests += 1
+        self.socket.sendall(peer.encode(peer.REQUEST, text.encode(), self.requests))
         while (seen := self.frame()) is not None:
             if seen[0] == peer.RESPONSE:
                 return seen[1].decode()
