@@ -152,6 +152,8 @@ struct MessagePipeline<Route: MessageRoute> {
         for (index, message) in messages.enumerated() where message.isWhole {
             calls.append(NumberedCall(number: sent + 1 + index, bytes: message.bytes))
         }
+        // Before it is sent: its answer, and the end of the connection behind that, may come before this thread goes on.
+        if window.isEmpty { tell(first: sent + 1) }
         var ids = route.send(calls, to: signals.results)[...]
         for message in messages {
             sent += 1
@@ -177,8 +179,9 @@ struct MessagePipeline<Route: MessageRoute> {
         return window.firstSince + timeout
     }
 
-    private mutating func tellFirst() {
-        let number = window.first?.number
+    private mutating func tellFirst() { tell(first: window.first?.number) }
+
+    private mutating func tell(first number: Int?) {
         guard number != told else { return }
         told = number
         printer.waits(for: number)

@@ -32,6 +32,8 @@ extension Live.Library {
                     answers[answer.id] = answer.text
                 }
                 try demand(answers == Dictionary(uniqueKeysWithValues: (1...16).map { ($0, "\($0)!") }))
+                // The word that all answers are here: a program that closes before may give up the last ones.
+                try peer.send(.message([2]))
                 try peer.seeOff(answered: 16)
             } _: { port in
                 let gate = Gate()
@@ -41,8 +43,10 @@ extension Live.Library {
                         await gate.wait()
                         return request + [0x21]
                     })
-                for await _ in connection.messages { break }
+                var messages = connection.messages.makeAsyncIterator()
+                _ = await messages.next()
                 await gate.open()
+                _ = await messages.next()
                 await connection.close()
             }
         }
