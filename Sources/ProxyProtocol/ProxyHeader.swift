@@ -25,7 +25,7 @@ package struct ProxyHeader: Equatable, Sendable {
     package var destination: ConnectionEnd?
     /// What the proxy says of the client's TLS (PP2_TYPE_SSL); nil where there is none.
     package var tls: TLS?
-    /// The host name that the client has asked for (PP2_TYPE_AUTHORITY).
+    /// The host name that the client has asked for (PP2_TYPE_AUTHORITY); nil where it is no plain text of 1 to 255 bytes.
     package var authority: String?
     /// The protocol that was agreed on within TLS (PP2_TYPE_ALPN).
     package var alpn: [UInt8]?
@@ -39,7 +39,9 @@ package struct ProxyHeader: Equatable, Sendable {
         /// Such as `TLS_AES_256_GCM_SHA384` (PP2_SUBTYPE_SSL_CIPHER).
         package var cipher: String?
         /// The common name of the client's certificate, where the proxy has verified that. A result of 0 alone says nothing:
-        /// HAProxy sends it for clients without a certificate too.
+        /// HAProxy sends it for clients without a certificate too. It is nil where the name is empty, longer than 256 bytes,
+        /// not UTF-8, or has control characters. Compare its UTF-8: as a String it equals names of other bytes that are
+        /// canonically equivalent.
         package var provedName: String?
 
         package init(version: String? = nil, cipher: String? = nil, provedName: String? = nil) {
