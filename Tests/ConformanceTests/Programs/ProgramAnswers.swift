@@ -235,7 +235,7 @@ extension Live.Programs.ProgramAnswers {
 
     @Test("A flood on standard error is summed up in the log, and answers go on")
     func floodOfErrors() throws {
-        let script = Script("yes >&2 & cat")
+        let script = Script("yes | head -c 4000000 >&2 & cat")
         try withServer(exec: script) { server in
             let start = SuspendingClock.now
             let peer = try server.open()

@@ -64,19 +64,19 @@ extension Live.Programs.ProgramMessages {
     func all(_ end: OrderlyEnd, _ program: Int) throws {
         let directory = try TemporaryDirectory()
         try withServer(
-            ["--exec-grace", "2", "--grace", "60", "--exec"] + Self.slow[program] + [directory.file("out")]
+            ["--exec-grace", "500ms", "--grace", "60", "--exec"] + Self.slow[program] + [directory.file("out")]
         ) { server in
             let peer = try server.open(Self.hello)
             // At 10 ms each the rest takes longer than the program's own grace, once it runs.
             try send(1, on: peer)
             try #require(eventually { lines(directory) == 1 })
-            try send(299, on: peer)
+            try send(99, on: peer)
             try end.send(on: peer)
             let last = try handled(peer)
-            if end != .close { #expect(last == 300) }
-            let line = try server.log.line(with: " closed ", "messages_in=300", within: .seconds(60))
+            if end != .close { #expect(last == 100) }
+            let line = try server.log.line(with: " closed ", "messages_in=100", within: .seconds(60))
             #expect(number("unhandled", in: line) == nil)
-            #expect(eventually(within: .seconds(60)) { lines(directory) == 300 }, "\(lines(directory)) of 300")
+            #expect(eventually(within: .seconds(60)) { lines(directory) == 100 }, "\(lines(directory)) of 100")
             peer.close()
         }
     }
