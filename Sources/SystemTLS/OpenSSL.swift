@@ -62,6 +62,7 @@ struct OpenSSL: @unchecked Sendable {
     let storeIndex: @convention(c) () -> Int32
     // X509
     let setAddress: @convention(c) (Handle?, Text) -> Int32
+    let setHostFlags: @convention(c) (Handle?, UInt32) -> Void
     let storeError: @convention(c) (Handle) -> Int32
     let storeCertificate: @convention(c) (Handle) -> Handle?
     let storeData: @convention(c) (Handle, Int32) -> MutableBytes?
@@ -151,6 +152,7 @@ struct OpenSSL: @unchecked Sendable {
         freeSession = try load("SSL_SESSION_free")
         storeIndex = try load("SSL_get_ex_data_X509_STORE_CTX_idx")
         setAddress = try load("X509_VERIFY_PARAM_set1_ip_asc")
+        setHostFlags = try load("X509_VERIFY_PARAM_set_hostflags")
         storeError = try load("X509_STORE_CTX_get_error")
         storeCertificate = try load("X509_STORE_CTX_get_current_cert")
         storeData = try load("X509_STORE_CTX_get_ex_data")
@@ -180,6 +182,9 @@ extension OpenSSL {
     /// OPENSSL_INIT_NO_ATEXIT, with the texts of errors.
     private static let noExitHandler: UInt64 = 0x0008_0000 | 0x0020_0000 | 0x2
     static let setMinimumVersion: Int32 = 123
+    static let minimumVersion: Int32 = 130
+    /// X509_CHECK_FLAG_NEVER_CHECK_SUBJECT (openssl/x509v3.h).
+    static let neverCheckSubject: UInt32 = 0x20
     static let tls12 = 0x0303
     static let setMode: Int32 = 33
     /// SSL_MODE_RELEASE_BUFFERS: an idle connection holds no record buffers.

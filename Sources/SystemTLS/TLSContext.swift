@@ -47,7 +47,10 @@ package final class TLSContext: Sendable {
             throw TLSError(.failed, "TLS cannot begin: \(HandshakeFailure.text(openSSL.takeError()))")
         }
         self.context = context
-        _ = openSSL.controlContext(context, OpenSSL.setMinimumVersion, OpenSSL.tls12, nil)
+        // The system's policy may ask for more.
+        if openSSL.controlContext(context, OpenSSL.minimumVersion, 0, nil) < OpenSSL.tls12 {
+            _ = openSSL.controlContext(context, OpenSSL.setMinimumVersion, OpenSSL.tls12, nil)
+        }
         _ = openSSL.controlContext(context, OpenSSL.setMode, OpenSSL.releaseBuffers, nil)
         _ = openSSL.controlContext(context, OpenSSL.setMaxSendFragment, TLSContext.longestRecord, nil)
         _ = openSSL.setOptions(context, OpenSSL.noRenegotiation)

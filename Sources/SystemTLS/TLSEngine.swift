@@ -39,7 +39,9 @@ package final class TLSEngine {
         openSSL.setBuffers(connection, incoming, outgoing)
         (self.connection, self.incoming, self.outgoing) = (connection, incoming, outgoing)
         // A name that is absolute ends with a dot, which certificates do not have; a scope is no part of an address.
-        let name = String((name.hasSuffix(".") ? name.dropLast() : name[...]).prefix { $0 != "%" })
+        let given = name
+        let isAddress = given.contains(":")
+        let name = String((given.hasSuffix(".") ? given.dropLast() : given[...]).prefix { $0 != "%" || !isAddress })
         self.name = name
         self.sessionKey = "\(name) \(sessionKey)"
         _ = openSSL.setData(connection, 0, Unmanaged.passUnretained(self).toOpaque())
@@ -48,7 +50,11 @@ package final class TLSEngine {
             return
         }
         openSSL.connect(connection)
-        if !name.isEmpty { try expect(name) }
+        if given.isEmpty {
+            guard !context.settings.verifies else { throw TLSError(.options, "there is no name to check") }
+        } else {
+            try expect(name, given: given)
+        }
         context.resume(connection, with: self.sessionKey)
     }
 
@@ -59,7 +65,14 @@ package final class TLSEngine {
         openSSL.clearErrors()
     }
 
-    private func expect(_ name: String) throws(TLSError) {
+    private func expect(_ name: String, given: String) throws(TLSError) {
+        // The common name of a subject is no name of a server (RFC 9525, section 2).
+        openSSL.setHostFlags(openSSL.verifyParameters(connection), OpenSSL.neverCheckSubject)
+        // OpenSSL takes an empty name for any, one with a dot before it for all that end like it, and of one with a zero its
+        // beginning.
+        guard !name.isEmpty, !name.hasPrefix("."), !name.utf8.contains(0) else {
+            throw TLSError(.options, "'\(given)' is no name that a certificate could have")
+        }
         if openSSL.setAddress(openSSL.verifyParameters(connection), name) == 1 { return }
         openSSL.clearErrors()
         var bytes = Array(name.utf8CString)
@@ -68,7 +81,7 @@ package final class TLSEngine {
         }
         guard isNamed, openSSL.setHost(connection, name) == 1 else {
             openSSL.clearErrors()
-            throw TLSError(.options, "'\(name)' is no name that a certificate could have")
+            throw TLSError(.options, "'\(given)' is no name that a certificate could have")
         }
     }
 
@@ -182,13 +195,11 @@ package final class TLSEngine {
                 isClients: context.settings.side == .server))
     }
 
-    /// The names and addresses that a certificate is for, or else its subject.
+    /// The names and addresses that a certificate is for; empty where it has none.
     private func names(of certificate: OpaquePointer?) -> String {
         guard let certificate else { return "" }
         let index = openSSL.extensionIndex(certificate, OpenSSL.subjectAlternativeName, -1)
-        guard index >= 0, let names = openSSL.certificateExtension(certificate, index) else {
-            return openSSL.printed { _ = openSSL.printName($0, openSSL.subject(certificate), 0, OpenSSL.nameFormat) }
-        }
+        guard index >= 0, let names = openSSL.certificateExtension(certificate, index) else { return "" }
         return openSSL.printed { _ = openSSL.printExtension($0, names, 0, 0) }
     }
 

@@ -30,6 +30,15 @@ struct HAProxyConfiguration {
                 "--generate haproxy is for a server that knows where HAProxy connects from: give "
                     + "--proxy-from \(isUnix ? "unix" : "127.0.0.1") beside it, and to the server, too")
         }
+        let own: [String: UInt128] = ["127.0.0.1": 0xFFFF_7F00_0001, "localhost": 0xFFFF_7F00_0001, "::1": 1]
+        for listener in listeners {
+            guard let address = own[listener.host] ?? own[reachable(listener.host)], !isForAll(listener),
+                !names(address, listener)
+            else { continue }
+            throw UsageError(
+                "--generate haproxy: \(listener.text) is reached from this machine alone, and its --proxy-from does not name "
+                    + "\(reachable(listener.host)): add it")
+        }
         guard let open = listeners.first(where: { $0.path == nil && $0.port == 0 }) else { return }
         throw UsageError(
             "--generate haproxy needs the port that HAProxy connects to, and \(open.text) lets the system choose one: "
@@ -119,6 +128,8 @@ struct HAProxyConfiguration {
                 "# \(bind) \(clients) verify optional",
             ]
         }
+        lines.append(
+            "# For IPv6 as well, write :::\(HAProxyConfiguration.firstPort + index) v4v6 in place of the port.")
         lines += [
             "# The server logs the same text as unique_id. HAProxy 2.6 writes %[uuid()] over the header of a Unix socket.",
             "unique-id-format %{+X}o\\ %ci:%cp_%fi:%fp_%Ts_%rt:%pid",
@@ -167,24 +178,27 @@ struct HAProxyConfiguration {
 
     /// One word of HAProxy's configuration (its section 2.2).
     private func quoted(_ word: String) -> String {
-        word.reduce(into: "") { $0 += " \\#\"'$".contains($1) ? "\\\($1)" : "\($1)" }
+        word.reduce(into: "") { $0 += $1 == "\t" ? "\\t" : " \\#\"'$".contains($1) ? "\\\($1)" : "\($1)" }
     }
 
     /// Where a server that listens at `host` is reached from its own machine.
     private func reachable(_ host: String) -> String {
-        switch host {
-        case "*", "::", "0.0.0.0", "localhost": "127.0.0.1"
-        default: host
-        }
+        let host = host.hasPrefix("[") ? String(host.dropFirst().dropLast()) : host
+        return ["*", "::", "0.0.0.0", "localhost"].contains(host) ? "127.0.0.1" : host
     }
 
     /// Whether the server listens at all addresses, and no proxy on its own machine may connect.
     private func isElsewhere(_ listener: ListenAddress) -> Bool {
-        guard listener.path == nil, reachable(listener.host) == "127.0.0.1", listener.host != "127.0.0.1" else {
-            return false
-        }
-        return !(listener.proxies(options.proxyFrom) ?? []).contains { source in
-            if case .range(let range) = source { range.contains(0xFFFF_7F00_0001) } else { false }
+        listener.path == nil && isForAll(listener) && !names(0xFFFF_7F00_0001, listener)
+    }
+
+    /// Whether the server listens at all addresses of its machine.
+    private func isForAll(_ listener: ListenAddress) -> Bool { ["*", "::", "[::]", "0.0.0.0"].contains(listener.host) }
+
+    /// Whether a proxy of this address may connect to the listener.
+    private func names(_ address: UInt128, _ listener: ListenAddress) -> Bool {
+        (listener.proxies(options.proxyFrom) ?? []).contains { source in
+            if case .range(let range) = source { range.contains(address) } else { false }
         }
     }
 

@@ -797,6 +797,28 @@ private let broken = RequestError.Reason.connection(
         #expect(try !short || world.sent() == [.request(1, [1])] || world.session.calls.areInFlight)
     }
 
+    @Test(
+        "A request that may run twice, and may have run once, is UNKNOWN when the next attempts fail",
+        arguments: [0, 1, 2])
+    func mayHaveRun(_ what: Int) throws {
+        var world = try World.open(policy: ReconnectPolicy(attempts: 1))
+        world.session.start(1, Call(.request(mayRunTwice: true), [1], deadline: at(60)))
+        #expect(try world.sent() == [.request(1, [1])])
+        world.breakOff()
+        #expect(world.results.isEmpty)
+        switch what {
+        case 0:
+            world.go(to: 5)
+            world.fail()
+        case 1: world.session.abandon(1, .cancelled, at: world.now)
+        default: world.go(to: 61)
+        }
+        world.drain()
+        guard case .failure(.unknown) = world.results[1] else {
+            return #expect(Bool(false), "\(String(describing: world.results[1]))")
+        }
+    }
+
     @Test func aServerThatHasJustAnsweredGetsTheRequestAtOnce() throws {
         var world = World(short: true, wait: .seconds(60), isExpected: true)
         world.request(1, "one")

@@ -115,17 +115,6 @@ struct ProxiedClientTests {
         }
     }
 
-    @Test("Texts with control characters are not taken, and no empty ones")
-    func texts() {
-        let good = client(.init(version: "TLSv1.3", cipher: "C", provedName: "till 7 ä"))
-        #expect(good.tls?.clientName == "till 7 ä" && good.tls?.serverName == "server.test")
-        for bad in ["", "a\nb", "a\0", "\u{1B}[31m", "\u{7F}", "\u{85}"] {
-            let tls = client(.init(version: bad, cipher: bad, provedName: bad), authority: bad).tls
-            #expect(tls != nil && tls?.version == nil && tls?.cipher == nil && tls?.clientName == nil)
-            #expect(tls?.serverName == nil)
-        }
-    }
-
     @Test("A program has the client in the variables of UCSPI, the proxy beside it, and the client's TLS")
     func environment() {
         let tls = ProxyHeader.TLS(version: "TLSv1.3", cipher: "C", provedName: "till-7")
@@ -142,6 +131,15 @@ struct ProxiedClientTests {
             ])
         let names = variables.map { String($0.prefix { $0 != "=" }) }
         #expect(Set(names).isSubset(of: ProgramEnvironment.replaced))
+        let unnamed = ProxiedClient(ProxyHeader(version: 1, command: .proxy), via: via)
+        let unknown = ProgramEnvironment(
+            server: 1, connection: 2, peer: unnamed.peer, local: SocketAddress(host: "10.0.0.2", port: 1)!,
+            client: unnamed)
+        #expect(
+            unknown.variables(name: "n", tokenName: nil, request: nil) == [
+                "LIFELINE_SERVER=1", "LIFELINE_CONNECTION=2", "PROTO=TCP", "TCPPROXYIP=10.0.0.1", "TCPPROXYPORT=9",
+                "LIFELINE_NAME=n",
+            ], "the proxy's address is not the client's")
     }
 
     @Test("A handler's connection has the client, the proxy and the TLS")

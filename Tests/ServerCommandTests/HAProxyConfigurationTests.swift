@@ -37,18 +37,22 @@ struct HAProxyConfigurationTests {
     func listeners() throws {
         let lines = try lines(
             "--listen", "[::1]:7401", "--listen", "*:7402", "--listen", "127.0.0.1:7403,direct", "--listen",
-            "unix:/run/a b", "--proxy-from", "127.0.0.1", "--proxy-from", "unix")
+            "unix:/run/a b", "--listen", "[::]:7404", "--proxy-from", "127.0.0.1", "--proxy-from", "::1",
+            "--proxy-from",
+            "unix")
         #expect(
-            lines.filter { $0.hasPrefix("listen ") } == ["listen lifeline", "listen lifeline-2", "listen lifeline-3"])
+            lines.filter { $0.hasPrefix("listen ") } == [
+                "listen lifeline", "listen lifeline-2", "listen lifeline-3", "listen lifeline-4",
+            ])
         let servers = lines.filter { $0.hasPrefix("    server ") }.map { $0.start(before: " send-proxy-v2") }
         #expect(
             servers == [
                 "    server lifeline [::1]:7401", "    server lifeline 127.0.0.1:7402",
-                "    server lifeline unix@/run/a\\ b",
+                "    server lifeline unix@/run/a\\ b", "    server lifeline 127.0.0.1:7404",
             ])
         #expect(
             lines.filter { $0.hasPrefix("    bind ") }.map { $0.start(before: " ssl") } == [
-                "    bind :7443", "    bind :7444", "    bind :7445",
+                "    bind :7443", "    bind :7444", "    bind :7445", "    bind :7446",
             ])
     }
 
@@ -91,6 +95,8 @@ struct HAProxyConfigurationTests {
             (["--listen", "127.0.0.1:7400,direct", "--port", "7400"], "--proxy-from 127.0.0.1"),
             (["--port", "0", "--proxy-from", "127.0.0.1"], "give --port a port"),
             (["--listen", "127.0.0.1:0", "--proxy-from", "127.0.0.1"], "give --listen a port"),
+            (["--port", "7400", "--proxy-from", "10.0.0.1"], "does not name 127.0.0.1"),
+            (["--listen", "[::1]:7400", "--proxy-from", "127.0.0.1"], "does not name ::1"),
         ])
     func refused(_ arguments: [String], _ advice: String) throws {
         let settings = try ServerSettings.read(arguments)

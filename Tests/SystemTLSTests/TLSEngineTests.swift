@@ -114,6 +114,13 @@ struct TLSEngineTests {
                 == nil)
     }
 
+    @Test("A name that no certificate could have turns no check off", arguments: [".", "", ".test", "a\0b"])
+    func noName(_ name: String) throws {
+        let client = try clientContext()
+        let error = #expect(throws: TLSError.self) { try TLSEngine(client, name: name, sessionKey: "a server") }
+        #expect(error?.kind == .options)
+    }
+
     @Test("A server that wants a certificate says so, and so does the client")
     func clientCertificate() throws {
         let server = try serverContext(clientsFrom: certificates.authority)

@@ -29,10 +29,16 @@ struct ProgramEnvironment {
             all += ["PROTO=UNIX", "UNIXLOCALPATH=\(path)"]
         } else {
             all.append("PROTO=TCP")
+            // The addresses of a proxy's socket are no client's: where its header names none, there are none.
+            guard client == nil || client?.source != nil else { return all + rest(name, tokenName, request) }
             if let host = peer.host, let port = peer.port { all += ["TCPREMOTEIP=\(host)", "TCPREMOTEPORT=\(port)"] }
             if let host = local.host, let port = local.port { all += ["TCPLOCALIP=\(host)", "TCPLOCALPORT=\(port)"] }
         }
-        if let client { all += variables(of: client) }
+        return all + rest(name, tokenName, request)
+    }
+
+    private func rest(_ name: String?, _ tokenName: String?, _ request: UInt32?) -> [String] {
+        var all = client.map(variables) ?? []
         if let name { all.append("LIFELINE_NAME=\(name)") }
         if let tokenName { all.append("LIFELINE_TOKEN_NAME=\(tokenName)") }
         if let request { all.append("LIFELINE_REQUEST=\(request)") }

@@ -3,8 +3,8 @@ import ProxyProtocol
 
 /// A client that has come through a proxy: what the proxy's header says of it.
 ///
-/// All texts in it are foreign. One that has a control character in it is not taken at all: it would end a line of a log
-/// or a variable of an environment.
+/// All texts in it are foreign. `ProxyHeaderDecoder` takes none with a control character, which would end a line of a log or a
+/// variable of an environment.
 final class ProxiedClient: Sendable {
     /// The proxy's end of its connection.
     let via: SocketAddress
@@ -45,15 +45,9 @@ public struct ProxiedTLS: Equatable, Sendable {
     public let clientName: String?
 
     init(_ tls: ProxyHeader.TLS, serverName: String?) {
-        func plain(_ text: String?) -> String? {
-            guard let text, !text.isEmpty,
-                !text.unicodeScalars.contains(where: { $0.properties.generalCategory == .control })
-            else { return nil }
-            return text
-        }
-        version = plain(tls.version)
-        cipher = plain(tls.cipher)
-        self.serverName = plain(serverName)
-        clientName = plain(tls.provedName)
+        version = tls.version
+        cipher = tls.cipher
+        self.serverName = serverName
+        clientName = tls.provedName
     }
 }

@@ -17,6 +17,9 @@ struct ProxyStage: ~Copyable {
 
     /// Most headers fit in it at once.
     private static let bufferSize = 1024
+    /// A client that the parent has refused holds its process, and a place of --max-connections, for this long at most. The
+    /// proxy is near, and reads CLOSE at once.
+    private static let lingerOfRefused = Duration.milliseconds(100)
 
     private let assignment: ConnectionAssignment
     private let registry: ChildRegistry
@@ -143,11 +146,11 @@ struct ProxyStage: ~Copyable {
         case .refused(let close):
             slot.closeReason = CloseReasonLabel.numbers(of: .closed(close.code, close.text, by: .server))
             send(close, socket)
-            linger(socket)
+            linger(socket, for: ProxyStage.lingerOfRefused)
         case .closed(let close):
             send(close, socket)
             end(.closed(close.code, close.text, by: .server))
-            linger(socket)
+            linger(socket, for: LingeringClose.linger)
         }
         slot.isFinished = true
     }
@@ -167,8 +170,8 @@ struct ProxyStage: ~Copyable {
     }
 
     /// Reads and discards what comes, for a bounded time: to close with unread bytes would reset the connection.
-    private mutating func linger(_ socket: borrowing Descriptor) {
-        let until = mustHurry ? Instant.now : .now + LingeringClose.linger
+    private mutating func linger(_ socket: borrowing Descriptor, for time: Duration) {
+        let until = mustHurry ? Instant.now : .now + time
         while true {
             switch try? socket.receive(into: &buffer) {
             case .bytes?: continue

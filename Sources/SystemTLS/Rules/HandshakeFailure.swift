@@ -23,7 +23,9 @@ enum HandshakeFailure {
     static func text(_ certificate: Certificate) -> String {
         let whose = certificate.isClients ? "the client's certificate" : "the server's certificate"
         let trusted = certificate.authorities.map { "the authorities in \($0)" } ?? "the system's authorities"
-        let names = certificate.names.isEmpty ? "no name" : certificate.names
+        let names =
+            certificate.names.isEmpty
+            ? "no name (a subjectAltName is asked for: its common name does not count)" : certificate.names
         switch certificate.error {
         case 9: return "\(whose) is not valid before \(certificate.notBefore): is the clock right?"
         case 10: return "\(whose) has expired: it was valid until \(certificate.notAfter)"

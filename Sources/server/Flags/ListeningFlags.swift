@@ -54,7 +54,7 @@ extension ServerSettings {
                 do throws(AddressRangeError) {
                     settings.options.proxyFrom.append(try ProxySource(text))
                 } catch {
-                    throw UsageError("\(error.description), and not unix")
+                    throw UsageError("\(error.description); for Unix sockets: unix")
                 }
             }.repeated.removing(.proxyFrom) { $0.proxyFrom = [] }.live,
             SettingsFlag(

@@ -21,6 +21,8 @@ struct Call: Sendable {
     fileprivate(set) var wireID: UInt32?
     /// The last refusal by the server, where the call waits again after one.
     fileprivate(set) var refusal: RequestError.Reason?
+    /// Whether a server may have processed it on a connection that is lost: it waits again because it may run twice.
+    fileprivate(set) var mayHaveRun = false
 
     init(_ kind: Kind, _ bytes: [UInt8], deadline: Instant?, timeout: Duration? = nil, number: Int? = nil) {
         self.kind = kind
@@ -127,9 +129,10 @@ struct PendingCalls: Sendable {
     }
 
     /// Queues a call again that was in flight, in the place of its number.
-    mutating func requeue(_ id: Call.ID, because refusal: RequestError.Reason?) {
+    mutating func requeue(_ id: Call.ID, because refusal: RequestError.Reason?, mayHaveRun: Bool = false) {
         guard let call = calls[id] else { return }
         calls[id]?.wireID = nil
+        if mayHaveRun { calls[id]?.mayHaveRun = true }
         if let refusal { calls[id]?.refusal = refusal }
         enqueue(id, call.kind)
     }

@@ -29,8 +29,13 @@ extension Session {
         finish(id, .failure(call.refusal.map { .refused($0) } ?? .notSent(reason)))
     }
 
+    /// Ends a call. One that may have run before is UNKNOWN, whatever became of the attempts that followed (7.7-2).
     mutating func finish(_ id: Call.ID, _ result: Result<[UInt8], RequestError>) {
-        if calls.remove(id) { output(id, result) }
+        let mayHaveRun = calls[id]?.mayHaveRun ?? false
+        guard calls.remove(id) else { return }
+        if mayHaveRun, case .failure(.notSent(let reason)) = result { return output(id, .failure(.unknown(reason))) }
+        if mayHaveRun, case .failure(.refused(let reason)) = result { return output(id, .failure(.unknown(reason))) }
+        output(id, result)
     }
 
     private mutating func output(_ id: Call.ID, _ result: Result<[UInt8], RequestError>) {
@@ -98,7 +103,7 @@ extension Session {
             case .refused: calls.requeue(id, because: .connection(error))
             case .unknown:
                 if calls[id]?.kind == .request(mayRunTwice: true) {
-                    calls.requeue(id, because: nil)
+                    calls.requeue(id, because: nil, mayHaveRun: true)
                 } else {
                     finish(id, .failure(.unknown(.connection(error))))
                 }

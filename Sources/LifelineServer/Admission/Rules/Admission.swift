@@ -2,7 +2,7 @@ import Basics
 import Framing
 
 /// Decides which clients get a process, and why another does not. It counts what the parent itself has forked and
-/// reaped. It trusts children in one thing alone: which of them have had their HELLO.
+/// reaped. It trusts children in two things: which of them have had their HELLO, and which clients proxies have named.
 struct Admission {
     /// Why a client is refused, by the name that the log has for it.
     enum Reason: String, CaseIterable {

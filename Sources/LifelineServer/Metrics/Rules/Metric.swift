@@ -78,7 +78,8 @@ package enum Metric: String, CaseIterable, Sendable {
         case .connectionsLive: "Connections that have a process now."
         case .connectionsAccepted: "Connections that were given a process."
         case .listenerAccepted: "Connections that came to each address, and were given a process or refused."
-        case .connectionsRefused: "Connections that were refused without a process, by code and limit."
+        case .connectionsRefused:
+            "Connections that were refused, by code and limit: without a process, or behind a proxy before they were served."
         case .connectionsClosed:
             "Connections of which the process has ended, by the code of CLOSE (LOST: without CLOSE, PROBE: the client "
                 + "left without a byte, as health checks do, DIED: the process ended before its connection), and the "
