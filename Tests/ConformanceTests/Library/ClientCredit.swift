@@ -175,7 +175,11 @@ extension Live.Library {
                 try demand(grants <= 5000 / 250 + 5, "\(grants) frames of CREDIT")
                 // The last of them is known by a PONG.
                 var frame = try peer.next()
-                while frame.type == .grant { frame = try peer.next() }
+                // It may have come before the request, too.
+                while frame.type == .grant {
+                    handled = frame.handled
+                    frame = try peer.next()
+                }
                 try demand(frame.type == .request)
                 try peer.send(.ping(1))
                 frame = try peer.next()
