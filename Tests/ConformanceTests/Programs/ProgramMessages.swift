@@ -98,10 +98,8 @@ extension Live.Programs.ProgramMessages {
             #expect(unhandled > 0 && unhandled < 2000)
             if goesAway { #expect(try #require(told) <= UInt64(2000 - unhandled)) }
             try server.waitForChildren(0, within: .seconds(20))
-            // One may have been read and not written, or read in the moment of the end.
-            #expect(
-                (2000 - unhandled - 2...2000 - unhandled + 2).contains(lines(directory)),
-                "\(lines(directory)), \(unhandled)")
+            // One may have been read and not written. It may have done more since it was last looked at.
+            #expect((2000 - unhandled - 2..<2000).contains(lines(directory)), "\(lines(directory)), \(unhandled)")
             peer.close()
         }
     }
@@ -117,10 +115,9 @@ extension Live.Programs.ProgramMessages {
             let told = try handled(peer)
             let line = try server.log.line(with: "warning closed", "messages_in=2000", "HANDLER_FAILED")
             let unhandled = try #require(number("unhandled", in: line))
-            #expect(told == UInt64(2000 - unhandled))
-            #expect(
-                (2000 - unhandled - 1...2000 - unhandled).contains(lines(directory)),
-                "\(lines(directory)), \(unhandled)")
+            #expect(told == UInt64(2000 - unhandled) && unhandled < 2000)
+            // What is told as handled was done. The program may have done more since it was last looked at.
+            #expect((2000 - unhandled..<2000).contains(lines(directory)), "\(lines(directory)), \(unhandled)")
             peer.close()
         }
     }
