@@ -30,9 +30,7 @@ struct ProxyFields {
         while let (type, value) = try next(in: &rest) {
             switch type {
             case 0x01:
-                try once(type, "ALPN")
-                try bound(value, Self.maxHostName, "ALPN")
-                header.alpn = Array(bytes[value])
+                header.alpn = try takeBytes(of: type, value, Self.maxHostName, "ALPN")
             case 0x02:
                 try once(type, "AUTHORITY")
                 header.authority = plainText(value, Self.maxHostName)
@@ -41,9 +39,7 @@ struct ProxyFields {
                 guard value.count == 4 else { throw error("CRC32C has 4 bytes, and not \(value.count)") }
                 checksum = value
             case 0x05:
-                try once(type, "UNIQUE_ID")
-                try bound(value, Self.maxUniqueID, "UNIQUE_ID")
-                header.uniqueID = Array(bytes[value])
+                header.uniqueID = try takeBytes(of: type, value, Self.maxUniqueID, "UNIQUE_ID")
             case 0x20:
                 try once(type, "SSL")
                 header.tls = try readTLS(value)
@@ -77,6 +73,15 @@ struct ProxyFields {
         guard seen.insert(UInt16(outer) << 8 | UInt16(type)).inserted else {
             throw error("\(name) stands in it twice")
         }
+    }
+
+    /// What nobody reads as text.
+    private mutating func takeBytes(
+        of type: UInt8, _ value: Range<Int>, _ most: Int, _ name: String
+    ) throws(ProxyHeaderError) -> [UInt8] {
+        try once(type, name)
+        try bound(value, most, name)
+        return Array(bytes[value])
     }
 
     private func bound(_ value: Range<Int>, _ most: Int, _ name: String) throws(ProxyHeaderError) {

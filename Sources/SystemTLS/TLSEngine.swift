@@ -29,6 +29,9 @@ package final class TLSEngine {
     package init(_ context: TLSContext, name: String = "", sessionKey: String = "") throws(TLSError) {
         self.context = context
         openSSL = context.openSSL
+        let isClient = context.settings.side == .client
+        self.name = isClient ? try ExpectedName(name, isChecked: context.settings.verifies).text : ""
+        self.sessionKey = "\(self.name) \(sessionKey)"
         openSSL.clearErrors()
         guard let connection = openSSL.newConnection(context.context) else {
             throw TLSError(.failed, HandshakeFailure.text(openSSL.takeError()))
@@ -38,23 +41,13 @@ package final class TLSEngine {
         else { preconditionFailure("no memory") }
         openSSL.setBuffers(connection, incoming, outgoing)
         (self.connection, self.incoming, self.outgoing) = (connection, incoming, outgoing)
-        // A name that is absolute ends with a dot, which certificates do not have; a scope is no part of an address.
-        let given = name
-        let isAddress = given.contains(":")
-        let name = String((given.hasSuffix(".") ? given.dropLast() : given[...]).prefix { $0 != "%" || !isAddress })
-        self.name = name
-        self.sessionKey = "\(name) \(sessionKey)"
         _ = openSSL.setData(connection, 0, Unmanaged.passUnretained(self).toOpaque())
-        guard context.settings.side == .client else {
+        guard isClient else {
             openSSL.accept(connection)
             return
         }
         openSSL.connect(connection)
-        if given.isEmpty {
-            guard !context.settings.verifies else { throw TLSError(.options, "there is no name to check") }
-        } else {
-            try expect(name, given: given)
-        }
+        if !self.name.isEmpty { try expect(self.name) }
         context.resume(connection, with: self.sessionKey)
     }
 
@@ -65,14 +58,9 @@ package final class TLSEngine {
         openSSL.clearErrors()
     }
 
-    private func expect(_ name: String, given: String) throws(TLSError) {
+    private func expect(_ name: String) throws(TLSError) {
         // The common name of a subject is no name of a server (RFC 9525, section 2).
         openSSL.setHostFlags(openSSL.verifyParameters(connection), OpenSSL.neverCheckSubject)
-        // OpenSSL takes an empty name for any, one with a dot before it for all that end like it, and of one with a zero its
-        // beginning.
-        guard !name.isEmpty, !name.hasPrefix("."), !name.utf8.contains(0) else {
-            throw TLSError(.options, "'\(given)' is no name that a certificate could have")
-        }
         if openSSL.setAddress(openSSL.verifyParameters(connection), name) == 1 { return }
         openSSL.clearErrors()
         var bytes = Array(name.utf8CString)
@@ -81,7 +69,7 @@ package final class TLSEngine {
         }
         guard isNamed, openSSL.setHost(connection, name) == 1 else {
             openSSL.clearErrors()
-            throw TLSError(.options, "'\(given)' is no name that a certificate could have")
+            throw TLSError(.options, "'\(name)' is no name that a certificate could have")
         }
     }
 

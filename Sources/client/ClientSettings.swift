@@ -59,7 +59,8 @@ struct ClientSettings {
             throw UsageError("--binary sends one message, and \(messages.count) are given")
         }
         servers = try ClientSettings.servers(hosts, port: port)
-        options.tls = try tls.checked(given)
+        try tls.check(given)
+        options.tls = tls.chosen
         guard mode == .long || hold == .zero else {
             throw UsageError("--hold needs --mode long: a short connection ends with its answer")
         }

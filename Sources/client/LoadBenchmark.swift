@@ -146,7 +146,7 @@ struct LoadBenchmark {
                 console.write(Array("\(command.generated(what, for: "lifeline-client-bench"))\n".utf8))
             case .run:
                 try bench.check(given)
-                TLSFlags.prepare(bench.tls.isOn ? bench.tls.options : nil, for: bench.servers, port: bench.port)
+                TLSFlags.prepare(bench.tls.chosen, for: bench.servers, port: bench.port)
                 bench.run()
             }
         } catch {
@@ -158,7 +158,7 @@ struct LoadBenchmark {
     /// Throws where two flags contradict each other.
     private mutating func check(_ given: Set<String>) throws(UsageError) {
         servers = try ClientSettings.servers(hosts, port: port)
-        _ = try tls.checked(given)
+        try tls.check(given)
         for flag in ["--in-flight", "--churn", "--connect-rate", "--silent", "--last-ping", "--stay-away"]
         where options.isShort && given.contains(flag) {
             throw UsageError("\(flag) needs --mode long")
@@ -204,7 +204,7 @@ struct LoadBenchmark {
         for server in servers {
             do throws(ConnectionError) {
                 var options = options
-                if tls.isOn { options.tls = try tls.options.settings(for: server, port: port) }
+                options.tls = try tls.chosen?.settings(for: server, port: port)
                 for address in try addresses(ofServer: server, port: port) { untried.append((address, options)) }
             } catch {
                 last = error

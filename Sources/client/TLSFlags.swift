@@ -7,16 +7,18 @@ struct TLSFlags {
     var isOn = false
     var options = TLSOptions()
 
+    /// The options; nil where the connection is plain TCP.
+    var chosen: TLSOptions? { isOn ? options : nil }
+
     private static let names = ["--ca", "--cert", "--key", "--server-name", "--tls-alpn", "--insecure"]
 
-    /// The options for TLS; nil without `--tls`. Throws where two flags contradict each other.
-    func checked(_ given: Set<String>) throws(UsageError) -> TLSOptions? {
+    /// Throws where two flags contradict each other.
+    func check(_ given: Set<String>) throws(UsageError) {
         if !isOn, let name = TLSFlags.names.first(where: given.contains) { throw UsageError("\(name) needs --tls") }
         if options.keyFile != nil, options.certificateFile == nil { throw UsageError("--key needs --cert") }
         if !options.verifies, options.caFile != nil {
             throw UsageError("--insecure and --ca contradict each other: one trusts anybody, the other only a few")
         }
-        return isOn ? options : nil
     }
 
     /// Reads the files before anything is connected, and warns where nothing is verified. Ends the program where a file is

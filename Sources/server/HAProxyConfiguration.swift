@@ -30,9 +30,9 @@ struct HAProxyConfiguration {
                 "--generate haproxy is for a server that knows where HAProxy connects from: give "
                     + "--proxy-from \(isUnix ? "unix" : "127.0.0.1") beside it, and to the server, too")
         }
-        let own: [String: UInt128] = ["127.0.0.1": 0xFFFF_7F00_0001, "localhost": 0xFFFF_7F00_0001, "::1": 1]
+        let own: [String: UInt128] = ["127.0.0.1": 0xFFFF_7F00_0001, "::1": 1]
         for listener in listeners {
-            guard let address = own[listener.host] ?? own[reachable(listener.host)], !isForAll(listener),
+            guard let address = own[reachable(listener.host)], !isForAll(listener),
                 !names(address, listener)
             else { continue }
             throw UsageError(

@@ -49,13 +49,14 @@ extension TLSOptions {
         if let serverName, serverName.isEmpty { throw ConnectionError(.invalidOptions, "the server's name is empty") }
         let client = TLSClient(self)
         do throws(TLSError) {
+            _ = try TLSContexts.context(for: settings)
             for server in servers {
                 if verifies, serverName == nil, server.host.hasPrefix("unix:") {
                     throw TLSError(
                         .options,
                         "\(server) has no name that a certificate could be for: give --server-name (serverName)")
                 }
-                _ = try client.engine(for: server)
+                _ = try ExpectedName(client.name(of: server), isChecked: verifies)
             }
         } catch {
             throw ConnectionError(error)

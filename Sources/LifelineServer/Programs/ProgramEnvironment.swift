@@ -30,15 +30,12 @@ struct ProgramEnvironment {
         } else {
             all.append("PROTO=TCP")
             // The addresses of a proxy's socket are no client's: where its header names none, there are none.
-            guard client == nil || client?.source != nil else { return all + rest(name, tokenName, request) }
-            if let host = peer.host, let port = peer.port { all += ["TCPREMOTEIP=\(host)", "TCPREMOTEPORT=\(port)"] }
-            if let host = local.host, let port = local.port { all += ["TCPLOCALIP=\(host)", "TCPLOCALPORT=\(port)"] }
+            if client == nil || client?.source != nil {
+                all += ProgramEnvironment.variables(of: peer, "TCPREMOTE")
+                all += ProgramEnvironment.variables(of: local, "TCPLOCAL")
+            }
         }
-        return all + rest(name, tokenName, request)
-    }
-
-    private func rest(_ name: String?, _ tokenName: String?, _ request: UInt32?) -> [String] {
-        var all = client.map(variables) ?? []
+        if let client { all += variables(of: client) }
         if let name { all.append("LIFELINE_NAME=\(name)") }
         if let tokenName { all.append("LIFELINE_TOKEN_NAME=\(tokenName)") }
         if let request { all.append("LIFELINE_REQUEST=\(request)") }
@@ -46,15 +43,18 @@ struct ProgramEnvironment {
     }
 
     private func variables(of client: ProxiedClient) -> [String] {
-        var all: [String] = []
-        if let host = client.via.host, let port = client.via.port {
-            all += ["TCPPROXYIP=\(host)", "TCPPROXYPORT=\(port)"]
-        }
+        var all = ProgramEnvironment.variables(of: client.via, "TCPPROXY")
         let tls: [(String, String?)] = [
             ("VERSION", client.tls?.version), ("CIPHER", client.tls?.cipher), ("SNI", client.tls?.serverName),
             ("CN", client.tls?.clientName),
         ]
         for case (let key, let value?) in tls { all.append("LIFELINE_TLS_\(key)=\(value)") }
         return all
+    }
+
+    /// Those of an address of IP; none of a Unix socket.
+    private static func variables(of address: SocketAddress, _ prefix: String) -> [String] {
+        guard let host = address.host, let port = address.port else { return [] }
+        return ["\(prefix)IP=\(host)", "\(prefix)PORT=\(port)"]
     }
 }

@@ -33,9 +33,11 @@ extension Session {
     mutating func finish(_ id: Call.ID, _ result: Result<[UInt8], RequestError>) {
         let mayHaveRun = calls[id]?.mayHaveRun ?? false
         guard calls.remove(id) else { return }
-        if mayHaveRun, case .failure(.notSent(let reason)) = result { return output(id, .failure(.unknown(reason))) }
-        if mayHaveRun, case .failure(.refused(let reason)) = result { return output(id, .failure(.unknown(reason))) }
-        output(id, result)
+        switch result {
+        case .failure(.notSent(let reason)) where mayHaveRun, .failure(.refused(let reason)) where mayHaveRun:
+            output(id, .failure(.unknown(reason)))
+        default: output(id, result)
+        }
     }
 
     private mutating func output(_ id: Call.ID, _ result: Result<[UInt8], RequestError>) {
