@@ -206,8 +206,7 @@ struct HAProxyConfiguration {
     private func healthCheck(of listener: ListenAddress) -> (host: String, port: UInt16)? {
         guard let text = options.metrics, let metrics = try? ListenAddress(text), metrics.path == nil, metrics.port != 0
         else { return nil }
-        let isEverywhere = reachable(metrics.host) == "127.0.0.1" && metrics.host != "127.0.0.1"
-        let host = isEverywhere && listener.path == nil ? reachable(listener.host) : reachable(metrics.host)
+        let host = isForAll(metrics) && listener.path == nil ? reachable(listener.host) : reachable(metrics.host)
         return (host, metrics.port)
     }
 }

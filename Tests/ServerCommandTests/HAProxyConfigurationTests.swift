@@ -62,6 +62,9 @@ struct HAProxyConfigurationTests {
         let checked = try lines("--proxy-from", "127.0.0.1", "--metrics", "*:9100")
         #expect(line("option httpchk", checked) == "option httpchk HEAD /metrics")
         #expect(line("server", checked)?.hasSuffix(" check addr 127.0.0.1 port 9100 inter 5s") == true)
+        let local = try lines("--host", "10.0.0.7", "--proxy-from", "10.0.0.8", "--metrics", "localhost:9100")
+        #expect(
+            line("server", local)?.contains(" check addr 127.0.0.1 port 9100 ") == true, "localhost is not 10.0.0.7")
         #expect(try !lines("--proxy-from", "127.0.0.1", "--metrics", "127.0.0.1:0").contains { $0.contains("httpchk") })
     }
 
