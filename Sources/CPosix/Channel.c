@@ -9,34 +9,35 @@
 
 int cposix_socket_pair(int type, int ends[2]) { return socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ends); }
 
-// Room for one descriptor, aligned as a header of control data must be.
+// Room for the descriptors of a message, aligned as a header of control data must be.
 union control {
     struct cmsghdr header;
-    char bytes[CMSG_SPACE(sizeof(int))];
+    char bytes[CMSG_SPACE(CPOSIX_GIVEN * sizeof(int))];
 };
 
-int cposix_send_descriptor(int channel, int descriptor, const void *words, size_t length) {
-    union control control = {0};
-    struct iovec piece = {.iov_base = (void *)words, .iov_len = length};
-    struct msghdr message = {
-        .msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+int cposix_send_descriptors(int channel, const int descriptors[], size_t count, const void *words, size_t length) {
+    union control control;
     control.header.cmsg_level = SOL_SOCKET;
     control.header.cmsg_type = SCM_RIGHTS;
-    control.header.cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(&control.header), &descriptor, sizeof descriptor);
+    control.header.cmsg_len = CMSG_LEN(count * sizeof(int));
+    memcpy(CMSG_DATA(&control.header), descriptors, count * sizeof(int));
+    struct iovec piece = {.iov_base = (void *)words, .iov_len = length};
+    struct msghdr message = {
+        .msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = CMSG_SPACE(count * sizeof(int))};
     return sendmsg(channel, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -1 : 0;
 }
 
-ssize_t cposix_receive_descriptor(int channel, int *descriptor, void *words, size_t length) {
+ssize_t cposix_receive_descriptors(int channel, int descriptors[], size_t *count, void *words, size_t length) {
     union control control;
     struct iovec piece = {.iov_base = words, .iov_len = length};
     struct msghdr message = {
-        .msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
-    *descriptor = -1;
-    ssize_t count = recvmsg(channel, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    // One that the process has no room for is left out by the kernel.
-    if (count > 0 && message.msg_controllen >= CMSG_LEN(sizeof(int))) {
-        memcpy(descriptor, CMSG_DATA(&control.header), sizeof *descriptor);
+        .msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = CMSG_SPACE(*count * sizeof(int))};
+    *count = 0;
+    ssize_t received = recvmsg(channel, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    // Those that the process has no room for are left out by the kernel.
+    if (received > 0 && message.msg_controllen >= CMSG_LEN(sizeof(int))) {
+        *count = (control.header.cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        memcpy(descriptors, CMSG_DATA(&control.header), *count * sizeof(int));
     }
-    return count;
+    return received;
 }

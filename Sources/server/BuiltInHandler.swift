@@ -19,6 +19,7 @@ struct BuiltIn: Handler {
     let answersAtOnce = true
     /// All that a connection changes is in its own value of this.
     static let mayBeReused = true
+    static let mayShare = true
 
     init(_ kind: BuiltInHandler) { self.kind = kind }
 

@@ -70,6 +70,7 @@ struct ServerSettings {
         try checkProgram()
         do throws(StartError) {
             try options.checkPool(servesProgram: !command.isEmpty)
+            try options.checkSharing(servesProgram: !command.isEmpty)
         } catch {
             throw UsageError(error.description)
         }

@@ -41,11 +41,14 @@ int cposix_resume_timer(void);
 
 /// socketpair(2) of Unix sockets of `type`, with SOCK_CLOEXEC.
 int cposix_socket_pair(int type, int ends[2]);
-/// sendmsg(2) of `words` and a copy of `descriptor` (SCM_RIGHTS in unix(7)), without blocking; 0, or -1 with errno.
-int cposix_send_descriptor(int channel, int descriptor, const void *words, size_t length);
+/// The most descriptors in one message of a channel.
+#define CPOSIX_GIVEN 64
+/// sendmsg(2) of `words` and copies of `count` descriptors, at most CPOSIX_GIVEN (SCM_RIGHTS in unix(7)), without blocking;
+/// 0, or -1 with errno.
+int cposix_send_descriptors(int channel, const int descriptors[], size_t count, const void *words, size_t length);
 /// recvmsg(2) of what the other end sent, without blocking: the bytes of `words`, 0 at the end, or -1 with errno.
-/// `*descriptor` is the caller's from now on, with CLOEXEC; -1 where none came.
-ssize_t cposix_receive_descriptor(int channel, int *descriptor, void *words, size_t length);
+/// `*count` descriptors are the caller's from now on, with CLOEXEC; before the call it says how many there is room for.
+ssize_t cposix_receive_descriptors(int channel, int descriptors[], size_t *count, void *words, size_t length);
 
 /// One event of epoll_wait(2), without the packing that Swift does not know.
 struct cposix_event {

@@ -26,6 +26,14 @@ public protocol Handler: SendableMetatype {
     /// (`ServerOptions.poolReuse`).
     static var mayBeReused: Bool { get }
 
+    /// Whether handlers of several connections may be in one process at the same time: they share no state without a lock,
+    /// and leave nothing behind, as with `mayBeReused`.
+    ///
+    /// A process may serve many connections at a time then (`ServerOptions.connectionsPerProcess`), each with a handler of its
+    /// own. The calls for one connection come one at a time and in order, but on changing threads. A crash ends all
+    /// connections of the process.
+    static var mayShare: Bool { get }
+
     /// The handshake is done. The handler may keep `connection`, to send messages at any time.
     mutating func opened(_ connection: Connection)
 
@@ -48,6 +56,8 @@ extension Handler {
     public var answersAtOnce: Bool { false }
     /// False: each connection has a process of its own.
     public static var mayBeReused: Bool { false }
+    /// False: no other handler is in the process at the same time.
+    public static var mayShare: Bool { false }
     /// Does nothing.
     public mutating func opened(_ connection: Connection) {}
     /// Does nothing.

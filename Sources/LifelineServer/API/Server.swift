@@ -77,6 +77,7 @@ public struct Server: ~Copyable {
         do throws(StartError) {
             try StartError.checkThreads()
             try options.checkPool(against: factory.againstReuse)
+            try options.checkSharing(against: factory.againstSharing)
         } catch {
             resources.removeSocketFiles()
             throw error

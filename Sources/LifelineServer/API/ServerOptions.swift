@@ -94,6 +94,12 @@ public struct ServerOptions: Sendable {
     /// How many connections a process of the pool serves, one after another. More than one needs a handler that allows
     /// it (`Handler.mayBeReused`), and no `maxCPU`.
     public var poolReuse = 1
+    /// How many connections a process serves at a time, in one event loop. More than one needs a handler that allows it
+    /// (`Handler.mayShare`), and neither `poolReuse` nor `maxCPU`.
+    public var connectionsPerProcess = 1
+    /// The most threads of a process with several connections, on which handlers run that do not answer at once. A thread is
+    /// started when a call waits and none is idle.
+    public var handlerThreads = 64
     /// How many connections may wait to be accepted (listen(2)).
     public var backlog: Int32 = 4096
     /// Over how long a shutdown sends its clients away, one by one in random order; what is left then is closed. Each

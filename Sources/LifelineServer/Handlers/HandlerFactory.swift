@@ -7,23 +7,25 @@ struct HandlerFactory {
     let leavesOrphans: Bool
     /// Why a process serves one connection only; nil where it may serve several.
     let againstReuse: ReuseObstacle?
+    /// Why a process serves one connection at a time only; nil where it may serve several.
+    let againstSharing: ReuseObstacle?
     let make: (Log, ServerOptions) -> ChildLauncher.RunnerMaker
 
     init<ConnectionHandler: Handler>(_ makeHandler: @escaping () -> ConnectionHandler) {
         leavesOrphans = false
         againstReuse = ConnectionHandler.mayBeReused ? nil : .handler
+        againstSharing = ConnectionHandler.mayShare ? nil : .handler
         make = { _, _ in
-            { _, id, peer, client in
+            { host, _, id, peer, client in
                 // The runners are not generic: the runtime would have to make their types in each child anew.
                 let handler: any Handler = makeHandler()
                 let makeConnection: ConnectionMaker = { hello, tokenName, mailbox in
                     Connection(
                         id: id, address: peer, client: client, hello: hello, tokenName: tokenName, mailbox: mailbox)
                 }
-                let waker = LoopWaker()
                 return handler.answersAtOnce
-                    ? InlineHandlerRunner(handler, waking: waker, makeConnection)
-                    : ThreadHandlerRunner(handler, waking: waker, makeConnection)
+                    ? InlineHandlerRunner(handler, waking: host.waker, makeConnection)
+                    : ThreadHandlerRunner(handler, waking: host.waker, makeConnection)
             }
         }
     }
@@ -31,9 +33,10 @@ struct HandlerFactory {
     init(_ program: Program) {
         leavesOrphans = true
         againstReuse = .program
+        againstSharing = .program
         let server = processID
         make = { log, options in
-            { socket, id, peer, client in
+            { _, socket, id, peer, client in
                 let environment = ProgramEnvironment(
                     server: server, connection: id, peer: peer, local: socket.localAddress, client: client)
                 return ProgramRunner(

@@ -3,9 +3,10 @@ import Posix
 
 /// Forks children, and holds what they inherit. Nothing else in this module forks.
 final class ChildLauncher {
-    /// Makes what answers a connection's requests, in its child: of the socket, the connection's number, its client's address,
-    /// and what a proxy says of the client.
-    typealias RunnerMaker = (borrowing Descriptor, UInt64, SocketAddress, ProxiedClient?) -> any HandlerRunner
+    /// Makes what answers a connection's requests, in its child: of what the process has for it, the socket, the connection's
+    /// number, its client's address, and what a proxy says of the client.
+    typealias RunnerMaker = (HandlerHost, borrowing Descriptor, UInt64, SocketAddress, ProxiedClient?) ->
+        any HandlerRunner
 
     private let registry: ChildRegistry
     private let descriptors: ParentDescriptors
@@ -16,6 +17,8 @@ final class ChildLauncher {
     private var makeRunner: RunnerMaker
     private var title: ProcessTitle?
     private let connectionsPerProcess: Int
+    private let connectionsAtATime: Int
+    private var handlerThreads: Int
     /// The tokens, one of which a client must bring; nil where everybody may connect.
     @exclusivity(unchecked) private(set) var tokenFile: TokenFile?
     /// What a child reads into first. An array of its own takes 4 % more instructions of a child and one page fault more
@@ -44,6 +47,8 @@ final class ChildLauncher {
         makeRunner = factory.make(log, options)
         title = options.title
         connectionsPerProcess = options.poolReuse
+        connectionsAtATime = options.connectionsPerProcess
+        handlerThreads = options.handlerThreads
     }
 
     /// Children that are forked from now on go by these options; without a `factory` what answers requests stays.
@@ -51,6 +56,7 @@ final class ChildLauncher {
         settings = options.connectionSettings
         limits = ChildLimits(options)
         title = options.title
+        handlerThreads = options.handlerThreads
         if let factory { makeRunner = factory.make(log, options) }
         self.tokenFile = tokenFile
     }
@@ -67,6 +73,7 @@ final class ChildLauncher {
                 identify(assignment, slot: slot, number: descriptor.number)
             case .connection(let assignment): serve(assignment, slot: slot, number: descriptor.number)
             case .pooled: waitForConnections(slot: slot, number: descriptor.number)
+            case .shared: serveSeveral(slot: slot, number: descriptor.number)
             }
         }
         return pid
@@ -157,10 +164,31 @@ final class ChildLauncher {
         }
     }
 
+    /// Serves several connections at a time, and ends.
+    @inline(never)
+    private func serveSeveral(slot: Int, number: Int32) -> Never {
+        let context = SharedProcessContext(
+            registry: registry, settings: settings, tokens: tokenFile?.tokens, makeRunner: makeRunner,
+            mostConnections: connectionsAtATime, mostThreads: handlerThreads, signals: childSignals, log: log,
+            title: title, board: registry.board[slot])
+        do throws(SystemError) {
+            let process = try SharedProcess(Descriptor(owning: number), context)
+            let status = process.run()
+            writeUnfinishedOutput()
+            exitProcess(status)
+        } catch {
+            log.write(.childFailed) {
+                $0.number(.pid, processID)
+                $0.text(.text, "\(error)")
+            }
+            exitProcess(1)
+        }
+    }
+
     private func makeProcess(
         _ connection: consuming Descriptor, _ assignment: ConnectionAssignment, _ client: ProxiedClient?, slot: Int
     ) -> ConnectionProcess {
-        let runner = makeRunner(connection, assignment.connection, assignment.peer, client)
+        let runner = makeRunner(HandlerHost(), connection, assignment.connection, assignment.peer, client)
         // The parent's own stays as it is, for the next child; a process with a second connection makes another.
         let buffer = firstBuffer.isEmpty ? ConnectionProcess.firstBuffer : firstBuffer
         firstBuffer = []

@@ -12,6 +12,7 @@ final class ChildRegistry {
         fileprivate let table: ChildTable
         fileprivate let completions: SlotBitmap
         fileprivate let announcements: SourceAnnouncements
+        fileprivate let board: ProcessBoard
 
         /// Maps memory for `slots` children (mmap(2)).
         init(slots: Int) throws(SystemError) {
@@ -19,6 +20,7 @@ final class ChildRegistry {
             table = try ChildTable(slots)
             completions = try SlotBitmap(slots)
             announcements = try SourceAnnouncements(slots)
+            board = try ProcessBoard(slots)
         }
 
         /// A connection without a client, before the first fork, to warm the program up.
@@ -36,6 +38,8 @@ final class ChildRegistry {
     /// What the server has counted since it began; of each child, once its connection is over.
     @exclusivity(unchecked) var statistics = ServerStatistics()
     let commands: ChildCommands
+    /// What shared processes tell of themselves.
+    let board: ProcessBoard
     /// The processes that were forked ahead; nil without `--pool`.
     let pool: ProcessPool?
 
@@ -44,6 +48,7 @@ final class ChildRegistry {
         table = memory.table
         completions = memory.completions
         announcements = memory.announcements
+        board = memory.board
         self.commands = commands
         self.pool = pool
     }

@@ -11,6 +11,8 @@ struct ConnectionAssignment: BitwiseCopyable {
     let handshakeTimeout: Duration
     /// Whether it begins with a header of the PROXY protocol.
     var beginsWithHeader = false
+    /// Its slot of the scoreboard. A process with one connection has one slot, and does not look here.
+    var slot: Int32 = 0
 
     /// The same connection, with the client's address in place of the proxy's.
     func identified(as client: SocketAddress) -> ConnectionAssignment {

@@ -71,6 +71,7 @@ final class ServerReload {
         let tokenFile: TokenFile?
         do throws(StartError) {
             try options.checkPool(against: reloaded?.factory.againstReuse)
+            try options.checkSharing(against: reloaded?.factory.againstSharing)
             try acceptor.listeners.check(options.proxyFrom)
             tokenFile = try options.tokenFile.map { path throws(StartError) in
                 try TokenFile(path, ownGroup: ownGroup, running: launcher.tokenFile)

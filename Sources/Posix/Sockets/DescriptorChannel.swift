@@ -30,13 +30,54 @@ public enum ReceivedDescriptor: ~Copyable {
     case end
 }
 
+/// The descriptors that came in one message of a channel, each owned by whoever takes it out. What is left is closed.
+public struct ReceivedDescriptors: ~Copyable {
+    private var numbers: InlineArray<64, Int32>
+    private var next = 0
+    /// How many came.
+    public let count: Int
+    /// How many bytes of words came with them.
+    public let bytes: Int
+
+    fileprivate init(_ numbers: InlineArray<64, Int32>, count: Int, bytes: Int) {
+        self.numbers = numbers
+        self.count = count
+        self.bytes = bytes
+    }
+
+    /// Takes the next one out, in the order in which they were given; nil behind the last.
+    public mutating func takeNext() -> Descriptor? {
+        guard next < count else { return nil }
+        defer { next += 1 }
+        return Descriptor(owning: numbers[next])
+    }
+
+    deinit {
+        for index in next..<count { _ = Descriptor(owning: numbers[index]) }
+    }
+}
+
 extension Descriptor {
+    /// The most descriptors in one message of a channel.
+    public static var mostGiven: Int { Int(CPOSIX_GIVEN) }
+
     /// Sends a copy of `descriptor`, and `words` with it, through this end of a channel, without blocking (sendmsg(2),
     /// SCM_RIGHTS in unix(7)). Returns false where the other end is gone or full, or too many descriptors are in flight.
     public func give(_ descriptor: borrowing Descriptor, _ words: UnsafeRawBufferPointer) -> Bool {
-        let (channel, given) = (number, descriptor.number)
-        return retryingInterrupted(.sendmsg) { cposix_send_descriptor(channel, given, words.baseAddress, words.count) }
-            == 0
+        var given = descriptor.number
+        return give(&given, count: 1, words)
+    }
+
+    /// Sends copies of descriptors by their numbers, up to `mostGiven`, and `words` with them, as `give(_:_:)` does.
+    public func give(numbers: [Int32], _ words: UnsafeRawBufferPointer) -> Bool {
+        numbers.withUnsafeBufferPointer { give($0.baseAddress!, count: $0.count, words) }
+    }
+
+    private func give(_ numbers: UnsafePointer<Int32>, count: Int, _ words: UnsafeRawBufferPointer) -> Bool {
+        let channel = number
+        return retryingInterrupted(.sendmsg) {
+            cposix_send_descriptors(channel, numbers, count, words.baseAddress, words.count)
+        } == 0
     }
 
     /// Receives the next descriptor, with CLOEXEC, and fills `words` with what came with it (recvmsg(2)).
@@ -44,16 +85,37 @@ extension Descriptor {
     /// Throws EMFILE where this process has no room for the descriptor (RLIMIT_NOFILE): it is lost.
     public func take(into words: UnsafeMutableRawBufferPointer) throws(SystemError) -> ReceivedDescriptor {
         var given: Int32 = -1
+        var room = 1
         let count = transferring(.recvmsg, words.count) {
-            cposix_receive_descriptor(number, &given, words.baseAddress, $0)
+            cposix_receive_descriptors(number, &given, &room, words.baseAddress, $0)
         }
         if count < 0, errno == EAGAIN { return .nothing }
         guard count >= 0 else { throw SystemError("recvmsg") }
         guard count > 0 else { return .end }
-        guard given >= 0 else { throw SystemError("recvmsg", EMFILE) }
+        guard room == 1 else { throw SystemError("recvmsg", EMFILE) }
         let descriptor = Descriptor(owning: given)
         guard count == words.count else { throw SystemError("recvmsg", EPROTO) }
         return .descriptor(descriptor)
+    }
+
+    /// Receives the next message, up to `mostGiven` descriptors with CLOEXEC, and fills `words` with what came with them
+    /// (recvmsg(2)). Returns nil where none waits; `bytes` is 0 at the end of the channel.
+    ///
+    /// Fewer descriptors than the words are for have come where this process has no room for all (RLIMIT_NOFILE): the last
+    /// ones are lost.
+    public func takeSeveral(into words: UnsafeMutableRawBufferPointer) throws(SystemError) -> ReceivedDescriptors? {
+        var numbers = InlineArray<64, Int32>(repeating: -1)
+        var room = Descriptor.mostGiven
+        let count = transferring(.recvmsg, words.count) { length in
+            withUnsafeMutablePointer(to: &numbers) { pointer in
+                pointer.withMemoryRebound(to: Int32.self, capacity: Descriptor.mostGiven) {
+                    cposix_receive_descriptors(number, $0, &room, words.baseAddress, length)
+                }
+            }
+        }
+        if count < 0, errno == EAGAIN { return nil }
+        guard count >= 0 else { throw SystemError("recvmsg") }
+        return ReceivedDescriptors(numbers, count: count > 0 ? room : 0, bytes: count)
     }
 
     /// Refuses further messages. Those that were sent can still be received (SHUT_RD in shutdown(2)).

@@ -16,6 +16,16 @@ extension ServerSettings {
                 \.options.poolReuse, .integer(in: 1...1_000_000_000)
             ).atRestart(.poolReuse),
             SettingsFlag(
+                "--connections-per-process", "K",
+                "connections that a process serves at a time, in one event loop, where the handler allows it",
+                \.options.connectionsPerProcess, .integer(in: 1...1_000_000)
+            ).atRestart(.connectionsPerProcess),
+            SettingsFlag(
+                "--handler-threads", "N",
+                "the most threads for handlers that block, in a process with several connections",
+                \.options.handlerThreads, .integer(in: 1...10_000)
+            ).live,
+            SettingsFlag(
                 "--no-titles",
                 "do not say peer and state in the titles of processes: 4 KiB less for each connection"
             ) { $0.options.showsTitles = false }.live,

@@ -12,6 +12,7 @@ package enum RestartOption: String, CaseIterable, Sendable {
     case maxConnections = "--max-connections"
     case pool = "--pool"
     case poolReuse = "--pool-reuse"
+    case connectionsPerProcess = "--connections-per-process"
     case pidfile = "--pidfile"
     case readyDescriptor = "--ready-fd"
     case log = "--log"
@@ -36,6 +37,7 @@ package enum RestartOption: String, CaseIterable, Sendable {
         case .maxConnections: keep(\.maxConnections)
         case .pool: keep(\.pool)
         case .poolReuse: keep(\.poolReuse)
+        case .connectionsPerProcess: keep(\.connectionsPerProcess)
         case .pidfile: keep(\.pidfile)
         case .readyDescriptor: keep(\.readyDescriptor)
         case .log: keep(\.log)

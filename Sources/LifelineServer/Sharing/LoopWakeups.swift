@@ -1,0 +1,35 @@
+import Posix
+
+/// The connections of a shared process whose handlers have something for the event loop, by slot. Any thread adds to it, and
+/// the loop takes them out.
+final class LoopWakeups: Sendable {
+    private let event: Descriptor
+    private let waiting = ConditionLock<[Int32]>([])
+
+    /// Throws what eventfd(2) does.
+    init() throws(SystemError) { event = try .event() }
+
+    /// What the loop waits for: readable while there is something to take.
+    var number: Int32 { event.number }
+
+    /// Notes the connection of `slot`, and wakes the loop if it does not know of any yet. With `wakes` false the loop itself
+    /// notes it, which takes what there is before it waits.
+    func add(_ slot: Int32, wakes: Bool) {
+        let isFirst = waiting.withLock { slots in
+            defer { slots.append(slot) }
+            return slots.isEmpty
+        }
+        if isFirst, wakes { event.wakeUp() }
+    }
+
+    /// Takes out all that are noted, once for each time that they were.
+    func takeAll() -> [Int32] {
+        waiting.withLock { slots in
+            defer { slots = [] }
+            return slots
+        }
+    }
+
+    /// Undoes the wake-ups so far: before `takeAll`, where the loop was woken.
+    func clear() { event.clearWakeUps() }
+}
