@@ -79,6 +79,10 @@ struct ShutdownTests {
 
 @Suite("7.4, 7.7 Whom a drain sends away when")
 struct DrainTests {
+    private func clients(_ count: Int) -> [LiveConnection] {
+        (1...count).map { LiveConnection(slot: $0, connection: UInt64($0) + 7) }
+    }
+
     /// Each departure with the instant it was due at, in milliseconds.
     private func departures(_ drain: DrainSchedule) -> [(at: Double, departure: DrainSchedule.Departure)] {
         var drain = drain
@@ -94,10 +98,10 @@ struct DrainTests {
     @Test(
         "Every child is sent away once, in an order of chance, evenly over the window", arguments: [1, 2, 1000, 4000])
     func schedule(count: Int) {
-        let children = (1...count).map { Int32($0) }
-        let all = departures(DrainSchedule(of: children, over: .seconds(5), from: at(1000)) { .random(in: 0..<1) })
-        #expect(all.map(\.departure.child).sorted() == children)
-        #expect(count < 1000 || all.map(\.departure.child) != children)
+        let clients = clients(count)
+        let all = departures(DrainSchedule(of: clients, over: .seconds(5), from: at(1000)) { .random(in: 0..<1) })
+        #expect(all.map(\.departure.client).sorted { $0.slot < $1.slot } == clients)
+        #expect(count < 1000 || all.map(\.departure.client) != clients)
         let part = 5000 / Double(count)
         for (index, entry) in all.enumerated() {
             let start = 1000 + Double(index) * part
@@ -111,7 +115,7 @@ struct DrainTests {
     func comingBack(window: Double, returning: Double) {
         let count = 1000
         let drain = DrainSchedule(
-            of: (1...1000).map { Int32($0) }, over: .milliseconds(Int(window)), from: at(0)
+            of: clients(count), over: .milliseconds(Int(window)), from: at(0)
         ) { .random(in: 0..<1) }
         let part = returning / Double(count)
         for (index, entry) in departures(drain).enumerated() {
@@ -123,7 +127,7 @@ struct DrainTests {
 
     @Test("One that is told late is told to stay away for less")
     func late() {
-        func make() -> DrainSchedule { DrainSchedule(of: [1, 2], over: .seconds(4), from: at(0)) { 0.5 } }
+        func make() -> DrainSchedule { DrainSchedule(of: clients(2), over: .seconds(4), from: at(0)) { 0.5 } }
         let returns = [5000.0, 7000]
         var punctual = make()
         #expect(punctual.deadline == at(1000) && punctual.next(at: at(1000))?.retryAfter == 4000)

@@ -188,6 +188,7 @@ extension ServerOptions {
 
     /// The title of a process, where it is to show what it does.
     var title: ProcessTitle? { showsTitles ? ProcessTitle.own : nil }
-    /// How many processes there may be for connections: with one, or waiting for one.
-    var mostChildren: Int { maxConnections + (pool?.most ?? 0) }
+    /// How many slots there may have to be: for connections, for processes that wait for one, and for processes with several,
+    /// each of which may be left with a single one.
+    var mostChildren: Int { maxConnections + (pool?.most ?? 0) + (sharesProcesses ? maxConnections : 0) }
 }

@@ -103,8 +103,10 @@ struct ServerResources: ~Copyable {
         _ = ProcessStart.current
         // Each process that waits for a connection has a channel.
         if let pool = options.pool { ProcessStart.needFiles(256 + UInt64(pool.most)) }
+        if options.sharesProcesses { ProcessStart.needFiles(max(options.filesOfSharedProcess, options.filesOfParent)) }
         let start = ProcessStart.current
         if let refusal = start.refusal { throw StartError(.refused, refusal) }
+        try options.checkSharing(files: ProcessLimit.files.current)
         return start
     }
 

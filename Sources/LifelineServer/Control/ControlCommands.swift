@@ -45,6 +45,7 @@ struct ControlCommands {
     func metrics() -> String {
         registry.statistics.metrics(
             living: registry.livingStatistics, pool: registry.pool.map { ($0.waitingCount, $0.assignedCount) },
+            processes: registry.shared.map { ($0.openCount, $0.count - $0.openCount) },
             refused: acceptor.admission.refused,
             listeners: zip(acceptor.listeners, acceptor.accepted).map { ($0.address.description, $1) },
             uptime: .now - startedAt, version: lifelineVersion, memoryBudget: registry.budget.limit,
@@ -97,6 +98,10 @@ struct ControlCommands {
             if let budget = registry.budget.limit { status.add("memory_budget", budget) }
             status.add("bytes_in", traffic.bytesIn)
             status.add("bytes_out", traffic.bytesOut)
+            if let shared = registry.shared {
+                status.add("processes", shared.count)
+                status.add("processes_leaving", shared.count - shared.openCount)
+            }
             if let pool = registry.pool {
                 status.add("pool_waiting", pool.waitingCount)
                 status.add("pool_wanted", pool.wanted)
@@ -108,7 +113,7 @@ struct ControlCommands {
 
     /// A row for each connection, by id. A row is made when it is read: a connection that has ended by then has none.
     private func connectionRows() -> AdminConnections.Answer {
-        var left = registry.records.map { (id: $0.connection, pid: $0.pid) }.sorted { $0.id < $1.id }[...]
+        var left = registry.records.map { (id: $0.connection, slot: $0.slot) }.sorted { $0.id < $1.id }[...]
         var count: Int? = 0
         return AdminConnections.Answer(bytes: []) { [registry] in
             guard !left.isEmpty else {
@@ -117,11 +122,11 @@ struct ControlCommands {
             }
             let now = Instant.now
             var rows: [UInt8] = []
-            for (id, pid) in left.prefix(ControlCommands.rowsAtOnce) {
-                guard let record = registry[pid], record.connection == id else { continue }
+            for (id, slot) in left.prefix(ControlCommands.rowsAtOnce) {
+                guard let record = registry.record(ofSlot: slot, connection: id) else { continue }
                 rows += ControlAnswer.line(
                     ControlAnswer.row(
-                        id: id, pid: pid, peer: record.peer.description, via: record.via?.description,
+                        id: id, pid: record.pid, peer: record.peer.description, via: record.via?.description,
                         acceptedAt: record.acceptedAt,
                         ConnectionStatistics(registry.slot(record.slot)), at: now))
                 count? += 1
@@ -135,7 +140,7 @@ struct ControlCommands {
         guard let record = registry.records.first(where: { $0.connection == id }) else {
             return ControlAnswer.failed("unknown_connection", "there is no connection \(id)")
         }
-        registry.send(.kick, to: record.pid)
+        registry.send(.kick, to: record)
         log.write(.kicked) {
             $0.number(.connection, id)
             $0.number(.pid, record.pid)

@@ -42,15 +42,26 @@ final class ChildRegistry {
     let board: ProcessBoard
     /// The processes that were forked ahead; nil without `--pool`.
     let pool: ProcessPool?
+    /// The processes with several connections; nil where each has one.
+    let shared: SharedProcesses?
 
-    init(_ memory: Memory, commands: ChildCommands, pool: ProcessPool?) {
+    init(
+        _ memory: Memory, commands: ChildCommands, _ options: ServerOptions, in descriptors: ParentDescriptors,
+        at now: Instant
+    ) {
         scoreboard = memory.scoreboard
         table = memory.table
         completions = memory.completions
         announcements = memory.announcements
         board = memory.board
         self.commands = commands
-        self.pool = pool
+        pool =
+            options.sharesProcesses
+            ? nil
+            : options.pool.map {
+                ProcessPool($0, connectionsEach: options.poolReuse, in: descriptors, at: now)
+            }
+        shared = options.sharesProcesses ? SharedProcesses(options, memory.board, in: descriptors) : nil
     }
 
     // MARK: Slots
@@ -79,16 +90,33 @@ final class ChildRegistry {
 
     // MARK: Connections
 
-    var isEmpty: Bool { table.isEmpty && pool?.isEmpty ?? true }
+    var isEmpty: Bool { table.isEmpty && pool?.isEmpty ?? true && shared?.isEmpty ?? true }
     /// How many connections there are.
     var liveConnections: Int { table.count }
     /// The children with a connection, by slot.
     var records: [ChildTable.Record] { table.records }
+    /// The connection of a process that has no other.
     subscript(pid: ProcessID) -> ChildTable.Record? { table[pid] }
+    /// The connection of this number, where it is still the one in the slot.
+    func record(ofSlot slot: Int, connection: UInt64) -> ChildTable.Record? {
+        table.record(ofSlot: slot, connection: connection)
+    }
+    /// The connections of a process with several.
+    func records(of pid: ProcessID) -> [ChildTable.Record] { table.records(of: pid) }
     /// Whether the process is a child that is not reaped yet.
-    func contains(_ pid: ProcessID) -> Bool { table[pid] != nil || pool?.contains(pid) ?? false }
+    func contains(_ pid: ProcessID) -> Bool {
+        table[pid] != nil || pool?.contains(pid) ?? false || shared?.contains(pid) ?? false
+    }
     /// The processes of all children, with or without a connection.
-    var processes: [ProcessID] { table.records.map(\.pid) + (pool?.processes.filter { table[$0] == nil } ?? []) }
+    var processes: [ProcessID] {
+        if let shared { return Array(shared.processes) }
+        return table.records.map(\.pid) + (pool?.processes.filter { table[$0] == nil } ?? [])
+    }
+    /// The processes of all children with a connection.
+    var servingProcesses: [ProcessID] {
+        if let shared { return shared.processes.filter { shared[$0]?.connections ?? 0 > 0 } }
+        return table.records.map(\.pid)
+    }
 
     /// What the living show now. They are read one after another: those of thousands at once would leave pages in the
     /// heap, which each fork pays for.
@@ -103,8 +131,15 @@ final class ChildRegistry {
         table.insert(
             ChildTable.Record(
                 pid: pid, slot: slot, connection: assignment.connection, peer: assignment.peer,
-                acceptedAt: assignment.acceptedAt, standing: assignment.beginsWithHeader ? .unidentified : .direct))
+                acceptedAt: assignment.acceptedAt, standing: assignment.beginsWithHeader ? .unidentified : .direct,
+                isShared: shared != nil))
     }
+
+    /// The connection in a slot goes to another process with several.
+    func move(_ slot: Int, to pid: ProcessID) { table.move(slot, to: pid) }
+
+    /// Removes the connection in a slot, of a process with several; nil where there is none.
+    func remove(slot: Int) -> ChildTable.Record? { table.remove(slot: slot) }
 
     /// The process has no connection any more: it was reaped, or it waits. Nil where it had none.
     func remove(_ pid: ProcessID) -> ChildTable.Record? { table.remove(pid) }
@@ -120,10 +155,10 @@ final class ChildRegistry {
     /// What all connections together may hold.
     var budget: MemoryBudget { scoreboard.budget }
 
-    /// Calls `body` with each child that has marked its connection as complete since the last call.
-    func forEachCompletion(_ body: (ProcessID) -> Void) {
+    /// Calls `body` with each connection that its child has marked as complete since the last call.
+    func forEachCompletion(_ body: (ChildTable.Record) -> Void) {
         completions.removeAll(below: table.end) { slot in
-            if let pid = table.markCompleted(slot) { body(pid) }
+            if let record = table.markCompleted(slot) { body(record) }
         }
     }
 
@@ -156,15 +191,41 @@ final class ChildRegistry {
 
     // MARK: Commands
 
-    /// Sends a command to the child of a connection. The kernel keeps one of several SIGTERMs that wait, so the command
+    /// Sends a command to the child of a connection. The kernel keeps one of several signals that wait, so the command
     /// stands where the child reads it.
-    func send(_ command: ChildCommands.ChildCommand, to pid: ProcessID) {
-        guard let record = table[pid] else { return }
-        // The signal is for this connection, and may come late.
-        pool?.retire(pid)
-        commands.post(command, to: record.slot)
-        sendSignal(Signal.terminate, to: pid)
+    func send(_ command: ChildCommands.ChildCommand, to record: ChildTable.Record) {
+        if let shared {
+            guard let member = shared[record.pid] else { return }
+            commands.post(command, to: record.slot)
+            commands.countCommand(ofProcess: member.slot)
+            sendSignal(Signal.call, to: record.pid)
+        } else {
+            // The signal is for this connection, and may come late.
+            pool?.retire(record.pid)
+            commands.post(command, to: record.slot)
+            sendSignal(Signal.terminate, to: record.pid)
+        }
     }
+
+    /// Sends a command to the children of all connections, with one signal to each.
+    func sendToAll(_ command: ChildCommands.ChildCommand) {
+        guard let shared else {
+            for record in table.records { send(command, to: record) }
+            return
+        }
+        for record in table.records { commands.post(command, to: record.slot) }
+        for pid in servingProcesses {
+            if let member = shared[pid] { commands.countCommand(ofProcess: member.slot) }
+            sendSignal(Signal.call, to: pid)
+        }
+    }
+
+    /// No process that runs gets a further connection: it leaves with its last.
+    func retireProcesses() {
+        pool?.retireAll()
+        shared?.retireAll()
+    }
+
     /// Tells every child with a connection that the machine was suspended. Others have nothing to prove, and sleep on.
-    func announceResume() { for record in table.records { sendSignal(Signal.resumed, to: record.pid) } }
+    func announceResume() { for pid in servingProcesses { sendSignal(Signal.resumed, to: pid) } }
 }

@@ -21,6 +21,8 @@ struct ChildTable {
     struct Record: BitwiseCopyable {
         /// 0 where the slot is free.
         fileprivate(set) var pid: ProcessID
+        /// Whether its process serves others too: then the process does not lead to it.
+        let isShared: Bool
         let slot: Int
         let connection: UInt64
         /// The peer of the socket: the client, or a proxy.
@@ -34,9 +36,10 @@ struct ChildTable {
 
         init(
             pid: ProcessID, slot: Int, connection: UInt64, peer: SocketAddress, acceptedAt: Instant,
-            standing: Standing = .direct
+            standing: Standing = .direct, isShared: Bool = false
         ) {
             self.pid = pid
+            self.isShared = isShared
             self.slot = slot
             self.connection = connection
             socketPeer = peer
@@ -88,6 +91,19 @@ struct ChildTable {
         return records
     }
 
+    /// The connection of this number, where it is still the one in the slot.
+    func record(ofSlot slot: Int, connection: UInt64) -> Record? {
+        bySlot[slot].pid != 0 && bySlot[slot].connection == connection ? bySlot[slot] : nil
+    }
+
+    /// The connections of a process with several.
+    func records(of pid: ProcessID) -> [Record] {
+        var records: [Record] = []
+        for slot in 0..<end where bySlot[slot].pid == pid { records.append(bySlot[slot]) }
+        return records
+    }
+
+    /// The connection of a process that has no other.
     subscript(pid: ProcessID) -> Record? {
         var link = chains[chain(of: pid)]
         while link != 0 {
@@ -98,11 +114,11 @@ struct ChildTable {
         return nil
     }
 
-    /// The child in a slot says that its connection is complete. Returns its process; nil where it has said so before.
-    mutating func markCompleted(_ slot: Int) -> ProcessID? {
+    /// The child in a slot says that its connection is complete. Returns the record; nil where it has said so before.
+    mutating func markCompleted(_ slot: Int) -> Record? {
         guard bySlot[slot].pid != 0, !bySlot[slot].isCompleted else { return nil }
         bySlot[slot].isCompleted = true
-        return bySlot[slot].pid
+        return bySlot[slot]
     }
 
     /// The child in a slot has announced its client. Returns its record, which knows the source from now on; nil where a
@@ -118,14 +134,26 @@ struct ChildTable {
     /// The client of the child in a slot was judged.
     mutating func judged(_ slot: Int, isAdmitted: Bool) { bySlot[slot].standing = isAdmitted ? .admitted : .refused }
 
-    /// Neither the record's slot nor its process may be in the table yet.
+    /// Neither the record's slot nor its process may be in the table yet; a process with several connections may.
     mutating func insert(_ record: Record) {
-        let chain = chain(of: record.pid)
         bySlot[record.slot] = record
-        following[record.slot] = chains[chain]
-        chains[chain] = Int32(record.slot + 1)
         end = max(end, record.slot + 1)
         count += 1
+        guard !record.isShared else { return }
+        let chain = chain(of: record.pid)
+        following[record.slot] = chains[chain]
+        chains[chain] = Int32(record.slot + 1)
+    }
+
+    /// The connection in a slot goes to another process with several.
+    mutating func move(_ slot: Int, to pid: ProcessID) { bySlot[slot].pid = pid }
+
+    /// Removes the connection in a slot, of a process with several; nil where there is none.
+    mutating func remove(slot: Int) -> Record? {
+        guard bySlot[slot].pid != 0 else { return nil }
+        count -= 1
+        defer { bySlot[slot].pid = 0 }
+        return bySlot[slot]
     }
 
     mutating func remove(_ pid: ProcessID) -> Record? {

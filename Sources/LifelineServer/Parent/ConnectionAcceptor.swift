@@ -121,19 +121,20 @@ final class ConnectionAcceptor {
     private func acceptSome(at index: Int, upTo most: Int) {
         for _ in 0..<most {
             let now = Instant.now
-            guard !backoff.isOn(at: now) else { return }
+            guard !backoff.isOn(at: now) else { break }
             do throws(SystemError) {
                 let client = try listeners[index].socket?.resource.accept() ?? nil
                 notifier.accepted()
-                guard let client else { return }
+                guard let client else { break }
                 accepted[index] &+= 1
                 serve(client, of: listeners[index], at: now)
             } catch {
                 if error.isConnectionGone { continue }
                 acceptFailed(error, on: listeners[index], at: now)
-                return
+                break
             }
         }
+        if let shared = registry.shared { send(by: shared) }
     }
 
     private func serve(_ accepted: consuming Accepted, of listener: ServerListener, at now: Instant) {
@@ -145,11 +146,12 @@ final class ConnectionAcceptor {
             refused.add(accepted.connection, refusal.close, at: now)
             return
         }
-        if launcher.refreshTokens() { registry.pool?.retireAll() }
+        if launcher.refreshTokens() { registry.retireProcesses() }
         let assignment = ConnectionAssignment(
             connection: registry.connectionCount + 1, peer: peer, acceptedAt: now,
             handshakeTimeout: beginsWithHeader ? admission.proxyHandshakeTimeout : admission.handshakeTimeout,
             beginsWithHeader: beginsWithHeader)
+        if let shared = registry.shared { return share(accepted.connection, assignment, among: shared, at: now) }
         if let pool = registry.pool, assign(accepted.connection, assignment, to: pool, at: now) { return }
         let slot = registry.acquireSlot()
         if beginsWithHeader { registry.commands.clearVerdict(slot) }
@@ -159,11 +161,68 @@ final class ConnectionAcceptor {
             backoff.forked()
         } catch {
             registry.releaseSlot(slot)
-            backoff.forkFailed(at: now)
-            registry.statistics.forkFailed(error.name)
-            log.write(failure: .forkFailed, error)
+            forkFailed(error, at: now)
             refused.add(accepted.connection, admission.refuse(.processes, using: &random).close, at: now)
         }
+    }
+
+    private func forkFailed(_ error: SystemError, at now: Instant) {
+        backoff.forkFailed(at: now)
+        registry.statistics.forkFailed(error.name)
+        log.write(failure: .forkFailed, error)
+    }
+
+    // MARK: Processes with several connections
+
+    /// Puts the connection in the next message to the process with the most room. The messages are sent behind the last
+    /// connection of a turn.
+    private func share(
+        _ connection: consuming Descriptor, _ assignment: ConnectionAssignment, among shared: SharedProcesses,
+        at now: Instant
+    ) {
+        // No process that is forked meanwhile gets it.
+        let socket = ParentOwned(connection, in: descriptors)
+        do throws(SystemError) {
+            let member = try shared.next(registry, launcher, at: now)
+            var assignment = assignment
+            let slot = registry.acquireSlot()
+            assignment.slot = Int32(slot)
+            if assignment.beginsWithHeader { registry.commands.clearVerdict(slot) }
+            enter(member.pid, slot: slot, assignment)
+            shared.assign(SharedProcesses.Placed(socket: socket, assignment: assignment), to: member)
+            if shared.hasFullBatch(member) { send(by: shared) }
+        } catch {
+            forkFailed(error, at: now)
+            refused.add(socket, admission.refuse(.processes, using: &random).close, at: now)
+        }
+    }
+
+    /// Sends each process its connections. Those that one cannot take go to another; a client that none can take is refused.
+    private func send(by shared: SharedProcesses) {
+        let now = Instant.now
+        for placed in shared.send(at: now) {
+            let slot = Int(placed.assignment.slot)
+            do throws(SystemError) {
+                let member = try shared.next(registry, launcher, at: now)
+                registry.move(slot, to: member.pid)
+                shared.assign(placed, to: member)
+            } catch {
+                forkFailed(error, at: now)
+                takeBack(placed, at: now)
+            }
+        }
+        // A process that is full or gone is tried once: whoever comes now is one too many.
+        for placed in shared.send(at: now) { takeBack(placed, at: now) }
+    }
+
+    /// Refuses a client that was let in, and has no process.
+    private func takeBack(_ placed: SharedProcesses.Placed, at now: Instant) {
+        let slot = Int(placed.assignment.slot)
+        guard let record = registry.remove(slot: slot) else { return }
+        admission.ended(record.countedAddress, slot: slot, failedHandshake: false, at: now)
+        registry.addStatistics(ofSlot: slot)
+        registry.releaseSlot(slot)
+        refused.add(placed.socket, admission.refuse(.processes, using: &random).close, at: now)
     }
 
     /// Gives the connection to a process that waits; false where there is none, and it needs one of its own. The caller

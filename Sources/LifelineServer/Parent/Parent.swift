@@ -42,10 +42,7 @@ final class Parent {
         let notifier = resources.notifier
         let ownGroup = resources.account?.group
         let registry = ChildRegistry(
-            resources.memory, commands: resources.commands,
-            pool: options.pool.map {
-                ProcessPool($0, connectionsEach: options.poolReuse, in: descriptors, at: .now)
-            })
+            resources.memory, commands: resources.commands, options, in: descriptors, at: .now)
         registry.budget.limit = options.memoryBudget.map { Int($0) }
         launcher = ChildLauncher(
             registry, descriptors, childSignals: resources.childSignals, options, factory,
@@ -109,8 +106,9 @@ final class Parent {
 
     /// Forks processes that are to wait for connections; whether others should follow in the next turn.
     private func replenishPool() -> Bool {
-        guard let pool = registry.pool, shutdown.isServing else { return false }
-        return pool.replenish(registry, launcher, log: log)
+        guard shutdown.isServing else { return false }
+        if let shared = registry.shared { return shared.replenish(registry, launcher, log: log) }
+        return registry.pool?.replenish(registry, launcher, log: log) ?? false
     }
 
     private func deadline(from now: Instant) -> Instant? {
@@ -118,8 +116,9 @@ final class Parent {
         deadline = earlier(deadline, acceptor.deadline(isServing: shutdown.isServing))
         deadline = earlier(deadline, admin.deadline)
         deadline = earlier(deadline, notifier.deadline)
-        if shutdown.isServing, let pool = registry.pool {
-            deadline = earlier(deadline, pool.deadline(sweep: nextSweep))
+        if shutdown.isServing {
+            deadline = earlier(deadline, registry.pool?.deadline(sweep: nextSweep))
+            deadline = earlier(deadline, registry.shared?.deadline(sweep: nextSweep))
         }
         return earlier(deadline, now + Parent.longestWait)
     }
@@ -168,6 +167,7 @@ final class Parent {
         nextSweep = now + .seconds(1)
         log.sweep(at: now)
         registry.pool?.sweep(at: now)
+        registry.shared?.sweep(at: now)
         // What is read but now and then comes back with all that lies round it, and each fork would copy its entries.
         cleanData.resource.forget()
         acceptor.sweep()

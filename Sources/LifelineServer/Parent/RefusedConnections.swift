@@ -32,11 +32,15 @@ final class RefusedConnections {
 
     /// Sends `close` to a client, without waiting: what does not fit the empty send buffer is not sent.
     func add(_ socket: consuming Descriptor, _ close: Close, at now: Instant) {
-        _ = try? socket.send(close.refusal[...])
-        socket.shutdownWriting()
+        add(ParentOwned(socket, in: descriptors), close, at: now)
+    }
+
+    func add(_ socket: ParentOwned<Descriptor>, _ close: Close, at now: Instant) {
+        _ = try? socket.resource.send(close.refusal[...])
+        socket.resource.shutdownWriting()
         if connections.count == RefusedConnections.most { connections.removeFirst() }
         connections.append(
-            RefusedConnection(ParentOwned(socket, in: descriptors), until: now + LingeringClose.linger))
+            RefusedConnection(socket, until: now + LingeringClose.linger))
     }
 
     func add(to set: inout PollSet) {

@@ -83,7 +83,8 @@ final class ServerReload {
         launcher.reconfigure(options, reloaded?.factory, tokenFile: tokenFile)
         if reloaded?.factory.leavesOrphans ?? false { reaper.expectOrphans() }
         registry.budget.limit = options.memoryBudget.map { Int($0) }
-        registry.pool?.retireAll()
+        registry.retireProcesses()
+        registry.shared?.reconfigure(options)
         acceptor.admission.reconfigure(options, children: registry.records.map { ($0.countedAddress, $0.slot) })
         for listener in acceptor.listeners { listener.takeHeaders(from: options.proxyFrom) }
         shutdown.reconfigure(options)

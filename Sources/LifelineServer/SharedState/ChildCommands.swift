@@ -36,6 +36,9 @@ struct ChildCommands: Sendable {
             }
         }
 
+        /// In the inbox of a shared process's own slot: it changes with each command to one of the process's connections.
+        var commandCount: UInt32 { memory[index + 1] }
+
         /// Nil until the parent has judged the client that this child has announced.
         var verdict: Verdict? {
             let number = Int(memory[index + 2])
@@ -78,6 +81,9 @@ struct ChildCommands: Sendable {
         let index = self[slot].index
         if memory[index] != 0 { memory[index] = 0 }
     }
+
+    /// A command was posted to a connection of the shared process with this slot of its own.
+    func countCommand(ofProcess slot: Int) { memory[self[slot].index + 1] &+= 1 }
 
     /// Puts a verdict in the inbox of a slot.
     func answer(_ verdict: Verdict, to slot: Int) {

@@ -116,6 +116,12 @@ extension Scoreboard.Slot {
         get { row.pointee.isFinished.load(ordering: .relaxed) != 0 }
         nonmutating set { row.pointee.isFinished.store(newValue ? 1 : 0, ordering: .relaxed) }
     }
+    /// Brings the connection to its proper end after a handshake that failed. What a child claims counts against its own client
+    /// only.
+    var hasFailedHandshake: Bool {
+        get { row.pointee.isFinished.load(ordering: .relaxed) == 2 }
+        nonmutating set { row.pointee.isFinished.store(newValue ? 2 : 1, ordering: .relaxed) }
+    }
     /// Whether the client has said HELLO.
     var hasGreeted: Bool {
         get { row.pointee.hasGreeted.load(ordering: .relaxed) != 0 }

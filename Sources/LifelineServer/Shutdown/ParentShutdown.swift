@@ -46,7 +46,9 @@ final class ParentShutdown {
         // Before the step: a parent that wakes late finds departures due together with the end, and the command that a
         // child reads is the last one.
         while let departure = schedule?.next(at: now) {
-            registry.send(.sendAway(retryAfter: departure.retryAfter), to: departure.child)
+            if let record = registry.record(ofSlot: departure.client.slot, connection: departure.client.connection) {
+                registry.send(.sendAway(retryAfter: departure.retryAfter), to: record)
+            }
         }
         carryOut(state.resumed(at: now), at: now)
     }
@@ -66,28 +68,30 @@ final class ParentShutdown {
         case .drain: drain(at: now)
         case .end:
             if drainDuration > .zero { report(.drained) }
-            for child in registry.records { registry.send(.end, to: child.pid) }
+            registry.sendToAll(.end)
         case .quit: quitAll(at: now)
         case .kill: killAll()
         }
     }
 
     private func drain(at now: Instant) {
-        registry.pool?.retireAll()
+        registry.retireProcesses()
         report(.draining) { $0.seconds(.over, drainDuration) }
-        let children = drainDuration > .zero ? registry.records.map(\.pid) : []
-        schedule = DrainSchedule(of: children, over: drainDuration, from: now) { .random(in: 0..<1) }
+        let clients =
+            drainDuration > .zero
+            ? registry.records.map { LiveConnection(slot: $0.slot, connection: $0.connection) } : []
+        schedule = DrainSchedule(of: clients, over: drainDuration, from: now) { .random(in: 0..<1) }
         notifier.notify(.stopping(connections: registry.liveConnections))
         notifier.accepted()  // Nothing is accepted any more, so whatever failed is no reason to restart the server.
         acceptor.stop(waits: true, during: schedule, at: now)
     }
 
     private func quitAll(at now: Instant) {
-        registry.pool?.retireAll()
+        registry.retireProcesses()
         report(.quitting)
         notifier.notify(.stopping(connections: registry.liveConnections))
         schedule = DrainSchedule(of: [], over: .zero, from: now) { 0 }
-        for child in registry.records { sendSignal(Signal.quit, to: child.pid) }
+        for pid in registry.servingProcesses { sendSignal(Signal.quit, to: pid) }
         acceptor.stop(waits: false, during: schedule, at: now)
     }
 

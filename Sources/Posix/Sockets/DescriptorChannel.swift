@@ -30,6 +30,16 @@ public enum ReceivedDescriptor: ~Copyable {
     case end
 }
 
+/// What became of a message that was given to a channel.
+public enum GiveResult: Sendable {
+    /// It is on its way.
+    case given
+    /// The channel is full, or too many descriptors are in flight: later there may be room.
+    case full
+    /// The other end is closed.
+    case gone
+}
+
 /// The descriptors that came in one message of a channel, each owned by whoever takes it out. What is left is closed.
 public struct ReceivedDescriptors: ~Copyable {
     private var numbers: InlineArray<64, Int32>
@@ -65,19 +75,21 @@ extension Descriptor {
     /// SCM_RIGHTS in unix(7)). Returns false where the other end is gone or full, or too many descriptors are in flight.
     public func give(_ descriptor: borrowing Descriptor, _ words: UnsafeRawBufferPointer) -> Bool {
         var given = descriptor.number
-        return give(&given, count: 1, words)
+        return give(&given, count: 1, words) == .given
     }
 
     /// Sends copies of descriptors by their numbers, up to `mostGiven`, and `words` with them, as `give(_:_:)` does.
-    public func give(numbers: [Int32], _ words: UnsafeRawBufferPointer) -> Bool {
+    public func give(numbers: [Int32], _ words: UnsafeRawBufferPointer) -> GiveResult {
         numbers.withUnsafeBufferPointer { give($0.baseAddress!, count: $0.count, words) }
     }
 
-    private func give(_ numbers: UnsafePointer<Int32>, count: Int, _ words: UnsafeRawBufferPointer) -> Bool {
+    private func give(_ numbers: UnsafePointer<Int32>, count: Int, _ words: UnsafeRawBufferPointer) -> GiveResult {
         let channel = number
-        return retryingInterrupted(.sendmsg) {
+        let result = retryingInterrupted(.sendmsg) {
             cposix_send_descriptors(channel, numbers, count, words.baseAddress, words.count)
-        } == 0
+        }
+        if result == 0 { return .given }
+        return [EPIPE, ECONNRESET, ENOTCONN].contains(errno) ? .gone : .full
     }
 
     /// Receives the next descriptor, with CLOEXEC, and fills `words` with what came with it (recvmsg(2)).

@@ -30,6 +30,7 @@ package enum LogEvent: String, CaseIterable, Sendable {
     case budgetExhausted = "memory budget exhausted"
     case budgetFree = "memory budget free"
     case childDied = "child died"
+    case connectionLost = "connection lost"
     case childFailed = "child failed"
     case waitingChildDied = "waiting child died"
     // Programs as handlers.
@@ -70,7 +71,7 @@ package enum LogEvent: String, CaseIterable, Sendable {
             .forkFailed, .pollFailed, .logNotReopened:
             .error
         case .programWaits, .noIPv6, .notAnnounced, .killing, .processorTimeOver, .tokenFileOpenToOthers, .refused,
-            .childDied, .waitingChildDied, .discarded, .suppressed, .linesLost, .budgetExhausted:
+            .childDied, .connectionLost, .waitingChildDied, .discarded, .suppressed, .linesLost, .budgetExhausted:
             .warning
         case .inherited, .listening, .draining, .drained, .quitting, .stopped, .machineResumed, .reloaded,
             .tokenFileRead, .closed, .sentAway, .kicked, .penaltiesLifted, .program, .logLevel, .budgetFree:
@@ -168,8 +169,13 @@ package enum LogEvent: String, CaseIterable, Sendable {
         case .penaltiesLifted: Specification([.range, .count], "The operator has forgiven the sources of a range.")
         case .childDied:
             Specification(
-                [.connection, .pid, .peer, .via, .signal, .status, .request, .unhandled, .limit, .age],
-                "A connection's process has ended before its connection: a crash, a kill or a limit.")
+                [.connection, .pid, .peer, .via, .signal, .status, .connections, .request, .unhandled, .limit, .age],
+                "A process has ended before its connection: a crash, a kill or a limit. With --connections-per-process it had "
+                    + "this many; a crash names the connection at fault.")
+        case .connectionLost:
+            Specification(
+                [.connection, .pid, .peer, .via, .unhandled, .age],
+                "A connection has ended with its process, which it shared; \"child died\" says why.")
         case .childFailed:
             Specification([.pid, .text], "A process of the pool could not wait for connections, and has ended.")
         case .waitingChildDied:

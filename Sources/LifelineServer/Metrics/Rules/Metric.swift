@@ -12,6 +12,7 @@ package enum Metric: String, CaseIterable, Sendable {
     case connectionsClosed = "connections_closed_total"
     case poolWaiting = "pool_waiting"
     case poolServed = "pool_served_total"
+    case processes = "connection_processes"
     case forksFailed = "forks_failed_total"
     case acceptsFailed = "accepts_failed_total"
     case requests = "requests_total"
@@ -42,7 +43,7 @@ package enum Metric: String, CaseIterable, Sendable {
     /// How Prometheus treats it.
     package var kind: MetricKind {
         switch self {
-        case .info, .uptime, .connectionsLive, .poolWaiting, .requestsInFlight, .queuedBytes, .memoryBudget,
+        case .info, .uptime, .connectionsLive, .poolWaiting, .processes, .requestsInFlight, .queuedBytes, .memoryBudget,
             .processStart, .processResident,
             .processVirtual, .processDescriptors, .processMostDescriptors:
             .gauge
@@ -66,6 +67,7 @@ package enum Metric: String, CaseIterable, Sendable {
         case .connectionsClosed: ["reason", "by"]
         case .forksFailed, .acceptsFailed: ["errno"]
         case .requests, .serverRequests: ["outcome"]
+        case .processes: ["state"]
         default: []
         }
     }
@@ -86,6 +88,9 @@ package enum Metric: String, CaseIterable, Sendable {
                 + "side that said it."
         case .poolWaiting: "Processes that wait for a connection."
         case .poolServed: "Connections that were given to a process that waited."
+        case .processes:
+            "Processes with several connections each (--connections-per-process): open ones get further connections, leaving "
+                + "ones end with their last."
         case .forksFailed: "Processes that could not be made, by errno."
         case .acceptsFailed: "Connections that could not be accepted, by errno."
         case .requests:

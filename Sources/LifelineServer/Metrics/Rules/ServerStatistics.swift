@@ -76,6 +76,8 @@ struct ServerStatistics {
     /// - Parameters:
     ///   - living: What each living connection shows now.
     ///   - pool: How many processes wait, and how many connections such processes got; nil without a pool.
+    ///   - processes: How many processes with several connections get further ones, and how many leave with their last; nil
+    ///     where each has one.
     ///   - refused: How many clients were refused, by reason.
     ///   - listeners: Where the server listens, and how many connections came there.
     ///   - uptime: How long the server has run.
@@ -85,6 +87,7 @@ struct ServerStatistics {
     ///   - process: The parent's own figures.
     func metrics(
         living: some Collection<ConnectionStatistics>, pool: (waiting: Int, served: UInt64)? = nil,
+        processes: (open: Int, leaving: Int)? = nil,
         refused: [Admission.Reason: UInt64], listeners: [(address: String, accepted: UInt64)] = [], uptime: Duration,
         version: String, memoryBudget: Int? = nil, logLinesLost: UInt64 = 0, process: ProcessFigures? = nil
     ) -> String {
@@ -106,6 +109,9 @@ struct ServerStatistics {
         if let pool {
             text.put(.poolWaiting, pool.waiting)
             text.put(.poolServed, pool.served)
+        }
+        if let processes {
+            text.put(.processes, [(["open"], UInt64(processes.open)), (["leaving"], UInt64(processes.leaving))])
         }
         text.put(.forksFailed, forksFailed.sorted { $0.key < $1.key }.map { ([$0.key], $0.value) })
         text.put(.acceptsFailed, acceptsFailed.sorted { $0.key < $1.key }.map { ([$0.key], $0.value) })

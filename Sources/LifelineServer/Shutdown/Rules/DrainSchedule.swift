@@ -1,5 +1,11 @@
 import Basics
 
+/// A connection that may end before its turn comes; its slot is another's then.
+struct LiveConnection: Equatable {
+    let slot: Int
+    let connection: UInt64
+}
+
 /// When a drain sends each client away, and when each may return.
 ///
 /// Clients leave in an order of chance, evenly over the window, and return in the same order after its end. Each stays
@@ -8,13 +14,13 @@ import Basics
 struct DrainSchedule {
     /// When one client leaves, and when it may return.
     struct Departure: Equatable {
-        let child: Int32
+        let client: LiveConnection
         /// For GOAWAY, in milliseconds from now.
         let retryAfter: UInt32
     }
 
     private struct Entry {
-        let child: Int32
+        let client: LiveConnection
         let leavesAt: Instant
         let returnsAt: Instant
     }
@@ -30,15 +36,15 @@ struct DrainSchedule {
     /// A drain that begins at `start`.
     ///
     /// - Parameters:
-    ///   - children: The processes of the connections.
+    ///   - clients: The connections.
     ///   - window: Over how long they are sent away.
     ///   - start: When the first may be sent away.
     ///   - random: Returns 0..<1, anew each time.
-    init(of children: [Int32], over window: Duration, from start: Instant, random: () -> Double) {
+    init(of clients: [LiveConnection], over window: Duration, from start: Instant, random: () -> Double) {
         end = start + window
         returning = max(window, DrainSchedule.leastReturn)
-        var left = children
-        let count = Double(children.count)
+        var left = clients
+        let count = Double(clients.count)
         while !left.isEmpty {
             let chosen = Int(random() * Double(left.count))
             left.swapAt(chosen, left.count - 1)
@@ -46,7 +52,7 @@ struct DrainSchedule {
             // Each has a part of the window of its own, and leaves somewhere in it.
             entries.append(
                 Entry(
-                    child: left.removeLast(), leavesAt: start + window * ((index + random()) / count),
+                    client: left.removeLast(), leavesAt: start + window * ((index + random()) / count),
                     returnsAt: end + returning * ((index + random()) / count)))
         }
         entries.reverse()
@@ -55,11 +61,11 @@ struct DrainSchedule {
     /// When the next client leaves; nil after the last.
     var deadline: Instant? { entries.last?.leavesAt }
 
-    /// Removes and returns the next child whose time has come; nil where there is none.
+    /// Removes and returns the next client whose time has come; nil where there is none.
     mutating func next(at now: Instant) -> Departure? {
         guard let entry = entries.last, entry.leavesAt <= now else { return nil }
         entries.removeLast()
-        return Departure(child: entry.child, retryAfter: milliseconds(from: now, to: entry.returnsAt))
+        return Departure(client: entry.client, retryAfter: milliseconds(from: now, to: entry.returnsAt))
     }
 
     /// The retry_after, in milliseconds, of a client that has to go at `now` and is not in the schedule.

@@ -1,0 +1,78 @@
+import Basics
+
+/// Decides how many shared processes there are, and which of them gets the next connection.
+struct ProcessSizing {
+    /// One that has had no connection for this long leaves, where others are enough.
+    static let longestEmpty = Duration.seconds(10)
+    private static let shortestPause = Duration.milliseconds(100)
+    private static let longestPause = Duration.seconds(10)
+
+    /// How many connections each serves at most.
+    let most: Int
+    /// How many there are from the start on; nil where one is forked when a client finds none with room.
+    private let ahead: PoolSize?
+    private let maxAge: Duration?
+    /// No process is forked ahead before then.
+    private(set) var pausedUntil: Instant?
+    private var pause = shortestPause
+
+    /// - Parameters:
+    ///   - most: How many connections a process serves at most at a time.
+    ///   - ahead: How many processes are forked ahead of need.
+    ///   - maxAge: How old a process becomes that gets connections.
+    init(most: Int, ahead: PoolSize?, maxAge: Duration?) {
+        self.most = most
+        self.ahead = ahead
+        self.maxAge = maxAge
+    }
+
+    /// How many are to get connections, where `connections` are spread over them: each is three quarters full at most, as long
+    /// as that can be. Others empty by themselves.
+    func wanted(for connections: Int) -> Int {
+        max(ahead?.least ?? 1, (connections * 4 / 3 + most - 1) / most)
+    }
+
+    /// How many are to be forked ahead now: as many as there are at least, or one where a quarter of a process is all the room
+    /// that is left.
+    ///
+    /// - Parameters:
+    ///   - processes: How many get connections.
+    ///   - connections: How many connections these have.
+    ///   - now: The instant of the turn.
+    mutating func missing(processes: Int, connections: Int, at now: Instant) -> Int {
+        guard let ahead else { return 0 }
+        let isShort = processes < ahead.most && processes * most - connections <= most / 4
+        let missing = max(ahead.least - processes, isShort ? 1 : 0)
+        guard missing > 0 else { return 0 }
+        if let pausedUntil {
+            guard pausedUntil <= now else { return 0 }
+            self.pausedUntil = nil
+        }
+        return missing
+    }
+
+    /// What a process with so many connections, whose loop is busy for `load` thousandths of the time, has taken of its room:
+    /// the one with the least gets the next connection.
+    func score(connections: Int, load: Int) -> Int { connections * 1000 / most + load }
+
+    /// When a process that starts now gets no connections any more, and is replaced: up to a tenth earlier than the greatest
+    /// age, at random, so that not all are replaced at once.
+    func leavesAt(startedAt: Instant, random: Double) -> Instant? {
+        maxAge.map { startedAt + $0 * (1 - random / 10) }
+    }
+
+    /// Whether one that has been empty since `emptySince` is to leave, where `processes` get connections.
+    func isSurplus(emptySince: Instant, processes: Int, at now: Instant) -> Bool {
+        processes > (ahead?.least ?? 0) && now - emptySince >= ProcessSizing.longestEmpty
+    }
+
+    /// A process has served a connection to its end: whatever killed others is over.
+    mutating func served() { pause = ProcessSizing.shortestPause }
+
+    /// A process died that had no connection, or could not be forked: the next one forked ahead waits, twice as long each time.
+    mutating func failed(at now: Instant) {
+        guard pausedUntil == nil else { return }
+        pausedUntil = now + pause
+        pause = min(pause * 2, ProcessSizing.longestPause)
+    }
+}

@@ -1,0 +1,244 @@
+import Basics
+import Posix
+
+/// The processes that serve several connections each, as the parent knows them.
+///
+/// A process that is retired loses its channel: it gets no further connection, and leaves with its last one.
+final class SharedProcesses {
+    final class Member {
+        let pid: ProcessID
+        /// Its own, not that of a connection.
+        let slot: Int
+        /// How many connections it has, with those on their way to it.
+        fileprivate(set) var connections = 0
+        fileprivate let leavesAt: Instant?
+        fileprivate var channel: ParentOwned<Descriptor>?
+        fileprivate var emptySince: Instant?
+        /// Until then it gets none: its channel is full.
+        fileprivate var cloggedUntil: Instant?
+        /// What the next message to it has.
+        fileprivate var batch: [Placed] = []
+
+        fileprivate init(
+            _ pid: ProcessID, slot: Int, _ channel: consuming ParentOwned<Descriptor>, leavesAt: Instant?,
+            at now: Instant
+        ) {
+            self.pid = pid
+            self.slot = slot
+            self.channel = consume channel
+            self.leavesAt = leavesAt
+            emptySince = now
+        }
+    }
+
+    /// A connection that has a process, and is not sent to it yet.
+    struct Placed {
+        let socket: ParentOwned<Descriptor>
+        let assignment: ConnectionAssignment
+    }
+
+    /// Up to this many are forked ahead in a turn of the loop: clients that come meanwhile wait for no more.
+    private static let forkedAtOnce = 4
+    /// A process whose channel is full has not looked at it for long, and gets no connection for this time.
+    private static let clogging = Duration.milliseconds(100)
+
+    private let descriptors: ParentDescriptors
+    private let board: ProcessBoard
+    private var sizing: ProcessSizing
+    private var members: [ProcessID: Member] = [:]
+    /// Those that get connections, in the order of their start.
+    private var open: [Member] = []
+    /// How many connections those have.
+    private var openConnections = 0
+    /// Those with a batch.
+    private var pending: [Member] = []
+
+    /// - Parameters:
+    ///   - options: How many connections each serves, and how many are forked ahead.
+    ///   - board: What they tell of themselves.
+    ///   - descriptors: Where the parent's descriptors are listed.
+    init(_ options: ServerOptions, _ board: ProcessBoard, in descriptors: ParentDescriptors) {
+        self.board = board
+        self.descriptors = descriptors
+        sizing = ProcessSizing(options)
+    }
+
+    /// Processes that are forked from now on go by these options.
+    func reconfigure(_ options: ServerOptions) { sizing = ProcessSizing(options) }
+
+    var isEmpty: Bool { members.isEmpty }
+    /// How many there are.
+    var count: Int { members.count }
+    /// How many of them get connections.
+    var openCount: Int { open.count }
+    var processes: Dictionary<ProcessID, Member>.Keys { members.keys }
+    func contains(_ pid: ProcessID) -> Bool { members[pid] != nil }
+    subscript(pid: ProcessID) -> Member? { members[pid] }
+    /// When others are to be forked after a pause, or looked through; nil where nothing is to be done.
+    func deadline(sweep: Instant) -> Instant? { earlier(sizing.pausedUntil, members.isEmpty ? nil : sweep) }
+
+    // MARK: How many
+
+    /// Forks processes ahead of need. Returns whether there should be more: they follow in the next turn.
+    func replenish(_ registry: ChildRegistry, _ launcher: ChildLauncher, log: Log) -> Bool {
+        for _ in 0..<SharedProcesses.forkedAtOnce {
+            let now = Instant.now
+            guard missing(at: now) > 0 else { return false }
+            do throws(SystemError) {
+                _ = try fork(registry, launcher, at: now)
+            } catch {
+                sizing.failed(at: now)
+                if error.call == "fork" { registry.statistics.forkFailed(error.name) }
+                log.write(failure: .forkFailed, error)
+                return false
+            }
+        }
+        return missing(at: .now) > 0
+    }
+
+    private func missing(at now: Instant) -> Int {
+        sizing.missing(processes: open.count, connections: openConnections, at: now)
+    }
+
+    private func fork(
+        _ registry: ChildRegistry, _ launcher: ChildLauncher, at now: Instant
+    ) throws(SystemError) -> Member {
+        let channel = try DescriptorChannel()
+        // Before the fork: the child closes the parent's end.
+        let own = ParentOwned(channel.giving, in: descriptors)
+        let slot = registry.acquireSlot()
+        board.clear(slot)
+        do throws(SystemError) {
+            let pid = try launcher.launch(.shared, slot: slot, channel.taking)
+            let leavesAt = sizing.leavesAt(startedAt: now, random: .random(in: 0..<1))
+            let member = Member(pid, slot: slot, own, leavesAt: leavesAt, at: now)
+            members[pid] = member
+            open.append(member)
+            return member
+        } catch {
+            registry.releaseSlot(slot)
+            throw error
+        }
+    }
+
+    /// Retires those that are not needed, too old, or say that they want to leave.
+    func sweep(at now: Instant) {
+        for member in open {
+            if member.leavesAt ?? now > now, !board[member.slot].isLeaving,
+                member.emptySince.map({ !sizing.isSurplus(emptySince: $0, processes: open.count, at: now) }) ?? true
+            {
+                continue
+            }
+            retire(member)
+        }
+    }
+
+    private func retire(_ member: Member) {
+        guard member.channel != nil else { return }
+        member.channel = nil
+        open.removeAll { $0 === member }
+        openConnections -= member.connections
+    }
+
+    /// Retires all: each leaves with its last connection.
+    func retireAll() {
+        for member in open { member.channel = nil }
+        open = []
+        openConnections = 0
+    }
+
+    // MARK: Connections
+
+    /// The process that gets the next connection: of those that are wanted, the one with the most room. It is forked where none
+    /// has room.
+    func next(
+        _ registry: ChildRegistry, _ launcher: ChildLauncher, at now: Instant
+    ) throws(SystemError) -> Member {
+        if let member = roomiest(at: now) { return member }
+        return try fork(registry, launcher, at: now)
+    }
+
+    private func roomiest(at now: Instant) -> Member? {
+        let wanted = sizing.wanted(for: openConnections + 1)
+        var (best, least): (Member?, Int) = (nil, .max)
+        for (index, member) in open.enumerated() {
+            if index >= wanted, best != nil { break }
+            guard member.connections < sizing.most, member.cloggedUntil ?? now <= now else { continue }
+            let score = sizing.score(connections: member.connections, load: board[member.slot].load)
+            if score < least { (best, least) = (member, score) }
+        }
+        return best
+    }
+
+    /// Puts a connection in the next message to a member.
+    func assign(_ placed: Placed, to member: Member) {
+        member.connections += 1
+        member.emptySince = nil
+        openConnections += 1
+        if member.batch.isEmpty { pending.append(member) }
+        member.batch.append(placed)
+    }
+
+    /// Whether a message is full, and should be sent.
+    func hasFullBatch(_ member: Member) -> Bool { member.batch.count >= Descriptor.mostGiven }
+
+    /// Sends the messages. Returns the connections that their processes cannot take, which have none now: a process that is
+    /// gone is retired, and one whose channel is full gets no connection for a moment.
+    func send(at now: Instant) -> [Placed] {
+        var left: [Placed] = []
+        for member in pending {
+            var batch = member.batch[...]
+            member.batch = []
+            var result = GiveResult.given
+            while !batch.isEmpty, result == .given {
+                let message = batch.prefix(Descriptor.mostGiven)
+                result = give(message, to: member)
+                if result == .given { batch = batch.dropFirst(message.count) }
+            }
+            switch result {
+            case .given: member.cloggedUntil = nil
+            case .full: member.cloggedUntil = now + SharedProcesses.clogging
+            case .gone: retire(member)
+            }
+            left += batch
+            for _ in batch { removeConnection(of: member, at: now) }
+        }
+        pending = []
+        return left
+    }
+
+    private func give(_ message: ArraySlice<Placed>, to member: Member) -> GiveResult {
+        guard let channel = member.channel else { return .gone }
+        return message.map(\.assignment).withUnsafeBytes {
+            channel.resource.give(numbers: message.map { $0.socket.resource.number }, $0)
+        }
+    }
+
+    /// A process has completed a connection.
+    func completed(_ pid: ProcessID, at now: Instant) {
+        guard let member = members[pid] else { return }
+        removeConnection(of: member, at: now)
+        sizing.served()
+    }
+
+    private func removeConnection(of member: Member, at now: Instant) {
+        member.connections -= 1
+        if member.connections == 0 { member.emptySince = now }
+        if member.channel != nil { openConnections -= 1 }
+    }
+
+    /// A process was reaped, and is a member no more; nil where it never was.
+    func remove(_ pid: ProcessID, at now: Instant) -> Member? {
+        guard let member = members.removeValue(forKey: pid) else { return nil }
+        // One that was retired has left as it should.
+        if member.channel != nil, member.connections == 0 { sizing.failed(at: now) }
+        retire(member)
+        return member
+    }
+}
+
+extension ProcessSizing {
+    init(_ options: ServerOptions) {
+        self.init(most: options.connectionsPerProcess, ahead: options.pool, maxAge: options.maxAge)
+    }
+}
