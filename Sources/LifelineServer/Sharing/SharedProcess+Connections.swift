@@ -106,6 +106,9 @@ extension SharedProcess {
     func end(_ connection: ConnectionPointer) {
         let (place, slot) = (connection.pointee.place, connection.pointee.slot)
         connection.pointee.driver.close()
+        if connection.pointee.driver.hasFailedHandshake {
+            context.registry.slot(slot).hasFailedHandshake = true
+        }
         connection.pointee.driver.crashNotice?.release()
         timers.remove(place)
         connections[place] = nil

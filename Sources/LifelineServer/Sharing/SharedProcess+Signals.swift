@@ -69,8 +69,13 @@ extension SharedProcess {
 
     // MARK: Commands
 
-    /// Looks at the inboxes of all connections: the parent has written to some.
-    func readInboxes() { forEachConnection(obey) }
+    /// Looks at the inboxes of all connections, where the parent has written to some.
+    func readInboxes() {
+        let commandCount = context.inbox.commandCount
+        guard commandCount != housekeeping.commandCount else { return }
+        housekeeping.commandCount = commandCount
+        forEachConnection(obey)
+    }
 
     /// Carries out what the parent has said of a connection.
     func obey(_ connection: ConnectionPointer) {

@@ -17,6 +17,8 @@ struct SharedProcessContext {
     let title: ProcessTitle?
     /// What it tells the parent of itself.
     let board: ProcessBoard.Slot
+    /// What the parent tells it of the inboxes of its connections.
+    let inbox: ChildCommands.Inbox
 }
 
 /// A process that serves several connections in one event loop (epoll(7)).

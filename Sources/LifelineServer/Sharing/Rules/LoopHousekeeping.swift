@@ -11,6 +11,8 @@ struct LoopHousekeeping {
     var isCalled = false
     /// Whether much was freed that malloc(3) keeps.
     var hasFreeMemory = false
+    /// How many commands the parent had sent when the inboxes were read last.
+    var commandCount: UInt32 = 0
     /// How many connections the title names.
     var titledCount = -1
     private var readAt: Instant?
