@@ -124,7 +124,7 @@ final class SharedProcesses {
     /// Retires those that are not needed, too old, or say that they want to leave.
     func sweep(at now: Instant) {
         for member in open {
-            if member.leavesAt ?? now > now, !board[member.slot].isLeaving,
+            if member.leavesAt.map({ $0 > now }) ?? true, !board[member.slot].isLeaving,
                 member.emptySince.map({ !sizing.isSurplus(emptySince: $0, processes: open.count, at: now) }) ?? true
             {
                 continue
