@@ -15,7 +15,7 @@ struct SharedProcessContext {
     let log: Log
     let title: ProcessTitle?
     /// What it tells the parent of itself.
-    let board: ProcessBoard.Slot
+    let board: ProcessBoard.ProcessSlot
 }
 
 /// A process that serves several connections in one event loop (epoll(7)).
