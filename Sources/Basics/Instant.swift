@@ -20,6 +20,16 @@ public struct Instant: Comparable, Hashable, BitwiseCopyable, Sendable {
     @inlinable public static func - (later: Instant, earlier: Instant) -> Duration {
         Duration(attoseconds: later.sinceStart.attoseconds - earlier.sinceStart.attoseconds)
     }
+
+    /// The nanoseconds from here to `deadline`, rounded up: at least 0, and at most `most`, which is below 4,000 seconds.
+    @inlinable public func nanoseconds(until deadline: Instant, most: Int64) -> Int64 {
+        let left = deadline.sinceStart.attoseconds - sinceStart.attoseconds
+        guard left > 0 else { return 0 }
+        guard left < Int128(most) * 1_000_000_000 else { return most }
+        // A nanosecond is 5^9 times 2^9 attoseconds. Divided by 2^9, what is left fits into 64 bits.
+        let part: Int64 = 1_953_125
+        return (Int64(truncatingIfNeeded: (left + 511) >> 9) + part - 1) / part
+    }
 }
 
 /// The earlier of two deadlines; nil is no deadline.

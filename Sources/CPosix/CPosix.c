@@ -83,6 +83,8 @@ int cposix_epoll_change(int epoll, int descriptor, unsigned long long key, int r
     return control(epoll, EPOLL_CTL_MOD, descriptor, key, reading, writing);
 }
 
+int cposix_epoll_remove(int epoll, int descriptor) { return epoll_ctl(epoll, EPOLL_CTL_DEL, descriptor, NULL); }
+
 static int translate(const struct epoll_event *ready, int count, struct cposix_event *events) {
     for (int index = 0; index < count; index++) {
         events[index].key = ready[index].data.u64;
@@ -92,24 +94,26 @@ static int translate(const struct epoll_event *ready, int count, struct cposix_e
     return count;
 }
 
-int cposix_epoll_wait(int epoll, struct cposix_event *events, int timeout) {
+int cposix_epoll_wait(int epoll, struct cposix_event *events, int most, int timeout) {
     struct epoll_event ready[CPOSIX_EVENTS];
-    return translate(ready, epoll_wait(epoll, ready, CPOSIX_EVENTS, timeout), events);
+    if (most > CPOSIX_EVENTS) most = CPOSIX_EVENTS;
+    return translate(ready, epoll_wait(epoll, ready, most, timeout), events);
 }
 
-int cposix_epoll_wait_precisely(int epoll, struct cposix_event *events, long long timeout) {
+int cposix_epoll_wait_precisely(int epoll, struct cposix_event *events, int most, long long timeout) {
 #ifdef SYS_epoll_pwait2
     static int is_missing;
     if (!is_missing) {
         struct epoll_event ready[CPOSIX_EVENTS];
+        if (most > CPOSIX_EVENTS) most = CPOSIX_EVENTS;
         struct timespec wait = {.tv_sec = timeout / 1000000000, .tv_nsec = timeout % 1000000000};
-        int count = (int)syscall(SYS_epoll_pwait2, epoll, ready, CPOSIX_EVENTS, &wait, NULL, 0);
+        int count = (int)syscall(SYS_epoll_pwait2, epoll, ready, most, &wait, NULL, 0);
         if (count >= 0 || errno != ENOSYS) return translate(ready, count, events);
         is_missing = 1;
     }
 #endif
     long long milliseconds = (timeout + 999999) / 1000000;
-    return cposix_epoll_wait(epoll, events, milliseconds > 1000000000 ? 1000000000 : (int)milliseconds);
+    return cposix_epoll_wait(epoll, events, most, milliseconds > 1000000000 ? 1000000000 : (int)milliseconds);
 }
 
 void cposix_wake_precisely(void) { prctl(PR_SET_TIMERSLACK, 1UL); }

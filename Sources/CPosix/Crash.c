@@ -1,6 +1,6 @@
 // What a process does while it crashes. This runs in the handler of the signal, on a stack of its own, in whatever state
 // the program is: so it is C, calls only what signal-safety(7) allows, and touches nothing but this file's memory, one
-// word of the caller's and one socket.
+// word of the caller's, and the sockets that its notices go to.
 #define _GNU_SOURCE
 #include "CPosix.h"
 
@@ -25,6 +25,11 @@ struct notice {
 static __thread struct notice own = {.socket = -1};
 static struct notice *process = &(struct notice){.socket = -1};
 
+// The connections of a process with several. They have the bytes of the process's notice, each with a number of its own.
+static struct cposix_crash_entry *table;
+static size_t table_count, table_offset;
+static __thread struct cposix_crash_entry *at_fault;
+
 static unsigned long long address_space(void) {
     char text[32];
     int file = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
@@ -37,17 +42,35 @@ static unsigned long long address_space(void) {
     return pages * (unsigned long long)getpagesize();
 }
 
+static void put_number(size_t offset, unsigned int number) {
+    for (int byte = 0; byte < 4; byte++) {
+        process->bytes[offset + (size_t)byte] = (unsigned char)(number >> (24 - 8 * byte));
+    }
+}
+
+static void send_notice(int socket) {
+    send(socket, process->bytes, process->length, MSG_DONTWAIT | MSG_NOSIGNAL);
+    shutdown(socket, SHUT_WR);
+    // What has come and is not read would make the system send a reset, which destroys the notice.
+    char unread[4096];
+    for (int reads = 0; reads < most_reads; reads++) {
+        if (recv(socket, unread, sizeof unread, MSG_DONTWAIT) <= 0) break;
+    }
+}
+
 static void crashed(int signal) {
     if (process->size) *process->size = address_space();
     if (process->socket >= 0 && process->is_armed) {
         process->is_armed = 0;
-        send(process->socket, process->bytes, process->length, MSG_DONTWAIT | MSG_NOSIGNAL);
-        shutdown(process->socket, SHUT_WR);
-        // What has come and is not read would make the system send a reset, which destroys the notice.
-        char unread[4096];
-        for (int reads = 0; reads < most_reads; reads++) {
-            if (recv(process->socket, unread, sizeof unread, MSG_DONTWAIT) <= 0) break;
-        }
+        send_notice(process->socket);
+    }
+    // The one at fault is named before the time goes by that all others take.
+    if (at_fault && at_fault->size) *at_fault->size = address_space();
+    for (size_t index = 0; index < table_count; index++) {
+        int socket = table[index].socket;
+        if (!table[index].size || socket < 0) continue;
+        put_number(table_offset, table[index].number);
+        send_notice(socket);
     }
     // The handler is reset: on return the signal ends the process as if nothing had caught it.
     raise(signal);
@@ -102,8 +125,14 @@ void cposix_forget_crash_notice(void) {
 
 void cposix_arm_crash_notice(int is_armed, size_t offset, unsigned int number) {
     process->is_armed = 0;
-    for (int byte = 0; byte < 4; byte++) {
-        process->bytes[offset + (size_t)byte] = (unsigned char)(number >> (24 - 8 * byte));
-    }
+    put_number(offset, number);
     process->is_armed = is_armed;
 }
+
+void cposix_use_crash_table(struct cposix_crash_entry *entries, size_t count, size_t offset) {
+    table = entries;
+    table_offset = offset;
+    table_count = count;
+}
+
+void cposix_at_fault(struct cposix_crash_entry *entry) { at_fault = entry; }

@@ -58,14 +58,15 @@ struct cposix_event {
 };
 /// epoll_create1(2) with EPOLL_CLOEXEC.
 int cposix_epoll(void);
-/// epoll_ctl(2) with EPOLL_CTL_ADD and with EPOLL_CTL_MOD.
+/// epoll_ctl(2) with EPOLL_CTL_ADD, with EPOLL_CTL_MOD and with EPOLL_CTL_DEL.
 int cposix_epoll_add(int epoll, int descriptor, unsigned long long key, int reading, int writing);
 int cposix_epoll_change(int epoll, int descriptor, unsigned long long key, int reading, int writing);
-/// epoll_wait(2) for at most CPOSIX_EVENTS events.
-#define CPOSIX_EVENTS 64
-int cposix_epoll_wait(int epoll, struct cposix_event *events, int timeout);
+int cposix_epoll_remove(int epoll, int descriptor);
+/// epoll_wait(2) for up to `most` events, and for no more than CPOSIX_EVENTS.
+#define CPOSIX_EVENTS 512
+int cposix_epoll_wait(int epoll, struct cposix_event *events, int most, int timeout);
 /// epoll_wait(2) with a timeout in nanoseconds (epoll_pwait2(2)).
-int cposix_epoll_wait_precisely(int epoll, struct cposix_event *events, long long timeout);
+int cposix_epoll_wait_precisely(int epoll, struct cposix_event *events, int most, long long timeout);
 
 /// Lets waits end within a nanosecond of their time, not within 50 us (PR_SET_TIMERSLACK in prctl(2)).
 void cposix_wake_precisely(void);
@@ -176,6 +177,20 @@ void cposix_bind_crash_notice(int socket, unsigned long long *size);
 void cposix_forget_crash_notice(void);
 /// Whether a crash sends the notice from now on, and the 32-bit big-endian number in it at `offset`.
 void cposix_arm_crash_notice(int is_armed, size_t offset, unsigned int number);
+
+/// A connection of a process with several, as a crash of the process finds it.
+struct cposix_crash_entry {
+    /// Where the notice goes, or -1 for nowhere.
+    volatile int socket;
+    /// What stands in the notice at the table's offset.
+    volatile unsigned int number;
+    /// Where the bytes of the address space are written if the crash is this connection's fault; NULL in an unused entry.
+    unsigned long long *volatile size;
+};
+/// Makes a crash of this process send its notice to each entry of `table`: memory of the process that stays, zeros at first.
+void cposix_use_crash_table(struct cposix_crash_entry *table, size_t count, size_t offset);
+/// Lets a crash of the calling thread be the fault of an entry from now on, or of none where it is NULL.
+void cposix_at_fault(struct cposix_crash_entry *entry);
 
 /// One heap for all threads (mallopt(3), M_ARENA_MAX): a second one would reserve 64 MiB of address space.
 void cposix_use_one_heap(void);

@@ -18,14 +18,18 @@ extension ConnectionDriver {
     /// The driver `isDoneSending`: ends the stream, reports the end once no message waits any more, and tells the runner when
     /// that has been given all.
     mutating func finishSending() {
-        if endedAt == nil {
-            endedAt = .now
-            transport.endWriting()
-        }
+        endWriting()
         if !connection.hasPendingMessages { reportEnd() }
         guard !runnerKnowsEnd, connection.hasDispatchedAll else { return }
         runnerKnowsEnd = true
         if connection.hasGreeted { runner.closed(connection.closeReason) }
+    }
+
+    /// The driver `isDoneSending`: ends the stream and nothing else, where a loop with others reports later.
+    mutating func endWriting() {
+        guard endedAt == nil else { return }
+        endedAt = .now
+        transport.endWriting()
     }
 
     /// Ends the connection as the parent says; nil is a signal of somebody else, and means the same as `end`.

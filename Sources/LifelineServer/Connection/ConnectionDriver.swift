@@ -92,6 +92,19 @@ struct ConnectionDriver: ~Copyable {
 
     // MARK: Waiting
 
+    /// What of the transport the connection waits for; nil for nothing. Some loops keep that from one wait to the next, in
+    /// place of `addInterests`.
+    @inline(__always) var awaited: TransportInterest? {
+        patience.deadline == nil ? TransportInterest(reading: canRead, writing: isBlocked) : nil
+    }
+
+    /// The loop is about to wait without `addInterests`. The runner adds nothing to wait for.
+    @inline(__always) func willWait() {
+        guard loopWaits else { return }
+        var none = PollSet()
+        runner.willWait(connection.credit, adding: &none)
+    }
+
     /// Adds what the connection waits for.
     mutating func addInterests(to set: inout PollSet) {
         // A client that has ended its stream is still waited for: poll(2) says when it is gone altogether.
@@ -137,9 +150,14 @@ struct ConnectionDriver: ~Copyable {
 
     /// Judges the client and the handler, behind all that was there to be read.
     mutating func enforceDeadlines(at now: Instant) {
+        judge(at: now)
+        memory.releaseWhatIsFree(at: now)
+    }
+
+    /// Judges the client and the handler, as above, where the loop gives memory back for several connections at a time.
+    @inline(__always) mutating func judge(at now: Instant) {
         connection.enforceDeadlines(at: now)
         if let limit = connection.takeSentAwayFor() { report(.sentAway, for: limit) }
-        memory.releaseWhatIsFree(at: now)
     }
 
     // MARK: The client's bytes

@@ -13,9 +13,9 @@ struct ConnectionProcess: ~Copyable {
     static var firstBuffer: [UInt8] { buffer(of: 1024) }
     /// Replaces the first buffer once a client has filled it. It is larger than a frame of the default size, so that one
     /// comes in one call.
-    private static var bufferSize: Int { 65536 }
+    static var bufferSize: Int { 65536 }
     /// How many reads a shutdown waits for, at most, to find the requests that have already come.
-    private static var lastReads: Int { 64 }
+    static var lastReads: Int { 64 }
     /// The exit status where the client has failed the handshake. What a child claims counts against its own client only.
     static let failedHandshake: Int32 = 3
     /// The frame that a crash of the handler sends to the client.

@@ -1,6 +1,12 @@
 import Framing
 import Posix
 
+/// What of a transport an event loop waits for. Without either it still waits for the connection to break.
+struct TransportInterest: Equatable {
+    let reading: Bool
+    let writing: Bool
+}
+
 /// The bytes of one connection with a client, as the connection's process reads and writes them.
 ///
 /// All that this process reads and writes passes through here, so an encrypted connection is one more case. Two writers
@@ -53,6 +59,22 @@ enum ServerTransport: ~Copyable {
     func addInterest(to set: inout PollSet, reading: Bool, writing: Bool) -> PollSet.Token {
         switch self {
         case .plain(let socket): set.add(socket.number, reading: reading, writing: writing)
+        }
+    }
+
+    /// The descriptor by which epoll(7) tells that bytes can be moved, or that the connection has broken. Borrowed.
+    var eventNumber: Int32 {
+        switch self {
+        case .plain(let socket): socket.number
+        }
+    }
+
+    /// The client's notice in the table of a process with several connections; nil where plain bytes would not reach it.
+    func crashNotice(
+        _ index: Int, in notices: CrashNotices, sizeAt size: UnsafeMutablePointer<UInt64>
+    ) -> CrashNotice? {
+        switch self {
+        case .plain(let socket): notices.notice(index, to: socket, sizeAt: size)
         }
     }
 

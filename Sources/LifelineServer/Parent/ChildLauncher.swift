@@ -170,7 +170,7 @@ final class ChildLauncher {
         let context = SharedProcessContext(
             registry: registry, settings: settings, tokens: tokenFile?.tokens, makeRunner: makeRunner,
             mostConnections: connectionsAtATime, mostThreads: handlerThreads, signals: childSignals, log: log,
-            title: title, board: registry.board[slot])
+            title: title, board: registry.board[slot], inbox: registry.commands[slot])
         do throws(SystemError) {
             let process = try SharedProcess(Descriptor(owning: number), context)
             let status = process.run()

@@ -17,6 +17,9 @@ public enum SystemFigures {
         return line.flatMap { leadingNumber($0.dropFirst(key.count).drop { !("0"..."9").contains($0) }) }
     }
 
+    /// The bytes of this process's address space (/proc/self/statm in proc(5)); nil where the kernel does not tell.
+    public static var addressSpace: UInt64? { number("/proc/self/statm").map { $0 * UInt64(getpagesize()) } }
+
     private static func leadingNumber(_ text: some StringProtocol) -> UInt64? {
         UInt64(text.prefix { ("0"..."9").contains($0) })
     }

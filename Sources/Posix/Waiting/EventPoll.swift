@@ -19,12 +19,13 @@ public struct EventPoll: ~Copyable {
     private let descriptor: Descriptor
     private var events: [cposix_event]
 
-    /// Makes an empty set (epoll_create1(2)). Throws EMFILE, ENFILE and ENOMEM.
-    public init() throws(SystemError) {
+    /// Makes an empty set, which tells of up to `most` events at a time and of no more than 512 (epoll_create1(2)). Throws
+    /// EMFILE, ENFILE and ENOMEM.
+    public init(most: Int = 64) throws(SystemError) {
         let number = calling(.epollCreate) { cposix_epoll() }
         guard number >= 0 else { throw SystemError("epoll_create1") }
         descriptor = Descriptor(owning: number)
-        events = [cposix_event](repeating: cposix_event(), count: Int(CPOSIX_EVENTS))
+        events = [cposix_event](repeating: cposix_event(), count: min(most, Int(CPOSIX_EVENTS)))
     }
 
     /// Adds the descriptor `number` (EPOLL_CTL_ADD in epoll_ctl(2)). Throws ENOSPC and ENOMEM.
@@ -47,10 +48,16 @@ public struct EventPoll: ~Copyable {
         precondition(result == 0, "epoll_ctl of a descriptor that was never added")
     }
 
+    /// Waits for `number` no more (EPOLL_CTL_DEL in epoll_ctl(2)). Traps where it was never added.
+    public func remove(_ number: Int32) {
+        let result = cposix_epoll_remove(descriptor.number, number)
+        precondition(result == 0, "epoll_ctl of a descriptor that was never added")
+    }
+
     /// Waits until a descriptor is ready or `deadline` has come, and calls `body` for each event (epoll_wait(2)).
     public mutating func wait(until deadline: Instant?, _ body: (ReadyEvent) -> Void) throws(SystemError) {
         let count = retryingInterrupted(.epollWait) {
-            cposix_epoll_wait(descriptor.number, &events, milliseconds(until: deadline))
+            cposix_epoll_wait(descriptor.number, &events, Int32(events.count), milliseconds(until: deadline))
         }
         guard count >= 0 else { throw SystemError("epoll_wait") }
         for index in 0..<Int(count) { body(self[index]) }
@@ -61,7 +68,7 @@ public struct EventPoll: ~Copyable {
     /// Before Linux 5.11, which brought epoll_pwait2(2), the wait is rounded up to whole milliseconds.
     public mutating func wait(nanoseconds: Int64) throws(SystemError) -> Int {
         let count = retryingInterrupted(.preciseEpollWait) {
-            cposix_epoll_wait_precisely(descriptor.number, &events, max(0, nanoseconds))
+            cposix_epoll_wait_precisely(descriptor.number, &events, Int32(events.count), max(0, nanoseconds))
         }
         guard count >= 0 else { throw SystemError("epoll_pwait2") }
         return Int(count)

@@ -1,0 +1,122 @@
+import Basics
+import Posix
+
+// How connections come and go.
+extension SharedProcess {
+    /// How many messages of the channel a turn takes at most: connections that are there wait meanwhile.
+    private static let mostMessages = 4
+
+    /// Takes the connections that have come.
+    func receive() {
+        for _ in 0..<SharedProcess.mostMessages {
+            guard receiveMessage() else { return }
+        }
+    }
+
+    /// Takes one message of the channel; false where none waits.
+    private func receiveMessage() -> Bool {
+        do throws(SystemError) {
+            guard isChannelOpen,
+                var received = try channel?.takeSeveral(into: UnsafeMutableRawBufferPointer(assignments))
+            else { return false }
+            guard received.bytes > 0 else {
+                closeChannel()
+                return false
+            }
+            for index in 0..<(received.bytes / MemoryLayout<ConnectionAssignment>.stride) {
+                let assignment = assignments[index]
+                if let socket = received.takeNext() {
+                    begin(socket, assignment)
+                } else {
+                    lose(assignment)
+                }
+            }
+            return true
+        } catch {
+            // The parent learns of it as it gives the next one, and has this process's slots back when it ends.
+            context.log.write(.childFailed) {
+                $0.number(.pid, processID)
+                $0.text(.text, "\(error)")
+            }
+            context.board.isLeaving = true
+            closeChannel()
+            return false
+        }
+    }
+
+    /// A connection's descriptor was lost on its way, because this process has no room for it (RLIMIT_NOFILE).
+    private func lose(_ assignment: ConnectionAssignment) {
+        let slot = context.registry.slot(Int(assignment.slot))
+        let reason = CloseReason.lost("the process has no descriptor left for it")
+        slot.closeReason = CloseReasonLabel.numbers(of: reason)
+        context.log.write(.closed, at: .warning, reason: reason.kind) { line in
+            line.number(.connection, assignment.connection)
+            line.number(.pid, processID)
+            line.address(.peer, assignment.peer)
+            line.put(reason, isProbe: false)
+            line.seconds(.age, .now - assignment.acceptedAt)
+            line.number(.requests, 0)
+            line.number(.bytesIn, 0)
+            line.number(.bytesOut, 0)
+            line.text(.text, reason.text)
+        }
+        slot.isFinished = true
+        context.registry.markCompleted(Int(assignment.slot))
+    }
+
+    private func begin(_ socket: consuming Descriptor, _ assignment: ConnectionAssignment) {
+        serve(socket, assignment, nil)
+    }
+
+    /// Serves a connection from its first byte on.
+    func serve(_ socket: consuming Descriptor, _ assignment: ConnectionAssignment, _ client: ProxiedClient?) {
+        let place = takePlace()
+        let slotNumber = Int(assignment.slot)
+        let slot = context.registry.slot(slotNumber)
+        let host = HandlerHost(for: Int32(place), in: wakeups, threads)
+        let runner = context.makeRunner(host, socket, assignment.connection, assignment.peer, client)
+        let transport = ServerTransport.plain(socket)
+        let notice =
+            place < mostNotices
+            ? transport.crashNotice(place, in: notices, sizeAt: slot.crashSizeAddress) : nil
+        let connection = ConnectionPointer.allocate(capacity: 1)
+        connection.initialize(
+            to: SharedConnection(
+                ConnectionDriver(
+                    transport, assignment, client, context.settings, tokens: context.tokens, log: context.log,
+                    slot: slot,
+                    runner: runner, crashNotice: notice),
+                place: place, slot: slotNumber, commands: context.registry.commands[slotNumber]))
+        connections[place] = connection
+        count += 1
+        if isTerminating { connection.pointee.lastReads = SharedConnection.LastReads(command: .end) }
+        // As a rule what the client sent at once is there by now, so the first wait is saved.
+        turn(connection, isReadable: true)
+        // The parent may have said something before this process had the connection.
+        if let connection = connections[place] { isTerminating ? enqueue(connection) : obey(connection) }
+    }
+
+    private func takePlace() -> Int {
+        if let place = freePlaces.popLast() { return Int(place) }
+        connections.append(nil)
+        return connections.count - 1
+    }
+
+    /// The connection is over: nothing of it is left in the process, and its slot is the parent's.
+    func end(_ connection: ConnectionPointer) {
+        let (place, slot) = (connection.pointee.place, connection.pointee.slot)
+        connection.pointee.driver.close()
+        if connection.pointee.driver.hasFailedHandshake {
+            context.registry.slot(slot).hasFailedHandshake = true
+        }
+        connection.pointee.driver.crashNotice?.release()
+        timers.remove(place)
+        connections[place] = nil
+        count -= 1
+        // A handler that has not returned may still crash, which shall be no other connection's fault.
+        if connection.pointee.driver.hasLeftNothing { freePlaces.append(Int32(place)) }
+        connection.deinitialize(count: 1)
+        connection.deallocate()
+        context.registry.markCompleted(slot)
+    }
+}
