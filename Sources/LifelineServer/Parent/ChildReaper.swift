@@ -89,7 +89,7 @@ final class ChildReaper {
 
     /// A process with several connections has ended. Those that it had not completed are lost.
     private func sharedProcessExited(
-        _ member: SharedProcesses.Member, _ ended: Ended, for admission: inout Admission, at now: Instant
+        _ member: SharedProcesses.SharedMember, _ ended: Ended, for admission: inout Admission, at now: Instant
     ) {
         let records = registry.records(of: ended.pid).map { ($0, isCompleted: registry.removeCompletion($0.slot)) }
         let lost = records.filter { !$0.isCompleted }.map(\.0)

@@ -12,7 +12,7 @@ struct ProcessBoard {
     }
 
     /// One process's row, as both processes reach it.
-    struct Slot {
+    struct ProcessSlot {
         fileprivate let row: UnsafeMutablePointer<ProcessRow>
 
         /// How much of the time its loop was busy lately, in thousandths.
@@ -32,7 +32,7 @@ struct ProcessBoard {
     /// Maps a row for each of `slots`, which costs no memory until it is used (mmap(2)).
     init(_ slots: Int) throws(SystemError) { rows = try sharedMemory(of: slots, ProcessRow.self) }
 
-    subscript(slot: Int) -> Slot { Slot(row: rows + slot) }
+    subscript(slot: Int) -> ProcessSlot { ProcessSlot(row: rows + slot) }
 
     /// Empties the row of a process that is about to be forked.
     func clear(_ slot: Int) {

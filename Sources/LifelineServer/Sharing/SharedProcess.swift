@@ -16,7 +16,7 @@ struct SharedProcessContext {
     let log: Log
     let title: ProcessTitle?
     /// What it tells the parent of itself.
-    let board: ProcessBoard.Slot
+    let board: ProcessBoard.ProcessSlot
     /// What the parent tells it of the inboxes of its connections.
     let inbox: ChildCommands.Inbox
 }

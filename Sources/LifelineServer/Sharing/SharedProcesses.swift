@@ -5,7 +5,7 @@ import Posix
 ///
 /// A process that is retired loses its channel: it gets no further connection, and leaves with its last one.
 final class SharedProcesses {
-    final class Member {
+    final class SharedMember {
         let pid: ProcessID
         /// Its own, not that of a connection.
         let slot: Int
@@ -45,13 +45,13 @@ final class SharedProcesses {
     private let descriptors: ParentDescriptors
     private let board: ProcessBoard
     private var sizing: ProcessSizing
-    private var members: [ProcessID: Member] = [:]
+    private var members: [ProcessID: SharedMember] = [:]
     /// Those that get connections, in the order of their start.
-    private var open: [Member] = []
+    private var open: [SharedMember] = []
     /// How many connections those have.
     private var openConnections = 0
     /// Those with a batch.
-    private var pending: [Member] = []
+    private var pending: [SharedMember] = []
 
     /// - Parameters:
     ///   - options: How many connections each serves, and how many are forked ahead.
@@ -71,9 +71,9 @@ final class SharedProcesses {
     var count: Int { members.count }
     /// How many of them get connections.
     var openCount: Int { open.count }
-    var processes: Dictionary<ProcessID, Member>.Keys { members.keys }
+    var processes: Dictionary<ProcessID, SharedMember>.Keys { members.keys }
     func contains(_ pid: ProcessID) -> Bool { members[pid] != nil }
-    subscript(pid: ProcessID) -> Member? { members[pid] }
+    subscript(pid: ProcessID) -> SharedMember? { members[pid] }
     /// When others are to be forked after a pause, or looked through; nil where nothing is to be done.
     func deadline(sweep: Instant) -> Instant? { earlier(sizing.pausedUntil, members.isEmpty ? nil : sweep) }
 
@@ -102,7 +102,7 @@ final class SharedProcesses {
 
     private func fork(
         _ registry: ChildRegistry, _ launcher: ChildLauncher, at now: Instant
-    ) throws(SystemError) -> Member {
+    ) throws(SystemError) -> SharedMember {
         let channel = try DescriptorChannel()
         // Before the fork: the child closes the parent's end.
         let own = ParentOwned(channel.giving, in: descriptors)
@@ -111,7 +111,7 @@ final class SharedProcesses {
         do throws(SystemError) {
             let pid = try launcher.launch(.shared, slot: slot, channel.taking)
             let leavesAt = sizing.leavesAt(startedAt: now, random: .random(in: 0..<1))
-            let member = Member(pid, slot: slot, own, leavesAt: leavesAt, at: now)
+            let member = SharedMember(pid, slot: slot, own, leavesAt: leavesAt, at: now)
             members[pid] = member
             open.append(member)
             return member
@@ -133,7 +133,7 @@ final class SharedProcesses {
         }
     }
 
-    private func retire(_ member: Member) {
+    private func retire(_ member: SharedMember) {
         guard member.channel != nil else { return }
         member.channel = nil
         open.removeAll { $0 === member }
@@ -153,14 +153,14 @@ final class SharedProcesses {
     /// has room.
     func next(
         _ registry: ChildRegistry, _ launcher: ChildLauncher, at now: Instant
-    ) throws(SystemError) -> Member {
+    ) throws(SystemError) -> SharedMember {
         if let member = roomiest(at: now) { return member }
         return try fork(registry, launcher, at: now)
     }
 
-    private func roomiest(at now: Instant) -> Member? {
+    private func roomiest(at now: Instant) -> SharedMember? {
         let wanted = sizing.wanted(for: openConnections + 1)
-        var (best, least): (Member?, Int) = (nil, .max)
+        var (best, least): (SharedMember?, Int) = (nil, .max)
         for (index, member) in open.enumerated() {
             if index >= wanted, best != nil { break }
             guard member.connections < sizing.most, member.cloggedUntil ?? now <= now else { continue }
@@ -171,7 +171,7 @@ final class SharedProcesses {
     }
 
     /// Puts a connection in the next message to a member.
-    func assign(_ placed: Placed, to member: Member) {
+    func assign(_ placed: Placed, to member: SharedMember) {
         member.connections += 1
         member.emptySince = nil
         openConnections += 1
@@ -180,7 +180,7 @@ final class SharedProcesses {
     }
 
     /// Whether a message is full, and should be sent.
-    func hasFullBatch(_ member: Member) -> Bool { member.batch.count >= Descriptor.mostGiven }
+    func hasFullBatch(_ member: SharedMember) -> Bool { member.batch.count >= Descriptor.mostGiven }
 
     /// Sends the messages. Returns the connections that their processes cannot take, which have none now: a process that is
     /// gone is retired, and one whose channel is full gets no connection for a moment.
@@ -207,7 +207,7 @@ final class SharedProcesses {
         return left
     }
 
-    private func give(_ message: ArraySlice<Placed>, to member: Member) -> GiveResult {
+    private func give(_ message: ArraySlice<Placed>, to member: SharedMember) -> GiveResult {
         guard let channel = member.channel else { return .gone }
         return message.map(\.assignment).withUnsafeBytes {
             channel.resource.give(numbers: message.map { $0.socket.resource.number }, $0)
@@ -221,14 +221,14 @@ final class SharedProcesses {
         sizing.served()
     }
 
-    private func removeConnection(of member: Member, at now: Instant) {
+    private func removeConnection(of member: SharedMember, at now: Instant) {
         member.connections -= 1
         if member.connections == 0 { member.emptySince = now }
         if member.channel != nil { openConnections -= 1 }
     }
 
     /// A process was reaped, and is a member no more; nil where it never was.
-    func remove(_ pid: ProcessID, at now: Instant) -> Member? {
+    func remove(_ pid: ProcessID, at now: Instant) -> SharedMember? {
         guard let member = members.removeValue(forKey: pid) else { return nil }
         // One that was retired has left as it should.
         if member.channel != nil, member.connections == 0 { sizing.failed(at: now) }
