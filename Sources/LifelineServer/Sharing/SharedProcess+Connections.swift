@@ -65,12 +65,17 @@ extension SharedProcess {
     }
 
     private func begin(_ socket: consuming Descriptor, _ assignment: ConnectionAssignment) {
-        serve(socket, assignment, nil)
+        if assignment.beginsWithHeader {
+            receive(socket, assignment)
+        } else {
+            serve(socket, assignment, nil, in: takePlace())
+        }
     }
 
     /// Serves a connection from its first byte on.
-    func serve(_ socket: consuming Descriptor, _ assignment: ConnectionAssignment, _ client: ProxiedClient?) {
-        let place = takePlace()
+    func serve(
+        _ socket: consuming Descriptor, _ assignment: ConnectionAssignment, _ client: ProxiedClient?, in place: Int
+    ) {
         let slotNumber = Int(assignment.slot)
         let slot = context.registry.slot(slotNumber)
         let host = HandlerHost(for: Int32(place), in: wakeups, threads)
@@ -96,7 +101,7 @@ extension SharedProcess {
         if let connection = connections[place] { isTerminating ? enqueue(connection) : obey(connection) }
     }
 
-    private func takePlace() -> Int {
+    func takePlace() -> Int {
         if let place = freePlaces.popLast() { return Int(place) }
         connections.append(nil)
         return connections.count - 1
