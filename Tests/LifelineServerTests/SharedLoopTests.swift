@@ -54,7 +54,8 @@ private func instant(_ milliseconds: Int) -> Instant { Instant(sinceStart: .mill
                 timers.set(number, at: instant(at))
                 expected[number] = at
             }
-            #expect(timers.count == expected.count && timers.first == expected.values.min().map(instant), "step \(step)")
+            #expect(
+                timers.count == expected.count && timers.first == expected.values.min().map(instant), "step \(step)")
         }
     }
 

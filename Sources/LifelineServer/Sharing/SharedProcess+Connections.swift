@@ -78,12 +78,12 @@ extension SharedProcess {
     ) {
         let slotNumber = Int(assignment.slot)
         let slot = context.registry.slot(slotNumber)
-        let host = HandlerHost(for: Int32(place), in: wakeups, threads)
+        let notice =
+            place < mostNotices ? notices.notice(place, to: socket, sizeAt: slot.crashSizeAddress) : nil
+        notice?.blame()
+        let host = HandlerHost(for: Int32(place), in: wakeups, threads, notice)
         let runner = context.makeRunner(host, socket, assignment.connection, assignment.peer, client)
         let transport = ServerTransport.plain(socket)
-        let notice =
-            place < mostNotices
-            ? transport.crashNotice(place, in: notices, sizeAt: slot.crashSizeAddress) : nil
         let connection = ConnectionPointer.allocate(capacity: 1)
         connection.initialize(
             to: SharedConnection(
