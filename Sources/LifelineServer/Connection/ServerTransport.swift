@@ -69,15 +69,6 @@ enum ServerTransport: ~Copyable {
         }
     }
 
-    /// The client's notice in the table of a process with several connections; nil where plain bytes would not reach it.
-    func crashNotice(
-        _ index: Int, in notices: CrashNotices, sizeAt size: UnsafeMutablePointer<UInt64>
-    ) -> CrashNotice? {
-        switch self {
-        case .plain(let socket): notices.notice(index, to: socket, sizeAt: size)
-        }
-    }
-
     /// Makes a crash of this process tell the client, once the notice is armed; nil where plain bytes would not reach it.
     func crashNotice(sizeAt size: UnsafeMutablePointer<UInt64>) -> CrashNotice? {
         switch self {

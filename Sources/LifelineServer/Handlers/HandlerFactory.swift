@@ -15,7 +15,7 @@ struct HandlerFactory {
         leavesOrphans = false
         againstReuse = ConnectionHandler.mayBeReused ? nil : .handler
         againstSharing = ConnectionHandler.mayShare ? nil : .handler
-        make = { _, _ in
+        make = { log, _ in
             { host, _, id, peer, client in
                 // The runners are not generic: the runtime would have to make their types in each child anew.
                 let handler: any Handler = makeHandler()
@@ -23,9 +23,12 @@ struct HandlerFactory {
                     Connection(
                         id: id, address: peer, client: client, hello: hello, tokenName: tokenName, mailbox: mailbox)
                 }
-                return handler.answersAtOnce
-                    ? InlineHandlerRunner(handler, waking: host.waker, makeConnection)
-                    : ThreadHandlerRunner(handler, waking: host.waker, makeConnection)
+                if handler.answersAtOnce { return InlineHandlerRunner(handler, waking: host.waker, makeConnection) }
+                guard let threads = host.threads else {
+                    return ThreadHandlerRunner(handler, waking: host.waker, makeConnection)
+                }
+                return PooledHandlerRunner(
+                    handler, on: threads, waking: host.waker, log: log, blaming: host.crashNotice, makeConnection)
             }
         }
     }

@@ -41,7 +41,12 @@ final class HandlerMailbox: Sendable {
     }
 
     private struct State {
-        var jobs: [Job] = []
+        /// What the handler is given next. There is one at a time: the connection waits until the handler returns.
+        var job: Job?
+        /// Whether the handler has to hear of the end, behind that.
+        var tellsEnd = false
+        /// Whether a thread works on the jobs, or is about to. A handler with a thread of its own does not look here.
+        var isScheduled = false
         /// In the order in which the handler made them.
         var outputs: [HandlerOutput] = []
         var messageRoom = MessageRoom.none
@@ -56,6 +61,21 @@ final class HandlerMailbox: Sendable {
         var outcomes: [UInt64: ServerRequests.AskOutcome] = [:]
         /// How the connection has ended: the loop takes no requests any more.
         var end: CloseReason?
+
+        var hasJobs: Bool { job != nil || tellsEnd }
+
+        mutating func takeJob() -> Job? {
+            if let job = job.take() { return job }
+            guard tellsEnd, let end else { return nil }
+            tellsEnd = false
+            return .closed(end)
+        }
+
+        /// Says whether a thread has to be found for the jobs: once until they are worked off.
+        mutating func schedule() -> Bool {
+            defer { isScheduled = true }
+            return !isScheduled
+        }
     }
 
     private let state: ConditionLock<State>
@@ -78,10 +98,39 @@ final class HandlerMailbox: Sendable {
     /// Whether `drain` would return anything; it costs no lock.
     var isEmpty: Bool { !hasOutputs.load(ordering: .acquiring) }
 
-    /// Gives the handler a job, behind those that it has.
-    func enqueue(_ job: Job) {
-        state.withLock { $0.jobs.append(job) }
-        state.notify()
+    /// Gives the handler a job. True where no thread works on its jobs, and none was asked to.
+    func enqueue(_ job: Job) -> Bool {
+        state.withLock { state in
+            precondition(state.job == nil, "the handler was given a job before it had returned")
+            state.job = job
+            return state.schedule()
+        }
+    }
+
+    /// The connection has ended, and the handler is to hear of it behind what it has. Returns what `enqueue` does.
+    func enqueueEnd() -> Bool {
+        state.withLock { state in
+            state.tellsEnd = true
+            return state.schedule()
+        }
+    }
+
+    /// Takes the request `id` back; false where a thread has it already.
+    func withdraw(_ id: UInt32) -> Bool {
+        state.withLock { state in
+            guard case .request(let request)? = state.job, request.id == id else { return false }
+            state.job = nil
+            return true
+        }
+    }
+
+    /// No thread is there for the jobs: takes them back. True where `opened` is one of them.
+    func withdrawAll() -> Bool {
+        state.withLock { state in
+            defer { (state.job, state.tellsEnd, state.isScheduled) = (nil, false, false) }
+            if case .opened? = state.job { return true }
+            return false
+        }
     }
 
     /// Takes out what the handler has made.
@@ -131,17 +180,38 @@ final class HandlerMailbox: Sendable {
     // MARK: The handler's side
 
     /// Takes the next job; waits for it.
-    func next() -> Job {
-        state.wait { $0.jobs.isEmpty ? nil : $0.jobs.removeFirst() }!
+    func next() -> Job { state.wait { $0.takeJob() }! }
+
+    /// Takes the next job; nil where there is none.
+    func nextNow() -> Job? { state.withLock { $0.takeJob() } }
+
+    /// Whether there are jobs for the thread that has worked on one. Where there are none, it is done with the handler.
+    func keepsThread() -> Bool {
+        state.withLock { state in
+            state.isScheduled = state.hasJobs
+            return state.isScheduled
+        }
     }
 
-    /// Puts `outputs` here, and wakes the loop if it does not know of any yet.
-    func post(_ outputs: HandlerOutput...) { wake(if: state.withLock { add(outputs, to: &$0) }) }
-
-    /// Posts that the handler has returned, behind what it has made if there is something: the loop wakes once for both.
-    func finish(with output: HandlerOutput? = nil) {
-        if let output { post(output, .finished) } else { post(.finished) }
+    /// Calls `handler` with a job, and posts what it makes of it.
+    @inline(__always) func perform(_ job: Job, by handler: inout some Handler) {
+        switch job {
+        case .opened(let connection):
+            handler.opened(connection)
+            post([.finished])
+        case .request(let request):
+            post([handler.output(for: request) { Parts(to: self, for: request) }, .finished])
+            request.cancellation?.end()
+        case .message(let message):
+            handler.received(message)
+            post([.handled(cost: Credit.cost(of: message.count)), .finished])
+        case .closed(let reason):
+            handler.closed(reason)
+        }
     }
+
+    /// Puts `outputs` here, and wakes the loop if it does not know of any yet: once for all of them.
+    func post(_ outputs: [HandlerOutput]) { wake(if: state.withLock { add(outputs, to: &$0) }) }
 
     /// Posts a message; false where none of this length can be sent. Where there is no room now it waits for room, or
     /// returns false: as the caller says, and always on the loop's thread, which alone makes room.
@@ -205,7 +275,7 @@ final class HandlerMailbox: Sendable {
             }
             if let outcome = outcome ?? nil { return try outcome.get() }
             hasGivenUp = true
-            post(.giveUp(token))
+            post([.giveUp(token)])
         }
     }
 
@@ -214,7 +284,7 @@ final class HandlerMailbox: Sendable {
         state.wait(until: deadline) { $0.isOpen ? nil : true } == nil
     }
 
-    /// Wakes a thread that waits for credit or for a client's answer, to see that its request was cancelled.
+    /// Wakes the threads that wait here: for a job, or for credit or a client's answer, to see that a request was cancelled.
     func notify() {
         // A thread that has just looked, and does not wait yet, holds the lock: without it the thread would miss this.
         state.withLock { _ in }
@@ -223,9 +293,12 @@ final class HandlerMailbox: Sendable {
 
     /// Whether the loop has to be woken for them.
     private func add(_ outputs: [HandlerOutput], to state: inout State) -> Bool {
-        state.outputs += outputs
+        if state.outputs.isEmpty { state.outputs = outputs } else { state.outputs += outputs }
         return !hasOutputs.exchange(true, ordering: .releasing)
     }
+
+    /// Has the loop look at the connection.
+    func wakeLoop() { loop.wake() }
 
     private func wake(if isFirst: Bool) { if isFirst { loop.wake() } }
 }

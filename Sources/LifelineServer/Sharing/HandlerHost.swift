@@ -1,3 +1,5 @@
+import Posix
+
 /// What a process has for the handler of a connection.
 struct HandlerHost {
     /// Wakes the loop for this connection.
@@ -5,16 +7,20 @@ struct HandlerHost {
     /// The threads that all handlers of the process share; nil where the process has one connection, whose handler has a
     /// thread of its own.
     let threads: HandlerThreads?
+    /// The connection's notice of a crash, which calls of its handler are blamed on; nil where the process has one connection.
+    let crashNotice: CrashNotice?
 
     /// In a process with one connection.
     init() {
         waker = LoopWaker()
         threads = nil
+        crashNotice = nil
     }
 
     /// In a process with several, for the connection of `slot`.
-    init(for slot: Int32, in wakeups: LoopWakeups, _ threads: HandlerThreads) {
+    init(for slot: Int32, in wakeups: LoopWakeups, _ threads: HandlerThreads, _ crashNotice: CrashNotice? = nil) {
         waker = LoopWaker(for: slot, in: wakeups)
         self.threads = threads
+        self.crashNotice = crashNotice
     }
 }

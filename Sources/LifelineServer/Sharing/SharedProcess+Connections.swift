@@ -67,20 +67,25 @@ extension SharedProcess {
     }
 
     private func begin(_ socket: consuming Descriptor, _ assignment: ConnectionAssignment) {
-        serve(socket, assignment, nil)
+        if assignment.beginsWithHeader {
+            receive(socket, assignment)
+        } else {
+            serve(socket, assignment, nil, in: takePlace())
+        }
     }
 
     /// Serves a connection from its first byte on.
-    func serve(_ socket: consuming Descriptor, _ assignment: ConnectionAssignment, _ client: ProxiedClient?) {
-        let place = takePlace()
+    func serve(
+        _ socket: consuming Descriptor, _ assignment: ConnectionAssignment, _ client: ProxiedClient?, in place: Int
+    ) {
         let slotNumber = Int(assignment.slot)
         let slot = context.registry.slot(slotNumber)
-        let host = HandlerHost(for: Int32(place), in: wakeups, threads)
+        let notice =
+            place < mostNotices ? notices.notice(place, to: socket, sizeAt: slot.crashSizeAddress) : nil
+        notice?.blame()
+        let host = HandlerHost(for: Int32(place), in: wakeups, threads, notice)
         let runner = context.makeRunner(host, socket, assignment.connection, assignment.peer, client)
         let transport = ServerTransport.plain(socket)
-        let notice =
-            place < mostNotices
-            ? transport.crashNotice(place, in: notices, sizeAt: slot.crashSizeAddress) : nil
         let connection = ConnectionPointer.allocate(capacity: 1)
         connection.initialize(
             to: SharedConnection(
@@ -98,7 +103,7 @@ extension SharedProcess {
         if let connection = connections[place] { isTerminating ? enqueue(connection) : obey(connection) }
     }
 
-    private func takePlace() -> Int {
+    func takePlace() -> Int {
         if let place = freePlaces.popLast() { return Int(place) }
         connections.append(nil)
         return connections.count - 1

@@ -11,7 +11,9 @@ extension SharedProcess {
         guard load.isDue(at: now) else { return }
         load.update(at: now)
         context.board.load = load.figure
-        if housekeeping.takeMeasurement(at: now), hasGrownTooBig { context.board.isLeaving = true }
+        if threads.lostThreads > 0 || housekeeping.takeMeasurement(at: now) && hasGrownTooBig {
+            context.board.isLeaving = true
+        }
     }
 
     /// Whether more than three quarters of the address space that it may have (`--max-memory`) are used.

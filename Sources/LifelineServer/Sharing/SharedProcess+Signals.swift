@@ -13,7 +13,9 @@ extension SharedProcess {
                 return false
             case Signal.reopen: context.log.reopen()
             case Signal.resumed: machineResumed()
-            case Signal.call: housekeeping.isCalled = true
+            case Signal.call:
+                housekeeping.isCalled = true
+                if !isTerminating { readInboxesOfReceptions() }
             default: break
             }
         }
@@ -35,6 +37,7 @@ extension SharedProcess {
             connection.pointee.lastReads = SharedConnection.LastReads(command: .end)
             enqueue(connection)
         }
+        endReceptions(hurries: false)
     }
 
     /// SIGQUIT: every connection ends at once. All clients are told before the first line is written to the log.
@@ -56,6 +59,7 @@ extension SharedProcess {
             end(connection)
         }
         CrashNotice.blameNone()
+        endReceptions(hurries: true)
     }
 
     /// The machine was suspended: each client has to prove that it is there.

@@ -48,9 +48,11 @@ final class SharedProcess {
     let notices: CrashNotices
     let mostNotices: Int
     /// What all connections are read into.
-    @exclusivity(unchecked) private var buffer: [UInt8]
+    @exclusivity(unchecked) var buffer: [UInt8]
     /// The connections by their places.
     @exclusivity(unchecked) var connections: [ConnectionPointer?] = []
+    /// The connections of proxies that have no client yet, by their places.
+    @exclusivity(unchecked) var receptions: [Int: ReceptionPointer] = [:]
     @exclusivity(unchecked) var freePlaces: [Int32] = []
     /// How many connections there are.
     @exclusivity(unchecked) var count = 0
@@ -141,7 +143,9 @@ final class SharedProcess {
 
     private func handle(_ event: ReadyEvent) {
         if event.key < connections.count {
-            guard let connection = connections[Int(event.key)] else { return }
+            guard let connection = connections[Int(event.key)] else {
+                return turn(ofReceptionIn: Int(event.key), isReadable: true)
+            }
             return turn(connection, isReadable: event.isReadable)
         }
         switch event.key {
@@ -166,7 +170,10 @@ final class SharedProcess {
         guard let first = timers.first, first <= now else { return }
         while let place = timers.takeDue(at: now) { due.append(Int32(place)) }
         for place in due {
-            guard let connection = connections[Int(place)] else { continue }
+            guard let connection = connections[Int(place)] else {
+                turn(ofReceptionIn: Int(place), isReadable: true)
+                continue
+            }
             connection.pointee.firesAt = nil
             // As a rule the client was heard meanwhile.
             if let deadline = connection.pointee.driver.deadline, deadline <= now {

@@ -33,6 +33,9 @@ package enum LogEvent: String, CaseIterable, Sendable {
     case connectionLost = "connection lost"
     case childFailed = "child failed"
     case waitingChildDied = "waiting child died"
+    // The threads of handlers in a process with several connections.
+    case handlersWait = "handlers wait"
+    case handlersLost = "handlers lost"
     // Programs as handlers.
     case program
     case programStarted = "program started"
@@ -70,8 +73,9 @@ package enum LogEvent: String, CaseIterable, Sendable {
         case .notReloaded, .tokenFileNotRead, .childFailed, .programFailed, .programCannotBeKilled, .acceptFailed,
             .forkFailed, .pollFailed, .logNotReopened:
             .error
-        case .programWaits, .noIPv6, .notAnnounced, .killing, .processorTimeOver, .tokenFileOpenToOthers, .refused,
-            .childDied, .connectionLost, .waitingChildDied, .discarded, .suppressed, .linesLost, .budgetExhausted:
+        case .handlersWait, .handlersLost, .programWaits, .noIPv6, .notAnnounced, .killing, .processorTimeOver,
+            .tokenFileOpenToOthers, .refused, .childDied, .connectionLost, .waitingChildDied, .discarded, .suppressed,
+            .linesLost, .budgetExhausted:
             .warning
         case .inherited, .listening, .draining, .drained, .quitting, .stopped, .machineResumed, .reloaded,
             .tokenFileRead, .closed, .sentAway, .kicked, .penaltiesLifted, .program, .logLevel, .budgetFree:
@@ -180,6 +184,16 @@ package enum LogEvent: String, CaseIterable, Sendable {
             Specification([.pid, .text], "A process of the pool could not wait for connections, and has ended.")
         case .waitingChildDied:
             Specification([.pid, .signal, .status], "A process of the pool has ended while it had no connection.")
+        case .handlersWait:
+            Specification(
+                [.pid, .threads, .text],
+                "A handler has waited for a thread for 1 s, because others have all that --handler-threads allows. Heartbeats "
+                    + "go on.")
+        case .handlersLost:
+            Specification(
+                [.pid, .threads, .text],
+                "Connections are over whose handlers have not returned, as many as --handler-threads says. Each one more takes "
+                    + "a thread from the other handlers.")
         case .program:
             Specification([.connection, .pid, .skipped, .text], "A program has written this line to standard error.")
         case .programStarted: Specification([.connection, .pid], "A program was started.")
@@ -225,7 +239,8 @@ package enum LogField: String, CaseIterable, Sendable {
     case bytesIn = "bytes_in"
     case bytesOut = "bytes_out"
     case signal, status, request, skipped, held, budget
-    case children, connections, over, suspended, tokens, dropped, kept, path, range, count, level, before, of, text
+    case threads, children, connections, over, suspended, tokens, dropped, kept, path, range, count, level, before, of,
+        text
     case refusedAddress = "refused_address"
     case refusedProxyFrom = "refused_proxy_from"
     case refusedPenalty = "refused_penalty"
