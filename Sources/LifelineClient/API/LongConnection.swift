@@ -135,13 +135,21 @@ public final class LongConnection: Sendable {
     /// Returns the number of the message, from 1 on over all connections. `messageCounts` and `close()` tell how many are
     /// handled, and `ConnectionEvent.messagesUnconfirmed` the numbers of those that nothing is known of.
     @discardableResult
-    public func send(_ message: [UInt8]) async throws(RequestError) -> Int {
+    public nonisolated(nonsending) func send(_ message: [UInt8]) async throws(RequestError) -> Int {
+        if !Task.isCancelled, let sent = sinks.lane.add(message) {
+            if sent.wakes { thread.submit(.sent(id)) }
+            return sent.number
+        }
         let call = Call(.message, message, deadline: nil)
         return try await thread.call(call, on: id, sinks.status, Reply.number).get()
     }
 
     /// What became of the messages that were sent, as far as the server has told.
-    public var messageCounts: MessageCounts { sinks.status.messageCounts }
+    public var messageCounts: MessageCounts {
+        var counts = sinks.status.messageCounts
+        counts.sent = max(counts.sent, sinks.lane.lastNumber)
+        return counts
+    }
 
     /// The one-way messages of the server. Each message goes to one reader.
     public var messages: InboundMessages { sinks.messages }
