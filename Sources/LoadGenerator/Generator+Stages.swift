@@ -114,6 +114,9 @@ extension LoadError {
                 LoadError(kind: .busy, text: "the server at \(address) takes nobody now: \(text)")
             case .refused(.unauthorized):
                 LoadError(kind: .unwanted, text: "the server at \(address) does not want this client: \(text)")
+            case .dropped(.handshakeTimeout):
+                // One that is mute may be a server that hangs, with TLS as without.
+                LoadError(kind: .unavailable, text: "no whole WELCOME came from \(address) in time")
             case .tls: LoadError(kind: .protocolError, text: "no TLS with \(address): \(text)")
             default: LoadError(kind: .protocolError, text: "what answers at \(address) is no Lifeline server: \(text)")
             }

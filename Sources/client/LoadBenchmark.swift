@@ -37,7 +37,7 @@ struct LoadBenchmark {
         exits: [
             ExitMeaning(.ok, "every request was answered, or orderly refused by a server that leaves"),
             ExitMeaning(.usage, "the command line is wrong"), ExitMeaning(.noHost, "the host is unknown"),
-            ExitMeaning(.unavailable, "no server answers, or the system has no OpenSSL for --tls"),
+            ExitMeaning(.unavailable, "no server answers in time, or the system has no OpenSSL for --tls"),
             ExitMeaning(.software, "requests failed or were lost, or connections broke"),
             ExitMeaning(.osError, "the system has too little for this many connections"),
             ExitMeaning(.tryLater, "the server took no connection"),

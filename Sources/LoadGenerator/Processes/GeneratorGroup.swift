@@ -3,7 +3,7 @@ import Posix
 
 /// The processes of a load generator, seen from the one that forks them: it makes no load, and adds up their results.
 struct GeneratorGroup: ~Copyable {
-    private final class Member {
+    private final class LoadProcess {
         let channel: WorkerChannel
         let pid: ProcessID
         var isReady = false
@@ -21,7 +21,7 @@ struct GeneratorGroup: ~Copyable {
     private let options: LoadOptions
     private let address: SocketAddress
     private let signals: SignalDescriptor
-    private let members: [Member]
+    private let members: [LoadProcess]
     private let started = Nanoseconds.now
     private var connectTime = Nanoseconds.zero
     private var isStarted = false
@@ -32,7 +32,8 @@ struct GeneratorGroup: ~Copyable {
     private var error: LoadError?
 
     private init(
-        _ options: LoadOptions, _ address: SocketAddress, _ signals: consuming SignalDescriptor, _ members: [Member]
+        _ options: LoadOptions, _ address: SocketAddress, _ signals: consuming SignalDescriptor,
+        _ members: [LoadProcess]
     ) {
         self.options = options
         self.address = address
@@ -54,14 +55,14 @@ struct GeneratorGroup: ~Copyable {
         }
     }
 
-    private static func members(_ options: LoadOptions, _ address: SocketAddress) throws(SystemError) -> [Member] {
-        var members: [Member] = []
+    private static func members(_ options: LoadOptions, _ address: SocketAddress) throws(SystemError) -> [LoadProcess] {
+        var members: [LoadProcess] = []
         do throws(SystemError) {
             for index in 0..<options.processes {
                 let ends = try SocketPair()
                 let (own, other) = (WorkerChannel(ends.one), WorkerChannel(ends.other))
                 switch try forkProcess() {
-                case .parent(let child): members.append(Member(own, child))
+                case .parent(let child): members.append(LoadProcess(own, child))
                 case .child:
                     // Else the end of the first process would not close them.
                     members = []
@@ -104,7 +105,7 @@ struct GeneratorGroup: ~Copyable {
         }
     }
 
-    private mutating func receive(from member: Member, _ index: Int) {
+    private mutating func receive(from member: LoadProcess, _ index: Int) {
         var messages: [WorkerMessage] = []
         let isOpen = member.channel.receive { messages.append(WorkerMessage(reading: $0)) }
         for message in messages {
@@ -142,7 +143,7 @@ struct GeneratorGroup: ~Copyable {
     }
 
     /// Ends the processes that are left, and takes their places in the table of processes.
-    private static func end(_ members: [Member]) {
+    private static func end(_ members: [LoadProcess]) {
         for member in members {
             if member.result == nil { sendSignal(Signal.kill, to: member.pid) }
             while reap(member.pid) == nil {

@@ -1,6 +1,6 @@
 /// The seconds of several processes, numbered from 0, as those of one.
 struct MergedSeconds {
-    private struct Member {
+    private struct ProcessSeconds {
         /// The number of measured seconds that it has told about.
         var measured = 0
         var isOver = false
@@ -10,14 +10,14 @@ struct MergedSeconds {
 
     /// The measured seconds that every process has told about, or never will.
     private(set) var measured: [LoadCounters.Second] = []
-    private var members: [Member]
+    private var members: [ProcessSeconds]
     /// The measured seconds behind those.
     private var pending: [LoadInterval] = []
     /// All since the last `progress`.
     private var recent = LoadInterval()
     private var stage = "connecting"
 
-    init(count: Int) { members = Array(repeating: Member(), count: count) }
+    init(count: Int) { members = Array(repeating: ProcessSeconds(), count: count) }
 
     /// Adds a second of process `index`.
     ///
