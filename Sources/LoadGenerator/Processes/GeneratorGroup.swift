@@ -60,11 +60,14 @@ struct GeneratorGroup: ~Copyable {
         do throws(SystemError) {
             for index in 0..<options.processes {
                 let ends = try SocketPair()
-                let (own, other) = (WorkerChannel(ends.one), WorkerChannel(ends.other))
-                switch try forkProcess() {
-                case .parent(let child): members.append(LoadProcess(own, child))
-                case .child:
-                    // Else the end of the first process would not close them.
+                var own: WorkerChannel? = WorkerChannel(ends.one)
+                let other = WorkerChannel(ends.other)
+                let forked = try forkProcess()
+                if case .parent(let child) = forked, let own {
+                    members.append(LoadProcess(own, child))
+                } else {
+                    // A copy of the first process's end would hide that this has ended.
+                    own = nil
                     members = []
                     Generator.work(options, to: address, index, other)
                 }

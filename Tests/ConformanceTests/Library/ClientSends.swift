@@ -10,7 +10,7 @@ extension Live.Library {
 
         private func patient() -> ClientOptions {
             var options = ClientOptions()
-            options.reconnect.base = .milliseconds(1)
+            options.reconnect = ReconnectPolicy(base: .milliseconds(1), cap: .milliseconds(5))
             return options
         }
 
@@ -47,6 +47,7 @@ extension Live.Library {
                     }
                     try peer.send(.grant(limit: 1 << 40, handled: handled))
                     try peer.send(.close(.shuttingDown))
+                    peer.shutdownWriting()
                     try peer.readToEnd()
                     peer.close()
                 }
