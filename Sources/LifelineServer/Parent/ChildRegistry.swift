@@ -99,10 +99,14 @@ final class ChildRegistry {
             ChildTable.Record(
                 pid: pid, slot: slot, connection: assignment.connection, peer: assignment.peer,
                 acceptedAt: assignment.acceptedAt, standing: assignment.beginsWithHeader ? .unidentified : .direct))
+        commands.connections = table.count
     }
 
     /// The process has no connection any more: it was reaped, or it waits. Nil where it had none.
-    func remove(_ pid: ProcessID) -> ChildTable.Record? { table.remove(pid) }
+    func remove(_ pid: ProcessID) -> ChildTable.Record? {
+        defer { commands.connections = table.count }
+        return table.remove(pid)
+    }
 
     /// Counts what a child has shown of a connection that is over.
     func addStatistics(ofSlot slot: Int) {

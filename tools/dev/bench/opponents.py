@@ -134,8 +134,8 @@ class Opponent:
     def arguments(self, port, directory):
         return [part.replace("{port}", str(port)) for part in self.command]
 
-    def start(self, directory):
-        return Running(self, directory)
+    def start(self, directory, own_session=True):
+        return Running(self, directory, own_session)
 
 
 class Xinetd(Opponent):
@@ -170,15 +170,20 @@ service bench
 
 class Running:
     """A started server: `with opponent.start(directory) as running`. It leads a process group of its own, which is
-    ended as a whole, so nothing that it has started is left and nothing else is touched."""
+    ended as a whole, so nothing that it has started is left and nothing else is touched.
 
-    def __init__(self, opponent, directory):
+    Linux gives each session its share of the processors (sched_autogroup_enabled). Where the server has to compete with
+    other programs one by one, all are in one session."""
+
+    def __init__(self, opponent, directory, own_session=True):
         self.name = opponent.name
         self.port = 0 if opponent.announces else free_port()
         self._log = open(os.path.join(directory, "log"), "wb")
         self.process = subprocess.Popen(
             opponent.arguments(self.port, directory), stdin=subprocess.DEVNULL, stderr=self._log, bufsize=0,
-            stdout=subprocess.PIPE if opponent.announces else self._log, start_new_session=True)
+            stdout=subprocess.PIPE if opponent.announces else self._log,
+            **({"start_new_session": True} if own_session else {"process_group": 0}))
+        self.own_session = own_session
         try:
             self._wait_until_it_listens(opponent)
         except BaseException:

@@ -44,8 +44,8 @@ class Target:
 
 
 class Row:
-    def __init__(self, name, title, who, metrics, measure, targets=()):
-        self.name, self.title, self.who = name, title, who
+    def __init__(self, name, title, who, metrics, measure, targets=(), own_session=True):
+        self.name, self.title, self.who, self.own_session = name, title, who, own_session
         self.metrics, self.measure, self.targets = metrics, measure, list(targets)
 
 
@@ -95,7 +95,7 @@ class Started:
 
     def __init__(self, running, *flags):
         self.process = subprocess.Popen(Generator.command(running.port, *flags), stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE, text=True, start_new_session=True)
+                                        stderr=subprocess.PIPE, text=True, start_new_session=running.own_session)
 
     def __enter__(self):
         return self.process
@@ -130,7 +130,7 @@ def load(*flags):
 
 
 class Neighbours:
-    """Programs that take all of every processor, for as long as `with Neighbours()` lasts."""
+    """Programs that take all of every processor, for as long as `with Neighbours()` lasts. They are in this session."""
 
     def __enter__(self):
         self.processes = [subprocess.Popen(["sh", "-c", "while :; do :; done"], stdin=subprocess.DEVNULL)
@@ -434,7 +434,8 @@ def all_rows():
                     targets))
     rows.append(Row(
         "busy-32", "long, 32 connections, 1 in flight, beside two busy programs", [OURS, SHARED, "c", LOOP, "swiftnio"],
-        THROUGHPUT, beside_neighbours(load("--connections", "32")), [Target(OURS, "rate", "c", least=0.9)]))
+        THROUGHPUT, beside_neighbours(load("--connections", "32")), [Target(OURS, "rate", "c", least=0.9)],
+        own_session=False))
     rows.append(Row(
         "processor-1024", "long, 1,024 connections, 1 in flight: the server's time for a request",
         [OURS, SHARED, "c", LOOP, "swiftnio"], [Metric("time", "us", False, 2)], processor_of_load(connections=1024),
