@@ -15,6 +15,8 @@ final class ServerProcess {
     private let descriptorsAtStart: [Int32: String]
     /// Children that were forked ahead, and wait, when nothing happens.
     private let poolAtStart: Int
+    /// Whether children serve several connections, and wait for others behind their last one.
+    private let sharesProcesses: Bool
 
     var pid: pid_t { process.pid }
     var log: PipeReader { process.errors }
@@ -39,6 +41,7 @@ final class ServerProcess {
         // It is all set up when it sleeps for the first time.
         _ = eventually { [pid = process.pid] in ProcessFiles.state(of: pid) == "S" }
         poolAtStart = ServerProcess.pool(in: arguments)
+        sharesProcesses = arguments.contains("--connections-per-process")
         if poolAtStart > 0 {
             let pool = poolAtStart
             _ = eventually { [pid = process.pid] in ProcessFiles.children(of: pid).count == pool }
@@ -131,11 +134,11 @@ final class ServerProcess {
     /// 0, and nothing listens any more.
     fileprivate func finish(_ sourceLocation: SourceLocation) throws {
         if process.exit == nil {
-            if poolAtStart == 0 { try waitForChildren(0) }
+            if poolAtStart == 0, !sharesProcesses { try waitForChildren(0) }
             var now: [Int32: String] = [:]
             let isTidy = eventually {
                 now = ProcessFiles.descriptors(of: pid)
-                guard poolAtStart > 0 else { return now == descriptorsAtStart }
+                guard poolAtStart > 0 || sharesProcesses else { return now == descriptorsAtStart }
                 // One for each child that waits: there may be more of them now, and no other child.
                 return children.allSatisfy(isWaiting) && children.count >= poolAtStart
                     && now.count - descriptorsAtStart.count == children.count - poolAtStart
