@@ -5,6 +5,9 @@ extension Capacity {
     /// The memory of an idle connection that has said HELLO: what the system had less with a thousand of them, with the
     /// kernel's part, of the release build on x86-64.
     private static let memoryOfConnection: UInt64 = 256 << 10
+    /// The same in a process with thousands of them, and what such a process takes itself.
+    private static let memoryOfSharedConnection: UInt64 = 12 << 10
+    private static let memoryOfSharedProcess: UInt64 = 4 << 20
     /// The descriptors of a parent without connections, and more than a bare child has.
     private static let ownFiles: UInt64 = 16
 
@@ -15,8 +18,13 @@ extension Capacity {
     public init<ConnectionHandler: Handler>(
         of options: ServerOptions, _ makeHandler: () -> ConnectionHandler
     ) throws(StartError) {
-        // A socket, and a descriptor for signals.
-        try self.init(options, files: 2, tasks: makeHandler().answersAtOnce ? 1 : 2)
+        let answersAtOnce = makeHandler().answersAtOnce
+        if options.sharesProcesses {
+            try self.init(sharing: options, threads: answersAtOnce ? 0 : UInt64(options.handlerThreads))
+        } else {
+            // A socket, and a descriptor for signals.
+            try self.init(options, files: 2, tasks: answersAtOnce ? 1 : 2)
+        }
     }
 
     /// The same with a program in place of a handler.
@@ -26,38 +34,71 @@ extension Capacity {
     }
 
     private init(_ options: ServerOptions, files: UInt64, tasks: UInt64) throws(StartError) {
+        // Of a child that waits the parent has one descriptor; the child has the other end, and as many others as a
+        // connection at most.
+        let waiting = UInt64(options.pool?.most ?? 0)
+        try self.init(
+            options,
+            Overhead(
+                channels: waiting, files: waiting * (2 + files), tasks: waiting,
+                memory: waiting * Capacity.memoryOfConnection),
+            files: files, tasks: tasks, memory: Capacity.memoryOfConnection)
+    }
+
+    /// With several connections in a process: as many processes as they fill, each with so many threads at most.
+    private init(sharing options: ServerOptions, threads: UInt64) throws(StartError) {
+        let processes = UInt64((options.maxConnections - 1) / options.connectionsPerProcess + 1)
+        try self.init(
+            options,
+            Overhead(
+                channels: processes, files: processes * 8, tasks: processes * (1 + threads),
+                memory: processes * Capacity.memoryOfSharedProcess),
+            files: 1, tasks: 0, memory: Capacity.memoryOfSharedConnection)
+    }
+
+    /// What there is beside the connections.
+    private struct Overhead {
+        /// The parent's channels to processes.
+        let channels: UInt64
+        let files: UInt64
+        let tasks: UInt64
+        let memory: UInt64
+    }
+
+    private init(
+        _ options: ServerOptions, _ overhead: Overhead, files: UInt64, tasks: UInt64, memory: UInt64
+    ) throws(StartError) {
         let user = try Account.named(in: options)?.user ?? SystemFigures.user
         let isUnix = options.listenAddresses.allSatisfy { $0.host.hasPrefix(ListenAddress.unixPrefix) }
         wanted = UInt64(options.maxConnections)
-        let waiting = UInt64(options.pool?.most ?? 0)
         bounds =
-            Capacity.files(each: files, waiting: waiting, listeners: UInt64(options.listenAddresses.count))
-            + Capacity.tasks(of: user, each: tasks, waiting: waiting)
-            + Capacity.memory(waiting: waiting)
+            Capacity.files(each: files, overhead, listeners: UInt64(options.listenAddresses.count))
+            + Capacity.tasks(of: user, each: tasks, overhead)
+            + Capacity.memory(each: memory, overhead)
             + (isUnix ? [] : Capacity.tracked())
         remarks = Capacity.remarks(options)
     }
 
-    /// The parent keeps no descriptor of a connection, so a process's own limit has to be enough only once. Of a child
-    /// that waits it keeps one; the child has the other end, and as many others as a connection at most.
-    private static func files(each: UInt64, waiting: UInt64, listeners: UInt64) -> [Bound] {
+    /// The parent keeps no descriptor of a connection, so a process's own limit has to be enough only once.
+    private static func files(each: UInt64, _ overhead: Overhead, listeners: UInt64) -> [Bound] {
         let own = ProcessLimit.files.current
         // One of them is among the files of a bare parent.
         let ownFiles = ownFiles + listeners - 1
         return [
             Bound(
-                name: "RLIMIT_NOFILE", limit: own, used: ownFiles + waiting, each: 0, remedy: "ulimit -n, LimitNOFILE="),
+                name: "RLIMIT_NOFILE", limit: own, used: ownFiles + overhead.channels, each: 0,
+                remedy: "ulimit -n, LimitNOFILE="),
             Bound(
                 name: "fs.file-max", limit: SystemFigures.number("/proc/sys/fs/file-max"),
-                used: (SystemFigures.number("/proc/sys/fs/file-nr") ?? 0) + waiting * (2 + each), each: each,
+                used: (SystemFigures.number("/proc/sys/fs/file-nr") ?? 0) + overhead.files, each: each,
                 remedy: "sysctl fs.file-max"),
         ]
     }
 
-    private static func tasks(of user: UInt32, each: UInt64, waiting: UInt64) -> [Bound] {
-        let tasks = SystemFigures.tasks + waiting
+    private static func tasks(of user: UInt32, each: UInt64, _ overhead: Overhead) -> [Bound] {
+        let tasks = SystemFigures.tasks + overhead.tasks
         // This process stands for the parent, where it has the same user.
-        let ofUser = SystemFigures.tasks(of: user) + (user == SystemFigures.user ? 0 : 1) + waiting
+        let ofUser = SystemFigures.tasks(of: user) + (user == SystemFigures.user ? 0 : 1) + overhead.tasks
         let own = Bound(
             name: "RLIMIT_NPROC" + (user == 0 ? " (not of root)" : ""),
             limit: user == 0 ? nil : ProcessLimit.processes.current, used: ofUser, each: each,
@@ -70,18 +111,17 @@ extension Capacity {
         let groups = limits(of: "pids", max: ["pids.max", "pids.max"]).map { group, limit in
             Bound(
                 name: "pids.max of \(group.directory)", limit: limit,
-                used: (SystemFigures.number(group.directory + "/pids.current") ?? 0) + waiting, each: each,
+                used: (SystemFigures.number(group.directory + "/pids.current") ?? 0) + overhead.tasks, each: each,
                 remedy: "TasksMax=")
         }
         return [own] + all + groups
     }
 
-    private static func memory(waiting: UInt64) -> [Bound] {
+    private static func memory(each: UInt64, _ overhead: Overhead) -> [Bound] {
         let available = Bound(
             name: "available memory",
             limit: SystemFigures.number("/proc/meminfo", key: "MemAvailable").map { $0 << 10 },
-            used: waiting * memoryOfConnection,
-            each: memoryOfConnection, remedy: "more memory", isBytes: true)
+            used: overhead.memory, each: each, remedy: "more memory", isBytes: true)
         let groups = limits(of: "memory", max: ["memory.max", "memory.limit_in_bytes"]).map { group, limit in
             let used = SystemFigures.number(
                 group.directory + (group.isUnified ? "/memory.current" : "/memory.usage_in_bytes"))
@@ -90,8 +130,8 @@ extension Capacity {
                 group.directory + "/memory.stat", key: group.isUnified ? "inactive_file" : "total_inactive_file")
             return Bound(
                 name: "memory of \(group.directory)", limit: limit,
-                used: (used ?? 0) - min(used ?? 0, cached ?? 0) + waiting * memoryOfConnection,
-                each: memoryOfConnection, remedy: "MemoryMax=", isBytes: true)
+                used: (used ?? 0) - min(used ?? 0, cached ?? 0) + overhead.memory, each: each, remedy: "MemoryMax=",
+                isBytes: true)
         }
         return [available] + groups
     }
