@@ -120,6 +120,11 @@ public struct Outbox: Sendable {
         stage()
     }
 
+    /// Gives back the memory of bytes that are gone, where nothing is to be sent: the next frame allocates anew.
+    public mutating func releaseMemory() {
+        if isEmpty, waiting.isEmpty { staged.releaseMemory() }
+    }
+
     /// A message of which some chunks are staged and others are not.
     public struct Unfinished: Equatable, Sendable {
         /// A request of this side, an answer to one of the other, or a one-way message.

@@ -119,6 +119,11 @@ struct StagedFrames: Sendable {
         }
     }
 
+    /// Nothing is staged: gives the memory back.
+    mutating func releaseMemory() {
+        if bytes.isEmpty { bytes = [] }
+    }
+
     /// Removes and returns the mark of a message whose last byte is gone.
     mutating func nextSent() -> Mark? {
         guard let mark = marks.first, mark.end <= sent else { return nil }

@@ -91,6 +91,6 @@ struct AppendixTests {
         #expect(answer == server)
         #expect(connection.isOver, "both have said CLOSE")
         #expect(connection.requestsServed == 3 && connection.bytesIn == UInt64(client.count))
-        #expect(connection.hello?.options.name == "till-7")
+        #expect(connection.clientName == "till-7")
     }
 }

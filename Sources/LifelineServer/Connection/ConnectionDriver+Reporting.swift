@@ -50,7 +50,7 @@ extension ConnectionDriver {
             line.number(.pid, processID)
             line.address(.peer, peer)
             if let client { line.put(client) }
-            if let name = connection.hello?.options.name { line.text(.name, name) }
+            if let name = connection.clientName { line.text(.name, name) }
             if let name = connection.tokenName { line.text(.token, name) }
             if let limit {
                 line.text(.limit, limit.rawValue)

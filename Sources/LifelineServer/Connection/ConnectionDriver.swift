@@ -20,7 +20,7 @@ struct ConnectionDriver: ~Copyable {
 
     let transport: ServerTransport
     let id: UInt64
-    let peer: SocketAddress
+    private let peerAddress: PeerAddress
     /// What a proxy says of the client; nil where the client has connected itself.
     let client: ProxiedClient?
     let acceptedAt: Instant
@@ -70,7 +70,7 @@ struct ConnectionDriver: ~Copyable {
     ) {
         self.transport = transport
         id = assignment.connection
-        peer = assignment.peer
+        peerAddress = PeerAddress(assignment.peer)
         self.client = client
         acceptedAt = assignment.acceptedAt
         grace = settings.grace
@@ -83,12 +83,16 @@ struct ConnectionDriver: ~Copyable {
             id: id, terms: settings.terms, handshakeTimeout: assignment.handshakeTimeout, acceptedAt: acceptedAt,
             tokens: tokens, provedName: settings.takesProvedNames ? .some(client?.tls?.clientName) : nil,
             handlerTimeout: runner.enforcesTimeout ? nil : settings.handlerTimeout,
-            lifetime: ConnectionLifetime(
-                maxAge: settings.maxAge, maxIdle: settings.maxIdle, grace: settings.grace, acceptedAt: acceptedAt,
-                random: { .random(in: 0..<1) }),
+            lifetime: settings.maxAge == nil && settings.maxIdle == nil
+                ? nil
+                : ConnectionLifetime(
+                    maxAge: settings.maxAge, maxIdle: settings.maxIdle, grace: settings.grace, acceptedAt: acceptedAt,
+                    random: { .random(in: 0..<1) }),
             grace: settings.grace)
         memory = ConnectionMemory(slot, of: &connection)
     }
+
+    var peer: SocketAddress { peerAddress.address }
 
     // MARK: Waiting
 
@@ -192,6 +196,9 @@ struct ConnectionDriver: ~Copyable {
         while let event = connection.next(in: buffer, at: now) { dispatch(event, at: now) }
         return count
     }
+
+    /// Gives memory back that the connection keeps for what is sent next.
+    mutating func releaseMemory() { connection.outbox.releaseMemory() }
 
     /// The connection cannot go on.
     mutating func broke(_ text: String) { connection.broke(text) }

@@ -7,7 +7,7 @@ extension ServerConnection {
         HandlerCredit(
             messageRoom: messageRoom, partRoom: room(for: lastID),
             hasAnswerRoom: outbox.cost < Int(terms.maxQueued) || outbox.isDone, isOpen: !isClosing,
-            hasUnsent: !outbox.isDone || !heldMessages.isEmpty, waitingCount: outbox.waitingCount)
+            hasUnsent: !outbox.isDone || holdsMessages, waitingCount: outbox.waitingCount)
     }
 
     /// Takes over what the handler has made.

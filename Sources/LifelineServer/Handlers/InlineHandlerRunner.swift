@@ -6,7 +6,8 @@ import Posix
 final class InlineHandlerRunner: HandlerRunner {
     // Only the loop's thread comes here, so its accesses need no check.
     @exclusivity(unchecked) private var handler: any Handler
-    private let makeConnection: ConnectionMaker
+    /// Nil once the handler was given its connection.
+    private var makeConnection: ConnectionMaker?
     private let mailbox: HandlerMailbox
     private var longestAnswer = 0
     /// The credit that the mailbox has.
@@ -26,7 +27,7 @@ final class InlineHandlerRunner: HandlerRunner {
     func opened(_ hello: Hello, tokenName: String?, on connection: inout ServerConnection, at now: Instant) {
         longestAnswer = Int(hello.maxMessage)
         updateCredit(connection.messageRoom, isOpen: true)
-        handler.opened(makeConnection(hello, tokenName, mailbox))
+        if let makeConnection = makeConnection.take() { handler.opened(makeConnection(hello, tokenName, mailbox)) }
         handlerReturned(on: &connection, at: now)
     }
 

@@ -34,6 +34,16 @@ final class PooledHandlerRunner: MailboxHandlerRunner, @unchecked Sendable {
 
     // MARK: The loop's side
 
+    // A slice of the loop's buffer, which all connections share, would have all of that copied for the next read.
+    override func respond(to request: Request, on connection: inout ServerConnection, at now: Instant) {
+        super.respond(
+            to: Request(id: request.id, bytes: WaitingEvents.kept(request.bytes)), on: &connection, at: now)
+    }
+
+    override func received(_ message: ArraySlice<UInt8>, on connection: inout ServerConnection, at now: Instant) {
+        super.received(WaitingEvents.kept(message), on: &connection, at: now)
+    }
+
     override func schedule(isFirst: Bool, at now: Instant) {
         since = now
         if isFirst { threads.call(self) }

@@ -67,6 +67,8 @@ extension SharedProcess {
         now = .now
         forEachConnection { connection in
             connection.pointee.driver.machineResumed(at: now)
+            // It is judged in its turn.
+            connection.pointee.firesAt = nil
             enqueue(connection)
         }
     }

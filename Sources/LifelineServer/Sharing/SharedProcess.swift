@@ -179,6 +179,8 @@ final class SharedProcess {
             if let deadline = connection.pointee.driver.deadline, deadline <= now {
                 turn(connection, isReadable: connection.pointee.driver.canRead, defersReport: true)
             } else {
+                // This comes some times a minute.
+                connection.pointee.driver.releaseMemory()
                 updateTimer(of: connection)
             }
         }
@@ -215,8 +217,11 @@ final class SharedProcess {
         // epoll(7) announces room only when a third of the send buffer is free. A slow reader may have made less of it, and is
         // judged by what the kernel takes, so that is tried first.
         if connection.pointee.driver.isBlocked { connection.pointee.driver.write(at: now) }
-        connection.pointee.driver.judge(at: now)
-        connection.pointee.driver.runHandler(at: now)
+        // Nothing is due before its timer.
+        if connection.pointee.firesAt.map({ $0 <= now }) ?? true || connection.pointee.driver.connection.holdsMessages {
+            connection.pointee.driver.judge(at: now)
+            connection.pointee.driver.runHandler(at: now)
+        }
         connection.pointee.driver.write(at: now)
         if connection.pointee.driver.isDoneSending {
             if defersReport, connection.pointee.driver.endedAt == nil {
@@ -273,6 +278,8 @@ final class SharedProcess {
         let key = UInt64(connection.pointee.place)
         let isKnown = connection.pointee.interest != nil
         connection.pointee.interest = awaited
+        // WELCOME is sent, as a rule, and many clients only beat from here on.
+        if !isKnown { connection.pointee.driver.releaseMemory() }
         guard let awaited else { return poll.remove(number) }
         if isKnown { return poll.change(number, key: key, reading: awaited.reading, writing: awaited.writing) }
         do throws(SystemError) {

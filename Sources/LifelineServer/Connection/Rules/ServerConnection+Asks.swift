@@ -22,7 +22,7 @@ extension ServerConnection {
             return pendingEvents.append(.asked(token, .failure(.notSent(.clientAnswersNone))))
         }
         asks!.ask(token, bytes, until: deadline, &outbox, at: now)
-        lifetime.active(at: now)
+        lifetime?.active(at: now)
         takeOutcomes()
     }
 

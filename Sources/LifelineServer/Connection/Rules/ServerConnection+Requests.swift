@@ -185,7 +185,7 @@ extension ServerConnection {
         guard let client, !client.isShort, !isClosing else {
             return MessageRoom(longest: nil, cost: 0, confirmed: sentMessages.confirmed)
         }
-        let free = max(Int(terms.maxQueued), 1) - outbox.messageCost - heldMessages.cost
+        let free = max(Int(terms.maxQueued), 1) - outbox.messageCost - heldCost
         return MessageRoom(
             longest: client.maxMessage, cost: min(free, sentMessages.room, roomInBudget),
             confirmed: sentMessages.confirmed)
@@ -193,7 +193,7 @@ extension ServerConnection {
 
     /// What `messageRoom` follows from, as long as the connection is not closing; nil where a budget has a say too.
     @inline(__always) var messageRoomBasis: (changes: Int, waiting: Int)? {
-        share.isLimited ? nil : (sentMessages.changes, outbox.messageCost + heldMessages.cost)
+        share.isLimited ? nil : (sentMessages.changes, outbox.messageCost + heldCost)
     }
 
     /// Sends a one-way message of the handler; false where there is no room now, or none can be sent. A message that was
@@ -207,20 +207,19 @@ extension ServerConnection {
         case .never: return false
         }
         sentMessages.add(cost: Credit.cost(of: message.count))
-        if heldMessages.admits(message, at: now) { queue(message) }
-        lifetime.active(at: now)
+        if heldMessages?.admits(message, at: now) ?? true { queue(message) }
+        lifetime?.active(at: now)
         return true
     }
 
     /// Sends the messages that need not wait any more.
     @inline(__always) mutating func sendHeldMessages(at now: Instant) {
-        if !heldMessages.isEmpty, !isClosing { while let message = heldMessages.next(at: now) { queue(message) } }
+        if holdsMessages, !isClosing { while let message = heldMessages?.next(at: now) { queue(message) } }
     }
 
     /// Sends what waits, because CLOSE follows. Only the empty messages that are not paid for are lost.
     mutating func flushHeldMessages() {
-        guard !heldMessages.isEmpty else { return }
-        let (free, unpaid) = heldMessages.removeAll()
+        guard holdsMessages, let (free, unpaid) = heldMessages?.removeAll() else { return }
         for message in free { queue(message) }
         unpaidMessages = unpaid
     }

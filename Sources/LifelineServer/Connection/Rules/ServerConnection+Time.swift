@@ -43,12 +43,13 @@ extension ServerConnection {
 
     /// Whether the age and the idleness of the connection count: it is open, and a shutdown has not sent the client away.
     @inline(__always) private var isLimited: Bool {
-        lifetime.deadline != nil && phase == .open && (closing.goAway == nil || lifetime.isOver)
+        lifetime?.deadline != nil && phase == .open && (closing.goAway == nil || lifetime?.isOver ?? false)
     }
 
     private mutating func enforceLifetime(at now: Instant) {
-        switch lifetime.verdict(isBusy: inFlight > 0 || asks?.isBusy ?? false, at: now) {
-        case .fine: break
+        let isBusy = inFlight > 0 || asks?.isBusy ?? false
+        switch lifetime?.verdict(isBusy: isBusy, at: now) {
+        case .fine, nil: break
         case .sendAway(let limit):
             sentAwayFor = limit
             sendAway(limit.goAway)
@@ -65,10 +66,10 @@ extension ServerConnection {
     @inline(__always) var deadline: Instant? {
         guard isClosing else {
             var deadline = earlier(heartbeat.deadline, requests.deadline)
-            if isLimited { deadline = earlier(deadline, lifetime.deadline) }
+            if isLimited { deadline = earlier(deadline, lifetime?.deadline) }
             if phase == .finishing { deadline = earlier(deadline, closing.handlingUntil) }
             if let asks { deadline = earlier(deadline, asks.deadline) }
-            return heldMessages.isEmpty ? deadline : earlier(deadline, heldMessages.deadline)
+            return holdsMessages ? earlier(deadline, heldMessages?.deadline) : deadline
         }
         guard phase == .closing, let linger = closing.linger else { return nil }
         // While the last words of an orderly end are written, slow reading is judged; a drop has its own deadline

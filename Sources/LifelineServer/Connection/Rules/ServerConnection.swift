@@ -86,7 +86,8 @@ struct ServerConnection {
     var received = ReceivedMessages()
     var sentMessages = SentMessages()
     var outbox = Outbox()
-    var heldMessages = HeldMessages()
+    /// Nil where no empty message ever waits.
+    @Boxed var heldMessages: HeldMessages?
     /// Nil where the client answers no requests.
     var asks: ServerRequests?
     /// How many empty messages were lost at the end, because the client's bucket did not pay for them.
@@ -94,7 +95,8 @@ struct ServerConnection {
     var phase = Phase.greeting
     var closing = ServerClosing()
 
-    private(set) var hello: Hello?
+    /// The client's name for itself, where it has one.
+    private(set) var clientName: String?
     private(set) var client: ClientTerms?
     /// The name of the client's TOKEN, or of the certificate that stands for it, where it has one.
     private(set) var tokenName: String?
@@ -110,7 +112,8 @@ struct ServerConnection {
     private var messageBytesIn: UInt64 = 0
     /// The round trips that were proved and not fetched yet.
     private var roundTrips: [Duration] = []
-    var lifetime: ConnectionLifetime
+    /// Nil where nothing limits it.
+    @Boxed var lifetime: ConnectionLifetime?
     /// How much it may hold of what all connections share.
     var share = MemoryShare.unlimited
     /// Why the client was sent away, until the loop has taken it.
@@ -128,12 +131,12 @@ struct ServerConnection {
     ///   - provedName: The proved name of the client's certificate, if it has one, where that stands for a token; nil
     ///     where it does not.
     ///   - handlerTimeout: How long the handler may take for one request; nil for any time.
-    ///   - lifetime: How long the connection may stay.
+    ///   - lifetime: How long the connection may stay; nil for any time.
     ///   - grace: How long an orderly end waits for the messages that came before it.
     init(
         id: UInt64, terms: Terms, handshakeTimeout: Duration, acceptedAt: Instant, tokens: Tokens? = nil,
         provedName: String?? = nil, handlerTimeout: Duration? = nil,
-        lifetime: ConnectionLifetime = ConnectionLifetime(),
+        lifetime: ConnectionLifetime? = nil,
         grace: Duration = .seconds(10)
     ) {
         self.id = id
@@ -250,7 +253,7 @@ struct ServerConnection {
             proved(pong.nonce, roundTrip: time, at: now)
         case .part(let part):
             messageBytesIn += part.frameLength
-            lifetime.active(at: now)
+            lifetime?.active(at: now)
             switch part.type {
             case .request: return try receiveRequest(part, of: buffer, at: now)
             case .response: try receiveAnswer(part, of: buffer)
@@ -291,7 +294,7 @@ struct ServerConnection {
     @inline(__always) private mutating func greet(_ hello: Hello, at now: Instant) throws(Violation) {
         tokenName = try Tokens.name(of: hello.options.token, in: tokens, provedName)
         let welcome = negotiate(hello, with: termsNow, connection: id)
-        self.hello = hello
+        clientName = hello.options.name
         client = ClientTerms(isShort: hello.short, maxMessage: Int(hello.maxMessage))
         phase = .open
         decoder.agreement = welcome.agreement(with: hello)
@@ -307,7 +310,9 @@ struct ServerConnection {
         if times.isBounded {
             outbox.startWindow(deadAfter: welcome.deadAfter)
         } else {
-            heldMessages.charge(times)
+            var held = HeldMessages()
+            held.charge(times)
+            heldMessages = held
         }
     }
 
@@ -327,7 +332,10 @@ struct ServerConnection {
 
     /// Adds the PINGs that measure the way to the client: called before `outbox.unsent` is looked at (section 5.12).
     @inline(__always) mutating func prepareWrite(at now: Instant) {
-        if lifetime.notesActivity { lifetime.served(requestsServed, at: now) }
+        if lifetime?.notesActivity ?? false {
+            let served = requestsServed
+            lifetime?.served(served, at: now)
+        }
         while outbox.wantsPing { outbox.ping(heartbeat.probe(at: now)) }
         heartbeat.heldBack(outbox.isHeldBack, at: now)
     }

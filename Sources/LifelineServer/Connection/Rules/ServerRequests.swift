@@ -7,7 +7,7 @@ import Liveness
 /// A request waits until the client's ANSWERS has room for it, in the order of the calls. It then has an id, and waits for
 /// its ending. Whoever asked names the request by a token, and is told of its outcome once (`takeOutcomes`). A request that
 /// was given up after it was sent takes room until its ending comes (3.6-6).
-struct ServerRequests: Sendable {
+final class ServerRequests {
     /// What whoever asked calls the request.
     typealias AskToken = UInt64
     /// The client's answer, or why there is none.
@@ -87,7 +87,7 @@ struct ServerRequests: Sendable {
     var inFlight: Int { unanswered.count }
 
     /// The outcomes that became known since the last call.
-    mutating func takeOutcomes() -> [(token: AskToken, outcome: AskOutcome)] {
+    func takeOutcomes() -> [(token: AskToken, outcome: AskOutcome)] {
         defer { outcomes = [] }
         return outcomes
     }
@@ -95,7 +95,7 @@ struct ServerRequests: Sendable {
     // MARK: Asking
 
     /// Asks. The outcome is known at `deadline` at the latest. A token may be used again once its outcome is.
-    mutating func ask(
+    func ask(
         _ token: AskToken, _ bytes: ArraySlice<UInt8>, until deadline: Instant, _ outbox: inout Outbox, at now: Instant
     ) {
         if let obstacle { return finish(token, .failure(.notSent(.connection(obstacle)))) }
@@ -109,7 +109,7 @@ struct ServerRequests: Sendable {
     }
 
     /// Hands to the outbox what there is room for.
-    private mutating func sendWaiting(_ outbox: inout Outbox) {
+    private func sendWaiting(_ outbox: inout Outbox) {
         while let token = waiting.first {
             guard let call = calls[token], call.id == nil else {
                 waiting.removeFirst()
@@ -132,7 +132,7 @@ struct ServerRequests: Sendable {
     }
 
     /// Gives a request up: it is taken back where no byte of it has left, else cancelled.
-    mutating func giveUp(
+    func giveUp(
         _ token: AskToken, _ reason: ClientRequestError.Reason, _ outbox: inout Outbox, at now: Instant
     ) {
         guard let call = calls[token] else { return }
@@ -149,7 +149,7 @@ struct ServerRequests: Sendable {
         sendWaiting(&outbox)
     }
 
-    private mutating func sendCancels(_ outbox: inout Outbox, at now: Instant) {
+    private func sendCancels(_ outbox: inout Outbox, at now: Instant) {
         while let id = heldCancels.first {
             guard unanswered[id] == nil || cancels.spend(at: now) else { return }
             heldCancels.removeFirst()
@@ -160,7 +160,7 @@ struct ServerRequests: Sendable {
     // MARK: Endings
 
     /// A part of a response, which stands in `buffer`.
-    mutating func received(_ part: MessagePart, of buffer: [UInt8], _ outbox: inout Outbox) throws(Violation) {
+    func received(_ part: MessagePart, of buffer: [UInt8], _ outbox: inout Outbox) throws(Violation) {
         if part.isFirst {
             guard unanswered[part.id] != nil, !outbox.isComing(part.id) else { throw ServerRequests.unasked(part.id) }
         }
@@ -173,7 +173,7 @@ struct ServerRequests: Sendable {
     }
 
     /// The client's FAILURE.
-    mutating func failed(
+    func failed(
         _ id: UInt32, _ failure: Failure, _ outbox: inout Outbox, at now: Instant
     ) throws(Violation) {
         guard let request = unanswered[id], outbox.isDone || !outbox.isUntouched(id) else {
@@ -195,17 +195,17 @@ struct ServerRequests: Sendable {
         Violation(.protocolError, "an answer to request \(id) of the server, which waits for none")
     }
 
-    private mutating func ended(_ id: UInt32, _ outbox: inout Outbox) {
+    private func ended(_ id: UInt32, _ outbox: inout Outbox) {
         lastEnded = max(lastEnded, id)
         forget(id)
         sendWaiting(&outbox)
     }
 
-    private mutating func forget(_ id: UInt32) {
+    private func forget(_ id: UInt32) {
         if let request = unanswered.removeValue(forKey: id) { bytes -= request.length }
     }
 
-    private mutating func finish(_ token: AskToken, _ outcome: AskOutcome) {
+    private func finish(_ token: AskToken, _ outcome: AskOutcome) {
         calls[token] = nil
         counts.add(outcome)
         outcomes.append((token, outcome))
@@ -219,7 +219,7 @@ struct ServerRequests: Sendable {
     }
 
     /// Gives up what is due, and sends the CANCELs that have waited for the bucket.
-    mutating func enforceDeadlines(_ outbox: inout Outbox, at now: Instant) {
+    func enforceDeadlines(_ outbox: inout Outbox, at now: Instant) {
         while let timeout = timeouts.first, timeout.at <= now || !isLive(timeout) {
             timeouts.removeFirst()
             if isLive(timeout) { giveUp(timeout.token, .timedOut, &outbox, at: now) }
@@ -233,19 +233,19 @@ struct ServerRequests: Sendable {
     // MARK: The end
 
     /// The client has sent GOAWAY: no request begins (3.7-6), and CLOSE waits for those that have.
-    mutating func clientLeaves(_ reason: CloseReason, _ outbox: inout Outbox) {
+    func clientLeaves(_ reason: CloseReason, _ outbox: inout Outbox) {
         holdsClose = true
         takeBack(reason, &outbox)
     }
 
     /// CLOSE waits for nothing any more.
-    mutating func letGo() { holdsClose = false }
+    func letGo() { holdsClose = false }
 
     /// Nothing is answered any more: the connection ends, or the client's stream has.
     ///
     /// `closeLastID` is the last_id of the client's CLOSE; nil where there is none. False where it is above every id that
     /// was sent (4.11-3).
-    mutating func end(_ reason: CloseReason, closeLastID: UInt32?, _ outbox: inout Outbox) -> Bool {
+    func end(_ reason: CloseReason, closeLastID: UInt32?, _ outbox: inout Outbox) -> Bool {
         takeBack(reason, &outbox)
         let lastSent = max(lastEnded, unanswered.keys.max() ?? 0)
         let isTrue = (closeLastID ?? 0) <= lastSent
@@ -261,7 +261,7 @@ struct ServerRequests: Sendable {
     }
 
     /// Ends the requests of which no byte has left.
-    private mutating func takeBack(_ reason: CloseReason, _ outbox: inout Outbox) {
+    private func takeBack(_ reason: CloseReason, _ outbox: inout Outbox) {
         obstacle = obstacle ?? reason
         for (id, request) in unanswered.sorted(by: { $0.key < $1.key }) where outbox.withdraw(id) {
             forget(id)
