@@ -118,7 +118,7 @@ final class Parent {
         deadline = earlier(deadline, notifier.deadline)
         if shutdown.isServing {
             deadline = earlier(deadline, registry.pool?.deadline(sweep: nextSweep))
-            deadline = earlier(deadline, registry.shared?.deadline(sweep: nextSweep))
+            deadline = earlier(deadline, registry.shared?.deadline)
         }
         return earlier(deadline, now + Parent.longestWait)
     }

@@ -7,8 +7,9 @@ struct ProcessBoard {
     struct ProcessRow: ~Copyable {
         fileprivate let load: Atomic<UInt32>
         fileprivate let isLeaving: Atomic<UInt32>
+        fileprivate let taken: Atomic<UInt32>
         /// Fills the line of the cache: no two processes write the same one.
-        let padding: InlineArray<14, UInt32>
+        let padding: InlineArray<13, UInt32>
     }
 
     /// One process's row, as both processes reach it.
@@ -19,6 +20,11 @@ struct ProcessBoard {
         var load: Int {
             get { Int(min(1000, row.pointee.load.load(ordering: .relaxed))) }
             nonmutating set { row.pointee.load.store(UInt32(clamping: newValue), ordering: .relaxed) }
+        }
+        /// How many connections it has taken out of its channel; the count goes round.
+        var taken: UInt32 {
+            get { row.pointee.taken.load(ordering: .relaxed) }
+            nonmutating set { row.pointee.taken.store(newValue, ordering: .relaxed) }
         }
         /// Whether the process wants no further connection: it has grown too big, or lost a thread to a handler.
         var isLeaving: Bool {
@@ -38,5 +44,6 @@ struct ProcessBoard {
     func clear(_ slot: Int) {
         self[slot].load = 0
         self[slot].isLeaving = false
+        self[slot].taken = 0
     }
 }

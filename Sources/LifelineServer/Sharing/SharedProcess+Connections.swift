@@ -23,7 +23,9 @@ extension SharedProcess {
                 closeChannel()
                 return false
             }
-            for index in 0..<(received.bytes / MemoryLayout<ConnectionAssignment>.stride) {
+            let sent = received.bytes / MemoryLayout<ConnectionAssignment>.stride
+            context.board.taken &+= UInt32(sent)
+            for index in 0..<sent {
                 let assignment = assignments[index]
                 if let socket = received.takeNext() {
                     begin(socket, assignment)

@@ -14,8 +14,7 @@ final class SharedProcesses {
         fileprivate let leavesAt: Instant?
         fileprivate var channel: ParentOwned<Descriptor>?
         fileprivate var emptySince: Instant?
-        /// Until then it gets none: its channel is full.
-        fileprivate var cloggedUntil: Instant?
+        fileprivate var delivery: DeliveryWatch
         /// What the next message to it has.
         fileprivate var batch: [Placed] = []
 
@@ -28,7 +27,11 @@ final class SharedProcesses {
             self.channel = consume channel
             self.leavesAt = leavesAt
             emptySince = now
+            delivery = DeliveryWatch(at: now)
         }
+
+        /// Whether it takes connections: it has taken `taken` until now.
+        fileprivate func takes(_ taken: UInt32, at now: Instant) -> Bool { delivery.takes(taken, at: now) }
     }
 
     /// A connection that has a process, and is not sent to it yet.
@@ -39,8 +42,6 @@ final class SharedProcesses {
 
     /// Up to this many are forked ahead in a turn of the loop: clients that come meanwhile wait for no more.
     private static let forkedAtOnce = 4
-    /// A process whose channel is full has not looked at it for long, and gets no connection for this time.
-    private static let clogging = Duration.milliseconds(100)
 
     private let descriptors: ParentDescriptors
     private let board: ProcessBoard
@@ -74,8 +75,8 @@ final class SharedProcesses {
     var processes: Dictionary<ProcessID, SharedMember>.Keys { members.keys }
     func contains(_ pid: ProcessID) -> Bool { members[pid] != nil }
     subscript(pid: ProcessID) -> SharedMember? { members[pid] }
-    /// When others are to be forked after a pause, or looked through; nil where nothing is to be done.
-    func deadline(sweep: Instant) -> Instant? { earlier(sizing.pausedUntil, members.isEmpty ? nil : sweep) }
+    /// When others are to be forked after a pause.
+    var deadline: Instant? { sizing.pausedUntil }
 
     // MARK: How many
 
@@ -123,14 +124,16 @@ final class SharedProcesses {
 
     /// Retires those that are not needed, too old, or say that they want to leave.
     func sweep(at now: Instant) {
-        for member in open {
-            if member.leavesAt.map({ $0 > now }) ?? true, !board[member.slot].isLeaving,
-                member.emptySince.map({ !sizing.isSurplus(emptySince: $0, processes: open.count, at: now) }) ?? true
-            {
-                continue
-            }
-            retire(member)
-        }
+        for member in open where mustLeave(member, at: now) || isSurplus(member, at: now) { retire(member) }
+    }
+
+    private func mustLeave(_ member: SharedMember, at now: Instant) -> Bool {
+        board[member.slot].isLeaving || member.leavesAt.map { $0 <= now } ?? false
+    }
+
+    private func isSurplus(_ member: SharedMember, at now: Instant) -> Bool {
+        guard let since = member.emptySince else { return false }
+        return sizing.isSurplus(emptySince: since, processes: open.count, at: now)
     }
 
     private func retire(_ member: SharedMember) {
@@ -163,7 +166,9 @@ final class SharedProcesses {
         var (best, least): (SharedMember?, Int) = (nil, .max)
         for (index, member) in open.enumerated() {
             if index >= wanted, best != nil { break }
-            guard member.connections < sizing.most, member.cloggedUntil ?? now <= now else { continue }
+            guard member.connections < sizing.most, member.takes(board[member.slot].taken, at: now),
+                !mustLeave(member, at: now)
+            else { continue }
             let score = sizing.score(connections: member.connections, load: board[member.slot].load)
             if score < least { (best, least) = (member, score) }
         }
@@ -193,11 +198,13 @@ final class SharedProcesses {
             while !batch.isEmpty, result == .given {
                 let message = batch.prefix(Descriptor.mostGiven)
                 result = give(message, to: member)
-                if result == .given { batch = batch.dropFirst(message.count) }
+                guard result == .given else { break }
+                member.delivery.sent(message.count, taken: board[member.slot].taken, at: now)
+                batch = batch.dropFirst(message.count)
             }
             switch result {
-            case .given: member.cloggedUntil = nil
-            case .full: member.cloggedUntil = now + SharedProcesses.clogging
+            case .given: break
+            case .full: member.delivery.clogged(at: now)
             case .gone: retire(member)
             }
             left += batch

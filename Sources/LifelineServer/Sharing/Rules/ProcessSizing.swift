@@ -53,7 +53,7 @@ struct ProcessSizing {
 
     /// What a process with so many connections, whose loop is busy for `load` thousandths of the time, has taken of its room:
     /// the one with the least gets the next connection.
-    func score(connections: Int, load: Int) -> Int { connections * 1000 / most + load }
+    func score(connections: Int, load: Int) -> Int { connections * 1_000_000 / most + load * 1000 }
 
     /// When a process that starts now gets no connections any more, and is replaced: up to a tenth earlier than the greatest
     /// age, at random, so that not all are replaced at once.

@@ -1,0 +1,116 @@
+import Basics
+import Testing
+
+@testable import LifelineServer
+
+@Suite("How many shared processes there are, and which gets a connection")
+struct ProcessSizingTests {
+    private func at(_ milliseconds: Int) -> Instant {
+        Instant(sinceStart: .seconds(1000) + .milliseconds(milliseconds))
+    }
+    private func sizing(_ most: Int, _ ahead: PoolSize? = nil, maxAge: Duration? = nil) -> ProcessSizing {
+        ProcessSizing(most: most, ahead: ahead, maxAge: maxAge)
+    }
+
+    @Test(
+        "As many get connections as are three quarters full with all of them, and as many as were forked ahead at least"
+    )
+    func wanted() {
+        let alone = sizing(100)
+        #expect([0, 1, 75, 76, 150, 151, 100_000].map(alone.wanted) == [1, 1, 1, 2, 2, 3, 1334])
+        #expect([0, 1, 225, 226].map(sizing(100, PoolSize(3)).wanted) == [3, 3, 3, 4])
+        #expect([1, 2, 3, 4].map(sizing(2).wanted) == [1, 2, 2, 3])
+    }
+
+    @Test("Without a pool none is forked ahead; with one the least at once, and one where a quarter of one is left")
+    func missing() {
+        var alone = sizing(100)
+        #expect(alone.missing(processes: 0, connections: 0, at: at(0)) == 0)
+        #expect(alone.missing(processes: 1, connections: 100, at: at(0)) == 0)
+        var pool = sizing(100, PoolSize(least: 2, most: 4))
+        #expect(pool.missing(processes: 0, connections: 0, at: at(0)) == 2)
+        #expect(pool.missing(processes: 1, connections: 90, at: at(0)) == 1)
+        #expect(pool.missing(processes: 2, connections: 174, at: at(0)) == 0)
+        #expect(pool.missing(processes: 2, connections: 175, at: at(0)) == 1)
+        #expect(
+            pool.missing(processes: 4, connections: 400, at: at(0)) == 0, "those beyond the most wait for their clients"
+        )
+    }
+
+    @Test("The next one forked ahead waits after a failure, twice as long each time, until one has served")
+    func pauses() {
+        var pool = sizing(10, PoolSize(2))
+        var now = at(0)
+        for pause in [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000] {
+            pool.failed(at: now)
+            pool.failed(at: now)
+            let due = now + .milliseconds(pause)
+            #expect(pool.pausedUntil == due)
+            #expect(pool.missing(processes: 0, connections: 0, at: due + .nanoseconds(-1)) == 0)
+            #expect(pool.missing(processes: 0, connections: 0, at: due) == 2 && pool.pausedUntil == nil)
+            now = due
+        }
+        pool.served()
+        pool.failed(at: now)
+        #expect(pool.pausedUntil == now + .milliseconds(100))
+    }
+
+    @Test("Of two with the same connections the idler one has more room; a full loop counts as a full process")
+    func score() {
+        let sizing = sizing(1000)
+        #expect(sizing.score(connections: 10, load: 0) < sizing.score(connections: 10, load: 1))
+        #expect(sizing.score(connections: 999, load: 0) < sizing.score(connections: 0, load: 1000))
+        #expect(sizing.score(connections: 0, load: 0) < sizing.score(connections: 1, load: 0))
+    }
+
+    @Test("One leaves when it was empty for 10 s and others are enough, and at its greatest age less up to a tenth")
+    func leaving() {
+        let alone = sizing(10), pool = sizing(10, PoolSize(2))
+        #expect(!alone.isSurplus(emptySince: at(0), processes: 1, at: at(9_999)))
+        #expect(alone.isSurplus(emptySince: at(0), processes: 1, at: at(10_000)))
+        #expect(!pool.isSurplus(emptySince: at(0), processes: 2, at: at(10_000)))
+        #expect(pool.isSurplus(emptySince: at(0), processes: 3, at: at(10_000)))
+        #expect(alone.leavesAt(startedAt: at(0), random: 0.5) == nil)
+        let aging = sizing(10, maxAge: .seconds(100))
+        #expect(aging.leavesAt(startedAt: at(0), random: 0) == at(100_000))
+        #expect(aging.leavesAt(startedAt: at(0), random: 0.5) == at(95_000))
+    }
+
+    // MARK: Delivery
+
+    @Test("A process that has taken nothing for a second, though something is there, gets no connection until it does")
+    func stuck() {
+        var watch = DeliveryWatch(at: at(0))
+        #expect(watch.takes(0, at: at(100_000)), "there was nothing to take")
+        watch.sent(3, taken: 0, at: at(100_000))
+        #expect(watch.takes(0, at: at(100_999)))
+        #expect(!watch.takes(0, at: at(101_000)))
+        #expect(watch.takes(1, at: at(102_000)), "it goes on")
+        #expect(watch.takes(1, at: at(102_999)) && !watch.takes(1, at: at(103_000)))
+        #expect(watch.takes(3, at: at(200_000)) && watch.takes(3, at: at(300_000)))
+    }
+
+    @Test("A stream of connections to a process that takes them is no sign of one that is stuck")
+    func stream() {
+        var watch = DeliveryWatch(at: at(0))
+        for second in 0..<100 {
+            watch.sent(10, taken: UInt32(second * 10), at: at(second * 900))
+            #expect(watch.takes(UInt32(second * 10 + 1), at: at(second * 900 + 800)))
+        }
+    }
+
+    @Test("The count of those taken goes round, and a full channel is a pause")
+    func roundAndFull() {
+        var watch = DeliveryWatch(at: at(0))
+        watch.clogged(at: at(0))
+        #expect(!watch.takes(0, at: at(99)) && watch.takes(0, at: at(100)))
+        watch.clogged(at: at(100))
+        watch.sent(1, taken: 0, at: at(101))
+        #expect(watch.takes(0, at: at(102)), "there was room again")
+        var old = DeliveryWatch(at: at(0))
+        old.sent(Int(UInt32.max), taken: 0, at: at(0))
+        #expect(old.takes(.max, at: at(5000)))
+        old.sent(2, taken: .max, at: at(5000))
+        #expect(old.takes(1, at: at(9000)))
+    }
+}
