@@ -131,7 +131,7 @@ final class ChildRegistry {
         table.insert(
             ChildTable.Record(
                 pid: pid, slot: slot, connection: assignment.connection, peer: assignment.peer,
-acceptedAt: assignment.acceptedAt, standing: assignment.beginsWithHeader ? .unidentified : .direct,
+                acceptedAt: assignment.acceptedAt, standing: assignment.beginsWithHeader ? .unidentified : .direct,
                 isShared: shared != nil))
         commands.connections = table.count
     }
