@@ -57,7 +57,7 @@ final class SessionDriver {
     }
 
     var deadline: Instant? {
-        let own = earlier(session.nextDeadline(at: .now), dialer?.deadline)
+        let own = earlier(session.inPlace { $0.nextDeadline(at: .now) }, dialer?.deadline)
         return closing.reduce(own) { earlier($0, $1.deadline) }
     }
 
@@ -149,7 +149,7 @@ final class SessionDriver {
     /// Enforces the deadlines, writes, and performs the session's outputs.
     private func turn(at now: Instant) {
         if sinks.status.isWatched, !session.isWatched { session.watch() }
-        if let due = session.nextDeadline(at: now), due <= now {
+        if let due = session.inPlace({ $0.nextDeadline(at: now) }), due <= now {
             // Bytes that have arrived count before the server is judged silent (section 5.5) or an answer late. A write
             // shows whether the server reads too slowly.
             read(at: now)
@@ -198,7 +198,7 @@ final class SessionDriver {
 
     /// Lets the callers send what the session allows. A driver that `sleeps` is woken by the next message.
     private func openLane(sleeps: Bool) {
-        guard let allowance = session.messageAllowance else { return shutLane() }
+        guard let allowance = session.inPlace({ $0.messageAllowance }) else { return shutLane() }
         if sinks.lane.open(allowance, sleeps: sleeps), sleeps { loop.thread.submit(.sent(id)) }
     }
 
@@ -275,7 +275,7 @@ final class SessionDriver {
         publishState()
         if session.hasNewCounts {
             session.hasNewCounts = false
-            sinks.status.publish(session.messageCounts)
+            sinks.status.publish(session.inPlace { $0.messageCounts })
         }
         while let output = session.nextOutput() {
             switch output {
@@ -345,4 +345,11 @@ final class SessionDriver {
         publishedState = state
         sinks.status.publish(state)
     }
+}
+
+extension Session {
+    /// Asks a session that an object owns. A call that does not change the session would copy all of it first: the object
+    /// might change it meanwhile.
+    @inline(__always)
+    fileprivate mutating func inPlace<Result>(_ body: (borrowing Session) -> Result) -> Result { body(self) }
 }
