@@ -10,11 +10,10 @@ import Synchronization
 /// Says on standard error what the tests wait for.
 func tell(_ text: String) { try? StandardStream.error.write("handler: \(text)\n".utf8) }
 
-/// How many threads beside the handler have asked and not told the outcome.
-private let asking = Atomic<Int>(0)
-
 final class Kept: @unchecked Sendable {
     var blocks: [[UInt8]] = []
+    /// How many threads beside the handler have asked and not told the outcome.
+    let asking = Atomic<Int>(0)
 }
 
 /// Appends each message, and a newline, to a file.
@@ -31,6 +30,8 @@ struct Record {
 
 struct Obedient: Handler, Sendable {
     static let mayBeReused = true
+    // But for the requests that break the process.
+    static let mayShare = true
     let answersAtOnce: Bool
     fileprivate var connection: Connection?
     private var count = 0
@@ -65,7 +66,7 @@ struct Obedient: Handler, Sendable {
 
     mutating func closed(_ ending: CloseReason) {
         // The process ends with this, and the threads beside it with the process: they have been woken, and tell first.
-        for _ in 0..<5000 where asking.load(ordering: .acquiring) > 0 { usleep(1000) }
+        for _ in 0..<5000 where kept.asking.load(ordering: .acquiring) > 0 { usleep(1000) }
         tell("closed \(ending)")
     }
 
@@ -121,10 +122,10 @@ struct Obedient: Handler, Sendable {
         case "ask-long": return Response(ask(5000, String(repeating: "q", count: number)))
         case "ask-beside":
             let handler = self
-            asking.add(1, ordering: .relaxed)
+            kept.asking.add(1, ordering: .relaxed)
             connection?.inBackground {
                 tell("outcome \(handler.ask(number, words.dropFirst(2).joined(separator: " ")))")
-                asking.subtract(1, ordering: .releasing)
+                handler.kept.asking.subtract(1, ordering: .releasing)
             }
         case "ask-many":
             // So many threads at once, and each says what it has got.
@@ -170,7 +171,7 @@ extension Obedient {
     }
 }
 
-/// It does not say that its process may serve others after its connection.
+/// It does not say that its process may serve others, after its connection or beside it.
 struct Lonely: Handler {
     func respond(to request: Request) -> Response { Response(request.bytes) }
 }
@@ -210,6 +211,12 @@ struct Settings {
             Flag("--pool-reuse", "K", "one child waits, and serves so many") { settings, text throws(UsageError) in
                 settings.options.pool = PoolSize(least: 1, most: 1)
                 settings.options.poolReuse = try FlagValue.integer(text, in: 1...1000)
+            },
+            Flag("--connections-per-process", "K", "as of server") { settings, text throws(UsageError) in
+                settings.options.connectionsPerProcess = try FlagValue.integer(text, in: 1...1_000_000)
+            },
+            Flag("--handler-threads", "N", "as of server") { settings, text throws(UsageError) in
+                settings.options.handlerThreads = try FlagValue.integer(text, in: 1...10_000)
             },
             Flag("--lonely", "does not say that its process may serve others") { $0.isLonely = true },
             Flag("--control", "PATH", "as of server") { $0.options.control = $1 },

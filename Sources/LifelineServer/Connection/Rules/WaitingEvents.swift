@@ -54,7 +54,7 @@ struct WaitingEvents {
     }
 
     /// Memory that has little more than these bytes.
-    private static func kept(_ bytes: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
+    static func kept(_ bytes: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
         guard bytes.count < leastKept else { return bytes }
         // An array of a slice may share the slice's memory, and more than the slice with it.
         return [UInt8](unsafeUninitializedCapacity: bytes.count) { memory, count in
