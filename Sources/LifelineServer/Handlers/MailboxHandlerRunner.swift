@@ -36,8 +36,10 @@ class MailboxHandlerRunner: HandlerRunner {
     /// Lets go of the mailbox where nobody else has it: neither a thread nor a handler that keeps its connection. The handler has
     /// no job, and its outputs were taken out.
     func releaseMailbox() {
-        // A thread that had it has said that it is done, and may have a moment yet until it lets go.
-        if isKnownUniquelyReferenced(&kept), kept?.isUnused ?? false { kept = nil }
+        // While a thread has a job it looks at this property. One that has said that it has none may have a moment yet until it
+        // lets go of what it has read.
+        guard kept?.isUnused ?? false, isKnownUniquelyReferenced(&kept) else { return }
+        kept = nil
     }
 
     /// Has the loop look at the connection.
