@@ -237,7 +237,7 @@ struct AskTests {
 
     @Test("All ids are used up")
     func idsUsedUp() throws {
-        var requests = ServerRequests(
+        let requests = ServerRequests(
             AnswerTerms(maxInFlight: 4, maxQueued: 100), maxMessage: 100,
             Heartbeat(pingEvery: .seconds(10), deadAfter: .seconds(30)), lastID: .max - 1)
         var outbox = Outbox()

@@ -11,7 +11,7 @@ struct HeldMessagesTests {
     private static let heartbeat = Heartbeat(pingEvery: .seconds(10), deadAfter: .seconds(30))
 
     private func charged() -> HeldMessages {
-        var held = HeldMessages()
+        let held = HeldMessages()
         held.charge(HeldMessagesTests.heartbeat)
         return held
     }
@@ -50,7 +50,7 @@ struct HeldMessagesTests {
 
     @Test("Where they are free none waits")
     func free() {
-        var held = HeldMessages()
+        let held = HeldMessages()
         let admitted = (0..<100).map { _ in held.admits([], at: at(0)) }
         #expect(!admitted.contains(false))
     }

@@ -18,7 +18,7 @@ struct LifetimeTests {
             (0.0, 100_000.0), (0.5, 95_000), (0.999, 90_010),
         ])
     func spread(random: Double, leaves: Double) {
-        var limits = lifetime(age: 100_000, random: random)
+        let limits = lifetime(age: 100_000, random: random)
         #expect(limits.verdict(isBusy: true, at: at(leaves - 1)) == .fine)
         // Whatever it does: requests in flight go on behind GOAWAY.
         #expect(limits.verdict(isBusy: true, at: at(leaves)) == .sendAway(.age))
@@ -29,7 +29,7 @@ struct LifetimeTests {
 
     @Test("Without limits nothing is ever due")
     func none() {
-        for var limits in [ConnectionLifetime(), lifetime()] {
+        for limits in [ConnectionLifetime(), lifetime()] {
             #expect(limits.deadline == nil)
             #expect(limits.verdict(isBusy: false, at: at(1e12)) == .fine)
         }
@@ -37,7 +37,7 @@ struct LifetimeTests {
 
     @Test("Age and idleness: whichever comes first")
     func both() {
-        var limits = lifetime(age: 10_000, idle: 3000)
+        let limits = lifetime(age: 10_000, idle: 3000)
         limits.active(at: at(2000))
         #expect(limits.verdict(isBusy: false, at: at(3000)) == .fine && limits.deadline == at(5000))
         #expect(limits.verdict(isBusy: false, at: at(5000)) == .sendAway(.idle))

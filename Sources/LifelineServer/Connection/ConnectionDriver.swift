@@ -158,6 +158,13 @@ struct ConnectionDriver: ~Copyable {
         memory.releaseWhatIsFree(at: now)
     }
 
+    /// Whether messages wait that may go before anything is due.
+    // Each look at a part of the connection names the part: the whole would be copied.
+    @inline(__always) var holdsMessages: Bool {
+        guard let held = connection.heldMessages else { return false }
+        return !held.isEmpty
+    }
+
     /// Judges the client and the handler, as above, where the loop gives memory back for several connections at a time.
     @inline(__always) mutating func judge(at now: Instant) {
         connection.enforceDeadlines(at: now)

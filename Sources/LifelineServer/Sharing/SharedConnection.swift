@@ -35,6 +35,12 @@ struct SharedConnection: ~Copyable {
         self.commands = commands
     }
 
+    /// Whether its timer is over, or it has none.
+    @inline(__always) func isDue(at now: Instant) -> Bool {
+        guard let firesAt else { return true }
+        return firesAt <= now
+    }
+
     /// The command of the parent that was not carried out yet; nil where there is none.
     mutating func takeCommand() -> ChildCommands.ChildCommand? {
         guard let command = commands.command, command != obeyed else { return nil }

@@ -64,6 +64,8 @@ extension SharedProcess {
         }
         slot.isFinished = true
         context.registry.markCompleted(Int(assignment.slot))
+        // Others would be lost too.
+        context.board.isLeaving = true
     }
 
     private func begin(_ socket: consuming Descriptor, _ assignment: ConnectionAssignment) {
@@ -121,7 +123,11 @@ extension SharedProcess {
         connections[place] = nil
         count -= 1
         // A handler that has not returned may still crash, which shall be no other connection's fault.
-        if connection.pointee.driver.hasLeftNothing { freePlaces.append(Int32(place)) }
+        if connection.pointee.driver.hasLeftNothing {
+            freePlaces.append(Int32(place))
+        } else if threads.lostThreads > 0 {
+            context.board.isLeaving = true
+        }
         connection.deinitialize(count: 1)
         connection.deallocate()
         context.registry.markCompleted(slot)

@@ -218,7 +218,7 @@ final class SharedProcess {
         // judged by what the kernel takes, so that is tried first.
         if connection.pointee.driver.isBlocked { connection.pointee.driver.write(at: now) }
         // Nothing is due before its timer.
-        if connection.pointee.firesAt.map({ $0 <= now }) ?? true || connection.pointee.driver.connection.holdsMessages {
+        if connection.pointee.isDue(at: now) || connection.pointee.driver.holdsMessages {
             connection.pointee.driver.judge(at: now)
             connection.pointee.driver.runHandler(at: now)
         }

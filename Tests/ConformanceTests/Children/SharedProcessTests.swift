@@ -270,7 +270,9 @@ extension Live.Children.SharedProcesses {
             let scraper = try Scraper(server)
             let first = try server.open()
             let child = try server.onlyChild()
-            try Spawned.limit(child, "--nofile=\(ProcessFiles.descriptors(of: child).count):")
+            let used = ProcessFiles.descriptors(of: child)
+            let lowestFree = try #require((0...).first { used[$0] == nil })
+            try Spawned.limit(child, "--nofile=\(lowestFree):")
             let lost = try server.connect()
             try lost.send(RawFrame.preface + RawFrame.hello().bytes)
             while lost.ending == nil, try lost.read(until: .now + RawPeer.patience) {}

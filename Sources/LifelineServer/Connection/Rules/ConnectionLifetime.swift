@@ -6,7 +6,7 @@ import Framing
 /// When a limit is reached, the client is sent away (GOAWAY), and comes back to new code or to another node. Requests in
 /// flight go on. A client that does not leave is closed after the grace, when what it has asked is answered.
 /// Heartbeats are no activity.
-struct ConnectionLifetime: Sendable {
+final class ConnectionLifetime {
     /// What was reached.
     enum Limit: String, Sendable {
         case age = "max_age"
@@ -36,12 +36,12 @@ struct ConnectionLifetime: Sendable {
     private let grace: Duration
     private let maxIdle: Duration?
     private let agesAt: Instant?
-    private var activeAt: Instant
-    private var served: UInt64 = 0
-    private var reached: Limit?
+    @exclusivity(unchecked) private var activeAt: Instant
+    @exclusivity(unchecked) private var served: UInt64 = 0
+    @exclusivity(unchecked) private var reached: Limit?
     /// When there is something to decide at the earliest; nil for never. After activity it is too early, and moves when it
     /// has come.
-    private(set) var deadline: Instant?
+    @exclusivity(unchecked) private(set) var deadline: Instant?
 
     /// No limits.
     init() {
@@ -74,17 +74,17 @@ struct ConnectionLifetime: Sendable {
     @inline(__always) var notesActivity: Bool { maxIdle != nil }
 
     /// A part of a request or of a message came, or a message goes.
-    @inline(__always) mutating func active(at now: Instant) { if notesActivity { activeAt = now } }
+    @inline(__always) func active(at now: Instant) { if notesActivity { activeAt = now } }
 
     /// This many requests have got their ending so far.
-    @inline(__always) mutating func served(_ count: UInt64, at now: Instant) {
+    @inline(__always) func served(_ count: UInt64, at now: Instant) {
         guard count != served else { return }
         served = count
         activeAt = now
     }
 
     /// What is due at `now`. `isBusy` says whether a request or a message is on its way.
-    mutating func verdict(isBusy: Bool, at now: Instant) -> Verdict {
+    func verdict(isBusy: Bool, at now: Instant) -> Verdict {
         guard let due = deadline, due <= now else { return .fine }
         if let reached {
             deadline = nil

@@ -6,18 +6,18 @@ import Liveness
 ///
 /// An empty message costs its receiver a token, and a receiver without one drops its sender. So an empty message waits here
 /// until the sender's own bucket pays for it. The messages behind it wait too: one-way messages keep their order.
-struct HeldMessages: Sendable {
+final class HeldMessages {
     /// The client's other tokens are for PINGs, and for frames that arrive closer together than they were sent.
     private static let capacity = 12
 
     /// Nil where empty messages are free.
-    private var bucket: TokenBucket?
-    private var waiting = Queue<ArraySlice<UInt8>>()
+    @exclusivity(unchecked) private var bucket: TokenBucket?
+    @exclusivity(unchecked) private var waiting = Queue<ArraySlice<UInt8>>()
     /// What those that wait cost.
-    private(set) var cost = 0
+    @exclusivity(unchecked) private(set) var cost = 0
 
     /// Charges empty messages from now on; the client's bucket is full.
-    mutating func charge(_ heartbeat: Heartbeat) {
+    func charge(_ heartbeat: Heartbeat) {
         bucket = TokenBucket(heartbeat, capacity: HeldMessages.capacity)
     }
 
@@ -30,7 +30,7 @@ struct HeldMessages: Sendable {
     }
 
     /// Returns whether `message` may go at once, and keeps it where not.
-    mutating func admits(_ message: ArraySlice<UInt8>, at now: Instant) -> Bool {
+    func admits(_ message: ArraySlice<UInt8>, at now: Instant) -> Bool {
         if waiting.isEmpty, isPaid(message, at: now) { return true }
         waiting.append(message)
         cost += Credit.cost(of: message.count)
@@ -38,7 +38,7 @@ struct HeldMessages: Sendable {
     }
 
     /// Takes out the next message that may go at `now`.
-    mutating func next(at now: Instant) -> ArraySlice<UInt8>? {
+    func next(at now: Instant) -> ArraySlice<UInt8>? {
         guard let message = waiting.first, isPaid(message, at: now) else { return nil }
         waiting.removeFirst()
         cost -= Credit.cost(of: message.count)
@@ -46,13 +46,13 @@ struct HeldMessages: Sendable {
     }
 
     /// Takes out all messages, because the connection ends: those that cost nothing, and how many others there were.
-    mutating func removeAll() -> (free: [ArraySlice<UInt8>], unpaid: Int) {
+    func removeAll() -> (free: [ArraySlice<UInt8>], unpaid: Int) {
         let free = waiting.remove { !$0.isEmpty }
         defer { (waiting, cost) = (Queue(), 0) }
         return (free, waiting.count)
     }
 
-    private mutating func isPaid(_ message: ArraySlice<UInt8>, at now: Instant) -> Bool {
+    private func isPaid(_ message: ArraySlice<UInt8>, at now: Instant) -> Bool {
         guard message.isEmpty, bucket != nil else { return true }
         return bucket!.spend(at: now)
     }

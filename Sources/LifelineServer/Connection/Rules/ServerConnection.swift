@@ -87,7 +87,7 @@ struct ServerConnection {
     var sentMessages = SentMessages()
     var outbox = Outbox()
     /// Nil where no empty message ever waits.
-    @Boxed var heldMessages: HeldMessages?
+    var heldMessages: HeldMessages?
     /// Nil where the client answers no requests.
     var asks: ServerRequests?
     /// How many empty messages were lost at the end, because the client's bucket did not pay for them.
@@ -113,7 +113,7 @@ struct ServerConnection {
     /// The round trips that were proved and not fetched yet.
     private var roundTrips: [Duration] = []
     /// Nil where nothing limits it.
-    @Boxed var lifetime: ConnectionLifetime?
+    var lifetime: ConnectionLifetime?
     /// How much it may hold of what all connections share.
     var share = MemoryShare.unlimited
     /// Why the client was sent away, until the loop has taken it.
@@ -310,7 +310,7 @@ struct ServerConnection {
         if times.isBounded {
             outbox.startWindow(deadAfter: welcome.deadAfter)
         } else {
-            var held = HeldMessages()
+            let held = HeldMessages()
             held.charge(times)
             heldMessages = held
         }
@@ -332,10 +332,7 @@ struct ServerConnection {
 
     /// Adds the PINGs that measure the way to the client: called before `outbox.unsent` is looked at (section 5.12).
     @inline(__always) mutating func prepareWrite(at now: Instant) {
-        if lifetime?.notesActivity ?? false {
-            let served = requestsServed
-            lifetime?.served(served, at: now)
-        }
+        if let lifetime, lifetime.notesActivity { lifetime.served(requestsServed, at: now) }
         while outbox.wantsPing { outbox.ping(heartbeat.probe(at: now)) }
         heartbeat.heldBack(outbox.isHeldBack, at: now)
     }

@@ -43,27 +43,27 @@ final class ServerRequests {
     private let terms: AnswerTerms
     /// The longest request that there can ever be room for.
     private let longest: Int
-    private var calls: [AskToken: PendingAsk] = [:]
+    @exclusivity(unchecked) private var calls: [AskToken: PendingAsk] = [:]
     /// Those that wait for room; a token without a call was given up.
-    private var waiting = Queue<AskToken>()
-    private var unanswered: [UInt32: UnansweredAsk] = [:]
+    @exclusivity(unchecked) private var waiting = Queue<AskToken>()
+    @exclusivity(unchecked) private var unanswered: [UInt32: UnansweredAsk] = [:]
     /// The bytes of the unanswered ones.
-    private var bytes = 0
-    private var lastID: UInt32
+    @exclusivity(unchecked) private var bytes = 0
+    @exclusivity(unchecked) private var lastID: UInt32
     /// The highest id that has had its ending.
-    private var lastEnded: UInt32 = 0
-    private var timeouts = Heap<AskTimeout>()
-    private var cancels: TokenBucket
-    private var heldCancels = Queue<UInt32>()
-    private var assembler = MessageAssembler()
+    @exclusivity(unchecked) private var lastEnded: UInt32 = 0
+    @exclusivity(unchecked) private var timeouts = Heap<AskTimeout>()
+    @exclusivity(unchecked) private var cancels: TokenBucket
+    @exclusivity(unchecked) private var heldCancels = Queue<UInt32>()
+    @exclusivity(unchecked) private var assembler = MessageAssembler()
     /// The response of which not all chunks have come.
-    private var openResponse: UInt32?
-    private var outcomes: [(token: AskToken, outcome: AskOutcome)] = []
+    @exclusivity(unchecked) private var openResponse: UInt32?
+    @exclusivity(unchecked) private var outcomes: [(token: AskToken, outcome: AskOutcome)] = []
     /// Why no request may begin; nil where one may.
-    private var obstacle: CloseReason?
+    @exclusivity(unchecked) private var obstacle: CloseReason?
     /// Whether CLOSE waits for those that are unanswered: the client has sent GOAWAY (7.4-5).
-    private var holdsClose = false
-    private(set) var counts = ServerRequestCounts()
+    @exclusivity(unchecked) private var holdsClose = false
+    @exclusivity(unchecked) private(set) var counts = ServerRequestCounts()
 
     /// No request yet.
     ///
