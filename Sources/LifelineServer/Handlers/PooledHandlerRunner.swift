@@ -20,7 +20,7 @@ final class PooledHandlerRunner: MailboxHandlerRunner, @unchecked Sendable {
     /// instant would take 32 bytes of each connection.
     @exclusivity(unchecked) private var startedAt: Int64 = 0
     /// Where the handler is with the threads. It belongs to their lock.
-    @exclusivity(unchecked) var place = HandlerThreads.Place.nowhere
+    @exclusivity(unchecked) var place = HandlerThreads.HandlerPlace.nowhere
 
     init(
         _ handler: any Handler, on threads: HandlerThreads, waking loop: LoopWaker, log: Log,
