@@ -55,17 +55,6 @@ final class PooledHandlerRunner: MailboxHandlerRunner, @unchecked Sendable {
         if isFirst { threads.call(self) }
     }
 
-    // The loop reads the next connection's bytes into the same memory, and would have to take other where a handler holds it.
-
-    override func respond(to request: Request, on connection: inout ServerConnection, at now: Instant) {
-        let kept = Request(id: request.id, bytes: WaitingEvents.kept(request.bytes))
-        super.respond(to: kept, on: &connection, at: now)
-    }
-
-    override func received(_ message: ArraySlice<UInt8>, on connection: inout ServerConnection, at now: Instant) {
-        super.received(WaitingEvents.kept(message), on: &connection, at: now)
-    }
-
     override func cancel(_ id: UInt32, on connection: inout ServerConnection, at now: Instant) {
         // A request that still waits for a thread is nobody's any more, and the handler need not return from it.
         guard mailbox.withdraw(id) else { return super.cancel(id, on: &connection, at: now) }

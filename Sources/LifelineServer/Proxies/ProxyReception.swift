@@ -9,7 +9,7 @@ import Posix
 /// serves the connection afterwards reads the client's bytes as if there had been no header.
 struct ProxyReception: ~Copyable {
     /// What the loop does next.
-    enum Progress {
+    enum Step {
         /// It waits until `deadline`: for bytes too, where the reception `waitsForBytes`.
         case waits
         /// It serves the connection.
@@ -57,7 +57,7 @@ struct ProxyReception: ~Copyable {
     // MARK: Steps
 
     /// Reads what has come, through `buffer`.
-    mutating func read(_ socket: borrowing Descriptor, into buffer: inout [UInt8]) -> Progress {
+    mutating func read(_ socket: borrowing Descriptor, into buffer: inout [UInt8]) -> Step {
         guard lingersUntil == nil else { return discard(socket, &buffer) ? finish() : .waits }
         do throws(SystemError) {
             switch try socket.peek(into: &buffer) {
@@ -74,13 +74,13 @@ struct ProxyReception: ~Copyable {
     }
 
     /// Does what is due at `now`.
-    mutating func resumed(_ socket: borrowing Descriptor, at now: Instant) -> Progress {
+    mutating func resumed(_ socket: borrowing Descriptor, at now: Instant) -> Step {
         guard let lingersUntil else { return carryOut(handshake.resumed(at: now), socket) }
         return now < lingersUntil ? .waits : finish()
     }
 
     /// The parent may have judged the client.
-    mutating func lookForVerdict(_ socket: borrowing Descriptor) -> Progress {
+    mutating func lookForVerdict(_ socket: borrowing Descriptor) -> Step {
         guard lingersUntil == nil, handshake.isAsking, let verdict = registry.commands[slotNumber].verdict else {
             return .waits
         }
@@ -90,7 +90,7 @@ struct ProxyReception: ~Copyable {
     /// Ends the connection as the parent says; nil is a signal of somebody else. With `hurries` the end waits for nothing.
     mutating func end(
         _ socket: borrowing Descriptor, _ command: ChildCommands.ChildCommand?, hurries: Bool
-    ) -> Progress {
+    ) -> Step {
         if lingersUntil == nil {
             let longest = UInt32(DrainSchedule.leastReturn / .milliseconds(1))
             let step = handshake.commanded(hurries ? .end : command, retryAfter: .random(in: 0...longest))
@@ -100,12 +100,12 @@ struct ProxyReception: ~Copyable {
     }
 
     /// The loop cannot wait for the connection any more.
-    mutating func broke(_ text: String) -> Progress {
+    mutating func broke(_ text: String) -> Step {
         if lingersUntil == nil { end(.lost(text)) }
         return finish()
     }
 
-    private mutating func carryOut(_ step: ProxyHandshake.Step, _ socket: borrowing Descriptor) -> Progress {
+    private mutating func carryOut(_ step: ProxyHandshake.Step, _ socket: borrowing Descriptor) -> Step {
         switch step {
         case .wait: return .waits
         case .ask(let source):
@@ -119,7 +119,7 @@ struct ProxyReception: ~Copyable {
 
     // MARK: The end
 
-    private mutating func leave(_ dismissal: ProxyHandshake.Dismissal, _ socket: borrowing Descriptor) -> Progress {
+    private mutating func leave(_ dismissal: ProxyHandshake.Dismissal, _ socket: borrowing Descriptor) -> Step {
         switch dismissal {
         case .probe:
             slot.closeReason = CloseReasonLabel.probeNumbers
@@ -144,7 +144,7 @@ struct ProxyReception: ~Copyable {
         report(reason, isProbe: false)
     }
 
-    private func finish() -> Progress {
+    private func finish() -> Step {
         slot.isFinished = true
         return .over
     }
@@ -158,7 +158,7 @@ struct ProxyReception: ~Copyable {
     }
 
     /// Reads and discards what comes, for a bounded time.
-    private mutating func linger(_ socket: borrowing Descriptor, for time: Duration) -> Progress {
+    private mutating func linger(_ socket: borrowing Descriptor, for time: Duration) -> Step {
         lingersUntil = .now + time
         var buffer = [UInt8](repeating: 0, count: 1024)
         return discard(socket, &buffer) ? finish() : .waits

@@ -57,7 +57,7 @@ struct ProxyStage: ~Copyable {
         }
     }
 
-    private mutating func wait(_ socket: borrowing Descriptor) -> ProxyReception.Progress {
+    private mutating func wait(_ socket: borrowing Descriptor) -> ProxyReception.Step {
         set.removeAll(reserving: 2)
         let signalled = set.add(signals.number ?? -1)
         let ready = reception.waitsForBytes ? set.add(socket.number) : nil
@@ -77,8 +77,8 @@ struct ProxyStage: ~Copyable {
         return reception.resumed(socket, at: .now)
     }
 
-    private mutating func handleSignals(_ socket: borrowing Descriptor) -> ProxyReception.Progress {
-        var progress = ProxyReception.Progress.waits
+    private mutating func handleSignals(_ socket: borrowing Descriptor) -> ProxyReception.Step {
+        var progress = ProxyReception.Step.waits
         while let (signal, _) = signals.next() {
             switch signal {
             case Signal.terminate, Signal.quit:

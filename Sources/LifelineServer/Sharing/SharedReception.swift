@@ -65,7 +65,7 @@ extension SharedProcess {
         }
     }
 
-    private func go(on place: Int, _ pointer: ReceptionPointer, _ progress: ProxyReception.Progress) {
+    private func go(on place: Int, _ pointer: ReceptionPointer, _ progress: ProxyReception.Step) {
         switch progress {
         case .waits: wait(place, pointer)
         case .serves(let client):

@@ -6,12 +6,12 @@ import Basics
 /// A deadline that has moved to a later time stays where it is. The loop looks too early then, and asks the connection: with
 /// clients that are heard again and again that is less work than to move it each time.
 struct TimerQueue {
-    private struct Timer {
+    private struct TimerEntry {
         var at: Instant
         let number: Int32
     }
 
-    private var heap: [Timer] = []
+    private var heap: [TimerEntry] = []
     /// Where in the heap each number is; -1 for nowhere.
     private var places: [Int32] = []
 
@@ -27,7 +27,7 @@ struct TimerQueue {
         if place < 0 {
             place = heap.count
             places[number] = Int32(place)
-            heap.append(Timer(at: instant, number: Int32(number)))
+            heap.append(TimerEntry(at: instant, number: Int32(number)))
             return rise(from: place)
         }
         let isEarlier = instant < heap[place].at
@@ -57,7 +57,7 @@ struct TimerQueue {
         if isEarlier { rise(from: place) } else { sink(from: place) }
     }
 
-    private mutating func put(_ timer: Timer, at place: Int) {
+    private mutating func put(_ timer: TimerEntry, at place: Int) {
         heap[place] = timer
         places[Int(timer.number)] = Int32(truncatingIfNeeded: place)
     }
