@@ -18,10 +18,11 @@ struct BusyPolling {
     static let most = 16
     /// This many misses in a row show that polling does not pay.
     static let patience = 16
-    /// How many waits pass before the child tries again: the first bound at first, twice as many after each try, and twice
-    /// as many again where turns were late, which cost more than reads in vain. It begins soon. Where many processes poll
-    /// it pays for each of them, and where many wait, for none.
+    /// How many waits pass before the child tries again: the first bound at first, and twice as many after each try. It
+    /// begins soon. Where many processes poll it pays for each of them, and where many wait, for none.
     static let rest = 8...1024
+    /// Where turns were late the rest is this many times as long: a late turn costs much more than reads in vain.
+    static let restOfLate = 8
     /// This many reads, where no other process wants to run, take about as long as a wake-up by the kernel.
     static let mostReads = 64
     /// A read that took longer than `quick` had other processes run before it, and counts as this many.
@@ -70,7 +71,7 @@ struct BusyPolling {
         longest = BusyPolling.longest(among: connections)
         if !pays {
             allowed = BusyPolling.mostReads
-            lengthenRest()
+            lengthenRest(by: 2)
             doubt = BusyPolling.mostDoubt - BusyPolling.weightOfLate
         }
         return true
@@ -87,7 +88,7 @@ struct BusyPolling {
             misses += 1
             if doubt >= BusyPolling.mostDoubt {
                 misses = BusyPolling.patience
-                lengthenRest()
+                lengthenRest(by: BusyPolling.restOfLate)
             }
         } else if isThere {
             misses = 0
@@ -103,8 +104,12 @@ struct BusyPolling {
         return false
     }
 
-    private mutating func lengthenRest() { rest = min(2 * rest, BusyPolling.rest.upperBound) }
+    private mutating func lengthenRest(by factor: Int) {
+        rest = min(factor * rest, BusyPolling.rest.upperBound)
+    }
 
     /// Records that the child slept in poll(2) for `time`.
-    mutating func waited(for time: Duration) { waits = time <= BusyPolling.longest.upperBound ? waits + 1 : 0 }
+    mutating func waited(for time: Duration) {
+        waits = time <= BusyPolling.longest.upperBound ? waits + 1 : 0
+    }
 }
