@@ -40,7 +40,8 @@ extension Generator {
 
     /// Handles an event of a socket, or a signal.
     mutating func handle(_ event: ReadyEvent) {
-        if event.key == Generator.signalKey { return interrupted() }
+        if event.key == Generator.signalKey { return readSignals() }
+        if event.key == Generator.workerKey { return receiveCommands() }
         let index = Int(truncatingIfNeeded: event.key & 0xFFFF_FFFF)
         guard sockets[index].generation == UInt32(truncatingIfNeeded: event.key >> 32) else { return }
         if connections[index].phase == .connecting, event.isWritable {
@@ -191,11 +192,14 @@ extension Generator {
         }
     }
 
-    mutating func interrupted() {
-        while signals.next() != nil {
-            if isInterrupted { stage = .over }
-            isInterrupted = true
-        }
+    private mutating func readSignals() {
+        while signals.next() != nil { interrupt() }
+    }
+
+    /// Ends the measurement early; a second time ends the run.
+    mutating func interrupt() {
+        if isInterrupted { stage = .over }
+        isInterrupted = true
         if case .over = stage { return }
         stopMeasuring(at: .now, within: .seconds(1))
     }

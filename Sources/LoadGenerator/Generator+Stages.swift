@@ -9,7 +9,7 @@ extension Generator {
             if let rate = options.connectRate {
                 guard started + .seconds(Double(opened) / rate) <= now else { break }
             } else {
-                guard opened - Int(counters.handshakes.count) - failedAtFirst < Generator.mostConnecting else { break }
+                guard opened - Int(counters.handshakes.count) - failedAtFirst < mostConnecting else { break }
             }
             opened += 1
             connect(opened - 1, due: now, at: now)
@@ -17,6 +17,7 @@ extension Generator {
         }
         guard opened == options.connections, Int(counters.handshakes.count) + failedAtFirst >= opened else { return }
         connectTime = now - started
+        if worker != nil { return becomeReady() }
         guard counters.everConnected > 0 else { return fail(with: lastFailure) }
         startWarmUp(at: now)
     }
@@ -48,6 +49,7 @@ extension Generator {
         _ = counters.nextInterval()
         if let requests = options.requests { load.budget = requests }
         processorTimeBefore = Nanoseconds(processorTime())
+        waitingTimeBefore = Nanoseconds(runQueueTime())
         guard options.isSilent else { return }
         load.isSilenced = true
         // Each connection's silence begins at its own instant.
@@ -59,8 +61,13 @@ extension Generator {
         counters.measuredUntil = min(counters.measuredUntil, now)
         if counters.measuredFrom > now { counters.measuredFrom = now }
         processorTimeUsed = Nanoseconds(processorTime()) - processorTimeBefore
+        waitingTimeUsed = Nanoseconds(runQueueTime()) - waitingTimeBefore
         // A fraction of a second is not counted as one.
-        if now > nextTick - .milliseconds(10) { counters.seconds.append(counters.nextInterval()) }
+        if now > nextTick - .milliseconds(10) {
+            let interval = counters.nextInterval()
+            counters.seconds.append(LoadCounters.Second(interval))
+            tell(interval)
+        }
         load.isOn = false
         stage = .finishing(until: now + bound)
         for index in 0..<options.connections {
@@ -89,14 +96,27 @@ extension Generator {
 
     /// Ends the run with an error because no connection has succeeded.
     mutating func fail(with ending: LoadConnectionEnd?) {
+        error = LoadError(ending, at: address)
+    }
+
+    /// The number of attempts to connect at a time.
+    private var mostConnecting: Int { max(1, Generator.mostConnecting / options.processes) }
+}
+
+extension LoadError {
+    /// The error of a run without a connection: the first one, or the last, has ended like this.
+    init(_ ending: LoadConnectionEnd?, at address: SocketAddress) {
         let text = ending?.text ?? "nothing"
-        error =
+        self =
             switch ending {
             case .unreachable, nil: LoadError(kind: .unavailable, text: "no server answers at \(address): \(text)")
             case .refused(.busy), .refused(.shuttingDown):
                 LoadError(kind: .busy, text: "the server at \(address) takes nobody now: \(text)")
             case .refused(.unauthorized):
                 LoadError(kind: .unwanted, text: "the server at \(address) does not want this client: \(text)")
+            case .dropped(.handshakeTimeout):
+                // One that is mute may be a server that hangs, with TLS as without.
+                LoadError(kind: .unavailable, text: "no whole WELCOME came from \(address) in time")
             case .tls: LoadError(kind: .protocolError, text: "no TLS with \(address): \(text)")
             default: LoadError(kind: .protocolError, text: "what answers at \(address) is no Lifeline server: \(text)")
             }

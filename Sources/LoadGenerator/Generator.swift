@@ -6,16 +6,18 @@ extension Nanoseconds {
     static var now: Nanoseconds { Nanoseconds(monotonicNanoseconds()) }
 }
 
-/// The load generator: one event loop on one thread drives all connections.
-///
-/// Create it with `prepared`, then call `run` once.
+/// The load generator: one event loop on one thread drives all connections. With several processes each
+/// has one for its share of them.
 public struct Generator: ~Copyable {
     /// Simultaneous attempts to connect without `connectRate`: fewer than any server's backlog.
     static let mostConnecting = 128
     static let signalKey = UInt64.max
 
     enum Stage {
-        case connecting, warmUp, measuring
+        case connecting
+        /// One process of several: the connections are open, and the others' are not yet.
+        case ready
+        case warmUp, measuring
         case finishing(until: Nanoseconds)
         case over
     }
@@ -31,6 +33,10 @@ public struct Generator: ~Copyable {
     var timers: TimerWheel
     var random: SeededRandom
     let signals: SignalDescriptor
+    /// The way to the first process, where this is one of several.
+    let worker: WorkerChannel?
+    /// The instant at which the first process lets the load start.
+    var startAt = Nanoseconds.never
     let input = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 18, alignment: 4096)
     let connections: UnsafeMutablePointer<LoadConnection>
     let sockets: UnsafeMutablePointer<LoadSocket>
@@ -57,25 +63,25 @@ public struct Generator: ~Copyable {
     var isInterrupted = false
     var processorTimeBefore = Nanoseconds.zero
     var processorTimeUsed = Nanoseconds.zero
+    var waitingTimeBefore = Nanoseconds.zero
+    var waitingTimeUsed = Nanoseconds.zero
     var error: LoadError?
     /// The server's max_in_flight, where it is below the option.
     var allowedInFlight: UInt32?
 
     /// Allocates all that the run needs, and raises the limit of descriptors. Throws `LoadError.Kind.system` where the
     /// system has too few descriptors.
-    public static func prepared(_ options: LoadOptions, to address: SocketAddress) throws(LoadError) -> Generator {
-        let wanted = UInt64(options.connections) + 32
-        if let most = ProcessLimit.files.raise(), most < wanted {
-            throw LoadError(
-                kind: .system,
-                text: "\(options.connections) connections need \(wanted) descriptors, and \(most) are allowed; "
-                    + "raise the limit with ulimit -n \(wanted), or take --connections \(max(1, Int(most) - 32))")
-        }
+    static func prepared(
+        _ options: LoadOptions, to address: SocketAddress, worker: WorkerChannel? = nil
+    ) throws(LoadError) -> Generator {
+        if worker == nil { try raiseFileLimit(for: options) }
         do throws(SystemError) {
             let events = try EventPoll()
-            let signals = try SignalDescriptor([Signal.interrupt, Signal.terminate])
+            // The signals of a terminal reach all processes: the first one passes them on.
+            let signals = try SignalDescriptor(worker == nil ? [Signal.interrupt, Signal.terminate] : [])
             try events.add(signals.number, key: signalKey, reading: true, writing: false)
-            return Generator(options, address, events, signals)
+            if let worker { try events.add(worker.number, key: workerKey, reading: true, writing: false) }
+            return Generator(options, address, events, signals, worker)
         } catch {
             throw LoadError(kind: .system, text: "cannot wait for connections: \(error)")
         }
@@ -83,9 +89,10 @@ public struct Generator: ~Copyable {
 
     private init(
         _ options: LoadOptions, _ address: SocketAddress, _ events: consuming EventPoll,
-        _ signals: consuming SignalDescriptor
+        _ signals: consuming SignalDescriptor, _ worker: WorkerChannel?
     ) {
         self.options = options
+        self.worker = worker
         self.address = address
         self.events = events
         self.signals = signals
@@ -118,19 +125,49 @@ public struct Generator: ~Copyable {
 
     // MARK: The run
 
-    /// Runs the load and returns the report. Calls `progress` once a second. SIGINT and SIGTERM end the run early.
+    /// Makes the load, and returns the report. Calls `progress` once a second. SIGINT and SIGTERM end the run early.
     ///
-    /// Throws `LoadError` where no connection succeeds or an option contradicts the server's limits.
-    public mutating func run(progress: (Progress) -> Void) throws(LoadError) -> LoadReport {
-        if options.isShort { startWarmUp(at: .now) }
+    /// It forks where `options.processes` is above 1, and this process must have one thread then. Throws `LoadError` where no
+    /// connection succeeds, an option contradicts the server's limits, or the system has too little for the run.
+    public static func run(
+        _ options: LoadOptions, to address: SocketAddress, progress: (Progress) -> Void
+    ) throws(LoadError) -> LoadReport {
+        guard options.processes == 1 else {
+            var group = try GeneratorGroup.forked(options, to: address)
+            return try group.run(progress: progress)
+        }
+        var generator = try prepared(options, to: address)
+        try generator.runToEnd(progress: progress)
+        return generator.report()
+    }
+
+    /// Allows this process, and those that it forks, as many descriptors as one of them needs.
+    static func raiseFileLimit(for options: LoadOptions) throws(LoadError) {
+        let wanted = UInt64((options.connections + options.processes - 1) / options.processes) + 32
+        guard let most = ProcessLimit.files.raise(), most < wanted else { return }
+        let each = max(1, Int(most) - 32)
+        throw LoadError(
+            kind: .system,
+            text: "\(options.connections) connections need \(wanted) descriptors"
+                + "\(options.processes == 1 ? "" : " in each process"), and \(most) are allowed; raise the limit with "
+                + "ulimit -n \(wanted), or take --connections \(each * options.processes) or "
+                + "--processes \((options.connections + each - 1) / each)")
+    }
+
+    /// Runs the load until `result` is whole.
+    mutating func runToEnd(progress: (Progress) -> Void) throws(LoadError) {
+        if worker != nil, options.isShort {
+            becomeReady()
+        } else if options.isShort {
+            startWarmUp(at: .now)
+        }
         while true {
             let now = Nanoseconds.now
             step(at: now, progress)
             if let error { throw error }
-            if case .over = stage { break }
+            if case .over = stage { return }
             wait(until: nextDeadline(at: now))
         }
-        return report()
     }
 
     mutating func wait(until deadline: Nanoseconds) {
@@ -155,6 +192,7 @@ public struct Generator: ~Copyable {
             if let rate = options.connectRate, opened < options.connections {
                 next = min(next, started + .seconds(Double(opened) / rate))
             }
+        case .ready: next = min(next, startAt)
         case .warmUp: next = min(next, warmUpUntil)
         case .measuring:
             next = min(next, counters.measuredUntil)
@@ -171,6 +209,7 @@ public struct Generator: ~Copyable {
         while let index = timers.popExpired(at: now) { timerFired(index, at: now) }
         switch stage {
         case .connecting: openConnections(at: now)
+        case .ready: if now >= startAt { startWarmUp(at: startAt) }
         case .warmUp: if now >= warmUpUntil { startMeasuring(at: now) }
         case .measuring:
             if now >= counters.measuredUntil || isAllDone {
@@ -188,15 +227,17 @@ public struct Generator: ~Copyable {
         if load.isOn, load.isOpenLoop { startDueRequests(at: now) }
         if now >= nextTick {
             nextTick = nextTick + .seconds(1)
-            let second = counters.nextInterval()
+            let interval = counters.nextInterval()
+            let second = LoadCounters.Second(interval)
             if case .measuring = stage { counters.seconds.append(second) }
+            tell(interval)
             progress(Progress(stage: stageName, elapsed: now - started, second: second, failed: counters.failed))
         }
     }
 
     var stageName: String {
         switch stage {
-        case .connecting: "connecting"
+        case .connecting, .ready: "connecting"
         case .warmUp: "warming up"
         case .measuring: "measuring"
         case .finishing, .over: "finishing"
@@ -212,22 +253,27 @@ public struct Generator: ~Copyable {
 
     // MARK: The result
 
-    func report() -> LoadReport {
+    /// What this process has measured.
+    func result() -> WorkerResult {
         var waiting = load.due - load.connected
         if !options.isShort { waiting = (0..<options.connections).reduce(0) { $0 + UInt64(connections[$1].waiting) } }
         if load.budget == 0 { waiting = 0 }
-        return LoadReport(
-            options: options, target: "\(address)", counters: counters, connectTime: connectTime,
-            processorTime: processorTimeUsed, leftOver: waiting, serversWindow: allowedInFlight,
-            isInterrupted: isInterrupted,
-            sources: sources.count)
+        return WorkerResult(
+            counters: counters, processorTime: processorTimeUsed, waitingTime: waitingTimeUsed, leftOver: waiting,
+            serversWindow: allowedInFlight)
+    }
+
+    private func report() -> LoadReport {
+        LoadReport(
+            [result()], seconds: counters.seconds, options: options, target: "\(address)", connectTime: connectTime,
+            isInterrupted: isInterrupted, sources: sources.count)
     }
 }
 
 extension SocketAddress {
     /// `count` loopback addresses to connect from (nil: `LoadOptions.defaultSources`), so that no address runs out of
     /// ports. Empty where this is no IPv4 loopback address.
-    fileprivate func sources(_ count: Int?) -> [SocketAddress] {
+    func sources(_ count: Int?) -> [SocketAddress] {
         guard host?.hasPrefix("127.") ?? false else { return [] }
         let count = count ?? LoadOptions.defaultSources
         return (0..<count).compactMap { SocketAddress(host: "127.0.0.\($0 + 1)", port: 0) }

@@ -30,9 +30,12 @@ final class EventPrinter: Sendable {
     /// Whether notes are held back while no message waits.
     private let holdsBack: Bool
     private let shared = Mutex(State())
+    /// The order of the lines of JSON, on a long connection.
+    let order: EventOrder?
 
     /// A printer; with `holdsBack` it says that the connection is away only where something waits for it, or it stays away.
-    init(_ console: Console, isVerbose: Bool, isJSON: Bool = false, holdsBack: Bool = false) {
+    init(_ console: Console, isVerbose: Bool, isJSON: Bool = false, holdsBack: Bool = false, order: EventOrder? = nil) {
+        self.order = order
         self.console = console
         self.isVerbose = isVerbose
         self.isJSON = isJSON
@@ -55,6 +58,7 @@ final class EventPrinter: Sendable {
     func whenOpened(_ body: @escaping @Sendable () -> Void) { shared.withLock { $0.whenOpened = body } }
 
     func show(_ event: ConnectionEvent) {
+        defer { order?.shown() }
         if case .reconnected = event { shared.withLock { $0.whenOpened }?() }
         if isJSON { return showJSON(event) }
         switch event {

@@ -37,7 +37,7 @@ struct LoadBenchmark {
         exits: [
             ExitMeaning(.ok, "every request was answered, or orderly refused by a server that leaves"),
             ExitMeaning(.usage, "the command line is wrong"), ExitMeaning(.noHost, "the host is unknown"),
-            ExitMeaning(.unavailable, "no server answers, or the system has no OpenSSL for --tls"),
+            ExitMeaning(.unavailable, "no server answers in time, or the system has no OpenSSL for --tls"),
             ExitMeaning(.software, "requests failed or were lost, or connections broke"),
             ExitMeaning(.osError, "the system has too little for this many connections"),
             ExitMeaning(.tryLater, "the server took no connection"),
@@ -58,6 +58,10 @@ struct LoadBenchmark {
             Flag(
                 "--connect-rate", "N", "open this many connections in a second", \.options.connectRate,
                 decimal(in: 0.001...1e6), unset: "as fast as it can"),
+            Flag(
+                "--processes", "N",
+                "share the connections out among this many processes: each drives a core, and has a limit of "
+                    + "descriptors of its own", \.options.processes, .integer(in: 1...1024)),
             Flag(
                 "--sources", "N", "for a server at 127.x.y.z: come from 127.0.0.1 to 127.0.0.N in turn",
                 \.options.sources, .integer(in: 1...254), unset: "\(LoadOptions.defaultSources)"),
@@ -168,6 +172,9 @@ struct LoadBenchmark {
             throw UsageError(
                 "\(flag) is about requests, and \(options.isSilent ? "--silent" : "--in-flight 0") sends none")
         }
+        if options.processes > options.connections {
+            throw UsageError("--processes \(options.processes) needs at least as many --connections")
+        }
         if options.saysLastPing, !options.isSilent { throw UsageError("--last-ping needs --silent") }
     }
 
@@ -224,9 +231,8 @@ struct LoadBenchmark {
     }
 
     private func measure(_ address: SocketAddress, _ options: LoadOptions) throws(LoadError) -> LoadReport {
-        var generator = try Generator.prepared(options, to: address)
         let isTerminal = StandardStream.error.isTerminal
-        let report = try generator.run { progress in
+        let report = try Generator.run(options, to: address) { progress in
             guard showsProgress else { return }
             // Over the line before, on a terminal.
             try? StandardStream.error.write((isTerminal ? "\r\u{1B}[K\(progress.line)" : "\(progress.line)\n").utf8)

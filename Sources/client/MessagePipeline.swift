@@ -226,6 +226,7 @@ struct MessagePipeline<Route: MessageRoute> {
     private mutating func flush() {
         if output.isEmpty { return }
         console.draw(nil)
+        printer.order?.followsInThread()
         console.write(output)
         output.removeAll(keepingCapacity: true)
     }

@@ -26,18 +26,20 @@ struct Run {
     func long() async -> ExitStatus {
         let connection: LongConnection
         var options = settings.options
-        if !settings.command.isEmpty { options.answer = answering() }
+        let order = settings.isJSON ? EventOrder() : nil
+        if !settings.command.isEmpty { options.answer = answering(order) }
         do {
             connection = try LongConnection.start(hosts: settings.servers, options: options)
         } catch {
             console.fail(error.status, "\(error)")
         }
+        order?.follow(connection)
         // A person at a terminal, and who holds the connection, want to know at once.
         let printer = EventPrinter(
             console, isVerbose: settings.isVerbose, isJSON: settings.isJSON,
-            holdsBack: settings.hold == .zero && !StandardInput.isTerminal)
+            holdsBack: settings.hold == .zero && !StandardInput.isTerminal, order: order)
         let events = Task { for await event in connection.events { printer.show(event) } }
-        let pushes = Task { for await message in connection.messages { show(message) } }
+        let pushes = Task { for await message in connection.messages { await show(message, order) } }
         var status = ExitStatus.ok
         var isDone = false
         do {
@@ -110,7 +112,7 @@ struct Run {
     }
 
     /// What answers the requests of the server: a program for each.
-    private func answering() -> @Sendable ([UInt8]) async throws -> [UInt8] {
+    private func answering(_ order: EventOrder?) -> @Sendable ([UInt8]) async throws -> [UInt8] {
         let command = settings.isForShell ? ["/bin/sh", "-c"] + settings.command : settings.command
         let programs: AnswerPrograms
         do throws(SystemError) {
@@ -120,13 +122,16 @@ struct Run {
         }
         return { [settings, console] request in
             guard settings.isJSON else { return try await programs.answer(request).bytes }
+            await order?.follows()
             let number = programs.nextNumber()
             console.write(JSONLine.request(number, request).line)
             do {
                 let answer = try await programs.answer(request)
+                await order?.follows()
                 console.write(JSONLine.reply(number, answer.bytes, after: answer.elapsed).line)
                 return answer.bytes
             } catch let failure as RequestFailure {
+                await order?.follows()
                 console.write(JSONLine.reply(number, failure).line)
                 throw failure
             }
@@ -134,8 +139,9 @@ struct Run {
     }
 
     /// Prints a one-way message of the server.
-    private func show(_ message: [UInt8]) {
+    private func show(_ message: [UInt8], _ order: EventOrder?) async {
         if settings.isJSON {
+            await order?.follows()
             console.write(JSONLine.message(message).line)
         } else if settings.showsMessages {
             var line: [UInt8] = []

@@ -5,15 +5,18 @@ import Testing
 @Suite("Turns: whether and how long a child looks for more before it waits")
 struct TurnsTests {
     private static let alone = Duration.microseconds(1)
-    private static let short = BusyPolling.longest
+    private static let short = BusyPolling.longest.upperBound
+    private static let late = BusyPolling.longest.upperBound
+    private static let crowd = 100
 
     /// What it does `times` times in a row: how many looks there were, of which the last brought something where
     /// `brings` says so, or none and a wait of `wait`.
     private func ask(
-        _ turns: inout BusyPolling, times: Int, brings: Bool, look: Duration = alone, wait: Duration = short
+        _ turns: inout BusyPolling, times: Int, brings: Bool, look: Duration = alone, wait: Duration = short,
+        among connections: Int = crowd
     ) -> [Int] {
         (0..<times).map { _ in
-            guard turns.shouldBusyPoll() else {
+            guard turns.shouldBusyPoll(among: connections) else {
                 turns.waited(for: wait)
                 return 0
             }
@@ -49,7 +52,7 @@ struct TurnsTests {
     func thinks() {
         var turns = BusyPolling()
         #expect(ask(&turns, times: BusyPolling.patience, brings: false) == tries)
-        let pause = BusyPolling.longest + .microseconds(1)
+        let pause = TurnsTests.short + .microseconds(1)
         #expect(ask(&turns, times: 10_000, brings: false, wait: pause).allSatisfy { $0 == 0 })
         #expect(ask(&turns, times: BusyPolling.rest.lowerBound, brings: false).allSatisfy { $0 == 0 })
         #expect(ask(&turns, times: 1, brings: false) == [BusyPolling.mostReads])
@@ -73,11 +76,63 @@ struct TurnsTests {
         }
     }
 
-    @Test("What is there after 4 ms has come by waiting for a turn, and does not pay")
+    @Test("A turn is late after 40 us for each connection, but not before 250 us, and always after 4 ms")
+    func longest() {
+        #expect([0, 1, 6].allSatisfy { BusyPolling.longest(among: $0) == .microseconds(250) })
+        #expect(BusyPolling.longest(among: 7) == .microseconds(280))
+        #expect(BusyPolling.longest(among: 32) == .microseconds(1280))
+        #expect(BusyPolling.longest(among: 99) == .microseconds(3960))
+        #expect([100, 101, 1001, .max].allSatisfy { BusyPolling.longest(among: $0) == .milliseconds(4) })
+    }
+
+    @Test("The first late turn ends the first try, and each that follows: after 16, 64, 256 and 1,024 short waits")
     func late() {
-        var turns = BusyPolling()
-        let asked = ask(&turns, times: BusyPolling.patience + 1, brings: true, look: BusyPolling.longest)
-        #expect(asked == tries + [0])
+        for connections in [1, 32, 256] {
+            var turns = BusyPolling()
+            let look = BusyPolling.longest(among: connections)
+            let asked = ask(&turns, times: 4000, brings: true, look: look, among: connections)
+            #expect(asked.allSatisfy { $0 <= 1 })
+            let found = asked.indices.filter { asked[$0] > 0 }
+            #expect(zip(found.dropFirst(), found).map { $0 - $1 } == [17, 65, 257, 1025, 1025, 1025])
+            #expect(found.first == 0)
+        }
+    }
+
+    @Test("A turn that is late among 32 is in time among 256")
+    func crowd() {
+        for (connections, polls) in [(32, 1), (256, BusyPolling.most)] {
+            var turns = BusyPolling()
+            let asked = ask(&turns, times: 17, brings: true, look: .milliseconds(2), among: connections)
+            #expect(asked.reduce(0, +) == polls)
+        }
+    }
+
+    @Test("Twelve turns in time after a try, and rests begin anew; eleven are not enough")
+    func proved() {
+        for (timely, rest) in [(11, 64), (12, 16)] {
+            var turns = BusyPolling()
+            #expect(ask(&turns, times: 1, brings: true, look: TurnsTests.late) == [1])
+            #expect(ask(&turns, times: 16, brings: true).allSatisfy { $0 == 0 })
+            #expect(ask(&turns, times: timely, brings: true).allSatisfy { $0 == 1 })
+            while ask(&turns, times: 1, brings: true, look: TurnsTests.late) == [1] {}
+            // The wait that ended the row of late ones counts.
+            let resting = ask(&turns, times: 100, brings: true).prefix { $0 == 0 }.count + 1
+            #expect(resting == rest)
+        }
+    }
+
+    @Test("One late turn in five is borne, one in four is not")
+    func doubt() {
+        for (every, isBorne) in [(5, true), (4, false)] {
+            var turns = BusyPolling()
+            _ = ask(&turns, times: 17, brings: true)
+            var polls = 0
+            for turn in 1...400 where turns.shouldBusyPoll(among: TurnsTests.crowd) {
+                _ = turns.polled(true, for: turn % every == 0 ? TurnsTests.late : TurnsTests.alone)
+                polls += 1
+            }
+            #expect(isBorne ? polls > 370 : polls < 100)
+        }
     }
 
     @Test("However many come too late among those that come in time, it waits at the latest after 16 answers")
@@ -86,8 +141,8 @@ struct TurnsTests {
         var row = 0
         var longest = 0
         for answer in 0..<1000 {
-            if turns.shouldBusyPoll() {
-                _ = turns.polled(true, for: answer % 16 == 15 ? BusyPolling.longest : TurnsTests.alone)
+            if turns.shouldBusyPoll(among: TurnsTests.crowd) {
+                _ = turns.polled(true, for: answer % 16 == 15 ? TurnsTests.late : TurnsTests.alone)
                 row += 1
                 longest = max(longest, row)
             } else {

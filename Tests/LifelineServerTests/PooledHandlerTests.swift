@@ -105,7 +105,7 @@ struct PooledHandlerTests {
 
     @Test("A request that waits for a thread for longer than its time fails, and the connection goes on")
     func timeoutInQueue() throws {
-        let loop = try HandlerLoop(threads: 1, handlerTimeout: .milliseconds(200))
+        let loop = try HandlerLoop(threads: 1, handlerTimeout: .seconds(1))
         let blocked = try loop.add()
         let other = try loop.add()
         #expect(try loop.run { loop.watch.calls.count == 2 })
@@ -121,7 +121,7 @@ struct PooledHandlerTests {
 
     @Test("A handler that does not return loses its thread, others get one for it, and it is found when it returns")
     func lost() throws {
-        let loop = try HandlerLoop(threads: 1, handlerTimeout: .milliseconds(100))
+        let loop = try HandlerLoop(threads: 1, handlerTimeout: .seconds(1))
         let stuck = try loop.add()
         let other = try loop.add()
         try stuck.send(request(1, "gate a"))
@@ -145,7 +145,7 @@ struct PooledHandlerTests {
         let path = "/tmp/lifeline-threads-\(processID)-\(UInt64.random(in: 0 ... .max))"
         defer { removeFile(at: path) }
         let log = try Log(level: .warning, format: .text, destination: .file(path))
-        let loop = try HandlerLoop(threads: 1, handlerTimeout: .milliseconds(50), log: log)
+        let loop = try HandlerLoop(threads: 1, handlerTimeout: .seconds(1), log: log)
         for count in 1...2 {
             let stuck = try loop.add()
             try stuck.send(request(1, "gate a"))

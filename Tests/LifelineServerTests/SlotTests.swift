@@ -91,5 +91,8 @@ struct SlotTests {
         #expect(commands[4999].command == .kick)
         commands.clear(4999)
         #expect(commands[4999].command == nil && commands.logLevel == .debug)
+        commands.connections = 70_000
+        #expect(commands[0].connections == 70_000 && commands[4999].connections == 70_000)
+        #expect(commands[0].command == nil && commands.logLevel == .debug)
     }
 }

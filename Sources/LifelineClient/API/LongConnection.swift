@@ -132,16 +132,27 @@ public final class LongConnection: Sendable {
     /// arrival. It waits while the server has no room: for credit (section 3.8), and while more than the server's max_queued
     /// bytes wait before it. Without a connection it waits for the next one. Cancelling the task throws NOT_SENT.
     ///
+    /// Where it need not wait, it does not suspend, and the I/O thread writes the message soon after. So a program that exits
+    /// without `close()` may lose its last messages.
+    ///
     /// Returns the number of the message, from 1 on over all connections. `messageCounts` and `close()` tell how many are
     /// handled, and `ConnectionEvent.messagesUnconfirmed` the numbers of those that nothing is known of.
     @discardableResult
-    public func send(_ message: [UInt8]) async throws(RequestError) -> Int {
+    public nonisolated(nonsending) func send(_ message: [UInt8]) async throws(RequestError) -> Int {
+        if !Task.isCancelled, let sent = sinks.lane.add(message) {
+            if sent.wakes { thread.submit(.sent(id)) }
+            return sent.number
+        }
         let call = Call(.message, message, deadline: nil)
         return try await thread.call(call, on: id, sinks.status, Reply.number).get()
     }
 
     /// What became of the messages that were sent, as far as the server has told.
-    public var messageCounts: MessageCounts { sinks.status.messageCounts }
+    public var messageCounts: MessageCounts {
+        var counts = sinks.status.messageCounts
+        counts.sent = max(counts.sent, sinks.lane.lastNumber)
+        return counts
+    }
 
     /// The one-way messages of the server. Each message goes to one reader.
     public var messages: InboundMessages { sinks.messages }
@@ -149,6 +160,9 @@ public final class LongConnection: Sendable {
     /// The events of the connection, for one reader. The newest 256 unread events are kept. `ConnectionEvent.transfer` comes
     /// only after the first use of this property.
     public var events: AsyncStream<ConnectionEvent> { sinks.status.events }
+
+    /// The number of events that have come, as a reader of `events` counts them.
+    package var publishedEvents: Int { sinks.status.publishedEvents }
 
     /// The present state of the connection.
     public var state: ConnectionState { sinks.status.state }

@@ -143,7 +143,7 @@ final class EventLoop {
         case .answered(let id, let key, let result):
             drivers[id]?.answerEnded(key, result)
             return drivers[id]
-        case .taken(let id): return drivers[id]
+        case .taken(let id), .sent(let id): return drivers[id]
         case .close(let id, let limit, let continuation):
             guard let driver = drivers[id] else {
                 continuation?.resume()

@@ -18,6 +18,7 @@ final class ConnectionStatus: Sendable {
     /// Gets the events on the I/O thread in place of the stream, from the package's own commands; nil elsewhere.
     private let tell: (@Sendable (ConnectionEvent) -> Void)?
     private let watched: Atomic<Bool>
+    private let published = Atomic(0)
     private let shared = Mutex(State())
 
     /// Passes the events to the program's own stream where it has one, else to `events`.
@@ -45,6 +46,9 @@ final class ConnectionStatus: Sendable {
         watched.store(true, ordering: .relaxed)
         return stream
     }
+
+    /// The number of events that a reader has had or will have, without those that were dropped.
+    var publishedEvents: Int { published.load(ordering: .relaxed) }
 
     /// Whether the program has asked for events.
     var isWatched: Bool { watched.load(ordering: .relaxed) }
@@ -76,7 +80,8 @@ final class ConnectionStatus: Sendable {
 
     func publish(_ event: ConnectionEvent) {
         if let tell { return tell(event) }
-        continuation.yield(event)
+        published.add(1, ordering: .relaxed)
+        if case .dropped = continuation.yield(event) { published.subtract(1, ordering: .relaxed) }
         if case .closed = event { continuation.finish() }
     }
 

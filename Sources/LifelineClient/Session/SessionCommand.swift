@@ -7,6 +7,8 @@ enum SessionCommand: Sendable {
     case open(SessionID, [Endpoint], TLSClient?, Session, SessionSinks)
     /// The status holds the reason where the session is over already.
     case call(SessionID, Call.ID, Call, Reply, ConnectionStatus)
+    /// The program has sent messages.
+    case sent(SessionID)
     case abandon(SessionID, Call.ID)
     case answered(SessionID, AnswerKey, Result<[UInt8], Failure>)
     /// Close the session, and wait for messages that are not handled for the time.
@@ -23,6 +25,7 @@ typealias SessionID = UInt64
 struct SessionSinks: Sendable {
     let status: ConnectionStatus
     let messages: InboundMessages
+    let lane = MessageLane()
     /// What answers the requests of the server; nil where nothing does.
     var answer: Answering?
 }

@@ -23,6 +23,8 @@ final class SessionDriver {
     /// answer would otherwise lose its CLOSE.
     private var results: [(Reply, Result<[UInt8], RequestError>)] = []
     private var numbers: [(Reply, Int)] = []
+    /// Messages that the driver has taken from the lane; empty between two calls.
+    private var accepted: [[UInt8]] = []
     /// The tasks that answer requests of the server, until they have ended.
     private var answerTasks: [AnswerKey: Task<Void, Never>] = [:]
     /// Callers of `close`, which wait until the last socket is closed.
@@ -55,7 +57,7 @@ final class SessionDriver {
     }
 
     var deadline: Instant? {
-        let own = earlier(session.nextDeadline(at: .now), dialer?.deadline)
+        let own = earlier(session.inPlace { $0.nextDeadline(at: .now) }, dialer?.deadline)
         return closing.reduce(own) { earlier($0, $1.deadline) }
     }
 
@@ -79,6 +81,7 @@ final class SessionDriver {
         // Else what the program has not read yet would seem to be read.
         sinks.messages.watch()
         settleMessages(at: now)
+        shutLane()
         session.close(within: limit, at: now)
     }
 
@@ -138,6 +141,7 @@ final class SessionDriver {
 
     /// Tells the connections, before anything else, that the loop runs again, perhaps late (section 5.11).
     private func resumed(at now: Instant) {
+        takeMessages()
         session.resumed(at: now)
         for connection in closing { connection.resumed(at: now) }
     }
@@ -145,17 +149,20 @@ final class SessionDriver {
     /// Enforces the deadlines, writes, and performs the session's outputs.
     private func turn(at now: Instant) {
         if sinks.status.isWatched, !session.isWatched { session.watch() }
-        if let due = session.nextDeadline(at: now), due <= now {
+        if let due = session.inPlace({ $0.nextDeadline(at: now) }), due <= now {
             // Bytes that have arrived count before the server is judged silent (section 5.5) or an answer late. A write
             // shows whether the server reads too slowly.
             read(at: now)
             if socket?.watchesWriting ?? false { write(at: now) }
         }
+        if session.calls.haveMessages { shutLane() }
         session.enforceDeadlines(at: now)
         performOutputs(at: now)
         settleMessages(at: now)
         write(at: now)
         performOutputs(at: now)
+        // Before the callers are resumed: what they send next need not wait.
+        openLane(sleeps: true)
         for connection in closing { advance(connection, at: now) }
         closing.removeAll { $0.isOver }
         for (reply, result) in results.take() { loop.resume(reply, returning: result) }
@@ -169,6 +176,32 @@ final class SessionDriver {
         if sinks.messages.hasNews { session.taken(sinks.messages.collect(), at: now) }
     }
 
+    // MARK: Messages that their callers have sent
+
+    /// Moves what is in the lane onto the connection.
+    private func takeMessages() {
+        sinks.lane.take(into: &accepted)
+        acceptMessages()
+    }
+
+    /// The same, and lets the callers ask the session from now on.
+    private func shutLane() {
+        sinks.lane.shut(into: &accepted)
+        acceptMessages()
+    }
+
+    private func acceptMessages() {
+        guard !accepted.isEmpty else { return }
+        if let event = session.accept(accepted) { sinks.status.publish(event) }
+        accepted.removeAll(keepingCapacity: true)
+    }
+
+    /// Lets the callers send what the session allows. A driver that `sleeps` is woken by the next message.
+    private func openLane(sleeps: Bool) {
+        guard let allowance = session.inPlace({ $0.messageAllowance }) else { return shutLane() }
+        if sinks.lane.open(allowance, sleeps: sleeps), sleeps { loop.thread.submit(.sent(id)) }
+    }
+
     private func read(at now: Instant) {
         settleMessages(at: now)
         for _ in 0..<SessionDriver.readsPerTurn {
@@ -176,7 +209,10 @@ final class SessionDriver {
             do throws(TransportError) {
                 switch try socket.read(into: &loop.buffer) {
                 case .bytes(let count):
+                    // A GOAWAY may close the connection at once: CLOSE must not overtake a message.
+                    shutLane()
                     session.received(loop.buffer, upTo: count, at: now)
+                    openLane(sleeps: false)
                     if !socket.mayHoldMore(afterReading: count, of: loop.buffer.count) { return }
                 case .wouldBlock: return
                 case .end: return session.streamEnded(at: now)
@@ -208,6 +244,7 @@ final class SessionDriver {
                     break
                 }
                 session.wrote(count, at: now)
+                takeMessages()
                 session.sendWaitingCalls(at: now)
             } catch {
                 // The server's reason may lie unread behind the reset.
@@ -238,7 +275,7 @@ final class SessionDriver {
         publishState()
         if session.hasNewCounts {
             session.hasNewCounts = false
-            sinks.status.publish(session.messageCounts)
+            sinks.status.publish(session.inPlace { $0.messageCounts })
         }
         while let output = session.nextOutput() {
             switch output {
@@ -252,6 +289,7 @@ final class SessionDriver {
                 dialer?.stop()
                 dialer = nil
             case .releaseConnection:
+                shutLane()
                 guard let socket, let connection = session.takeReleased() else { continue }
                 self.socket = nil
                 for task in answerTasks.values { task.cancel() }
@@ -307,4 +345,11 @@ final class SessionDriver {
         publishedState = state
         sinks.status.publish(state)
     }
+}
+
+extension Session {
+    /// Asks a session that an object owns. A call that does not change the session would copy all of it first: the object
+    /// might change it meanwhile.
+    @inline(__always)
+    fileprivate mutating func inPlace<Result>(_ body: (borrowing Session) -> Result) -> Result { body(self) }
 }

@@ -1,6 +1,7 @@
 import Basics
 import Framing
 import Posix
+import Synchronization
 
 /// A client's request, whole (Protocol.md, section 4.5).
 public struct Request: Sendable {
@@ -40,36 +41,37 @@ public struct Request: Sendable {
 }
 
 /// Tells the handler's thread that the answer to its request is not wanted any more.
-final class Cancellation: Sendable {
-    private struct State {
-        var isCancelled = false
-        /// Whether the handler has returned from its request.
-        var isOver = false
-        var actions: [@Sendable () -> Void] = []
-    }
-
-    private let state = ConditionLock(State())
+///
+/// It goes by the lock of the connection's mailbox: each request has one, and a lock of its own would cost more than the rest.
+final class Cancellation: @unchecked Sendable {
+    /// Nil where the handler answers at once: nothing can be cancelled meanwhile.
     private let mailbox: HandlerMailbox?
+    /// Written with the lock, read without.
+    private let wasCancelled = Atomic(false)
+    /// Whether the handler has returned from its request. It belongs to the lock, as do the actions.
+    @exclusivity(unchecked) private var isOver = false
+    @exclusivity(unchecked) private var actions: [@Sendable () -> Void] = []
 
     init(_ mailbox: HandlerMailbox?) { self.mailbox = mailbox }
 
-    var isCancelled: Bool { state.withLock { $0.isCancelled } }
+    var isCancelled: Bool { wasCancelled.load(ordering: .acquiring) }
 
     func cancel() {
-        let actions = state.withLock { state in
-            defer { state.actions = [] }
-            state.isCancelled = true
-            return state.actions
+        guard let mailbox else { return }
+        let actions = mailbox.withLock {
+            defer { self.actions = [] }
+            wasCancelled.store(true, ordering: .releasing)
+            return self.actions
         }
-        state.notify()
-        mailbox?.notify()
+        mailbox.notify()
         for action in actions { action() }
     }
 
     func add(_ action: @escaping @Sendable () -> Void) {
-        let isLate = state.withLock { state in
-            if !state.isCancelled, !state.isOver { state.actions.append(action) }
-            return state.isCancelled
+        guard let mailbox else { return }
+        let isLate = mailbox.withLock {
+            if !isCancelled, !isOver { actions.append(action) }
+            return isCancelled
         }
         if isLate { action() }
     }
@@ -77,13 +79,18 @@ final class Cancellation: Sendable {
     /// The handler has returned from its request. An action may hold the request, which holds this, so the actions are let
     /// go of.
     func end() {
-        state.withLock { state in
-            state.isOver = true
-            state.actions = []
+        let actions = mailbox?.withLock {
+            defer { self.actions = [] }
+            isOver = true
+            return self.actions
         }
+        // What they hold is let go of here, without the lock.
+        _ = actions
     }
 
+    /// Waits until `deadline` and returns true; false, at once, when the request is cancelled.
     func wait(until deadline: Instant) -> Bool {
-        state.wait(until: deadline) { $0.isCancelled ? true : nil } == nil
+        guard let mailbox else { return ConditionLock(()).wait(until: deadline) { _ -> Void? in nil } == nil }
+        return mailbox.wait(until: deadline, unless: { isCancelled })
     }
 }

@@ -124,7 +124,9 @@ struct ConnectionProcess: ~Copyable {
 
     /// Whether to busy poll before the wait: the client was sent something, and may answer, or end, meanwhile. While a
     /// handler works, poll(2) has to tell of it too.
-    private mutating func shouldBusyPoll() -> Bool { driver.takeExpectsBytes() && busyPolling.shouldBusyPoll() }
+    private mutating func shouldBusyPoll() -> Bool {
+        driver.takeExpectsBytes() && busyPolling.shouldBusyPoll(among: commands.connections)
+    }
 
     /// Gives other processes a turn and reads, again and again where that pays. `now` becomes the instant of the last
     /// read; false where nothing came.

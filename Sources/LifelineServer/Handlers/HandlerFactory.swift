@@ -23,7 +23,10 @@ struct HandlerFactory {
                     Connection(
                         id: id, address: peer, client: client, hello: hello, tokenName: tokenName, mailbox: mailbox)
                 }
-                if handler.answersAtOnce { return InlineHandlerRunner(handler, waking: host.waker, makeConnection) }
+                if handler.answersAtOnce {
+                    return InlineHandlerRunner(
+                        handler, waking: host.waker, sharesProcess: host.threads != nil, makeConnection)
+                }
                 guard let threads = host.threads else {
                     return ThreadHandlerRunner(handler, waking: host.waker, makeConnection)
                 }

@@ -133,6 +133,9 @@ final class HandlerMailbox: Sendable {
         }
     }
 
+    /// Whether it holds nothing, and no thread works on its jobs.
+    var isUnused: Bool { isEmpty && state.withLock { !$0.isScheduled && !$0.hasJobs && $0.outcomes.isEmpty } }
+
     /// Takes out what the handler has made.
     func drain() -> [HandlerOutput] {
         guard !isEmpty else { return [] }
@@ -284,11 +287,18 @@ final class HandlerMailbox: Sendable {
         state.wait(until: deadline) { $0.isOpen ? nil : true } == nil
     }
 
-    /// Wakes the threads that wait here: for a job, or for credit or a client's answer, to see that a request was cancelled.
-    func notify() {
-        // A thread that has just looked, and does not wait yet, holds the lock: without it the thread would miss this.
-        state.withLock { _ in }
-        state.notify()
+    // MARK: For a cancellation
+
+    /// Runs `body` with the lock. `body` must be short, and use nothing of the mailbox.
+    func withLock<Result>(_ body: () -> Result) -> Result { state.withLock { _ in body() } }
+
+    /// Wakes the threads that wait here: for a job, for credit, for a client's answer, or until a request is cancelled. What they
+    /// wait for was changed with the lock.
+    func notify() { state.notify() }
+
+    /// Waits until `deadline` and returns true; false as soon as `isOver` returns true, which is called with the lock.
+    func wait(until deadline: Instant, unless isOver: () -> Bool) -> Bool {
+        state.wait(until: deadline) { _ in isOver() ? true : nil } == nil
     }
 
     /// Whether the loop has to be woken for them.
@@ -296,9 +306,6 @@ final class HandlerMailbox: Sendable {
         if state.outputs.isEmpty { state.outputs = outputs } else { state.outputs += outputs }
         return !hasOutputs.exchange(true, ordering: .releasing)
     }
-
-    /// Has the loop look at the connection.
-    func wakeLoop() { loop.wake() }
 
     private func wake(if isFirst: Bool) { if isFirst { loop.wake() } }
 }

@@ -6,9 +6,10 @@ import Posix
 final class InlineHandlerRunner: HandlerRunner {
     // Only the loop's thread comes here, so its accesses need no check.
     @exclusivity(unchecked) private var handler: any Handler
-    /// Nil once the handler was given its connection.
     private var makeConnection: ConnectionMaker?
-    private let mailbox: HandlerMailbox
+    /// Nil where the handler has not kept its connection, in a process with several.
+    private var mailbox: HandlerMailbox?
+    private let sharesProcess: Bool
     private var longestAnswer = 0
     /// The credit that the mailbox has.
     @exclusivity(unchecked) private var credit = (messageRoom: MessageRoom.none, isOpen: true)
@@ -16,8 +17,13 @@ final class InlineHandlerRunner: HandlerRunner {
     /// What the credit's room for messages follows from.
     @exclusivity(unchecked) private var basis: (changes: Int, waiting: Int)?
 
-    init(_ handler: any Handler, waking loop: LoopWaker, _ makeConnection: @escaping ConnectionMaker) {
+    /// In a process with several connections the memory counts that each of them holds: with `sharesProcess` it is given back.
+    init(
+        _ handler: any Handler, waking loop: LoopWaker, sharesProcess: Bool = false,
+        _ makeConnection: @escaping ConnectionMaker
+    ) {
         self.handler = handler
+        self.sharesProcess = sharesProcess
         self.makeConnection = makeConnection
         mailbox = HandlerMailbox(waking: loop)
     }
@@ -27,8 +33,11 @@ final class InlineHandlerRunner: HandlerRunner {
     func opened(_ hello: Hello, tokenName: String?, on connection: inout ServerConnection, at now: Instant) {
         longestAnswer = Int(hello.maxMessage)
         updateCredit(connection.messageRoom, isOpen: true)
-        if let makeConnection = makeConnection.take() { handler.opened(makeConnection(hello, tokenName, mailbox)) }
+        if let makeConnection, let mailbox { handler.opened(makeConnection(hello, tokenName, mailbox)) }
         handlerReturned(on: &connection, at: now)
+        guard sharesProcess else { return }
+        makeConnection = nil
+        if isKnownUniquelyReferenced(&mailbox) { mailbox = nil }
     }
 
     func respond(to request: Request, on connection: inout ServerConnection, at now: Instant) {
@@ -49,17 +58,18 @@ final class InlineHandlerRunner: HandlerRunner {
     func asked(
         _ token: UInt64, _ outcome: ServerRequests.AskOutcome, on connection: inout ServerConnection, at now: Instant
     ) {
-        mailbox.settle(token, outcome)
+        mailbox?.settle(token, outcome)
     }
 
     func closed(_ reason: CloseReason) {
         credit.messageRoom.longest = nil
         updateCredit(credit.messageRoom, isOpen: false)
-        mailbox.end(reason)
+        mailbox?.end(reason)
         handler.closed(reason)
     }
 
     func deliver(to connection: inout ServerConnection, at now: Instant) {
+        guard mailbox != nil else { return }
         drain(to: &connection, at: now)
         // As a rule nothing was sent since, and to look at that is less than to work it out.
         let (basis, isOpen) = (connection.messageRoomBasis, !connection.isClosing)
@@ -76,16 +86,16 @@ final class InlineHandlerRunner: HandlerRunner {
 
     /// Applies what the handler has sent unasked. That has used up credit of the mailbox.
     @inline(__always) private func drain(to connection: inout ServerConnection, at now: Instant) {
-        if !mailbox.isEmpty { applyOutputs(to: &connection, at: now) }
+        if let mailbox, !mailbox.isEmpty { applyOutputs(of: mailbox, to: &connection, at: now) }
     }
 
-    private func applyOutputs(to connection: inout ServerConnection, at now: Instant) {
+    private func applyOutputs(of mailbox: HandlerMailbox, to connection: inout ServerConnection, at now: Instant) {
         for output in mailbox.drain() { connection.apply(output, at: now) }
         updateCredit(connection.messageRoom, isOpen: !connection.isClosing)
     }
 
     private func updateCredit(_ messageRoom: MessageRoom, isOpen: Bool) {
         credit = (messageRoom, isOpen)
-        mailbox.updateCredit(messageRoom, partRoom: 0, isOpen: isOpen)
+        mailbox?.updateCredit(messageRoom, partRoom: 0, isOpen: isOpen)
     }
 }

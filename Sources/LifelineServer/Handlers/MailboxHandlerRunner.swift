@@ -5,13 +5,15 @@ import Posix
 /// What runners have in common whose handler is called on another thread than the loop's: jobs go to it through a mailbox,
 /// and outputs come back. Each kind of them finds the thread in its own way (`begin`, `schedule`).
 class MailboxHandlerRunner: HandlerRunner {
-    let mailbox: HandlerMailbox
+    private let loop: LoopWaker
+    /// Nil before the first job, and where it was let go of since.
+    private var kept: HandlerMailbox?
     /// Nil once the handler was given its connection.
     private var makeConnection: ConnectionMaker?
     private var cancellation: Cancellation?
     private var request: UInt32?
-    /// Why there is no thread for the handler.
-    private var startError: SystemError?
+    /// Why there is no thread for the handler: an errno of pthread_create(3).
+    private var startError: Int32?
     /// Whether the handler was never given its connection, so that it has no end to hear of.
     private var hasNothingToEnd = false
     /// Whether the connection has ended.
@@ -20,8 +22,28 @@ class MailboxHandlerRunner: HandlerRunner {
 
     init(waking loop: LoopWaker, _ makeConnection: @escaping ConnectionMaker) {
         self.makeConnection = makeConnection
-        mailbox = HandlerMailbox(waking: loop)
+        self.loop = loop
     }
+
+    /// Jobs and outputs. The loop alone makes it; a thread looks here while it has a job.
+    var mailbox: HandlerMailbox {
+        if let kept { return kept }
+        let made = HandlerMailbox(waking: loop)
+        kept = made
+        return made
+    }
+
+    /// Lets go of the mailbox where nobody else has it: neither a thread nor a handler that keeps its connection. The handler has
+    /// no job, and its outputs were taken out.
+    func releaseMailbox() {
+        // While a thread has a job it looks at this property. One that has said that it has none may have a moment yet until it
+        // lets go of what it has read.
+        guard kept?.isUnused ?? false, isKnownUniquelyReferenced(&kept) else { return }
+        kept = nil
+    }
+
+    /// Has the loop look at the connection.
+    func wakeLoop() { loop.wake() }
 
     // MARK: What a kind of runner does
 
@@ -35,14 +57,13 @@ class MailboxHandlerRunner: HandlerRunner {
 
     /// No thread will come for the jobs: the connection ends. The handler `hasBegun` once it was given its connection.
     func lacksThread(_ error: SystemError, hasBegun: Bool) {
-        startError = error
+        startError = error.code
         if !hasBegun { hasNothingToEnd = true }
         if isEnding { isOver = true }
     }
 
     func opened(_ hello: Hello, tokenName: String?, on connection: inout ServerConnection, at now: Instant) {
-        // The first request may be on its way to the handler before the loop waits for the first time.
-        mailbox.updateCredit(connection.messageRoom, partRoom: 0, isOpen: true)
+        grantCredit(of: connection)
         guard let makeConnection = makeConnection.take() else { return }
         do throws(SystemError) {
             try begin()
@@ -53,6 +74,7 @@ class MailboxHandlerRunner: HandlerRunner {
     }
 
     func respond(to request: Request, on connection: inout ServerConnection, at now: Instant) {
+        grantCredit(of: connection)
         let cancellation = Cancellation(mailbox)
         self.cancellation = cancellation
         self.request = request.id
@@ -60,7 +82,13 @@ class MailboxHandlerRunner: HandlerRunner {
     }
 
     func received(_ message: ArraySlice<UInt8>, on connection: inout ServerConnection, at now: Instant) {
+        grantCredit(of: connection)
         enqueue(.message(message), at: now)
+    }
+
+    /// A job may be on its way to the handler before the loop waits, so a new mailbox has credit from the start.
+    private func grantCredit(of connection: borrowing ServerConnection) {
+        if kept == nil { mailbox.updateCredit(connection.messageRoom, partRoom: 0, isOpen: !connection.isClosing) }
     }
 
     private func enqueue(_ job: HandlerMailbox.Job, at now: Instant) {
@@ -74,7 +102,7 @@ class MailboxHandlerRunner: HandlerRunner {
     func asked(
         _ token: UInt64, _ outcome: ServerRequests.AskOutcome, on connection: inout ServerConnection, at now: Instant
     ) {
-        mailbox.settle(token, outcome)
+        kept?.settle(token, outcome)
     }
 
     func closed(_ reason: CloseReason) {
@@ -86,9 +114,13 @@ class MailboxHandlerRunner: HandlerRunner {
 
     func deliver(to connection: inout ServerConnection, at now: Instant) {
         if let startError, !connection.isClosing {
-            connection.stop(CloseCause(.internal, "the server cannot start a thread: \(startError.text)"))
+            connection.stop(
+                CloseCause(
+                    .internal,
+                    "the server cannot start a thread: \(SystemError("pthread_create", startError).text)"))
         }
-        for output in mailbox.drain() {
+        guard let kept else { return }
+        for output in kept.drain() {
             switch output {
             case .over: isOver = true
             case .finished: cancellation = nil
@@ -103,7 +135,7 @@ class MailboxHandlerRunner: HandlerRunner {
     func cancelAll() {}
 
     func willWait(_ credit: HandlerCredit, adding set: inout PollSet) {
-        mailbox.updateCredit(
+        kept?.updateCredit(
             credit.messageRoom, partRoom: request == nil ? 0 : credit.partRoom, isOpen: credit.isOpen)
     }
 }

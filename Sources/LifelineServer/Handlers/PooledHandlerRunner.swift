@@ -16,10 +16,11 @@ final class PooledHandlerRunner: MailboxHandlerRunner, @unchecked Sendable {
     private let log: Log
     /// The connection's notice of a crash.
     private let crashNotice: CrashNotice?
-    /// Since when the handler has its job, until the log was told or the handler has returned.
-    @exclusivity(unchecked) private var since: Instant?
+    /// Since when the handler has its job, in nanoseconds, until the log was told or the handler has returned; 0 for never. An
+    /// instant would take 32 bytes of each connection.
+    @exclusivity(unchecked) private var startedAt: Int64 = 0
     /// Where the handler is with the threads. It belongs to their lock.
-    @exclusivity(unchecked) var place = HandlerThreads.Place.nowhere
+    @exclusivity(unchecked) var place = HandlerThreads.HandlerPlace.nowhere
 
     init(
         _ handler: any Handler, on threads: HandlerThreads, waking loop: LoopWaker, log: Log,
@@ -30,6 +31,11 @@ final class PooledHandlerRunner: MailboxHandlerRunner, @unchecked Sendable {
         self.log = log
         self.crashNotice = crashNotice
         super.init(waking: loop, makeConnection)
+    }
+
+    private var since: Instant? {
+        get { startedAt == 0 ? nil : Instant(sinceStart: .nanoseconds(startedAt)) }
+        set { startedAt = newValue.map { Int64($0.sinceStart.attoseconds / 1_000_000_000) } ?? 0 }
     }
 
     // MARK: The loop's side
@@ -49,6 +55,17 @@ final class PooledHandlerRunner: MailboxHandlerRunner, @unchecked Sendable {
         if isFirst { threads.call(self) }
     }
 
+    // The loop reads the next connection's bytes into the same memory, and would have to take other where a handler holds it.
+
+    override func respond(to request: Request, on connection: inout ServerConnection, at now: Instant) {
+        let kept = Request(id: request.id, bytes: WaitingEvents.kept(request.bytes))
+        super.respond(to: kept, on: &connection, at: now)
+    }
+
+    override func received(_ message: ArraySlice<UInt8>, on connection: inout ServerConnection, at now: Instant) {
+        super.received(WaitingEvents.kept(message), on: &connection, at: now)
+    }
+
     override func cancel(_ id: UInt32, on connection: inout ServerConnection, at now: Instant) {
         // A request that still waits for a thread is nobody's any more, and the handler need not return from it.
         guard mailbox.withdraw(id) else { return super.cancel(id, on: &connection, at: now) }
@@ -58,7 +75,7 @@ final class PooledHandlerRunner: MailboxHandlerRunner, @unchecked Sendable {
 
     override func deliver(to connection: inout ServerConnection, at now: Instant) {
         super.deliver(to: &connection, at: now)
-        guard let since else { return }
+        guard let since else { return releaseMailbox() }
         guard connection.isHandlerBusy || isEnding else { return self.since = nil }
         if since + PooledHandlerRunner.patience <= now { reportWait() }
     }
@@ -96,7 +113,7 @@ final class PooledHandlerRunner: MailboxHandlerRunner, @unchecked Sendable {
     /// There is no thread, and none to wait for. The loop's thread calls this.
     func strand(_ error: SystemError) {
         lacksThread(error, hasBegun: !mailbox.withdrawAll())
-        mailbox.wakeLoop()
+        wakeLoop()
     }
 
     // MARK: The thread's side

@@ -133,6 +133,7 @@ final class ChildRegistry {
                 pid: pid, slot: slot, connection: assignment.connection, peer: assignment.peer,
                 acceptedAt: assignment.acceptedAt, standing: assignment.beginsWithHeader ? .unidentified : .direct,
                 isShared: shared != nil))
+        commands.connections = table.count
     }
 
     /// The connection in a slot goes to another process with several.
@@ -142,7 +143,10 @@ final class ChildRegistry {
     func remove(slot: Int) -> ChildTable.Record? { table.remove(slot: slot) }
 
     /// The process has no connection any more: it was reaped, or it waits. Nil where it had none.
-    func remove(_ pid: ProcessID) -> ChildTable.Record? { table.remove(pid) }
+    func remove(_ pid: ProcessID) -> ChildTable.Record? {
+        defer { commands.connections = table.count }
+        return table.remove(pid)
+    }
 
     /// Counts what a child has shown of a connection that is over.
     func addStatistics(ofSlot slot: Int) {

@@ -26,6 +26,9 @@ struct ChildCommands: Sendable {
         fileprivate let memory: ReadOnlySharedMemory
         fileprivate let index: Int
 
+        /// How many connections the server has.
+        var connections: Int { Int(memory[1]) }
+
         /// Read when SIGTERM has come; nil where the signal is not the parent's.
         var command: ChildCommand? {
             switch memory[index] {
@@ -54,13 +57,14 @@ struct ChildCommands: Sendable {
     private static let kick: UInt32 = 3
 
     private static let numbersEach = 4
-    /// The level, then four numbers for each slot: its command, the retry_after that belongs to it, and the same of the
+    private static let numbersBefore = 2
+    /// The level, the number of connections, then four numbers for each slot: its command, the retry_after that belongs to it, and the same of the
     /// verdict, which is 1 where the client is admitted and 2 and more for each reason of a refusal.
     private let memory: ReadOnlySharedMemory
 
     /// Maps memory for `slots` children (mmap(2)).
     init(slots: Int, level: LogLevel) throws(SystemError) {
-        memory = try ReadOnlySharedMemory(1 + ChildCommands.numbersEach * slots)
+        memory = try ReadOnlySharedMemory(ChildCommands.numbersBefore + ChildCommands.numbersEach * slots)
         logLevel = level
     }
 
@@ -73,8 +77,16 @@ struct ChildCommands: Sendable {
         nonmutating set { memory[0] = UInt32(LogLevel.allCases.firstIndex(of: newValue)!) }
     }
 
+    /// How many connections the server has, for its children.
+    var connections: Int {
+        get { Int(memory[1]) }
+        nonmutating set { memory[1] = UInt32(truncatingIfNeeded: newValue) }
+    }
+
     /// The inbox of the child in a slot.
-    subscript(slot: Int) -> Inbox { Inbox(memory: memory, index: 1 + ChildCommands.numbersEach * slot) }
+    subscript(slot: Int) -> Inbox {
+        Inbox(memory: memory, index: ChildCommands.numbersBefore + ChildCommands.numbersEach * slot)
+    }
 
     /// Empties the inbox of a slot that a new connection gets.
     func clear(_ slot: Int) {

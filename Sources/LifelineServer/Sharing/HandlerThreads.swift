@@ -9,7 +9,7 @@ import Synchronization
 /// than itself wakes the next: so one at a time is on its way, and calls that take no time do not wake all.
 final class HandlerThreads: Sendable {
     /// Where a handler is.
-    enum Place {
+    enum HandlerPlace {
         /// It has no job.
         case nowhere
         /// It waits for a thread.

@@ -1,7 +1,7 @@
 /// The error of a run that has no report.
 public struct LoadError: Error, Sendable {
     /// The class of an error, from which a program derives its exit status.
-    public enum Kind: Sendable {
+    public enum Kind: UInt8, Sendable {
         /// No server answers at the address.
         case unavailable
         /// The server refused all connections as BUSY or SHUTTING_DOWN.

@@ -6,6 +6,8 @@ public struct LoadOptions: Sendable {
     public var isShort = false
     /// The number of simultaneous connections.
     public var connections = 16
+    /// The number of processes that make the load, each with its share of the connections.
+    public var processes = 1
     /// The time that is measured, after `warmUp`.
     public var duration = Duration.seconds(10)
     /// The time under load before the measurement.

@@ -7,7 +7,8 @@ public struct LatencyHistogram: Sendable {
     private var counts = [UInt64](repeating: 0, count: (64 - bits) << bits)
     /// The number of times.
     public private(set) var count: UInt64 = 0
-    private var sum = 0.0
+    /// The sum of all times in nanoseconds.
+    private(set) var sum = 0.0
     /// The shortest time, exact.
     public private(set) var least = Nanoseconds.never
     /// The longest time, exact.
@@ -37,14 +38,31 @@ public struct LatencyHistogram: Sendable {
         if time > most { most = time }
     }
 
-    /// Removes all times.
-    mutating func removeAll() {
-        guard count > 0 else { return }
-        for bucket in LatencyHistogram.bucket(of: UInt64(least.count))...LatencyHistogram.bucket(of: UInt64(most.count))
-        {
-            counts[bucket] = 0
+    /// The buckets that are not empty.
+    var used: [(bucket: Int, count: UInt64)] {
+        guard count > 0 else { return [] }
+        return counts.enumerated().filter { $0.element > 0 }.map { ($0.offset, $0.element) }
+    }
+
+    /// A histogram without times.
+    init() {}
+
+    /// A histogram of what another one had, bucket by bucket.
+    init(_ used: [(bucket: Int, count: UInt64)], sum: Double, least: Nanoseconds, most: Nanoseconds) {
+        for (bucket, here) in used {
+            counts[bucket] = here
+            count += here
         }
-        (count, sum, least, most) = (0, 0, .never, .zero)
+        (self.sum, self.least, self.most) = (sum, least, most)
+    }
+
+    /// Adds all times of `other`.
+    mutating func merge(_ other: LatencyHistogram) {
+        for (bucket, here) in other.used { counts[bucket] += here }
+        count += other.count
+        sum += other.sum
+        least = min(least, other.least)
+        most = max(most, other.most)
     }
 
     /// The arithmetic mean; zero where the histogram is empty.

@@ -9,6 +9,8 @@ struct Load {
     var budget = UInt64.max
     /// Open loop: the instant at which the first request was due.
     var start = Nanoseconds.zero
+    /// Open loop of several processes: how much later than `start` the first request of this one is due.
+    var phase = Nanoseconds.zero
     /// Open loop: requests that have become due.
     var due: UInt64 = 0
     /// Open loop of SHORT connections: due requests that have a connection.
@@ -17,5 +19,5 @@ struct Load {
     var isOpenLoop: Bool { options.rate != nil }
 
     /// The instant at which request `number` (from 0) is due.
-    func instant(of number: UInt64) -> Nanoseconds { start + .seconds(Double(number) / (options.rate ?? 1)) }
+    func instant(of number: UInt64) -> Nanoseconds { start + phase + .seconds(Double(number) / (options.rate ?? 1)) }
 }

@@ -65,14 +65,29 @@ struct LoadCounters: Sendable {
     /// Requests that failed, those that this side cut left out.
     var failed: UInt64 { requestEnds.reduce(0) { $0 + ($1.key.isFailure ? $1.value : 0) } }
 
-    /// Ends a second and returns its summary.
-    mutating func nextInterval() -> Second {
+    /// Ends a second and returns what happened in it.
+    mutating func nextInterval() -> LoadInterval {
         let before = seconds.reduce(0) { $0 + $1.failed }
-        let second = Second(
-            answered: recent, connected: isConnected, median: interval.quantile(0.5), p99: interval.quantile(0.99),
-            most: interval.most, failed: failed - before)
+        let ended = LoadInterval(
+            answered: recent, connected: isConnected, failed: failed - before, latencies: interval)
         recent = 0
-        interval.removeAll()
-        return second
+        interval = LatencyHistogram()
+        return ended
+    }
+}
+
+/// What happened in a second.
+struct LoadInterval: Sendable {
+    var answered: UInt64 = 0
+    var connected = 0
+    var failed: UInt64 = 0
+    var latencies = LatencyHistogram()
+}
+
+extension LoadCounters.Second {
+    init(_ interval: LoadInterval) {
+        self.init(
+            answered: interval.answered, connected: interval.connected, median: interval.latencies.quantile(0.5),
+            p99: interval.latencies.quantile(0.99), most: interval.latencies.most, failed: interval.failed)
     }
 }

@@ -31,7 +31,7 @@ public struct LoadReport: Sendable {
     let target: String
     let counters: LoadCounters
     let connectTime: Nanoseconds
-    let processorTime: Nanoseconds
+    let cost: GeneratorCost
     /// Requests that were due and never sent, because the server was too slow.
     let leftOver: UInt64
     /// The server's max_in_flight, where it is below the option.
@@ -39,6 +39,26 @@ public struct LoadReport: Sendable {
     /// Whether a signal ended the run early.
     public let isInterrupted: Bool
     let sources: Int
+
+    /// The report of a run whose processes have these results; `seconds` are those of all of them.
+    init(
+        _ results: [WorkerResult], seconds: [LoadCounters.Second], options: LoadOptions, target: String,
+        connectTime: Nanoseconds, isInterrupted: Bool, sources: Int
+    ) {
+        var counters = LoadCounters()
+        var cost = GeneratorCost()
+        for result in results {
+            counters.merge(result.counters)
+            cost.add(result)
+        }
+        counters.seconds = seconds
+        self.counters = counters
+        self.cost = cost
+        leftOver = results.reduce(0) { $0 + $1.leftOver }
+        serversWindow = results.compactMap(\.serversWindow).first
+        (self.options, self.target, self.connectTime) = (options, target, connectTime)
+        (self.isInterrupted, self.sources) = (isInterrupted, sources)
+    }
 
     static let shares: [(name: String, share: Double)] = [
         ("p50", 0.5), ("p75", 0.75), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("p99.99", 0.9999), ("max", 1),
@@ -49,8 +69,8 @@ public struct LoadReport: Sendable {
     /// With `requests`, the answers to those; else all answers within the measured time.
     var answered: UInt64 { options.requests == nil ? counters.answered : counters.latencies.count }
     var perSecond: Double { Double(answered) / measured.seconds }
-    /// Processor time of the generator, as a share of one core.
-    var processorShare: Double { processorTime.seconds / measured.seconds }
+    /// Processor time of the generator's processes together, in cores.
+    var cores: Double { cost.processorTime.seconds / measured.seconds }
 
     /// The overall judgement of the run.
     public var verdict: Verdict {
@@ -122,10 +142,8 @@ public struct LoadReport: Sendable {
         for (name, count) in counters.outcomes { row("request", "\(NumberFormat.grouped(count)) \(name)") }
         for (name, count, _) in endings { row("connection", "\(NumberFormat.grouped(count)) \(name)") }
         if verdict == .fine { row("errors", "none") }
-        row("generator", "took \(NumberFormat.fixed(processorShare * 100, 0)) % of a core")
-        if processorShare > 0.95 {
-            row("", "it had no time left: these figures may be its own, not the server's")
-        }
+        row("generator", generator)
+        if !cost.hadTimeLeft { row("", "it had no time left: these figures may be its own, not the server's") }
         return lines.joined(separator: "\n")
     }
 
@@ -138,6 +156,15 @@ public struct LoadReport: Sendable {
         return
             "\(target), \(options.isShort ? "short" : "long"), \(NumberFormat.grouped(options.connections)) connections, "
             + "\(load)\(loop.map { ", " + $0 } ?? "")\(isInterrupted ? " (interrupted)" : "")"
+    }
+
+    /// What the generator itself took.
+    private var generator: String {
+        func percent(_ share: Double) -> String { "\(NumberFormat.fixed(share * 100, 0)) %" }
+        let waited = cost.waited < 0.01 ? "" : ", and waited for a core for \(percent(cost.waited)) of the time"
+        guard cost.processes > 1 else { return "took \(percent(cores)) of a core\(waited)" }
+        return "took \(percent(cores)) of a core in \(cost.processes) processes, the busiest \(percent(cost.busiest))"
+            + (waited.isEmpty ? "" : "; one\(waited.dropFirst(5))")
     }
 
     private var drops: String {

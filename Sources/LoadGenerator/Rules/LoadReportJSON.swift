@@ -43,7 +43,9 @@ extension LoadReport {
                         ])
                     }.joined(separator: ", ") + "]"
             ),
-            ("generator_cores", number(processorShare)),
+            ("generator_cores", number(cores)), ("generator_processes", "\(cost.processes)"),
+            ("generator_busiest", number(cost.busiest)), ("generator_waited", number(cost.waited)),
+            ("generator_had_time", "\(cost.hadTimeLeft)"),
         ]
         return object(members)
     }

@@ -34,8 +34,8 @@ public final class ConditionLock<Value>: @unchecked Sendable {
     }
 
     /// Wakes every waiting thread, so that it calls its `body` again: behind the `withLock` that has changed the value.
-    // A thread that waits has made the condition with the lock, and so before the value was changed.
     @inlinable public func notify() {
+        // A thread that waits has made the condition with the lock, and so before the value was changed.
         if let condition = condition.load(ordering: .acquiring) { pthread_cond_broadcast(condition) }
     }
 

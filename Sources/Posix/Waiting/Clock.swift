@@ -23,6 +23,14 @@ public func processorTime() -> Duration {
         + .microseconds(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec)
 }
 
+/// The time for which this process's first thread was ready to run and another one had the processor (/proc/self/schedstat);
+/// zero where the kernel does not tell.
+public func runQueueTime() -> Duration {
+    guard let bytes = try? contents(ofTextFile: "/proc/self/schedstat", most: 256) else { return .zero }
+    let numbers = String(decoding: bytes, as: UTF8.self).split(separator: " ")
+    return numbers.count > 1 ? .nanoseconds(Int64(numbers[1]) ?? 0) : .zero
+}
+
 /// The time since the start of 1970 on the wall clock, which can be set.
 public func timeSince1970() -> Duration {
     let time = WallTime.sinceEpoch

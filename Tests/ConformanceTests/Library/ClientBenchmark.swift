@@ -179,6 +179,67 @@ extension Live.Library {
             }
         }
 
+        @Test(
+            "Several processes make one load: their counts are added up",
+            arguments: [
+                ["--mode", "long", "--connections", "7", "--requests", "100", "--verify"],
+                ["--mode", "short", "--connections", "4", "--requests", "100", "--verify"],
+            ])
+        func processes(_ flags: [String]) throws {
+            try withServer { server in
+                let result = try bench(
+                    server, flags + ["--processes", "3", "--warm-up", "50ms", "--duration", "20"])
+                #expect(result["answered"] as? Int == 100 && result["failed"] as? Int == 0)
+                #expect((result["latency"] as? [String: Double])?["count"] == 100)
+                #expect(result["generator_processes"] as? Int == 3)
+                if flags[1] == "long" { #expect(result["connected"] as? Int == 7) }
+            }
+        }
+
+        @Test("Ctrl-C ends all processes, with the result so far; what ends one of them ends all, with status 71")
+        func endsOfProcesses() throws {
+            try withServer { server in
+                for isKilled in [false, true] {
+                    let client = try startBench(
+                        server.address, ["--processes", "3", "--warm-up", "0", "--duration", "1h", "--progress"])
+                    try tellingErrors(of: client) {
+                        try client.errors.line(with: "measuring")
+                        let children = ProcessFiles.children(of: client.pid)
+                        #expect(children.count == 3)
+                        guard !isKilled else {
+                            kill(children[0], SIGKILL)
+                            return try client.expectStatus(71, within: .seconds(10))
+                        }
+                        client.kill(SIGINT)
+                        try client.expectStatus(0, within: .seconds(10))
+                        let result = try json(client)
+                        #expect(result["interrupted"] as? Bool == true && (result["answered"] as? Int ?? 0) > 0)
+                    }
+                    try server.waitForChildren(0)
+                }
+                // Without the first process nobody wants a result.
+                let client = try startBench(
+                    server.address, ["--processes", "2", "--warm-up", "0", "--duration", "1h", "--progress"])
+                try client.errors.line(with: "measuring")
+                client.kill(SIGKILL)
+                try server.waitForChildren(0)
+            }
+        }
+
+        @Test("Who is mute is told with 69 when the time is over, with TLS as without")
+        func mute() throws {
+            let listener = try RawListener()
+            for flags in [[], ["--tls"], ["--processes", "2"]] {
+                let client = try startBench(
+                    listener.address, ["--connections", "2", "--timeout", "300ms", "--wait", "0"] + flags)
+                try tellingErrors(of: client) {
+                    try client.expectStatus(69, within: .seconds(20))
+                    #expect(client.errors.textSoFar.contains("no whole WELCOME"))
+                }
+            }
+            listener.close()
+        }
+
         @Test("Who is not there is told at once with 69, and what is typed wrongly with 64")
         func wrong() throws {
             let listener = try RawListener()
@@ -194,6 +255,7 @@ extension Live.Library {
             for flags in [
                 ["--connections", "0"], ["--rate", "0"], ["--mode", "short", "--churn", "1"], ["--size", "1t"],
                 ["--silent", "--requests", "5"], ["--churn", "101"], ["message"], ["--sources", "255"],
+                ["--processes", "3", "--connections", "2"],
             ] {
                 let client = try Spawned("client", ["bench"] + flags)
                 try client.expectStatus(64)

@@ -14,13 +14,17 @@ BUILT = os.path.join(ROOT, ".build", "bench")
 RELEASE = os.path.join(ROOT, ".build", "release")
 C_FLAGS = ["-std=gnu11", "-O2", "-static", "-Wall", "-Wextra", "-Werror"]
 
-OURS, POOL = "lifeline", "lifeline-pool"
+OURS, POOL, SHARED = "lifeline", "lifeline-pool", "lifeline-shared"
+LOOP = "c-epoll"
+SHARED_BY = "16384"  # connections in one process of SHARED
 # The packages of Debian in which they are.
 PACKAGES = {"tcpserver": "ucspi-tcp", "xinetd": "xinetd", "socat": "socat"}
 ABOUT = {
     OURS: "our server as it comes: a fork for each connection, echo in its loop",
     POOL: "our server with children forked ahead, and used again",
+    SHARED: f"our server with up to {SHARED_BY} connections in one process",
     "c": "peers/forking.c: the same behaviour in C, a fork for each connection, static, -O2",
+    LOOP: "peers/looping.c: the same behaviour in C, one event loop for all connections, static, -O2",
     "swiftnio": "swiftnio/: the same behaviour on SwiftNIO, a thread for each core",
     "tcpserver": "tcpserver of ucspi-tcp, which starts peers/echo.c (C, static, -O2) for each connection",
     "xinetd": "xinetd, which starts the same",
@@ -37,6 +41,18 @@ def find(program):
     return shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
 
 
+def has_flag(command, flag):
+    """Whether the --help of a command names a flag."""
+    shown = subprocess.run([*command, "--help"], capture_output=True, text=True).stdout
+    return re.search(rf"^\s+{flag}\s", shown, re.M) is not None
+
+
+def require(program, *flags):
+    missing = [flag for flag in flags if not has_flag([program], flag)]
+    if missing:
+        raise CannotRun(f"this server has no {' and no '.join(missing)}")
+
+
 def _build(command, say):
     say("building: " + " ".join(os.path.relpath(part, ROOT) if part.startswith(ROOT) else part for part in command))
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -49,7 +65,7 @@ def prepare(wanted, pool, say):
     os.makedirs(BUILT, exist_ok=True)
     for product in ["server", "client"]:
         _build(["swift", "build", "-c", "release", "--product", product], say)
-    for name in ["forking", "echo"]:
+    for name in ["forking", "looping", "echo"]:
         sources = [os.path.join(HERE, "peers", file) for file in (name + ".c", "conversation.c")]
         _build(["cc", *C_FLAGS, "-o", os.path.join(BUILT, name), *sources], say)
     usable, left_out = {}, {}
@@ -67,11 +83,13 @@ def _prepare(name, pool, say):
     if name == OURS:
         return Opponent(name, server)
     if name == POOL:
-        help_text = subprocess.run([server[0], "--help"], capture_output=True, text=True).stdout
-        missing = [flag for flag in ("--pool", "--pool-reuse") if not re.search(rf"^\s+{flag}\s", help_text, re.M)]
-        if missing:
-            raise CannotRun(f"this server has no {' and no '.join(missing)}")
+        require(server[0], "--pool", "--pool-reuse")
         return Opponent(name, server + ["--pool", pool[0], "--pool-reuse", pool[1]])
+    if name == SHARED:
+        require(server[0], "--connections-per-process")
+        return Opponent(name, server + ["--connections-per-process", SHARED_BY, "--handler", "echo"])
+    if name == LOOP:
+        return Opponent(name, [os.path.join(BUILT, "looping"), "--port", "0", "--max-connections", "50000"])
     if name == "c":
         return Opponent(name, [os.path.join(BUILT, "forking"), "--port", "0", "--max-connections", "50000"])
     if name == "swiftnio":
@@ -116,8 +134,8 @@ class Opponent:
     def arguments(self, port, directory):
         return [part.replace("{port}", str(port)) for part in self.command]
 
-    def start(self, directory):
-        return Running(self, directory)
+    def start(self, directory, own_session=True):
+        return Running(self, directory, own_session)
 
 
 class Xinetd(Opponent):
@@ -152,15 +170,20 @@ service bench
 
 class Running:
     """A started server: `with opponent.start(directory) as running`. It leads a process group of its own, which is
-    ended as a whole, so nothing that it has started is left and nothing else is touched."""
+    ended as a whole, so nothing that it has started is left and nothing else is touched.
 
-    def __init__(self, opponent, directory):
+    Linux gives each session its share of the processors (sched_autogroup_enabled). Where the server has to compete with
+    other programs one by one, all are in one session."""
+
+    def __init__(self, opponent, directory, own_session=True):
         self.name = opponent.name
         self.port = 0 if opponent.announces else free_port()
         self._log = open(os.path.join(directory, "log"), "wb")
         self.process = subprocess.Popen(
             opponent.arguments(self.port, directory), stdin=subprocess.DEVNULL, stderr=self._log, bufsize=0,
-            stdout=subprocess.PIPE if opponent.announces else self._log, start_new_session=True)
+            stdout=subprocess.PIPE if opponent.announces else self._log,
+            **({"start_new_session": True} if own_session else {"process_group": 0}))
+        self.own_session = own_session
         try:
             self._wait_until_it_listens(opponent)
         except BaseException:

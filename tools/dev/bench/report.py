@@ -3,7 +3,11 @@
 import statistics
 from xml.sax.saxutils import escape
 
-from opponents import OURS, POOL
+from opponents import LOOP, OURS, POOL, SHARED
+
+OWN = (OURS, POOL, SHARED)
+COMPARED = {OURS: ("c", "tcpserver", "xinetd", "socat", "swiftnio", LOOP), POOL: ("swiftnio",),
+            SHARED: (LOOP, "swiftnio")}
 
 
 def figure(value, metric):
@@ -28,7 +32,7 @@ def comparisons(rows, results):
     for row in rows:
         for metric in row.metrics:
             wanted = {(t.ours, t.against): t for t in row.targets if t.metric == metric.name}
-            for ours in (OURS, POOL):
+            for ours in OWN:
                 own = median(results, row.name, ours, metric.name)
                 if own is None:
                     continue
@@ -40,7 +44,8 @@ def comparisons(rows, results):
                 for against in row.who:
                     target = wanted.get((ours, against))
                     values = ratios(results, row.name, ours, against, metric.name)
-                    if against in (OURS, POOL) or not values or (ours == POOL and not target and against != "swiftnio"):
+                    # Against what it is like: a process for each connection forks, and a shared one is an event loop.
+                    if against in OWN or not values or not target and against not in COMPARED[ours]:
                         continue
                     theirs = median(results, row.name, against, metric.name)
                     lines.append(Comparison(row, metric, ours, against, own, theirs, values, target))
@@ -115,7 +120,7 @@ def markdown(rows, results, left_out, facts):
 
 # The plot.
 
-COLOURS = {"c": "#0072b2", "swiftnio": "#d55e00", "tcpserver": "#009e73", "xinetd": "#cc79a7", "socat": "#e69f00"}
+COLOURS = {"c": "#0072b2", LOOP: "#56b4e9", "swiftnio": "#d55e00", "tcpserver": "#009e73", "xinetd": "#cc79a7", "socat": "#e69f00"}
 WIDTH, LEFT, RIGHT, BAR, GAP, GROUP = 900, 290, 150, 11, 3, 12
 STYLE = """
 text { font: 12px system-ui, sans-serif; fill: #1f2328 }
@@ -189,8 +194,8 @@ def _panel(parts, title, panel, y):
         if key != previous:
             y += GROUP if previous else 0
             name = each.row.title if each.metric.more else f"{each.row.title}: {each.metric.unit}"
-            if each.ours == POOL:
-                name += ", pool"
+            if each.ours != OURS:
+                name += ", " + each.ours.removeprefix(f"{OURS}-")
             body.append(f'<text x="{LEFT - 10}" y="{y + 10}" text-anchor="end">{escape(name)}</text>')
             previous = key
         start, end = sorted((place(1), place(each.value)))

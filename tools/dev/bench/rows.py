@@ -1,5 +1,6 @@
 """What is measured: the rows of the table, and how each figure comes about."""
 
+import contextlib
 import glob
 import json
 import os
@@ -10,9 +11,10 @@ import struct
 import subprocess
 import time
 
-from opponents import OURS, POOL, RELEASE
+from opponents import LOOP, OURS, POOL, RELEASE, SHARED, has_flag
 
 FORKING = ["c", "tcpserver", "xinetd", "socat"]
+LOOPS = [SHARED, LOOP, "swiftnio"]
 CLIENT = os.path.join(RELEASE, "client")
 KIB = 1024
 
@@ -42,23 +44,72 @@ class Target:
 
 
 class Row:
-    def __init__(self, name, title, who, metrics, measure, targets=()):
-        self.name, self.title, self.who = name, title, who
+    def __init__(self, name, title, who, metrics, measure, targets=(), own_session=True):
+        self.name, self.title, self.who, self.own_session = name, title, who, own_session
         self.metrics, self.measure, self.targets = metrics, measure, list(targets)
 
 
 # Load, by client bench.
 
 
+class Generator:
+    """How `client bench` is run: in how many processes, where more of it than one core is wanted."""
+
+    processes = 1
+    # A limit of descriptors holds for each process. This many leave room for what else a process has open.
+    most = 9900
+
+    @classmethod
+    def command(cls, port, *flags, processes=None):
+        """The one place where its command is made."""
+        number = processes or cls.processes
+        more = ["--processes", str(number)] if number > 1 else []
+        return [CLIENT, "bench", "--json", "--port", str(port), *more, *flags]
+
+    @classmethod
+    def check(cls, processes):
+        """Why it cannot run in this many, or None."""
+        if processes > 1 and not has_flag([CLIENT, "bench"], "--processes"):
+            return "this client bench has no --processes"
+        cls.processes = processes
+        return None
+
+    @staticmethod
+    def notes(result):
+        """Whether it may have been the limit."""
+        had_time = result.get("generator_had_time", result["generator_cores"] <= 0.95)
+        return [] if had_time else ["the generator had no time left"]
+
+
+def result_of(process):
+    """What a started `client bench` says, once it has ended."""
+    out, errors = process.communicate()
+    try:
+        return json.loads(out)
+    except ValueError:
+        raise Failed(f"client bench ended with {process.returncode}: {errors.strip()[-200:]}") from None
+
+
+class Started:
+    """A `client bench` under way: `with Started(running, ...) as generator`."""
+
+    def __init__(self, running, *flags):
+        self.process = subprocess.Popen(Generator.command(running.port, *flags), stdout=subprocess.PIPE,
+                                        stderr=subprocess.PIPE, text=True, start_new_session=running.own_session)
+
+    def __enter__(self):
+        return self.process
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+
+
 def bench(running, *flags):
     """What `client bench` says."""
-    command = [CLIENT, "bench", "--json", "--port", str(running.port), *flags]
-    done = subprocess.run(command, capture_output=True, text=True)
-    try:
-        result = json.loads(done.stdout)
-    except ValueError:
-        raise Failed(f"client bench ended with {done.returncode}: {done.stderr.strip()[-200:]}") from None
-    return result
+    with Started(running, *flags) as process:
+        return result_of(process)
 
 
 def _seconds(number):
@@ -70,13 +121,69 @@ def load(*flags):
         result = bench(running, "--duration", _seconds(scale.duration), "--warm-up", _seconds(scale.warm_up), *flags)
         if result["answered"] == 0:
             raise Failed("no request was answered")
-        notes = []
+        notes = Generator.notes(result)
         if result["failed"]:
             notes.append(f"{result['failed']} requests failed")
-        if result["generator_cores"] > 0.95:
-            notes.append("the generator had no time left")
         latency = result["latency"]
         return {"rate": result["requests_per_second"], "p50": latency["p50"] * 1e6, "p99": latency["p99"] * 1e6}, notes
+    return measure
+
+
+class Neighbours:
+    """Programs that take all of every processor, for as long as `with Neighbours()` lasts. They are in this session."""
+
+    def __enter__(self):
+        self.processes = [subprocess.Popen(["sh", "-c", "while :; do :; done"], stdin=subprocess.DEVNULL)
+                          for _ in range(os.cpu_count())]
+        return self
+
+    def __exit__(self, *_):
+        for process in self.processes:
+            process.kill()
+            process.wait()
+
+
+def beside_neighbours(measure):
+    def measured(running, scale):
+        with Neighbours():
+            return measure(running, scale)
+    return measured
+
+
+def established(port):
+    """How many connections of a server at 127.0.0.1 and this port the kernel has."""
+    local = f"0100007F:{port:04X}"
+    with open("/proc/net/tcp") as file:
+        return sum(fields[1] == local and fields[3] == "01" for fields in (line.split(None, 4) for line in file))
+
+
+def wait_for(running, count, *processes, seconds=120):
+    """Until a server has this many connections."""
+    until = time.monotonic() + seconds
+    while established(running.port) < count:
+        if time.monotonic() > until or any(process.poll() is not None for process in processes):
+            raise Failed(f"{count} connections did not come about")
+        time.sleep(0.05)
+
+
+def processor_of_load(*flags, connections):
+    """Microseconds of processor time that the server takes for a request, while the load is steady."""
+    def measure(running, scale):
+        # Longer than it is looked at, for a machine that finds late that it has begun.
+        with Started(running, "--connections", str(connections), "--duration", _seconds(scale.duration + 2), "--warm-up",
+                     _seconds(scale.warm_up), *flags) as process:
+            wait_for(running, connections, process)
+            time.sleep(scale.warm_up + 0.1 * scale.duration)
+            processes = [running.pid, *children(running.pid)]
+            start, used = time.monotonic(), clocks(processes)
+            time.sleep(0.7 * scale.duration)
+            elapsed, used = time.monotonic() - start, clocks(processes) - used
+            if process.poll() is not None:
+                raise Failed("the machine was so busy that the load had ended before it was looked at")
+            result = result_of(process)
+        if result["answered"] == 0:
+            raise Failed("no request was answered")
+        return {"time": used / 1e3 / elapsed / result["requests_per_second"]}, Generator.notes(result)
     return measure
 
 
@@ -159,11 +266,15 @@ def available():
 
 
 def processor_time(pid):
-    """Nanoseconds on a processor: of the process and its children, with all their threads. What /proc says is too
-    coarse for a thousand processes that each do nearly nothing; the clocks of processes (clock_getcpuclockid(3)) are
-    exact."""
+    """Nanoseconds on a processor: of the process and its children, with all their threads."""
+    return clocks([pid, *children(pid)])
+
+
+def clocks(processes):
+    """The same of these processes. What /proc says is too coarse for a thousand processes that each do nearly nothing;
+    the clocks of processes (clock_getcpuclockid(3)) are exact."""
     total = 0
-    for each in [pid, *children(pid)]:
+    for each in processes:
         try:
             total += time.clock_gettime_ns((~each << 3) | 2)
         except OSError:
@@ -205,41 +316,71 @@ def measure_memory(running, scale):
     return {"private": own, "tables": tables, "whole": whole}, notes
 
 
-def measure_beating(running, scale):
-    """Percent of one core for connections that do nothing but beat, as if it were 2,000 times a second: 20,000 do that
-    that beat every ten seconds."""
-    count = scale.beating
-    every = count / scale.beats_per_second
-    generator = subprocess.Popen(
-        [CLIENT, "bench", "--json", "--port", str(running.port), "--connections", str(count), "--in-flight", "0",
-         "--ping-every", _seconds(every), "--duration", "3600"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+def measure_shared_memory(running, scale):
+    """The same of more connections, and of all the server's processes together: what they have more than before."""
+    count = scale.many
+
+    def own(kind):
+        total = 0
+        for pid in [running.pid, *children(running.pid)]:
+            try:
+                total += kind(pid)
+            except OSError:
+                pass  # It has just ended.
+        return total
+
+    for _ in range(5):
+        connect(running).close()
+    time.sleep(0.5)
+    before = own(private), own(page_tables), available()
+    connections = []
     try:
-        until = time.monotonic() + 60
-        while True:
-            held = max(len(children(running.pid)), len(os.listdir(f"/proc/{running.pid}/fd")))
-            if held >= count:
-                break
-            if time.monotonic() > until or generator.poll() is not None:
-                raise Failed(f"{count} connections did not come about")
-            time.sleep(0.2)
+        for _ in range(count):
+            connections.append(connect(running))
+        time.sleep(1)
+        during = own(private), own(page_tables), available()
+    finally:
+        for connection in connections:
+            connection.close()
+    return {"private": (during[0] - before[0]) / count, "tables": (during[1] - before[1]) / count,
+            "whole": (before[2] - during[2]) / count}, []
+
+
+def _beat(running, scale, count, every, parts=1):
+    """Percent of one core for connections that do nothing but beat."""
+    commands = [("--connections", str(count // parts + (part < count % parts)), "--in-flight", "0", "--ping-every",
+                 _seconds(every), "--duration", "3600") for part in range(parts)]
+    with contextlib.ExitStack() as stack:
+        generators = [stack.enter_context(Started(running, *command)) for command in commands]
+        wait_for(running, count, *generators)
         time.sleep(every + 1)
         start, used = time.monotonic(), processor_time(running.pid)
         time.sleep(scale.beating_for)
         used = processor_time(running.pid) - used
         elapsed = time.monotonic() - start
-        generator.send_signal(signal.SIGINT)
-        result = json.loads(generator.communicate(timeout=30)[0])
-    finally:
-        if generator.poll() is None:
-            generator.kill()
-            generator.wait()
-    if result["pongs"] < count:
-        raise Failed(f"{result['pongs']} beats of {count} connections")
-    notes = []
-    if result["connected"] > count or result["failed"]:
-        notes.append(f"{result['connected'] - count} connections broke")
-    return {"cores": used / 1e7 / elapsed * 2000 / scale.beats_per_second}, notes
+        for generator in generators:
+            generator.send_signal(signal.SIGINT)
+        results = [result_of(generator) for generator in generators]
+    beats, broken = (sum(result[name] for result in results) for name in ("pongs", "failed"))
+    broken += sum(result["connected"] for result in results) - count
+    if beats < count:
+        raise Failed(f"{beats} beats of {count} connections")
+    return used / 1e7 / elapsed, [f"{broken} connections broke"] if broken > 0 else []
+
+
+def measure_beating(running, scale):
+    """As if they beat 2,000 times a second: 20,000 do that that beat every ten seconds."""
+    every = scale.beating / scale.beats_per_second
+    cores, notes = _beat(running, scale, scale.beating, every)
+    return {"cores": cores * 2000 / scale.beats_per_second}, notes
+
+
+def measure_all_beating(running, scale):
+    """Twenty thousand, each with a connection of its own, but for those that a limit of 20,000 descriptors leaves no room
+    for: the others beat as much more often."""
+    parts = -(-scale.all_beating // Generator.most)
+    cores, notes = _beat(running, scale, scale.all_beating, scale.all_beating / 2000, parts)
+    return {"cores": cores}, notes
 
 
 def drops(*flags):
@@ -265,38 +406,63 @@ def all_rows():
     rows = []
     for connections in (16, 64):
         targets = [Target(OURS, "rate", "c", least=0.95), Target(OURS, "rate", "tcpserver", least=2.5),
-                   Target(POOL, "rate", "swiftnio", least=1.4)]
+                   Target(POOL, "rate", "swiftnio", least=1.4),
+                   Target(SHARED, "rate", LOOP, least=0.85), Target(SHARED, "rate", "swiftnio", least=1.4)]
         rows.append(Row(
-            f"short-{connections}", f"short, {connections} at once", [OURS, POOL, *FORKING, "swiftnio"], THROUGHPUT,
-            load("--mode", "short", "--connections", str(connections)), targets))
+            f"short-{connections}", f"short, {connections} at once", [OURS, POOL, SHARED, *FORKING, LOOP, "swiftnio"],
+            THROUGHPUT, load("--mode", "short", "--connections", str(connections)), targets))
     least = {1: 1.1, 32: 1.0, 256: 0.9, 1024: 0.9}
     for in_flight in (1, 16):
         for size, text in ((32, "32 B"), (16384, "16 KiB")):
-            for connections in (1, 32, 256, 1024):
-                target = least[connections] if in_flight == 1 else 1.0
+            for connections in (1, 32, 256, 1024, 8192):
                 many = f"{connections:,} connections" if connections > 1 else "1 connection"
+                targets = []
+                if connections in least:
+                    targets.append(
+                        Target(OURS, "rate", "swiftnio", least=least[connections] if in_flight == 1 else 1.0))
+                elif (in_flight, size) != (1, 32):
+                    continue
+                if connections > 1 and (size == 32 and (in_flight == 1 or connections in (32, 1024))
+                                        or (connections, in_flight, size) == (256, 1, 16384)):
+                    targets += [Target(SHARED, "rate", LOOP, least=0.85 if in_flight == 1 else 0.5),
+                                Target(SHARED, "rate", "swiftnio", least=1.5 if in_flight == 1 else 1.3)]
                 rows.append(Row(
                     f"long-{connections}x{in_flight}-{size}", f"long, {many}, {in_flight} in flight, {text}",
-                    [OURS, "c", "swiftnio"], THROUGHPUT,
+                    [OURS, SHARED, "c", LOOP, "swiftnio"], THROUGHPUT,
                     load("--connections", str(connections), "--in-flight", str(in_flight), "--size", str(size)),
-                    [Target(OURS, "rate", "swiftnio", least=target)]))
+                    targets))
     rows.append(Row(
-        "ready", "connect to WELCOME, one at a time", [OURS, POOL, *FORKING, "swiftnio"],
+        "busy-32", "long, 32 connections, 1 in flight, beside two busy programs", [OURS, SHARED, "c", LOOP, "swiftnio"],
+        THROUGHPUT, beside_neighbours(load("--connections", "32")), [Target(OURS, "rate", "c", least=0.9)],
+        own_session=False))
+    rows.append(Row(
+        "processor-1024", "long, 1,024 connections, 1 in flight: the server's time for a request",
+        [OURS, SHARED, "c", LOOP, "swiftnio"], [Metric("time", "us", False, 2)], processor_of_load(connections=1024),
+        [Target(SHARED, "time", LOOP, most=1.3)]))
+    rows.append(Row(
+        "ready", "connect to WELCOME, one at a time", [OURS, POOL, SHARED, *FORKING, LOOP, "swiftnio"],
         [Metric("ready", "us", False), Metric("p99", "us", False, has_ratio=False)], measure_ready))
+    memory = [Metric("private", "KiB private", False, 1), Metric("whole", "KiB of the system", False, 1),
+              Metric("tables", "KiB page tables", False, 1, has_ratio=False)]
     rows.append(Row(
-        "memory", "an idle connection", [OURS, "c", "tcpserver", "swiftnio"],
-        [Metric("private", "KiB private", False, 1), Metric("whole", "KiB of the system", False, 1),
-         Metric("tables", "KiB page tables", False, 1, has_ratio=False)], measure_memory,
+        "memory", "an idle connection", [OURS, "c", "tcpserver", "swiftnio"], memory, measure_memory,
         [Target(OURS, "private", "c", most=1.25), Target(OURS, "private", None, most=48)]))
+    rows.append(Row(
+        "memory-8192", "an idle connection of 8,192", LOOPS, memory, measure_shared_memory,
+        [Target(SHARED, "private", None, most=3)]))
     rows.append(Row(
         "beating", "20,000 that beat every 10 s", [OURS, "c", "swiftnio"],
         [Metric("cores", "% of a core", False, 2)], measure_beating, [Target(OURS, "cores", None, most=10)]))
+    rows.append(Row(
+        "beating-20000", "20,000 that beat every 10 s, all there", LOOPS,
+        [Metric("cores", "% of a core", False, 2)], measure_all_beating, [Target(SHARED, "cores", LOOP, most=1.3)]))
     for name, title, flags in (
             ("drops", "1,000 that beat fall silent at once, dropped late by", ()),
             ("drops-together", "the same, with a last PING of all at once", ("--last-ping",))):
         rows.append(Row(
-            name, title, [OURS, "c", "swiftnio"],
+            name, title, [OURS, SHARED, "c", LOOP, "swiftnio"],
             [Metric("p99", "ms p99", False, 2, has_ratio=False), Metric("p50", "ms p50", False, 2, has_ratio=False),
              Metric("early", "early", False, has_ratio=False)], drops(*flags),
-            [Target(OURS, "p99", None, most=10), Target(OURS, "early", None, most=0)]))
+            [Target(OURS, "p99", None, most=10), Target(OURS, "early", None, most=0),
+             Target(SHARED, "p99", None, most=20 if flags else 10), Target(SHARED, "early", None, most=0)]))
     return rows

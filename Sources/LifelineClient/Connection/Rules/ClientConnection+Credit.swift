@@ -11,6 +11,21 @@ extension ClientConnection {
         fromServer = MessagesFromServer(window: window ?? Int(clamping: offered), limit: offered)
     }
 
+    /// The messages that may follow at once; nil where none may, or the connection is about to end. `ended` is the number of
+    /// messages of the connections before.
+    func messageAllowance(after ended: Int) -> MessageAllowance? {
+        guard let welcome, takesRequests, takesMessages else { return nil }
+        return MessageAllowance(after: ended + toServer.sent, toServer, queued: outbox.cost, welcome)
+    }
+
+    /// Queues messages of an allowance.
+    mutating func accept(_ messages: [[UInt8]]) {
+        for message in messages {
+            outbox.send(.message, message[...], cost: message.count)
+            toServer.send(message.count)
+        }
+    }
+
     /// Takes what the program has read, and grants what that makes room for.
     mutating func taken(_ inbox: TakenMessages) {
         guard lingeringClose == nil, let credit = fromServer?.update(inbox) else { return }

@@ -4,8 +4,8 @@ import Framing
 /// section 3.8).
 struct MessagesToServer: Sendable {
     /// The highest limit that the server has told; nil where no credit is in force.
-    private var limit: UInt64?
-    private var cost: UInt64 = 0
+    private(set) var limit: UInt64?
+    private(set) var cost: UInt64 = 0
     /// The number of messages on their way or handled.
     private(set) var sent = 0
     /// The number of them that the server has told to be handled.

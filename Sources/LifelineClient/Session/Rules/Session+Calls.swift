@@ -79,6 +79,30 @@ extension Session {
         }
     }
 
+    /// The messages that may follow at once; nil where others wait, or the connection is about to end.
+    var messageAllowance: MessageAllowance? {
+        guard phase == .open, !isClosing, leaving == nil, !calls.haveMessages else { return nil }
+        return connection?.messageAllowance(after: endedCounts.sent)
+    }
+
+    /// Queues messages of an allowance, whose callers wait no longer. Where their connection was lost meanwhile, nothing is
+    /// known of them: returns the event of that.
+    mutating func accept(_ messages: [[UInt8]]) -> ConnectionEvent? {
+        guard !messages.isEmpty else { return nil }
+        hasNewCounts = true
+        guard phase != .open else {
+            connection?.accept(messages)
+            return nil
+        }
+        endedCounts.sent += messages.count
+        guard isCredited else {
+            endedCounts.untold += messages.count
+            return nil
+        }
+        endedCounts.unconfirmed += messages.count
+        return .messagesUnconfirmed(numbers: (endedCounts.sent - messages.count + 1)...endedCounts.sent)
+    }
+
     /// Ends the use of a short connection, or of one without further requests, after the ending of a request.
     mutating func answered(at now: Instant) {
         if hello.short { answeredUntil = now + LingeringClose.linger }
