@@ -57,7 +57,7 @@ struct HeldMessagesTests {
 
     @Test("At the end what is free goes, and the empty ones are counted")
     func end() {
-        var held = charged()
+        let held = charged()
         for _ in 0..<12 { _ = held.admits([], at: at(0)) }
         for message: ArraySlice<UInt8> in [[], [1], [], [2]] { _ = held.admits(message, at: at(0)) }
         let (free, unpaid) = held.removeAll()

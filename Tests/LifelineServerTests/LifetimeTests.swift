@@ -37,7 +37,7 @@ struct LifetimeTests {
 
     @Test("Age and idleness: whichever comes first")
     func both() {
-        let limits = lifetime(age: 10_000, idle: 3000)
+        var limits = lifetime(age: 10_000, idle: 3000)
         limits.active(at: at(2000))
         #expect(limits.verdict(isBusy: false, at: at(3000)) == .fine && limits.deadline == at(5000))
         #expect(limits.verdict(isBusy: false, at: at(5000)) == .sendAway(.idle))

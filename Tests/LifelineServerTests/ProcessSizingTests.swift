@@ -25,15 +25,15 @@ struct ProcessSizingTests {
     @Test("Without a pool none is forked ahead; with one the least at once, and one where a quarter of one is left")
     func missing() {
         var alone = sizing(100)
-        #expect(alone.missing(processes: 0, connections: 0, at: at(0)) == 0)
-        #expect(alone.missing(processes: 1, connections: 100, at: at(0)) == 0)
+        #expect(missing(&alone, 0, 0, at(0)) == 0)
+        #expect(missing(&alone, 1, 100, at(0)) == 0)
         var pool = sizing(100, PoolSize(least: 2, most: 4))
-        #expect(pool.missing(processes: 0, connections: 0, at: at(0)) == 2)
-        #expect(pool.missing(processes: 1, connections: 90, at: at(0)) == 1)
-        #expect(pool.missing(processes: 2, connections: 174, at: at(0)) == 0)
-        #expect(pool.missing(processes: 2, connections: 175, at: at(0)) == 1)
+        #expect(missing(&pool, 0, 0, at(0)) == 2)
+        #expect(missing(&pool, 1, 90, at(0)) == 1)
+        #expect(missing(&pool, 2, 174, at(0)) == 0)
+        #expect(missing(&pool, 2, 175, at(0)) == 1)
         #expect(
-            pool.missing(processes: 4, connections: 400, at: at(0)) == 0, "those beyond the most wait for their clients"
+            missing(&pool, 4, 400, at(0)) == 0, "those beyond the most wait for their clients"
         )
     }
 
@@ -46,8 +46,8 @@ struct ProcessSizingTests {
             pool.failed(at: now)
             let due = now + .milliseconds(pause)
             #expect(pool.pausedUntil == due)
-            #expect(pool.missing(processes: 0, connections: 0, at: due + .nanoseconds(-1)) == 0)
-            #expect(pool.missing(processes: 0, connections: 0, at: due) == 2 && pool.pausedUntil == nil)
+            #expect(missing(&pool, 0, 0, due + .nanoseconds(-1)) == 0)
+            #expect(missing(&pool, 0, 0, due) == 2 && pool.pausedUntil == nil)
             now = due
         }
         pool.served()
@@ -76,18 +76,28 @@ struct ProcessSizingTests {
         #expect(aging.leavesAt(startedAt: at(0), random: 0.5) == at(95_000))
     }
 
+    private func missing(
+        _ sizing: inout ProcessSizing, _ processes: Int, _ connections: Int, _ now: Instant
+    ) -> Int {
+        sizing.missing(processes: processes, connections: connections, at: now)
+    }
+
     // MARK: Delivery
+
+    private func takes(_ watch: inout DeliveryWatch, _ taken: UInt32, _ now: Instant) -> Bool {
+        watch.takes(taken, at: now)
+    }
 
     @Test("A process that has taken nothing for a second, though something is there, gets no connection until it does")
     func stuck() {
         var watch = DeliveryWatch(at: at(0))
-        #expect(watch.takes(0, at: at(100_000)), "there was nothing to take")
+        #expect(takes(&watch, 0, at(100_000)), "there was nothing to take")
         watch.sent(3, taken: 0, at: at(100_000))
-        #expect(watch.takes(0, at: at(100_999)))
-        #expect(!watch.takes(0, at: at(101_000)))
-        #expect(watch.takes(1, at: at(102_000)), "it goes on")
-        #expect(watch.takes(1, at: at(102_999)) && !watch.takes(1, at: at(103_000)))
-        #expect(watch.takes(3, at: at(200_000)) && watch.takes(3, at: at(300_000)))
+        #expect(takes(&watch, 0, at(100_999)))
+        #expect(!takes(&watch, 0, at(101_000)))
+        #expect(takes(&watch, 1, at(102_000)), "it goes on")
+        #expect(takes(&watch, 1, at(102_999)) && !takes(&watch, 1, at(103_000)))
+        #expect(takes(&watch, 3, at(200_000)) && takes(&watch, 3, at(300_000)))
     }
 
     @Test("A stream of connections to a process that takes them is no sign of one that is stuck")
@@ -95,7 +105,7 @@ struct ProcessSizingTests {
         var watch = DeliveryWatch(at: at(0))
         for second in 0..<100 {
             watch.sent(10, taken: UInt32(second * 10), at: at(second * 900))
-            #expect(watch.takes(UInt32(second * 10 + 1), at: at(second * 900 + 800)))
+            #expect(takes(&watch, UInt32(second * 10 + 1), at(second * 900 + 800)))
         }
     }
 
@@ -103,14 +113,14 @@ struct ProcessSizingTests {
     func roundAndFull() {
         var watch = DeliveryWatch(at: at(0))
         watch.clogged(at: at(0))
-        #expect(!watch.takes(0, at: at(99)) && watch.takes(0, at: at(100)))
+        #expect(!takes(&watch, 0, at(99)) && takes(&watch, 0, at(100)))
         watch.clogged(at: at(100))
         watch.sent(1, taken: 0, at: at(101))
-        #expect(watch.takes(0, at: at(102)), "there was room again")
+        #expect(takes(&watch, 0, at(102)), "there was room again")
         var old = DeliveryWatch(at: at(0))
         old.sent(Int(UInt32.max), taken: 0, at: at(0))
-        #expect(old.takes(.max, at: at(5000)))
+        #expect(takes(&old, .max, at(5000)))
         old.sent(2, taken: .max, at: at(5000))
-        #expect(old.takes(1, at: at(9000)))
+        #expect(takes(&old, 1, at(9000)))
     }
 }
