@@ -29,7 +29,7 @@ struct ProcessSizing {
     /// How many are to get connections, where `connections` are spread over them: each is three quarters full at most, as long
     /// as that can be. Others empty by themselves.
     func wanted(for connections: Int) -> Int {
-        max(ahead?.least ?? 1, (connections * 4 / 3 + most - 1) / most)
+        max(ahead?.least ?? 1, (4 * connections + 3 * most - 1) / (3 * most))
     }
 
     /// How many are to be forked ahead now: as many as there are at least, or one where a quarter of a process is all the room
