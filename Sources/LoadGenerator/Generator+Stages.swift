@@ -6,11 +6,8 @@ extension Generator {
     /// Opens the next connections, up to the limit or the rate. Starts the warm-up when all have been tried.
     mutating func openConnections(at now: Nanoseconds) {
         while opened < options.connections {
-            if let rate = options.connectRate {
-                guard started + .seconds(Double(opened) / rate) <= now else { break }
-            } else {
-                guard opened - Int(counters.handshakes.count) - failedAtFirst < mostConnecting else { break }
-            }
+            if let rate = options.connectRate, started + .seconds(Double(opened) / rate) > now { break }
+            guard mayConnect else { break }
             opened += 1
             connect(opened - 1, due: now, at: now)
             if error != nil { return }
@@ -100,6 +97,9 @@ extension Generator {
     }
 
     /// The number of attempts to connect at a time.
+    /// Whether one more may be opened now. Beyond its backlog a server loses what clients send, and what they send again
+    /// would keep it busy.
+    var mayConnect: Bool { opened - Int(counters.handshakes.count) - failedAtFirst < mostConnecting }
     private var mostConnecting: Int { max(1, Generator.mostConnecting / options.processes) }
 }
 

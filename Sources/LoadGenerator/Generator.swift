@@ -9,7 +9,7 @@ extension Nanoseconds {
 /// The load generator: one event loop on one thread drives all connections. With several processes each
 /// has one for its share of them.
 public struct Generator: ~Copyable {
-    /// Simultaneous attempts to connect without `connectRate`: fewer than any server's backlog.
+    /// Simultaneous attempts to connect: fewer than any server's backlog.
     static let mostConnecting = 128
     static let signalKey = UInt64.max
 
@@ -189,7 +189,7 @@ public struct Generator: ~Copyable {
         var next = min(timers.nextExpiry, nextTick)
         switch stage {
         case .connecting:
-            if let rate = options.connectRate, opened < options.connections {
+            if let rate = options.connectRate, opened < options.connections, mayConnect {
                 next = min(next, started + .seconds(Double(opened) / rate))
             }
         case .ready: next = min(next, startAt)

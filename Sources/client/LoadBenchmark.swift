@@ -56,7 +56,7 @@ struct LoadBenchmark {
             Flag(
                 "--connections", "N", "connections at once", \.options.connections, .integer(in: 1...1_000_000)),
             Flag(
-                "--connect-rate", "N", "open this many connections in a second", \.options.connectRate,
+                "--connect-rate", "N", "open up to this many connections in a second", \.options.connectRate,
                 decimal(in: 0.001...1e6), unset: "as fast as it can"),
             Flag(
                 "--processes", "N",

@@ -4,7 +4,7 @@ import LifelineServer
 extension ServerSettings {
     static let command = Command<ServerSettings>(
         "server",
-        summary: "Serves the Lifeline protocol: a process for every connection, kept by its heartbeat.",
+        summary: "Serves the Lifeline protocol: a process for every connection or for many, kept by heartbeats.",
         defaults: ServerSettings(), sections: sections.map(\.shown),
         subcommands: [Ctl.command.shape, StatusCommand.command.shape],
         notes: """
@@ -13,7 +13,7 @@ extension ServerSettings {
             When it accepts, it prints "listening on HOST:PORT" on standard output, a line for each address. SIGTERM or
             SIGINT: it stops listening, its children answer what they have and send their clients away, over the time of --drain; a
             second signal, or the end of --grace, ends what is left. SIGQUIT: the same at once, without answers. SIGTERM
-            to a child ends that connection alone. SIGUSR1 opens the log FILE anew.
+            to a child ends its connections alone. SIGUSR1 opens the log FILE anew.
 
             SIGHUP: the configuration and the token file are read again, for the connections that come from then on; an
             error keeps all as it was, and the log says so, as it does of what a restart alone can change.

@@ -79,7 +79,7 @@ struct ConnectionDriverTests {
     @Test("Two on one loop share its buffer; one is kicked, closed and let go of, and the other is answered on")
     func two() throws {
         var slots = try Scoreboard(2)
-        let (slot, otherSlot) = (slots[slots.take()], slots[slots.take()])
+        let (slot, otherSlot) = (slots[slots.take()!], slots[slots.take()!])
         let pair = try SocketPair()
         let otherPair = try SocketPair()
         let client = pair.other

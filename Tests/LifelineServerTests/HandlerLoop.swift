@@ -212,7 +212,7 @@ final class HandlerLoop {
         let runner = factory(host, pair.one, UInt64(place) + 1, peer, nil)
         let assignment = ConnectionAssignment(
             connection: UInt64(place) + 1, peer: peer, acceptedAt: .now, handshakeTimeout: .seconds(10))
-        let slot = slots[slots.take()]
+        let slot = slots[slots.take()!]
         let member = Member(
             ConnectionDriver(
                 .plain(pair.one), assignment, nil, settings, tokens: nil, log: log, slot: slot, runner: runner,

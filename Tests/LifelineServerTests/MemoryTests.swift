@@ -253,7 +253,7 @@ struct HandlerTimeTests {
         #expect(bounds.map(\.duration) == bounds.map(\.duration).sorted())
         for bound in bounds { #expect(Double(bound.text) == bound.duration / .seconds(1)) }
         var slots = try Scoreboard(1)
-        let slot = slots[slots.take()]
+        let slot = slots[slots.take()!]
         #expect(ConnectionStatistics(slot).handlerTimes.sum == .zero)
         var times = HandlerTimes()
         for time in [Duration.zero, .microseconds(100), .milliseconds(3), .seconds(61)] { times.add(time) }
@@ -293,7 +293,7 @@ struct MemoryBudgetTests {
         let budget = slots.budget
         #expect(budget.limit == nil && budget.total == 0)
         budget.limit = 1000
-        let (one, other) = (slots[slots.take()], slots[slots.take()])
+        let (one, other) = (slots[slots.take()!], slots[slots.take()!])
         one.charge(300)
         other.charge(500)
         one.charge(200)

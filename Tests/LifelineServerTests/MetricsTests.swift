@@ -151,7 +151,8 @@ struct MetricsTests {
         var types: [String: String] = [:]
         var helped: Set<String> = []
         for line in totals.metrics(
-            living: [ConnectionStatistics()], pool: (1, 2), processes: (3, 4), refused: [.rate: 1], uptime: .zero, version: "1",
+            living: [ConnectionStatistics()], pool: (1, 2), processes: (3, 4), refused: [.rate: 1], uptime: .zero,
+            version: "1",
             memoryBudget: 1,
             process: ProcessFigures(residentBytes: 1, virtualBytes: 2, openDescriptors: 3, mostDescriptors: 4)
         ).split(separator: "\n") {

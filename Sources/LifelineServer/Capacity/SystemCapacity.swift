@@ -45,9 +45,11 @@ extension Capacity {
             files: files, tasks: tasks, memory: Capacity.memoryOfConnection)
     }
 
-    /// With several connections in a process: as many processes as they fill, each with so many threads at most.
+    /// With several connections in a process: as many processes as they fill, or as the pool has, each with so many threads
+    /// at most.
     private init(sharing options: ServerOptions, threads: UInt64) throws(StartError) {
-        let processes = UInt64((options.maxConnections - 1) / options.connectionsPerProcess + 1)
+        let filled = (options.maxConnections - 1) / options.connectionsPerProcess + 1
+        let processes = UInt64(max(filled, options.pool?.most ?? 0))
         try self.init(
             options,
             Overhead(

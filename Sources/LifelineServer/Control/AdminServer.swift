@@ -111,8 +111,8 @@ final class AdminServer {
 
 extension ConnectionStatistics {
     /// What a child's slot shows now. Nothing of it is trusted: a number is a number, and a name is cut off and
-    /// escaped.
-    init(_ slot: Scoreboard.Slot) {
+    /// escaped. Sums over thousands need no names.
+    init(_ slot: Scoreboard.Slot, withName: Bool = true) {
         state = slot.activity
         heardAt = slot.heardAt
         roundTrip = slot.roundTrip
@@ -125,7 +125,7 @@ extension ConnectionStatistics {
         held = slot.held
         if roundTrip != nil { roundTrips = Histogram(.roundTrips, counts: slot.roundTrips, sum: slot.roundTripsSum) }
         handlerTimes = slot.handlerTimes
-        let name = slot.name
+        let name = withName ? slot.name : []
         self.name = name.isEmpty ? nil : String(decoding: name, as: UTF8.self)
         cause = slot.closeReason.map { CloseReasonLabel(reason: $0.reason, by: $0.by) }
         lateness = slot.lateness

@@ -107,19 +107,20 @@ final class PooledHandlerRunner: MailboxHandlerRunner, @unchecked Sendable {
 
     // MARK: The thread's side
 
-    /// Works on one job. False where there is none behind it.
-    func callHandler() -> Bool {
-        if let job = mailbox.nextNow() {
-            // A crash on this thread is this connection's meanwhile.
-            CrashNotice.blaming(crashNotice) {
-                mailbox.perform(job, by: &handler)
-                // The process may go on for days, so the handler is let go of before the loop knows.
-                if case .closed = job { handler = EndedHandler() }
-            }
-            if case .closed = job { mailbox.post([.over]) }
+    /// Works on one job.
+    func callHandler() {
+        guard let job = mailbox.nextNow() else { return }
+        // A crash on this thread is this connection's meanwhile.
+        CrashNotice.blaming(crashNotice) {
+            mailbox.perform(job, by: &handler)
+            // The process may go on for days, so the handler is let go of before the loop knows.
+            if case .closed = job { handler = EndedHandler() }
         }
-        return mailbox.keepsThread()
+        if case .closed = job { mailbox.post([.over]) }
     }
+
+    /// Whether there are jobs behind the last one. Where there are none, the thread is done with the handler.
+    func keepsThread() -> Bool { mailbox.keepsThread() }
 }
 
 /// What stands in a handler's place once it is over.

@@ -66,9 +66,10 @@ final class ChildRegistry {
 
     // MARK: Slots
 
-    /// Takes an empty slot that is free, for a process that is about to be forked.
-    func acquireSlot() -> Int {
-        let slot = scoreboard.take()
+    /// Takes an empty slot that is free, for a connection or a process that is about to be forked. Throws EAGAIN, as fork(2)
+    /// does where there are too many processes, while others on their way out have all slots.
+    func acquireSlot() throws(SystemError) -> Int {
+        guard let slot = scoreboard.take() else { throw .tooManyProcesses }
         commands.clear(slot)
         return slot
     }
@@ -121,7 +122,7 @@ final class ChildRegistry {
     /// What the living show now. They are read one after another: those of thousands at once would leave pages in the
     /// heap, which each fork pays for.
     var livingStatistics: some Collection<ConnectionStatistics> {
-        table.records.lazy.map { [scoreboard] in ConnectionStatistics(scoreboard[$0.slot]) }
+        table.takenSlots.lazy.map { [scoreboard] in ConnectionStatistics(scoreboard[$0], withName: false) }
     }
 
     /// The process in a slot has the connection that was assigned to it.
@@ -140,7 +141,10 @@ final class ChildRegistry {
     func move(_ slot: Int, to pid: ProcessID) { table.move(slot, to: pid) }
 
     /// Removes the connection in a slot, of a process with several; nil where there is none.
-    func remove(slot: Int) -> ChildTable.Record? { table.remove(slot: slot) }
+    func remove(slot: Int) -> ChildTable.Record? {
+        defer { commands.connections = table.count }
+        return table.remove(slot: slot)
+    }
 
     /// The process has no connection any more: it was reaped, or it waits. Nil where it had none.
     func remove(_ pid: ProcessID) -> ChildTable.Record? {

@@ -91,6 +91,10 @@ struct ChildTable {
         return records
     }
 
+    /// The slots that are not free. They are looked for one by one: an array of a million records would take longer than what
+    /// is done with them.
+    var takenSlots: some Collection<Int> { (0..<end).lazy.filter { [bySlot] in bySlot[$0].pid != 0 } }
+
     /// The connection of this number, where it is still the one in the slot.
     func record(ofSlot slot: Int, connection: UInt64) -> Record? {
         bySlot[slot].pid != 0 && bySlot[slot].connection == connection ? bySlot[slot] : nil

@@ -153,16 +153,25 @@ final class ConnectionAcceptor {
             beginsWithHeader: beginsWithHeader)
         if let shared = registry.shared { return share(accepted.connection, assignment, among: shared, at: now) }
         if let pool = registry.pool, assign(accepted.connection, assignment, to: pool, at: now) { return }
-        let slot = registry.acquireSlot()
-        if beginsWithHeader { registry.commands.clearVerdict(slot) }
         do throws(SystemError) {
-            let pid = try launcher.launch(.connection(assignment), slot: slot, accepted.connection)
-            enter(pid, slot: slot, assignment)
+            try launch(assignment, accepted.connection)
             backoff.forked()
         } catch {
-            registry.releaseSlot(slot)
             forkFailed(error, at: now)
             refused.add(accepted.connection, admission.refuse(.processes, using: &random).close, at: now)
+        }
+    }
+
+    /// Forks a process for the connection. The caller closes its own copy.
+    @inline(__always)
+    private func launch(_ assignment: ConnectionAssignment, _ connection: borrowing Descriptor) throws(SystemError) {
+        let slot = try registry.acquireSlot()
+        if assignment.beginsWithHeader { registry.commands.clearVerdict(slot) }
+        do throws(SystemError) {
+            enter(try launcher.launch(.connection(assignment), slot: slot, connection), slot: slot, assignment)
+        } catch {
+            registry.releaseSlot(slot)
+            throw error
         }
     }
 
@@ -185,10 +194,11 @@ final class ConnectionAcceptor {
         do throws(SystemError) {
             let member = try shared.next(registry, launcher, at: now)
             var assignment = assignment
-            let slot = registry.acquireSlot()
+            let slot = try registry.acquireSlot()
             assignment.slot = Int32(slot)
             if assignment.beginsWithHeader { registry.commands.clearVerdict(slot) }
             enter(member.pid, slot: slot, assignment)
+            backoff.forked()
             shared.assign(SharedProcesses.Placed(socket: socket, assignment: assignment), to: member)
             if shared.hasFullBatch(member) { send(by: shared) }
         } catch {
@@ -219,10 +229,12 @@ final class ConnectionAcceptor {
     private func takeBack(_ placed: SharedProcesses.Placed, at now: Instant) {
         let slot = Int(placed.assignment.slot)
         guard let record = registry.remove(slot: slot) else { return }
+        let refusal = admission.refuse(.processes, using: &random)
+        registry.slot(slot).closeReason = CloseReasonLabel.numbers(of: .closed(refusal.close.code, "", by: .server))
         admission.ended(record.countedAddress, slot: slot, failedHandshake: false, at: now)
         registry.addStatistics(ofSlot: slot)
         registry.releaseSlot(slot)
-        refused.add(placed.socket, admission.refuse(.processes, using: &random).close, at: now)
+        refused.add(placed.socket, refusal.close, at: now)
     }
 
     /// Gives the connection to a process that waits; false where there is none, and it needs one of its own. The caller

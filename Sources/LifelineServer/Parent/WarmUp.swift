@@ -38,7 +38,7 @@ struct WarmUp {
 
     /// Takes a slot for a moment. What the system refuses here it will refuse again, and be logged, where it matters.
     func run(in scoreboard: inout Scoreboard) {
-        let slot = scoreboard.take()
+        guard let slot = scoreboard.take() else { return }
         for part in Part.allCases { try? serve(part, scoreboard[slot]) }
         if hasProxies { readHeader() }
         CrashNotice.forget()

@@ -83,15 +83,9 @@ final class ProcessPool {
         for _ in 0..<ProcessPool.forkedAtOnce {
             let now = Instant.now
             guard missing(at: now) > 0 else { return false }
-            let slot = registry.acquireSlot()
             do throws(SystemError) {
-                let channel = try DescriptorChannel()
-                // Before the fork: the child closes the parent's end.
-                let own = ParentOwned(channel.giving, in: descriptors)
-                let pid = try launcher.launch(.pooled, slot: slot, channel.taking)
-                insert(pid, slot: slot, own)
+                try fork(registry, launcher)
             } catch {
-                registry.releaseSlot(slot)
                 sizing.failed(at: now)
                 if error.call == "fork" { registry.statistics.forkFailed(error.name) }
                 log.write(failure: .forkFailed, error)
@@ -99,6 +93,19 @@ final class ProcessPool {
             }
         }
         return missing(at: .now) > 0
+    }
+
+    private func fork(_ registry: ChildRegistry, _ launcher: ChildLauncher) throws(SystemError) {
+        let channel = try DescriptorChannel()
+        // Before the fork: the child closes the parent's end.
+        let own = ParentOwned(channel.giving, in: descriptors)
+        let slot = try registry.acquireSlot()
+        do throws(SystemError) {
+            insert(try launcher.launch(.pooled, slot: slot, channel.taking), slot: slot, own)
+        } catch {
+            registry.releaseSlot(slot)
+            throw error
+        }
     }
 
     /// A process waits at the other end of `channel`.

@@ -70,9 +70,11 @@ struct Scoreboard {
     private let free: UnsafeMutablePointer<Int32>
     private var freeCount = 0
     private var used = 0
+    private let count: Int
 
     /// Maps `count` slots, which cost no memory until they are used (mmap(2)).
     init(_ count: Int) throws(SystemError) {
+        self.count = count
         budget = try MemoryBudget()
         rows = try sharedMemory(of: count, Row.self)
         free = try ownMemory(of: count, Int32.self)
@@ -80,13 +82,14 @@ struct Scoreboard {
 
     subscript(index: Int) -> Slot { Slot(row: rows + index, budget: budget) }
 
-    /// Takes an empty slot that is free; there must be one.
-    mutating func take() -> Int {
+    /// Takes an empty slot that is free; nil where there is none, because processes on their way out have not ended yet.
+    mutating func take() -> Int? {
         var index = used
         if freeCount > 0 {
             freeCount -= 1
             index = Int(free[freeCount])
         }
+        guard index < count else { return nil }
         used = max(used, index + 1)
         clear(index)
         return index

@@ -167,12 +167,13 @@ final class HandlerThreads: Sendable {
     private func work() {
         let thread = IdleThread(false)
         var wasWoken = true
-        var last: (runner: PooledHandlerRunner, hasMore: Bool)?
+        var last: PooledHandlerRunner?
         while true {
             switch next(thread, wasWoken: wasWoken, after: last) {
             case .call(let runner):
                 wasWoken = false
-                last = (runner, runner.callHandler())
+                runner.callHandler()
+                last = runner
             case .idle:
                 last = nil
                 guard waitForWork(thread) else { return }
@@ -183,11 +184,11 @@ final class HandlerThreads: Sendable {
     }
 
     private func next(
-        _ thread: IdleThread, wasWoken: Bool, after last: (runner: PooledHandlerRunner, hasMore: Bool)?
+        _ thread: IdleThread, wasWoken: Bool, after last: PooledHandlerRunner?
     ) -> Turn {
         let (turn, step): (Turn, Step) = state.withLock { state in
             if wasWoken { state.isWaking = false }
-            if let last { takeBack(last.runner, hasMore: last.hasMore, &state) }
+            if let last { takeBack(last, &state) }
             // One that was lost is found again, and another was started in its place.
             guard state.count <= most else {
                 state.count -= 1
@@ -205,7 +206,9 @@ final class HandlerThreads: Sendable {
         return turn
     }
 
-    private func takeBack(_ runner: PooledHandlerRunner, hasMore: Bool, _ state: inout State) {
+    private func takeBack(_ runner: PooledHandlerRunner, _ state: inout State) {
+        // Asked with the lock: from the answer on the loop may have the handler called again, by another thread.
+        let hasMore = runner.keepsThread()
         if runner.place == .lost {
             state.lost -= 1
             state.count += 1

@@ -101,7 +101,10 @@ final class SharedProcess {
             runQueue()
             CrashNotice.blameNone()
             if hasCalls.signals, !handleSignals() { break }
-            if hasCalls.channel { receive() }
+            if hasCalls.channel {
+                receive()
+                CrashNotice.blameNone()
+            }
             keepHouse()
         }
         return 0

@@ -107,7 +107,7 @@ final class SharedProcesses {
         let channel = try DescriptorChannel()
         // Before the fork: the child closes the parent's end.
         let own = ParentOwned(channel.giving, in: descriptors)
-        let slot = registry.acquireSlot()
+        let slot = try registry.acquireSlot()
         board.clear(slot)
         do throws(SystemError) {
             let pid = try launcher.launch(.shared, slot: slot, channel.taking)

@@ -117,10 +117,10 @@ extension Descriptor {
     /// ones are lost.
     public func takeSeveral(into words: UnsafeMutableRawBufferPointer) throws(SystemError) -> ReceivedDescriptors? {
         var numbers = InlineArray<64, Int32>(repeating: -1)
-        var room = Descriptor.mostGiven
+        var room = min(numbers.count, Descriptor.mostGiven)
         let count = transferring(.recvmsg, words.count) { length in
             withUnsafeMutablePointer(to: &numbers) { pointer in
-                pointer.withMemoryRebound(to: Int32.self, capacity: Descriptor.mostGiven) {
+                pointer.withMemoryRebound(to: Int32.self, capacity: room) {
                     cposix_receive_descriptors(number, $0, &room, words.baseAddress, length)
                 }
             }

@@ -16,6 +16,11 @@ public struct SystemError: Error, Equatable, Sendable {
     }
 }
 
+extension SystemError {
+    /// EAGAIN of fork(2).
+    public static let tooManyProcesses = SystemError("fork", EAGAIN)
+}
+
 extension SystemError: CustomStringConvertible {
     /// A text for people: `bind: Address already in use`.
     public var description: String { "\(call): \(text)" }

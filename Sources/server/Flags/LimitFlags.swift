@@ -47,7 +47,7 @@ extension ServerSettings {
                 \.options.maxQueued, .size(in: sizes)
             ).live,
             SettingsFlag(
-                "--max-memory", "BYTES", "memory of one connection's process, its address space, 32m or more",
+                "--max-memory", "BYTES", "memory of a connection's process, its address space, 32m or more",
                 \.options.maxMemory, .size(in: UInt64(32 << 20)...(1 << 46)), unset: "no limit"
             ).live,
             SettingsFlag(
@@ -55,7 +55,7 @@ extension ServerSettings {
                 \.options.maxCPU, .duration(in: .milliseconds(1)...longest), unset: "no limit"
             ).live,
             SettingsFlag(
-                "--max-files", "N", "open files of one connection's process, 16 or more", \.options.maxFiles,
+                "--max-files", "N", "open files of a connection's process, 16 or more", \.options.maxFiles,
                 .integer(in: 16...(1 << 30)), unset: "no limit"
             ).live,
         ])

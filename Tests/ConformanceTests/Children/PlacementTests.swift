@@ -210,4 +210,49 @@ extension Live.Children.Placement {
             #expect(try server.process.wait() == .status(0))
         }
     }
+
+    @Test(
+        "Processes that were replaced and do not end take no more slots than there are: the server goes on",
+        arguments: [["--connections-per-process", "2"], []])
+    func replacedAndStopped(flags: [String]) throws {
+        try withServer(flags + ["--max-connections", "1", "--pool", "8:8"]) { server in
+            try server.waitForWaiting(8)
+            var stopped: Set<pid_t> = []
+            defer { for child in stopped { kill(child, SIGCONT) } }
+            for round in 1...4 {
+                for child in server.children { kill(child, SIGSTOP) }
+                stopped.formUnion(server.children)
+                server.process.kill(SIGHUP)
+                let isReloaded = eventually {
+                    server.log.textSoFar.split(separator: "\n").count { $0.contains("info reloaded") } == round
+                }
+                #expect(isReloaded, "round \(round)")
+            }
+            #expect(server.process.exit == nil)
+            for child in stopped { kill(child, SIGCONT) }
+            #expect(eventually { stopped.allSatisfy(hasGone) })
+            try server.waitForWaiting(8, within: .seconds(20))
+            let peer = try server.open()
+            try echo(peer)
+            peer.close()
+            try server.waitForWaiting(8, within: .seconds(20))
+        }
+    }
+
+    @Test("A process that is killed from outside is no connection's fault, whichever was served last")
+    func blame() throws {
+        try withServer("--connections-per-process", "8") { server in
+            let peers = try (1...3).map { _ in try server.open() }
+            let child = try server.onlyChild()
+            // It sleeps when it has done all that there was.
+            #expect(eventually { ProcessFiles.state(of: child) == "S" })
+            kill(child, SIGABRT)
+            let line = try server.log.line(with: "child died", "SIGABRT", "connections=3")
+            #expect(!line.contains("connection="), "\(line)")
+            for peer in peers {
+                #expect(try peer.takeClose().code == .handlerFailed)
+                peer.close()
+            }
+        }
+    }
 }
