@@ -6,19 +6,23 @@ import Posix
 /// its connections what has changed.
 struct LoopWaker: Sendable {
     private let loopThread: UInt
-    /// The connection of `slot` in a loop with others; nil where the process has one connection.
-    private let shared: (wakeups: LoopWakeups, slot: Int32)?
+    /// Where the connections of a loop with several are noted; nil where the process has one connection. It is no pair with
+    /// the slot: the runtime would have to make the type of such an optional in each child anew.
+    private let wakeups: LoopWakeups?
+    private let slot: Int32
 
     /// A waker of the loop that the calling thread runs for one connection.
     init() {
         loopThread = currentThread
-        shared = nil
+        wakeups = nil
+        slot = 0
     }
 
     /// A waker for the connection of `slot`, of the loop that the calling thread runs for several.
     init(for slot: Int32, in wakeups: LoopWakeups) {
         loopThread = currentThread
-        shared = (wakeups, slot)
+        self.wakeups = wakeups
+        self.slot = slot
     }
 
     /// Whether the loop runs on the calling thread.
@@ -26,8 +30,8 @@ struct LoopWaker: Sendable {
 
     /// Wakes the loop. From the loop's own thread it is awake; one that serves several connections notes this one.
     func wake() {
-        if let shared {
-            shared.wakeups.add(shared.slot, wakes: !isThisThread)
+        if let wakeups {
+            wakeups.add(slot, wakes: !isThisThread)
         } else if !isThisThread {
             sendSignal(Signal.call, to: processID)
         }
