@@ -14,6 +14,8 @@ struct WarmUp {
     private enum Part: CaseIterable {
         /// A request, and it is over.
         case short
+        /// A request of a client of 1.0, for which empty messages wait.
+        case old
         /// All that a client may say, and CLOSE.
         case long
         /// What no client may say: it is dropped, with a warning.
@@ -84,11 +86,11 @@ struct WarmUp {
     /// All that a client says, in one piece.
     private func conversation(_ part: Part) -> [UInt8] {
         var client = Outbox()
-        client.greet(Hello(short: part == .short))
+        client.greet(Hello(short: part == .short, minor: part == .old ? 0 : Limits.minorVersion))
         client.setMaxFrame(Limits.defaultMaxFrame)
         client.send(.request, id: 1, [0], cost: 1)
         switch part {
-        case .short: break
+        case .short, .old: break
         case .long:
             client.ping(1)
             client.send(.message, [0], cost: 1)
