@@ -3,7 +3,9 @@
 #define _GNU_SOURCE
 #include "conversation.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -889,4 +891,40 @@ uint32_t number(const char *flag, const char *text, uint32_t least, uint32_t mos
         exit(64);
     }
     return (uint32_t)value;
+}
+
+struct flags read_flags(const char *program, int count, char **arguments) {
+    struct flags flags = {.backlog = 4096, .limit = 10000, .terms = {30000, 10000}, .log = 2};
+    for (int i = 1; i < count; i++) {
+        const char *flag = arguments[i], *value = arguments[i + 1];
+        if (!strcmp(flag, "--port")) flags.port = number(flag, value, 0, 65535), i++;
+        else if (!strcmp(flag, "--timeout")) flags.terms.timeout = number(flag, value, 100, 86400000), i++;
+        else if (!strcmp(flag, "--handshake-timeout"))
+            flags.terms.handshake_timeout = number(flag, value, 100, 86400000), i++;
+        else if (!strcmp(flag, "--max-connections")) flags.limit = number(flag, value, 1, 1000000), i++;
+        else if (!strcmp(flag, "--backlog")) flags.backlog = number(flag, value, 1, 65535), i++;
+        else if (!strcmp(flag, "--quiet")) flags.log = -1;
+        else {
+            fprintf(stderr, "%s: %s is no flag: see the first lines of %s.c\n", program, flag, program);
+            exit(64);
+        }
+    }
+    return flags;
+}
+
+int listen_at(const char *program, uint32_t port, uint32_t backlog) {
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), one = 1;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port),
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* inherited by what it accepts */
+    if (bind(listener, (struct sockaddr *)&address, size) || listen(listener, (int)backlog)) {
+        fprintf(stderr, "%s: listen: %s\n", program, strerror(errno));
+        exit(69);
+    }
+    getsockname(listener, (struct sockaddr *)&address, &size);
+    printf("listening on 127.0.0.1:%d\n", ntohs(address.sin_port));
+    fflush(stdout);
+    return listener;
 }

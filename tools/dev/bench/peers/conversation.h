@@ -131,6 +131,19 @@ unsigned put_report(struct conversation *c, const char *peer, char *at, unsigned
 /* CLOCK_MONOTONIC, in nanoseconds. */
 int64_t now_ns(void);
 
+/* What the flags of a server say. */
+struct flags {
+    uint32_t port, backlog, limit;
+    struct terms terms;
+    int log;
+};
+
+/* Reads them, or ends with status 64 and says what was wrong. They stand in the first lines of `program`.c. */
+struct flags read_flags(const char *program, int count, char **arguments);
+
+/* Listens at 127.0.0.1, without blocking, and says where; or ends with status 69. */
+int listen_at(const char *program, uint32_t port, uint32_t backlog);
+
 /* Reads a whole number from least to most, or ends with status 64 and says what was wrong. */
 uint32_t number(const char *flag, const char *text, uint32_t least, uint32_t most);
 

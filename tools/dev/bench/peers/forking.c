@@ -6,7 +6,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -94,37 +93,14 @@ static void refuse(int fd, const char *text) {
 }
 
 int main(int count, char **arguments) {
-    uint32_t port = 0, backlog = 4096;
-    struct terms terms = {30000, 10000};
-    int log = 2;
-    limit = 10000;
-    for (int i = 1; i < count; i++) {
-        const char *flag = arguments[i], *value = arguments[i + 1];
-        if (!strcmp(flag, "--port")) port = number(flag, value, 0, 65535), i++;
-        else if (!strcmp(flag, "--timeout")) terms.timeout = number(flag, value, 100, 86400000), i++;
-        else if (!strcmp(flag, "--handshake-timeout"))
-            terms.handshake_timeout = number(flag, value, 100, 86400000), i++;
-        else if (!strcmp(flag, "--max-connections")) limit = number(flag, value, 1, 1000000), i++;
-        else if (!strcmp(flag, "--backlog")) backlog = number(flag, value, 1, 65535), i++;
-        else if (!strcmp(flag, "--quiet")) log = -1;
-        else return fprintf(stderr, "forking: %s is no flag: see the first lines of forking.c\n", flag), 64;
-    }
+    const struct flags flags = read_flags("forking", count, arguments);
+    const struct terms terms = flags.terms;
+    const int log = flags.log;
+    limit = flags.limit;
     set_up_slots();
     tzset();  /* Once for all children: else gmtime_r(3) reads /etc/localtime in each of them. */
 
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), one = 1;
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port),
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof address;
-    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* inherited by what it accepts */
-    if (bind(listener, (struct sockaddr *)&address, size) || listen(listener, (int)backlog)) {
-        perror("forking: listen");
-        return 69;
-    }
-    getsockname(listener, (struct sockaddr *)&address, &size);
-    printf("listening on 127.0.0.1:%d\n", ntohs(address.sin_port));
-    fflush(stdout);
+    int listener = listen_at("forking", flags.port, flags.backlog);
 
     /* Signals come while ppoll(2) waits and at no other time: in the parent, and in the children, which inherit it. */
     struct sigaction action = {.sa_handler = on_signal};
@@ -170,7 +146,7 @@ int main(int count, char **arguments) {
 
         for (int accepts = 0; accepts < accepts_at_once; accepts++) {
             struct sockaddr_in from;
-            size = sizeof from;
+            socklen_t size = sizeof from;
             int fd = accept4(listener, (struct sockaddr *)&from, &size, SOCK_CLOEXEC);
             if (fd < 0) {
                 if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) usleep(10000);

@@ -13,7 +13,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -36,10 +35,10 @@ struct connection {
     struct connection *next; /* of those that are free */
 };
 
-static int poller, log_to = 2;
+static int poller, log_to;
 static uint32_t limit, live;
 static uint64_t connections;
-static struct terms terms = {30000, 10000};
+static struct terms terms;
 
 static volatile sig_atomic_t stops;
 
@@ -250,44 +249,18 @@ static void keep_time(void) {
     }
 }
 
-static int listen_at(uint32_t port, uint32_t backlog) {
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), one = 1;
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port),
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof address;
-    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* inherited by what it accepts */
-    if (bind(listener, (struct sockaddr *)&address, size) || listen(listener, (int)backlog)) {
-        perror("looping: listen");
-        exit(69);
-    }
-    getsockname(listener, (struct sockaddr *)&address, &size);
-    printf("listening on 127.0.0.1:%d\n", ntohs(address.sin_port));
-    fflush(stdout);
-    return listener;
-}
-
 int main(int count, char **arguments) {
-    uint32_t port = 0, backlog = 4096;
-    limit = 10000;
-    for (int i = 1; i < count; i++) {
-        const char *flag = arguments[i], *value = arguments[i + 1];
-        if (!strcmp(flag, "--port")) port = number(flag, value, 0, 65535), i++;
-        else if (!strcmp(flag, "--timeout")) terms.timeout = number(flag, value, 100, 86400000), i++;
-        else if (!strcmp(flag, "--handshake-timeout"))
-            terms.handshake_timeout = number(flag, value, 100, 86400000), i++;
-        else if (!strcmp(flag, "--max-connections")) limit = number(flag, value, 1, 1000000), i++;
-        else if (!strcmp(flag, "--backlog")) backlog = number(flag, value, 1, 65535), i++;
-        else if (!strcmp(flag, "--quiet")) log_to = -1;
-        else return fprintf(stderr, "looping: %s is no flag: see the first lines of looping.c\n", flag), 64;
-    }
+    const struct flags flags = read_flags("looping", count, arguments);
+    limit = flags.limit;
+    terms = flags.terms;
+    log_to = flags.log;
     struct rlimit files;
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);
     if (files.rlim_cur < limit + most_held + 8) limit = (uint32_t)files.rlim_cur - most_held - 8;
     heap = must(calloc(limit, sizeof *heap));
-    int listener = listen_at(port, backlog);
+    int listener = listen_at("looping", flags.port, flags.backlog);
     poller = epoll_create1(EPOLL_CLOEXEC);
     struct epoll_event arrival = {EPOLLIN, {.ptr = NULL}};
     epoll_ctl(poller, EPOLL_CTL_ADD, listener, &arrival);
