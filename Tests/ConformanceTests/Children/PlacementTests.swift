@@ -114,53 +114,6 @@ extension Live.Children.Placement {
         }
     }
 
-    @Test("--max-connections holds exactly while many come at once, again and again")
-    func exact() throws {
-        try withServer(
-            "--connections-per-process", "4", "--max-connections", "10", "--metrics", "127.0.0.1:0"
-        ) { server in
-            let scraper = try Scraper(server)
-            for round in 1...5 {
-                let peers = try (1...30).map { _ in try server.connect() }
-                for peer in peers { try peer.send(RawFrame.preface + RawFrame.hello().bytes) }
-                var welcome = 0
-                var refused = 0
-                for peer in peers {
-                    try peer.takePreface()
-                    let frame = try peer.takeFrame()
-                    if frame.type == .welcome { welcome += 1 }
-                    if frame.notice?.code == .busy { refused += 1 }
-                }
-                #expect(welcome == 10 && refused == 20, "round \(round)")
-                for peer in peers { peer.close() }
-                #expect(eventually { (try? scraper.samples()["connections_live"]) == 0 })
-                let samples = try scraper.samples()
-                #expect(samples["connections_accepted_total"] == Double(10 * round))
-                #expect(samples.sum("connections_closed_total") == Double(10 * round))
-            }
-        }
-    }
-
-    @Test("Hundreds of short connections at once, over and over: each is answered, and counted once")
-    func burst() throws {
-        try withServer("--connections-per-process", "16", "--metrics", "127.0.0.1:0") { server in
-            let scraper = try Scraper(server)
-            for _ in 0..<10 {
-                let peers = try (1...40).map { _ in try server.connect() }
-                for peer in peers { try peer.send(RawFrame.preface + RawFrame.short.bytes + RawFrame.request(1).bytes) }
-                for peer in peers {
-                    try peer.takePreface()
-                    #expect(try peer.frames(upTo: .close).map(\.type) == [.welcome, .response, .close])
-                    peer.close()
-                }
-            }
-            #expect(eventually { (try? scraper.samples()["connections_live"]) == 0 })
-            let samples = try scraper.samples()
-            #expect(samples["connections_accepted_total"] == 400 && samples.sum("requests_total") == 400)
-            #expect(samples["connections_closed_total{reason=\"NORMAL\",by=\"server\"}"] == 400)
-        }
-    }
-
     @Test("A client that fails its handshake counts against its source")
     func failedHandshakes() throws {
         try withServer("--connections-per-process", "100", "--exempt", "10.0.0.0/8") { server in

@@ -193,11 +193,11 @@ extension Live.Children.Pool {
 
     // MARK: Limits, counts
 
-    @Test("--max-connections holds exactly while many come at once, again and again")
-    func exact() throws {
-        try withServer(
-            "--pool", "4:8", "--pool-reuse", "1000", "--max-connections", "10", "--metrics", "127.0.0.1:0"
-        ) { server in
+    @Test(
+        "--max-connections holds exactly while many come at once, again and again",
+        arguments: [["--pool", "4:8", "--pool-reuse", "1000"], ["--connections-per-process", "4"]])
+    func exact(flags: [String]) throws {
+        try withServer(flags + ["--max-connections", "10", "--metrics", "127.0.0.1:0"]) { server in
             let scraper = try Scraper(server)
             for round in 1...5 {
                 let peers = try (1...30).map { _ in try server.connect() }
@@ -220,9 +220,11 @@ extension Live.Children.Pool {
         }
     }
 
-    @Test("Hundreds of short connections at once, over and over: each is answered, and counted once")
-    func burst() throws {
-        try withServer("--pool", "2:8", "--pool-reuse", "7", "--metrics", "127.0.0.1:0") { server in
+    @Test(
+        "Hundreds of short connections at once, over and over: each is answered, and counted once",
+        arguments: [["--pool", "2:8", "--pool-reuse", "7"], ["--connections-per-process", "16"]])
+    func burst(flags: [String]) throws {
+        try withServer(flags + ["--metrics", "127.0.0.1:0"]) { server in
             let scraper = try Scraper(server)
             for _ in 0..<10 {
                 let peers = try (1...40).map { _ in try server.connect() }
@@ -237,7 +239,7 @@ extension Live.Children.Pool {
             let samples = try scraper.samples()
             #expect(samples["connections_accepted_total"] == 400 && samples.sum("requests_total") == 400)
             #expect(samples["connections_closed_total{reason=\"NORMAL\",by=\"server\"}"] == 400)
-            #expect(samples["pool_served_total"] ?? 0 > 0)
+            #expect(!flags.contains("--pool") || samples["pool_served_total"] ?? 0 > 0)
         }
     }
 
