@@ -96,17 +96,10 @@ extension Descriptor {
     ///
     /// Throws EMFILE where this process has no room for the descriptor (RLIMIT_NOFILE): it is lost.
     public func take(into words: UnsafeMutableRawBufferPointer) throws(SystemError) -> ReceivedDescriptor {
-        var given: Int32 = -1
-        var room = 1
-        let count = transferring(.recvmsg, words.count) {
-            cposix_receive_descriptors(number, &given, &room, words.baseAddress, $0)
-        }
-        if count < 0, errno == EAGAIN { return .nothing }
-        guard count >= 0 else { throw SystemError("recvmsg") }
-        guard count > 0 else { return .end }
-        guard room == 1 else { throw SystemError("recvmsg", EMFILE) }
-        let descriptor = Descriptor(owning: given)
-        guard count == words.count else { throw SystemError("recvmsg", EPROTO) }
+        guard var received = try takeSeveral(into: words) else { return .nothing }
+        guard received.bytes > 0 else { return .end }
+        guard let descriptor = received.takeNext() else { throw SystemError("recvmsg", EMFILE) }
+        guard received.bytes == words.count else { throw SystemError("recvmsg", EPROTO) }
         return .descriptor(descriptor)
     }
 
