@@ -73,13 +73,17 @@ final class PooledHandlerRunner: MailboxHandlerRunner, @unchecked Sendable {
     private func reportWait() {
         since = nil
         guard threads.isWaiting(self) else { return }
-        log.write(.handlersWait, most: 1) { line in
+        report(
+            .handlersWait,
+            "a handler has waited for a thread for \(PooledHandlerRunner.patience.components.seconds) s: all are taken, and "
+                + "--handler-threads gives more")
+    }
+
+    private func report(_ event: LogEvent, _ text: String) {
+        log.write(event, most: 1) { line in
             line.number(.pid, processID)
             line.number(.threads, threads.most)
-            line.text(
-                .text,
-                "a handler has waited for a thread for \(PooledHandlerRunner.patience.components.seconds) s: all are taken, "
-                    + "and --handler-threads gives more")
+            line.text(.text, text)
         }
     }
 
@@ -89,14 +93,10 @@ final class PooledHandlerRunner: MailboxHandlerRunner, @unchecked Sendable {
     /// The connection is over. A handler that is still in a call keeps the thread, which the others do not wait for.
     override func cancelAll() {
         guard !isOver, let lost = threads.abandon(self), lost > threads.most else { return }
-        log.write(.handlersLost, most: 1) { line in
-            line.number(.pid, processID)
-            line.number(.threads, threads.most)
-            line.text(
-                .text,
-                "handlers of \(threads.most) connections that are over have not returned: one more keeps its thread from the "
-                    + "others")
-        }
+        report(
+            .handlersLost,
+            "handlers of \(threads.most) connections that are over have not returned: one more keeps its thread from the "
+                + "others")
     }
 
     /// There is no thread, and none to wait for. The loop's thread calls this.

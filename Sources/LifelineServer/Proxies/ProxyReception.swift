@@ -178,16 +178,29 @@ struct ProxyReception: ~Copyable {
 
     private func report(_ reason: CloseReason, isProbe: Bool) {
         let client = handshake.header.map { ProxiedClient($0, via: assignment.peer) }
-        log.write(isProbe ? .probed : .closed, at: isProbe ? nil : reason.level, reason: reason.kind) { line in
-            line.number(.connection, assignment.connection)
-            line.number(.pid, processID)
+        log.writeUnserved(assignment, reason, isProbe: isProbe, bytesOut: slot.bytesOut) { line in
             line.address(.peer, client?.peer ?? assignment.peer)
             if let client { line.put(client) } else { line.address(.via, assignment.peer) }
+        }
+    }
+}
+
+extension Log {
+    /// Writes the end of a connection that was not served: `peer` puts whose it is.
+    func writeUnserved(
+        _ assignment: ConnectionAssignment, _ reason: CloseReason, isProbe: Bool = false, bytesOut: UInt64 = 0,
+        at level: LogLevel? = nil, peer: (inout LogLine) -> Void
+    ) {
+        let level = isProbe ? nil : level ?? reason.level
+        write(isProbe ? .probed : .closed, at: level, reason: reason.kind) { line in
+            line.number(.connection, assignment.connection)
+            line.number(.pid, processID)
+            peer(&line)
             line.put(reason, isProbe: isProbe)
             line.seconds(.age, .now - assignment.acceptedAt)
             line.number(.requests, 0)
             line.number(.bytesIn, 0)
-            line.number(.bytesOut, slot.bytesOut)
+            line.number(.bytesOut, bytesOut)
             if !reason.text.isEmpty { line.text(.text, reason.text) }
         }
     }

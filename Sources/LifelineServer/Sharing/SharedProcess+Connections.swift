@@ -51,17 +51,7 @@ extension SharedProcess {
         let slot = context.registry.slot(Int(assignment.slot))
         let reason = CloseReason.lost("the process has no descriptor left for it")
         slot.closeReason = CloseReasonLabel.numbers(of: reason)
-        context.log.write(.closed, at: .warning, reason: reason.kind) { line in
-            line.number(.connection, assignment.connection)
-            line.number(.pid, processID)
-            line.address(.peer, assignment.peer)
-            line.put(reason, isProbe: false)
-            line.seconds(.age, .now - assignment.acceptedAt)
-            line.number(.requests, 0)
-            line.number(.bytesIn, 0)
-            line.number(.bytesOut, 0)
-            line.text(.text, reason.text)
-        }
+        context.log.writeUnserved(assignment, reason, at: .warning) { $0.address(.peer, assignment.peer) }
         slot.isFinished = true
         context.registry.markCompleted(Int(assignment.slot))
         // Others would be lost too.
