@@ -174,7 +174,7 @@
         @Test("A child of the pool whose channel is full or broken gets no connection", arguments: [EAGAIN, EPIPE])
         func handOver(code: Int32) throws {
             let descriptors = ParentDescriptors()
-            let pool = ProcessPool(PoolSize(least: 1, most: 2), connectionsEach: 2, in: descriptors, at: at(0))
+            let pool = ProcessPool(PoolSize(least: 1, most: 2), connectionsEach: 2, at: at(0))
             let channel = try DescriptorChannel()
             pool.insert(1, slot: 0, ParentOwned(channel.giving, in: descriptors))
             let assignment = ConnectionAssignment(

@@ -86,18 +86,18 @@ struct PoolTests {
         var pool = pool(2, 8)
         var now = 0.0
         for length in [100.0, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000] {
-            pool.failed(at: at(now))
+            pool.pause.failed(at: at(now))
             // One that died with it changes nothing.
-            pool.failed(at: at(now))
-            #expect(pool.pausedUntil == at(now + length))
+            pool.pause.failed(at: at(now))
+            #expect(pool.pause.until == at(now + length))
             #expect(pool.missing(waiting: 0, all: 0, at: at(now + length - 0.001)) == 0)
             #expect(pool.missing(waiting: 0, all: 0, at: at(now + length)) == 2)
-            #expect(pool.pausedUntil == nil)
+            #expect(pool.pause.until == nil)
             now += length
         }
-        pool.served()
-        pool.failed(at: at(now))
-        #expect(pool.pausedUntil == at(now + 100))
+        pool.pause.served()
+        pool.pause.failed(at: at(now))
+        #expect(pool.pause.until == at(now + 100))
     }
 
     @Test("A number alone is the least, and eight times as many the most")

@@ -42,17 +42,17 @@ struct ProcessSizingTests {
         var pool = sizing(10, PoolSize(2))
         var now = at(0)
         for pause in [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000] {
-            pool.failed(at: now)
-            pool.failed(at: now)
+            pool.pause.failed(at: now)
+            pool.pause.failed(at: now)
             let due = now + .milliseconds(pause)
-            #expect(pool.pausedUntil == due)
+            #expect(pool.pause.until == due)
             #expect(missing(&pool, 0, 0, due + .nanoseconds(-1)) == 0)
-            #expect(missing(&pool, 0, 0, due) == 2 && pool.pausedUntil == nil)
+            #expect(missing(&pool, 0, 0, due) == 2 && pool.pause.until == nil)
             now = due
         }
-        pool.served()
-        pool.failed(at: now)
-        #expect(pool.pausedUntil == now + .milliseconds(100))
+        pool.pause.served()
+        pool.pause.failed(at: now)
+        #expect(pool.pause.until == now + .milliseconds(100))
     }
 
     @Test("Of two with the same connections the idler one has more room; a full loop counts as a full process")

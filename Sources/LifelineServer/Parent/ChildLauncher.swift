@@ -8,6 +8,9 @@ final class ChildLauncher {
     typealias RunnerMaker = (HandlerHost, borrowing Descriptor, UInt64, SocketAddress, ProxiedClient?) ->
         any HandlerRunner
 
+    /// Up to this many are forked ahead in a turn of the loop: clients that come meanwhile wait for no more.
+    private static let forkedAtOnce = 4
+
     private let registry: ChildRegistry
     private let descriptors: ParentDescriptors
     private let childSignals: OwnedResource<SignalDescriptor>
@@ -77,6 +80,49 @@ final class ChildLauncher {
             }
         }
         return pid
+    }
+
+    /// A process that waits at the other end of a channel.
+    struct WaitingChild {
+        let pid: ProcessID
+        let slot: Int
+        /// The giving end.
+        let channel: ParentOwned<Descriptor>
+    }
+
+    /// Forks a process of this kind, with a slot of its own, that gets its connections through a channel.
+    func launchWithChannel(_ kind: ChildKind) throws(SystemError) -> WaitingChild {
+        let ends = try DescriptorChannel()
+        // Before the fork: the child closes the parent's end.
+        let channel = ParentOwned(ends.giving, in: descriptors)
+        let slot = try registry.acquireSlot()
+        registry.board.clear(slot)
+        do throws(SystemError) {
+            return WaitingChild(pid: try launch(kind, slot: slot, ends.taking), slot: slot, channel: channel)
+        } catch {
+            registry.releaseSlot(slot)
+            throw error
+        }
+    }
+
+    /// Forks processes ahead of need, as long as some are missing. Returns whether there should be more: they follow in the
+    /// next turn.
+    func forkAhead(
+        missing: (Instant) -> Int, failed: (Instant) -> Void, fork: (Instant) throws(SystemError) -> Void
+    ) -> Bool {
+        for _ in 0..<ChildLauncher.forkedAtOnce {
+            let now = Instant.now
+            guard missing(now) > 0 else { return false }
+            do throws(SystemError) {
+                try fork(now)
+            } catch {
+                failed(now)
+                if error.call == "fork" { registry.statistics.forkFailed(error.name) }
+                log.write(failure: .forkFailed, error)
+                return false
+            }
+        }
+        return missing(.now) > 0
     }
 
     /// Forks; nil in the child, which has closed what is the parent's alone.

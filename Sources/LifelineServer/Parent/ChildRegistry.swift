@@ -59,9 +59,9 @@ final class ChildRegistry {
             options.sharesProcesses
             ? nil
             : options.pool.map {
-                ProcessPool($0, connectionsEach: options.poolReuse, in: descriptors, at: now)
+                ProcessPool($0, connectionsEach: options.poolReuse, at: now)
             }
-        shared = options.sharesProcesses ? SharedProcesses(options, memory.board, in: descriptors) : nil
+        shared = options.sharesProcesses ? SharedProcesses(options, memory.board) : nil
     }
 
     // MARK: Slots

@@ -192,7 +192,7 @@ final class ConnectionAcceptor {
         // No process that is forked meanwhile gets it.
         let socket = ParentOwned(connection, in: descriptors)
         do throws(SystemError) {
-            let member = try shared.next(registry, launcher, at: now)
+            let member = try shared.next(launcher, at: now)
             var assignment = assignment
             let slot = try registry.acquireSlot()
             assignment.slot = Int32(slot)
@@ -213,7 +213,7 @@ final class ConnectionAcceptor {
         for placed in shared.send(at: now) {
             let slot = Int(placed.assignment.slot)
             do throws(SystemError) {
-                let member = try shared.next(registry, launcher, at: now)
+                let member = try shared.next(launcher, at: now)
                 registry.move(slot, to: member.pid)
                 shared.assign(placed, to: member)
             } catch {

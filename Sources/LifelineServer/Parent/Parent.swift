@@ -107,8 +107,8 @@ final class Parent {
     /// Forks processes that are to wait for connections; whether others should follow in the next turn.
     private func replenishPool() -> Bool {
         guard shutdown.isServing else { return false }
-        if let shared = registry.shared { return shared.replenish(registry, launcher, log: log) }
-        return registry.pool?.replenish(registry, launcher, log: log) ?? false
+        if let shared = registry.shared { return shared.replenish(launcher) }
+        return registry.pool?.replenish(launcher) ?? false
     }
 
     private func deadline(from now: Instant) -> Instant? {

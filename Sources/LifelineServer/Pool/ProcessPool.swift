@@ -37,10 +37,7 @@ final class ProcessPool {
     /// What a longer connection saves by a process that serves another is nothing, and its channel is a descriptor of
     /// the parent's.
     private static let longestStay = Duration.seconds(1)
-    /// Up to this many are forked in a turn of the loop: clients that come meanwhile wait for no more.
-    private static let forkedAtOnce = 4
 
-    private let descriptors: ParentDescriptors
     private let reusesProcesses: Bool
     private var sizing: PoolSizing
     private var members: [ProcessID: Member] = [:]
@@ -54,10 +51,8 @@ final class ProcessPool {
     /// - Parameters:
     ///   - size: How many shall wait.
     ///   - connections: How many connections each of them serves.
-    ///   - descriptors: Where the parent's descriptors are listed.
     ///   - now: When it begins.
-    init(_ size: PoolSize, connectionsEach connections: Int, in descriptors: ParentDescriptors, at now: Instant) {
-        self.descriptors = descriptors
+    init(_ size: PoolSize, connectionsEach connections: Int, at now: Instant) {
         reusesProcesses = connections > 1
         sizing = PoolSizing(size, at: now)
     }
@@ -72,39 +67,21 @@ final class ProcessPool {
     /// How many should wait.
     var wanted: Int { sizing.wanted }
     /// When busy ones are to be retired, or others forked; nil where nothing is to be done.
-    func deadline(sweep: Instant) -> Instant? { earlier(sizing.pausedUntil, busy.isEmpty ? nil : sweep) }
+    func deadline(sweep: Instant) -> Instant? { earlier(sizing.pause.until, busy.isEmpty ? nil : sweep) }
 
     private func missing(at now: Instant) -> Int {
         sizing.missing(waiting: waiting.count, all: waiting.count + busy.count, at: now)
     }
 
     /// Forks processes that are to wait. Returns whether there should be more: they follow in the next turn.
-    func replenish(_ registry: ChildRegistry, _ launcher: ChildLauncher, log: Log) -> Bool {
-        for _ in 0..<ProcessPool.forkedAtOnce {
-            let now = Instant.now
-            guard missing(at: now) > 0 else { return false }
-            do throws(SystemError) {
-                try fork(registry, launcher)
-            } catch {
-                sizing.failed(at: now)
-                if error.call == "fork" { registry.statistics.forkFailed(error.name) }
-                log.write(failure: .forkFailed, error)
-                return false
-            }
-        }
-        return missing(at: .now) > 0
-    }
-
-    private func fork(_ registry: ChildRegistry, _ launcher: ChildLauncher) throws(SystemError) {
-        let channel = try DescriptorChannel()
-        // Before the fork: the child closes the parent's end.
-        let own = ParentOwned(channel.giving, in: descriptors)
-        let slot = try registry.acquireSlot()
-        do throws(SystemError) {
-            insert(try launcher.launch(.pooled, slot: slot, channel.taking), slot: slot, own)
-        } catch {
-            registry.releaseSlot(slot)
-            throw error
+    func replenish(_ launcher: ChildLauncher) -> Bool {
+        launcher.forkAhead {
+            missing(at: $0)
+        } failed: {
+            sizing.pause.failed(at: $0)
+        } fork: { _ throws(SystemError) in
+            let child = try launcher.launchWithChannel(.pooled)
+            insert(child.pid, slot: child.slot, child.channel)
         }
     }
 
@@ -116,7 +93,7 @@ final class ProcessPool {
     }
 
     /// A process that waited has died, and others may too.
-    func failed(at now: Instant) { sizing.failed(at: now) }
+    func failed(at now: Instant) { sizing.pause.failed(at: now) }
 
     /// Retires those that are not needed, or are at one connection for long.
     func sweep(at now: Instant) {
@@ -140,7 +117,7 @@ final class ProcessPool {
         let isAssigned = member.send(connection, assignment)
         if isAssigned {
             assignedCount += 1
-            sizing.served()
+            sizing.pause.served()
         }
         if isAssigned, reusesProcesses {
             member.busySince = now

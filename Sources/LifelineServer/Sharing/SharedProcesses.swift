@@ -29,9 +29,6 @@ final class SharedProcesses {
             emptySince = now
             delivery = DeliveryWatch(at: now)
         }
-
-        /// Whether it takes connections: it has taken `taken` until now.
-        fileprivate func takes(_ taken: UInt32, at now: Instant) -> Bool { delivery.takes(taken, at: now) }
     }
 
     /// A connection that has a process, and is not sent to it yet.
@@ -40,10 +37,6 @@ final class SharedProcesses {
         let assignment: ConnectionAssignment
     }
 
-    /// Up to this many are forked ahead in a turn of the loop: clients that come meanwhile wait for no more.
-    private static let forkedAtOnce = 4
-
-    private let descriptors: ParentDescriptors
     private let board: ProcessBoard
     private var sizing: ProcessSizing
     private var members: [ProcessID: SharedMember] = [:]
@@ -57,10 +50,8 @@ final class SharedProcesses {
     /// - Parameters:
     ///   - options: How many connections each serves, and how many are forked ahead.
     ///   - board: What they tell of themselves.
-    ///   - descriptors: Where the parent's descriptors are listed.
-    init(_ options: ServerOptions, _ board: ProcessBoard, in descriptors: ParentDescriptors) {
+    init(_ options: ServerOptions, _ board: ProcessBoard) {
         self.board = board
-        self.descriptors = descriptors
         sizing = ProcessSizing(options)
     }
 
@@ -76,50 +67,32 @@ final class SharedProcesses {
     func contains(_ pid: ProcessID) -> Bool { members[pid] != nil }
     subscript(pid: ProcessID) -> SharedMember? { members[pid] }
     /// When others are to be forked after a pause.
-    var deadline: Instant? { sizing.pausedUntil }
+    var deadline: Instant? { sizing.pause.until }
 
     // MARK: How many
 
     /// Forks processes ahead of need. Returns whether there should be more: they follow in the next turn.
-    func replenish(_ registry: ChildRegistry, _ launcher: ChildLauncher, log: Log) -> Bool {
-        for _ in 0..<SharedProcesses.forkedAtOnce {
-            let now = Instant.now
-            guard missing(at: now) > 0 else { return false }
-            do throws(SystemError) {
-                _ = try fork(registry, launcher, at: now)
-            } catch {
-                sizing.failed(at: now)
-                if error.call == "fork" { registry.statistics.forkFailed(error.name) }
-                log.write(failure: .forkFailed, error)
-                return false
-            }
+    func replenish(_ launcher: ChildLauncher) -> Bool {
+        launcher.forkAhead {
+            missing(at: $0)
+        } failed: {
+            sizing.pause.failed(at: $0)
+        } fork: { now throws(SystemError) in
+            _ = try fork(launcher, at: now)
         }
-        return missing(at: .now) > 0
     }
 
     private func missing(at now: Instant) -> Int {
         sizing.missing(processes: open.count, connections: openConnections, at: now)
     }
 
-    private func fork(
-        _ registry: ChildRegistry, _ launcher: ChildLauncher, at now: Instant
-    ) throws(SystemError) -> SharedMember {
-        let channel = try DescriptorChannel()
-        // Before the fork: the child closes the parent's end.
-        let own = ParentOwned(channel.giving, in: descriptors)
-        let slot = try registry.acquireSlot()
-        board.clear(slot)
-        do throws(SystemError) {
-            let pid = try launcher.launch(.shared, slot: slot, channel.taking)
-            let leavesAt = sizing.leavesAt(startedAt: now, random: .random(in: 0..<1))
-            let member = SharedMember(pid, slot: slot, own, leavesAt: leavesAt, at: now)
-            members[pid] = member
-            open.append(member)
-            return member
-        } catch {
-            registry.releaseSlot(slot)
-            throw error
-        }
+    private func fork(_ launcher: ChildLauncher, at now: Instant) throws(SystemError) -> SharedMember {
+        let child = try launcher.launchWithChannel(.shared)
+        let leavesAt = sizing.leavesAt(startedAt: now, random: .random(in: 0..<1))
+        let member = SharedMember(child.pid, slot: child.slot, child.channel, leavesAt: leavesAt, at: now)
+        members[member.pid] = member
+        open.append(member)
+        return member
     }
 
     /// Retires those that are not needed, too old, or say that they want to leave.
@@ -154,11 +127,9 @@ final class SharedProcesses {
 
     /// The process that gets the next connection: of those that are wanted, the one with the most room. It is forked where none
     /// has room.
-    func next(
-        _ registry: ChildRegistry, _ launcher: ChildLauncher, at now: Instant
-    ) throws(SystemError) -> SharedMember {
+    func next(_ launcher: ChildLauncher, at now: Instant) throws(SystemError) -> SharedMember {
         if let member = roomiest(at: now) { return member }
-        return try fork(registry, launcher, at: now)
+        return try fork(launcher, at: now)
     }
 
     private func roomiest(at now: Instant) -> SharedMember? {
@@ -166,7 +137,7 @@ final class SharedProcesses {
         var (best, least): (SharedMember?, Int) = (nil, .max)
         for (index, member) in open.enumerated() {
             if index >= wanted, best != nil { break }
-            guard member.connections < sizing.most, member.takes(board[member.slot].taken, at: now),
+            guard member.connections < sizing.most, member.delivery.takes(board[member.slot].taken, at: now),
                 !mustLeave(member, at: now)
             else { continue }
             let score = sizing.score(connections: member.connections, load: board[member.slot].load)
@@ -225,7 +196,7 @@ final class SharedProcesses {
     func completed(_ pid: ProcessID, at now: Instant) {
         guard let member = members[pid] else { return }
         removeConnection(of: member, at: now)
-        sizing.served()
+        sizing.pause.served()
     }
 
     private func removeConnection(of member: SharedMember, at now: Instant) {
@@ -238,7 +209,7 @@ final class SharedProcesses {
     func remove(_ pid: ProcessID, at now: Instant) -> SharedMember? {
         guard let member = members.removeValue(forKey: pid) else { return nil }
         // One that was retired has left as it should.
-        if member.channel != nil, member.connections == 0 { sizing.failed(at: now) }
+        if member.channel != nil, member.connections == 0 { sizing.pause.failed(at: now) }
         retire(member)
         return member
     }

@@ -25,8 +25,6 @@ public struct PoolSize: Equatable, Sendable, CustomStringConvertible {
 struct PoolSizing {
     /// Over this time it is counted how many were not needed.
     static let quiet = Duration.seconds(10)
-    private static let shortestPause = Duration.milliseconds(100)
-    private static let longestPause = Duration.seconds(10)
 
     private let size: PoolSize
     /// How many should wait.
@@ -35,9 +33,7 @@ struct PoolSizing {
     private var fewest: Int
     private var nextReview: Instant
     private var hasRunOut = false
-    /// No process is forked ahead before then.
-    private(set) var pausedUntil: Instant?
-    private var pause = shortestPause
+    var pause = ForkPause()
 
     init(_ size: PoolSize, at now: Instant) {
         self.size = size
@@ -64,10 +60,7 @@ struct PoolSizing {
             hasRunOut = false
             wanted = min(size.most, wanted * 2)
         }
-        if let pausedUntil {
-            guard pausedUntil <= now else { return 0 }
-            self.pausedUntil = nil
-        }
+        if pause.isOn(at: now) { return 0 }
         return max(0, min(wanted - waiting, size.most - all))
     }
 
@@ -79,16 +72,5 @@ struct PoolSizing {
         fewest = waiting
         wanted = max(size.least, wanted - unneeded)
         return max(0, min(unneeded, waiting - wanted))
-    }
-
-    /// A process has got a connection: whatever killed others is over.
-    mutating func served() { pause = PoolSizing.shortestPause }
-
-    /// A process died that had nothing to do, or could not be forked: the next try waits, twice as long each time.
-    mutating func failed(at now: Instant) {
-        // Those that die together are one reason to wait.
-        guard pausedUntil == nil else { return }
-        pausedUntil = now + pause
-        pause = min(pause * 2, PoolSizing.longestPause)
     }
 }

@@ -4,17 +4,13 @@ import Basics
 struct ProcessSizing {
     /// One that has had no connection for this long leaves, where others are enough.
     static let longestEmpty = Duration.seconds(10)
-    private static let shortestPause = Duration.milliseconds(100)
-    private static let longestPause = Duration.seconds(10)
 
     /// How many connections each serves at most.
     let most: Int
     /// How many there are from the start on; nil where one is forked when a client finds none with room.
     private let ahead: PoolSize?
     private let maxAge: Duration?
-    /// No process is forked ahead before then.
-    private(set) var pausedUntil: Instant?
-    private var pause = shortestPause
+    var pause = ForkPause()
 
     /// - Parameters:
     ///   - most: How many connections a process serves at most at a time.
@@ -43,12 +39,7 @@ struct ProcessSizing {
         guard let ahead else { return 0 }
         let isShort = processes < ahead.most && processes * most - connections <= most / 4
         let missing = max(ahead.least - processes, isShort ? 1 : 0)
-        guard missing > 0 else { return 0 }
-        if let pausedUntil {
-            guard pausedUntil <= now else { return 0 }
-            self.pausedUntil = nil
-        }
-        return missing
+        return missing <= 0 || pause.isOn(at: now) ? 0 : missing
     }
 
     /// What a process with so many connections, whose loop is busy for `load` thousandths of the time, has taken of its room:
@@ -64,15 +55,5 @@ struct ProcessSizing {
     /// Whether one that has been empty since `emptySince` is to leave, where `processes` get connections.
     func isSurplus(emptySince: Instant, processes: Int, at now: Instant) -> Bool {
         processes > (ahead?.least ?? 0) && now - emptySince >= ProcessSizing.longestEmpty
-    }
-
-    /// A process has served a connection to its end: whatever killed others is over.
-    mutating func served() { pause = ProcessSizing.shortestPause }
-
-    /// A process died that had no connection, or could not be forked: the next one forked ahead waits, twice as long each time.
-    mutating func failed(at now: Instant) {
-        guard pausedUntil == nil else { return }
-        pausedUntil = now + pause
-        pause = min(pause * 2, ProcessSizing.longestPause)
     }
 }
