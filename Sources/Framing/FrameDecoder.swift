@@ -92,6 +92,7 @@ public struct FrameDecoder: Sendable {
             case .preface(let matched):
                 try readPreface(in: bytes, at: &offset, matched: matched)
             case .header:
+                if let part = readWhole(in: bytes, at: &offset) { return .part(part) }
                 guard let header = readHeader(in: bytes, at: &offset) else { return nil }
                 try judge(header)
             case .skipping(let header, let remaining):
@@ -143,6 +144,38 @@ public struct FrameDecoder: Sendable {
             throw Violation(
                 .badPreface, "expected the preface LIFELINE, got \(Preface.recognise(Array(start)))")
         }
+    }
+
+    /// A message in one frame that has come whole and that no rule forbids; nil for all else, which is judged rule by rule.
+    ///
+    /// Most frames are of this kind, and are read in a third of the steps.
+    @inline(__always)
+    private mutating func readWhole(in bytes: Span<UInt8>, at offset: inout Int) -> MessagePart? {
+        guard partial.isEmpty, greeted, !isShort, open == nil, bytes.count - offset >= FrameHeader.length else {
+            return nil
+        }
+        let length: UInt32 = bytes.bigEndian(at: offset)
+        let id: UInt32 = bytes.bigEndian(at: offset + 8)
+        let start = offset + FrameHeader.length
+        guard length <= min(maxFrame, maxMessage), Int(length) <= bytes.count - start else { return nil }
+        let type: FrameType
+        // The type, without a flag and with the zeros behind it.
+        switch (bytes.bigEndian(at: offset + 4, as: UInt32.self), sender) {
+        case (UInt32(FrameType.request.rawValue) << 24, .client):
+            guard id > lastRequestID, !hasGoneAway else { return nil }
+            lastRequestID = id
+            type = .request
+        case (UInt32(FrameType.response.rawValue) << 24, .server):
+            guard id != 0 else { return nil }
+            type = .response
+        case (UInt32(FrameType.message.rawValue) << 24, _):
+            guard id == 0 else { return nil }
+            type = .message
+        default: return nil
+        }
+        framesBegun += 1
+        offset = start + Int(length)
+        return MessagePart(type: type, id: id, range: start..<offset, isFirst: true, isLast: true)
     }
 
     private mutating func readHeader(in bytes: Span<UInt8>, at offset: inout Int) -> FrameHeader? {

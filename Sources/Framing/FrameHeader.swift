@@ -25,12 +25,10 @@ struct FrameHeader {
 extension Span<UInt8> {
     /// The big-endian integer at `offset`; the caller has checked that it is within bounds, else this traps.
     @inline(__always)
-    func bigEndian<Value: FixedWidthInteger & UnsignedInteger>(at offset: Int, as: Value.Type = Value.self) -> Value {
-        var value: Value = 0
-        for index in offset..<(offset + MemoryLayout<Value>.size) {
-            value = value << 8 | Value(truncatingIfNeeded: self[index])
-        }
-        return value
+    func bigEndian<Value: FixedWidthInteger & UnsignedInteger & BitwiseCopyable>(
+        at offset: Int, as: Value.Type = Value.self
+    ) -> Value {
+        bytes.unsafeLoadUnaligned(fromByteOffset: offset, as: Value.self).bigEndian
     }
 
     /// The text that begins at `offset` and fills the rest; throws where it is not UTF-8.

@@ -97,7 +97,8 @@ public struct Outbox: Sendable {
     /// Whether messages wait for a PONG, and not for the kernel.
     @inlinable public var isHeldBack: Bool { window.staged >= window.closesAt && !nothingWaits }
     /// Whether there is nothing to send now, and nothing waits for a PONG.
-    @inlinable public var isDone: Bool { isEmpty && !isHeldBack && !wantsPing }
+    // Inlined: for a call the whole outbox would be copied.
+    @inlinable @inline(__always) public var isDone: Bool { isEmpty && !isHeldBack && !wantsPing }
 
     /// Whether `unsent` ends with CLOSE, so that nothing is ever sent behind it.
     @inlinable public var endsWithClose: Bool { isClosed && nothingWaits }

@@ -13,6 +13,10 @@ extension ServerConnection {
 
     mutating func receiveRequest(_ part: MessagePart, of buffer: [UInt8], at now: Instant) throws(Violation) -> Event? {
         if part.isFirst {
+            if part.isLast, takes(part.range.count) {
+                requests.add(part.id, bytes: part.range.count, since: now)
+                return .request(part.id, buffer[part.range])
+            }
             if inFlight >= Int(terms.maxInFlight) {
                 try refuse(part.id, "\(terms.maxInFlight) requests are unanswered")
             } else {
@@ -30,6 +34,11 @@ extension ServerConnection {
         guard !incoming.discards(part), let whole = incoming.add(part, of: buffer, at: now) else { return nil }
         requests.add(part.id, bytes: whole.bytes.count, since: whole.since)
         return .request(part.id, whole.bytes)
+    }
+
+    /// Whether there is room for one more request, of `count` bytes.
+    @inline(__always) private func takes(_ count: Int) -> Bool {
+        inFlight < Int(terms.maxInFlight) && queued + count <= Int(terms.maxQueued) && !isOverBudget(with: count)
     }
 
     private mutating func refuse(_ id: UInt32, _ text: String) throws(Violation) {
