@@ -196,6 +196,8 @@ void cposix_at_fault(struct cposix_crash_entry *entry);
 void cposix_use_one_heap(void);
 /// Gives the kernel back the pages that lie in free memory of the heap, wherever they are (malloc_trim(3)).
 void cposix_release_free_memory(void);
+/// Gives the kernel back the pages of the main thread's stack that lie below the caller's: the next deep call gets zeros.
+void cposix_release_stack(void);
 /// 1 where this process has one thread, and has always had one (__libc_single_threaded); 0 where that is not known.
 int cposix_never_had_threads(void);
 

@@ -103,7 +103,8 @@ struct ConnectionDriver: ~Copyable {
     }
 
     /// The loop is about to wait without `addInterests`. The runner adds nothing to wait for.
-    @inline(__always) func willWait() {
+    // It changes nothing; but where it could not, the whole driver would be copied for the call.
+    @inline(__always) mutating func willWait() {
         guard loopWaits else { return }
         var none = PollSet()
         runner.willWait(connection.credit, adding: &none)
@@ -145,6 +146,9 @@ struct ConnectionDriver: ~Copyable {
         return true
     }
     private var isHandlerWorking: Bool { connection.isHandlerBusy || loopWaits && runner.isWorking }
+
+    /// Whether the handshake is done, and more than one request may follow.
+    @inline(__always) var isLong: Bool { connection.hasGreeted && !connection.isShort }
 
     /// Whether there are bytes to `write`.
     @inline(__always) var hasUnsent: Bool { !connection.outbox.isEmpty }

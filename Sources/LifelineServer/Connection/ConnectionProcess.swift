@@ -34,6 +34,7 @@ struct ConnectionProcess: ~Copyable {
     /// Whether a signal has asked the process to end.
     private var wasToldToEnd = false
     private var hasLowPriority = false
+    private var hasReleasedStack = false
 
     /// A process that has just been given its connection.
     ///
@@ -114,6 +115,11 @@ struct ConnectionProcess: ~Copyable {
         pollSet.removeAll(reserving: 2)
         let signalToken = pollSet.add(signalNumber)
         driver.addInterests(to: &pollSet)
+        // The handshake goes deeper than all that follows. Many clients only beat from here on.
+        if !hasReleasedStack, driver.isLong {
+            hasReleasedStack = true
+            releaseStack()
+        }
         do {
             try pollSet.wait(until: driver.deadline)
         } catch {

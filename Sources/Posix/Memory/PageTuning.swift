@@ -38,5 +38,8 @@ public func moveCodeToHugePages() { cposix_move_code_to_huge_pages() }
 /// It costs this process the memory of the holes, up to 1 MiB.
 public func fillHeap() { cposix_fill_heap() }
 
+/// Gives the kernel back the pages of the stack that earlier, deeper calls have left. Only the main thread may call it.
+public func releaseStack() { cposix_release_stack() }
+
 /// Gives the kernel back the pages that lie in free memory of the heap (malloc_trim(3)).
 public func releaseFreeMemory() { cposix_release_free_memory() }

@@ -291,7 +291,8 @@ struct ServerConnection {
         }
     }
 
-    @inline(__always) private mutating func greet(_ hello: Hello, at now: Instant) throws(Violation) {
+    // It is not inlined: its frame would be part of that of each frame that comes.
+    @inline(never) private mutating func greet(_ hello: Hello, at now: Instant) throws(Violation) {
         tokenName = try Tokens.name(of: hello.options.token, in: tokens, provedName)
         let welcome = negotiate(hello, with: termsNow, connection: id)
         clientName = hello.options.name
