@@ -20,9 +20,19 @@ final class ConnectionAcceptor {
     private let descriptors: ParentDescriptors
     private let notifier: ServiceNotifier
     private let log: Log
-    /// Where each listener is in the poll set; nil where it is not accepted from in this turn. It is no array: each turn
-    /// writes it, and looks at it again.
-    private let tokens: UnsafeMutablePointer<PollSet.Token?>
+    /// What a turn needs of a listener. To look at the listener itself would count a reference, and each fork would copy the
+    /// page where the count lies.
+    private struct Source {
+        /// The number of its descriptor; -1 once it is closed, which poll(2) passes over.
+        var number: Int32
+        /// Whether a connection begins with a proxy's header.
+        var takesHeaders = false
+        /// Where it is in the poll set; nil where it is not accepted from in this turn.
+        var token: PollSet.Token?
+    }
+
+    /// What each listener is in a turn. It is no array: each turn writes it, and looks at it again.
+    private let sources: UnsafeMutablePointer<Source>
     /// How many connections came to each listener.
     @exclusivity(unchecked) private(set) var accepted: [UInt64]
     /// The listener that comes first in the next turn.
@@ -51,8 +61,8 @@ final class ConnectionAcceptor {
     ) {
         self.listeners = listeners
         accepted = Array(repeating: 0, count: listeners.count)
-        tokens = .allocate(capacity: listeners.count)
-        tokens.initialize(repeating: nil, count: listeners.count)
+        sources = .allocate(capacity: listeners.count)
+        sources.initialize(repeating: Source(number: -1), count: listeners.count)
         self.admission = admission
         self.registry = registry
         self.launcher = launcher
@@ -62,9 +72,18 @@ final class ConnectionAcceptor {
         self.log = log
         refused = RefusedConnections(descriptors)
         openSpare()
+        listenersHaveChanged()
     }
 
-    deinit { tokens.deallocate() }
+    deinit { sources.deallocate() }
+
+    /// Listeners were closed, or take headers of other proxies.
+    func listenersHaveChanged() {
+        for (index, listener) in listeners.enumerated() {
+            sources[index].number = listener.number
+            sources[index].takesHeaders = listener.proxies != nil
+        }
+    }
 
     // MARK: The parent's loop
 
@@ -77,7 +96,7 @@ final class ConnectionAcceptor {
 
     func add(to set: inout PollSet, isServing: Bool, at now: Instant) {
         let mayAccept = isServing ? !backoff.isOn(at: now) : listensUntil != nil
-        for index in listeners.indices { tokens[index] = mayAccept ? set.add(listeners[index].number) : nil }
+        for index in listeners.indices { sources[index].token = mayAccept ? set.add(sources[index].number) : nil }
         refused.add(to: &set)
     }
 
@@ -88,16 +107,16 @@ final class ConnectionAcceptor {
     func acceptWaiting(_ set: borrowing PollSet) {
         // All listeners have the same share of a turn, and another one is the first each time: a busy one holds up none.
         var ready = 0
-        for index in listeners.indices where set.isReadable(tokens[index]) { ready += 1 }
+        for index in listeners.indices where set.isReadable(sources[index].token) { ready += 1 }
         guard ready > 0 else {
-            if tokens[0] != nil { notifier.accepted() }
+            if sources[0].token != nil { notifier.accepted() }
             return
         }
         let share = max(1, ConnectionAcceptor.acceptedAtOnce / ready)
         var index = nextListener
         for _ in listeners.indices {
             if index >= listeners.count { index = 0 }
-            if set.isReadable(tokens[index]) {
+            if set.isReadable(sources[index].token) {
                 acceptSome(at: index, upTo: share)
                 nextListener = index + 1
             }
@@ -123,11 +142,11 @@ final class ConnectionAcceptor {
             let now = Instant.now
             guard !backoff.isOn(at: now) else { break }
             do throws(SystemError) {
-                let client = try listeners[index].socket?.resource.accept() ?? nil
+                let client = try Descriptor.accept(on: sources[index].number)
                 notifier.accepted()
                 guard let client else { break }
                 accepted[index] &+= 1
-                serve(client, of: listeners[index], at: now)
+                serve(client, fromListener: index, at: now)
             } catch {
                 if error.isConnectionGone { continue }
                 acceptFailed(error, on: listeners[index], at: now)
@@ -137,11 +156,11 @@ final class ConnectionAcceptor {
         if let shared = registry.shared { send(by: shared) }
     }
 
-    private func serve(_ accepted: consuming Accepted, of listener: ServerListener, at now: Instant) {
+    private func serve(_ accepted: consuming Accepted, fromListener index: Int, at now: Instant) {
         let peer = accepted.peer
         reaper.collectCompleted(for: &admission, at: now)
-        let beginsWithHeader = listener.proxies != nil
-        if let refusal = judge(peer.ipNumber, of: listener, at: now) {
+        let beginsWithHeader = sources[index].takesHeaders
+        if let refusal = judge(peer.ipNumber, fromListener: index, at: now) {
             report(refusal, of: peer, via: nil)
             refused.add(accepted.connection, refusal.close, at: now)
             return
@@ -260,8 +279,8 @@ final class ConnectionAcceptor {
 
     /// Why a connection does not get a process; nil where it does.
     @inline(__always)
-    private func judge(_ address: UInt128?, of listener: ServerListener, at now: Instant) -> Admission.Refusal? {
-        guard let proxies = listener.proxies else {
+    private func judge(_ address: UInt128?, fromListener index: Int, at now: Instant) -> Admission.Refusal? {
+        guard sources[index].takesHeaders, let proxies = listeners[index].proxies else {
             return admission.judge(address, at: now, using: &random) { registry.slot($0).hasGreeted }
         }
         guard proxies.contains(address) else {
@@ -330,6 +349,7 @@ final class ConnectionAcceptor {
                 if waits { listensUntil = now + ConnectionAcceptor.lastHandshakes }
             }
         }
+        listenersHaveChanged()
         refuseLatecomers(during: drain, at: now)
     }
 
@@ -350,6 +370,7 @@ final class ConnectionAcceptor {
 
     func closeListeners() {
         for listener in listeners { listener.close() }
+        listenersHaveChanged()
         listensUntil = nil
     }
 

@@ -87,6 +87,7 @@ final class ServerReload {
         registry.shared?.reconfigure(options)
         acceptor.admission.reconfigure(options, children: registry.records.map { ($0.countedAddress, $0.slot) })
         for listener in acceptor.listeners { listener.takeHeaders(from: options.proxyFrom) }
+        acceptor.listenersHaveChanged()
         shutdown.reconfigure(options)
         log.set(options)
         return (kept + (reloaded?.alsoKept ?? []), lost)

@@ -66,10 +66,13 @@ extension Descriptor {
     ///
     /// Throws `isConnectionGone` where a connection ended before it was accepted, and `isOutOfDescriptors`, ENFILE or ENOMEM
     /// where a resource is short.
-    public func accept() throws(SystemError) -> Accepted? {
+    public func accept() throws(SystemError) -> Accepted? { try Descriptor.accept(on: number) }
+
+    /// The next connection of the listener with this number, as above: for whoever need not touch its owner.
+    public static func accept(on listener: Int32) throws(SystemError) -> Accepted? {
         var number: Int32 = -1
         let peer = SocketAddress { address, length in
-            number = retryingInterrupted(.accept) { cposix_accept(self.number, address, length) }
+            number = retryingInterrupted(.accept) { cposix_accept(listener, address, length) }
         }
         if number >= 0 { return Accepted(connection: Descriptor(owning: number), peer: peer) }
         if errno == EAGAIN { return nil }
