@@ -177,11 +177,7 @@ extension Case<ClientBench> {
             let (peer, _) = try bench.openStuck()
             let messages = (0..<64).flatMap { _ in RawFrame.message([UInt8](repeating: 0x61, count: 16000)).bytes }
             try peer.send(messages, within: .seconds(10))
-            let isRead = try bench.eventually(within: .seconds(10)) {
-                TCPEntry.all.contains {
-                    $0.localPort == peer.remotePort && $0.remotePort == peer.localPort && $0.unread == 0
-                }
-            }
+            let isRead = try bench.eventually(within: .seconds(10)) { peer.otherSocket?.unread == 0 }
             bench.expect(isRead, "a megabyte of MESSAGEs read", got: "bytes that wait")
         },
     ]

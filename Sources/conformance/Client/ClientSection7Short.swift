@@ -83,7 +83,7 @@ extension Case<ClientBench> {
             },
             Case("7.3", "7.3-5", "TIME_WAIT stays with the server, which ends a short connection first") { bench in
                 let (peer, _, id) = try bench.openBusy(.short)
-                let (client, server) = (peer.remotePort, peer.localPort)
+                let ends = peer.ends
                 // One segment for both, and the end of the stream: the client can't be the first to shut down.
                 var on: Int32 = 1
                 setsockopt(peer.descriptor, Int32(IPPROTO_TCP), TCP_CORK, &on, 4)
@@ -91,9 +91,7 @@ extension Case<ClientBench> {
                 peer.shutdownWriting()
                 try bench.expectSilentEnd(of: peer)
                 peer.close()
-                let stays = TCPEntry.all.contains {
-                    $0.localPort == client && $0.remotePort == server && $0.state == TCPEntry.timeWait
-                }
+                let stays = ends.map { TCPSocket.find($0.remote, to: $0.local)?.state == .timeWait } ?? false
                 bench.expect(!stays, "no TIME_WAIT at the client", got: "one")
             },
             Case("7.4", "7.4-3", "GOAWAY with nothing unanswered is answered with CLOSE(NORMAL) at once") { bench in
@@ -157,7 +155,7 @@ extension Case<ClientBench> {
                 try bench.send(RawFrame.ping(1).with { $0.reserved = 1 }, on: peer)
                 // While nobody reads, the client drops; what the kernel still took before that counts, too.
                 try bench.pause(.milliseconds(100))
-                let held = TCPEntry.held(by: peer) + peer.unread.count
+                let held = (peer.bytesInKernel ?? 0) + peer.unread.count
                 try bench.expectDrop(ofStuck: peer, .protocolError)
                 let got = peer.received - received
                 let most = held + 12 + 16384 + 12 + 524
@@ -168,10 +166,7 @@ extension Case<ClientBench> {
                 try bench.send(RawFrame.ping(1).with { $0.reserved = 1 }, on: peer)
                 try bench.pause(.milliseconds(1400 + 300))
                 // The rest of the frame that was begun, and CLOSE, may have fitted in; the socket is shut down or gone.
-                let isOpen = TCPEntry.all.contains {
-                    $0.localPort == peer.remotePort && $0.remotePort == peer.localPort
-                        && $0.state == TCPEntry.established
-                }
+                let isOpen = peer.otherSocket?.state == .established
                 bench.expect(!isOpen, "the connection given up 1 s after the drop", got: "one that is established")
             },
         ] + comingBack

@@ -36,40 +36,12 @@ struct Stuck {
         try peer.send(bench.request(count, message, welcome))
     }
 
-    /// The bytes of responses that the kernel holds, where the system tells; nil elsewhere.
-    func bytesInKernel() throws -> Int? {
-        // Lines of 150 bytes: number, local address, remote address, state, tx_queue:rx_queue, all in hexadecimal. They
-        // may be thousands, so only their places are looked at.
-        guard let table = try? contents(ofFile: "/proc/net/tcp", most: 1 << 26), table.count % 150 == 0 else {
-            return nil
-        }
-        func number(_ place: Int, _ digits: Int) -> Int {
-            Int(String(decoding: table[place..<place + digits], as: UTF8.self), radix: 16) ?? 0
-        }
-        func digits(_ port: UInt16) -> [UInt8] { Array(hex(bigEndian(port)).uppercased().utf8.filter { $0 != 0x20 }) }
-        let ours = digits(peer.localPort)
-        let theirs = digits(peer.remotePort)
-        var sum: Int?
-        for line in stride(from: 150, to: table.count, by: 150) {
-            // A number of five digits and a colon moves the rest by one.
-            let colon = table[line + 4] == 0x3A ? line + 4 : line + 5
-            let last = table[colon + 14]
-            guard last == ours[3] || last == theirs[3] else { continue }
-            let local = table[(colon + 11)..<(colon + 15)]
-            let remote = table[(colon + 25)..<(colon + 29)]
-            // What the server has handed over and we have not got, and what we have got and not read.
-            if local.elementsEqual(theirs), remote.elementsEqual(ours) { sum = (sum ?? 0) + number(colon + 33, 8) }
-            if local.elementsEqual(ours), remote.elementsEqual(theirs) { sum = (sum ?? 0) + number(colon + 42, 8) }
-        }
-        return sum
-    }
-
     /// Waits until the kernel takes no more from the server: what it holds stays the same for a while.
     func settle() throws {
         var last = -1
         var same = 0
-        _ = try eventually(within: .seconds(2)) {
-            let now = try bytesInKernel() ?? 0
+        _ = eventually(within: .seconds(2)) {
+            let now = peer.bytesInKernel ?? 0
             same = now == last && now > 0 ? same + 1 : 0
             last = now
             _ = eventually(within: .milliseconds(30)) { false }
@@ -81,7 +53,7 @@ struct Stuck {
     /// that the kernel had already.
     func bytesOvertaken(by nonce: UInt64, _ bench: ServerBench) throws -> Int {
         try settle()
-        guard let kernel = try bytesInKernel() else { throw Skip("the system does not tell what the kernel holds") }
+        guard let kernel = peer.bytesInKernel else { throw Skip("the system does not tell what the kernel holds") }
         let held = kernel + peer.unread.count
         try bench.send(.ping(nonce), on: peer)
         var behind = 0
@@ -135,7 +107,7 @@ extension ServerBench {
             }
             pause(.milliseconds(2))
             let now = SuspendingClock.now
-            if let holds = try stuck.bytesInKernel() {
+            if let holds = stuck.peer.bytesInKernel {
                 if holds > held { (held, stuck.waitsSince, movedAt) = (holds, lookedAt, .now) }
             } else {
                 // Nobody tells. It is hoped that all is answered by then.

@@ -17,7 +17,7 @@ extension Live.Heartbeats.Load {
             let message = [UInt8](repeating: 0x5A, count: 1 << 20)
             for id in UInt32(1)...24 { try peer.send(request(id, message)) }
             try waitUntilRead(peer, by: server)
-            let before = TCPTable.queued(from: server.port, to: peer.localPort)
+            let before = TCPSocket.queued(from: server.port, to: peer.localPort)
             try peer.send(.ping(77))
             var behind = 0
             while true {
@@ -38,7 +38,7 @@ extension Live.Heartbeats.Load {
     private func waitUntilRead(_ peer: RawPeer, by server: ServerProcess) throws {
         let child = try server.onlyChild()
         let isRead = eventually {
-            TCPTable.queued(from: peer.localPort, to: server.port) == 0
+            TCPSocket.queued(from: peer.localPort, to: server.port) == 0
                 && ProcessFiles.state(of: child) == "S"
         }
         guard isRead else { throw Unexpected("the server does not read") }

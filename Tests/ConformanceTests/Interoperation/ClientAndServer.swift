@@ -75,8 +75,8 @@ extension Live.Interoperation {
                     // The request is with the kernel of the stopped child.
                     #expect(
                         eventually {
-                            TCPTable.entries(with: server.port).contains {
-                                $0.localPort == server.port && $0.unread > 0
+                            TCPSocket.all(withPort: server.port).contains {
+                                $0.local.port == server.port && $0.state == .established && $0.unread > 0
                             }
                         })
                     kill(child, SIGKILL)
@@ -184,12 +184,12 @@ extension Live.Interoperation {
             try withServer { server in
                 let port = server.port
                 // A client of an earlier test may have had this number for its port; its place is still kept.
-                let earlier = Set(TCPTable.entries(with: port).filter { $0.remotePort == port }.map(\.localPort))
+                let earlier = Set(TCPSocket.all(withPort: port).filter { $0.remote.port == port }.map(\.local.port))
                 let client = try startClient(["--mode", "short"], port: port, input: .file(input.path))
                 try tellingErrors(of: client) { try client.expectStatus(0, within: .seconds(20)) }
                 #expect(client.output.linesSoFar == (0..<300).map { "\($0)" })
-                let waiting = TCPTable.entries(with: port).filter {
-                    $0.state == 6 && $0.remotePort == port && !earlier.contains($0.localPort)
+                let waiting = TCPSocket.all(withPort: port).filter {
+                    $0.state == .timeWait && $0.remote.port == port && !earlier.contains($0.local.port)
                 }
                 // The last one's socket ends with the process, perhaps before the server's end of stream has come.
                 #expect(waiting.count <= 1, "\(waiting.count) sockets in TIME_WAIT at the client")

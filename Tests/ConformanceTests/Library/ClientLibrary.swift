@@ -158,7 +158,7 @@ extension Live.Library {
                 // Until the kernel is full the client writes; then nothing moves.
                 var held = -1
                 let isFull = eventually {
-                    let now = TCPTable.queued(from: peer.remotePort)
+                    let now = peer.bytesInKernel ?? 0
                     defer { held = now }
                     poll(nil, 0, 30)
                     return now == held && now > 0

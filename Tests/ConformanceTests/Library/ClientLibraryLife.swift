@@ -192,7 +192,7 @@ extension Live.Library {
                 let closing = Task { await connection.close() }
                 #expect(try await answer == [1])
                 _ = await closing.value
-                #expect(!TCPTable.entries(with: port).contains { $0.remotePort == port && $0.state == 1 })
+                #expect(!TCPSocket.all(withPort: port).contains { $0.remote.port == port && $0.state == .established })
                 #expect(await failure { try await connection.request([2]) } is RequestError)
             }
         }
@@ -230,7 +230,7 @@ extension Live.Library {
         /// Connections to `port`, and what no other test of this target has open in this process: epoll(7) and the like.
         private func descriptors(to port: UInt16) -> Int {
             ProcessFiles.descriptors(of: getpid()).values.count { $0.hasPrefix("anon_inode:") }
-                + TCPTable.entries(with: port).count { $0.remotePort == port && $0.state != 6 }
+                + TCPSocket.all(withPort: port).count { $0.remote.port == port && $0.state != .timeWait }
         }
 
         @Test("7.7-8, 7.7-9 Connections that do not last make the waits longer, and only failures are attempts")

@@ -31,10 +31,10 @@ enum ProcessFiles {
         }
     }
 
-    /// VmRSS in bytes.
+    /// RssAnon in bytes: without pages of files, of which a busy machine may bring some as code runs for the first time.
     static func residentMemory(of pid: pid_t) -> Int? {
         guard let status = text("/proc/\(pid)/status"),
-            let line = status.split(separator: "\n").first(where: { $0.hasPrefix("VmRSS:") })
+            let line = status.split(separator: "\n").first(where: { $0.hasPrefix("RssAnon:") })
         else { return nil }
         return line.split(separator: " ").dropFirst().first.flatMap { Int($0) }.map { $0 * 1024 }
     }

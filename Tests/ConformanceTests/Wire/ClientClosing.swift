@@ -46,11 +46,9 @@ extension Live.Wire {
                     if ending == "refusal" { try client.errors.line(with: "BUSY", "full") }
                     peer.close()
                     // Both ports: others have had one of these numbers, and their places are still kept.
-                    let server = listener.address.port
+                    let server = listener.address.port ?? 0
                     #expect(
-                        !TCPTable.entries(with: port).contains {
-                            $0.localPort == port && $0.remotePort == server && $0.state == 6
-                        },
+                        TCPSocket.find(.loopback(port), to: .loopback(server))?.state != .timeWait,
                         "2.2")
                 }
                 return time
