@@ -13,7 +13,7 @@ extension Live.Conformance {
         @Test(
             "Our server passes every case for servers, behind a proxy too",
             arguments: [
-                ([], []), (["--chop", "1"], []),
+                ([], []), (["--chop", "1"], ["--connections-per-process", "100"]),
                 (["--proxy", "v2"], ["--pool", "4", "--pool-reuse", "1000", "--proxy-from", "127.0.0.1"]),
             ])
         func server(_ flags: [String], _ server: [String]) throws {
@@ -26,8 +26,10 @@ extension Live.Conformance {
         }
 
         // It answers when its handler has: what comes meanwhile waits, or is refused (3.6-8).
-        @Test("A server whose handler has a thread of its own passes every case for servers")
-        func handlerWithThread() throws { try expectPassed("handlers") }
+        @Test(
+            "A server whose handlers have threads passes every case for servers",
+            arguments: [[], ["--connections-per-process", "100"]])
+        func handlersWithThreads(_ flags: [String]) throws { try expectPassed("handlers", flags) }
 
         private func expectPassed(
             _ command: String, _ flags: [String] = [], _ suiteFlags: [String] = [], atLeast most: Int? = nil
