@@ -221,7 +221,7 @@ void cposix_use_one_heap(void) {
 void cposix_release_free_memory(void) { malloc_trim(0); }
 
 void cposix_release_stack(void) {
-    // No function of this program goes deeper before it returns. The page below this frame stays: the call uses it.
+    // Handlers aside, nothing in this program goes deeper. The page below this frame stays: the call uses it.
     enum { depth = 65536, page = 4096 };
     uintptr_t end = ((uintptr_t)__builtin_frame_address(0) & ~(uintptr_t)(page - 1)) - page;
     madvise((void *)(end - depth), depth, MADV_DONTNEED);
