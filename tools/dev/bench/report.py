@@ -121,7 +121,7 @@ def markdown(rows, results, left_out, facts):
 # The plot.
 
 COLOURS = {"c": "#0072b2", LOOP: "#56b4e9", "swiftnio": "#d55e00", "tcpserver": "#009e73", "xinetd": "#cc79a7", "socat": "#e69f00"}
-WIDTH, LEFT, RIGHT, BAR, GAP, GROUP = 900, 290, 150, 11, 3, 12
+WIDTH, LEFT, RIGHT, BAR, GAP, GROUP = 1050, 440, 150, 11, 3, 12
 STYLE = """
 text { font: 12px system-ui, sans-serif; fill: #1f2328 }
 .small { font-size: 10px; fill: #59636e }

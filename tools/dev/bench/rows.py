@@ -311,9 +311,12 @@ def measure_memory(running, scale):
     while len(children(running.pid)) > spare and time.monotonic() < until:
         time.sleep(0.1)
     time.sleep(0.5)
-    whole = ((before[2] + available()) / 2 - during) / count
-    notes = ["other programs took or gave more memory than this"] if whole <= 0 else []
-    return {"private": own, "tables": tables, "whole": whole}, notes
+    after = available()
+    whole = ((before[2] + after) / 2 - during) / count
+    # What others took or gave meanwhile shows before and after. A figure that is no larger says nothing.
+    if whole > abs(before[2] - after) / count:
+        return {"private": own, "tables": tables, "whole": whole}, []
+    return {"private": own, "tables": tables, "whole": 0}, ["other programs took or gave more memory than this"]
 
 
 def measure_shared_memory(running, scale):
