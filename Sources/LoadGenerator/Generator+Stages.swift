@@ -96,7 +96,6 @@ extension Generator {
         error = LoadError(ending, at: address)
     }
 
-    /// The number of attempts to connect at a time.
     /// Whether one more may be opened now. Beyond its backlog a server loses what clients send, and what they send again
     /// would keep it busy.
     var mayConnect: Bool { opened - Int(counters.handshakes.count) - failedAtFirst < mostConnecting }

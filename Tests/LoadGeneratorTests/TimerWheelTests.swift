@@ -12,7 +12,7 @@ import Testing
     func model() {
         var random = SeededRandom(seed: 11)
         var now = Nanoseconds(123_456_789_000)
-        var timers = TimerWheel(count: 100, at: now)
+        var timers = TimerWheel(count: 100, at: now, slots: 4096)
         var deadlines: [Int: Nanoseconds] = [:]
         var setAt: [Int: Nanoseconds] = [:]
         var woken = 0

@@ -60,15 +60,16 @@ struct GeneratorGroup: ~Copyable {
         do throws(SystemError) {
             for index in 0..<options.processes {
                 let ends = try SocketPair()
-                var own: WorkerChannel? = WorkerChannel(ends.one)
+                let own = WorkerChannel(ends.one)
                 let other = WorkerChannel(ends.other)
                 let forked = try forkProcess()
-                if case .parent(let child) = forked, let own {
+                if case .parent(let child) = forked {
                     members.append(LoadProcess(own, child))
                 } else {
-                    // A copy of the first process's end would hide that this has ended.
-                    own = nil
-                    members = []
+                    // A copy of the first process's end would hide that this has ended. It is closed, and not let go of:
+                    // before a function that never returns the compiler lets go of nothing.
+                    closeInChild(own.number)
+                    for member in members { closeInChild(member.channel.number) }
                     Generator.work(options, to: address, index, other)
                 }
             }

@@ -1,7 +1,10 @@
 import Framing
 
 extension LoadConnection {
-    /// The instant at which `timerFired` has to be called. It is at most a second away, because bytes set new deadlines.
+    /// The instant at which `timerFired` has to be called.
+    ///
+    /// Where requests are sent it is at most a second away, because a request sets no deadline of its own. Elsewhere bytes
+    /// that come make it later alone.
     func deadline(_ profile: borrowing LoadProfile, at now: Nanoseconds) -> Nanoseconds {
         switch phase {
         case .away, .over: return .never
@@ -11,8 +14,8 @@ extension LoadConnection {
             if isSilent { return .never }
             let dead = min(min(lastHeard, unprovenSince), min(stuckSince, frameBegun))
             let next = min(dead + deadAfter, nextPing)
-            let often = min(.seconds(1), deadAfter / 20)
-            return max(now + .milliseconds(1), min(next, now + often))
+            let often = profile.options.inFlight > 0 ? now + min(.seconds(1), deadAfter / 20) : .never
+            return max(now + .milliseconds(1), min(next, often))
         }
     }
 

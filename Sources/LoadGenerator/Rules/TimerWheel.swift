@@ -6,9 +6,9 @@
 struct TimerWheel {
     /// A slot is 2^20 ns long, 1.05 ms.
     private static let shift: Int64 = 20
-    private static let slots = 4096
+    private let slots: Int
 
-    private var first = [Int32](repeating: -1, count: slots)
+    private var first: [Int32]
     private var next: [Int32]
     private var previous: [Int32]
     /// The slot of each, or -1.
@@ -16,11 +16,15 @@ struct TimerWheel {
     /// The deadline that was set for each.
     private var deadlines: [Nanoseconds]
     /// A bit for each slot that is not empty.
-    private var used = [UInt64](repeating: 0, count: slots / 64)
+    private var used: [UInt64]
     /// The first slot of time that has not expired.
     private var position: Int64
 
-    init(count: Int, at now: Nanoseconds) {
+    /// A wheel for `count` connections. Its slots, a power of two, reach as far as most beats: over a minute.
+    init(count: Int, at now: Nanoseconds, slots: Int = 65536) {
+        self.slots = slots
+        first = Array(repeating: -1, count: slots)
+        used = Array(repeating: 0, count: slots / 64)
         next = Array(repeating: -1, count: count)
         previous = next
         slot = next
@@ -39,7 +43,7 @@ struct TimerWheel {
         // The slot behind the deadline: never too early.
         let wanted = deadline.count >> TimerWheel.shift + 1
         let place = Int32(
-            min(max(wanted, position), position + Int64(TimerWheel.slots) - 1) & Int64(TimerWheel.slots - 1))
+            min(max(wanted, position), position + Int64(slots) - 1) & Int64(slots - 1))
         slot[index] = place
         let head = first[Int(place)]
         next[index] = head
@@ -62,7 +66,7 @@ struct TimerWheel {
     mutating func popExpired(at now: Nanoseconds) -> Int? {
         let end = now.count >> TimerWheel.shift
         while position <= end {
-            let place = Int(position & Int64(TimerWheel.slots - 1))
+            let place = Int(position & Int64(slots - 1))
             if first[place] >= 0 {
                 let index = Int(first[place])
                 remove(index)
@@ -78,7 +82,7 @@ struct TimerWheel {
 
     /// The first slot of time from `position` on that is not empty.
     private func nextUsed() -> Int64? {
-        let start = Int(position & Int64(TimerWheel.slots - 1))
+        let start = Int(position & Int64(slots - 1))
         let words = used.count
         for step in 0...words {
             let word = (start >> 6 + step) % words
@@ -87,7 +91,7 @@ struct TimerWheel {
             if step == words { bits &= ~(~0 << UInt64(start & 63)) }
             guard bits != 0 else { continue }
             let place = word << 6 + bits.trailingZeroBitCount
-            return position + Int64((place - start + TimerWheel.slots) & (TimerWheel.slots - 1))
+            return position + Int64((place - start + slots) & (slots - 1))
         }
         return nil
     }
