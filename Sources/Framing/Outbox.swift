@@ -96,8 +96,8 @@ public struct Outbox: Sendable {
     public var waitingCount: Int { waiting.count }
     /// Whether messages wait for a PONG, and not for the kernel.
     @inlinable public var isHeldBack: Bool { window.staged >= window.closesAt && !nothingWaits }
-    /// Whether there is nothing to send now, and nothing waits for a PONG.
     // Inlined: for a call the whole outbox would be copied.
+    /// Whether there is nothing to send now, and nothing waits for a PONG.
     @inlinable @inline(__always) public var isDone: Bool { isEmpty && !isHeldBack && !wantsPing }
 
     /// Whether `unsent` ends with CLOSE, so that nothing is ever sent behind it.

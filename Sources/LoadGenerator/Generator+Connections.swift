@@ -133,8 +133,8 @@ extension Generator {
         let phase = connections[index].phase
         if phase == .over { return closeSocket(index, at: now) }
         guard phase != .away else { return }
-        if phase == .closing, !sockets[index].hasPending, !sockets[index].isShut {
-            sockets[index].shutdownWriting()
+        if phase == .closing, !sockets[index].isShut {
+            if !sockets[index].hasPending { sockets[index].shutdownWriting() }
             timers.set(index, connections[index].deadline(profile, at: now))
         }
         if sockets[index].needsRoom != sockets[index].waitsToWrite {

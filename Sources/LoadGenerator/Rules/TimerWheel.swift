@@ -85,7 +85,7 @@ struct TimerWheel {
         let start = Int(position & Int64(slots - 1))
         let words = used.count
         for step in 0...words {
-            let word = (start >> 6 + step) % words
+            let word = (start >> 6 + step) & (words - 1)
             var bits = used[word]
             if step == 0 { bits &= ~0 << UInt64(start & 63) }
             if step == words { bits &= ~(~0 << UInt64(start & 63)) }

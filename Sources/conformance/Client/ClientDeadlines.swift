@@ -111,7 +111,7 @@ extension ClientBench {
         while since.age < part(share, of: deadAfter) {
             try? peer.send(.message([1]))
             // After the drop its CLOSE may fit in.
-            let now = (peer.bytesInKernel ?? 0)
+            let now = (peer.bytesInKernel ?? peer.unreadInKernel)
             if now > held, since.age > part(0.25, of: deadAfter), since.age < part(1, of: deadAfter) { return nil }
             held = now
             try pause(part(0.05, of: deadAfter))

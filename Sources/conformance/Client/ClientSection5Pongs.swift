@@ -204,7 +204,7 @@ extension ClientBench {
         try send(.ping(nonce), on: peer)
         // While nobody reads, the client reads the PING; what the kernel still took before that counts, too.
         try pause(.milliseconds(300))
-        let held = (peer.bytesInKernel ?? 0) + peer.unread.count
+        let held = (peer.bytesInKernel ?? peer.unreadInKernel) + peer.unread.count
         var before = 0
         while case let frame = try peer.takeFrame(), frame.type != .pong {
             before += RawFrame.headerLength + frame.payload.count

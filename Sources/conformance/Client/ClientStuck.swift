@@ -29,7 +29,7 @@ extension ClientBench {
     private func settle(_ peer: RawPeer) throws {
         let deadline = SuspendingClock.now + .seconds(3)
         var last = -1
-        while case let held = (peer.bytesInKernel ?? 0), held != last || held < 3000 {
+        while case let held = (peer.bytesInKernel ?? peer.unreadInKernel), held != last || held < 3000 {
             guard SuspendingClock.now < deadline else {
                 throw Unexpected("expected a request of 1000000 bytes, got \(held) and \(peer.unread.count) bytes")
             }

@@ -96,7 +96,7 @@ extension Live.Access.BehindProxyLife {
             try withStopped(server) {
                 try asking.send(header)
                 // It has taken the header out of the socket.
-                #expect(eventually { TCPSocket.queued(from: asking.localPort, to: server.port) == 0 })
+                #expect(try eventually { try TCPSocket.queued(from: asking.localPort, to: server.port) == 0 })
                 kill(second, SIGKILL)
             }
             try check()
@@ -119,8 +119,8 @@ extension Live.Access.BehindProxyLife {
             try withStopped(server) {
                 try peer.send(ProxyBytes.v1("203.0.113.8") + RawFrame.preface + RawFrame.hello().bytes)
                 #expect(
-                    eventually {
-                        TCPSocket.queued(from: peer.localPort, to: server.port) == RawFrame.preface.count
+                    try eventually {
+                        try TCPSocket.queued(from: peer.localPort, to: server.port) == RawFrame.preface.count
                             + RawFrame.hello().bytes.count
                     })
                 #expect(peer.received == 0)
@@ -137,7 +137,7 @@ extension Live.Access.BehindProxyLife {
             let (peer, _) = try silent(server)
             let half = try server.proxied(Array(ProxyBytes.v1("203.0.113.6").dropLast(2)))
             try server.waitForChildren(2)
-            #expect(eventually { TCPSocket.queued(from: half.localPort, to: server.port) == 0 })
+            #expect(try eventually { try TCPSocket.queued(from: half.localPort, to: server.port) == 0 })
             server.process.kill(signal)
             for peer in [peer, half] {
                 try peer.takePreface()

@@ -115,7 +115,7 @@ extension Live.Children.SharedProcesses {
             let slow = try server.open(receiveBuffer: 4096)
             let other = try server.open()
             let child = try server.onlyChild()
-            let before = try #require(ProcessFiles.residentMemory(of: child))
+            let before = try #require(ProcessFiles.anonymousMemory(of: child))
             // The kernel holds some of the answers, and the process the others.
             for id in 1...40 {
                 var rest = RawFrame.request(UInt32(id), [UInt8](repeating: 0x78, count: 16000)).bytes[...]
@@ -126,7 +126,7 @@ extension Live.Children.SharedProcesses {
                 #expect(isSent)
             }
             for id in 1...20 { try echo(other, UInt32(id)) }
-            let after = try #require(ProcessFiles.residentMemory(of: child))
+            let after = try #require(ProcessFiles.anonymousMemory(of: child))
             #expect(after - before < 8 << 20, "\(before) bytes, then \(after)")
             other.close()
             slow.reset()

@@ -17,7 +17,7 @@ extension Live.Heartbeats.Load {
             let message = [UInt8](repeating: 0x5A, count: 1 << 20)
             for id in UInt32(1)...24 { try peer.send(request(id, message)) }
             try waitUntilRead(peer, by: server)
-            let before = TCPSocket.queued(from: server.port, to: peer.localPort)
+            let before = try TCPSocket.queued(from: server.port, to: peer.localPort)
             try peer.send(.ping(77))
             var behind = 0
             while true {
@@ -37,8 +37,8 @@ extension Live.Heartbeats.Load {
     /// Waits until the server has read all that `peer` has sent, and sleeps, because the kernel takes no more of it.
     private func waitUntilRead(_ peer: RawPeer, by server: ServerProcess) throws {
         let child = try server.onlyChild()
-        let isRead = eventually {
-            TCPSocket.queued(from: peer.localPort, to: server.port) == 0
+        let isRead = try eventually {
+            try TCPSocket.queued(from: peer.localPort, to: server.port) == 0
                 && ProcessFiles.state(of: child) == "S"
         }
         guard isRead else { throw Unexpected("the server does not read") }
@@ -132,7 +132,7 @@ extension Live.Heartbeats.Load {
             while !rest.isEmpty, SuspendingClock.now < deadline {
                 guard let sent = try? peer.push(rest.prefix(65536)) else { break }
                 rest = rest.dropFirst(sent)
-                most = max(most, ProcessFiles.residentMemory(of: child) ?? 0)
+                most = max(most, ProcessFiles.anonymousMemory(of: child) ?? 0)
                 if sent == 0, !waitUntilReady(peer.descriptor, POLLOUT, until: .now + .milliseconds(500)) { break }
             }
             #expect(most > 0 && most < 100 << 20, "\(most >> 20) MiB")

@@ -74,8 +74,8 @@ extension Live.Interoperation {
                     try client.write("two\nthree\n")
                     // The request is with the kernel of the stopped child.
                     #expect(
-                        eventually {
-                            TCPSocket.all(withPort: server.port).contains {
+                        try eventually {
+                            try TCPSocket.all(withPort: server.port).contains {
                                 $0.local.port == server.port && $0.state == .established && $0.unread > 0
                             }
                         })
@@ -184,11 +184,11 @@ extension Live.Interoperation {
             try withServer { server in
                 let port = server.port
                 // A client of an earlier test may have had this number for its port; its place is still kept.
-                let earlier = Set(TCPSocket.all(withPort: port).filter { $0.remote.port == port }.map(\.local.port))
+                let earlier = Set(try TCPSocket.all(withPort: port).filter { $0.remote.port == port }.map(\.local.port))
                 let client = try startClient(["--mode", "short"], port: port, input: .file(input.path))
                 try tellingErrors(of: client) { try client.expectStatus(0, within: .seconds(20)) }
                 #expect(client.output.linesSoFar == (0..<300).map { "\($0)" })
-                let waiting = TCPSocket.all(withPort: port).filter {
+                let waiting = try TCPSocket.all(withPort: port).filter {
                     $0.state == .timeWait && $0.remote.port == port && !earlier.contains($0.local.port)
                 }
                 // The last one's socket ends with the process, perhaps before the server's end of stream has come.

@@ -192,7 +192,8 @@ extension Live.Library {
                 let closing = Task { await connection.close() }
                 #expect(try await answer == [1])
                 _ = await closing.value
-                #expect(!TCPSocket.all(withPort: port).contains { $0.remote.port == port && $0.state == .established })
+                #expect(
+                    try !TCPSocket.all(withPort: port).contains { $0.remote.port == port && $0.state == .established })
                 #expect(await failure { try await connection.request([2]) } is RequestError)
             }
         }
@@ -221,15 +222,15 @@ extension Live.Library {
             } _: { port in
                 // The first one may start the thread and its descriptors.
                 try await LongConnection.open(host: "127.0.0.1", port: port).close()
-                let before = descriptors(to: port)
+                let before = try descriptors(to: port)
                 for _ in 0..<100 { try await LongConnection.open(host: "127.0.0.1", port: port).close() }
-                #expect(eventually { descriptors(to: port) <= before })
+                #expect(try eventually { try descriptors(to: port) <= before })
             }
         }
 
         /// Connections to `port`, and what no other test of this target has open in this process: epoll(7) and the like.
-        private func descriptors(to port: UInt16) -> Int {
-            ProcessFiles.descriptors(of: getpid()).values.count { $0.hasPrefix("anon_inode:") }
+        private func descriptors(to port: UInt16) throws -> Int {
+            try ProcessFiles.descriptors(of: getpid()).values.count { $0.hasPrefix("anon_inode:") }
                 + TCPSocket.all(withPort: port).count { $0.remote.port == port && $0.state != .timeWait }
         }
 

@@ -224,7 +224,7 @@ extension Live.Programs.ProgramAnswers {
                 let frames = try peer.frames(upTo: .pong)
                 #expect(frames.dropLast().allSatisfy { $0.type == .message && $0.payload.count == 1000 })
             }
-            let memory = try #require(ProcessFiles.residentMemory(of: child))
+            let memory = try #require(ProcessFiles.anonymousMemory(of: child))
             #expect(memory < 100 << 20)
             // A client that stops reading stops the program too.
             let program = try #require(ProcessFiles.children(of: child).first)

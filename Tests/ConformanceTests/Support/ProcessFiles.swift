@@ -32,7 +32,7 @@ enum ProcessFiles {
     }
 
     /// RssAnon in bytes: without pages of files, of which a busy machine may bring some as code runs for the first time.
-    static func residentMemory(of pid: pid_t) -> Int? {
+    static func anonymousMemory(of pid: pid_t) -> Int? {
         guard let status = text("/proc/\(pid)/status"),
             let line = status.split(separator: "\n").first(where: { $0.hasPrefix("RssAnon:") })
         else { return nil }

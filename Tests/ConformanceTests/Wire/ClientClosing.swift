@@ -48,7 +48,7 @@ extension Live.Wire {
                     // Both ports: others have had one of these numbers, and their places are still kept.
                     let server = listener.address.port ?? 0
                     #expect(
-                        TCPSocket.find(.loopback(port), to: .loopback(server))?.state != .timeWait,
+                        try TCPSocket.find(.loopback(port), to: .loopback(server))?.state != .timeWait,
                         "2.2")
                 }
                 return time

@@ -125,13 +125,13 @@ extension Live.Wire.Limits {
     func announced() throws {
         try withServer("--max-frame", "16m", "--max-message", "16m", "--max-queued", "16m") { server in
             let peers = try (0..<30).map { _ in try server.open() }
-            let before = server.children.map { ProcessFiles.residentMemory(of: $0) ?? 0 }.reduce(0, +)
+            let before = server.children.map { ProcessFiles.anonymousMemory(of: $0) ?? 0 }.reduce(0, +)
             for peer in peers {
                 try peer.send(Array(RawFrame.request(1).with { $0.claimedLength = 16 << 20 }.bytes.prefix(20)))
                 try peer.send([1])
             }
             _ = eventually(within: .milliseconds(200)) { false }
-            let after = server.children.map { ProcessFiles.residentMemory(of: $0) ?? 0 }.reduce(0, +)
+            let after = server.children.map { ProcessFiles.anonymousMemory(of: $0) ?? 0 }.reduce(0, +)
             #expect(after - before < 30 << 20)
         }
     }

@@ -187,7 +187,7 @@ extension Live.Work.Handlers {
         try withServer(command: "handlers") { server in
             let peer = try server.open(.hello(maxMessage: 1 << 30), receiveBuffer: 65536)
             let child = try server.onlyChild()
-            let before = try #require(ProcessFiles.residentMemory(of: child))
+            let before = try #require(ProcessFiles.anonymousMemory(of: child))
             let parts = 2048
             try peer.send(.request(1, "parts \(parts) 32768"))
             var bytes = 0
@@ -203,7 +203,7 @@ extension Live.Work.Handlers {
                 if frame.flags == 0 { break }
                 if bytes % (4 << 20) < 16384 {
                     try peer.send(.ping(pongs + 1))
-                    most = max(most, try #require(ProcessFiles.residentMemory(of: child)))
+                    most = max(most, try #require(ProcessFiles.anonymousMemory(of: child)))
                 }
             }
             #expect(bytes == parts * 32768)

@@ -92,7 +92,7 @@ extension Live.Work.MemoryBudgets {
             try peer.send(.request(1, "count"))
             _ = try peer.take(.response)
             let child = try server.onlyChild()
-            let before = try #require(ProcessFiles.residentMemory(of: child))
+            let before = try #require(ProcessFiles.anonymousMemory(of: child))
             try peer.send(.request(2, "wait 500"))
             for id in 3...240 as ClosedRange<UInt32> { try peer.send(.request(id, Self.chunk)) }
             for id in 2...240 as ClosedRange<UInt32> {
@@ -105,9 +105,9 @@ extension Live.Work.MemoryBudgets {
                 }
             }
             let isSmall = eventually(within: .seconds(10)) {
-                ProcessFiles.residentMemory(of: child) ?? .max < before + (1 << 20)
+                ProcessFiles.anonymousMemory(of: child) ?? .max < before + (1 << 20)
             }
-            #expect(isSmall, "\(before) became \(ProcessFiles.residentMemory(of: child) ?? 0)")
+            #expect(isSmall, "\(before) became \(ProcessFiles.anonymousMemory(of: child) ?? 0)")
         }
     }
 }
