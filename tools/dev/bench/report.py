@@ -15,7 +15,8 @@ def figure(value, metric):
 
 
 def median(results, row, name, metric):
-    values = [each[metric] for each in results.get(row, {}).get(name, {}).get("rounds", []) if each]
+    values = [each[metric] for each in results.get(row, {}).get(name, {}).get("rounds", [])
+              if each and each[metric] is not None]
     return statistics.median(values) if values else None
 
 
@@ -23,7 +24,7 @@ def ratios(results, row, ours, against, metric):
     """Of each round in which both were measured."""
     of = results.get(row, {})
     pairs = zip(of.get(ours, {}).get("rounds", []), of.get(against, {}).get("rounds", []))
-    return [a[metric] / b[metric] for a, b in pairs if a and b and a[metric] > 0 and b[metric] > 0]
+    return [a[metric] / b[metric] for a, b in pairs if a and b and (a[metric] or 0) > 0 and (b[metric] or 0) > 0]
 
 
 def comparisons(rows, results):

@@ -313,10 +313,11 @@ def measure_memory(running, scale):
     time.sleep(0.5)
     after = available()
     whole = ((before[2] + after) / 2 - during) / count
-    # What others took or gave meanwhile shows before and after. A figure that is no larger says nothing.
-    if whole > abs(before[2] - after) / count:
-        return {"private": own, "tables": tables, "whole": whole}, []
-    return {"private": own, "tables": tables, "whole": 0}, ["other programs took or gave more memory than this"]
+    notes = []
+    # What others took or gave meanwhile shows before and after. A figure that is no larger is none.
+    if whole <= abs(before[2] - after) / count:
+        whole, notes = None, ["other programs took or gave more memory than this"]
+    return {"private": own, "tables": tables, "whole": whole}, notes
 
 
 def measure_shared_memory(running, scale):
