@@ -12,37 +12,35 @@ extension ServerConnection {
     // MARK: The client
 
     mutating func receiveRequest(_ part: MessagePart, of buffer: [UInt8], at now: Instant) throws(Violation) -> Event? {
-        if part.isFirst {
-            if part.isLast, takes(part.range.count) {
+        if let (failure, isOverBudget) = refusal(of: part) {
+            try refuse(part.id, failure)
+            if isOverBudget { counts.overBudget += 1 }
+        } else if part.isFirst {
+            if part.isLast {
                 requests.add(part.id, bytes: part.range.count, since: now)
                 return .request(part.id, buffer[part.range])
             }
-            if inFlight >= Int(terms.maxInFlight) {
-                try refuse(part.id, "\(terms.maxInFlight) requests are unanswered")
-            } else {
-                incoming.begin(part.id, at: now)
-            }
-        }
-        if incoming.request?.id == part.id {
-            if queued + part.range.count > Int(terms.maxQueued) {
-                try refuse(part.id, "\(terms.maxQueued) bytes of requests are unanswered")
-            } else if isOverBudget(with: part.range.count) {
-                try refuse(part.id, overBudget(part.id))
-                counts.overBudget += 1
-            }
+            incoming.begin(part.id, at: now)
         }
         guard !incoming.discards(part), let whole = incoming.add(part, of: buffer, at: now) else { return nil }
         requests.add(part.id, bytes: whole.bytes.count, since: whole.since)
         return .request(part.id, whole.bytes)
     }
 
-    /// Whether there is room for one more request, of `count` bytes.
-    @inline(__always) private func takes(_ count: Int) -> Bool {
-        inFlight < Int(terms.maxInFlight) && queued + count <= Int(terms.maxQueued) && !isOverBudget(with: count)
-    }
-
-    private mutating func refuse(_ id: UInt32, _ text: String) throws(Violation) {
-        try refuse(id, Failure(.refused, text))
+    /// Why there is no room for a part of a request, and whether that is the budget's; nil where there is room, and where the
+    /// request has its ending already.
+    @inline(__always) private func refusal(of part: MessagePart) -> (failure: Failure, isOverBudget: Bool)? {
+        if part.isFirst {
+            guard inFlight < Int(terms.maxInFlight) else {
+                return (Failure(.refused, "\(terms.maxInFlight) requests are unanswered"), false)
+            }
+        } else if incoming.request?.id != part.id {
+            return nil
+        }
+        guard queued + part.range.count <= Int(terms.maxQueued) else {
+            return (Failure(.refused, "\(terms.maxQueued) bytes of requests are unanswered"), false)
+        }
+        return isOverBudget(with: part.range.count) ? (overBudget(part.id), true) : nil
     }
 
     private mutating func refuse(_ id: UInt32, _ failure: Failure) throws(Violation) {
