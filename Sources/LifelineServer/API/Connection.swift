@@ -34,10 +34,13 @@ public final class Connection: Sendable {
     /// Whether the client answers requests: it has said so in HELLO (ANSWERS), speaks 1.1, and the connection is no SHORT one.
     public let answersRequests: Bool
     private let mailbox: HandlerMailbox
+    private let tie: RouterTie?
+    /// Whether others can reach it.
+    private let isReachable: Bool
 
     init(
         id: UInt64, address: SocketAddress, client: ProxiedClient? = nil, hello: Hello, tokenName: String?,
-        mailbox: HandlerMailbox
+        mailbox: HandlerMailbox, tie: RouterTie? = nil, isReachable: Bool = true
     ) {
         self.id = id
         self.address = address
@@ -47,6 +50,20 @@ public final class Connection: Sendable {
         self.tokenName = tokenName
         answersRequests = hello.answersRequests
         self.mailbox = mailbox
+        self.tie = tie
+        self.isReachable = isReachable && !hello.short
+    }
+
+    /// The tie of this process to the router.
+    func anyTie() throws(TopicError) -> RouterTie {
+        guard let tie else { throw .noTopics }
+        return tie
+    }
+
+    /// The tie of a connection that others can reach.
+    func reachableTie() throws(TopicError) -> RouterTie {
+        guard isReachable else { throw .noTopics }
+        return try anyTie()
     }
 
     /// Sends a one-way message (Protocol.md, section 4.7). Where the client has no room for it, waits until it has.

@@ -43,6 +43,18 @@ public protocol Handler: SendableMetatype {
     /// A one-way message has come (Protocol.md, section 4.7). It has no answer.
     mutating func received(_ message: ArraySlice<UInt8>)
 
+    /// Whether `received(_:)` is called with what others publish or send to the connection, before the client gets it. Where
+    /// it is false, the event loop sends that to the client itself, whatever the handler does meanwhile.
+    static var seesPublications: Bool { get }
+
+    /// A message of another connection has come, or of a back-end. Returns what the client is sent as a one-way message: the
+    /// bytes of the publication, others, or nil for nothing.
+    mutating func received(_ publication: Publication) -> ArraySlice<UInt8>?
+
+    /// Messages of others were lost, because the client or this handler is slow, or the router has died. Several such gaps of
+    /// a topic may be told as one.
+    mutating func missed(_ gap: MessageGap)
+
     /// The connection has ended, and nothing can be sent any more. Called last, and only where `opened` was called.
     ///
     /// The handler gets the messages that came before the end first, for up to `ServerOptions.grace`. The process ends when
@@ -62,6 +74,12 @@ extension Handler {
     public mutating func opened(_ connection: Connection) {}
     /// Does nothing.
     public mutating func received(_ message: ArraySlice<UInt8>) {}
+    /// False: the client gets all that comes.
+    public static var seesPublications: Bool { false }
+    /// Changes nothing.
+    public mutating func received(_ publication: Publication) -> ArraySlice<UInt8>? { publication.bytes }
+    /// Does nothing.
+    public mutating func missed(_ gap: MessageGap) {}
     /// Does nothing.
     public mutating func closed(_ reason: CloseReason) {}
 }

@@ -100,6 +100,14 @@ public struct ServerOptions: Sendable {
     /// The most threads of a process with several connections, on which handlers run that do not answer at once. A thread is
     /// started when a call waits and none is idle.
     public var handlerThreads = 64
+    /// Whether connections can reach one another: a router process runs beside the parent, and each long connection is
+    /// registered there as it opens.
+    public var topics = false
+    /// The most topics that one connection subscribes to.
+    public var maxTopics = 1000
+    /// The path of a Unix socket where back-ends publish, send and ask, in the protocol itself; it needs `topics`. This user
+    /// and its group may connect. Nil opens none.
+    public var publishSocket: String?
     /// How many connections may wait to be accepted (listen(2)).
     public var backlog: Int32 = 4096
     /// Over how long a shutdown sends its clients away, one by one in random order; what is left then is closed. Each
