@@ -51,6 +51,8 @@ enum Seen: Equatable {
     case message(String)
     case cancelled(UInt32)
     case asked(UInt64, ServerRequests.AskOutcome)
+    case publication(String)
+    case gap(MessageGap)
 }
 
 /// A client's bytes against one connection of the server, carried out as its loop does it: the handler has one request
@@ -121,6 +123,12 @@ struct Conversation {
             if returns { handlerReturns() }
         case .cancelled(let id): seen.append(.cancelled(id))
         case .asked(let token, let outcome): seen.append(.asked(token, outcome))
+        case .news(let item):
+            switch item {
+            case .publication(let publication): seen.append(.publication(publication.text))
+            case .gap(let gap): seen.append(.gap(gap))
+            }
+            if returns { handlerReturns() }
         case .request(let id, let bytes):
             seen.append(.request(id, String(decoding: bytes, as: UTF8.self)))
             working = id

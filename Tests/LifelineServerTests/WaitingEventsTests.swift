@@ -19,14 +19,14 @@ struct WaitingEventsTests {
         switch event {
         case .request(let id, let bytes): Seen(id: id, bytes: bytes)
         case .message(let bytes): Seen(id: 0, bytes: bytes)
-        case .opened, .cancelled, .asked, nil: nil
+        case .opened, .cancelled, .asked, .news, nil: nil
         }
     }
 
     private func address(_ event: ServerConnection.Event?) -> UnsafeRawPointer? {
         switch event {
         case .request(_, let bytes), .message(let bytes): bytes.withUnsafeBytes { $0.baseAddress }
-        case .opened, .cancelled, .asked, nil: nil
+        case .opened, .cancelled, .asked, .news, nil: nil
         }
     }
 

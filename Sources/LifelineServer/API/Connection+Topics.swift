@@ -21,7 +21,7 @@ extension Connection {
     /// Ends a subscription; one that does not exist is none. What is on its way still arrives.
     public func unsubscribe(_ topic: String) throws(TopicError) {
         let (tie, topic) = (try reachableTie(), try TopicName(topic))
-        try tie.unsubscribe(id, from: topic)
+        tie.unsubscribe(id, from: topic)
     }
 
     /// Publishes a message to a topic, and waits for the router. Returns how many connections it is on its way to.

@@ -20,6 +20,8 @@ struct ServerResources: ~Copyable {
     /// The account that the server has become; nil where it stays what it was.
     let account: Account?
     let tokenFile: TokenFile?
+    /// Nil without `ServerOptions.topics`.
+    let router: RouterSupervisor?
     let notifier: ServiceNotifier
 
     /// Acquires all; throws what is wrong with an option, or what the system refused.
@@ -41,6 +43,12 @@ struct ServerResources: ~Copyable {
             try ChildCommands(slots: options.mostChildren, level: options.logLevel)
         }
         let log = try ServerResources.openLog(options, commands)
+        let descriptors = descriptors
+        let router =
+            options.topics
+            ? try ServerResources.needing("a router") { () throws(SystemError) in
+                try RouterSupervisor(in: descriptors)
+            } : nil
         let childSignals = try ServerResources.needing("signals") { () throws(SystemError) in
             try ConnectionProcess.signals(but: start.ignoredSignals)
         }
@@ -70,6 +78,7 @@ struct ServerResources: ~Copyable {
         self.pidfile = pidfile
         self.commands = commands
         self.log = log
+        self.router = router
         self.childSignals = childSignals
         self.cleanData = cleanData
         self.listeners = listeners
@@ -102,6 +111,8 @@ struct ServerResources: ~Copyable {
     private static func takeStock(_ options: ServerOptions) throws(StartError) -> ProcessStart {
         _ = ProcessStart.current
         // Each process that waits for a connection has a channel.
+        // The router has a descriptor for each process with connections.
+        if options.topics { ProcessStart.needFiles(UInt64(256 + options.mostChildren)) }
         if let pool = options.pool { ProcessStart.needFiles(256 + UInt64(pool.most)) }
         if options.sharesProcesses { ProcessStart.needFiles(max(options.filesOfSharedProcess, options.filesOfParent)) }
         let start = ProcessStart.current

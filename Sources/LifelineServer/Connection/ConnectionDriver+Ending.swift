@@ -22,6 +22,7 @@ extension ConnectionDriver {
         if !connection.hasPendingMessages { reportEnd() }
         guard !runnerKnowsEnd, connection.hasDispatchedAll else { return }
         runnerKnowsEnd = true
+        unregister()
         if connection.hasGreeted { runner.closed(connection.closeReason) }
     }
 
@@ -89,6 +90,7 @@ extension ConnectionDriver {
 
     /// Ends the runner and gives the slot back. The driver does nothing any more.
     mutating func close() {
+        unregister()
         runner.cancelAll()
         reportEnd()
         publishStatistics(at: .now)

@@ -31,6 +31,13 @@ struct ConnectionDriver: ~Copyable {
     private let loopWaits: Bool
     /// The notice of the process's crash, where the process lends it to this connection.
     let crashNotice: CrashNotice?
+    /// The process's tie to the router; nil without `ServerOptions.topics`.
+    let tie: RouterTie?
+    /// Where the tie's deliveries find the connection.
+    let place: Int
+    /// Whether it is a back-end's, which nobody can reach.
+    let isBackEnd: Bool
+    var hasLeftRouter = false
     var connection: ServerConnection
     /// The transport in the loop's last wait.
     private var interest: PollSet.Token?
@@ -61,13 +68,19 @@ struct ConnectionDriver: ~Copyable {
     ///   - slot: The connection's own.
     ///   - runner: The connection's own.
     ///   - crashNotice: The process's notice, if a crash is to tell this client.
+    ///   - tie: The process's tie to the router; nil where there is none.
+    ///   - place: Where deliveries find the connection.
     @inline(__always)
     init(
         _ transport: consuming ServerTransport, _ assignment: ConnectionAssignment, _ client: ProxiedClient?,
         _ settings: ConnectionSettings,
         tokens: Tokens?,
-        log: Log, slot: Scoreboard.Slot, runner: any HandlerRunner, crashNotice: CrashNotice?
+        log: Log, slot: Scoreboard.Slot, runner: any HandlerRunner, crashNotice: CrashNotice?,
+        tie: RouterTie? = nil, place: Int = 0
     ) {
+        self.tie = tie
+        self.place = place
+        isBackEnd = false
         self.transport = transport
         id = assignment.connection
         peerAddress = PeerAddress(assignment.peer)
@@ -276,6 +289,7 @@ struct ConnectionDriver: ~Copyable {
             if let name = hello.options.name { slot.name = Array(name.utf8) }
             slot.hasGreeted = true
             report(.opened)
+            register(hello, at: now)
             runner.opened(hello, tokenName: connection.tokenName, on: &connection, at: now)
         case .request(let id, let bytes):
             slot.request = id
@@ -285,7 +299,9 @@ struct ConnectionDriver: ~Copyable {
             slot.request = 0
             runner.received(message, on: &connection, at: now)
         case .cancelled(let id): runner.cancel(id, on: &connection, at: now)
-        case .asked(let token, let outcome): runner.asked(token, outcome, on: &connection, at: now)
+        case .asked(let token, let outcome):
+            if !relay(outcome, of: token) { runner.asked(token, outcome, on: &connection, at: now) }
+        case .news(let item): runner.told(item, on: &connection, at: now)
         }
     }
 }

@@ -16,6 +16,8 @@ struct ConnectionProcess: ~Copyable {
     static var bufferSize: Int { 65536 }
     /// How many reads a shutdown waits for, at most, to find the requests that have already come.
     static var lastReads: Int { 64 }
+    /// How much of what the router says goes to the connection before bytes are written.
+    private static var deliveriesAtOnce: Int { 256 }
     /// The exit status where the client has failed the handshake. What a child claims counts against its own client only.
     static let failedHandshake: Int32 = 3
     /// The frame that a crash of the handler sends to the client.
@@ -27,9 +29,11 @@ struct ConnectionProcess: ~Copyable {
     private let log: Log
     private let commands: ChildCommands.Inbox
     private var title: ChildTitle
+    private let tie: RouterTie?
     private var driver: ConnectionDriver
     private var buffer: [UInt8]
     private var pollSet = PollSet()
+    private var tieToken: PollSet.Token?
     private var busyPolling = BusyPolling()
     /// Whether a signal has asked the process to end.
     private var wasToldToEnd = false
@@ -52,8 +56,10 @@ struct ConnectionProcess: ~Copyable {
         _ socket: consuming Descriptor, _ assignment: ConnectionAssignment, _ client: ProxiedClient?,
         _ settings: ConnectionSettings,
         tokens: Tokens?, log: Log, slot: Scoreboard.Slot, commands: ChildCommands.Inbox, title: ProcessTitle?,
-        runner: any HandlerRunner, signals: OwnedResource<SignalDescriptor>, buffer: consuming [UInt8]
+        runner: any HandlerRunner, signals: OwnedResource<SignalDescriptor>, buffer: consuming [UInt8],
+        tie: RouterTie? = nil
     ) {
+        self.tie = tie
         self.signals = signals
         signalNumber = signals.number ?? -1
         self.log = log
@@ -63,7 +69,7 @@ struct ConnectionProcess: ~Copyable {
         let crashNotice = transport.crashNotice(sizeAt: slot.crashSizeAddress)
         driver = ConnectionDriver(
             transport, assignment, client, settings, tokens: tokens, log: log, slot: slot, runner: runner,
-            crashNotice: crashNotice)
+            crashNotice: crashNotice, tie: tie)
         self.buffer = buffer
     }
 
@@ -89,6 +95,7 @@ struct ConnectionProcess: ~Copyable {
             write(at: now)
             publishStatistics(at: now)
             if driver.isOver(at: now) { return leave() }
+            if tie != nil, deliver(at: now) { continue }
             if shouldBusyPoll() {
                 let hasRead = busyPoll(from: &now)
                 driver.enforceDeadlines(at: now)
@@ -102,6 +109,9 @@ struct ConnectionProcess: ~Copyable {
             driver.resumed(at: now)
             if driver.isReadable(in: pollSet) { read(at: now) }
             if pollSet.isReadable(signalToken), !handleSignals(at: now) { return leave() }
+            if let tie {
+                tie.resumed(isReadable: pollSet.isReadable(tieToken), isWritable: pollSet.isWritable(tieToken), at: now)
+            }
             driver.runHandler(after: pollSet, at: now)
             // poll(2) announces room only when a third of the send buffer is free. A slow reader may have made less of
             // it, and is judged by what the kernel takes, so that is tried first.
@@ -110,18 +120,28 @@ struct ConnectionProcess: ~Copyable {
         }
     }
 
+    /// Brings the connection what the router has said; whether there was anything.
+    private mutating func deliver(at now: Instant) -> Bool {
+        guard let deliveries = tie?.takeDeliveries(ConnectionProcess.deliveriesAtOnce), !deliveries.isEmpty else {
+            return false
+        }
+        for delivery in deliveries { driver.deliver(delivery.delivery, at: now) }
+        return true
+    }
+
     /// Waits for signals and for what the driver waits for. Returns the token of the signals.
     private mutating func wait() -> PollSet.Token {
         pollSet.removeAll(reserving: 2)
         let signalToken = pollSet.add(signalNumber)
         driver.addInterests(to: &pollSet)
+        tieToken = tie?.interest.map { pollSet.add($0.number, reading: $0.reading, writing: $0.writing) }
         // The handshake goes deeper than all that follows. Many clients only beat from here on.
         if !hasReleasedStack, driver.isLong {
             hasReleasedStack = true
             releaseStack()
         }
         do {
-            try pollSet.wait(until: driver.deadline)
+            try pollSet.wait(until: tie == nil ? driver.deadline : earlier(driver.deadline, tie?.deadline))
         } catch {
             driver.broke("\(error)")
         }

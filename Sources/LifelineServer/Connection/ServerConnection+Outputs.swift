@@ -20,6 +20,7 @@ extension ServerConnection {
         case .handled(let cost): messageHandled(cost: cost)
         case .ask(let token, let bytes, let deadline): ask(token, bytes, until: deadline, at: now)
         case .giveUp(let token): giveUp(token, at: now)
+        case .forward(let bytes, let topic): forward(bytes, topic: topic, to: .all, at: now)
         case .finished: handlerReturned()
         case .over: break
         }

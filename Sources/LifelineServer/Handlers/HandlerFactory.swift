@@ -21,7 +21,8 @@ struct HandlerFactory {
                 let handler: any Handler = makeHandler()
                 let makeConnection: ConnectionMaker = { hello, tokenName, mailbox in
                     Connection(
-                        id: id, address: peer, client: client, hello: hello, tokenName: tokenName, mailbox: mailbox)
+                        id: id, address: peer, client: client, hello: hello, tokenName: tokenName, mailbox: mailbox,
+                        tie: host.tie)
                 }
                 if handler.answersAtOnce {
                     return InlineHandlerRunner(

@@ -15,6 +15,8 @@ enum HandlerOutput: Sendable {
     case ask(UInt64, ArraySlice<UInt8>, until: Instant)
     /// The request of the server with this token is not wanted any more.
     case giveUp(UInt64)
+    /// A message of others that the handler has looked at, and its topic.
+    case forward(ArraySlice<UInt8>, topic: String?)
     /// The handler has returned from what it was given last.
     case finished
     /// The handler has ended.
@@ -24,7 +26,7 @@ enum HandlerOutput: Sendable {
         switch self {
         case .response(_, let bytes), .part(_, let bytes, _): bytes.count
         case .message(let bytes): Credit.cost(of: bytes.count)
-        case .failure, .handled, .ask, .giveUp, .finished, .over: 0
+        case .failure, .handled, .ask, .giveUp, .forward, .finished, .over: 0
         }
     }
 }
@@ -37,6 +39,7 @@ final class HandlerMailbox: Sendable {
         case opened(Connection)
         case request(Request)
         case message(ArraySlice<UInt8>)
+        case news(HandlerNews.NewsItem)
         case closed(CloseReason)
     }
 
@@ -208,6 +211,9 @@ final class HandlerMailbox: Sendable {
         case .message(let message):
             handler.received(message)
             post([.handled(cost: Credit.cost(of: message.count)), .finished])
+        case .news(let item):
+            let output = handler.output(for: item)
+            post((output.map { [$0] } ?? []) + [.finished])
         case .closed(let reason):
             handler.closed(reason)
         }

@@ -23,6 +23,10 @@ protocol HandlerRunner: AnyObject {
     /// A request of the server has its outcome (`ServerConnection.ask`), which was given this token.
     func asked(
         _ token: UInt64, _ outcome: ServerRequests.AskOutcome, on connection: inout ServerConnection, at now: Instant)
+    /// What of the news the handler is brought.
+    var hearing: NewsHearing { get }
+    /// Others have said something that the handler is to hear of.
+    func told(_ item: HandlerNews.NewsItem, on connection: inout ServerConnection, at now: Instant)
     /// Applies the answers and messages made since, and says when the handler has returned.
     func deliver(to connection: inout ServerConnection, at now: Instant)
     /// The connection has ended. Called once, behind everything else, and only where `opened` was called.
@@ -48,6 +52,10 @@ protocol HandlerRunner: AnyObject {
 
 extension HandlerRunner {
     var enforcesTimeout: Bool { false }
+    var hearing: NewsHearing { .nothing }
+    func told(_ item: HandlerNews.NewsItem, on connection: inout ServerConnection, at now: Instant) {
+        connection.handlerReturned()
+    }
     var loopWaits: Bool { true }
     func cancel(_ id: UInt32, on connection: inout ServerConnection, at now: Instant) {}
     func asked(
@@ -78,6 +86,20 @@ struct HandlerCredit {
 }
 
 extension Handler {
+    /// What the handler is brought of the news.
+    static var hearing: NewsHearing { seesPublications ? .all : .gaps }
+
+    /// The handler's output for what others have said; nil for nothing.
+    mutating func output(for item: HandlerNews.NewsItem) -> HandlerOutput? {
+        switch item {
+        case .publication(let publication):
+            return received(publication).map { .forward($0, topic: publication.topic) }
+        case .gap(let gap):
+            missed(gap)
+            return nil
+        }
+    }
+
     /// The handler's output for `request`; `parts` makes the way out for a response in parts.
     mutating func output(for request: Request, parts: () -> Parts) -> HandlerOutput {
         do throws(Failure) {

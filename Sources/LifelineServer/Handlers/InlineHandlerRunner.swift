@@ -55,6 +55,15 @@ final class InlineHandlerRunner: HandlerRunner {
         handlerReturned(on: &connection, at: now)
     }
 
+    var hearing: NewsHearing { type(of: handler).hearing }
+
+    func told(_ item: HandlerNews.NewsItem, on connection: inout ServerConnection, at now: Instant) {
+        let output = handler.output(for: item)
+        drain(to: &connection, at: now)
+        if let output { connection.apply(output, at: now) }
+        handlerReturned(on: &connection, at: now)
+    }
+
     func asked(
         _ token: UInt64, _ outcome: ServerRequests.AskOutcome, on connection: inout ServerConnection, at now: Instant
     ) {

@@ -20,7 +20,10 @@ class MailboxHandlerRunner: HandlerRunner {
     private(set) var isEnding = false
     private(set) var isOver = false
 
-    init(waking loop: LoopWaker, _ makeConnection: @escaping ConnectionMaker) {
+    let hearing: NewsHearing
+
+    init(waking loop: LoopWaker, hearing: NewsHearing, _ makeConnection: @escaping ConnectionMaker) {
+        self.hearing = hearing
         self.makeConnection = makeConnection
         self.loop = loop
     }
@@ -84,6 +87,11 @@ class MailboxHandlerRunner: HandlerRunner {
     func received(_ message: ArraySlice<UInt8>, on connection: inout ServerConnection, at now: Instant) {
         grantCredit(of: connection)
         enqueue(.message(message), at: now)
+    }
+
+    func told(_ item: HandlerNews.NewsItem, on connection: inout ServerConnection, at now: Instant) {
+        grantCredit(of: connection)
+        enqueue(.news(item), at: now)
     }
 
     /// A job may be on its way to the handler before the loop waits, so a new mailbox has credit from the start.

@@ -30,7 +30,7 @@ final class PooledHandlerRunner: MailboxHandlerRunner, @unchecked Sendable {
         self.threads = threads
         self.log = log
         self.crashNotice = crashNotice
-        super.init(waking: loop, makeConnection)
+        super.init(waking: loop, hearing: type(of: handler).hearing, makeConnection)
     }
 
     private var since: Instant? {

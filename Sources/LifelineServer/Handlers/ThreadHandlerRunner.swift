@@ -13,7 +13,7 @@ final class ThreadHandlerRunner: MailboxHandlerRunner {
 
     init(_ handler: any Handler, waking loop: LoopWaker, _ makeConnection: @escaping ConnectionMaker) {
         self.handler = Moved(handler: handler)
-        super.init(waking: loop, makeConnection)
+        super.init(waking: loop, hearing: type(of: handler).hearing, makeConnection)
     }
 
     override func begin() throws(SystemError) {

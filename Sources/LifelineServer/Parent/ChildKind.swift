@@ -4,6 +4,7 @@
 /// |---|---|---|---|
 /// | connection | its client's socket | a command in its slot, and SIGTERM | "child died"; the connection is lost |
 /// | shared | the receiving end of its channel | the end of its channel | "child died"; its connections are lost |
+/// | router | the router's end of the lobby; no slot | SIGKILL, when every connection is over | "router died"; it is forked anew |
 /// | pooled | the receiving end of its channel | the end of its channel | "waiting child died"; the pool pauses |
 ///
 /// Every kind closes all of `ParentDescriptors`. A pooled process that has a connection is one of the first row.
@@ -14,4 +15,6 @@ enum ChildKind {
     case pooled
     /// Waits for connections, and serves several at a time (`SharedProcess`). Its own slot has a row of `ProcessBoard`.
     case shared
+    /// Carries messages between the connections of all other processes (`RouterProcess`).
+    case router
 }

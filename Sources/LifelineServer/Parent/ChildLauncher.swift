@@ -22,6 +22,8 @@ final class ChildLauncher {
     private let connectionsPerProcess: Int
     private let connectionsAtATime: Int
     private var handlerThreads: Int
+    private var routerTerms: RouterTerms
+    private let routerLimits: RouterLimits
     /// The tokens, one of which a client must bring; nil where everybody may connect.
     @exclusivity(unchecked) private(set) var tokenFile: TokenFile?
     /// What a child reads into first. An array of its own takes 4 % more instructions of a child and one page fault more
@@ -52,6 +54,8 @@ final class ChildLauncher {
         connectionsPerProcess = options.poolReuse
         connectionsAtATime = options.connectionsPerProcess
         handlerThreads = options.handlerThreads
+        routerTerms = RouterTerms(options)
+        routerLimits = RouterLimits(options)
     }
 
     /// Children that are forked from now on go by these options; without a `factory` what answers requests stays.
@@ -60,6 +64,8 @@ final class ChildLauncher {
         limits = ChildLimits(options)
         title = options.title
         handlerThreads = options.handlerThreads
+        // What the router takes was said at its start.
+        routerTerms.mostTopics = options.maxTopics
         if let factory { makeRunner = factory.make(log, options) }
         self.tokenFile = tokenFile
     }
@@ -70,13 +76,15 @@ final class ChildLauncher {
 
     /// Forks a process of this kind. It gets `descriptor`; the caller closes its own copy.
     func launch(_ kind: ChildKind, slot: Int, _ descriptor: borrowing Descriptor) throws(SystemError) -> ProcessID {
-        guard let pid = try fork() else {
+        let isLimited = if case .router = kind { false } else { true }
+        guard let pid = try fork(isLimited: isLimited) else {
             switch kind {
             case .connection(let assignment) where assignment.beginsWithHeader:
                 identify(assignment, slot: slot, number: descriptor.number)
             case .connection(let assignment): serve(assignment, slot: slot, number: descriptor.number)
             case .pooled: waitForConnections(slot: slot, number: descriptor.number)
             case .shared: serveSeveral(slot: slot, number: descriptor.number)
+            case .router: route(number: descriptor.number)
             }
         }
         return pid
@@ -126,10 +134,12 @@ final class ChildLauncher {
     }
 
     /// Forks; nil in the child, which has closed what is the parent's alone.
-    private func fork() throws(SystemError) -> ProcessID? {
+    ///
+    /// The limits of connections' processes are none of the router's.
+    private func fork(isLimited: Bool) throws(SystemError) -> ProcessID? {
         guard case .parent(let pid) = try forkProcess() else {
             descriptors.closeInChild()
-            limits.apply()
+            if isLimited { limits.apply() }
             return nil
         }
         return pid
@@ -216,7 +226,8 @@ final class ChildLauncher {
         let context = SharedProcessContext(
             registry: registry, settings: settings, tokens: tokenFile?.tokens, makeRunner: makeRunner,
             mostConnections: connectionsAtATime, mostThreads: handlerThreads, signals: childSignals, log: log,
-            title: title, board: registry.board[slot], inbox: registry.commands[slot])
+            title: title, board: registry.board[slot], inbox: registry.commands[slot],
+            makeTie: makeTie(wakeLoop:))
         do throws(SystemError) {
             let process = try SharedProcess(Descriptor(owning: number), context)
             let status = process.run()
@@ -231,15 +242,42 @@ final class ChildLauncher {
         }
     }
 
+    /// Carries messages between processes, and ends.
+    @inline(never)
+    private func route(number: Int32) -> Never {
+        guard let router = registry.router else { exitProcess(1) }
+        router.lobby.entrance.closeInRouter()
+        do throws(SystemError) {
+            exitProcess(
+                try RouterProcess(
+                    lobby: Descriptor(owning: number), signals: childSignals, board: router.board, limits: routerLimits,
+                    log: log, title: title
+                ).run())
+        } catch {
+            log.write(.childFailed) {
+                $0.number(.pid, processID)
+                $0.text(.text, "\(error)")
+            }
+            exitProcess(1)
+        }
+    }
+
+    /// The tie of this process to the router; nil without `ServerOptions.topics`.
+    private func makeTie(wakeLoop: @escaping @Sendable () -> Void) -> RouterTie? {
+        registry.router.map { RouterTie($0.lobby.entrance, routerTerms, wakeLoop: wakeLoop) }
+    }
+
     private func makeProcess(
         _ connection: consuming Descriptor, _ assignment: ConnectionAssignment, _ client: ProxiedClient?, slot: Int
     ) -> ConnectionProcess {
-        let runner = makeRunner(HandlerHost(), connection, assignment.connection, assignment.peer, client)
+        let tie = makeTie { sendSignal(Signal.call, to: processID) }
+        let runner = makeRunner(HandlerHost(tie: tie), connection, assignment.connection, assignment.peer, client)
         // The parent's own stays as it is, for the next child; a process with a second connection makes another.
         let buffer = firstBuffer.isEmpty ? ConnectionProcess.firstBuffer : firstBuffer
         firstBuffer = []
         return ConnectionProcess(
             connection, assignment, client, settings, tokens: tokenFile?.tokens, log: log, slot: registry.slot(slot),
-            commands: registry.commands[slot], title: title, runner: runner, signals: childSignals, buffer: buffer)
+            commands: registry.commands[slot], title: title, runner: runner, signals: childSignals, buffer: buffer,
+            tie: tie)
     }
 }

@@ -67,6 +67,7 @@ final class ChildReaper {
     /// Gives back what there was for a process that has ended, and accounts for its connection.
     private func childExited(_ ended: Ended, for admission: inout Admission, at now: Instant) {
         orphans?.reaped(ended)
+        if registry.router?.exited(ended, log: log, at: now) == true { return }
         if let member = registry.shared?.remove(ended.pid, at: now) {
             return sharedProcessExited(member, ended, for: &admission, at: now)
         }
@@ -185,7 +186,7 @@ extension LogLine {
     }
 
     /// Adds how a process ended.
-    fileprivate mutating func addExit(_ ended: Ended) {
+    mutating func addExit(_ ended: Ended) {
         if let signal = ended.signal { text(.signal, signalName(signal)) } else { number(.status, ended.status ?? 0) }
     }
 }

@@ -44,10 +44,11 @@ final class ChildRegistry {
     let pool: ProcessPool?
     /// The processes with several connections; nil where each has one.
     let shared: SharedProcesses?
+    /// The router; nil without `--topics`.
+    let router: RouterSupervisor?
 
     init(
-        _ memory: Memory, commands: ChildCommands, _ options: ServerOptions, in descriptors: ParentDescriptors,
-        at now: Instant
+        _ memory: Memory, commands: ChildCommands, _ options: ServerOptions, router: RouterSupervisor?, at now: Instant
     ) {
         scoreboard = memory.scoreboard
         table = memory.table
@@ -55,6 +56,7 @@ final class ChildRegistry {
         announcements = memory.announcements
         board = memory.board
         self.commands = commands
+        self.router = router
         pool =
             options.sharesProcesses
             ? nil
@@ -107,6 +109,7 @@ final class ChildRegistry {
     /// Whether the process is a child that is not reaped yet.
     func contains(_ pid: ProcessID) -> Bool {
         table[pid] != nil || pool?.contains(pid) ?? false || shared?.contains(pid) ?? false
+            || router.map { $0.pid == pid } ?? false
     }
     /// The processes of all children, with or without a connection.
     var processes: [ProcessID] {

@@ -42,7 +42,7 @@ final class Parent {
         let notifier = resources.notifier
         let ownGroup = resources.account?.group
         let registry = ChildRegistry(
-            resources.memory, commands: resources.commands, options, in: descriptors, at: .now)
+            resources.memory, commands: resources.commands, options, router: resources.router, at: .now)
         registry.budget.limit = options.memoryBudget.map { Int($0) }
         launcher = ChildLauncher(
             registry, descriptors, childSignals: resources.childSignals, options, factory,
@@ -69,7 +69,9 @@ final class Parent {
     func run() {
         var set = PollSet()
         set.removeAll(reserving: 8)
+        registry.router?.resumed(launcher, log: log, at: .now)
         while !shutdown.isOver { turn(&set) }
+        registry.router?.end()
         acceptor.closeRefused()
         log.sweep(at: .now, all: true)
         reportStopped()
@@ -97,6 +99,7 @@ final class Parent {
         shutdown.resumed(at: now)
         if shutdown.isOver { return }
         reaper.reapChildren(inSweep: nextSweep <= now, for: &acceptor.admission, at: now)
+        registry.router?.resumed(launcher, log: log, at: now)
         admin.resumed(set, at: now)
         if shutdown.isServing { acceptor.acceptWaiting(set) } else { shutdown.refuseLatecomers(at: now) }
         notifier.turned(at: now)
@@ -116,6 +119,7 @@ final class Parent {
         deadline = earlier(deadline, acceptor.deadline(isServing: shutdown.isServing))
         deadline = earlier(deadline, admin.deadline)
         deadline = earlier(deadline, notifier.deadline)
+        deadline = earlier(deadline, registry.router?.deadline)
         if shutdown.isServing {
             deadline = earlier(deadline, registry.pool?.deadline(sweep: nextSweep))
             deadline = earlier(deadline, registry.shared?.deadline)
@@ -141,6 +145,7 @@ final class Parent {
             case Signal.reopen:
                 log.reopen()
                 for pid in registry.processes { sendSignal(Signal.reopen, to: pid) }
+                if let router = registry.router?.pid { sendSignal(Signal.reopen, to: router) }
             case Signal.processorTimeOver:
                 log.write(.processorTimeOver) { $0.number(.children, registry.liveConnections) }
                 shutdown.terminate(at: now)

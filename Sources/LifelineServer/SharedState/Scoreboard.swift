@@ -52,8 +52,7 @@ struct Scoreboard {
         fileprivate let overBudget: Atomic<UInt32>
         /// The server's own requests, by their outcome.
         fileprivate let serverRequests: InlineArray<5, Atomic<UInt32>>
-        /// Fills the last line: no two processes write the same one.
-        let padding: Atomic<UInt32>
+        fileprivate let lost: Atomic<UInt32>
     }
 
     /// One connection's row, as both processes reach it.
@@ -187,7 +186,8 @@ extension Scoreboard.Slot {
                 messagesIn: row.pointee.messagesIn.load(ordering: .relaxed),
                 messagesOut: row.pointee.messagesOut.load(ordering: .relaxed),
                 unhandled: UInt64(row.pointee.unhandled.load(ordering: .relaxed)),
-                overBudget: UInt64(row.pointee.overBudget.load(ordering: .relaxed)))
+                overBudget: UInt64(row.pointee.overBudget.load(ordering: .relaxed)),
+                lost: UInt64(row.pointee.lost.load(ordering: .relaxed)))
         }
         nonmutating set {
             row.pointee.failed.store(UInt32(truncatingIfNeeded: newValue.failed), ordering: .relaxed)
@@ -198,6 +198,7 @@ extension Scoreboard.Slot {
             row.pointee.messagesOut.store(newValue.messagesOut, ordering: .relaxed)
             row.pointee.unhandled.store(UInt32(truncatingIfNeeded: newValue.unhandled), ordering: .relaxed)
             row.pointee.overBudget.store(UInt32(truncatingIfNeeded: newValue.overBudget), ordering: .relaxed)
+            row.pointee.lost.store(UInt32(truncatingIfNeeded: newValue.lost), ordering: .relaxed)
         }
     }
 

@@ -9,16 +9,23 @@ struct HandlerHost {
     let threads: HandlerThreads?
     /// The connection's notice of a crash, which calls of its handler are blamed on; nil where the process has one connection.
     let crashNotice: CrashNotice?
+    /// The process's tie to the router; nil without `ServerOptions.topics`.
+    let tie: RouterTie?
 
     /// In a process with one connection.
-    init() {
+    init(tie: RouterTie? = nil) {
+        self.tie = tie
         waker = LoopWaker()
         threads = nil
         crashNotice = nil
     }
 
     /// In a process with several, for the connection of `slot`.
-    init(for slot: Int32, in wakeups: LoopWakeups, _ threads: HandlerThreads, _ crashNotice: CrashNotice? = nil) {
+    init(
+        for slot: Int32, in wakeups: LoopWakeups, _ threads: HandlerThreads, _ crashNotice: CrashNotice? = nil,
+        tie: RouterTie? = nil
+    ) {
+        self.tie = tie
         waker = LoopWaker(for: slot, in: wakeups)
         self.threads = threads
         self.crashNotice = crashNotice

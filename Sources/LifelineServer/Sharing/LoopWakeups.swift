@@ -26,6 +26,9 @@ final class LoopWakeups: Sendable {
         if isFirst, wakes { event.wakeUp() }
     }
 
+    /// Wakes the loop, for no connection.
+    func wake() { event.wakeUp() }
+
     /// Whether there is one to take; it costs no lock.
     var hasSome: Bool { isWaiting.load(ordering: .acquiring) }
 

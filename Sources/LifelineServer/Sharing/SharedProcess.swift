@@ -19,6 +19,8 @@ struct SharedProcessContext {
     let board: ProcessBoard.ProcessSlot
     /// What the parent tells it of the inboxes of its connections.
     let inbox: ChildCommands.Inbox
+    /// Makes its tie to the router, of what wakes its loop; nil without `ServerOptions.topics`.
+    let makeTie: (@escaping @Sendable () -> Void) -> RouterTie?
 }
 
 /// A process that serves several connections in one event loop (epoll(7)).
@@ -37,6 +39,7 @@ final class SharedProcess {
     private static let channelKey = UInt64.max
     private static let signalKey = UInt64.max - 1
     private static let wakeupKey = UInt64.max - 2
+    static let tieKey = UInt64.max - 3
 
     let context: SharedProcessContext
     /// Nil once it is closed.
@@ -44,6 +47,11 @@ final class SharedProcess {
     @exclusivity(unchecked) private(set) var isChannelOpen = true
     @exclusivity(unchecked) var poll: EventPoll
     let wakeups: LoopWakeups
+    let tie: RouterTie?
+    /// What epoll(7) waits for on the tie's behalf.
+    @exclusivity(unchecked) var tieInterest: TieInterest?
+    /// What the last wait found of the tie.
+    @exclusivity(unchecked) var tieEvent: ReadyEvent?
     let threads: HandlerThreads
     let notices: CrashNotices
     let mostNotices: Int
@@ -77,7 +85,9 @@ final class SharedProcess {
     init(_ channel: consuming Descriptor, _ context: SharedProcessContext) throws(SystemError) {
         self.context = context
         poll = try EventPoll(most: SharedProcess.mostEvents)
-        wakeups = try LoopWakeups()
+        let wakeups = try LoopWakeups()
+        self.wakeups = wakeups
+        tie = context.makeTie { wakeups.wake() }
         threads = HandlerThreads(most: context.mostThreads)
         // Some to spare: the place of a connection whose handler does not return is not given away again.
         mostNotices = context.mostConnections + 1024
@@ -99,6 +109,7 @@ final class SharedProcess {
             wakeConnections()
             fireTimers()
             runQueue()
+            if let tie { serve(tie) }
             CrashNotice.blameNone()
             if hasCalls.signals, !handleSignals() { break }
             if hasCalls.channel {
@@ -138,9 +149,9 @@ final class SharedProcess {
 
     private func timeout(at begun: Instant) -> Int64 {
         guard queue.isEmpty, !wakeups.hasSome else { return 0 }
-        guard let deadline = earlier(timers.first, earlier(load.deadline, housekeeping.deadline)) else {
-            return SharedProcess.longestWait
-        }
+        var next = earlier(timers.first, earlier(load.deadline, housekeeping.deadline))
+        if let tie { next = earlier(next, tie.deadline) }
+        guard let deadline = next else { return SharedProcess.longestWait }
         return begun.nanoseconds(until: deadline, most: SharedProcess.longestWait)
     }
 
@@ -155,6 +166,7 @@ final class SharedProcess {
         case SharedProcess.channelKey: hasCalls.channel = true
         case SharedProcess.signalKey: hasCalls.signals = true
         case SharedProcess.wakeupKey: hasCalls.wakeups = true
+        case SharedProcess.tieKey: tieEvent = event
         default: break
         }
     }

@@ -21,6 +21,12 @@ public func reap(_ child: ProcessID = -1) -> Ended? {
         pid: pid, status: signal == 0 ? cposix_exit_status(status) : nil, signal: signal == 0 ? nil : signal)
 }
 
+/// Waits until this child has ended, and reaps it (waitpid(2)).
+public func awaitEnd(of child: ProcessID) {
+    var status: Int32 = 0
+    _ = retryingInterrupted(.waitpid) { waitpid(child, &status, 0) }
+}
+
 /// The state of this process's children, found without reaping any (waitid(2), WNOWAIT).
 public enum Children: Equatable, Sendable {
     /// This process has no child.

@@ -17,6 +17,8 @@ struct ConnectionCounts: Equatable, Sendable {
     var unhandled: UInt64 = 0
     /// Those of `refused` for which the budget of all connections had no room.
     var overBudget: UInt64 = 0
+    /// Messages of others that the client or the handler had no room for.
+    var lost: UInt64 = 0
 
     /// Requests that got their ending, but for those that were refused: with `answered` of them.
     func requests(answered: UInt64) -> UInt64 {
@@ -36,6 +38,7 @@ struct ConnectionCounts: Equatable, Sendable {
         messagesOut.add(other.messagesOut)
         unhandled.add(other.unhandled)
         overBudget.add(other.overBudget)
+        lost.add(other.lost)
     }
 }
 

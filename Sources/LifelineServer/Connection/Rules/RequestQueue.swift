@@ -110,6 +110,9 @@ struct RequestQueue {
         return event
     }
 
+    /// The handler is given something that does not come from the client.
+    mutating func dispatchNews() { isHandlerBusy = true }
+
     private mutating func dispatched(_ event: ServerConnection.Event, at now: Instant) {
         isHandlerBusy = true
         guard case .request(let id, _) = event else { return }

@@ -86,8 +86,8 @@ extension ServerConnection {
     }
 
     /// An operator ends this connection: at once, whatever is unanswered (section 8, KICKED).
-    mutating func kick(at now: Instant) {
-        end(for: .kick, CloseCause(.kicked, CloseCause.kickText), at: now)
+    mutating func kick(_ text: String = CloseCause.kickText, at now: Instant) {
+        end(for: .kick, CloseCause(.kicked, text), at: now)
     }
 
     /// The handler has no more to give: what it has answered is sent, and the connection closed.

@@ -4,7 +4,7 @@ import Framing
 extension ServerConnection {
     /// What it holds for its client, in bytes: requests and messages that wait, are worked on or come in chunks, and the
     /// responses and messages that the client has not taken. What is not ended of a response in parts is not in it.
-    @inline(__always) var held: Int { requests.held + incoming.held + outbox.cost + heldCost }
+    @inline(__always) var held: Int { requests.held + incoming.held + outbox.cost + heldCost + (news?.bytes ?? 0) }
     /// What messages cost that wait because an empty one has to.
     @inline(__always) var heldCost: Int { heldMessages?.cost ?? 0 }
     /// Whether there are any.

@@ -22,6 +22,8 @@ struct ServerConnection {
         case cancelled(UInt32)
         /// What became of a request of the server, by the token that `ask` was given.
         indirect case asked(UInt64, ServerRequests.AskOutcome)
+        /// Others have said something, or what they said was lost.
+        indirect case news(HandlerNews.NewsItem)
     }
 
     /// How far the connection has come. It only ever goes forward.
@@ -90,6 +92,8 @@ struct ServerConnection {
     var heldMessages: HeldMessages?
     /// Nil where the client answers no requests.
     var asks: ServerRequests?
+    /// Nil where others have said nothing that the handler hears of.
+    var news: HandlerNews?
     /// How many empty messages were lost at the end, because the client's bucket did not pay for them.
     var unpaidMessages = 0
     var phase = Phase.greeting
@@ -235,6 +239,7 @@ struct ServerConnection {
     mutating func next(at now: Instant) -> Event? {
         guard pendingEvents.isEmpty else { return pendingEvents.removeFirst() }
         if phase == .finishing { beginGrace(at: now) }
+        if news != nil, let event = nextNews() { return event }
         return requests.next(at: now)
     }
 

@@ -39,7 +39,7 @@ struct WaitingEvents {
         switch event {
         case .request(let id, let bytes): append(id, bytes)
         case .message(let bytes): append(0, bytes)
-        case .opened, .cancelled, .asked: preconditionFailure("an event that does not wait for the handler")
+        case .opened, .cancelled, .asked, .news: preconditionFailure("an event that does not wait for the handler")
         }
     }
 

@@ -33,6 +33,9 @@ package enum LogEvent: String, CaseIterable, Sendable {
     case connectionLost = "connection lost"
     case childFailed = "child failed"
     case waitingChildDied = "waiting child died"
+    // The router of topics.
+    case routerStarted = "router started"
+    case routerDied = "router died"
     // The threads of handlers in a process with several connections.
     case handlersWait = "handlers wait"
     case handlersLost = "handlers lost"
@@ -73,12 +76,14 @@ package enum LogEvent: String, CaseIterable, Sendable {
         case .notReloaded, .tokenFileNotRead, .childFailed, .programFailed, .programCannotBeKilled, .acceptFailed,
             .forkFailed, .pollFailed, .logNotReopened:
             .error
-        case .handlersWait, .handlersLost, .programWaits, .noIPv6, .notAnnounced, .killing, .processorTimeOver,
+        case .handlersWait, .handlersLost, .routerDied, .programWaits, .noIPv6, .notAnnounced, .killing,
+            .processorTimeOver,
             .tokenFileOpenToOthers, .refused, .childDied, .connectionLost, .waitingChildDied, .discarded, .suppressed,
             .linesLost, .budgetExhausted:
             .warning
         case .inherited, .listening, .draining, .drained, .quitting, .stopped, .machineResumed, .reloaded,
-            .tokenFileRead, .closed, .sentAway, .kicked, .penaltiesLifted, .program, .logLevel, .budgetFree:
+            .tokenFileRead, .closed, .sentAway, .kicked, .penaltiesLifted, .program, .logLevel, .budgetFree,
+            .routerStarted:
             .info
         case .opened, .probed, .programStarted, .programEnded: .debug
         }
@@ -184,6 +189,12 @@ package enum LogEvent: String, CaseIterable, Sendable {
             Specification([.pid, .text], "A process of the pool could not wait for connections, and has ended.")
         case .waitingChildDied:
             Specification([.pid, .signal, .status], "A process of the pool has ended while it had no connection.")
+        case .routerStarted: Specification([.pid], "The process that carries messages between connections was started.")
+        case .routerDied:
+            Specification(
+                [.pid, .signal, .status, .pause],
+                "That process has ended, and another is started after this pause. No connection is lost; what was published "
+                    + "meanwhile may be.")
         case .handlersWait:
             Specification(
                 [.pid, .threads, .text],
@@ -239,7 +250,8 @@ package enum LogField: String, CaseIterable, Sendable {
     case bytesIn = "bytes_in"
     case bytesOut = "bytes_out"
     case signal, status, request, skipped, held, budget
-    case threads, children, connections, over, suspended, tokens, dropped, kept, path, range, count, level, before, of,
+    case threads, children, connections, over, pause, suspended, tokens, dropped, kept, path, range, count, level,
+        before, of,
         text
     case refusedAddress = "refused_address"
     case refusedProxyFrom = "refused_proxy_from"

@@ -1,0 +1,58 @@
+import Basics
+import Framing
+import Posix
+
+// What the router says to the connection.
+extension ConnectionDriver {
+    /// The tokens of requests that the router asks for another process. Those of the handler count from 1.
+    private static let askBit: UInt64 = 1 << 63
+
+    /// Others can reach the connection from now on.
+    func register(_ hello: Hello, at now: Instant) {
+        guard let tie, !hello.short else { return }
+        if isBackEnd { return tie.attach(at: now) }
+        tie.register(
+            Member(
+                connection: id, name: hello.options.name, tokenName: connection.tokenName, peer: peer.description),
+            place: place, at: now)
+    }
+
+    /// Others reach it no more.
+    mutating func unregister() {
+        guard let tie, !hasLeftRouter, connection.hasGreeted else { return }
+        hasLeftRouter = true
+        if isBackEnd { tie.detach() } else { tie.unregister(id) }
+    }
+
+    /// Does what the router says.
+    mutating func deliver(_ delivery: LocalDelivery, at now: Instant) {
+        switch delivery {
+        case .publication(let publication): connection.deliver(publication, to: runner.hearing, at: now)
+        case .gap(let gap): connection.missed(gap, runner.hearing)
+        case .ask(let ask, let bytes, let timeout):
+            connection.ask(ask | ConnectionDriver.askBit, bytes, until: now + timeout, at: now)
+        case .giveUp(let ask): connection.giveUp(ask | ConnectionDriver.askBit, at: now)
+        case .end(let text): connection.kick(text.isEmpty ? CloseCause.kickText : text, at: now)
+        }
+    }
+
+    /// A request of the server has its outcome. False where the runner has asked it.
+    func relay(_ outcome: ServerRequests.AskOutcome, of token: UInt64) -> Bool {
+        guard token & ConnectionDriver.askBit != 0 else { return false }
+        tie?.answered(token & ~ConnectionDriver.askBit, RelayedOutcome(outcome))
+        return true
+    }
+}
+
+extension RelayedOutcome {
+    fileprivate init(_ outcome: ServerRequests.AskOutcome) {
+        self =
+            switch outcome {
+            case .success(let bytes): .answer(bytes[...])
+            case .failure(.failed(let failure)): .failed(failure)
+            case .failure(.notSent(let reason)): .notSent("\(reason)")
+            case .failure(.refused(let reason)): .refused("\(reason)")
+            case .failure(.unknown(let reason)): .unknown("\(reason)")
+            }
+    }
+}
