@@ -152,9 +152,18 @@ struct Obedient: Handler, Sendable {
         case "spin": while true { count &+= 1 }
         case "allocate":
             while true { kept.blocks.append([UInt8](repeating: 1, count: number)) }
+        case "topic":
+            guard let connection else { break }
+            return try answer(toTopicRequest: Array(words.dropFirst()), on: connection)
         default: break
         }
         return Response(request.bytes)
+    }
+
+    mutating func missed(_ gap: MessageGap) {
+        let gap = "missed \(gap.count.map(String.init) ?? "some") of \(gap.topic ?? "none")"
+        tell(gap)
+        connection?.send(gap)
     }
 }
 
@@ -183,6 +192,7 @@ struct Settings {
     var options = ServerOptions()
     var answersAtOnce = false
     var isLonely = false
+    var seesPublications = false
     var record: String?
     var messageTime = Duration.zero
     /// When a second thread is started: never, before the server is made, or before it runs.
@@ -218,6 +228,13 @@ struct Settings {
             Flag("--handler-threads", "N", "as of server") { settings, text throws(UsageError) in
                 settings.options.handlerThreads = try FlagValue.integer(text, in: 1...10_000)
             },
+            Flag("--topics", "as of server") { $0.options.topics = true },
+            Flag("--max-topics", "N", "as of server") { settings, text throws(UsageError) in
+                settings.options.maxTopics = try FlagValue.integer(text, in: 1...1_000_000)
+            },
+            Flag("--sees", "changes publications, and drops those that begin with a minus") {
+                $0.seesPublications = true
+            },
             Flag("--lonely", "does not say that its process may serve others") { $0.isLonely = true },
             Flag("--control", "PATH", "as of server") { $0.options.control = $1 },
             Flag("--metrics", "ADDRESS:PORT", "as of server") { $0.options.metrics = $1 },
@@ -249,6 +266,8 @@ do {
     try StandardStream.output.write("listening on \(server.address)\n".utf8)
     if settings.isLonely {
         try server.run { Lonely() }
+    } else if settings.seesPublications {
+        try server.run { Seeing(Obedient(answersAtOnce: answersAtOnce, record: nil, messageTime: messageTime)) }
     } else {
         try server.run {
             Obedient(answersAtOnce: answersAtOnce, record: record.map { Record($0) }, messageTime: messageTime)

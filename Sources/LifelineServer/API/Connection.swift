@@ -62,8 +62,9 @@ public final class Connection: Sendable {
 
     /// The tie of a connection that others can reach.
     func reachableTie() throws(TopicError) -> RouterTie {
-        guard isReachable else { throw .noTopics }
-        return try anyTie()
+        let tie = try anyTie()
+        guard isReachable else { throw .notReachable }
+        return tie
     }
 
     /// Sends a one-way message (Protocol.md, section 4.7). Where the client has no room for it, waits until it has.

@@ -1,7 +1,9 @@
 /// Why a message did not leave, or a topic was not subscribed to.
 public enum TopicError: Error, Hashable, Sendable {
-    /// The server was started without `ServerOptions.topics`, or the connection is SHORT.
+    /// The server was started without `ServerOptions.topics`.
     case noTopics
+    /// The connection is SHORT, or a back-end's: nobody can reach it, so it has no topics.
+    case notReachable
     /// The topic's name breaks the rules; with a sentence that says which.
     case badTopic(String)
     /// The message is longer than `most` bytes (`ServerOptions.maxMessage`).
@@ -20,6 +22,7 @@ extension TopicError: CustomStringConvertible {
     public var description: String {
         switch self {
         case .noTopics: "the server has no topics: start it with --topics"
+        case .notReachable: "a SHORT connection has no topics: others reach long ones alone"
         case .badTopic(let text): text
         case .tooLarge(let most): "a message to others has at most \(most) bytes"
         case .tooManyTopics(let most): "a connection has at most \(most) topics"

@@ -17,6 +17,7 @@ final class ServerProcess {
     private let poolAtStart: Int
     /// Whether children serve several connections, and wait for others behind their last one.
     private let sharesProcesses: Bool
+    private let hasRouter: Bool
 
     var pid: pid_t { process.pid }
     var log: PipeReader { process.errors }
@@ -42,6 +43,12 @@ final class ServerProcess {
         _ = eventually { [pid = process.pid] in ProcessFiles.state(of: pid) == "S" }
         poolAtStart = ServerProcess.pool(in: arguments)
         sharesProcesses = arguments.contains("--connections-per-process")
+        hasRouter = arguments.contains("--topics") || arguments.contains("chat")
+        if hasRouter {
+            _ = eventually { [pid = process.pid] in
+                ProcessFiles.children(of: pid).contains(where: ServerProcess.isRouter)
+            }
+        }
         if poolAtStart > 0 {
             let pool = poolAtStart
             _ = eventually { [pid = process.pid] in ProcessFiles.children(of: pid).count == pool }
@@ -78,7 +85,18 @@ final class ServerProcess {
 
     // MARK: Processes
 
-    var children: [pid_t] { ProcessFiles.children(of: pid) }
+    /// Those that have connections, or wait for some.
+    var children: [pid_t] {
+        let all = ProcessFiles.children(of: pid)
+        return hasRouter ? all.filter { !ServerProcess.isRouter($0) } : all
+    }
+
+    /// The router; nil where none runs now.
+    var router: pid_t? { ProcessFiles.children(of: pid).first(where: ServerProcess.isRouter) }
+
+    private static func isRouter(_ child: pid_t) -> Bool {
+        ProcessFiles.text("/proc/\(child)/cmdline")?.hasPrefix("lifeline: router") ?? false
+    }
 
     /// The child, where there is one only.
     func onlyChild() throws -> pid_t {

@@ -25,6 +25,14 @@ package enum Metric: String, CaseIterable, Sendable {
     case messagesReceived = "messages_received_total"
     case messagesSent = "messages_sent_total"
     case messagesUnhandled = "messages_unhandled_total"
+    case publicationsLost = "publications_lost_total"
+    case topics
+    case topicSubscriptions = "topic_subscriptions"
+    case reachable = "connections_reachable"
+    case topicMessages = "topic_messages_total"
+    case topicDeliveries = "topic_deliveries_total"
+    case routerQueuedBytes = "router_queued_bytes"
+    case routerDeaths = "router_deaths_total"
     case receivedBytes = "received_bytes_total"
     case sentBytes = "sent_bytes_total"
     case roundTrip = "round_trip_seconds"
@@ -43,6 +51,8 @@ package enum Metric: String, CaseIterable, Sendable {
     /// How Prometheus treats it.
     package var kind: MetricKind {
         switch self {
+        case .topics, .topicSubscriptions, .reachable, .routerQueuedBytes: .gauge
+        case .publicationsLost, .topicMessages, .topicDeliveries, .routerDeaths: .counter
         case .info, .uptime, .connectionsLive, .poolWaiting, .processes, .requestsInFlight, .queuedBytes, .memoryBudget,
             .processStart, .processResident,
             .processVirtual, .processDescriptors, .processMostDescriptors:
@@ -68,6 +78,8 @@ package enum Metric: String, CaseIterable, Sendable {
         case .forksFailed, .acceptsFailed: ["errno"]
         case .requests, .serverRequests: ["outcome"]
         case .processes: ["state"]
+        case .publicationsLost: ["at"]
+        case .topicMessages: ["kind"]
         default: []
         }
     }
@@ -112,6 +124,16 @@ package enum Metric: String, CaseIterable, Sendable {
         case .messagesSent: "One-way messages that handlers sent to clients."
         case .messagesUnhandled:
             "One-way messages that came, and that no handler was done with when their connection ended."
+        case .publicationsLost:
+            "Messages of other connections and back-ends that a connection did not get: at the router, whose queue for the "
+                + "process was full, or at the connection, whose client or handler had no room."
+        case .topics: "Topics that have subscribers (--topics)."
+        case .topicSubscriptions: "Subscriptions of connections to topics."
+        case .reachable: "Connections that others can reach."
+        case .topicMessages: "Messages and requests that came to the router: published, sent, or requested."
+        case .topicDeliveries: "Records with messages that the router has put into the queues of processes."
+        case .routerQueuedBytes: "What waits in the router for processes."
+        case .routerDeaths: "Routers that have died; each was followed by another."
         case .receivedBytes: "Bytes that came from clients."
         case .sentBytes: "Bytes that were sent to clients."
         case .roundTrip: "Round trips that clients proved with PONG."
