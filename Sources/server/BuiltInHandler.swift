@@ -9,9 +9,11 @@ enum BuiltInHandler: String, CaseIterable {
     case ack
     /// "This is server send message:N", N from 0 on each connection.
     case count
+    /// What one says all others hear (`ChatHandler`).
+    case chat
 }
 
-/// One connection's handler of the kind that `--handler` named.
+/// One connection's handler of the kind that `--handler` named; `chat` has one of its own.
 struct BuiltIn: Handler {
     let kind: BuiltInHandler
     private var answered: UInt64 = 0
@@ -30,6 +32,7 @@ struct BuiltIn: Handler {
         case .count:
             defer { answered += 1 }
             return Response("This is server send message:\(answered)")
+        case .chat: preconditionFailure("chat has a handler of its own")
         }
     }
 }

@@ -61,8 +61,8 @@ struct ServerFlagSection: Sendable {
 extension ServerSettings {
     /// All flags, in the order of `--help`.
     static let sections: [ServerFlagSection] = [
-        configurationFlags, listeningFlags, handlerFlags, programFlags, limitFlags, admissionFlags, processFlags,
-        shutdownFlags, loggingFlags, operationFlags,
+        configurationFlags, listeningFlags, handlerFlags, programFlags, topicFlags, limitFlags, admissionFlags,
+        processFlags, shutdownFlags, loggingFlags, operationFlags,
     ]
 
     static let flags: [ServerFlag] = sections.flatMap(\.flags)

@@ -39,6 +39,9 @@ struct ServerSettings {
 
     static func defaultFraming(of scope: ProgramScope) -> ProgramFraming { scope == .request ? .raw : .line }
 
+    /// Whether the handler works only where connections reach one another.
+    var needsTopics: Bool { command.isEmpty && handler == .chat }
+
     /// What `--exec` names; nil where a built-in handler answers.
     func program() throws(StartError) -> Program? {
         guard !command.isEmpty else { return nil }
@@ -66,6 +69,10 @@ struct ServerSettings {
             throw UsageError(
                 "--token-from-cn takes the certificate's name from the header of a proxy: say with --proxy-from where "
                     + "proxies connect from")
+        }
+        if options.publishSocket != nil, !options.topics {
+            throw UsageError(
+                "--publish-socket needs --topics: without topics there is nobody to publish to")
         }
         try checkProgram()
         do throws(StartError) {

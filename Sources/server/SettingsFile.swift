@@ -31,6 +31,7 @@ extension ServerSettings {
             try parse(arguments, into: &settings, given: &given)
             settings.fileBytes = bytes
         }
+        if settings.needsTopics { settings.options.topics = true }
         do throws(UsageError) {
             try settings.check()
         } catch {
@@ -104,6 +105,10 @@ extension ServerSettings {
     }
 
     private func reloaded(from running: ServerSettings) throws(Failed) -> Reloaded {
+        guard !needsTopics || running.options.topics else {
+            throw failed(
+                .usage, "--handler chat needs topics, and the server was started without --topics: start it anew")
+        }
         let kept = changes(from: running)
         do throws(StartError) {
             if let program = try program() { return Reloaded(options, alsoKept: kept, program) }
@@ -111,6 +116,7 @@ extension ServerSettings {
             throw failed(error)
         }
         let kind = handler
+        if kind == .chat { return Reloaded(options, alsoKept: kept) { ChatHandler() } }
         return Reloaded(options, alsoKept: kept) { BuiltIn(kind) }
     }
 }

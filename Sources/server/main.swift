@@ -93,6 +93,7 @@ func serve(
     let kind = settings.handler
     do throws(StartError) {
         if let program { return try server.run(reload: reload, program) }
+        if kind == .chat { return try server.run(reload: reload) { ChatHandler() } }
         try server.run(reload: reload) { BuiltIn(kind) }
     } catch {
         throw settings.failed(error)
@@ -106,6 +107,8 @@ func check(_ settings: ServerSettings) throws(Failed) {
         capacity =
             if let program = try settings.program() {
                 try Capacity(of: settings.options, program)
+            } else if settings.handler == .chat {
+                try Capacity(of: settings.options) { ChatHandler() }
             } else {
                 try Capacity(of: settings.options) { BuiltIn(settings.handler) }
             }

@@ -30,6 +30,7 @@ struct ControlTests {
             ("lifeline 1 drop 0\n", "bad_request"), ("lifeline 1 drop -1\n", "bad_request"),
             ("lifeline 1 drop 1 2\n", "bad_request"), ("lifeline 1 drop 18446744073709551616\n", "bad_request"),
             ("lifeline 1 log-level loud\n", "bad_request"), ("lifeline 1 status now\n", "bad_request"),
+            ("lifeline 1 push now\n", "bad_request"), ("lifeline 1 push\nLIFELINE", "bad_request"),
             ("lifeline 2 status\n", "bad_version"), ("GET / HTTP/1.1\n", "bad_request"),
             ("lifeline 1 \u{1B}[2J\u{0}\n", "bad_request"),
         ])
@@ -37,6 +38,13 @@ struct ControlTests {
         let mistake = try #require(throws: ControlRequestError.self) { _ = try ControlRequest(Array(line.utf8)) }
         #expect(mistake.error == error)
         #expect(mistake.text.utf8.allSatisfy { (0x20...0x7E).contains($0) }, "\(mistake.text)")
+    }
+
+    @Test("Whoever wants to push sends nothing more before the verdict: what came with the line would be lost")
+    func push() throws {
+        let bytes = Array(ControlRequest.push.line.utf8)
+        #expect(try ControlRequest(bytes) == .push)
+        #expect(throws: ControlRequestError.self) { try ControlRequest(bytes + [0x4C]) }
     }
 
     @Test("A line without an end is refused at 4096 bytes, and waited for before")

@@ -198,7 +198,7 @@ final class HandlerLoop {
         let numbers = Atomic<UInt64>(0)
         factory = HandlerFactory { [watch] in
             WatchedHandler(numbers.add(1, ordering: .relaxed).newValue, watch)
-        }.make(self.log, options)
+        }.maker(self.log, options)
     }
 
     /// Adds a connection. What its client says comes behind HELLO.
@@ -209,9 +209,9 @@ final class HandlerLoop {
         let peer = try #require(SocketAddress(host: "::1", port: 1))
         let place = Int32(members.count)
         let host = HandlerHost(for: place, in: wakeups, threads)
-        let runner = factory(host, pair.one, UInt64(place) + 1, peer, nil)
         let assignment = ConnectionAssignment(
             connection: UInt64(place) + 1, peer: peer, acceptedAt: .now, handshakeTimeout: .seconds(10))
+        let runner = factory(host, pair.one, assignment, nil)
         let slot = slots[slots.take()!]
         let member = Member(
             ConnectionDriver(

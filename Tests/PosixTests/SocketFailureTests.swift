@@ -87,7 +87,7 @@
             let address = try #require(SocketAddress(host: "unix:\(path)", port: 0))
             withForced(.bind, .error(EACCES)) {
                 #expect(throws: SystemError("bind", EACCES)) {
-                    _ = try Descriptor.listening(at: address, backlog: 1, forOwnerAlone: true)
+                    _ = try Descriptor.listening(at: address, backlog: 1, access: .owner)
                 }
             }
             let after = umask(mask)

@@ -38,6 +38,7 @@ private let samples: [String: Sample] = [
     "--log-format": Sample("json"), "--log-flood": Sample("9"), "--control": Sample("control"),
     "--metrics": Sample("127.0.0.1:0"), "--user": Sample("nobody"), "--group": Sample("nogroup"),
     "--daemon": Sample(beside: ["--log", "log"]), "--chdir": Sample("folder"), "--umask": Sample("027"),
+    "--topics": Sample(), "--publish-socket": Sample("publish", beside: ["--topics"]), "--max-topics": Sample("9"),
     "--pidfile": Sample("pid"), "--ready-fd": Sample("3"),
 ]
 
@@ -114,7 +115,7 @@ struct FlagTests {
 
     @Test(
         "A relative path means what it meant where the command was typed",
-        arguments: ["--host", "--listen", "--token-file", "--log", "--control", "--pidfile"])
+        arguments: ["--host", "--listen", "--token-file", "--log", "--control", "--pidfile", "--publish-socket"])
     func paths(_ name: String) throws {
         var (_, _, new) = try settings(name)
         let path = try #require(samples[name]?.values.first).split(separator: ":").last!

@@ -107,6 +107,7 @@ public struct Server: ~Copyable {
             }
             if let control = options.control { $0.text(.control, control) }
             if let metrics = resources.admin.metricsAddress { $0.address(.metrics, metrics) }
+            if let publish = options.publishSocket { $0.text(.publish, publish) }
         }
         for listener in resources.listeners where listener.lacksIPv6 {
             resources.log.write(.noIPv6) {
@@ -162,6 +163,13 @@ extension ServerOptions {
         if let (_, text) = limits.first(where: { !$0.0 }) { throw StartError(.badOptions, text) }
     }
 
+    /// Throws where back-ends are to publish on a server without topics.
+    func checkTopics() throws(StartError) {
+        guard publishSocket != nil, !topics else { return }
+        throw StartError(
+            .badOptions, "publishSocket is set, and topics is not: there is nobody to publish to without topics")
+    }
+
     /// Throws where `readyDescriptor` cannot be written to: the caller of the program must hand it over. `Server` checks this; a
     /// program that opens descriptors before, of which one may get the number, checks it first.
     public func checkReadyDescriptor() throws(StartError) {
@@ -188,7 +196,10 @@ extension ServerOptions {
 
     /// The title of a process, where it is to show what it does.
     var title: ProcessTitle? { showsTitles ? ProcessTitle.own : nil }
-    /// How many slots there may have to be: for connections, for processes that wait for one, and for processes with several,
-    /// each of which may be left with a single one.
-    var mostChildren: Int { maxConnections + (pool?.most ?? 0) + (sharesProcesses ? maxConnections : 0) }
+    /// How many slots there may have to be: for connections of clients and back-ends, for processes that wait for one, and for
+    /// processes with several, each of which may be left with a single one.
+    var mostChildren: Int {
+        let connections = maxConnections + (topics ? ConnectionAcceptor.mostBackEnds : 0)
+        return connections + (pool?.most ?? 0) + (sharesProcesses ? connections : 0)
+    }
 }

@@ -14,6 +14,8 @@ struct ServerResources: ~Copyable {
     let childSignals: SignalDescriptor
     let cleanData: CleanData
     let listeners: [ServerListener]
+    /// Where back-ends publish; nil where they do not.
+    let backEndListener: ServerListener?
     let signals: SignalDescriptor
     var memory: ChildRegistry.Memory
     let admin: AdminServer.Listeners
@@ -28,6 +30,7 @@ struct ServerResources: ~Copyable {
     init(_ options: ServerOptions) throws(StartError) {
         try StartError.checkThreads()
         try options.checkLimits()
+        try options.checkTopics()
         try options.checkReadyDescriptor()
         try options.checkLogDescriptor()
         let start = try ServerResources.takeStock(options)
@@ -59,8 +62,10 @@ struct ServerResources: ~Copyable {
             try ChildRegistry.Memory(slots: options.mostChildren)
         }
         var admin = AdminServer.Listeners()
+        var backEndListener: ServerListener?
         do throws(StartError) {
             try admin.open(options, owner: account)
+            backEndListener = try ServerListener.ofBackEnds(options, owner: account, in: descriptors)
             if let account {
                 try account.become()
                 // What root could read may be closed to this user, and then no change of it could be read either.
@@ -71,6 +76,7 @@ struct ServerResources: ~Copyable {
             try ServerResources.needing("no_new_privs") { () throws(SystemError) in try forbidNewPrivileges() }
         } catch {
             for listener in listeners { listener.removeFile() }
+            backEndListener?.removeFile()
             admin.removeFile()
             throw error
         }
@@ -82,6 +88,7 @@ struct ServerResources: ~Copyable {
         self.childSignals = childSignals
         self.cleanData = cleanData
         self.listeners = listeners
+        self.backEndListener = backEndListener
         self.signals = signals
         self.memory = memory
         self.admin = admin
@@ -93,6 +100,7 @@ struct ServerResources: ~Copyable {
     /// Removes the files of the sockets that it listens on: nothing will answer there.
     borrowing func removeSocketFiles() {
         for listener in listeners { listener.removeFile() }
+        backEndListener?.removeFile()
         admin.removeFile()
     }
 

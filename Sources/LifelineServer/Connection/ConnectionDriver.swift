@@ -80,7 +80,7 @@ struct ConnectionDriver: ~Copyable {
     ) {
         self.tie = tie
         self.place = place
-        isBackEnd = false
+        isBackEnd = assignment.isBackEnd
         self.transport = transport
         id = assignment.connection
         peerAddress = PeerAddress(assignment.peer)

@@ -10,4 +10,11 @@ struct ConnectionSettings {
     let maxIdle: Duration?
     /// Whether a certificate's name stands for a token.
     let takesProvedNames: Bool
+
+    /// The same for the connection of a back-end: it stays for as long as it likes, and a request of it for as long as it
+    /// says.
+    var ofBackEnd: ConnectionSettings {
+        ConnectionSettings(
+            terms: terms, grace: grace, handlerTimeout: nil, maxAge: nil, maxIdle: nil, takesProvedNames: false)
+    }
 }

@@ -14,6 +14,8 @@ final class AdminConnections {
         var bytes: [UInt8]
         /// Makes the next piece when these are sent; nil at the end.
         var more: () -> [UInt8]? = { nil }
+        /// Takes the connection over when all is sent; nil where it ends then. It gets a copy of the socket of its own.
+        var handOver: ((borrowing Descriptor) -> Void)?
     }
 
     private final class AdminConnection {
@@ -156,6 +158,10 @@ final class AdminConnections {
         for _ in 0..<AdminConnections.writesAtOnce {
             if connection.unsent.isEmpty {
                 guard let more = answer.more() else {
+                    if let handOver = answer.handOver {
+                        connection.until = now
+                        return handOver(connection.socket.resource)
+                    }
                     connection.socket.resource.shutdownWriting()
                     connection.stage = .leaving
                     connection.until = now + LingeringClose.linger

@@ -37,14 +37,9 @@ final class AdminServer {
             guard let address = SocketAddress(host: "unix:\(path)", port: 0) else {
                 throw StartError(.badOptions, "--control '\(path)' is not the path of a Unix socket: 1 to 107 bytes")
             }
-            control = try ServerListener.listen(on: address, backlog: AdminServer.backlog, forOwnerAlone: true)
+            control = try ServerListener.listen(on: address, backlog: AdminServer.backlog, access: .owner)
             controlFile = SocketFile(at: path)
-            guard let owner else { return }
-            do throws(SystemError) {
-                try giveFile(at: path, to: owner.user, group: owner.group)
-            } catch {
-                throw StartError(.refused, "cannot give \(path) to --user: \(error.text) (\(error.call))", cause: error)
-            }
+            try owner?.take(path)
         }
     }
 

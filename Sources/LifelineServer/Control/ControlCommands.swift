@@ -14,16 +14,19 @@ struct ControlCommands {
     private let acceptor: ConnectionAcceptor
     private let shutdown: ParentShutdown
     private let reload: ServerReload
+    /// Whether there is anybody to publish to.
+    private let hasTopics: Bool
     private let log: Log
 
     init(
         _ registry: ChildRegistry, _ acceptor: ConnectionAcceptor, _ shutdown: ParentShutdown, _ reload: ServerReload,
-        log: Log
+        hasTopics: Bool, log: Log
     ) {
         self.registry = registry
         self.acceptor = acceptor
         self.shutdown = shutdown
         self.reload = reload
+        self.hasTopics = hasTopics
         self.log = log
     }
 
@@ -38,6 +41,7 @@ struct ControlCommands {
         case .penalties: penalties()
         case .lift(let address): AdminConnections.Answer(bytes: lift(address))
         case .logLevel(let level): AdminConnections.Answer(bytes: setLogLevel(level))
+        case .push: push()
         }
     }
 
@@ -134,6 +138,27 @@ struct ControlCommands {
             left = left.dropFirst(ControlCommands.rowsAtOnce)
             return rows
         }
+    }
+
+    /// Hands the connection over, to be that of a back-end.
+    private func push() -> AdminConnections.Answer {
+        if let (error, text) = obstacleToPush {
+            return AdminConnections.Answer(bytes: ControlAnswer.failed(error, text))
+        }
+        return AdminConnections.Answer(bytes: ControlAnswer.done()) {
+            nil
+        } handOver: { [acceptor] socket in
+            acceptor.serveBackEnd(handedOver: socket, at: .now)
+        }
+    }
+
+    private var obstacleToPush: (error: String, text: String)? {
+        if !hasTopics { return ("no_topics", "the server has no topics: start it with --topics") }
+        if !shutdown.isServing { return ("shutting_down", "the server is shutting down") }
+        if !acceptor.mayServeBackEnd {
+            return ("busy", "\(ConnectionAcceptor.mostBackEnds) back-ends are connected, and no more may be")
+        }
+        return nil
     }
 
     private func drop(_ id: UInt64) -> [UInt8] {

@@ -9,30 +9,16 @@ struct HandlerFactory {
     let againstReuse: ReuseObstacle?
     /// Why a process serves one connection at a time only; nil where it may serve several.
     let againstSharing: ReuseObstacle?
-    let make: (Log, ServerOptions) -> ChildLauncher.RunnerMaker
+    /// Makes what makes the runners of clients.
+    private let make: (Log, ServerOptions) -> ChildLauncher.RunnerMaker
 
     init<ConnectionHandler: Handler>(_ makeHandler: @escaping () -> ConnectionHandler) {
         leavesOrphans = false
         againstReuse = ConnectionHandler.mayBeReused ? nil : .handler
         againstSharing = ConnectionHandler.mayShare ? nil : .handler
         make = { log, _ in
-            { host, _, id, peer, client in
-                // The runners are not generic: the runtime would have to make their types in each child anew.
-                let handler: any Handler = makeHandler()
-                let makeConnection: ConnectionMaker = { hello, tokenName, mailbox in
-                    Connection(
-                        id: id, address: peer, client: client, hello: hello, tokenName: tokenName, mailbox: mailbox,
-                        tie: host.tie)
-                }
-                if handler.answersAtOnce {
-                    return InlineHandlerRunner(
-                        handler, waking: host.waker, sharesProcess: host.threads != nil, makeConnection)
-                }
-                guard let threads = host.threads else {
-                    return ThreadHandlerRunner(handler, waking: host.waker, makeConnection)
-                }
-                return PooledHandlerRunner(
-                    handler, on: threads, waking: host.waker, log: log, blaming: host.crashNotice, makeConnection)
+            { host, _, assignment, client in
+                HandlerFactory.runner(of: makeHandler(), in: host, for: assignment, client, log: log)
             }
         }
     }
@@ -43,12 +29,45 @@ struct HandlerFactory {
         againstSharing = .program
         let server = processID
         make = { log, options in
-            { _, socket, id, peer, client in
+            { _, socket, assignment, client in
                 let environment = ProgramEnvironment(
-                    server: server, connection: id, peer: peer, local: socket.localAddress, client: client)
+                    server: server, connection: assignment.connection, peer: assignment.peer,
+                    local: socket.localAddress,
+                    client: client)
                 return ProgramRunner(
                     program, environment, timeout: options.handlerTimeout, patience: options.grace, log: log)
             }
         }
+    }
+
+    /// Makes what makes the runners of all connections: those of clients, and of back-ends, whose handler is the server's
+    /// own.
+    func maker(_ log: Log, _ options: ServerOptions) -> ChildLauncher.RunnerMaker {
+        let make = make(log, options)
+        return { host, socket, assignment, client in
+            guard assignment.isBackEnd else { return make(host, socket, assignment, client) }
+            return HandlerFactory.runner(of: PushHandler(log: log), in: host, for: assignment, client, log: log)
+        }
+    }
+
+    // The runners are not generic: the runtime would have to make their types in each child anew.
+    private static func runner(
+        of handler: any Handler, in host: HandlerHost, for assignment: ConnectionAssignment, _ client: ProxiedClient?,
+        log: Log
+    ) -> any HandlerRunner {
+        let makeConnection: ConnectionMaker = { hello, tokenName, mailbox in
+            Connection(
+                id: assignment.connection, address: assignment.peer, client: client, hello: hello,
+                tokenName: tokenName, mailbox: mailbox, tie: host.tie, isReachable: !assignment.isBackEnd)
+        }
+        if handler.answersAtOnce {
+            return InlineHandlerRunner(
+                handler, waking: host.waker, sharesProcess: host.threads != nil, makeConnection)
+        }
+        guard let threads = host.threads else {
+            return ThreadHandlerRunner(handler, waking: host.waker, makeConnection)
+        }
+        return PooledHandlerRunner(
+            handler, on: threads, waking: host.waker, log: log, blaming: host.crashNotice, makeConnection)
     }
 }

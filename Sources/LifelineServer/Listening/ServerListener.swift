@@ -58,6 +58,27 @@ final class ServerListener {
         return listeners
     }
 
+    /// Listens where back-ends publish; nil where `options` name no place. The socket belongs to `owner` and its group, which
+    /// alone may use it.
+    static func ofBackEnds(
+        _ options: ServerOptions, owner: Account?, in descriptors: ParentDescriptors
+    ) throws(StartError) -> ServerListener? {
+        guard let path = options.publishSocket else { return nil }
+        guard let address = SocketAddress(host: "unix:\(path)", port: 0) else {
+            throw StartError(
+                .badOptions, "--publish-socket '\(path)' is not the path of a Unix socket: 1 to 107 bytes")
+        }
+        let socket = try listen(on: address, backlog: backlogOfBackEnds, access: .group)
+        let listener = ServerListener(socket, isHandedOver: false, in: descriptors)
+        do throws(StartError) { try owner?.take(path) } catch {
+            listener.removeFile()
+            throw error
+        }
+        return listener
+    }
+
+    private static let backlogOfBackEnds: Int32 = 64
+
     private static func open(
         _ options: ServerOptions, in descriptors: ParentDescriptors
     ) throws(StartError) -> [ServerListener] {
@@ -165,14 +186,14 @@ final class ServerListener {
     /// - Parameters:
     ///   - address: Where.
     ///   - backlog: How many connections may wait to be accepted.
-    ///   - forOwnerAlone: No other user may connect to the file of a Unix socket.
+    ///   - access: Who may connect to the file of a Unix socket.
     ///   - isIPv6Only: An IPv6 wildcard does not take IPv4.
     static func listen(
-        on address: SocketAddress, backlog: Int32, forOwnerAlone: Bool = false, isIPv6Only: Bool = false
+        on address: SocketAddress, backlog: Int32, access: SocketAccess = .byMask, isIPv6Only: Bool = false
     ) throws(StartError) -> Descriptor {
         do throws(SystemError) {
             return try replacing(address) { () throws(SystemError) in
-                try .listening(at: address, backlog: backlog, forOwnerAlone: forOwnerAlone, isIPv6Only: isIPv6Only)
+                try .listening(at: address, backlog: backlog, access: access, isIPv6Only: isIPv6Only)
             }
         } catch {
             throw StartError(.cannotListen, "cannot listen on \(address): \(error.text) (\(error.call))", cause: error)

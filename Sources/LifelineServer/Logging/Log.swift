@@ -194,3 +194,10 @@ final class Log {
         return written == .whole
     }
 }
+
+extension Log {
+    /// Writes that the system has refused something; a flood of one error is summed up.
+    func write(failure event: LogEvent, _ error: SystemError) {
+        write(event, reason: error.text, most: 1) { $0.text(.text, "\(error)") }
+    }
+}

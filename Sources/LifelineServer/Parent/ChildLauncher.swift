@@ -3,9 +3,9 @@ import Posix
 
 /// Forks children, and holds what they inherit. Nothing else in this module forks.
 final class ChildLauncher {
-    /// Makes what answers a connection's requests, in its child: of what the process has for it, the socket, the connection's
-    /// number, its client's address, and what a proxy says of the client.
-    typealias RunnerMaker = (HandlerHost, borrowing Descriptor, UInt64, SocketAddress, ProxiedClient?) ->
+    /// Makes what answers a connection's requests, in its child: of what the process has for it, the socket, which connection
+    /// it is, and what a proxy says of the client.
+    typealias RunnerMaker = (HandlerHost, borrowing Descriptor, ConnectionAssignment, ProxiedClient?) ->
         any HandlerRunner
 
     /// Up to this many are forked ahead in a turn of the loop: clients that come meanwhile wait for no more.
@@ -49,7 +49,7 @@ final class ChildLauncher {
         self.tokenFile = tokenFile
         settings = options.connectionSettings
         limits = ChildLimits(options)
-        makeRunner = factory.make(log, options)
+        makeRunner = factory.maker(log, options)
         title = options.title
         connectionsPerProcess = options.poolReuse
         connectionsAtATime = options.connectionsPerProcess
@@ -66,7 +66,7 @@ final class ChildLauncher {
         handlerThreads = options.handlerThreads
         // What the router takes was said at its start.
         routerTerms.mostTopics = options.maxTopics
-        if let factory { makeRunner = factory.make(log, options) }
+        if let factory { makeRunner = factory.maker(log, options) }
         self.tokenFile = tokenFile
     }
 
@@ -271,12 +271,13 @@ final class ChildLauncher {
         _ connection: consuming Descriptor, _ assignment: ConnectionAssignment, _ client: ProxiedClient?, slot: Int
     ) -> ConnectionProcess {
         let tie = makeTie { sendSignal(Signal.call, to: processID) }
-        let runner = makeRunner(HandlerHost(tie: tie), connection, assignment.connection, assignment.peer, client)
+        let runner = makeRunner(HandlerHost(tie: tie), connection, assignment, client)
         // The parent's own stays as it is, for the next child; a process with a second connection makes another.
         let buffer = firstBuffer.isEmpty ? ConnectionProcess.firstBuffer : firstBuffer
         firstBuffer = []
         return ConnectionProcess(
-            connection, assignment, client, settings, tokens: tokenFile?.tokens, log: log, slot: registry.slot(slot),
+            connection, assignment, client, assignment.isBackEnd ? settings.ofBackEnd : settings,
+            tokens: assignment.isBackEnd ? nil : tokenFile?.tokens, log: log, slot: registry.slot(slot),
             commands: registry.commands[slot], title: title, runner: runner, signals: childSignals, buffer: buffer,
             tie: tie)
     }

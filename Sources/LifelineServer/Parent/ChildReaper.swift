@@ -140,7 +140,9 @@ final class ChildReaper {
         for record: ChildTable.Record, failedHandshake: Bool, in admission: inout Admission, at now: Instant
     ) {
         if record.standing == .unidentified { registry.forgetAnnounced(record.slot) }
-        admission.ended(record.countedAddress, slot: record.slot, failedHandshake: failedHandshake, at: now)
+        if record.standing != .backEnd {
+            admission.ended(record.countedAddress, slot: record.slot, failedHandshake: failedHandshake, at: now)
+        }
         registry.addStatistics(ofSlot: record.slot)
         if registry.budget.markFree() { log.write(registry.budget, .budgetFree) }
     }

@@ -35,6 +35,8 @@ final class ChildRegistry {
     private let parent = processID
     /// How many connections have been given a process: the number of the last one.
     @exclusivity(unchecked) private(set) var connectionCount: UInt64 = 0
+    /// How many of the connections are those of back-ends.
+    @exclusivity(unchecked) private(set) var backEndCount = 0
     /// What the server has counted since it began; of each child, once its connection is over.
     @exclusivity(unchecked) var statistics = ServerStatistics()
     let commands: ChildCommands
@@ -135,8 +137,9 @@ final class ChildRegistry {
         table.insert(
             ChildTable.Record(
                 pid: pid, slot: slot, connection: assignment.connection, peer: assignment.peer,
-                acceptedAt: assignment.acceptedAt, standing: assignment.beginsWithHeader ? .unidentified : .direct,
+                acceptedAt: assignment.acceptedAt, standing: assignment.standing,
                 isShared: shared != nil))
+        if assignment.isBackEnd { backEndCount += 1 }
         commands.connections = table.count
     }
 
@@ -145,14 +148,19 @@ final class ChildRegistry {
 
     /// Removes the connection in a slot, of a process with several; nil where there is none.
     func remove(slot: Int) -> ChildTable.Record? {
-        defer { commands.connections = table.count }
-        return table.remove(slot: slot)
+        leave(table.remove(slot: slot))
     }
 
     /// The process has no connection any more: it was reaped, or it waits. Nil where it had none.
     func remove(_ pid: ProcessID) -> ChildTable.Record? {
-        defer { commands.connections = table.count }
-        return table.remove(pid)
+        leave(table.remove(pid))
+    }
+
+    /// The table has one connection less, where there was one.
+    @inline(__always) private func leave(_ record: ChildTable.Record?) -> ChildTable.Record? {
+        if record?.standing == .backEnd { backEndCount -= 1 }
+        commands.connections = table.count
+        return record
     }
 
     /// Counts what a child has shown of a connection that is over.

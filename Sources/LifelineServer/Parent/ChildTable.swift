@@ -16,6 +16,8 @@ struct ChildTable {
         case admitted
         /// A proxy's client, which was refused and is being told.
         case refused
+        /// A back-end has connected, which admission does not count.
+        case backEnd
     }
 
     struct Record: BitwiseCopyable {
@@ -50,13 +52,13 @@ struct ChildTable {
         /// The client, or the proxy where that has named none.
         @inline(__always) var peer: SocketAddress { source.map(SocketAddress.init) ?? socketPeer }
         /// The proxy; nil where the client has connected itself.
-        @inline(__always) var via: SocketAddress? { standing == .direct ? nil : socketPeer }
+        @inline(__always) var via: SocketAddress? { standing == .direct || standing == .backEnd ? nil : socketPeer }
         /// The address that the connection is counted by; nil where it has none, or was not let in.
         @inline(__always) var countedAddress: UInt128? {
             switch standing {
             case .direct: socketPeer.ipNumber
             case .admitted: source?.address
-            case .unidentified, .refused: nil
+            case .unidentified, .refused, .backEnd: nil
             }
         }
     }

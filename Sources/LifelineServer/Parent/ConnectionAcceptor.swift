@@ -13,13 +13,15 @@ final class ConnectionAcceptor {
 
     /// What clients are accepted from.
     let listeners: [ServerListener]
-    private let registry: ChildRegistry
+    /// The same, and behind them what back-ends are accepted from.
+    private let allListeners: [ServerListener]
+    let registry: ChildRegistry
     private let launcher: ChildLauncher
     private let reaper: ChildReaper
-    private let refused: RefusedConnections
+    let refused: RefusedConnections
     private let descriptors: ParentDescriptors
     private let notifier: ServiceNotifier
-    private let log: Log
+    let log: Log
     /// What a turn needs of a listener. To look at the listener itself would count a reference, and each fork would copy the
     /// page where the count lies.
     private struct Source {
@@ -27,6 +29,8 @@ final class ConnectionAcceptor {
         var number: Int32
         /// Whether a connection begins with a proxy's header.
         var takesHeaders = false
+        /// Whether back-ends connect to it.
+        var isForBackEnds = false
         /// Where it is in the poll set; nil where it is not accepted from in this turn.
         var token: PollSet.Token?
     }
@@ -40,13 +44,14 @@ final class ConnectionAcceptor {
     /// Given up for a moment where accept lacks a descriptor, so that one client can be accepted and told.
     @exclusivity(unchecked) private var spare: ParentOwned<Descriptor>?
     @exclusivity(unchecked) private var backoff = AcceptBackoff()
-    @exclusivity(unchecked) private var random = SystemRandomNumberGenerator()
+    @exclusivity(unchecked) var random = SystemRandomNumberGenerator()
     @exclusivity(unchecked) var admission: Admission
     /// Until when a server that has stopped waits for clients that are on their way in; nil where it waits for none.
     @exclusivity(unchecked) private var listensUntil: Instant?
 
     /// - Parameters:
     ///   - listeners: What clients are accepted from.
+    ///   - backEnds: What back-ends are accepted from; nil where there is nothing.
     ///   - admission: Which clients are let in.
     ///   - registry: Where a client's process is entered.
     ///   - launcher: What forks it.
@@ -55,14 +60,15 @@ final class ConnectionAcceptor {
     ///   - notifier: What hears of failures of accept.
     ///   - log: Where refusals are written.
     init(
-        _ listeners: [ServerListener], _ admission: Admission, _ registry: ChildRegistry,
+        _ listeners: [ServerListener], backEnds: ServerListener?, _ admission: Admission, _ registry: ChildRegistry,
         _ launcher: ChildLauncher, _ reaper: ChildReaper, _ descriptors: ParentDescriptors,
         _ notifier: ServiceNotifier, log: Log
     ) {
         self.listeners = listeners
-        accepted = Array(repeating: 0, count: listeners.count)
-        sources = .allocate(capacity: listeners.count)
-        sources.initialize(repeating: Source(number: -1), count: listeners.count)
+        allListeners = listeners + (backEnds.map { [$0] } ?? [])
+        accepted = Array(repeating: 0, count: allListeners.count)
+        sources = .allocate(capacity: allListeners.count)
+        sources.initialize(repeating: Source(number: -1), count: allListeners.count)
         self.admission = admission
         self.registry = registry
         self.launcher = launcher
@@ -79,9 +85,10 @@ final class ConnectionAcceptor {
 
     /// Listeners were closed, or take headers of other proxies.
     func listenersHaveChanged() {
-        for (index, listener) in listeners.enumerated() {
+        for (index, listener) in allListeners.enumerated() {
             sources[index].number = listener.number
             sources[index].takesHeaders = listener.proxies != nil
+            sources[index].isForBackEnds = index >= listeners.count
         }
     }
 
@@ -96,7 +103,7 @@ final class ConnectionAcceptor {
 
     func add(to set: inout PollSet, isServing: Bool, at now: Instant) {
         let mayAccept = isServing ? !backoff.isOn(at: now) : listensUntil != nil
-        for index in listeners.indices { sources[index].token = mayAccept ? set.add(sources[index].number) : nil }
+        for index in allListeners.indices { sources[index].token = mayAccept ? set.add(sources[index].number) : nil }
         refused.add(to: &set)
     }
 
@@ -107,15 +114,15 @@ final class ConnectionAcceptor {
     func acceptWaiting(_ set: borrowing PollSet) {
         // All listeners have the same share of a turn, and another one is the first each time: a busy one holds up none.
         var ready = 0
-        for index in listeners.indices where set.isReadable(sources[index].token) { ready += 1 }
+        for index in allListeners.indices where set.isReadable(sources[index].token) { ready += 1 }
         guard ready > 0 else {
             if sources[0].token != nil { notifier.accepted() }
             return
         }
         let share = max(1, ConnectionAcceptor.acceptedAtOnce / ready)
         var index = nextListener
-        for _ in listeners.indices {
-            if index >= listeners.count { index = 0 }
+        for _ in allListeners.indices {
+            if index >= allListeners.count { index = 0 }
             if set.isReadable(sources[index].token) {
                 acceptSome(at: index, upTo: share)
                 nextListener = index + 1
@@ -149,7 +156,7 @@ final class ConnectionAcceptor {
                 serve(client, fromListener: index, at: now)
             } catch {
                 if error.isConnectionGone { continue }
-                acceptFailed(error, on: listeners[index], at: now)
+                acceptFailed(error, on: allListeners[index], at: now)
                 break
             }
         }
@@ -157,6 +164,7 @@ final class ConnectionAcceptor {
     }
 
     private func serve(_ accepted: consuming Accepted, fromListener index: Int, at now: Instant) {
+        if sources[index].isForBackEnds { return serveBackEnd(accepted, at: now) }
         let peer = accepted.peer
         reaper.collectCompleted(for: &admission, at: now)
         let beginsWithHeader = sources[index].takesHeaders
@@ -170,14 +178,20 @@ final class ConnectionAcceptor {
             connection: registry.connectionCount + 1, peer: peer, acceptedAt: now,
             handshakeTimeout: beginsWithHeader ? admission.proxyHandshakeTimeout : admission.handshakeTimeout,
             beginsWithHeader: beginsWithHeader)
-        if let shared = registry.shared { return share(accepted.connection, assignment, among: shared, at: now) }
-        if let pool = registry.pool, assign(accepted.connection, assignment, to: pool, at: now) { return }
+        serve(accepted.connection, assignment, at: now)
+    }
+
+    /// Gives a connection that is let in a process, or refuses it where the system has none.
+    @inline(__always)
+    func serve(_ connection: consuming Descriptor, _ assignment: ConnectionAssignment, at now: Instant) {
+        if let shared = registry.shared { return share(connection, assignment, among: shared, at: now) }
+        if let pool = registry.pool, assign(connection, assignment, to: pool, at: now) { return }
         do throws(SystemError) {
-            try launch(assignment, accepted.connection)
+            try launch(assignment, connection)
             backoff.forked()
         } catch {
             forkFailed(error, at: now)
-            refused.add(accepted.connection, admission.refuse(.processes, using: &random).close, at: now)
+            refused.add(connection, admission.refuse(.processes, using: &random).close, at: now)
         }
     }
 
@@ -227,7 +241,7 @@ final class ConnectionAcceptor {
     }
 
     /// Sends each process its connections. Those that one cannot take go to another; a client that none can take is refused.
-    private func send(by shared: SharedProcesses) {
+    func send(by shared: SharedProcesses) {
         let now = Instant.now
         for placed in shared.send(at: now) {
             let slot = Int(placed.assignment.slot)
@@ -250,7 +264,9 @@ final class ConnectionAcceptor {
         guard let record = registry.remove(slot: slot) else { return }
         let refusal = admission.refuse(.processes, using: &random)
         registry.slot(slot).closeReason = CloseReasonLabel.numbers(of: .closed(refusal.close.code, "", by: .server))
-        admission.ended(record.countedAddress, slot: slot, failedHandshake: false, at: now)
+        if record.standing != .backEnd {
+            admission.ended(record.countedAddress, slot: slot, failedHandshake: false, at: now)
+        }
         registry.addStatistics(ofSlot: slot)
         registry.releaseSlot(slot)
         refused.add(placed.socket, refusal.close, at: now)
@@ -274,6 +290,7 @@ final class ConnectionAcceptor {
     /// A process has the connection.
     private func enter(_ pid: ProcessID, slot: Int, _ assignment: ConnectionAssignment) {
         registry.insert(pid, slot: slot, assignment)
+        guard !assignment.isBackEnd else { return }
         admission.began(assignment.beginsWithHeader ? nil : assignment.peer.ipNumber, slot: slot)
     }
 
@@ -299,7 +316,7 @@ final class ConnectionAcceptor {
         }
     }
 
-    private func report(_ refusal: Admission.Refusal, of peer: SocketAddress, via proxy: SocketAddress?) {
+    func report(_ refusal: Admission.Refusal, of peer: SocketAddress, via proxy: SocketAddress?) {
         log.write(.refused, reason: refusal.reason.rawValue, most: 1) {
             $0.text(.reason, "\(refusal.reason.code)")
             $0.text(.limit, refusal.reason.rawValue)
@@ -337,7 +354,7 @@ final class ConnectionAcceptor {
     ///   - now: The instant of the turn.
     func stop(waits: Bool, during drain: DrainSchedule?, at now: Instant) {
         listensUntil = now
-        for listener in listeners {
+        for listener in allListeners {
             guard !listener.isHandedOver else {
                 listener.close()
                 continue
@@ -357,7 +374,7 @@ final class ConnectionAcceptor {
     /// over.
     func refuseLatecomers(during drain: DrainSchedule?, at now: Instant) {
         guard let listensUntil else { return }
-        for listener in listeners {
+        for listener in allListeners {
             while let accepted = try? listener.socket?.resource.accept() {
                 var refusal = admission.refuse(.shutdown, using: &random)
                 if let drain { refusal.retryAfter = drain.retryAfter(at: now) { .random(in: 0..<1) } }
@@ -369,18 +386,11 @@ final class ConnectionAcceptor {
     }
 
     func closeListeners() {
-        for listener in listeners { listener.close() }
+        for listener in allListeners { listener.close() }
         listenersHaveChanged()
         listensUntil = nil
     }
 
     /// Closes what is left of refused clients, without waiting.
     func closeRefused() { refused.closeAll() }
-}
-
-extension Log {
-    /// Writes that the system has refused something; a flood of one error is summed up.
-    func write(failure event: LogEvent, _ error: SystemError) {
-        write(event, reason: error.text, most: 1) { $0.text(.text, "\(error)") }
-    }
 }

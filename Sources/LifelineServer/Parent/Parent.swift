@@ -50,12 +50,14 @@ final class Parent {
         reaper = ChildReaper(registry, launcher, log: log)
         if factory.leavesOrphans { reaper.expectOrphans() }
         acceptor = ConnectionAcceptor(
-            resources.listeners, Admission(options), registry, launcher, reaper, descriptors, notifier, log: log)
+            resources.listeners, backEnds: resources.backEndListener, Admission(options), registry, launcher, reaper,
+            descriptors, notifier, log: log)
         shutdown = ParentShutdown(options, registry, acceptor, notifier, log: log)
         self.reload = ServerReload(
             options, reload, ownGroup: ownGroup, registry, launcher, reaper, acceptor, shutdown, notifier, log: log)
         admin = AdminServer(
-            resources.admin, in: descriptors, ControlCommands(registry, acceptor, shutdown, self.reload, log: log))
+            resources.admin, in: descriptors,
+            ControlCommands(registry, acceptor, shutdown, self.reload, hasTopics: options.topics, log: log))
         signals = ParentOwned(resources.signals, in: descriptors)
         cleanData = ParentOwned(resources.cleanData, in: descriptors)
         resumeTimer = ParentOwned(ResumeTimer(), in: descriptors)

@@ -11,6 +11,8 @@ struct ConnectionAssignment: BitwiseCopyable {
     let handshakeTimeout: Duration
     /// Whether it begins with a header of the PROXY protocol.
     var beginsWithHeader = false
+    /// Whether it is a back-end's, which publishes, and no client's.
+    var isBackEnd = false
     /// Its slot of the scoreboard. A process with one connection has one slot, and does not look here.
     var slot: Int32 = 0
 
@@ -20,6 +22,9 @@ struct ConnectionAssignment: BitwiseCopyable {
         identified.peer = client
         return identified
     }
+
+    /// What is known of its client as it begins.
+    var standing: ChildTable.Standing { isBackEnd ? .backEnd : beginsWithHeader ? .unidentified : .direct }
 
     /// Overwritten when a connection comes.
     static let none = ConnectionAssignment(

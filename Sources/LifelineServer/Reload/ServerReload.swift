@@ -85,7 +85,8 @@ final class ServerReload {
         registry.budget.limit = options.memoryBudget.map { Int($0) }
         registry.retireProcesses()
         registry.shared?.reconfigure(options)
-        acceptor.admission.reconfigure(options, children: registry.records.map { ($0.countedAddress, $0.slot) })
+        let clients = registry.records.filter { $0.standing != .backEnd }
+        acceptor.admission.reconfigure(options, children: clients.map { ($0.countedAddress, $0.slot) })
         for listener in acceptor.listeners { listener.takeHeaders(from: options.proxyFrom) }
         acceptor.listenersHaveChanged()
         shutdown.reconfigure(options)

@@ -76,15 +76,16 @@ extension SharedProcess {
             place < mostNotices ? notices.notice(place, to: socket, sizeAt: slot.crashSizeAddress) : nil
         notice?.blame()
         let host = HandlerHost(for: Int32(place), in: wakeups, threads, notice, tie: tie)
-        let runner = context.makeRunner(host, socket, assignment.connection, assignment.peer, client)
+        let runner = context.makeRunner(host, socket, assignment, client)
         let transport = ServerTransport.plain(socket)
         let connection = ConnectionPointer.allocate(capacity: 1)
         connection.initialize(
             to: SharedConnection(
                 ConnectionDriver(
-                    transport, assignment, client, context.settings, tokens: context.tokens, log: context.log,
-                    slot: slot,
-                    runner: runner, crashNotice: notice, tie: tie, place: place),
+                    transport, assignment, client,
+                    assignment.isBackEnd ? context.settings.ofBackEnd : context.settings,
+                    tokens: assignment.isBackEnd ? nil : context.tokens, log: context.log, slot: slot, runner: runner,
+                    crashNotice: notice, tie: tie, place: place),
                 place: place, slot: slotNumber, commands: context.registry.commands[slotNumber]))
         connections[place] = connection
         count += 1

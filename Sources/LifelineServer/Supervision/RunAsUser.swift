@@ -24,6 +24,15 @@ extension Account {
         }
     }
 
+    /// Makes the file at `path` its own.
+    func take(_ path: String) throws(StartError) {
+        do throws(SystemError) {
+            try giveFile(at: path, to: user, group: group)
+        } catch {
+            throw StartError(.refused, "cannot give \(path) to --user: \(error.text) (\(error.call))", cause: error)
+        }
+    }
+
     /// Becomes this account for the rest of the process's life, with its environment; throws what the system refused.
     func become() throws(StartError) {
         // Whoever started the server wants it to end with it. The kernel forgets that when the user changes.

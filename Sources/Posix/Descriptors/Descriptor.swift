@@ -16,9 +16,9 @@ public struct Descriptor: ~Copyable, Sendable {
     /// Closes the descriptor in programs that this process becomes or starts (FD_CLOEXEC in fcntl(2)).
     public func closeOnExec() { _ = fcntl(number, F_SETFD, FD_CLOEXEC) }
 
-    /// Another descriptor of the same, with CLOEXEC (F_DUPFD_CLOEXEC in fcntl(2)). Throws EMFILE.
+    /// Another descriptor of the same open file, with CLOEXEC (F_DUPFD_CLOEXEC in fcntl(2)). Throws EMFILE.
     public func duplicated() throws(SystemError) -> Descriptor {
-        let copy = calling(.fcntl) { fcntl(number, F_DUPFD_CLOEXEC, 3) }
+        let copy = calling(.fcntl) { fcntl(number, F_DUPFD_CLOEXEC, 0) }
         guard copy >= 0 else { throw SystemError("fcntl") }
         return Descriptor(owning: copy)
     }

@@ -9,6 +9,25 @@ import Glibc
     public let peer: SocketAddress
 }
 
+/// Who may connect to the file of a Unix socket.
+public enum SocketAccess: Sendable {
+    /// As the process's umask says.
+    case byMask
+    /// The file's owner and its group.
+    case group
+    /// The file's owner.
+    case owner
+
+    /// The permissions that the file does not get; nil for the process's own mask.
+    fileprivate var mask: mode_t? {
+        switch self {
+        case .byMask: nil
+        case .group: 0o117
+        case .owner: 0o177
+        }
+    }
+}
+
 extension Descriptor {
     /// A socket that listens at `address`, with CLOEXEC and non-blocking (socket(2), bind(2), listen(2)).
     ///
@@ -18,10 +37,10 @@ extension Descriptor {
     /// - Parameters:
     ///   - address: an IP address with a port, 0 for any, or a path
     ///   - backlog: the most connections that wait to be accepted
-    ///   - forOwnerAlone: no other user may connect to the file of a Unix socket (umask(2))
+    ///   - access: who may connect to the file of a Unix socket (umask(2))
     ///   - isIPv6Only: an IPv6 wildcard leaves IPv4 to another socket (IPV6_V6ONLY in ipv6(7))
     public static func listening(
-        at address: SocketAddress, backlog: Int32, forOwnerAlone: Bool = false, isIPv6Only: Bool = false
+        at address: SocketAddress, backlog: Int32, access: SocketAccess = .byMask, isIPv6Only: Bool = false
     ) throws(SystemError) -> Descriptor {
         let listener = try stream(address.family)
         if !address.isUnix {
@@ -29,7 +48,7 @@ extension Descriptor {
             listener.prepareForHeartbeats()
         }
         if address.family == AF_INET6 { listener.set(Int32(IPPROTO_IPV6), IPV6_V6ONLY, isIPv6Only ? 1 : 0) }
-        let mask = forOwnerAlone ? umask(0o177) : nil
+        let mask = access.mask.map { umask($0) }
         let bound = address.withSockaddr { address, length in
             calling(.bind) { bind(listener.number, address, length) }
         }

@@ -51,6 +51,11 @@ extension Descriptor {
         SocketAddress { address, length in getsockname(number, address, length) }
     }
 
+    /// The address of the other end (getpeername(2)).
+    public var peerAddress: SocketAddress {
+        SocketAddress { address, length in getpeername(number, address, length) }
+    }
+
     /// Lets no heartbeat wait: not for an acknowledgement (TCP_NODELAY), and not behind more unsent bytes in the kernel than
     /// a frame has (TCP_NOTSENT_LOWAT in tcp(7)). A connection inherits both from its listener.
     func prepareForHeartbeats() {

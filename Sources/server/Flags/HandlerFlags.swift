@@ -8,7 +8,8 @@ extension ServerSettings {
             SettingsFlag(
                 "--handler", "NAME",
                 "what answers requests: echo (the same bytes back), ack (\"ok\"), count (\"This is server send "
-                    + "message:N\")", \.namedHandler, .choice, unset: defaultHandler.rawValue
+                    + "message:N\"), chat (what one says all others hear; /who lists them)", \.namedHandler, .choice,
+                unset: defaultHandler.rawValue
             ).live,
             SettingsFlag(
                 "--handler-timeout", "DURATION", "fail a request that is not answered by then",

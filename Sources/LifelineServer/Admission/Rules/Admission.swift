@@ -13,6 +13,7 @@ struct Admission {
         case perSource = "max-per-source"
         case handshakes = "max-handshakes"
         case rate = "max-rate"
+        case backEnds = "back-ends"
         case processes
         case descriptors
         case shutdown
@@ -229,6 +230,9 @@ struct Admission {
         return least + (whole - least) * max(0, left)
     }
 
+    /// How long a back-end may take for its handshake: the pressure of clients is none of its own.
+    var backEndHandshakeTimeout: Duration { limits.handshakeTimeout }
+
     /// The same for a proxy's connection: its header may be lost once and be sent again, which TCP does after up to 3 s
     /// (RFC 6298), and no pressure takes that away.
     var proxyHandshakeTimeout: Duration { max(handshakeTimeout, .seconds(3)) }
@@ -254,6 +258,7 @@ extension Admission.Reason {
         case .perSource: "this address has as many connections as it may"
         case .handshakes: "too many clients have not said HELLO"
         case .rate: "too many clients come at once"
+        case .backEnds: "the server has as many connections of back-ends as it may"
         case .processes: "the server cannot start a process now"
         case .descriptors: "the server is out of descriptors"
         case .shutdown: "the server is shutting down"

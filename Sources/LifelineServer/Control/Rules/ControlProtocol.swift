@@ -6,6 +6,9 @@ import Basics
 /// JSON, each a flat object: the rows of the command, and last the verdict. That has `"ok":true`, or `"ok":false` with
 /// an `error` for programs and a `text` for people. Then the server closes. An answer without a verdict is broken. New
 /// members may come at any time; a new meaning gets a new version.
+///
+/// Behind the verdict of `push` the server does not close. The connection speaks Lifeline from its first byte on, as one of
+/// the publish socket does (`PushCommand`). Whoever asks sends nothing more before the verdict has come.
 package enum ControlRequest: Equatable, Sendable {
     case status
     case connections
@@ -16,6 +19,8 @@ package enum ControlRequest: Equatable, Sendable {
     /// Lifts the penalties of the sources of this range of addresses.
     case lift(String)
     case logLevel(LogLevel)
+    /// From the verdict on the connection is that of a back-end.
+    case push
 
     static let version = 1
     /// A longer line than this is refused, in bytes.
@@ -34,6 +39,7 @@ package enum ControlRequest: Equatable, Sendable {
         case .penalties: "penalties"
         case .lift(let address): "lift \(address)"
         case .logLevel(let level): "log-level \(level.rawValue)"
+        case .push: "push"
         }
     }
 
@@ -56,6 +62,11 @@ package enum ControlRequest: Equatable, Sendable {
                 error: "bad_version", text: "version 1 is spoken here, not '\(Escaping.plain(words[1], most: 80))'")
         }
         try self.init(words[2], Array(words[3...]))
+        // What was read with the line would be lost to whom the connection goes to.
+        if self == .push, bytes.endIndex > end + 1 {
+            throw ControlRequestError(
+                error: "bad_request", text: "push: nothing may be sent before the server has answered")
+        }
     }
 
     /// Reads a command and its arguments, as a person types them too.
@@ -74,6 +85,7 @@ package enum ControlRequest: Equatable, Sendable {
         case ("drain", 0): self = .drain
         case ("reload", 0): self = .reload
         case ("penalties", 0): self = .penalties
+        case ("push", 0): self = .push
         case ("lift", 1): self = .lift(arguments[0])
         case ("drop", 1):
             guard let id = UInt64(arguments[0]), id > 0 else {
@@ -94,7 +106,7 @@ package enum ControlRequest: Equatable, Sendable {
         case ("drop", _), ("lift", _), ("log-level", _):
             let operand = ["drop": "ID", "lift": "RANGE"][command] ?? "LEVEL"
             throw ControlRequestError(error: "bad_request", text: "\(command) takes one operand: \(command) \(operand)")
-        case ("status", _), ("connections", _), ("drain", _), ("reload", _), ("penalties", _):
+        case ("status", _), ("connections", _), ("drain", _), ("reload", _), ("penalties", _), ("push", _):
             throw ControlRequestError(error: "bad_request", text: "\(command) takes no operand")
         default:
             throw ControlRequestError(

@@ -47,6 +47,8 @@ package enum LogEvent: String, CaseIterable, Sendable {
     case programWaits = "program waits"
     case programCannotBeKilled = "program cannot be killed"
     case discarded
+    // Topics.
+    case notPublished = "not published"
     // What the system refuses.
     case acceptFailed = "accept failed"
     case forkFailed = "fork failed"
@@ -85,7 +87,7 @@ package enum LogEvent: String, CaseIterable, Sendable {
             .tokenFileRead, .closed, .sentAway, .kicked, .penaltiesLifted, .program, .logLevel, .budgetFree,
             .routerStarted:
             .info
-        case .opened, .probed, .programStarted, .programEnded: .debug
+        case .opened, .probed, .programStarted, .programEnded, .notPublished: .debug
         }
     }
 
@@ -115,7 +117,8 @@ package enum LogEvent: String, CaseIterable, Sendable {
                 "The parent has used the processor time that it was given (RLIMIT_CPU), and ends as at SIGTERM.")
         case .listening:
             Specification(
-                [.address, .pid, .user, .group, .control, .metrics], "The server accepts connections at this address.")
+                [.address, .pid, .user, .group, .control, .metrics, .publish],
+                "The server accepts connections at this address.")
         case .noIPv6:
             Specification(
                 [.address, .text], "The kernel has no IPv6: the server listens on all addresses of IPv4 alone.")
@@ -221,6 +224,10 @@ package enum LogEvent: String, CaseIterable, Sendable {
         case .programCannotBeKilled: Specification([.connection, .pid], "A program lives on after SIGKILL.")
         case .discarded:
             Specification([.connection, .pid, .text], "A message or output was dropped because nothing can take it.")
+        case .notPublished:
+            Specification(
+                [.connection, .pid, .text],
+                "A one-way message of a back-end was no command, or could not be published.")
         case .acceptFailed: Specification([.text], "accept(2) failed; the server tries again after a pause.")
         case .forkFailed: Specification([.text], "fork(2) failed; the client was refused.")
         case .pollFailed: Specification([.text], "poll(2) failed; the server tries again.")
@@ -243,7 +250,7 @@ package enum LogField: String, CaseIterable, Sendable {
     case uniqueID = "unique_id"
     case tls
     case certificateName = "cn"
-    case name, token, address, user, group, control, metrics
+    case name, token, address, user, group, control, metrics, publish
     case reason, by, limit, age, requests, failed, cancelled, refused, unanswered, unhandled
     case messagesIn = "messages_in"
     case messagesOut = "messages_out"
@@ -260,6 +267,7 @@ package enum LogField: String, CaseIterable, Sendable {
     case refusedPerSource = "refused_max_per_source"
     case refusedHandshakes = "refused_max_handshakes"
     case refusedRate = "refused_max_rate"
+    case refusedBackEnds = "refused_back_ends"
     case refusedProcesses = "refused_processes"
     case refusedDescriptors = "refused_descriptors"
     case refusedShutdown = "refused_shutdown"
@@ -285,6 +293,7 @@ package enum LogField: String, CaseIterable, Sendable {
             case .perSource: .refusedPerSource
             case .handshakes: .refusedHandshakes
             case .rate: .refusedRate
+            case .backEnds: .refusedBackEnds
             case .processes: .refusedProcesses
             case .descriptors: .refusedDescriptors
             case .shutdown: .refusedShutdown

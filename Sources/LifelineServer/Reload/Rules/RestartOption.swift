@@ -19,6 +19,8 @@ package enum RestartOption: String, CaseIterable, Sendable {
     case control = "--control"
     case metrics = "--metrics"
     case tokenFromCN = "--token-from-cn"
+    case topics = "--topics"
+    case publishSocket = "--publish-socket"
 
     /// Puts the value of `running` into `options`. Returns whether it was another one there.
     func keep(in options: inout ServerOptions, from running: ServerOptions) -> Bool {
@@ -44,6 +46,8 @@ package enum RestartOption: String, CaseIterable, Sendable {
         case .control: keep(\.control)
         case .metrics: keep(\.metrics)
         case .tokenFromCN: keep(\.tokenFromCN)
+        case .topics: keep(\.topics)
+        case .publishSocket: keep(\.publishSocket)
         }
     }
 }
