@@ -22,7 +22,7 @@ struct ChatHandler: Handler {
             try connection.subscribe(ChatHandler.topic)
             isMember = true
             try connection.publish("\(name) has joined", to: ChatHandler.topic)
-        } catch .noTopics {
+        } catch .notReachable {
             // A SHORT connection: it leaves with its only answer.
         } catch {
             tell(isMember ? "others were not told that you have joined" : "you hear nobody: \(error)")
@@ -47,6 +47,7 @@ struct ChatHandler: Handler {
     }
 
     mutating func missed(_ gap: MessageGap) {
+        guard gap.topic == ChatHandler.topic else { return }
         switch gap.count {
         case 1?: tell("you have missed a message")
         case let count?: tell("you have missed \(count) messages")

@@ -153,7 +153,7 @@ struct MetricsTests {
         for line in totals.metrics(
             living: [ConnectionStatistics()], pool: (1, 2), processes: (3, 4), refused: [.rate: 1], uptime: .zero,
             version: "1",
-            memoryBudget: 1,
+            memoryBudget: 1, router: (RouterCounts(), 1),
             process: ProcessFigures(residentBytes: 1, virtualBytes: 2, openDescriptors: 3, mostDescriptors: 4)
         ).split(separator: "\n") {
             let words = line.split(separator: " ")

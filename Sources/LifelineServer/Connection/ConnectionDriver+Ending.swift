@@ -22,7 +22,7 @@ extension ConnectionDriver {
         if !connection.hasPendingMessages { reportEnd() }
         guard !runnerKnowsEnd, connection.hasDispatchedAll else { return }
         runnerKnowsEnd = true
-        unregister()
+        becomeUnreachable()
         if connection.hasGreeted { runner.closed(connection.closeReason) }
     }
 
@@ -90,8 +90,8 @@ extension ConnectionDriver {
 
     /// Ends the runner and gives the slot back. The driver does nothing any more.
     mutating func close() {
-        unregister()
         runner.cancelAll()
+        leaveRouter()
         reportEnd()
         publishStatistics(at: .now)
         memory.close()

@@ -7,21 +7,27 @@ extension ConnectionDriver {
     /// The tokens of requests that the router asks for another process. Those of the handler count from 1.
     private static let askBit: UInt64 = 1 << 63
 
-    /// Others can reach the connection from now on.
-    func register(_ hello: Hello, at now: Instant) {
-        guard let tie, !hello.short else { return }
-        if isBackEnd { return tie.attach(at: now) }
+    /// The connection has opened: it can use the router, and others can reach it if it is a client's and no SHORT one.
+    mutating func enterRouter(_ hello: Hello, at now: Instant) {
+        guard let tie else { return }
+        usesRouter = true
+        tie.attach(at: now)
+        guard !hello.short, !isBackEnd else { return }
         tie.register(
             Member(
                 connection: id, name: hello.options.name, tokenName: connection.tokenName, peer: peer.description),
-            place: place, at: now)
+            place: place)
     }
 
-    /// Others reach it no more.
-    mutating func unregister() {
-        guard let tie, !hasLeftRouter, connection.hasGreeted else { return }
-        hasLeftRouter = true
-        if isBackEnd { tie.detach() } else { tie.unregister(id) }
+    /// Others reach it no more. Its handler still may say something.
+    func becomeUnreachable() { tie?.unregister(id) }
+
+    /// Nothing of it needs the router any more.
+    mutating func leaveRouter() {
+        guard usesRouter else { return }
+        usesRouter = false
+        tie?.unregister(id)
+        tie?.detach()
     }
 
     /// Does what the router says.

@@ -37,7 +37,7 @@ struct ConnectionDriver: ~Copyable {
     let place: Int
     /// Whether it is a back-end's, which nobody can reach.
     let isBackEnd: Bool
-    var hasLeftRouter = false
+    var usesRouter = false
     var connection: ServerConnection
     /// The transport in the loop's last wait.
     private var interest: PollSet.Token?
@@ -289,7 +289,7 @@ struct ConnectionDriver: ~Copyable {
             if let name = hello.options.name { slot.name = Array(name.utf8) }
             slot.hasGreeted = true
             report(.opened)
-            register(hello, at: now)
+            enterRouter(hello, at: now)
             runner.opened(hello, tokenName: connection.tokenName, on: &connection, at: now)
         case .request(let id, let bytes):
             slot.request = id

@@ -53,7 +53,8 @@ struct ControlCommands {
             refused: acceptor.admission.refused,
             listeners: zip(acceptor.listeners, acceptor.accepted).map { ($0.address.description, $1) },
             uptime: .now - startedAt, version: lifelineVersion, memoryBudget: registry.budget.limit,
-            logLinesLost: log.linesLost, process: processFigures())
+            logLinesLost: log.linesLost, router: registry.router.map { ($0.counts, $0.deaths) },
+            process: processFigures())
     }
 
     private func processFigures() -> ProcessFigures {
@@ -106,6 +107,7 @@ struct ControlCommands {
                 status.add("processes", shared.count)
                 status.add("processes_leaving", shared.count - shared.openCount)
             }
+            if let router = registry.router { add(router, lost: traffic.counts.lost, to: &status) }
             if let pool = registry.pool {
                 status.add("pool_waiting", pool.waitingCount)
                 status.add("pool_wanted", pool.wanted)
@@ -113,6 +115,22 @@ struct ControlCommands {
             }
             status.add("log_level", registry.commands.logLevel.rawValue)
         }
+    }
+
+    private func add(_ router: RouterSupervisor, lost: UInt64, to status: inout JSONObject) {
+        let counts = router.counts
+        if let pid = router.pid { status.add("router_pid", pid) }
+        status.add("router_deaths", router.deaths)
+        status.add("router_queued_bytes", counts.queuedBytes)
+        status.add("reachable", counts.connections)
+        status.add("topics", counts.topics)
+        status.add("subscriptions", counts.subscriptions)
+        status.add("published", counts.published)
+        status.add("sent", counts.sent)
+        status.add("requested", counts.requests)
+        status.add("deliveries", counts.delivered)
+        status.add("lost_at_router", counts.dropped)
+        status.add("lost_at_connections", lost)
     }
 
     /// A row for each connection, by id. A row is made when it is read: a connection that has ended by then has none.

@@ -26,6 +26,7 @@ struct WarmUp {
     private let log: Log
     private let commands: ChildCommands.Inbox
     private let hasProxies: Bool
+    private let routerTerms: RouterTerms?
 
     init(_ options: ServerOptions, log: Log, commands: ChildCommands.Inbox) {
         var options = options
@@ -33,6 +34,7 @@ struct WarmUp {
         options.timeout = .milliseconds(100)
         options.grace = .zero
         settings = options.connectionSettings
+        routerTerms = options.topics ? RouterTerms(options) : nil
         hasProxies = options.listenAddresses.contains { $0.proxies(options.proxyFrom) != nil }
         self.log = Log(muting: log)
         self.commands = commands
@@ -53,14 +55,18 @@ struct WarmUp {
         let pair = try SocketPair()
         _ = try pair.other.send(conversation(part)[...])
         pair.other.shutdownWriting()
+        let tie = try routerTerms.map { terms throws(SystemError) in
+            RouterTie(try RouterLobby(in: ParentDescriptors()).entrance, terms) {}
+        }
         let runner = InlineHandlerRunner(WarmUpHandler(), waking: LoopWaker()) { hello, tokenName, mailbox in
-            Connection(id: 0, address: peer, hello: hello, tokenName: tokenName, mailbox: mailbox)
+            Connection(id: 0, address: peer, hello: hello, tokenName: tokenName, mailbox: mailbox, tie: tie)
         }
         let assignment = ConnectionAssignment(
             connection: 0, peer: peer, acceptedAt: .now, handshakeTimeout: .seconds(1))
         var process = ConnectionProcess(
             pair.one, assignment, nil, settings, tokens: nil, log: log, slot: slot, commands: commands, title: nil,
-            runner: runner, signals: OwnedResource(try SignalDescriptor([])), buffer: ConnectionProcess.firstBuffer)
+            runner: runner, signals: OwnedResource(try SignalDescriptor([])), buffer: ConnectionProcess.firstBuffer,
+            tie: tie)
         _ = process.run()
     }
 
@@ -134,6 +140,13 @@ struct WarmUp {
 /// The same bytes back.
 private struct WarmUpHandler: Handler {
     let answersAtOnce = true
+
+    /// Nobody reads what this says to a router.
+    func opened(_ connection: Connection) {
+        guard (try? connection.reachableTie()) != nil else { return }
+        try? connection.subscribe("warm-up")
+        try? connection.tryPublish([0], to: "warm-up")
+    }
 
     func respond(to request: Request) -> Response { Response(request.bytes) }
 }

@@ -13,11 +13,20 @@ final class RouterSupervisor {
     private(set) var pid: ProcessID?
     /// How many have died.
     private(set) var deaths: UInt64 = 0
+    /// What those that have died had counted.
+    private var past = RouterCounts()
 
     /// Throws what socketpair(2) and mmap(2) do.
     init(in descriptors: ParentDescriptors) throws(SystemError) {
         board = try RouterBoard()
         lobby = try RouterLobby(in: descriptors)
+    }
+
+    /// What there is now, and what all routers have counted.
+    var counts: RouterCounts {
+        var counts = board.counts
+        counts.add(past)
+        return counts
     }
 
     /// When the next one is to be forked; nil where one runs.
@@ -43,6 +52,7 @@ final class RouterSupervisor {
         pid = nil
         deaths += 1
         pause.ended(at: now)
+        past.add(board.counts)
         board.counts = RouterCounts()
         log.write(.routerDied) {
             $0.number(.pid, ended.pid)

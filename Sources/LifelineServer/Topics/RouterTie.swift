@@ -4,7 +4,7 @@ import Posix
 
 /// A process's tie to the router: which of its connections others can reach, what they say, and what comes for them.
 ///
-/// The process is tied while it has a connection that others can reach, or serves a back-end. Any thread says something. The
+/// The process is tied while it has a connection that has opened. Any thread says something. The
 /// loop alone opens and closes the tie, reads, and hands out what has come. When the router has died, the tie introduces the
 /// process to the next one, and says again what the process has.
 final class RouterTie: Sendable {
@@ -34,19 +34,17 @@ final class RouterTie: Sendable {
 
     // MARK: The loop's side
 
-    /// Others can reach this connection from now on; the loop finds it at `place`.
-    func register(_ member: Member, place: Int, at now: Instant) {
-        state.withLock { $0.register(member, place: place, at: now) }
-    }
-
-    /// The connection is over. One that nobody could reach is none.
-    func unregister(_ connection: UInt64) { state.withLock { $0.unregister(connection) } }
-
-    /// A back-end of the process needs the router.
+    /// A connection of the process needs the router.
     func attach(at now: Instant) { state.withLock { $0.attach(at: now) } }
 
-    /// That back-end is gone.
+    /// That connection needs it no more: with the last one the tie ends.
     func detach() { state.withLock { $0.detach() } }
+
+    /// Others can reach this connection, which is attached, from now on; the loop finds it at `place`.
+    func register(_ member: Member, place: Int) { state.withLock { $0.register(member, place: place) } }
+
+    /// Nobody can reach the connection any more. One that nobody could reach is none.
+    func unregister(_ connection: UInt64) { state.withLock { $0.unregister(connection) } }
 
     /// What the loop waits for; nil where the process is not tied.
     var interest: TieInterest? { state.withLock { $0.interest } }

@@ -60,8 +60,8 @@ struct TieState {
     /// Deliveries to a single connection, which wait for no slice.
     private var direct: [(connection: UInt64, LocalDelivery)] = []
     private var unsent: ArraySlice<UInt8> = []
-    /// How many back-ends the process serves.
-    private var backEnds = 0
+    /// How many connections need the router, whether others can reach them or not.
+    private var users = 0
     private var lastCall: UInt64 = 0
     private var waiting: Set<UInt64> = []
     private var replies: [UInt64: RouterReply] = [:]
@@ -93,28 +93,25 @@ struct TieState {
     var isTied: Bool { socket != nil && !isBroken }
     private var takesMore: Bool { deliveries.hasRoom && direct.count < TieState.mostDirect }
 
-    mutating func register(_ member: Member, place: Int, at now: Instant) {
+    mutating func register(_ member: Member, place: Int) {
         local.register(member, place: place)
-        // Where the process was not tied, it says all that it has.
-        if socket != nil { mustSay(.register(member)) } else if retryAt == nil { introduce(at: now) }
+        // Where the process is not tied, it will say all that it has.
+        mustSay(.register(member))
     }
 
     mutating func unregister(_ connection: UInt64) {
-        guard local.unregister(connection) else { return }
-        if isNeeded { mustSay(.unregister(connection)) } else { leave() }
+        if local.unregister(connection) { mustSay(.unregister(connection)) }
     }
 
     mutating func attach(at now: Instant) {
-        backEnds += 1
+        users += 1
         if socket == nil, retryAt == nil { introduce(at: now) }
     }
 
     mutating func detach() {
-        backEnds -= 1
-        if !isNeeded { leave() }
+        users -= 1
+        if users == 0 { leave() }
     }
-
-    private var isNeeded: Bool { !local.isEmpty || backEnds > 0 }
 
     /// Returns whether calls have answers.
     mutating func resumed(isReadable: Bool, isWritable: Bool, at now: Instant) -> Bool {
@@ -233,7 +230,7 @@ struct TieState {
     /// The router has died, or the tie is of no use any more: the process introduces itself again.
     private mutating func cut(at now: Instant) {
         leave()
-        guard isNeeded else { return }
+        guard users > 0 else { return }
         comeback = 0
         introduce(at: now)
     }

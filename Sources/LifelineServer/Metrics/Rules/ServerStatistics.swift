@@ -84,12 +84,14 @@ struct ServerStatistics {
     ///   - version: The server's version.
     ///   - memoryBudget: What all connections may hold, in bytes; nil for any amount.
     ///   - logLinesLost: How many lines the log did not take.
+    ///   - router: What the routers have counted, and how many have died; nil where there is none.
     ///   - process: The parent's own figures.
     func metrics(
         living: some Collection<ConnectionStatistics>, pool: (waiting: Int, served: UInt64)? = nil,
         processes: (open: Int, leaving: Int)? = nil,
         refused: [Admission.Reason: UInt64], listeners: [(address: String, accepted: UInt64)] = [], uptime: Duration,
-        version: String, memoryBudget: Int? = nil, logLinesLost: UInt64 = 0, process: ProcessFigures? = nil
+        version: String, memoryBudget: Int? = nil, logLinesLost: UInt64 = 0,
+        router: (counts: RouterCounts, deaths: UInt64)? = nil, process: ProcessFigures? = nil
     ) -> String {
         var text = PrometheusText()
         let traffic = traffic(with: living)
@@ -131,6 +133,7 @@ struct ServerStatistics {
         text.put(.messagesReceived, traffic.counts.messagesIn)
         text.put(.messagesSent, traffic.counts.messagesOut)
         text.put(.messagesUnhandled, traffic.counts.unhandled)
+        if let router { put(router.counts, deaths: router.deaths, lost: traffic.counts.lost, in: &text) }
         text.put(.receivedBytes, traffic.bytesIn)
         text.put(.sentBytes, traffic.bytesOut)
         text.put(.roundTrip, traffic.roundTrips)
@@ -138,5 +141,19 @@ struct ServerStatistics {
         text.put(.logLinesLost, logLinesLost)
         if let process { text.put(process) }
         return text.text
+    }
+
+    /// Puts what the routers have counted; connections have lost so many publications.
+    private func put(_ counts: RouterCounts, deaths: UInt64, lost: UInt64, in text: inout PrometheusText) {
+        text.put(.publicationsLost, [(["router"], counts.dropped), (["connection"], lost)])
+        text.put(.topics, counts.topics)
+        text.put(.topicSubscriptions, counts.subscriptions)
+        text.put(.reachable, counts.connections)
+        text.put(
+            .topicMessages,
+            [(["published"], counts.published), (["sent"], counts.sent), (["requested"], counts.requests)])
+        text.put(.topicDeliveries, counts.delivered)
+        text.put(.routerQueuedBytes, counts.queuedBytes)
+        text.put(.routerDeaths, deaths)
     }
 }
