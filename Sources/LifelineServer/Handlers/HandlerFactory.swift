@@ -32,8 +32,7 @@ struct HandlerFactory {
             { _, socket, assignment, client in
                 let environment = ProgramEnvironment(
                     server: server, connection: assignment.connection, peer: assignment.peer,
-                    local: socket.localAddress,
-                    client: client)
+                    local: socket.localAddress, client: client, publishSocket: options.publishSocket)
                 return ProgramRunner(
                     program, environment, timeout: options.handlerTimeout, patience: options.grace, log: log)
             }

@@ -8,6 +8,8 @@ struct ProgramEnvironment {
     let local: SocketAddress
     /// What a proxy says of the client; nil where the client has connected itself.
     var client: ProxiedClient?
+    /// Where the program publishes; nil where there is no such socket.
+    var publishSocket: String?
 
     /// The variables that the program does not inherit: a server that was itself started for a connection has them. No
     /// others: a service of Kubernetes with a name like `tcp-echo` has variables that begin alike.
@@ -17,7 +19,7 @@ struct ProgramEnvironment {
         + ["TCPPROXYIP", "TCPPROXYPORT"] + ["VERSION", "CIPHER", "SNI", "CN"].map { "LIFELINE_TLS_\($0)" }
         + ["PATH", "UID", "GID", "PID"].map { "UNIXLOCAL\($0)" }
         + ["PATH", "EUID", "EGID", "PID"].map { "UNIXREMOTE\($0)" }
-        + ["SERVER", "CONNECTION", "REQUEST", "NAME", "TOKEN_NAME"].map { "LIFELINE_\($0)" }
+        + ["SERVER", "CONNECTION", "REQUEST", "NAME", "TOKEN_NAME", "PUBLISH_SOCKET"].map { "LIFELINE_\($0)" }
 
     /// The variable by which `OrphanReaper` finds the processes that programs have started.
     static func mark(of server: ProcessID) -> String { "LIFELINE_SERVER=\(server)" }
@@ -38,6 +40,7 @@ struct ProgramEnvironment {
         if let client { all += variables(of: client) }
         if let name { all.append("LIFELINE_NAME=\(name)") }
         if let tokenName { all.append("LIFELINE_TOKEN_NAME=\(tokenName)") }
+        if let publishSocket { all.append("LIFELINE_PUBLISH_SOCKET=\(publishSocket)") }
         if let request { all.append("LIFELINE_REQUEST=\(request)") }
         return all
     }

@@ -25,7 +25,7 @@ final class RouterSupervisor {
     /// What there is now, and what all routers have counted.
     var counts: RouterCounts {
         var counts = board.counts
-        counts.add(past)
+        counts.add(sumsOf: past)
         return counts
     }
 
@@ -52,7 +52,7 @@ final class RouterSupervisor {
         pid = nil
         deaths += 1
         pause.ended(at: now)
-        past.add(board.counts)
+        past.add(sumsOf: board.counts)
         board.counts = RouterCounts()
         log.write(.routerDied) {
             $0.number(.pid, ended.pid)

@@ -12,8 +12,6 @@ final class RouterTie: Sendable {
     private static let patience = Duration.seconds(5)
     /// How often a call looks whether it was cancelled.
     private static let looks = Duration.milliseconds(100)
-    /// A record is that much longer than its message, at most.
-    static let headroom = 4096
 
     private let state: ConditionLock<TieState>
     private let mostBytes: Int

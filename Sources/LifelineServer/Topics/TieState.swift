@@ -8,11 +8,15 @@ struct RouterTerms: Sendable {
     let mostBytes: Int
     /// How many topics a connection may have.
     var mostTopics: Int
+    /// The longest record of the router.
+    let longestDelivery: Int
 }
 
 extension RouterTerms {
     init(_ options: ServerOptions) {
-        self.init(mostBytes: Int(options.maxMessage), mostTopics: options.maxTopics)
+        self.init(
+            mostBytes: Int(options.maxMessage), mostTopics: options.maxTopics,
+            longestDelivery: RouterLimits(options).longestDelivery)
     }
 }
 
@@ -75,7 +79,7 @@ struct TieState {
     init(_ entrance: RouterLobby.Entrance, _ terms: RouterTerms) {
         self.entrance = entrance
         self.terms = terms
-        reader = RecordReader(most: terms.mostBytes + RouterTie.headroom)
+        reader = RecordReader(most: terms.longestDelivery)
     }
 
     // MARK: The loop
@@ -237,7 +241,7 @@ struct TieState {
 
     private mutating func leave() {
         (socket, isBroken, retryAt, comeback) = (nil, false, nil, nil)
-        reader = RecordReader(most: terms.mostBytes + RouterTie.headroom)
+        reader = RecordReader(most: terms.longestDelivery)
         unsent = []
         for call in waiting {
             replies[call] = .unavailable("the router has died; what was asked may have been done or not")

@@ -36,6 +36,7 @@ package enum LogEvent: String, CaseIterable, Sendable {
     // The router of topics.
     case routerStarted = "router started"
     case routerDied = "router died"
+    case tieCut = "tie cut"
     // The threads of handlers in a process with several connections.
     case handlersWait = "handlers wait"
     case handlersLost = "handlers lost"
@@ -78,7 +79,7 @@ package enum LogEvent: String, CaseIterable, Sendable {
         case .notReloaded, .tokenFileNotRead, .childFailed, .programFailed, .programCannotBeKilled, .acceptFailed,
             .forkFailed, .pollFailed, .logNotReopened:
             .error
-        case .handlersWait, .handlersLost, .routerDied, .programWaits, .noIPv6, .notAnnounced, .killing,
+        case .handlersWait, .handlersLost, .routerDied, .tieCut, .programWaits, .noIPv6, .notAnnounced, .killing,
             .processorTimeOver,
             .tokenFileOpenToOthers, .refused, .childDied, .connectionLost, .waitingChildDied, .discarded, .suppressed,
             .linesLost, .budgetExhausted:
@@ -198,6 +199,10 @@ package enum LogEvent: String, CaseIterable, Sendable {
                 [.pid, .signal, .status, .pause],
                 "That process has ended, and another is started after this pause. No connection is lost; what was published "
                     + "meanwhile may be.")
+        case .tieCut:
+            Specification(
+                [.text],
+                "The router has cut off a process that it could not serve or understand; the process comes back by itself.")
         case .handlersWait:
             Specification(
                 [.pid, .threads, .text],

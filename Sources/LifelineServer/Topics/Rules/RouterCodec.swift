@@ -6,7 +6,7 @@ extension RouterCommand: RouterRecord {
     private enum Kind: UInt8 {
         case register = 1
         case unregister, subscribe, unsubscribe, publish, send, request, giveUp, members, count, topics, disconnect
-        case enroll, lost, answered
+        case enroll, answered
     }
 
     private static func writer(_ kind: Kind, room: Int) -> RecordWriter { RecordWriter(kind.rawValue, room: room) }
@@ -74,9 +74,6 @@ extension RouterCommand: RouterRecord {
             record.recipient(recipient)
             record.topic(topic)
             record.flag(isOn)
-        case .lost(let count):
-            record = RouterCommand.writer(.lost, room: 8)
-            record.number(count)
         case .answered(let ask, let outcome):
             record = RouterCommand.writer(.answered, room: 8 + outcome.encodedLength)
             record.number(ask)
@@ -113,7 +110,6 @@ extension RouterCommand: RouterRecord {
         case .enroll:
             self = .enroll(
                 call: try body.number(), try body.recipient(), try body.topic(), isOn: try body.flag())
-        case .lost: self = .lost(try body.number())
         case .answered: self = .answered(ask: try body.number(), try body.outcome())
         }
     }
@@ -137,10 +133,8 @@ extension RouterDelivery: RouterRecord {
             record.number(except)
             record.payload(bytes)
         case .message(let connections, let sender, let bytes):
-            record = RouterDelivery.writer(.message, room: 12 + 8 * connections.count + bytes.count)
-            record.numbers(connections)
-            record.number(sender)
-            record.payload(bytes)
+            return RouterDelivery.messageHead(to: connections, from: sender, payloadOf: bytes.count, room: bytes.count)
+                + bytes
         case .broadcast(let sender, let bytes):
             record = RouterDelivery.writer(.broadcast, room: 8 + bytes.count)
             record.number(sender)
@@ -194,5 +188,15 @@ extension RouterDelivery: RouterRecord {
         case .enroll: self = .enroll(try body.numbers(), try body.topic(), isOn: try body.flag())
         case .reply: self = .reply(call: try body.number(), try body.reply())
         }
+    }
+
+    /// A `message` up to its payload, which has `count` bytes and follows. There is memory for `room` bytes of it.
+    static func messageHead(
+        to connections: some Collection<UInt64>, from sender: UInt64, payloadOf count: Int, room: Int = 0
+    ) -> [UInt8] {
+        var record = writer(.message, room: 12 + 8 * connections.count + room)
+        record.numbers(connections)
+        record.number(sender)
+        return record.finished(payloadOf: count)
     }
 }

@@ -28,8 +28,6 @@ enum RouterCommand: Equatable, Sendable {
     case disconnect(call: UInt64, Recipient, String)
     /// Subscribes other connections to a topic, or ends that.
     case enroll(call: UInt64, Recipient, TopicName, isOn: Bool)
-    /// So many messages did not reach clients of the process, which had no room for them.
-    case lost(UInt64)
     /// What became of an `ask`.
     case answered(ask: UInt64, RelayedOutcome)
 }
