@@ -57,7 +57,7 @@ struct ConnectionsScreen {
 
     private func screen(_ answer: ControlReply) -> String {
         let size = StandardStream.output.windowSize ?? (rows: 24, columns: 80)
-        let rows = ctl.table.rows(of: answer.rows)
+        let rows = ctl.rows(answer)
         let table = ConnectionTable.lines(Array(rows.prefix(max(0, size.rows - 3))), width: size.columns)
         let title = "\(rows.count) of \(answer.rows.count) connections by \(ctl.table.order.rawValue); Ctrl-C ends"
         // Each line clears what was behind it, the last all that was below, so that nothing flickers.
@@ -66,7 +66,7 @@ struct ConnectionsScreen {
     }
 
     private func block(_ answer: ControlReply) -> String {
-        let lines = ctl.isJSON ? ctl.json(answer) : ConnectionTable.lines(ctl.table.rows(of: answer.rows))
+        let lines = ctl.isJSON ? ctl.json(answer) : ConnectionTable.lines(ctl.rows(answer))
         return (lines + [""]).map { "\($0)\n" }.joined()
     }
 

@@ -30,32 +30,42 @@ struct ControlClient {
 
     /// Sends the request and returns the answer. Throws where there is none, and what the server says where it refuses.
     func ask(_ request: ControlRequest) throws(ControlError) -> ControlReply {
-        guard let address = SocketAddress(host: "unix:\(path)", port: 0) else {
-            throw ControlError(
-                status: .usage, text: "--control '\(path)' is not the path of a Unix socket: 1 to 107 bytes")
-        }
+        let socket = try connect()
         let whole: ControlReply?
         do throws(SystemError) {
-            let socket = try Descriptor.connecting(to: address)
             _ = try socket.send(Array(request.line.utf8)[...])
             whole = try read(socket)
         } catch {
             throw failure(error)
         }
-        guard let answer = whole else {
-            throw ControlError(
-                status: .protocolError, text: "the server at \(path) did not answer in time, or not as one")
-        }
-        guard answer.verdict.isTrue("ok") else {
-            let statuses: [String: ExitStatus] = ["bad_request": .usage, "forbidden": .noPermission]
-            throw ControlError(
-                status: statuses[answer.verdict.text("error") ?? ""] ?? .unavailable,
-                text: answer.verdict.text("text") ?? "the server refuses")
-        }
+        guard let answer = whole else { throw noAnswer }
+        try ControlClient.check(answer.verdict)
         return answer
     }
 
-    private func failure(_ error: SystemError) -> ControlError {
+    /// A connection to the server.
+    func connect() throws(ControlError) -> Descriptor {
+        guard let address = SocketAddress(host: "unix:\(path)", port: 0) else {
+            throw ControlError(
+                status: .usage, text: "--control '\(path)' is not the path of a Unix socket: 1 to 107 bytes")
+        }
+        do throws(SystemError) { return try Descriptor.connecting(to: address) } catch { throw failure(error) }
+    }
+
+    /// Throws what the server says where it refuses.
+    static func check(_ verdict: JSONObject) throws(ControlError) {
+        guard !verdict.isTrue("ok") else { return }
+        let statuses: [String: ExitStatus] = ["bad_request": .usage, "forbidden": .noPermission]
+        throw ControlError(
+            status: statuses[verdict.text("error") ?? ""] ?? .unavailable,
+            text: verdict.text("text") ?? "the server refuses")
+    }
+
+    var noAnswer: ControlError {
+        ControlError(status: .protocolError, text: "the server at \(path) did not answer in time, or not as one")
+    }
+
+    func failure(_ error: SystemError) -> ControlError {
         if error.isNobodyThere {
             return ControlError(
                 status: .unavailable, text: "no server answers at \(path): is it started with --control \(path)?",

@@ -8,6 +8,9 @@ struct Ctl {
     var path = ControlClient.defaultPath
     var words: [String] = []
     var table = ConnectionTable()
+    /// A part of the name of connections that are listed; or the name of those that a message is for.
+    var name: String?
+    var target = PushTarget()
     var isJSON = false
     var isWatched = false
 
@@ -16,14 +19,26 @@ struct Ctl {
         summary: "Asks and orders a running server, on its control socket.", defaults: Ctl(),
         flags: [
             Flag("--control", "PATH", "the control socket that the server was started with", \.path, .text),
-            Flag("--json", "a line of JSON for each connection, or for the answer") { $0.isJSON = true },
+            Flag("--json", "a line of JSON for each row, or for the answer") { $0.isJSON = true },
             Flag("--watch", "connections: again each second, until Ctrl-C") { $0.isWatched = true },
             Flag(
                 "--sort", "KEY",
                 "connections: by id, pid, peer, name, state, age, heard, rtt, in-flight, requests or bytes; the most "
                     + "first", \.table.order, .choice),
             Flag("--peer", "TEXT", "connections: only those with this in their address", \.table.peer, .text),
-            Flag("--name", "TEXT", "connections: only those with this in the name that they gave", \.table.name, .text),
+            Flag(
+                "--name", "TEXT",
+                "connections: only those with this in the name that they gave; send and the like: those that have given "
+                    + "just this name", \.name, .text),
+            Flag(
+                "--connection", "ID", "send and the like: the connection with this number", \.target.connection,
+                .integer(in: 1...UInt64.max)),
+            Flag("--token", "NAME", "send and the like: those with the token of this name", \.target.token, .text),
+            Flag("--all", "send and the like: all connections") { $0.target.isAll = true },
+            Flag(
+                "--for", "DURATION", "request: how long the client has for its answer", \.target.timeout,
+                .duration(in: .milliseconds(1)...PushCommand.longestTimeout),
+                unset: FlagValue.describe(PushCommand.defaultTimeout)),
             Flag(
                 "--state", "STATE",
                 "connections: only those that are \(ConnectionTable.states.joined(separator: ", "))", \.table.state,
@@ -44,12 +59,14 @@ struct Ctl {
                 "log-level", "LEVEL",
                 "log error, warning, info or debug from now on, in the connections that live too, until the "
                     + "configuration is read again", choices: LogLevel.allCases.map(\.rawValue)),
-        ],
+        ] + PushVerb.verbs,
         exits: [
             ExitMeaning(.ok, "it is done"), ExitMeaning(.usage, "the command line is wrong"),
-            ExitMeaning(.unavailable, "no server answers, or it cannot do it"),
+            ExitMeaning(.unavailable, "no server answers, or it cannot do it, or request has found nobody to ask"),
+            ExitMeaning(.software, "request: the client has answered that it failed"),
             ExitMeaning(.osError, "the system refused something"),
             ExitMeaning(.ioError, "standard output cannot be written"),
+            ExitMeaning(.tryLater, "it may be done or not: the answer did not come"),
             ExitMeaning(.protocolError, "what answers is no server, or too slow"),
             ExitMeaning(.noPermission, "only the server's owner and root may ask"),
         ]
@@ -77,6 +94,8 @@ struct Ctl {
 
     private func run() throws {
         guard !words.isEmpty else { throw UsageError("a command is missing; see server ctl --help") }
+        if let verb = PushVerb(rawValue: words[0]) { return try push(verb) }
+        if let flag = target.flag { throw UsageError("\(flag) does not go with \(words[0]); see server ctl --help") }
         let request: ControlRequest
         do { request = try ControlRequest(words: words) } catch { throw UsageError("\(error); see server ctl --help") }
         let client = ControlClient(path: path)
@@ -87,11 +106,37 @@ struct Ctl {
         }
         if isWatched { try ConnectionsScreen(self, client).run() }
         let answer = try client.ask(request)
-        try show(isJSON ? json(answer) : ConnectionTable.lines(table.rows(of: answer.rows)))
+        try show(isJSON ? json(answer) : ConnectionTable.lines(rows(answer)))
+    }
+
+    /// Asks what back-ends ask.
+    private func push(_ verb: PushVerb) throws {
+        guard !isWatched else { throw UsageError("--watch goes with connections alone") }
+        let command = try target.command(verb, Array(words.dropFirst()), name: name, input: readInput)
+        switch try PushClient(control: ControlClient(path: path)).ask(command) {
+        case .failure(let failure): throw PushOutput.error(failure.code, failure.text)
+        case .answer(let answer):
+            guard verb != .request || isJSON || StandardStream.output.isTerminal else { return try write(answer) }
+            try show(PushOutput(verb: verb, isJSON: isJSON).lines(answer))
+        }
+    }
+
+    /// Writes a client's answer as it is, for a program.
+    private func write(_ answer: [UInt8]) throws(Failed) {
+        guard !isOutputClosed() else { throw Failed(.ioError, "cannot write to standard output: it is closed") }
+        do throws(SystemError) { try StandardStream.output.write(answer) } catch {
+            throw Failed(.ioError, "cannot write to standard output: \(error.text)")
+        }
     }
 
     /// The rows that are wanted.
-    func json(_ answer: ControlReply) -> [String] { table.rows(of: answer.rows).map(\.line) }
+    func rows(_ answer: ControlReply) -> [JSONObject] {
+        var table = table
+        table.name = name
+        return table.rows(of: answer.rows)
+    }
+
+    func json(_ answer: ControlReply) -> [String] { rows(answer).map(\.line) }
 
     private func jsonLines(_ answer: ControlReply) -> [String] {
         answer.rows.isEmpty ? [answer.verdict.line] : answer.rows.map(\.line)

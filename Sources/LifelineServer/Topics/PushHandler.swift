@@ -9,7 +9,8 @@ import Posix
 ///
 /// | what happened | code | text |
 /// |---|---|---|
-/// | the command is wrong, or there are no topics | HANDLER_FAILED | `BAD_COMMAND: ` and why |
+/// | the command is wrong | HANDLER_FAILED | `BAD_COMMAND: ` and why |
+/// | this process has no way to the router | HANDLER_FAILED | `NOT_SENT: ` and why |
 /// | the router could not be asked for something that changes nothing | REFUSED | why |
 /// | the router did not say whether it has done it | HANDLER_FAILED | `UNKNOWN: ` and why |
 /// | the client of `request` was not asked: there is none, or it answers none | HANDLER_FAILED | `NOT_SENT: ` and why |
@@ -107,10 +108,12 @@ struct PushHandler: Handler {
     }
 
     private static func failure(_ error: TopicError, of command: PushCommand) -> Failure {
-        guard case .unavailable(let text) = error else { return Failure(.handlerFailed, "BAD_COMMAND: \(error)") }
-        switch command {
-        case .members, .topics, .online: return Failure(.refused, text)
-        case .publish, .send, .request, .enroll, .disconnect: return Failure(.handlerFailed, "UNKNOWN: \(text)")
+        switch (error, command) {
+        case (.unavailable(let text), .members), (.unavailable(let text), .topics), (.unavailable(let text), .online):
+            Failure(.refused, text)
+        case (.unavailable(let text), _): Failure(.handlerFailed, "UNKNOWN: \(text)")
+        case (.noTopics, _): Failure(.handlerFailed, "NOT_SENT: \(error)")
+        default: Failure(.handlerFailed, "BAD_COMMAND: \(error)")
         }
     }
 
