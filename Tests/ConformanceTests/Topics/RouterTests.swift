@@ -112,7 +112,8 @@ extension Live.Topics.Routing {
             #expect(try peers[0].topic(2, "send all everybody") == "2")
             for peer in peers[1...] { #expect(try peer.takeMessage() == "everybody") }
             #expect(try peers[0].topic(3, "send nobody hello") == "0")
-            #expect(try peers[0].topic(4, "online till-8") == "true" && peers[0].topic(5, "online till-9") == "false")
+            #expect(try peers[0].topic(4, "online till-8") == "true")
+            #expect(try peers[0].topic(5, "online till-9") == "false")
             for peer in peers[..<2] { try peer.topic(10, "subscribe floor") }
             #expect(try peers[2].topic(6, "members floor") == "1=till-7 2=till-8")
             peers[0].close()
@@ -294,7 +295,8 @@ extension Live.Topics.Routing {
                     id += 1
                     return try other.topic(id, "online victim") == "false"
                 })
-            #expect(try other.topic(1000, "members room") == "" && other.topic(1001, "publish room x") == "0")
+            #expect(try other.topic(1000, "members room") == "")
+            #expect(try other.topic(1001, "publish room x") == "0")
         }
     }
 
