@@ -18,8 +18,8 @@ struct RecordFault: Error, Equatable, CustomStringConvertible {
 
 /// Cuts the bytes of a stream into records.
 ///
-/// It holds what has come and was not taken. What it yields has memory of its own, so that a payload that waits somewhere
-/// does not keep the bytes of other records.
+/// It holds what has come and was not taken. What it yields has memory of its own, so that a payload that waits
+/// somewhere does not keep the bytes of other records.
 struct RecordReader<Record: RouterRecord> {
     /// The most memory that it keeps while nothing waits in it: a router has a reader for each process.
     private static var mostKept: Int { 4096 }
@@ -207,9 +207,9 @@ struct RecordWriter {
     /// Bytes that end the record.
     mutating func payload(_ payload: ArraySlice<UInt8>) { bytes.append(contentsOf: payload) }
 
-    /// The record, with its length.
-    consuming func finished() -> [UInt8] {
-        let length = UInt32(bytes.count - 4)
+    /// The record, with its length. A payload of `count` bytes is yet to follow.
+    consuming func finished(payloadOf count: Int = 0) -> [UInt8] {
+        let length = UInt32(bytes.count - 4 + count)
         for index in 0..<4 { bytes[index] = UInt8(truncatingIfNeeded: length >> (24 - 8 * UInt32(index))) }
         return bytes
     }

@@ -137,10 +137,8 @@ extension RouterDelivery: RouterRecord {
             record.number(except)
             record.payload(bytes)
         case .message(let connections, let sender, let bytes):
-            record = RouterDelivery.writer(.message, room: 12 + 8 * connections.count + bytes.count)
-            record.numbers(connections)
-            record.number(sender)
-            record.payload(bytes)
+            return RouterDelivery.messageHead(to: connections, from: sender, payloadOf: bytes.count, room: bytes.count)
+                + bytes
         case .broadcast(let sender, let bytes):
             record = RouterDelivery.writer(.broadcast, room: 8 + bytes.count)
             record.number(sender)
@@ -194,5 +192,15 @@ extension RouterDelivery: RouterRecord {
         case .enroll: self = .enroll(try body.numbers(), try body.topic(), isOn: try body.flag())
         case .reply: self = .reply(call: try body.number(), try body.reply())
         }
+    }
+
+    /// A `message` up to its payload, which has `count` bytes and follows. There is memory for `room` bytes of it.
+    static func messageHead(
+        to connections: some Collection<UInt64>, from sender: UInt64, payloadOf count: Int, room: Int = 0
+    ) -> [UInt8] {
+        var record = writer(.message, room: 12 + 8 * connections.count + room)
+        record.numbers(connections)
+        record.number(sender)
+        return record.finished(payloadOf: count)
     }
 }
