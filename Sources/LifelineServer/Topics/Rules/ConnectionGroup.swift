@@ -38,8 +38,8 @@ struct ConnectionSet: Sendable {
 
 /// Connections with something in common, a topic or a name, by the ties of their processes.
 ///
-/// A tie costs 28 bytes, beyond the eighth about 45. Each further connection on it costs 11 to 21 bytes (`Set`). Adding and
-/// removing take a time that does not depend on how many there are.
+/// A tie costs 28 bytes, beyond the eighth about 45. Each further connection on it costs 11 to 21 bytes (`Set`). Adding
+/// and removing take a time that does not depend on how many there are.
 struct ConnectionGroup: Sendable {
     /// Up to this many ties are looked through.
     private static let fewTies = 8

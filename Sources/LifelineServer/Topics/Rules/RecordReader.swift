@@ -18,8 +18,8 @@ struct RecordFault: Error, Equatable, CustomStringConvertible {
 
 /// Cuts the bytes of a stream into records.
 ///
-/// It holds what has come and was not taken. What it yields has memory of its own, so that a payload that waits somewhere
-/// does not keep the bytes of other records.
+/// It holds what has come and was not taken. What it yields has memory of its own, so that a payload that waits
+/// somewhere does not keep the bytes of other records.
 struct RecordReader<Record: RouterRecord> {
     /// The most memory that it keeps while nothing waits in it: a router has a reader for each process.
     private static var mostKept: Int { 4096 }

@@ -63,7 +63,8 @@ struct RouterMemory {
 
     /// Whether a further message may wait.
     var hasRoom: Bool { bytes < limit }
-    /// Whether each queue has to be shorter. So a few processes that take nothing leave room for the messages of others.
+    /// Whether each queue has to be shorter. So a few processes that take nothing leave room for the messages of
+    /// others.
     var isScarce: Bool { bytes > limit / 2 }
 
     mutating func hold(_ record: RoutedRecord) {

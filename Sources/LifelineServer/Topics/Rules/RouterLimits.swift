@@ -21,7 +21,8 @@ struct RouterLimits: Equatable, Sendable {
 
     /// The longest record that a process may send, without its length.
     var longestCommand: Int { maxMessage + 4096 }
-    /// The longest record that the router sends, without its length: a message with the numbers of its connections, or a list.
+    /// The longest record that the router sends, without its length: a message with the numbers of its connections, or
+    /// a list.
     var longestDelivery: Int { max(maxMessage, RouterLimits.mostListed) + 8 * RouterLimits.mostConnections }
 }
 

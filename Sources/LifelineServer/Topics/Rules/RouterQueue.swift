@@ -2,10 +2,11 @@ import Basics
 
 /// What waits for one process, in order.
 ///
-/// When it is full, its oldest messages are dropped, and a gap stands in the place of the first one of each topic. It counts
-/// all that were dropped up to the next message of that topic. Since the oldest leave first, a topic has one gap at most.
+/// When it is full, its oldest messages are dropped, and a gap stands in the place of the first one of each topic. It
+/// counts all that were dropped up to the next message of that topic. Since the oldest leave first, a topic has one gap
+/// at most.
 struct RouterQueue {
-    private enum Entry: Sendable {
+    private enum QueuedRecord: Sendable {
         /// A message or another record, and how many connections it is for.
         case record(RoutedRecord, connections: UInt64)
         /// Messages of a topic, or of no topic, were dropped here.
@@ -25,9 +26,9 @@ struct RouterQueue {
     /// How many bytes of `begun` are not written.
     private var begunBytes = 0
     /// What is older than the oldest message: gaps, and records that are never dropped.
-    private var passed = Queue<Entry>()
+    private var passed = Queue<QueuedRecord>()
     /// What waits behind that, without gaps.
-    private var waiting = Queue<Entry>()
+    private var waiting = Queue<QueuedRecord>()
     /// How many messages were dropped, for each gap in `passed`.
     private var gaps: [TopicName?: UInt64] = [:]
     /// The messages in `waiting`.
@@ -125,7 +126,7 @@ struct RouterQueue {
     }
 
     private mutating func takeNext(_ memory: inout RouterMemory) -> RoutedRecord? {
-        let entry: Entry
+        let entry: QueuedRecord
         if let first = passed.first {
             entry = first
             passed.removeFirst()

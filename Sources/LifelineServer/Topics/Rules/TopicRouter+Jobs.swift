@@ -117,7 +117,8 @@ extension TopicRouter {
     /// Whether there are jobs to run slices of.
     var hasJobs: Bool { !jobs.turns.isEmpty }
 
-    /// Does the jobs of the first lanes for 256 processes. The lane of a job that is not done goes to the end of the others.
+    /// Does the jobs of the first lanes for 256 processes. The lane of a job that is not done goes to the end of the
+    /// others.
     mutating func runSlice() {
         var left = TopicRouter.slice
         while left > 0, let lane = jobs.turns.first {

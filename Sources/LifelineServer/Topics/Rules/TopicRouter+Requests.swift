@@ -102,10 +102,10 @@ extension TopicRouter {
 
     /// Ends the requests from and to a process that has gone.
     mutating func settleAsks(of index: Int) {
-        for ask in ties[index].asking {
+        for ask in ties[index].asking.sorted() {
             if let asked = forget(ask) { tellGivenUp(ask, asked) }
         }
-        for ask in ties[index].asked {
+        for ask in ties[index].asked.sorted() {
             guard let asked = forget(ask) else { continue }
             let text = "the connection's process has ended, and may have got the request"
             reply(to: asked.caller.tie, asked.caller.call, .outcome(.unknown(text)))

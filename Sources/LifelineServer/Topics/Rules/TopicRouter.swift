@@ -19,12 +19,13 @@ struct RoutedConnection {
 ///
 /// It is told what the processes say, command by command, and puts records into their queues. The loop writes them.
 ///
-/// No command goes through all connections, but those that are about all of them. One that is for more than 256 processes
-/// becomes a job, which `runSlice` does in slices (TopicRouter+Jobs.swift). Requests are in TopicRouter+Requests.swift,
-/// questions in TopicRouter+Questions.swift. The properties that these files share are internal for that alone.
+/// No command goes through all connections, but those that are about all of them. One that is for more than 256
+/// processes becomes a job, which `runSlice` does in slices (TopicRouter+Jobs.swift). Requests are in
+/// TopicRouter+Requests.swift, questions in TopicRouter+Questions.swift. The properties that these files share are
+/// internal for that alone.
 ///
-/// A subscription of a process with many connections takes about 30 bytes, and the only one of its process about 100. A topic
-/// takes about 300 bytes besides. A connection takes about 400 bytes.
+/// A subscription of a process with many connections takes about 30 bytes, and the only one of its process about 100. A
+/// topic takes about 300 bytes besides. A connection takes about 400 bytes.
 struct TopicRouter: ~Copyable {
     /// What the router knows of a process.
     struct Tie {
