@@ -30,6 +30,8 @@ enum Live {
     @Suite(.lane, .serialized, .timeLimit(.minutes(3))) enum Access {}
     /// The control socket and the metrics.
     @Suite(.lane, .serialized, .timeLimit(.minutes(3))) enum Administration {}
+    /// Messages from connection to connection, and from back-ends.
+    @Suite(.lane, .serialized, .timeLimit(.minutes(3))) enum Topics {}
     /// The log, and where it goes.
     @Suite(.lane, .serialized, .timeLimit(.minutes(3))) enum Logging {}
     /// The server as its operator configures, starts and ends it.
