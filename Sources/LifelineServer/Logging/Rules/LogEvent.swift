@@ -36,6 +36,9 @@ package enum LogEvent: String, CaseIterable, Sendable {
     // The threads of handlers in a process with several connections.
     case handlersWait = "handlers wait"
     case handlersLost = "handlers lost"
+    // The router of topics.
+    case tieClosed = "tie closed"
+    case routerFailed = "router failed"
     // Programs as handlers.
     case program
     case programStarted = "program started"
@@ -71,11 +74,11 @@ package enum LogEvent: String, CaseIterable, Sendable {
     package var level: LogLevel {
         switch self {
         case .notReloaded, .tokenFileNotRead, .childFailed, .programFailed, .programCannotBeKilled, .acceptFailed,
-            .forkFailed, .pollFailed, .logNotReopened:
+            .forkFailed, .pollFailed, .routerFailed, .logNotReopened:
             .error
         case .handlersWait, .handlersLost, .programWaits, .noIPv6, .notAnnounced, .killing, .processorTimeOver,
             .tokenFileOpenToOthers, .refused, .childDied, .connectionLost, .waitingChildDied, .discarded, .suppressed,
-            .linesLost, .budgetExhausted:
+            .linesLost, .budgetExhausted, .tieClosed:
             .warning
         case .inherited, .listening, .draining, .drained, .quitting, .stopped, .machineResumed, .reloaded,
             .tokenFileRead, .closed, .sentAway, .kicked, .penaltiesLifted, .program, .logLevel, .budgetFree:
@@ -194,6 +197,13 @@ package enum LogEvent: String, CaseIterable, Sendable {
                 [.pid, .threads, .text],
                 "Connections are over whose handlers have not returned, as many as --handler-threads says. Each one more takes "
                     + "a thread from the other handlers.")
+        case .tieClosed:
+            Specification(
+                [.connections, .text],
+                "The router of topics has closed the tie of a process with this many connections. They cannot be reached until "
+                    + "the process has a new one.")
+        case .routerFailed:
+            Specification([.pid, .text], "The router of topics could not wait for processes, and has ended.")
         case .program:
             Specification([.connection, .pid, .skipped, .text], "A program has written this line to standard error.")
         case .programStarted: Specification([.connection, .pid], "A program was started.")
