@@ -9,6 +9,7 @@ import Posix
 /// the messages to many.
 final class RouterProcess {
     // One thread runs all of it, and no access meets another: none is checked.
+
     /// What the router has of a tie.
     private final class TieEnd {
         let descriptor: Descriptor
