@@ -210,7 +210,19 @@ struct RouterJobTests {
         all.runSlices()
         #expect(try all.heard(big).last == .reply(call: 1, .done(23_999)))
         all.router.close(big)
+        // They are forgotten in slices, and nothing reaches them meanwhile. One has a new process by then.
+        let other = try all.open(1)
+        try all.say(.subscribe(call: 0, connection: 1, topic("a")), other)
+        try all.say(.request(call: 2, .connection(2), timeout: 1, hello), other)
+        let text = "the connection's process has just ended"
+        #expect(try all.heard(other) == [.reply(call: 2, .outcome(.notSent(text)))])
+        try all.say(.publish(call: 3, from: 0, topic("a"), includesSelf: false, hello), other)
+        all.runSlices()
+        #expect(try all.heard(other).last == .reply(call: 3, .done(8001)))
+        #expect(try all.heard(big) == [])
+        all.router.close(other)
         for tie in others { all.router.close(tie) }
+        all.runSlices()
         let counts = all.router.counts
         #expect((counts.connections, counts.topics, counts.subscriptions, counts.queuedBytes) == (0, 0, 0, 0))
     }

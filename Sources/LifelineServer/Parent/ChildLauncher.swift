@@ -254,7 +254,7 @@ final class ChildLauncher {
                     log: log, title: title
                 ).run())
         } catch {
-            log.write(.childFailed) {
+            log.write(.routerFailed) {
                 $0.number(.pid, processID)
                 $0.text(.text, "\(error)")
             }

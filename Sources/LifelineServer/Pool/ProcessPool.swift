@@ -6,7 +6,7 @@ import Posix
 ///
 /// A process that is retired loses its channel: it leaves by itself, at once or when its connection is over.
 final class ProcessPool {
-    final class Member {
+    final class PooledMember {
         let pid: ProcessID
         let slot: Int
         fileprivate var channel: ParentOwned<Descriptor>?
@@ -40,11 +40,11 @@ final class ProcessPool {
 
     private let reusesProcesses: Bool
     private var sizing: PoolSizing
-    private var members: [ProcessID: Member] = [:]
+    private var members: [ProcessID: PooledMember] = [:]
     /// The one that waited last is the next: its memory is in the caches.
-    private var waiting: [Member] = []
+    private var waiting: [PooledMember] = []
     /// Those with a channel that serve a connection.
-    private var busy: [ProcessID: Member] = [:]
+    private var busy: [ProcessID: PooledMember] = [:]
     /// How many connections were assigned to them.
     private(set) var assignedCount: UInt64 = 0
 
@@ -59,7 +59,7 @@ final class ProcessPool {
 
     var isEmpty: Bool { members.isEmpty }
     var waitingCount: Int { waiting.count }
-    var processes: Dictionary<ProcessID, Member>.Keys { members.keys }
+    var processes: Dictionary<ProcessID, PooledMember>.Keys { members.keys }
     func contains(_ pid: ProcessID) -> Bool { members[pid] != nil }
 
     // MARK: How many
@@ -87,7 +87,7 @@ final class ProcessPool {
 
     /// A process waits at the other end of `channel`.
     func insert(_ pid: ProcessID, slot: Int, _ channel: consuming ParentOwned<Descriptor>) {
-        let member = Member(pid, slot: slot, channel)
+        let member = PooledMember(pid, slot: slot, channel)
         members[pid] = member
         waiting.append(member)
     }
@@ -104,7 +104,7 @@ final class ProcessPool {
     // MARK: Connections
 
     /// Removes and returns one that waits, which is to get a connection.
-    func next() -> Member? {
+    func next() -> PooledMember? {
         let member = waiting.popLast()
         sizing.dequeued(waiting: waiting.count, ranOut: member == nil)
         return member
@@ -112,7 +112,7 @@ final class ProcessPool {
 
     /// Sends the connection to a member that has waited; false where it cannot take it, and is retired.
     func assign(
-        _ connection: borrowing Descriptor, _ assignment: ConnectionAssignment, to member: Member, at now: Instant
+        _ connection: borrowing Descriptor, _ assignment: ConnectionAssignment, to member: PooledMember, at now: Instant
     ) -> Bool {
         let isAssigned = member.send(connection, assignment)
         if isAssigned {

@@ -1,30 +1,26 @@
 import Posix
 import Synchronization
 
-/// What the router shows of itself, in shared memory: its counts. It writes them now and then, and the parent reads them. The
-/// parent trusts none of it.
+/// What the router tells the parent of itself, in shared memory. Each figure is whole at any moment; together they may
+/// be of two moments.
 struct RouterBoard {
-    private struct Row: ~Copyable {
-        let counts: InlineArray<10, Atomic<UInt64>>
-    }
+    private let figures: UnsafeMutablePointer<Atomic<UInt64>>
 
-    private let row: UnsafeMutablePointer<Row>
+    /// Maps the memory, before the router is forked (mmap(2)).
+    init() throws(SystemError) { figures = try sharedMemory(of: RouterCounts.fields.count, Atomic<UInt64>.self) }
 
-    /// Maps the memory (mmap(2)).
-    init() throws(SystemError) { row = try sharedMemory(of: 1, Row.self) }
-
-    /// Each count has a whole value at any moment; they are not all of the same moment.
+    /// The figures that the router has told last: zeros before the first ones.
     var counts: RouterCounts {
         get {
             var counts = RouterCounts()
             for (index, field) in RouterCounts.fields.enumerated() {
-                counts[keyPath: field] = row.pointee.counts[index].load(ordering: .relaxed)
+                counts[keyPath: field] = figures[index].load(ordering: .relaxed)
             }
             return counts
         }
         nonmutating set {
             for (index, field) in RouterCounts.fields.enumerated() {
-                row.pointee.counts[index].store(newValue[keyPath: field], ordering: .relaxed)
+                figures[index].store(newValue[keyPath: field], ordering: .relaxed)
             }
         }
     }

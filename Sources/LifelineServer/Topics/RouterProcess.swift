@@ -1,136 +1,160 @@
 import Basics
 import Posix
 
-/// The router: a process with one thread, which passes on what the connections of other processes say to one another.
+/// The process that knows all long connections, and brings the messages of handlers from one process to others.
 ///
-/// It waits in epoll(7) for its ties, one to each process, and does what `TopicRouter` decides. A turn reads each tie once, runs
-/// one slice of what goes to many, and writes to the ties that have something. It never waits for a tie.
+/// Each process with connections has a tie to it: one end of a stream, of which the router gets the other end from the
+/// lobby. One thread serves all ties in one event loop (epoll(7)). A turn reads once from each tie that is ready,
+/// carries out up to 256 commands of it, and writes what there is for others. Between two turns it runs one slice of
+/// the messages to many.
 final class RouterProcess {
-    /// How many events, and how many processes that introduce themselves, a turn takes at most.
-    private static let mostEvents = 256
-    private static let bytesAtOnce = 65536
-    /// How many writes to a tie follow each other before the others have their turn.
-    private static let writesAtOnce = 4
-    /// When no descriptor is left for a process that introduces itself, the next has to wait.
-    private static let lobbyPause = Duration.milliseconds(100)
-    /// How often it shows its counts.
-    private static let showsEvery = Duration.milliseconds(20)
+    // One thread runs all of it, and no access meets another: none is checked.
+
+    /// What the router has of a tie.
+    private final class TieEnd {
+        let descriptor: Descriptor
+        let number: TieNumber
+        var reader: RecordReader<RouterCommand>
+        /// Whether the kernel takes nothing more, and room is waited for.
+        var isBlocked = false
+        /// Whether commands wait in the reader for the next turn. Until they are carried out nothing is read.
+        var isBehind = false
+        /// Whether the process reads nothing any more. What it has said before it ended is still to be read.
+        var isDeaf = false
+
+        init(_ descriptor: consuming Descriptor, _ number: TieNumber, most: Int) {
+            self.descriptor = descriptor
+            self.number = number
+            reader = RecordReader(most: most)
+        }
+
+        /// What epoll(7) calls it. No later tie has the same key.
+        var key: UInt64 { UInt64(number.generation) << 32 | UInt64(number.index) }
+    }
+
+    /// How many ties a turn serves at most.
+    private static let mostEvents = 64
+    /// How many commands of a tie are carried out in a turn.
+    private static let mostCommands = 256
+    /// After this many records for others a tie has had its turn.
+    private static let mostRecords: UInt64 = 1024
+    /// How many writes a tie gets in a turn: 64 KiB each.
+    private static let mostWrites = 16
+    /// How long the figures on the board may be old.
+    private static let boardInterval = Duration.milliseconds(10)
+    /// The longest wait.
     private static let longestWait: Int64 = 1_000_000_000_000
+    private static let bufferSize = 64 << 10
     private static let lobbyKey = UInt64.max
     private static let signalKey = UInt64.max - 1
 
-    /// The router's end of a tie.
-    private final class RouterEnd {
-        let number: TieNumber
-        let socket: Descriptor
-        var reader: RecordReader<RouterCommand>
-        /// Whether it takes no more bytes now.
-        var isBlocked = false
-
-        init(_ number: TieNumber, _ socket: consuming Descriptor, longest: Int) {
-            self.number = number
-            self.socket = socket
-            reader = RecordReader(most: longest)
-        }
-    }
-
-    /// Nil once every other process is gone.
-    private var lobby: Descriptor?
-    /// Until when nobody is taken out of the lobby.
-    private var lobbyPausedUntil: Instant?
     private let signals: OwnedResource<SignalDescriptor>
     private let board: RouterBoard
     private let limits: RouterLimits
     private let log: Log
-    private var poll: EventPoll
-    private var router: TopicRouter
-    private var ends: [RouterEnd?] = []
-    private var tieCount = 0
-    private var buffer = [UInt8](repeating: 0, count: RouterProcess.bytesAtOnce)
-    private var scratch: [UInt8] = []
-    private var now = Instant.now
-    private var showsAt: Instant?
-    private var hasSignals = false
+    private let title: ProcessTitle?
+    /// Nil once every process that could bring a tie has gone.
+    @exclusivity(unchecked) private var lobby: Descriptor?
+    @exclusivity(unchecked) private var isLobbyOpen = true
+    @exclusivity(unchecked) private var poll: EventPoll
+    @exclusivity(unchecked) private var router: TopicRouter
+    /// The ties by their places in the router.
+    @exclusivity(unchecked) private var ends: [TieEnd?] = []
+    @exclusivity(unchecked) private var count = 0
+    /// The ties that are behind.
+    @exclusivity(unchecked) private var backlog: [TieEnd] = []
+    @exclusivity(unchecked) private var buffer: [UInt8]
+    @exclusivity(unchecked) private var scratch: [UInt8] = []
+    @exclusivity(unchecked) private var now = Instant.now
+    /// When the figures on the board are too old; nil where nothing has changed.
+    @exclusivity(unchecked) private var boardDue: Instant?
 
     /// - Parameters:
-    ///   - lobby: Where other processes introduce themselves.
-    ///   - signals: What it reads its signals from.
-    ///   - board: Where it shows its counts.
+    ///   - lobby: The taking end of the channel on which ties come: a message has one end of a stream, or several.
+    ///   - signals: Those that end it, and `Signal.reopen`.
+    ///   - board: Where its figures are told.
     ///   - limits: What it holds at most.
-    ///   - log: Where it writes its lines.
-    ///   - title: Its title in `ps`; nil where it shows none.
+    ///   - log: Where it says what went wrong.
+    ///   - title: Its title in the list of processes; nil for none.
     init(
-        lobby: consuming Descriptor, signals: OwnedResource<SignalDescriptor>, board: RouterBoard,
-        limits: RouterLimits, log: Log, title: ProcessTitle?
+        lobby: consuming Descriptor, signals: OwnedResource<SignalDescriptor>, board: RouterBoard, limits: RouterLimits,
+        log: Log, title: ProcessTitle?
     ) throws(SystemError) {
         self.signals = signals
         self.board = board
         self.limits = limits
         self.log = log
-        router = TopicRouter(limits)
+        self.title = title
         poll = try EventPoll(most: RouterProcess.mostEvents)
+        router = TopicRouter(limits)
+        buffer = [UInt8](repeating: 0, count: RouterProcess.bufferSize)
         try poll.add(lobby.number, key: RouterProcess.lobbyKey, reading: true, writing: false)
-        try poll.add(signals.number ?? -1, key: RouterProcess.signalKey, reading: true, writing: false)
+        if let number = signals.number {
+            try poll.add(number, key: RouterProcess.signalKey, reading: true, writing: false)
+        }
         self.lobby = consume lobby
-        title?.set("lifeline: router")
     }
 
-    /// Passes on messages until it is told to end, or every other process is gone. Returns its exit status.
+    /// Serves until a signal ends it, or every other process has gone. Returns its exit status.
     func run() -> Int32 {
-        while lobby != nil || tieCount > 0 {
-            guard let ready = wait() else { return 1 }
-            for index in 0..<ready { handle(poll[index]) }
-            if router.hasJobs { router.runSlice() }
-            router.settleOverdue(at: now)
-            for tie in router.takeReady() { if let end = end(of: tie), !end.isBlocked { write(to: end) } }
-            for tie in router.takeBroken() {
-                if let end = end(of: tie) { cut(end, because: "a process takes nothing of what it has asked for") }
+        title?.set("lifeline: router")
+        while isLobbyOpen || count > 0 {
+            do throws(SystemError) {
+                guard try turn() else { return 0 }
+            } catch {
+                log.write(.routerFailed) {
+                    $0.number(.pid, processID)
+                    $0.text(.text, "\(error)")
+                }
+                return 1
             }
-            showCounts()
-            if hasSignals, !handleSignals() { return 0 }
         }
         return 0
     }
 
-    // MARK: A turn
-
-    /// Waits for events, and returns how many there are; nil where that failed.
-    private func wait() -> Int? {
-        do throws(SystemError) {
-            let ready = try poll.wait(nanoseconds: timeout(at: .now))
-            now = .now
-            if let until = lobbyPausedUntil, until <= now { watchLobby(true) }
-            return ready
-        } catch {
-            log.write(.childFailed) {
-                $0.number(.pid, processID)
-                $0.text(.text, "\(error)")
+    /// Returns false where a signal has come that ends it.
+    private func turn() throws(SystemError) -> Bool {
+        let ready = try poll.wait(nanoseconds: timeout)
+        now = .now
+        let late = backlog
+        backlog.removeAll()
+        var hasTies = false
+        for index in 0..<ready {
+            let event = poll[index]
+            switch event.key {
+            case RouterProcess.signalKey: guard handleSignals() else { return false }
+            case RouterProcess.lobbyKey: hasTies = true
+            default: serve(event)
             }
-            return nil
         }
+        for end in late where isServed(end) {
+            obey(end)
+            flush()
+        }
+        if hasTies { try takeTies() }
+        router.runSlice()
+        router.settleOverdue(at: now)
+        flush()
+        tellCounts()
+        return true
     }
 
-    private func timeout(at begun: Instant) -> Int64 {
-        guard !router.hasJobs else { return 0 }
-        guard let deadline = earlier(router.deadline, earlier(lobbyPausedUntil, showsAt)) else {
-            return RouterProcess.longestWait
-        }
-        return begun.nanoseconds(until: deadline, most: RouterProcess.longestWait)
+    private var timeout: Int64 {
+        guard backlog.isEmpty, !router.hasJobs else { return 0 }
+        guard let deadline = earlier(router.deadline, boardDue) else { return RouterProcess.longestWait }
+        return Instant.now.nanoseconds(until: deadline, most: RouterProcess.longestWait)
     }
 
-    private func handle(_ event: ReadyEvent) {
-        switch event.key {
-        case RouterProcess.lobbyKey: receiveTies()
-        case RouterProcess.signalKey: hasSignals = true
-        default:
-            let tie = TieNumber(key: event.key)
-            if event.isReadable, let end = end(of: tie) { read(from: end) }
-            if event.isWritable, let end = end(of: tie), end.isBlocked { write(to: end) }
-        }
+    private func tellCounts() {
+        guard let due = boardDue else { return boardDue = now + RouterProcess.boardInterval }
+        guard due <= now else { return }
+        board.counts = router.counts
+        // A turn that the board alone has asked for changes nothing.
+        boardDue = nil
     }
 
+    /// Handles the signals that have come; false where the process is to end now.
     private func handleSignals() -> Bool {
-        hasSignals = false
         while let (signal, _) = signals.next() {
             switch signal {
             case Signal.terminate, Signal.quit: return false
@@ -141,137 +165,168 @@ final class RouterProcess {
         return true
     }
 
-    private func showCounts() {
-        if let showsAt, now < showsAt { return }
-        let counts = router.counts
-        let isNews = counts != board.counts
-        if isNews { board.counts = counts }
-        // The last change is shown too: the loop wakes once more for it.
-        showsAt = isNews ? now + RouterProcess.showsEvery : nil
-    }
-
-    // MARK: The lobby
-
-    private func receiveTies() {
-        for _ in 0..<RouterProcess.mostEvents {
-            var word: UInt8 = 0
-            do throws(SystemError) {
-                let taken = try withUnsafeMutableBytes(of: &word) { word throws(SystemError) in
-                    try lobby?.take(into: word) ?? .nothing
-                }
-                switch consume taken {
-                case .descriptor(let socket): try open(socket)
-                case .nothing: return
-                case .end:
-                    lobby = nil
-                    return
-                }
-            } catch {
-                // The process learns of it by the end of its tie, and comes again.
-                log.write(.tieCut, reason: error.text, most: 1) { $0.text(.text, "a process could not be served: \(error)") }
-                lobbyPausedUntil = now + RouterProcess.lobbyPause
-                watchLobby(false)
-                return
-            }
-        }
-    }
-
-    private func watchLobby(_ isOn: Bool) {
-        if isOn { lobbyPausedUntil = nil }
-        if let number = lobby?.number {
-            poll.change(number, key: RouterProcess.lobbyKey, reading: isOn, writing: false)
-        }
-    }
-
-    private func open(_ socket: consuming Descriptor) throws(SystemError) {
-        let number = router.open()
-        let end = RouterEnd(number, socket, longest: limits.longestCommand)
-        do throws(SystemError) {
-            try poll.add(end.socket.number, key: number.key, reading: true, writing: false)
-        } catch {
-            router.close(number)
-            throw error
-        }
-        let index = Int(number.index)
-        while ends.count <= index { ends.append(nil) }
-        ends[index] = end
-        tieCount += 1
-    }
-
     // MARK: Ties
 
-    private func end(of tie: TieNumber) -> RouterEnd? {
-        guard tie.index < ends.count, let end = ends[Int(tie.index)], end.number == tie else { return nil }
-        return end
+    private func takeTies() throws(SystemError) {
+        var words: UInt64 = 0
+        for _ in 0..<RouterProcess.mostEvents {
+            let hasMore = try withUnsafeMutableBytes(of: &words) { words throws(SystemError) in
+                try takeTies(into: words)
+            }
+            guard hasMore else { return }
+        }
     }
 
-    private func read(from end: RouterEnd) {
+    /// Takes the ties of one message; false where none waits.
+    private func takeTies(into words: UnsafeMutableRawBufferPointer) throws(SystemError) -> Bool {
+        guard var received = try lobby?.takeSeveral(into: words) ?? nil else { return false }
+        guard received.bytes > 0 else {
+            lobby = nil
+            isLobbyOpen = false
+            return false
+        }
+        guard received.count > 0 else {
+            logClosed(connections: 0, "there is no descriptor for a tie: raise the limit of open files (RLIMIT_NOFILE)")
+            return true
+        }
+        while let descriptor = received.takeNext() { open(descriptor) }
+        return true
+    }
+
+    private func open(_ descriptor: consuming Descriptor) {
+        let end = TieEnd(descriptor, router.open(), most: limits.longestCommand)
+        let index = Int(end.number.index)
+        if index == ends.count { ends.append(nil) }
+        ends[index] = end
+        count += 1
         do throws(SystemError) {
-            switch try end.socket.receive(into: &buffer) {
-            case .wouldBlock: return
-            case .end: return close(end)
+            try poll.add(end.descriptor.number, key: end.key, reading: true, writing: false)
+        } catch {
+            close(end, because: "\(error)")
+        }
+    }
+
+    private func isServed(_ end: TieEnd) -> Bool { ends[Int(end.number.index)] === end }
+
+    /// Closes a tie, and says why where it is not the process's end.
+    private func close(_ end: TieEnd, because reason: String? = nil) {
+        guard isServed(end) else { return }
+        if let reason { logClosed(connections: router.connectionCount(of: end.number), reason) }
+        router.close(end.number)
+        ends[Int(end.number.index)] = nil
+        count -= 1
+    }
+
+    private func logClosed(connections: Int, _ reason: String) {
+        log.write(.tieClosed) {
+            $0.number(.connections, UInt64(connections))
+            $0.text(.text, reason)
+        }
+    }
+
+    private func serve(_ event: ReadyEvent) {
+        let index = Int(event.key & 0xFFFF_FFFF)
+        // An earlier event of the turn may have closed it.
+        guard index < ends.count, let end = ends[index], end.key == event.key else { return }
+        if event.isWritable, end.isBlocked { write(end) }
+        if event.isReadable, !end.isBehind, isServed(end) { read(end) }
+        flush()
+    }
+
+    // MARK: Reading
+
+    private func read(_ end: TieEnd) {
+        do throws(SystemError) {
+            switch try end.descriptor.receive(into: &buffer) {
             case .bytes(let count):
                 end.reader.append(buffer[..<count])
+                obey(end)
+            case .wouldBlock: break
+            case .end: close(end)
             }
         } catch {
-            return close(end)
+            close(end, because: error.isReset ? nil : "\(error)")
         }
+    }
+
+    /// Carries out commands that have come, as many as one turn has.
+    private func obey(_ end: TieEnd) {
+        end.isBehind = false
+        let before = router.sums.delivered
         do throws(RecordFault) {
-            while let command = try end.reader.next() { try router.obey(command, from: end.number, at: now) }
+            for _ in 0..<RouterProcess.mostCommands where router.sums.delivered - before < RouterProcess.mostRecords {
+                guard let command = try end.reader.next() else { return }
+                try router.obey(command, from: end.number, at: now)
+            }
         } catch {
-            cut(end, because: error.description)
+            return close(end, because: "a process has sent what is no command: \(error)")
+        }
+        end.isBehind = true
+        backlog.append(end)
+    }
+
+    // MARK: Writing
+
+    /// Writes to the ties that have got something.
+    private func flush() {
+        // A tie that closes leaves answers for others.
+        while true {
+            let ready = router.takeReady()
+            for number in ready {
+                if let end = ends[Int(number.index)], end.number == number, !end.isBlocked { write(end) }
+            }
+            let broken = router.takeBroken()
+            for number in broken {
+                guard let end = ends[Int(number.index)], end.number == number else { continue }
+                close(end, because: "a process has not read its answers")
+            }
+            if ready.isEmpty && broken.isEmpty { return }
         }
     }
 
-    private func write(to end: RouterEnd) {
-        let wasBlocked = end.isBlocked
-        end.isBlocked = false
-        var writes = 0
-        while !end.isBlocked {
-            let bytes = router.unsent(to: end.number, &scratch)
-            guard !bytes.isEmpty else { break }
-            guard writes < RouterProcess.writesAtOnce else {
-                end.isBlocked = true  // epoll(7) says at once that there is room, and others come first.
-                break
+    private func write(_ end: TieEnd) {
+        do throws(SystemError) {
+            for _ in 0..<RouterProcess.mostWrites {
+                guard try writeOnce(end) else { return }
             }
-            writes += 1
-            do throws(SystemError) {
-                switch try end.socket.send(bytes) {
-                case .bytes(let count):
-                    router.wrote(count, to: end.number)
-                    end.isBlocked = count < bytes.count
-                case .wouldBlock, .end: end.isBlocked = true
-                }
-            } catch {
-                return close(end)
-            }
+            // The rest is for the next turn.
+            setBlocked(end, true)
+        } catch {
+            // The end of the stream follows, behind what the process has said before.
+            end.isDeaf = true
+            setBlocked(end, false)
+            while skipOnce(end) {}
         }
-        guard end.isBlocked != wasBlocked else { return }
-        poll.change(end.socket.number, key: end.number.key, reading: true, writing: end.isBlocked)
     }
 
-    /// The process has gone.
-    private func close(_ end: RouterEnd) {
-        guard ends[Int(end.number.index)] === end else { return }
-        router.close(end.number)
-        poll.remove(end.socket.number)
-        ends[Int(end.number.index)] = nil
-        tieCount -= 1
+    /// Writes once, and returns whether more can be written.
+    private func writeOnce(_ end: TieEnd) throws(SystemError) -> Bool {
+        guard !end.isDeaf else { return skipOnce(end) }
+        let bytes = router.unsent(to: end.number, &scratch)
+        guard !bytes.isEmpty else {
+            setBlocked(end, false)
+            return false
+        }
+        guard case .bytes(let count) = try end.descriptor.send(bytes) else {
+            setBlocked(end, true)
+            return false
+        }
+        router.wrote(count, to: end.number)
+        return true
     }
 
-    /// The process cannot be understood, or takes nothing: it has to introduce itself again.
-    private func cut(_ end: RouterEnd, because text: String) {
-        log.write(.tieCut, reason: text, most: 1) { $0.text(.text, text) }
-        close(end)
+    /// Drops what would be written. Returns whether there was something.
+    private func skipOnce(_ end: TieEnd) -> Bool {
+        let count = router.unsent(to: end.number, &scratch).count
+        guard count > 0 else { return false }
+        router.wrote(count, to: end.number)
+        return true
     }
-}
 
-extension TieNumber {
-    /// What epoll(7) calls it.
-    fileprivate var key: UInt64 { UInt64(generation) << 32 | UInt64(index) }
-
-    fileprivate init(key: UInt64) {
-        self.init(index: UInt32(truncatingIfNeeded: key), generation: UInt32(key >> 32))
+    private func setBlocked(_ end: TieEnd, _ isBlocked: Bool) {
+        guard end.isBlocked != isBlocked else { return }
+        end.isBlocked = isBlocked
+        poll.change(end.descriptor.number, key: end.key, reading: true, writing: isBlocked)
     }
 }
 

@@ -58,6 +58,7 @@ struct TieState {
     private let terms: RouterTerms
     private var socket: TieSocket?
     private var generation = 0
+    private var tiedAt = Instant(sinceStart: .zero)
     private var reader: RecordReader<RouterDelivery>
     private var local = LocalTopics()
     private var deliveries = LocalDeliveries()
@@ -216,11 +217,12 @@ struct TieState {
     // MARK: The tie
 
     private mutating func introduce(at now: Instant) {
-        retryAt = now + TieState.pause * Double.random(in: 0.5..<1.5)
+        pause(at: now)
         guard let pair = try? SocketPair(), entrance.enter(with: pair.other) else { return }
         retryAt = nil
         socket = TieSocket(pair.one)
         generation += 1
+        tiedAt = now
         for (connection, member) in local.members {
             mustSay(.register(member.member))
             for topic in member.topics { mustSay(.subscribe(call: 0, connection: connection, topic)) }
@@ -231,13 +233,17 @@ struct TieState {
         mustSay(.count(call: lastCall, .connection(0)))
     }
 
-    /// The router has died, or the tie is of no use any more: the process introduces itself again.
+    /// The router has died, or the tie is of no use any more: the process introduces itself again. A router that does not
+    /// keep its ties is asked less often.
     private mutating func cut(at now: Instant) {
+        let wasShort = now - tiedAt < TieState.pause
         leave()
         guard users > 0 else { return }
         comeback = 0
-        introduce(at: now)
+        if wasShort { pause(at: now) } else { introduce(at: now) }
     }
+
+    private mutating func pause(at now: Instant) { retryAt = now + TieState.pause * Double.random(in: 0.5..<1.5) }
 
     private mutating func leave() {
         (socket, isBroken, retryAt, comeback) = (nil, false, nil, nil)

@@ -36,10 +36,12 @@ package enum LogEvent: String, CaseIterable, Sendable {
     // The router of topics.
     case routerStarted = "router started"
     case routerDied = "router died"
-    case tieCut = "tie cut"
     // The threads of handlers in a process with several connections.
     case handlersWait = "handlers wait"
     case handlersLost = "handlers lost"
+    // The router of topics.
+    case tieClosed = "tie closed"
+    case routerFailed = "router failed"
     // Programs as handlers.
     case program
     case programStarted = "program started"
@@ -77,12 +79,12 @@ package enum LogEvent: String, CaseIterable, Sendable {
     package var level: LogLevel {
         switch self {
         case .notReloaded, .tokenFileNotRead, .childFailed, .programFailed, .programCannotBeKilled, .acceptFailed,
-            .forkFailed, .pollFailed, .logNotReopened:
+            .forkFailed, .pollFailed, .routerFailed, .logNotReopened:
             .error
-        case .handlersWait, .handlersLost, .routerDied, .tieCut, .programWaits, .noIPv6, .notAnnounced, .killing,
+        case .handlersWait, .handlersLost, .routerDied, .programWaits, .noIPv6, .notAnnounced, .killing,
             .processorTimeOver,
             .tokenFileOpenToOthers, .refused, .childDied, .connectionLost, .waitingChildDied, .discarded, .suppressed,
-            .linesLost, .budgetExhausted:
+            .linesLost, .budgetExhausted, .tieClosed:
             .warning
         case .inherited, .listening, .draining, .drained, .quitting, .stopped, .machineResumed, .reloaded,
             .tokenFileRead, .closed, .sentAway, .kicked, .penaltiesLifted, .program, .logLevel, .budgetFree,
@@ -199,10 +201,6 @@ package enum LogEvent: String, CaseIterable, Sendable {
                 [.pid, .signal, .status, .pause],
                 "That process has ended, and another is started after this pause. No connection is lost; what was published "
                     + "meanwhile may be.")
-        case .tieCut:
-            Specification(
-                [.text],
-                "The router has cut off a process that it could not serve or understand; the process comes back by itself.")
         case .handlersWait:
             Specification(
                 [.pid, .threads, .text],
@@ -213,6 +211,13 @@ package enum LogEvent: String, CaseIterable, Sendable {
                 [.pid, .threads, .text],
                 "Connections are over whose handlers have not returned, as many as --handler-threads says. Each one more takes "
                     + "a thread from the other handlers.")
+        case .tieClosed:
+            Specification(
+                [.connections, .text],
+                "The router of topics has closed the tie of a process with this many connections. They cannot be reached until "
+                    + "the process has a new one.")
+        case .routerFailed:
+            Specification([.pid, .text], "The router of topics could not wait for processes, and has ended.")
         case .program:
             Specification([.connection, .pid, .skipped, .text], "A program has written this line to standard error.")
         case .programStarted: Specification([.connection, .pid], "A program was started.")

@@ -23,6 +23,11 @@ struct TopicName: Hashable, Sendable {
 
     var text: String { String(decoding: bytes, as: UTF8.self) }
 
+    /// Hashes all bytes at once: the array's own hash takes them one by one.
+    func hash(into hasher: inout Hasher) {
+        bytes.withUnsafeBytes { hasher.combine(bytes: $0) }
+    }
+
     private static func fault(of text: String) -> String? {
         if text.isEmpty { return "it is empty" }
         if text.utf8.count > longest { return "it has \(text.utf8.count) bytes, and at most \(longest) are possible" }

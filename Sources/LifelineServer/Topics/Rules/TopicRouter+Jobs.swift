@@ -114,12 +114,13 @@ extension TopicRouter {
 
     // MARK: Slices
 
-    /// Whether there are jobs to run slices of.
-    var hasJobs: Bool { !jobs.turns.isEmpty }
+    /// Whether there is something for `runSlice` to do.
+    var hasJobs: Bool { !jobs.turns.isEmpty || hasLeaving }
 
     /// Does the jobs of the first lanes for 256 processes. The lane of a job that is not done goes to the end of the
     /// others.
     mutating func runSlice() {
+        if hasLeaving { forgetSome() }
         var left = TopicRouter.slice
         while left > 0, let lane = jobs.turns.first {
             jobs.turns.removeFirst()
@@ -182,7 +183,7 @@ extension TopicRouter {
 
     /// Does something for those of `group` that are connections of one process. Returns how many they are.
     private mutating func handOver(_ action: DeliveryAction, to tie: UInt32, _ group: ConnectionGroup) -> UInt64 {
-        guard let connections = group[tie] else { return 0 }
+        guard ties[Int(tie)].isOpen, let connections = group[tie] else { return 0 }
         var count = UInt64(connections.count)
         switch action {
         case .publication(let record, let except):

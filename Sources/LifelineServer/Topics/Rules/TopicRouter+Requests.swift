@@ -43,6 +43,9 @@ extension TopicRouter {
         guard let id = latest(of: recipient), let connection = connections[id] else {
             return reply(to: caller.tie, caller.call, .outcome(.notSent("no connection has \(recipient.text)")))
         }
+        guard ties[Int(connection.tie)].isOpen else {
+            return reply(to: caller.tie, caller.call, .outcome(.notSent("the connection's process has just ended")))
+        }
         guard memory.hasRoom else {
             return reply(to: caller.tie, caller.call, .outcome(.notSent(fullText)))
         }
