@@ -4,8 +4,8 @@ import LifelineServer
 
 /// `--handler chat`: what one client says all others hear, each message a line.
 ///
-/// A long connection is a member: it subscribes at its opening, and the others hear of its coming and going. A SHORT one
-/// hears nothing, and may say something. Any client can claim any name, as everywhere.
+/// A long connection is a member: it subscribes at its opening, and the others hear of its coming and going. A SHORT
+/// one hears nothing, and may say something. Any client can claim any name, as everywhere.
 struct ChatHandler: Handler {
     private static let topic = "chat"
     private static let who = "/who"

@@ -28,8 +28,8 @@ struct Ctl {
             Flag("--peer", "TEXT", "connections: only those with this in their address", \.table.peer, .text),
             Flag(
                 "--name", "TEXT",
-                "connections: only those with this in the name that they gave; send and the like: those that have given "
-                    + "just this name", \.name, .text),
+                "connections: only those with this in the name that they gave; send and the like: those that gave just "
+                    + "this name", \.name, .text),
             Flag(
                 "--connection", "ID", "send and the like: the connection with this number", \.target.connection,
                 .integer(in: 1...UInt64.max)),

@@ -196,8 +196,8 @@ extension ServerOptions {
 
     /// The title of a process, where it is to show what it does.
     var title: ProcessTitle? { showsTitles ? ProcessTitle.own : nil }
-    /// How many slots there may have to be: for connections of clients and back-ends, for processes that wait for one, and for
-    /// processes with several, each of which may be left with a single one.
+    /// How many slots there may have to be: for connections of clients and back-ends, and for processes that wait for
+    /// one. Of processes with several, each may be left with a single one.
     var mostChildren: Int {
         let connections = maxConnections + (topics ? ConnectionAcceptor.mostBackEnds : 0)
         return connections + (pool?.most ?? 0) + (sharesProcesses ? connections : 0)

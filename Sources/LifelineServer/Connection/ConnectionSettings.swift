@@ -11,8 +11,8 @@ struct ConnectionSettings {
     /// Whether a certificate's name stands for a token.
     let takesProvedNames: Bool
 
-    /// The same for the connection of a back-end: it stays for as long as it likes, and a request of it for as long as it
-    /// says.
+    /// The same for the connection of a back-end: it stays for as long as it likes. A request of it has the time that it
+    /// says itself.
     var ofBackEnd: ConnectionSettings {
         ConnectionSettings(
             terms: terms, grace: grace, handlerTimeout: nil, maxAge: nil, maxIdle: nil, takesProvedNames: false)

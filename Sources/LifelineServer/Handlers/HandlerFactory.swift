@@ -39,8 +39,7 @@ struct HandlerFactory {
         }
     }
 
-    /// Makes what makes the runners of all connections: those of clients, and of back-ends, whose handler is the server's
-    /// own.
+    /// Makes what makes the runners of all connections. The handler of back-ends is the server's own.
     func maker(_ log: Log, _ options: ServerOptions) -> ChildLauncher.RunnerMaker {
         let make = make(log, options)
         return { host, socket, assignment, client in

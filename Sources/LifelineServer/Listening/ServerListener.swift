@@ -58,8 +58,8 @@ final class ServerListener {
         return listeners
     }
 
-    /// Listens where back-ends publish; nil where `options` name no place. The socket belongs to `owner` and its group, which
-    /// alone may use it.
+    /// Listens where back-ends publish; nil where `options` name no place. The socket belongs to `owner` and its group,
+    /// and nobody else may use it.
     static func ofBackEnds(
         _ options: ServerOptions, owner: Account?, in descriptors: ParentDescriptors
     ) throws(StartError) -> ServerListener? {

@@ -3,8 +3,8 @@ import Posix
 
 /// Forks children, and holds what they inherit. Nothing else in this module forks.
 final class ChildLauncher {
-    /// Makes what answers a connection's requests, in its child: of what the process has for it, the socket, which connection
-    /// it is, and what a proxy says of the client.
+    /// Makes what answers a connection's requests, in its child: of what the process has for it, the socket, which
+    /// connection it is, and what a proxy says of the client.
     typealias RunnerMaker = (HandlerHost, borrowing Descriptor, ConnectionAssignment, ProxiedClient?) ->
         any HandlerRunner
 

@@ -22,8 +22,8 @@ extension ConnectionAcceptor {
         serveBackEnd(accepted.connection, of: peer, at: now)
     }
 
-    /// Serves a back-end that has connected to the control socket. The caller has made sure that it may, and closes its own
-    /// copy of the socket.
+    /// Serves a back-end that has connected to the control socket. The caller has made sure that it may, and closes its
+    /// own copy of the socket.
     func serveBackEnd(handedOver socket: borrowing Descriptor, at now: Instant) {
         do throws(SystemError) {
             // The number of the caller's copy is one that each child closes.

@@ -4,7 +4,7 @@ import Posix
 
 /// Carries out what a back-end asks for on the publish socket (`PushCommand`).
 ///
-/// Each request of the back-end is one command, and has its answer in a RESPONSE. Where there is none a FAILURE says why.
+/// Each request is one command, and has its answer in a RESPONSE. Where there is none a FAILURE says why.
 /// HANDLER_FAILED keeps clients from asking again by themselves, and REFUSED has them do so (Protocol.md, section 7.7).
 ///
 /// | what happened | code | text |
@@ -21,8 +21,8 @@ import Posix
 ///
 /// A one-way message may be `publish` or `send`. It has no answer, and its failure stands in the log.
 ///
-/// The commands of one connection are carried out one after another. A back-end that goes on while a `request` waits for a
-/// client has another connection for that.
+/// The commands of one connection are carried out one after another. A back-end that goes on while a `request` waits for
+/// a client has another connection for that.
 struct PushHandler: Handler {
     static let mayBeReused = true
     static let mayShare = true

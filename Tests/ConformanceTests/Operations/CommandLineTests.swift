@@ -76,10 +76,14 @@ extension Live.Operations.CommandLineOfServer {
         _ = help.output.waitForEnd()
         let commands = help.output.linesSoFar.drop { $0 != "Commands:" }.dropFirst().prefix { !$0.isEmpty }
             .filter { !$0.hasPrefix("   ") }.map { $0.dropFirst(2).prefix { $0 != " " }.description }
-        #expect(commands.count == 8)
-        let operands = ["drop": "1", "lift": "192.0.2.0/24", "log-level": "info"]
+        #expect(commands.count == 17)
+        let operands = [
+            "drop": ["1"], "lift": ["192.0.2.0/24"], "log-level": ["info"], "publish": ["a", "b"],
+            "send": ["--all", "b"], "request": ["--name", "n", "b"], "subscribe": ["--all", "a"],
+            "unsubscribe": ["--all", "a"], "members": ["a"], "online": ["--all"], "disconnect": ["--all"],
+        ]
         for command in commands {
-            let words = [command] + (operands[command].map { [$0] } ?? [])
+            let words = [command] + (operands[command] ?? [])
             let ctl = try Spawned("server", ["ctl", "--control", "/nonexistent"] + words)
             #expect(try ctl.wait() == .status(69), "\(command): nobody is asked, for there is no server")
         }

@@ -113,7 +113,8 @@ extension Live.Operations.Configuration {
     /// Lines that a restart alone changes, in the order in which the log names them.
     private static let kept = [
         "host ::1", "listen unix:/tmp/s", "backlog 9", "user nobody", "group nogroup", "max-connections 5", "pool 2",
-        "pool-reuse 3", "pidfile /tmp/p", "ready-fd 9", "log /tmp/l", "control /tmp/c", "metrics 127.0.0.1:1", "daemon",
+        "pool-reuse 3", "pidfile /tmp/p", "ready-fd 9", "log /tmp/l", "control /tmp/c", "metrics 127.0.0.1:1", "topics",
+        "publish-socket /tmp/b", "daemon",
         "chdir /",
         "umask 077",
     ]
@@ -128,6 +129,7 @@ extension Live.Operations.Configuration {
         "max-handshakes 9", "exempt 10.0.0.0/8", "allow 127.0.0.0/8", "deny 10.0.0.0/8", "max-frame 512",
         "max-message 2m", "max-in-flight 9", "max-queued 9m", "max-memory 9g", "max-cpu 9", "max-files 99", "no-titles",
         "drain 9", "grace 9", "log-level debug", "log-format text", "log-flood 9", "max-age 9h", "max-idle 9h",
+        "max-topics 9",
     ]
 
     private static func name(_ line: some StringProtocol) -> String { String(line.prefix { $0 != " " }) }

@@ -1,17 +1,14 @@
-import Glibc
 import RawWire
 import Testing
 
 /// Runs `body` with a server that has topics, a publish socket and a control socket, and says where these two are.
 func withPublishing(
-    _ arguments: [String] = [], prefix: [String] = [], _ body: (ServerProcess, BackEndPlaces) throws -> Void
+    _ arguments: [String] = [], _ body: (ServerProcess, BackEndPlaces) throws -> Void
 ) throws {
     let directory = try TemporaryDirectory()
-    // Where the server is another user, it makes files here too.
-    if !prefix.isEmpty { chmod(directory.path, 0o777) }
     let places = BackEndPlaces(directory)
     try withServer(
-        ["--topics", "--publish-socket", places.socket, "--control", places.control] + arguments, prefix: prefix
+        ["--topics", "--publish-socket", places.socket, "--control", places.control] + arguments
     ) { try body($0, places) }
     if !directory.names.isEmpty { throw Unexpected("the server has left \(directory.names)") }
 }

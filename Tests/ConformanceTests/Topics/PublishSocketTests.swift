@@ -92,8 +92,8 @@ extension Live.Topics.PublishSocket {
             #expect(stat(places.socket, &status) == 0 && status.st_mode & 0o777 == 0o660)
             try server.log.line(with: " listening ", "address=\(server.address) ", " publish=\(places.socket)")
             #expect(!server.process.output.textSoFar.contains("unix:"))
-            let status2 = try #require(try places.user.json("status").first)
-            #expect(status2["address"] as? String == "\(server.address)")
+            let told = try #require(try places.user.json("status").first)
+            #expect(told["address"] as? String == "\(server.address)")
         }
     }
 

@@ -7,8 +7,8 @@ import Basics
 /// an `error` for programs and a `text` for people. Then the server closes. An answer without a verdict is broken. New
 /// members may come at any time; a new meaning gets a new version.
 ///
-/// Behind the verdict of `push` the server does not close. The connection speaks Lifeline from its first byte on, as one of
-/// the publish socket does (`PushCommand`). Whoever asks sends nothing more before the verdict has come.
+/// Behind the verdict of `push` the server does not close. The connection speaks Lifeline from its first byte on, as
+/// one of the publish socket does (`PushCommand`). Whoever asks sends nothing more before the verdict has come.
 package enum ControlRequest: Equatable, Sendable {
     case status
     case connections
