@@ -16,15 +16,21 @@ enum Placing: String, CaseIterable, CustomTestStringConvertible {
     var testDescription: String { rawValue }
 }
 
-extension RawPeer {
-    /// Asks for something that begins with `topic`, and returns the answer. Messages that come before it are kept in `messages`.
+/// A client of the test server's handlers, which keeps the messages that come before an answer.
+final class Talker {
+    let peer: RawPeer
+    private var lastID: UInt32 = 0
+    private var messages: [String] = []
+
+    init(_ peer: RawPeer) { self.peer = peer }
+
+    /// Asks for something that begins with `topic`, and returns the answer.
     @discardableResult
-    func topic(_ id: UInt32, _ text: String, keeping messages: inout [String]) throws -> String {
-        try send(.request(id, "topic \(text)"))
+    func topic(_ text: String) throws -> String {
+        try begin(text)
         while true {
-            let frame = try takeFrame(within: .seconds(20))
+            let frame = try next(within: .seconds(20))
             switch frame.type {
-            case .ping: try send(.pong(to: frame))
             case .message: messages.append(frame.text)
             case .response, .failure: return frame.text
             default: throw Unexpected("expected an answer, got \(frame)")
@@ -32,29 +38,32 @@ extension RawPeer {
         }
     }
 
-    @discardableResult
-    func topic(_ id: UInt32, _ text: String) throws -> String {
-        var messages: [String] = []
-        let answer = try topic(id, text, keeping: &messages)
-        #expect(messages.isEmpty, "messages before the answer to \(text)")
-        return answer
+    /// Asks for it, and does not wait for the answer.
+    func begin(_ text: String) throws {
+        lastID += 1
+        try peer.send(.request(lastID, "topic \(text)"))
     }
 
-    /// The next message; PINGs are answered.
-    func takeMessage(within limit: Duration = patience) throws -> String {
-        while true {
-            let frame = try takeFrame(within: limit)
-            if frame.type == .message { return frame.text }
-            guard frame.type == .ping else { throw Unexpected("expected a message, got \(frame)") }
-            try send(.pong(to: frame))
-        }
+    /// The next message.
+    func message(within limit: Duration = RawPeer.patience) throws -> String {
+        if !messages.isEmpty { return messages.removeFirst() }
+        let frame = try next(within: limit)
+        guard frame.type == .message else { throw Unexpected("expected a message, got \(frame)") }
+        return frame.text
     }
 
-    /// Whether no message has come: what this connection is told afterwards comes first.
-    func hasNoMessage(_ id: UInt32) throws -> Bool {
-        var messages: [String] = []
-        try topic(id, "online all", keeping: &messages)
+    /// Whether no message has come: what is on its way comes before an answer.
+    func hasNoMessage() throws -> Bool {
+        try topic("online all")
         return messages.isEmpty
+    }
+
+    private func next(within limit: Duration) throws -> RawFrame {
+        while true {
+            let frame = try peer.takeFrame(within: limit)
+            guard frame.type == .ping else { return frame }
+            try peer.send(.pong(to: frame))
+        }
     }
 }
 
@@ -71,8 +80,8 @@ extension Live.Topics.Routing {
             ["--topics"] + placing.arguments + arguments, command: "handlers", prefix: ServerProcess.ownSession, body)
     }
 
-    private func open(_ server: ServerProcess, _ names: String...) throws -> [RawPeer] {
-        try names.map { try server.open(.hello(named: $0)) }
+    private func open(_ server: ServerProcess, _ names: String...) throws -> [Talker] {
+        try names.map { Talker(try server.open(.hello(named: $0))) }
     }
 
     @Test(
@@ -81,21 +90,21 @@ extension Live.Topics.Routing {
     func publishes(placing: Placing) throws {
         try withRouter(placing) { server in
             let peers = try open(server, "a", "b", "c")
-            #expect(try peers[0].topic(1, "publish room/1 nobody") == "0")
-            for peer in peers[1...] { #expect(try peer.topic(1, "subscribe room/1") == "ok") }
-            #expect(try peers[0].topic(2, "publish room/1 first") == "2")
-            #expect(try peers[1].topic(2, "publish room/1 second") == "1")
-            #expect(try peers[1].topic(3, "publish-self room/1 third") == "2")
-            #expect(try peers[2].takeMessage() == "first")
-            #expect(try peers[1].takeMessage() == "first")
-            #expect(try peers[2].takeMessage() == "second")
-            #expect(try peers[2].takeMessage() == "third")
-            #expect(try peers[1].takeMessage() == "third")
-            #expect(try peers[1].topic(4, "unsubscribe room/1") == "ok")
-            #expect(try peers[0].topic(3, "publish room/1 fourth") == "1")
-            #expect(try peers[2].takeMessage() == "fourth")
-            #expect(try peers[1].hasNoMessage(5))
-            #expect(try peers[0].topic(4, "publish room/2 other") == "0")
+            #expect(try peers[0].topic("publish room/1 nobody") == "0")
+            for peer in peers[1...] { #expect(try peer.topic("subscribe room/1") == "ok") }
+            #expect(try peers[0].topic("publish room/1 first") == "2")
+            #expect(try peers[1].topic("publish room/1 second") == "1")
+            #expect(try peers[1].topic("publish-self room/1 third") == "2")
+            #expect(try peers[2].message() == "first")
+            #expect(try peers[1].message() == "first")
+            #expect(try peers[2].message() == "second")
+            #expect(try peers[2].message() == "third")
+            #expect(try peers[1].message() == "third")
+            #expect(try peers[1].topic("unsubscribe room/1") == "ok")
+            #expect(try peers[0].topic("publish room/1 fourth") == "1")
+            #expect(try peers[2].message() == "fourth")
+            #expect(try peers[1].hasNoMessage())
+            #expect(try peers[0].topic("publish room/2 other") == "0")
         }
     }
 
@@ -105,23 +114,21 @@ extension Live.Topics.Routing {
     func sends(placing: Placing) throws {
         try withRouter(placing) { server in
             let peers = try open(server, "till-7", "till-8", "till-7")
-            #expect(try peers[1].topic(1, "send till-7 reboot") == "2")
-            for peer in [peers[0], peers[2]] { #expect(try peer.takeMessage() == "reboot") }
-            #expect(try peers[0].topic(1, "send 2 hello") == "1")
-            #expect(try peers[1].takeMessage() == "hello")
-            #expect(try peers[0].topic(2, "send all everybody") == "2")
-            for peer in peers[1...] { #expect(try peer.takeMessage() == "everybody") }
-            #expect(try peers[0].topic(3, "send nobody hello") == "0")
-            #expect(try peers[0].topic(4, "online till-8") == "true")
-            #expect(try peers[0].topic(5, "online till-9") == "false")
-            for peer in peers[..<2] { try peer.topic(10, "subscribe floor") }
-            #expect(try peers[2].topic(6, "members floor") == "1=till-7 2=till-8")
-            peers[0].close()
-            var id: UInt32 = 6
+            #expect(try peers[1].topic("send till-7 reboot") == "2")
+            for peer in [peers[0], peers[2]] { #expect(try peer.message() == "reboot") }
+            #expect(try peers[0].topic("send 2 hello") == "1")
+            #expect(try peers[1].message() == "hello")
+            #expect(try peers[0].topic("send all everybody") == "2")
+            for peer in peers[1...] { #expect(try peer.message() == "everybody") }
+            #expect(try peers[0].topic("send nobody hello") == "0")
+            #expect(try peers[0].topic("online till-8") == "true")
+            #expect(try peers[0].topic("online till-9") == "false")
+            for peer in peers[..<2] { try peer.topic("subscribe floor") }
+            #expect(try peers[2].topic("members floor") == "1=till-7 2=till-8")
+            peers[0].peer.close()
             #expect(
                 try eventually {
-                    id += 1
-                    return try peers[2].topic(id, "members floor") == "2=till-8"
+                    try peers[2].topic("members floor") == "2=till-8"
                 })
         }
     }
@@ -130,15 +137,13 @@ extension Live.Topics.Routing {
     func disconnects(placing: Placing) throws {
         try withRouter(placing) { server in
             let peers = try open(server, "boss", "till-7")
-            #expect(try peers[0].topic(1, "disconnect till-7 closing time") == "1")
-            let close = try peers[1].takeClose()
+            #expect(try peers[0].topic("disconnect till-7 closing time") == "1")
+            let close = try peers[1].peer.takeClose()
             #expect(close.code == .kicked && close.text == Array("closing time".utf8))
-            peers[1].close()
-            var id: UInt32 = 1
+            peers[1].peer.close()
             #expect(
                 try eventually {
-                    id += 1
-                    return try peers[0].topic(id, "online till-7") == "false"
+                    try peers[0].topic("online till-7") == "false"
                 })
         }
     }
@@ -147,28 +152,28 @@ extension Live.Topics.Routing {
     func sees(placing: Placing) throws {
         try withRouter(placing, "--sees") { server in
             let peers = try open(server, "a", "b")
-            try peers[1].topic(1, "subscribe room")
-            for (id, text) in zip(1..., ["publish room hello", "publish room -secret", "send b direct"]) {
-                #expect(try peers[0].topic(UInt32(id), text) == "1")
+            try peers[1].topic("subscribe room")
+            for text in ["publish room hello", "publish room -secret", "send b direct"] {
+                #expect(try peers[0].topic(text) == "1")
             }
-            #expect(try peers[1].takeMessage() == "room: HELLO")
-            #expect(try peers[1].takeMessage() == "none: DIRECT")
+            #expect(try peers[1].message() == "room: HELLO")
+            #expect(try peers[1].message() == "none: DIRECT")
         }
     }
 
     @Test("Mistakes have words: a bad name, too many topics, a server without topics")
     func mistakes() throws {
         try withRouter(.alone, "--max-topics", "2") { server in
-            let peer = try server.open()
-            #expect(try peer.topic(1, "subscribe $SYS").contains("kept for the server"))
-            #expect(try peer.topic(2, "publish a*b x").contains("no wildcards"))
-            for (id, topic) in [(3, "one"), (4, "two"), (5, "two")] as [(UInt32, String)] {
-                #expect(try peer.topic(id, "subscribe \(topic)") == "ok")
+            let peer = Talker(try server.open())
+            #expect(try peer.topic("subscribe $SYS").contains("kept for the server"))
+            #expect(try peer.topic("publish a*b x").contains("no wildcards"))
+            for topic in ["one", "two", "two"] {
+                #expect(try peer.topic("subscribe \(topic)") == "ok")
             }
-            #expect(try peer.topic(6, "subscribe three").contains("at most 2 topics"))
+            #expect(try peer.topic("subscribe three").contains("at most 2 topics"))
         }
         try withServer([], command: "handlers") { server in
-            let answer = try server.open().topic(1, "subscribe room")
+            let answer = try Talker(server.open()).topic("subscribe room")
             #expect(answer.contains("start it with --topics"))
         }
     }
@@ -179,18 +184,18 @@ extension Live.Topics.Routing {
     func killed(placing: Placing) throws {
         try withRouter(placing) { server in
             let peers = try open(server, "a", "b", "c")
-            for peer in peers { try peer.topic(1, "subscribe room") }
-            for round: UInt32 in 1...3 {
+            for peer in peers { try peer.topic("subscribe room") }
+            for _ in 1...3 {
                 let router = try #require(server.router)
                 #expect(kill(router, SIGKILL) == 0)
                 try server.log.line(with: "router died pid=\(router) signal=SIGKILL")
                 try server.log.line(with: "router started")
                 for peer in peers {
-                    let gaps = [try peer.takeMessage(within: .seconds(20)), try peer.takeMessage()]
+                    let gaps = [try peer.message(within: .seconds(20)), try peer.message()]
                     #expect(gaps.sorted() == ["missed some of none", "missed some of room"])
                 }
-                #expect(try peers[0].topic(10 + round, "publish room again") == "2")
-                for peer in peers[1...] { #expect(try peer.takeMessage() == "again") }
+                #expect(try peers[0].topic("publish room again") == "2")
+                for peer in peers[1...] { #expect(try peer.message() == "again") }
             }
             #expect(server.children.count == (placing == .alone ? 3 : 1))
         }
@@ -202,20 +207,20 @@ extension Live.Topics.Routing {
     func stopped() throws {
         try withRouter(.alone) { server in
             let peers = try open(server, "a", "b")
-            try peers[1].topic(1, "subscribe room")
+            try peers[1].topic("subscribe room")
             let router = try #require(server.router)
             #expect(kill(router, SIGSTOP) == 0)
             defer { kill(router, SIGCONT) }
-            try peers[0].send(.request(1, "topic publish room late"))
-            try peers[1].send(.ping(7))
-            #expect(try peers[1].take(.pong).payload.starts(with: bigEndian(UInt64(7))))
-            try peers[1].send(.request(2, "hello"))
-            #expect(try peers[1].take(.response).text == "hello")
-            let failure = try peers[0].take(.failure, within: .seconds(20))
-            #expect(failure.text.contains("has not answered in time"))
+            try peers[0].begin("publish room late")
+            try peers[1].peer.send(.ping(7))
+            #expect(try peers[1].peer.take(.pong).payload.starts(with: bigEndian(UInt64(7))))
+            try peers[1].peer.send(.request(2, "hello"))
+            #expect(try peers[1].peer.take(.response).text == "hello")
+            let failure = try peers[0].peer.frames(upTo: .failure, within: .seconds(20)).last
+            #expect(failure?.text.contains("has not answered in time") ?? false)
             #expect(kill(router, SIGCONT) == 0)
-            #expect(try peers[1].takeMessage() == "late")
-            #expect(try peers[0].topic(2, "publish room now") == "1")
+            #expect(try peers[1].message() == "late")
+            #expect(try peers[0].topic("publish room now") == "1")
         }
     }
 
@@ -224,21 +229,21 @@ extension Live.Topics.Routing {
         arguments: Placing.allCases)
     func slow(placing: Placing) throws {
         try withRouter(placing) { server in
-            let publisher = try server.open()
-            let quick = try server.open()
-            let slow = try server.open(.hello(), receiveBuffer: 4096)
-            for peer in [quick, slow] { try peer.topic(1, "subscribe room") }
-            let text = String(repeating: "x", count: 60_000)
+            let publisher = Talker(try server.open())
+            let quick = Talker(try server.open())
+            let slow = Talker(try server.open(.hello(), receiveBuffer: 4096))
+            for peer in [quick, slow] { try peer.topic("subscribe room") }
+            let text = String(repeating: "x", count: 15_000)
             // More than the kernel and 4 MiB of queue take.
-            let count = 200
+            let count = 800
             for index in 0..<count {
-                #expect(try publisher.topic(UInt32(index + 1), "publish room \(index) \(text)") == "2")
-                #expect(try quick.takeMessage() == "\(index) \(text)")
+                #expect(try publisher.topic("publish room \(index) \(text)") == "2")
+                #expect(try quick.message() == "\(index) \(text)")
             }
             var numbers: [Int] = []
             var missed = 0
             while numbers.count + missed < count {
-                let message = try slow.takeMessage()
+                let message = try slow.message()
                 if message.hasPrefix("missed ") {
                     missed += Int(message.split(separator: " ")[1]) ?? 0
                 } else {
@@ -252,24 +257,21 @@ extension Live.Topics.Routing {
     @Test("A process that is stopped holds up nobody, and learns what it has missed")
     func stoppedProcess() throws {
         try withRouter(.alone) { server in
-            let stopped = try server.open()
+            let stopped = Talker(try server.open())
             let child = try server.onlyChild()
-            let (publisher, quick) = (try server.open(), try server.open())
-            for peer in [stopped, quick] { try peer.topic(1, "subscribe room") }
+            let (publisher, quick) = (Talker(try server.open()), Talker(try server.open()))
+            for peer in [stopped, quick] { try peer.topic("subscribe room") }
             #expect(kill(child, SIGSTOP) == 0)
             defer { kill(child, SIGCONT) }
-            var id: UInt32 = 0
-            var sum = 0
             // Until the router's queue for the process is full.
-            for _ in 0..<5000 {
-                id += 1
-                sum += Int(try publisher.topic(id, "publish room \(id)")) ?? 0
-                #expect(try quick.takeMessage() == "\(id)")
+            for number in 0..<5000 {
+                try publisher.topic("publish room \(number)")
+                #expect(try quick.message() == "\(number)")
             }
             #expect(kill(child, SIGCONT) == 0)
             var (got, missed) = (0, 0)
             while got + missed < 5000 {
-                let message = try stopped.takeMessage()
+                let message = try stopped.message()
                 if message.hasPrefix("missed ") {
                     missed += Int(message.split(separator: " ")[1]) ?? 0
                 } else {
@@ -283,33 +285,31 @@ extension Live.Topics.Routing {
     @Test("A process that is killed is gone for the others at once", arguments: Placing.allCases)
     func killedProcess(placing: Placing) throws {
         try withRouter(placing) { server in
-            let victim = try server.open(.hello(named: "victim"))
-            try victim.topic(1, "subscribe room")
+            let victim = Talker(try server.open(.hello(named: "victim")))
+            try victim.topic("subscribe room")
             let child = try server.onlyChild()
             #expect(kill(child, SIGKILL) == 0)
-            try victim.takeEnd()
-            victim.close()
-            let other = try server.open()
-            var id: UInt32 = 10
+            try victim.peer.takeEnd()
+            victim.peer.close()
+            let other = Talker(try server.open())
             #expect(
                 try eventually {
-                    id += 1
-                    return try other.topic(id, "online victim") == "false"
+                    try other.topic("online victim") == "false"
                 })
-            #expect(try other.topic(1000, "members room") == "")
-            #expect(try other.topic(1001, "publish room x") == "0")
+            #expect(try other.topic("members room") == "")
+            #expect(try other.topic("publish room x") == "0")
         }
     }
 
     @Test("A SHORT connection uses the router and is no member")
     func short() throws {
         try withRouter(.alone) { server in
-            let member = try server.open()
-            try member.topic(1, "subscribe room")
+            let member = Talker(try server.open())
+            try member.topic("subscribe room")
             let short = try server.open(.short)
             try short.send(.request(1, "topic publish room hello"))
             #expect(try short.take(.response).text == "1")
-            #expect(try member.takeMessage() == "hello")
+            #expect(try member.message() == "hello")
             let other = try server.open(.short)
             try other.send(.request(1, "topic subscribe room"))
             #expect(try other.take(.failure).text.contains("SHORT"))
