@@ -130,6 +130,10 @@ private struct NaiveRouter {
             forEachTie(of: matching(recipient)) { .end($0, text) }
             reply(tie, call, .done(UInt64(matching(recipient).count)))
         case .enroll(let call, let recipient, let topic, let isOn):
+            let ids = Set(matching(recipient).map(\.member.connection))
+            for index in connections.indices where ids.contains(connections[index].member.connection) {
+                if isOn { connections[index].topics.insert(topic) } else { connections[index].topics.remove(topic) }
+            }
             forEachTie(of: matching(recipient)) { .enroll($0, topic, isOn: isOn) }
             reply(tie, call, .done(UInt64(matching(recipient).count)))
         }

@@ -206,12 +206,13 @@ struct TieState {
     }
 
     private mutating func enroll(_ connection: UInt64, _ topic: TopicName, isOn: Bool) {
-        if isOn {
-            guard case .success(true) = subscribe(connection, to: topic) else { return }
-            mustSay(.subscribe(call: 0, connection: connection, topic))
-        } else if unsubscribe(connection, from: topic) {
-            mustSay(.unsubscribe(call: 0, connection: connection, topic))
+        guard isOn else {
+            _ = unsubscribe(connection, from: topic)
+            return
         }
+        // It has as many topics as it may have.
+        guard case .failure = subscribe(connection, to: topic) else { return }
+        mustSay(.unsubscribe(call: 0, connection: connection, topic))
     }
 
     // MARK: The tie

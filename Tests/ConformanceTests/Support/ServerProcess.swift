@@ -50,8 +50,8 @@ final class ServerProcess {
             }
         }
         if poolAtStart > 0 {
-            let pool = poolAtStart
-            _ = eventually { [pid = process.pid] in ProcessFiles.children(of: pid).count == pool }
+            let all = poolAtStart + (hasRouter ? 1 : 0)
+            _ = eventually { [pid = process.pid] in ProcessFiles.children(of: pid).count == all }
         }
         descriptorsAtStart = ProcessFiles.descriptors(of: process.pid)
     }

@@ -35,7 +35,7 @@ extension Live.Topics.Push {
             let members = try backEnd.ask("members room/7")
             #expect(members.hasSuffix("}\n") && members.contains("\"name\":\"till 7\",\"peer\":\"127.0.0.1:"))
             #expect(!members.contains("token"))
-            #expect(try backEnd.ask("unsubscribe all room/7") == "1" && backEnd.ask("topics") == "")
+            #expect(try backEnd.ask("unsubscribe all room/7") == "2" && backEnd.ask("topics") == "")
             // A one-way message has no answer, and does the same.
             try backEnd.peer.send(.message("send name:other quietly"))
             #expect(try other.take(.message).text == "quietly")

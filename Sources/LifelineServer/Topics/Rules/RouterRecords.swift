@@ -48,7 +48,8 @@ enum RouterDelivery: Equatable, Sendable {
     case giveUp(ask: UInt64, connection: UInt64)
     /// Ends these connections.
     case end([UInt64], String)
-    /// These connections are to subscribe to a topic, or to end that.
+    /// These connections have subscribed to a topic, or ended that: the process takes note of it. One that cannot have the topic
+    /// ends the subscription.
     case enroll([UInt64], TopicName, isOn: Bool)
     case reply(call: UInt64, RouterReply)
 }

@@ -195,7 +195,12 @@ extension TopicRouter {
         case .message(let payload, let sender):
             append(message: RoutedRecord(to: connections.all, from: sender, payload), connections: count, to: tie)
         case .end(let text): append(sure: .end(connections.all, text), to: tie)
-        case .enroll(let topic, let isOn): append(sure: .enroll(connections.all, topic, isOn: isOn), to: tie)
+        case .enroll(let topic, let isOn):
+            // At once, and in the order of the queue for the process: what is published next reaches them, or does not.
+            for id in connections.all {
+                _ = isOn ? subscribe(id, on: tie, to: topic) : unsubscribe(id, on: tie, from: topic)
+            }
+            append(sure: .enroll(connections.all, topic, isOn: isOn), to: tie)
         }
         return count
     }

@@ -205,7 +205,7 @@ struct TopicRouter: ~Copyable {
     }
 
     /// Returns how many connections of this number there are.
-    private mutating func subscribe(_ id: UInt64, on tie: UInt32, to topic: TopicName) -> UInt64 {
+    mutating func subscribe(_ id: UInt64, on tie: UInt32, to topic: TopicName) -> UInt64 {
         guard connections[id]?.tie == tie else { return 0 }
         guard topics[topic, default: ConnectionGroup()].insert(id, on: tie) else { return 1 }
         sums.subscriptions += 1
@@ -215,7 +215,7 @@ struct TopicRouter: ~Copyable {
         return 1
     }
 
-    private mutating func unsubscribe(_ id: UInt64, on tie: UInt32, from topic: TopicName) -> UInt64 {
+    mutating func unsubscribe(_ id: UInt64, on tie: UInt32, from topic: TopicName) -> UInt64 {
         guard connections[id]?.tie == tie else { return 0 }
         if let index = connections[id]?.topics.firstIndex(of: topic) {
             connections[id]?.topics.remove(at: index)
