@@ -19,8 +19,9 @@ extension ConnectionDriver {
             place: place)
     }
 
+    // It changes nothing; but where it could not, the whole driver would be copied for the call.
     /// Others reach it no more. Its handler still may say something.
-    func becomeUnreachable() { tie?.unregister(id) }
+    mutating func becomeUnreachable() { tie?.unregister(id) }
 
     /// Nothing of it needs the router any more.
     mutating func leaveRouter() {
@@ -43,7 +44,7 @@ extension ConnectionDriver {
     }
 
     /// A request of the server has its outcome. False where the runner has asked it.
-    func relay(_ outcome: ServerRequests.AskOutcome, of token: UInt64) -> Bool {
+    mutating func relay(_ outcome: ServerRequests.AskOutcome, of token: UInt64) -> Bool {
         guard token & ConnectionDriver.askBit != 0 else { return false }
         tie?.answered(token & ~ConnectionDriver.askBit, RelayedOutcome(outcome))
         return true

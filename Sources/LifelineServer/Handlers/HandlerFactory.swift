@@ -48,8 +48,11 @@ struct HandlerFactory {
         }
     }
 
-    // The runners are not generic: the runtime would have to make their types in each child anew.
-    private static func runner(
+    /// Makes the runner of one connection.
+    ///
+    /// The runners are not generic: the runtime would have to make their types in each child anew. The warm-up comes here
+    /// too, for the types that the closure copies.
+    static func runner(
         of handler: any Handler, in host: HandlerHost, for assignment: ConnectionAssignment, _ client: ProxiedClient?,
         log: Log
     ) -> any HandlerRunner {

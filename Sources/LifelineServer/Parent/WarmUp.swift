@@ -58,11 +58,10 @@ struct WarmUp {
         let tie = try routerTerms.map { terms throws(SystemError) in
             RouterTie(try RouterLobby(in: ParentDescriptors()).entrance, terms) {}
         }
-        let runner = InlineHandlerRunner(WarmUpHandler(), waking: LoopWaker()) { hello, tokenName, mailbox in
-            Connection(id: 0, address: peer, hello: hello, tokenName: tokenName, mailbox: mailbox, tie: tie)
-        }
         let assignment = ConnectionAssignment(
             connection: 0, peer: peer, acceptedAt: .now, handshakeTimeout: .seconds(1))
+        let runner = HandlerFactory.runner(
+            of: WarmUpHandler(), in: HandlerHost(tie: tie), for: assignment, nil, log: log)
         var process = ConnectionProcess(
             pair.one, assignment, nil, settings, tokens: nil, log: log, slot: slot, commands: commands, title: nil,
             runner: runner, signals: OwnedResource(try SignalDescriptor([])), buffer: ConnectionProcess.firstBuffer,
