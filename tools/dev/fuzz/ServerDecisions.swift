@@ -122,6 +122,13 @@ private struct ServerRun: Run {
         case ..<232:
             guard let cost = messageCost.take() else { break }
             connection.messageDiscarded(cost: cost)
+        case ..<244:
+            // What others say goes past the handler, or through it.
+            let bytes = Array(repeating: UInt8(0x65), count: Int(script.byte()))
+            spoken += bytes.count + 512
+            connection.deliver(
+                Publication(topic: which % 3 == 0 ? nil : "topic", bytes: bytes[...], publisher: 9),
+                to: [.nothing, .gaps, .all][Int(which % 3)], at: now)
         default: answer(UInt32(script.byte()), 1)
         }
     }
@@ -169,6 +176,9 @@ private struct ServerRun: Run {
             if answersAtOnce { answer(id, bytes.count) }
             return
         case .message(let bytes): messageCost = Credit.cost(of: bytes.count)
+        case .news(.publication(let publication)):
+            connection.forward(publication.bytes, topic: publication.topic, to: .all, at: now)
+        case .news(.gap(let gap)): require(gap.count ?? 1 > 0, "a gap of nothing")
         case .cancelled, .asked: break
         }
         if answersAtOnce { handlerReturns() }
