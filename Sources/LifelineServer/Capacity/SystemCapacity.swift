@@ -73,8 +73,12 @@ extension Capacity {
         let user = try Account.named(in: options)?.user ?? SystemFigures.user
         let isUnix = options.listenAddresses.allSatisfy { $0.host.hasPrefix(ListenAddress.unixPrefix) }
         wanted = UInt64(options.maxConnections)
+        // A tie has two ends: in its process, and in the router.
+        let ties: UInt64 = options.topics && !options.sharesProcesses ? 1 : 0
         bounds =
-            Capacity.files(each: files, overhead, listeners: UInt64(options.listenAddresses.count))
+            Capacity.files(
+                each: files + 2 * ties, overhead, listeners: UInt64(options.listenAddresses.count))
+            + (options.topics ? [Capacity.filesOfRouter(each: ties, processes: overhead.channels)] : [])
             + Capacity.tasks(of: user, each: tasks, overhead)
             + Capacity.memory(each: memory, overhead)
             + (isUnix ? [] : Capacity.tracked())
@@ -95,6 +99,14 @@ extension Capacity {
                 used: (SystemFigures.number("/proc/sys/fs/file-nr") ?? 0) + overhead.files, each: each,
                 remedy: "sysctl fs.file-max"),
         ]
+    }
+
+    /// The router has a descriptor for each process with connections, and a few of its own.
+    private static func filesOfRouter(each: UInt64, processes: UInt64) -> Bound {
+        Bound(
+            name: "RLIMIT_NOFILE of the router", limit: ProcessLimit.files.current, used: ownFiles + processes,
+            each: each,
+            remedy: "ulimit -n, LimitNOFILE=")
     }
 
     private static func tasks(of user: UInt32, each: UInt64, _ overhead: Overhead) -> [Bound] {

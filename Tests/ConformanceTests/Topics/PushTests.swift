@@ -148,4 +148,35 @@ extension Live.Topics.Push {
             #expect(said.contains("the server takes at most 2000"), "\(said)")
         }
     }
+
+    @Test("A program subscribes its own connection, and publishes, by what its environment says")
+    func program() throws {
+        // It tells the socket what its client says, with the number of the connection.
+        let script = """
+            import os, socket, struct, sys
+            def frame(kind, number, body): return struct.pack("!IBBHI", len(body), kind, 0, 0, number) + body
+            for line in sys.stdin:
+                with socket.socket(socket.AF_UNIX) as server:
+                    server.connect(os.environ["LIFELINE_PUBLISH_SOCKET"])
+                    words = line.strip().replace("ME", "connection:" + os.environ["LIFELINE_CONNECTION"])
+                    hello = struct.pack("!BBHIIII", 1, 0, 1, 0, 0, 16384, 1 << 20)
+                    server.sendall(b"LIFELINE" + frame(1, 0, hello) + frame(5, 1, words.encode()))
+                    stream = server.makefile("rb")
+                    stream.read(8)
+                    while True:
+                        length, kind, _, _, _ = struct.unpack("!IBBHI", stream.read(12))
+                        body = stream.read(length)
+                        if kind in (6, 9): break
+                    print(body.decode() if kind == 6 else body[8:].decode(), flush=True)
+            """
+        try withPublishing(["--exec", "python3", "-u", "-c", script]) { server, _ in
+            let (one, other) = (try server.open(), try server.open())
+            try one.send(.request(1, "subscribe ME prices"))
+            #expect(try one.take(.response).text == "1")
+            try other.send(.request(1, "publish prices milk"))
+            #expect(try other.take(.response).text == "1")
+            #expect(try one.take(.message).text == "milk")
+            for peer in [one, other] { peer.close() }
+        }
+    }
 }
