@@ -36,7 +36,11 @@ final class RouterTie: Sendable {
     func attach(at now: Instant) { state.withLock { $0.attach(at: now) } }
 
     /// That connection needs it no more: with the last one the tie ends.
-    func detach() { state.withLock { $0.detach() } }
+    func detach() {
+        state.withLock { $0.detach() }
+        // Calls that waited have their answer.
+        state.notify()
+    }
 
     /// Others can reach this connection, which is attached, from now on; the loop finds it at `place`.
     func register(_ member: Member, place: Int) { state.withLock { $0.register(member, place: place) } }
