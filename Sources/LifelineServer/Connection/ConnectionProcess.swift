@@ -39,6 +39,8 @@ struct ConnectionProcess: ~Copyable {
     private var wasToldToEnd = false
     private var hasLowPriority = false
     private var hasReleasedStack = false
+    /// Whether the connection has got something of the router since the last wait.
+    private var hasDelivered = false
 
     /// A process that has just been given its connection.
     ///
@@ -126,6 +128,7 @@ struct ConnectionProcess: ~Copyable {
             return false
         }
         for delivery in deliveries { driver.deliver(delivery.delivery, at: now) }
+        hasDelivered = true
         return true
     }
 
@@ -151,7 +154,13 @@ struct ConnectionProcess: ~Copyable {
     /// Whether to busy poll before the wait: the client was sent something, and may answer, or end, meanwhile. While a
     /// handler works, poll(2) has to tell of it too.
     private mutating func shouldBusyPoll() -> Bool {
-        driver.takeExpectsBytes() && busyPolling.shouldBusyPoll(among: commands.connections)
+        // Nobody answers what others say.
+        if hasDelivered {
+            hasDelivered = false
+            _ = driver.takeExpectsBytes()
+            return false
+        }
+        return driver.takeExpectsBytes() && busyPolling.shouldBusyPoll(among: commands.connections)
     }
 
     /// Gives other processes a turn and reads, again and again where that pays. `now` becomes the instant of the last

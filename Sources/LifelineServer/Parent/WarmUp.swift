@@ -45,6 +45,7 @@ struct WarmUp {
         guard let slot = scoreboard.take() else { return }
         for part in Part.allCases { try? serve(part, scoreboard[slot]) }
         if hasProxies { readHeader() }
+        if let routerTerms { try? RouterTie.warmUp(routerTerms) }
         CrashNotice.forget()
         scoreboard.giveBack(slot)
         waitForSilence()

@@ -109,13 +109,14 @@ final class SharedProcess {
             wakeConnections()
             fireTimers()
             runQueue()
-            if let tie { serve(tie) }
             CrashNotice.blameNone()
             if hasCalls.signals, !handleSignals() { break }
             if hasCalls.channel {
                 receive()
                 CrashNotice.blameNone()
             }
+            // Last, since all of the above may begin or end the tie, or say something.
+            if let tie { serve(tie) }
             keepHouse()
         }
         return 0

@@ -136,6 +136,9 @@ final class RouterTie: Sendable {
         return try begun.get()
     }
 
+    /// A call that nobody waits for, of the loop's thread.
+    func beginWarmCall() -> UInt64 { state.withLock { $0.beginCall() } }
+
     private func wait(for call: UInt64, until deadline: Instant? = nil) throws(TopicError) -> RouterReply {
         let deadline = deadline ?? .now + RouterTie.patience
         guard let reply = state.wait(until: deadline, { $0.takeReply(to: call) }) else {

@@ -302,6 +302,25 @@ extension Live.Topics.Routing {
         }
     }
 
+    @Test("A process that gets its connections together with their HELLOs hears the router at once")
+    func together() throws {
+        try withRouter(.together) { server in
+            let peers = try (0..<300).map { _ in
+                let peer = try server.connect()
+                try peer.send(RawFrame.preface + RawFrame.hello(named: "many").bytes)
+                return peer
+            }
+            let sender = Talker(try server.open())
+            #expect(try eventually { try sender.topic("send many early") == "300" })
+            for peer in peers {
+                try peer.takePreface()
+                _ = try peer.take(.welcome)
+                // Its heart beats later than that.
+                #expect(try Talker(peer).message(within: .seconds(3)) == "early")
+            }
+        }
+    }
+
     @Test("A SHORT connection uses the router and is no member")
     func short() throws {
         try withRouter(.alone) { server in
