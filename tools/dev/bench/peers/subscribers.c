@@ -17,6 +17,8 @@
                                    reached every receiver, and not earlier than PER_SECOND says (0: as fast as it goes)
    sums FROM TO                    what connections have got since the last `receivers`
    open PORT SECONDS AT_ONCE       opens long connections and ends each behind its WELCOME, AT_ONCE at a time
+   beat FROM TO                    a PING on each of these connections
+   patience MS                     what takes longer from now on counts as missing
    quit
 
    Every message has a number and the time at which it was sent. So a message that is lost, comes twice or comes out of
@@ -75,7 +77,7 @@ static uint64_t awaited_probe;
 static int64_t probe_came;
 static struct { uint64_t number; uint32_t left; } window[most_window];
 static uint64_t published, completed, deliveries, unexpected;
-static uint32_t unanswered;
+static uint32_t unanswered, failures;
 static uint64_t reached;
 static struct histogram latencies, spreads;
 static bool is_broadcasting;
@@ -253,7 +255,7 @@ static void got_broadcast(struct client *client, const uint8_t *body) {
     }
 }
 
-static void got(struct client *client, uint8_t type, const uint8_t *body, uint32_t length) {
+static void got(struct client *client, uint8_t type, bool has_more, const uint8_t *body, uint32_t length) {
     static const uint8_t bye[header_size + 12] = {0, 0, 0, 12, closing};
     uint8_t frame[header_size + 20] = {0};
     switch (type) {
@@ -277,6 +279,7 @@ static void got(struct client *client, uint8_t type, const uint8_t *body, uint32
         break;
     case response:
     case failure:
+        if (has_more) break; /* of a long answer the last part is kept */
         answered_at = now();
         if (type == failure) has_failed = true, body += 8, length -= 8;
         if (is_broadcasting) {
@@ -284,7 +287,7 @@ static void got(struct client *client, uint8_t type, const uint8_t *body, uint32
             memcpy(digits, body, length < 20 ? length : 20);
             unanswered--;
             reached += strtoull(digits, NULL, 10);
-            if (type == failure) fprintf(stderr, "subscribers: %.*s\n", (int)length, body);
+            if (type == failure && failures++ == 0) fprintf(stderr, "subscribers: FAILURE: %.*s\n", (int)length, body);
             break;
         }
         is_answered = true;
@@ -312,7 +315,7 @@ static uint32_t take(struct client *client, const uint8_t *bytes, uint32_t count
         uint32_t length = get32(bytes + done);
         if (length > 1 << 16) fprintf(stderr, "subscribers: a frame of %u bytes\n", length), exit(76);
         if (count - done - header_size < length) break;
-        got(client, bytes[done + 4], bytes + done + header_size, length);
+        got(client, bytes[done + 4], bytes[done + 5] & 1, bytes + done + header_size, length);
         done += header_size + length;
     }
     return done;
@@ -485,7 +488,7 @@ static void fill(const char *via, uint32_t target, uint32_t count, uint32_t size
     const char *form = client == &push_client ? "send name:%s " : "topic send %s ";
     int length = snprintf(text, 64, form, clients[target].name);
     is_broadcasting = true; /* the answers are counted alone */
-    unanswered = 0;
+    unanswered = failures = 0;
     reached = 0;
     uint32_t i = 0;
     int64_t began = now(), end = began + patience;
@@ -493,12 +496,12 @@ static void fill(const char *via, uint32_t target, uint32_t count, uint32_t size
         stamp(text + length, size, 'F', i + 1);
         unanswered++;
         ask(client, text, (size_t)length + size);
-        while (unanswered >= 64 && now() < end) turn(end);
+        while (unanswered >= 16 && now() < end) turn(end);
     }
     WAIT_UNTIL(!unanswered);
     is_broadcasting = false;
-    printf("{\"filled\": %u, \"unanswered\": %u, \"reached\": %llu, \"seconds\": %.3f}\n", i, unanswered,
-           (unsigned long long)reached, (double)(now() - began) / SECOND);
+    printf("{\"filled\": %u, \"unanswered\": %u, \"failed\": %u, \"reached\": %llu, \"seconds\": %.3f}\n", i,
+           unanswered, failures, (unsigned long long)reached, (double)(now() - began) / SECOND);
 }
 
 static void set_receivers(uint32_t first, uint32_t end) {
@@ -522,7 +525,7 @@ static void broadcast(const char *via, double seconds, uint32_t size, uint32_t m
     memset(window, 0, sizeof window);
     is_broadcasting = true;
     has_failed = false;
-    completed = deliveries = reached = unanswered = 0;
+    completed = deliveries = reached = unanswered = failures = 0;
     uint64_t first = published, given_up = 0, last_seen = 0;
     int64_t began = now(), end = began + (int64_t)(seconds * SECOND), heard = began, due = began;
     while (receivers) {
@@ -559,9 +562,9 @@ static void broadcast(const char *via, double seconds, uint32_t size, uint32_t m
     is_broadcasting = false;
     uint64_t sent = published - first;
     printf("{\"receivers\": %u, \"broadcasts\": %llu, \"completed\": %llu, \"reached\": %llu, \"deliveries\": %llu, "
-           "\"missing\": %lld, \"failed\": %s, \"seconds\": %.4f, ", receivers, (unsigned long long)sent,
+           "\"missing\": %lld, \"failed\": %u, \"seconds\": %.4f, ", receivers, (unsigned long long)sent,
            (unsigned long long)completed, (unsigned long long)reached, (unsigned long long)deliveries,
-           (long long)(sent * receivers - deliveries), has_failed ? "true" : "false", took);
+           (long long)(sent * receivers - deliveries), failures, took);
     print_times(&latencies, "");
     printf(", ");
     print_times(&spreads, "last_");
@@ -582,6 +585,18 @@ static void print_sums(uint32_t first, uint32_t end) {
            "\"unexpected\": %llu, \"filled\": %llu}\n", (unsigned long long)all, (unsigned long long)missed,
            (unsigned long long)repeated, gone, (unsigned long long)published, (unsigned long long)unexpected,
            (unsigned long long)filled);
+}
+
+static void beat(uint32_t first, uint32_t end) {
+    static uint64_t nonce;
+    uint8_t frame[header_size + 8] = {0};
+    for (uint32_t i = first; i < end && i < client_count; i++) {
+        put_header(frame, 8, ping, 0);
+        nonce++;
+        memcpy(frame + header_size, &nonce, 8);
+        if (clients[i].fd >= 0) say(&clients[i], frame, sizeof frame);
+    }
+    printf("{\"beaten\": %u}\n", end - first);
 }
 
 static void set_stalled(uint32_t index, bool is_stalled) {
@@ -641,6 +656,9 @@ static void obey(char *line) {
     else if (!strcmp(word, "sums") && sscanf(line, "%*s %u %u", &a, &b) == 2) print_sums(a, b);
     else if (!strcmp(word, "open") && sscanf(line, "%*s %u %lf %u", &a, &seconds, &b) == 3)
         open_and_close((uint16_t)a, seconds, b);
+    else if (!strcmp(word, "beat") && sscanf(line, "%*s %u %u", &a, &b) == 2) beat(a, b);
+    else if (!strcmp(word, "patience") && sscanf(line, "%*s %u", &a) == 1)
+        patience = (int64_t)a * 1000000, printf("{\"patience\": %u}\n", a);
     else if (!strcmp(word, "quit")) exit(0);
     else fprintf(stderr, "subscribers: it does not know: %s\n", line), exit(64);
     fflush(stdout);
