@@ -118,12 +118,13 @@ final class RouterProcess {
         now = .now
         let late = backlog
         backlog.removeAll()
-        var hasTies = false
+        // Whoever has heard of a connection may name it at once: what new processes have said comes first.
+        if ready > 0 { try takeTies() }
         for index in 0..<ready {
             let event = poll[index]
             switch event.key {
             case RouterProcess.signalKey: guard handleSignals() else { return false }
-            case RouterProcess.lobbyKey: hasTies = true
+            case RouterProcess.lobbyKey: break
             default: serve(event)
             }
         }
@@ -131,7 +132,6 @@ final class RouterProcess {
             obey(end)
             flush()
         }
-        if hasTies { try takeTies() }
         router.runSlice()
         router.settleOverdue(at: now)
         flush()
@@ -201,6 +201,7 @@ final class RouterProcess {
         count += 1
         do throws(SystemError) {
             try poll.add(end.descriptor.number, key: end.key, reading: true, writing: false)
+            read(end)
         } catch {
             close(end, because: "\(error)")
         }

@@ -81,7 +81,12 @@ extension Live.Topics.Routing {
     }
 
     private func open(_ server: ServerProcess, _ names: String...) throws -> [Talker] {
-        try names.map { Talker(try server.open(.hello(named: $0))) }
+        let peers = try names.map { Talker(try server.open(.hello(named: $0))) }
+        // They are the first connections of their server. Each is found when the router has heard of it.
+        for number in 1...names.count {
+            #expect(try eventually { try peers[0].topic("online \(number)") == "true" })
+        }
+        return peers
     }
 
     @Test(
