@@ -97,8 +97,12 @@ struct RouterProcessTests {
         #expect(try two.next() == .reply(call: 6, .done(1)))
         #expect(try one.next() == .publication(topic("a"), from: 2, except: 2, hello))
         try two.say(.request(call: 7, .connection(1), timeout: 9, hello))
-        #expect(try one.next() == .ask(1, connection: 1, timeout: 9, hello))
-        try one.say(.answered(ask: 1, .answer(hello)))
+        guard case .ask(let ask, connection: 1, timeout: 9, hello)? = try one.next() else {
+            Issue.record("no request has come")
+            return
+        }
+        // What was asked by a router that has died has another number, and its answer is nobody's.
+        try one.say(.answered(ask: ask &+ 1, .answer([])), .answered(ask: ask, .answer(hello)))
         #expect(try two.next() == .reply(call: 7, .outcome(.answer(hello))))
         let deadline = Instant.now + .seconds(20)
         while router.board.counts.requests == 0, .now < deadline { yieldProcessor() }

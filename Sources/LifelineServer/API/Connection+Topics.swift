@@ -8,7 +8,8 @@ extension Connection {
     /// Subscribes to a topic: what others publish to it is sent to the client as one-way messages. Before that
     /// `Handler.received(_:)` of a `Publication` may look at it, where `Handler.seesPublications` is true.
     ///
-    /// When this returns, the router has the subscription. A handler that answers at once does not wait for that: it returns
+    /// When this returns, the router has the subscription; one that is being started anew, or has not answered for 5 s, will
+    /// have it. A handler that answers at once does not wait for that: it returns
     /// as soon as the subscription is on its way. A topic that is subscribed to already stays so. The subscription ends with
     /// the connection, and lives through the router's death.
     ///

@@ -65,7 +65,8 @@ struct HandlerFactory {
             return InlineHandlerRunner(
                 handler, waking: host.waker, sharesProcess: host.threads != nil, makeConnection)
         }
-        guard let threads = host.threads else {
+        // A back-end may wait for a client, whose handler needs one of the threads that all have in common.
+        guard let threads = host.threads, !assignment.isBackEnd else {
             return ThreadHandlerRunner(handler, waking: host.waker, makeConnection)
         }
         return PooledHandlerRunner(

@@ -86,7 +86,7 @@ final class RouterProcess {
         self.log = log
         self.title = title
         poll = try EventPoll(most: RouterProcess.mostEvents)
-        router = TopicRouter(limits)
+        router = TopicRouter(limits, lastAsk: .random(in: 0..<(1 << 62)))
         buffer = [UInt8](repeating: 0, count: RouterProcess.bufferSize)
         try poll.add(lobby.number, key: RouterProcess.lobbyKey, reading: true, writing: false)
         if let number = signals.number {

@@ -65,6 +65,8 @@ struct TieState {
     /// Deliveries to a single connection, which wait for no slice.
     private var direct: [(connection: UInt64, LocalDelivery)] = []
     private var unsent: ArraySlice<UInt8> = []
+    /// How many bytes of the last introduction had to wait.
+    private var introduction = 0
     /// How many connections need the router, whether others can reach them or not.
     private var users = 0
     private var lastCall: UInt64 = 0
@@ -206,13 +208,14 @@ struct TieState {
     }
 
     private mutating func enroll(_ connection: UInt64, _ topic: TopicName, isOn: Bool) {
-        guard isOn else {
+        // Its handler may have said something else meanwhile, which the router has read behind this: what holds here is said
+        // again.
+        if isOn, case .success = subscribe(connection, to: topic) {
+            mustSay(.subscribe(call: 0, connection: connection, topic))
+        } else {
             _ = unsubscribe(connection, from: topic)
-            return
+            mustSay(.unsubscribe(call: 0, connection: connection, topic))
         }
-        // It has as many topics as it may have.
-        guard case .failure = subscribe(connection, to: topic) else { return }
-        mustSay(.unsubscribe(call: 0, connection: connection, topic))
     }
 
     // MARK: The tie
@@ -224,10 +227,12 @@ struct TieState {
         socket = TieSocket(pair.one)
         generation += 1
         tiedAt = now
+        // However much it is: less would never make it known.
         for (connection, member) in local.members {
-            mustSay(.register(member.member))
-            for topic in member.topics { mustSay(.subscribe(call: 0, connection: connection, topic)) }
+            send(.register(member.member))
+            for topic in member.topics { send(.subscribe(call: 0, connection: connection, topic)) }
         }
+        introduction = unsent.count
         guard comeback != nil else { return }
         lastCall += 1
         comeback = lastCall
@@ -249,9 +254,9 @@ struct TieState {
     private mutating func leave() {
         (socket, isBroken, retryAt, comeback) = (nil, false, nil, nil)
         reader = RecordReader(most: terms.longestDelivery)
-        unsent = []
+        (unsent, introduction) = ([], 0)
         for call in waiting {
-            replies[call] = .unavailable("the router has died; what was asked may have been done or not")
+            replies[call] = .unavailable("the tie to the router has ended; what was asked may have been done or not")
         }
         waiting = []
     }
@@ -276,7 +281,9 @@ struct TieState {
     /// Says something that a new router would be told too.
     mutating func mustSay(_ command: RouterCommand) {
         guard isTied else { return }
-        guard unsent.count <= TieState.mostUnsentInAll else { return isBroken = true }
+        guard unsent.count <= introduction + max(TieState.mostUnsentInAll, 16 * terms.mostBytes) else {
+            return isBroken = true
+        }
         send(command)
     }
 
@@ -292,7 +299,7 @@ struct TieState {
         do throws(SystemError) {
             guard case .bytes(let count) = try socket.descriptor.send(unsent) else { return }
             unsent = unsent.dropFirst(count)
-            if unsent.isEmpty { unsent = [] }
+            if unsent.isEmpty { (unsent, introduction) = ([], 0) }
         } catch {
             isBroken = true
         }

@@ -25,9 +25,9 @@ final class HandlerNews {
 
     /// Adds a publication; false where there is no room.
     func add(_ publication: Publication) -> Bool {
-        guard items.count - head < HandlerNews.most, bytes + publication.bytes.count <= HandlerNews.mostBytes else {
-            return false
-        }
+        // One that is longer gets in when no other waits.
+        let fits = isEmpty || bytes + publication.bytes.count <= HandlerNews.mostBytes
+        guard fits, items.count - head < HandlerNews.most else { return false }
         append(.publication(publication), publication.bytes.count)
         return true
     }

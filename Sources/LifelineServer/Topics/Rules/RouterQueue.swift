@@ -43,7 +43,8 @@ struct RouterQueue {
     /// Whether nothing waits.
     var isEmpty: Bool { begun.isEmpty && passed.isEmpty && waiting.isEmpty }
     /// Whether the process takes not even what is never dropped.
-    var isBroken: Bool { sure > RouterLimits.mostSure || sureBytes > RouterLimits.mostSureBytes }
+    /// A single one may be longer, when no other waits.
+    var isBroken: Bool { sure > RouterLimits.mostSure || sure > 1 && sureBytes > RouterLimits.mostSureBytes }
 
     // MARK: What comes
 

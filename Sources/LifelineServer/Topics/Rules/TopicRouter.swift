@@ -68,7 +68,9 @@ struct TopicRouter: ~Copyable {
     private var leaving: [UInt64] = []
     var sums = RouterCounts()
 
-    init(_ limits: RouterLimits) {
+    /// Nothing is known yet. Requests have the numbers behind `lastAsk`: an answer to a router that has died is none to this one.
+    init(_ limits: RouterLimits, lastAsk: UInt64 = 0) {
+        asks.last = lastAsk
         self.limits = limits
         memory = RouterMemory(limit: limits.totalBytes)
     }
