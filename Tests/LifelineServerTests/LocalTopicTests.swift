@@ -35,7 +35,7 @@ struct LocalTopicTests {
         #expect(topics.unsubscribe(1, from: room) && !topics.unsubscribe(1, from: room))
         #expect(topics.subscribers == [room: [2]] && topics.members[1]?.topics == [])
         #expect(topics.unregister(2) && !topics.unregister(2))
-        #expect(topics.subscribers.isEmpty && topics.unregister(1) && topics.isEmpty)
+        #expect(topics.subscribers.isEmpty && topics.unregister(1) && topics.members.isEmpty)
     }
 
     @Test("A delivery to many is handed out in slices, but for one connection, and keeps its place before the next")

@@ -212,11 +212,7 @@ final class ChildLauncher {
                 registry.markCompleted(slot)
             }
         } catch {
-            log.write(.childFailed) {
-                $0.number(.pid, processID)
-                $0.text(.text, "\(error)")
-            }
-            exitProcess(1)
+            fail(.childFailed, error)
         }
     }
 
@@ -234,12 +230,17 @@ final class ChildLauncher {
             writeUnfinishedOutput()
             exitProcess(status)
         } catch {
-            log.write(.childFailed) {
-                $0.number(.pid, processID)
-                $0.text(.text, "\(error)")
-            }
-            exitProcess(1)
+            fail(.childFailed, error)
         }
+    }
+
+    /// Says why the process cannot go on, and ends it.
+    private func fail(_ event: LogEvent, _ error: SystemError) -> Never {
+        log.write(event) {
+            $0.number(.pid, processID)
+            $0.text(.text, "\(error)")
+        }
+        exitProcess(1)
     }
 
     /// Carries messages between processes, and ends.
@@ -254,11 +255,7 @@ final class ChildLauncher {
                     log: log, title: title
                 ).run())
         } catch {
-            log.write(.routerFailed) {
-                $0.number(.pid, processID)
-                $0.text(.text, "\(error)")
-            }
-            exitProcess(1)
+            fail(.routerFailed, error)
         }
     }
 

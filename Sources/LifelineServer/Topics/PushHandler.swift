@@ -85,10 +85,7 @@ struct PushHandler: Handler {
         case .members(let topic):
             return try connection.members(of: topic).map { PushHandler.row($0).line + "\n" }.joined()
         case .topics:
-            guard case .topics(let topics) = try connection.anyTie().call({ .topics(call: $0) }) else {
-                throw .unavailable("the router has not said which topics there are")
-            }
-            return topics.map { PushHandler.row($0).line + "\n" }.joined()
+            return try connection.anyTie().topics().map { PushHandler.row($0).line + "\n" }.joined()
         case .request: throw .unavailable("a request to a client has another answer")
         }
     }

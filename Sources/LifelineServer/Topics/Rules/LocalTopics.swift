@@ -12,8 +12,6 @@ struct LocalTopics {
     private(set) var members: [UInt64: LocalMember] = [:]
     private(set) var subscribers: [TopicName: Set<UInt64>] = [:]
 
-    var isEmpty: Bool { members.isEmpty }
-
     mutating func register(_ member: Member, place: Int) {
         members[member.connection] = LocalMember(member: member, place: place)
     }
